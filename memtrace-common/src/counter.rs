@@ -1,0 +1,75 @@
+//! Every way the kernel side can lose a fact, as a counter.
+//!
+//! The programs add to a per-CPU array indexed by [`Counter`]; the daemon sums it over the CPUs and shows it.
+//! A loss that has no variant here must not exist.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal, $meaning:literal;)*) => {
+        /// One way to lose a fact, or to be less exact, in the kernel programs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Counter { $($(#[$doc])* $variant,)* }
+
+        impl Counter {
+            /// All counters, in the order of their index.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in metrics and JSON.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What was lost, in a few words for a person.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// The stream's ring buffer was full.
+    StreamFull => "stream_full", "address-space, fault and task events that found the ring buffer full";
+    /// The ring buffer for kills and signals was full.
+    KillsFull => "kills_full", "OOM kills and fatal signals that found their ring buffer full";
+    /// A field of `task_struct`, `signal_struct` or `cred` could not be read.
+    TaskRead => "task_read", "fields of a task that could not be read";
+    /// A field of `mm_struct` could not be read.
+    MmRead => "mm_read", "fields of an address space that could not be read";
+    /// A field of `mem_cgroup` or of its cgroup could not be read.
+    MemcgRead => "memcg_read", "fields of a memory cgroup that could not be read";
+    /// A memory cgroup had more ancestors than a record holds.
+    ChainTruncated => "chain_truncated", "memory cgroups with more ancestors than a record holds";
+    /// The OOM hook gave only a pid and the signal before it was not seen.
+    VictimUnknown => "victim_unknown", "OOM victims of which only the pid is known";
+    /// The saved registers of a system call could not be read.
+    RegsRead => "regs_read", "system calls whose arguments could not be read";
+    /// The kernel could not walk the kernel stack.
+    KernelStack => "kernel_stack", "kernel stacks that could not be walked";
+    /// The kernel could not walk the user stack.
+    UserStack => "user_stack", "user stacks that could not be walked";
+}
+
+impl Counter {
+    /// How many counters there are: the size of the map.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counter;
+
+    #[test]
+    fn index_of_each_counter_is_its_place_in_all() {
+        for (index, counter) in Counter::ALL.iter().enumerate() {
+            assert_eq!(index, *counter as usize);
+        }
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        for (index, counter) in Counter::ALL.iter().enumerate() {
+            assert!(Counter::ALL.iter().skip(index + 1).all(|other| other.name() != counter.name()));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The OOM kill, frozen where the kernel marks its victim: before the memory is gone.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::{Header, task::Task};
+
+/// Memory cgroups from the victim's own up to the root that a record holds.
+pub const LEVELS: usize = 16;
+/// Bytes of a cgroup's directory name that a record holds; a name of 127 bytes fits whole.
+pub const NAME_LEN: usize = 128;
+/// Frames of each stack that a record holds.
+pub const FRAMES: usize = 32;
+
+/// Bits of [`OomKill::flags`].
+pub mod flag {
+    /// The kernel sent this victim SIGKILL just before the mark: a kill, not a mark of a task that dies anyway.
+    pub const SIGNALLED: u32 = 1;
+    /// The signal hook watches, so a missing `SIGNALLED` means something.
+    pub const WATCHES_SIGNALS: u32 = 1 << 1;
+    /// The victim's task was readable; without it only `victim.tid` and what a tracepoint carried are known.
+    pub const VICTIM_READ: u32 = 1 << 2;
+    /// The chain has more levels than the record.
+    pub const CHAIN_TRUNCATED: u32 = 1 << 3;
+    /// From the classic tracepoint: RSS in kB, not pages.
+    pub const CLASSIC: u32 = 1 << 4;
+}
+
+/// Bits of [`MemcgLevel::flags`].
+pub mod level_flag {
+    /// `oom_lock` could be read.
+    pub const OOM_LOCK_KNOWN: u32 = 1;
+    /// `oom_lock` was set.
+    pub const OOM_LOCK: u32 = 1 << 1;
+    /// `oom_group` was set.
+    pub const OOM_GROUP: u32 = 1 << 2;
+}
+
+/// The memory of the victim's address space. A number that could not be read is [`crate::UNKNOWN`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MmUse {
+    /// File pages (`MM_FILEPAGES`), in pages; kB with [`flag::CLASSIC`].
+    pub file: u64,
+    /// Anonymous pages (`MM_ANONPAGES`), likewise.
+    pub anon: u64,
+    /// Swap entries (`MM_SWAPENTS`), in pages.
+    pub swap: u64,
+    /// Shared memory pages (`MM_SHMEMPAGES`), like `anon`.
+    pub shmem: u64,
+    /// Page tables, in bytes.
+    pub pgtables_bytes: u64,
+    /// Mapped pages; kB with [`flag::CLASSIC`].
+    pub total_vm: u64,
+}
+
+/// One memory cgroup on the way from the victim to the root. Counts are pages; [`crate::UNKNOWN`] as always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MemcgLevel {
+    /// Cgroup id: the inode number of the directory.
+    pub id: u64,
+    /// Pages charged, descendants included.
+    pub usage: u64,
+    /// Limit; `PAGE_COUNTER_MAX` (i64::MAX / page size) means none.
+    pub max: u64,
+    /// Highest usage.
+    pub peak: u64,
+    /// Charges that hit the limit.
+    pub fail_count: u64,
+    /// Swap (v2) or memory plus swap (v1).
+    pub swap_usage: u64,
+    /// Its limit.
+    pub swap_max: u64,
+    /// `MEMCG_OOM` of the group itself: grows on the group that hit its limit and on no other.
+    pub oom_local: u64,
+    /// `MEMCG_OOM_KILL` of the group itself.
+    pub oom_kill_local: u64,
+    /// See [`level_flag`].
+    pub flags: u32,
+    /// Bytes of `name` that are set.
+    pub name_len: u32,
+    /// Name of the directory, empty for the root.
+    pub name: [u8; NAME_LEN],
+}
+
+/// The kernel marked a victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct OomKill {
+    /// Common start; its task is the trigger.
+    pub header: Header,
+    /// Who is to die.
+    pub victim: Task,
+    /// What it held.
+    pub mm: MmUse,
+    /// Who asked for memory: the current task, never assumed to be the victim.
+    pub trigger: Task,
+    /// See [`flag`].
+    pub flags: u32,
+    /// Levels of `chain` that are set.
+    pub chain_len: u32,
+    /// Frames of `kernel_stack` that are set.
+    pub kernel_stack_len: u32,
+    /// Frames of `user_stack` that are set.
+    pub user_stack_len: u32,
+    /// The victim's memory cgroup, its parent, and so on up to the root.
+    pub chain: [MemcgLevel; LEVELS],
+    /// The trigger's kernel stack, innermost first; starts with the frames of the tracer's own program.
+    pub kernel_stack: [u64; FRAMES],
+    /// The trigger's user stack, innermost first.
+    pub user_stack: [u64; FRAMES],
+}

@@ -1,0 +1,86 @@
+//! Processes: how they come, change and end, and the signals that end them.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::Header;
+use crate::COMM_LEN;
+
+/// A task as the kernel knows it, at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Task {
+    /// Process id, initial pid namespace.
+    pub tgid: u32,
+    /// Thread id, initial pid namespace.
+    pub tid: u32,
+    /// Real user id, initial user namespace; `u32::MAX` when it could not be read.
+    pub uid: u32,
+    /// OOM score adjustment, -1000 to 1000; `i32::MIN` when it could not be read.
+    pub oom_score_adj: i32,
+    /// Start of the process (of its leader), ns since boot, or [`crate::UNKNOWN`].
+    pub start_boottime: u64,
+    /// Id of its cgroup in the hierarchy that has the memory controller, or [`crate::UNKNOWN`].
+    pub memcg: u64,
+    /// Name of the thread, NUL-terminated, any other bytes.
+    pub comm: [u8; COMM_LEN],
+    /// Name of the process's leader thread.
+    pub leader_comm: [u8; COMM_LEN],
+}
+
+/// A process replaced its program (`sched_process_exec`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Exec {
+    /// Common start.
+    pub header: Header,
+    /// The process, under its new name.
+    pub task: Task,
+}
+
+/// A process was made (`sched_process_fork`); threads are not reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Fork {
+    /// Common start; its task is the parent.
+    pub header: Header,
+    /// The new process.
+    pub child: Task,
+    /// 1 when parent and child share one address space (vfork, `CLONE_VM`), 0 when the child has a copy.
+    pub shares_mm: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// The last thread of a process ended (`sched_process_exit` with `signal->live == 0`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Exit {
+    /// Common start; its thread is the last one.
+    pub header: Header,
+    /// The process.
+    pub task: Task,
+    /// Exit code as `wait` sees it: `code << 8`, or the signal with 0x80 for a core dump.
+    pub exit_code: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// SIGKILL, SIGABRT or SIGSEGV was generated (`signal_generate`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Signal {
+    /// Common start; its task is the one that ran, the sender unless the kernel itself sent it.
+    pub header: Header,
+    /// The task that ran.
+    pub sender: Task,
+    /// Whom it is for.
+    pub target: Task,
+    /// Signal number.
+    pub signal: u32,
+    /// 1 when the kernel sent it on its own account (`SEND_SIG_PRIV`), 0 otherwise.
+    pub from_kernel: u32,
+    /// `TRACE_SIGNAL_*`: 0 delivered, others say why not (include/trace/events/signal.h).
+    pub result: u32,
+    /// Zero.
+    pub reserved: u32,
+}

@@ -1,0 +1,87 @@
+//! Successful changes of an address space, as the system calls reported them.
+//!
+//! Sources: mm/mmap.c, mm/mremap.c, mm/madvise.c (arguments and results); include/uapi/asm-generic/mman-common.h
+//! (flags and advice). Addresses and lengths are bytes; the kernel rounds lengths up to pages, the model does too.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::Header;
+
+/// `mmap(addr, len, prot, flags, fd, offset)` returned `addr`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Mmap {
+    /// Common start.
+    pub header: Header,
+    /// The address that was returned.
+    pub addr: u64,
+    /// The length that was asked for.
+    pub len: u64,
+    /// Byte offset in the file.
+    pub offset: u64,
+    /// `PROT_*`.
+    pub prot: u32,
+    /// `MAP_*`.
+    pub flags: u32,
+    /// File descriptor, -1 without one.
+    pub fd: i32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `munmap(addr, len)` succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Munmap {
+    /// Common start.
+    pub header: Header,
+    /// First address.
+    pub addr: u64,
+    /// Length as asked for.
+    pub len: u64,
+}
+
+/// `mremap(old_addr, old_len, new_len, flags, _)` returned `new_addr`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Mremap {
+    /// Common start.
+    pub header: Header,
+    /// Where the range was.
+    pub old_addr: u64,
+    /// Its length; 0 duplicates a shared mapping.
+    pub old_len: u64,
+    /// The address that was returned.
+    pub new_addr: u64,
+    /// The new length.
+    pub new_len: u64,
+    /// `MREMAP_*`.
+    pub flags: u64,
+}
+
+/// `brk(request)` returned `result`. A refused request returns the old break, so `result != request` is a failure
+/// and is not reported; `brk(0)`, which only asks, is not reported either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Brk {
+    /// Common start.
+    pub header: Header,
+    /// The program break from now on.
+    pub brk: u64,
+}
+
+/// `madvise(addr, len, advice)` succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Madvise {
+    /// Common start.
+    pub header: Header,
+    /// First address.
+    pub addr: u64,
+    /// Length as asked for.
+    pub len: u64,
+    /// `MADV_*`.
+    pub advice: i32,
+    /// Zero.
+    pub reserved: u32,
+}

@@ -1,0 +1,18 @@
+//! The types that both sides know: what the kernel programs write and the daemon reads.
+//!
+//! Input: nothing. Output: plain, padding-free records, checked at compile time by `zerocopy`'s derives.
+//! This crate must not hold logic beyond naming things, must not allocate, and has no `unsafe`.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod counter;
+pub mod event;
+
+/// The number that stands for "the kernel side could not read this" in a `u64` field of a record.
+///
+/// The decoder turns it into `None`; it never reaches a user.
+pub const UNKNOWN: u64 = u64::MAX;
+
+/// The length of `task_struct.comm`, with its terminating NUL (`TASK_COMM_LEN`, include/linux/sched.h).
+pub const COMM_LEN: usize = 16;

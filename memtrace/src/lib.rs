@@ -1,0 +1,1 @@
+//! memtrace: what is this memory, and why was my container killed?

@@ -1,2 +1,63 @@
-//! stub
-fn main() {}
+//! Everything that developers and CI run: `cargo xtask <verb>`.
+//!
+//! Command line -> one verb, one file. Must not know how a verb does its work.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod build;
+mod ci;
+mod demo;
+mod elf;
+mod grow;
+mod layers;
+mod lint;
+mod outcome;
+mod process;
+mod setup;
+mod test;
+mod workspace;
+
+/// Everything that developers and CI run.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "Examples:
+  cargo xtask setup         make this machine able to build; does nothing when it already is
+  cargo xtask build         target/release/memtrace, one static binary with the kernel programs inside
+  sudo -E cargo xtask demo  watch a program run into its memory limit, and read the report
+  cargo xtask ci            what CI runs
+
+Exit codes: 0 ok, 1 failed, 2 usage, 4 not permitted (needs root or a kernel feature; says which).";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Setup(setup::Args),
+    Build(build::Args),
+    Test(test::Args),
+    Demo(demo::Args),
+    Lint(lint::Args),
+    Layers(layers::Args),
+    Ci(ci::Args),
+    #[command(hide = true)]
+    Grow(grow::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Setup(args) => setup::run(&args),
+        Verb::Build(args) => build::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Lint(args) => lint::run(&args),
+        Verb::Layers(args) => layers::run(&args),
+        Verb::Ci(args) => ci::run(&args),
+        Verb::Grow(args) => grow::run(&args),
+    };
+    outcome::exit_code(done)
+}

@@ -1,0 +1,98 @@
+//! `mem_cgroup`: limits and usage from a group up to the root.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use memtrace_common::{
+    UNKNOWN,
+    counter::Counter,
+    event::oom::{LEVELS, MemcgLevel, NAME_LEN, level_flag},
+};
+
+use super::{Pointer, element, read, read_pointer, read_u64};
+use crate::{
+    emit::lost,
+    maps::{config, offsets},
+};
+
+/// The memory cgroup of a task. `mem_cgroup.css` is at offset 0, so the subsystem state *is* the group.
+#[inline(always)]
+pub fn of_task(task: Pointer) -> Option<Pointer> {
+    let css_set = read_pointer(task, offsets().task_cgroups, Counter::MemcgRead)?;
+    let offset = element(offsets().css_set_subsys, config().memory_subsys, size_of::<usize>() as u32);
+    read_pointer(css_set, offset, Counter::MemcgRead)
+}
+
+/// The cgroup id, in the hierarchy that has the memory controller: right for v1 too, where
+/// `bpf_get_current_cgroup_id` is 1 for everyone.
+#[inline(always)]
+pub fn id(memcg: Pointer) -> u64 {
+    match directory(memcg) {
+        Some(directory) => read_u64(directory, offsets().kernfs_id, Counter::MemcgRead),
+        None => UNKNOWN,
+    }
+}
+
+#[inline(always)]
+fn directory(memcg: Pointer) -> Option<Pointer> {
+    let cgroup = read_pointer(memcg, offsets().css_cgroup, Counter::MemcgRead)?;
+    read_pointer(cgroup, offsets().cgroup_kn, Counter::MemcgRead)
+}
+
+/// Writes `memcg` and its ancestors to `out`, innermost first. Returns how many, and whether there were more.
+///
+/// # Safety
+/// `out` must be valid for writes of `LEVELS` levels.
+#[inline(always)]
+pub unsafe fn fill_chain(memcg: Option<Pointer>, out: *mut MemcgLevel) -> (u32, bool) {
+    let mut next = memcg;
+    let mut count = 0;
+    for index in 0..LEVELS {
+        let Some(memcg) = next else { break };
+        // SAFETY: index < LEVELS, and the caller vouches for `out`.
+        unsafe { fill_level(memcg, out.add(index)) };
+        next = read_pointer(memcg, offsets().css_parent, Counter::MemcgRead);
+        count += 1;
+    }
+    (count, next.is_some())
+}
+
+/// # Safety
+/// `out` must be valid for writes of a `MemcgLevel` that was zeroed.
+#[inline(always)]
+unsafe fn fill_level(memcg: Pointer, out: *mut MemcgLevel) {
+    let fields = offsets();
+    let number = |offset| read_u64(memcg, offset, Counter::MemcgRead);
+    let events = |event| number(element(fields.memcg_events_local, event, size_of::<usize>() as u32));
+    let mut flags = 0;
+    if let Some(lock) = read::<u8>(memcg, fields.memcg_oom_lock, Counter::MemcgRead) {
+        flags |= level_flag::OOM_LOCK_KNOWN;
+        if lock != 0 {
+            flags |= level_flag::OOM_LOCK;
+        }
+    }
+    if let Some(1..) = read::<u8>(memcg, fields.memcg_oom_group, Counter::MemcgRead) {
+        flags |= level_flag::OOM_GROUP;
+    }
+    // SAFETY: the caller vouches for `out`; the name is written by the helper within its length.
+    unsafe {
+        (*out).usage = number(fields.memcg_usage);
+        (*out).max = number(fields.memcg_max);
+        (*out).peak = number(fields.memcg_watermark);
+        (*out).fail_count = number(fields.memcg_failcnt);
+        (*out).swap_usage = number(fields.memcg_swap_usage);
+        (*out).swap_max = number(fields.memcg_swap_max);
+        (*out).oom_local = events(config().memcg_event_oom);
+        (*out).oom_kill_local = events(config().memcg_event_oom_kill);
+        (*out).flags = flags;
+        (*out).name_len = 0;
+        (*out).id = UNKNOWN;
+        let Some(directory) = directory(memcg) else { return };
+        (*out).id = read_u64(directory, fields.kernfs_id, Counter::MemcgRead);
+        let Some(name) = read_pointer(directory, fields.kernfs_name, Counter::MemcgRead) else { return };
+        let written = bpf_probe_read_kernel_str((&raw mut (*out).name).cast(), NAME_LEN as u32, name.cast());
+        if written > 0 {
+            (*out).name_len = (written - 1) as u32;
+        } else {
+            lost(Counter::MemcgRead);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `task_struct`: who a task is.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_uid_gid,
+};
+use memtrace_common::{COMM_LEN, UNKNOWN, config::ABSENT, counter::Counter, event::task::Task};
+
+use super::{Pointer, memcg, read, read_pointer, read_u64};
+use crate::maps::offsets;
+
+/// The running task.
+#[inline(always)]
+pub fn current() -> Pointer {
+    // SAFETY: the helper only returns an address.
+    unsafe { bpf_get_current_task() as Pointer }
+}
+
+/// Process id of a task.
+#[inline(always)]
+pub fn tgid(task: Pointer) -> Option<u32> {
+    read(task, offsets().task_tgid, Counter::TaskRead)
+}
+
+/// Thread id of a task.
+#[inline(always)]
+pub fn tid(task: Pointer) -> Option<u32> {
+    read(task, offsets().task_pid, Counter::TaskRead)
+}
+
+/// Threads of the task's process that are alive.
+#[inline(always)]
+pub fn live_threads(task: Pointer) -> Option<i32> {
+    read(signal(task)?, offsets().signal_live, Counter::TaskRead)
+}
+
+/// Exit code as `wait` will see it: the group's, when the group was told to die, else the task's own.
+#[inline(always)]
+pub fn exit_code(task: Pointer) -> u32 {
+    let group = match signal(task) {
+        Some(signal) => read::<u32>(signal, offsets().signal_group_exit_code, Counter::TaskRead),
+        None => None,
+    };
+    match group {
+        Some(code) if code != 0 => code,
+        _ => read(task, offsets().task_exit_code, Counter::TaskRead).unwrap_or(u32::MAX),
+    }
+}
+
+#[inline(always)]
+fn signal(task: Pointer) -> Option<Pointer> {
+    read_pointer(task, offsets().task_signal, Counter::TaskRead)
+}
+
+/// Writes what is known of `task` to `out`.
+///
+/// # Safety
+/// `out` must be valid for writes of a `Task`.
+#[inline(always)]
+pub unsafe fn fill(task: Pointer, out: *mut Task) {
+    let leader = read_pointer(task, offsets().task_group_leader, Counter::TaskRead).unwrap_or(task);
+    let uid = match read_pointer(task, offsets().task_real_cred, Counter::TaskRead) {
+        Some(cred) => read(cred, offsets().cred_uid, Counter::TaskRead).unwrap_or(u32::MAX),
+        None => u32::MAX,
+    };
+    let oom_score_adj = match signal(task) {
+        Some(signal) => read::<i16>(signal, offsets().signal_oom_score_adj, Counter::TaskRead)
+            .map_or(i32::MIN, i32::from),
+        None => i32::MIN,
+    };
+    // SAFETY: the caller vouches for `out`; every field is written once.
+    unsafe {
+        (*out).tgid = tgid(task).unwrap_or(0);
+        (*out).tid = tid(task).unwrap_or(0);
+        (*out).uid = uid;
+        (*out).oom_score_adj = oom_score_adj;
+        (*out).start_boottime = read_u64(leader, offsets().task_start_boottime, Counter::TaskRead);
+        (*out).memcg = memcg::of_task(task).map_or(UNKNOWN, memcg::id);
+        (*out).comm = comm(task);
+        (*out).leader_comm = comm(leader);
+    }
+}
+
+/// Writes what is known of the running task, by helpers alone where there are no offsets.
+///
+/// # Safety
+/// As for [`fill`].
+#[inline(always)]
+pub unsafe fn fill_current(out: *mut Task) {
+    if offsets().task_tgid != ABSENT {
+        // SAFETY: the caller's promise.
+        return unsafe { fill(current(), out) };
+    }
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let comm = bpf_get_current_comm().unwrap_or([0; COMM_LEN]);
+    // SAFETY: the caller vouches for `out`; every field is written once.
+    unsafe {
+        (*out).tgid = (pid_tgid >> 32) as u32;
+        (*out).tid = pid_tgid as u32;
+        (*out).uid = bpf_get_current_uid_gid() as u32;
+        (*out).oom_score_adj = i32::MIN;
+        (*out).start_boottime = UNKNOWN;
+        (*out).memcg = UNKNOWN;
+        (*out).comm = comm;
+        (*out).leader_comm = [0; COMM_LEN];
+    }
+}
+
+/// Writes a task of which only the thread id is known.
+///
+/// # Safety
+/// As for [`fill`].
+#[inline(always)]
+pub unsafe fn fill_unknown(tid: u32, out: *mut Task) {
+    // SAFETY: the caller vouches for `out`; every field is written once.
+    unsafe {
+        (*out).tgid = 0;
+        (*out).tid = tid;
+        (*out).uid = u32::MAX;
+        (*out).oom_score_adj = i32::MIN;
+        (*out).start_boottime = UNKNOWN;
+        (*out).memcg = UNKNOWN;
+        (*out).comm = [0; COMM_LEN];
+        (*out).leader_comm = [0; COMM_LEN];
+    }
+}
+
+#[inline(always)]
+fn comm(task: Pointer) -> [u8; COMM_LEN] {
+    read(task, offsets().task_comm, Counter::TaskRead).unwrap_or([0; COMM_LEN])
+}

@@ -1,0 +1,44 @@
+//! The maps, and the constants that the daemon sets before loading.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{LruHashMap, PerCpuArray, RingBuf},
+};
+use memtrace_common::{
+    config::{Config, Offsets},
+    counter::Counter,
+};
+
+/// What the daemon found out about this kernel. Volatile, so that the compiler does not fold the placeholder in.
+#[unsafe(no_mangle)]
+static CONFIG: Config = Config::UNKNOWN;
+
+/// Address-space changes, faults and processes: many, and replaceable by a look at /proc.
+#[map]
+pub static STREAM: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// OOM kills and fatal signals: few and irreplaceable, so that no flood of the stream can push them out.
+#[map]
+pub static KILLS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// See [`Counter`].
+#[map]
+pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT as u32, 0);
+
+/// The task to which the running task's kernel code sent SIGKILL last: the OOM killer does that right before it
+/// marks the victim. Key: pid and tgid of the running task.
+#[map]
+pub static LAST_KILLED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
+
+/// The constants. Each field read through this is a constant to the verifier.
+#[inline(always)]
+pub fn config() -> &'static Config {
+    // A reference whose reads the compiler cannot see through.
+    core::hint::black_box(&CONFIG)
+}
+
+/// The offsets.
+#[inline(always)]
+pub fn offsets() -> &'static Offsets {
+    &config().offsets
+}

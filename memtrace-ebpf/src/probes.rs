@@ -1,0 +1,56 @@
+//! One file for each family of hooks: read the fact, filter, emit.
+
+mod brk;
+mod fault;
+mod madvise;
+mod mmap;
+mod oom;
+mod signal;
+mod task;
+
+/// The programs at a system call's return, in both forms: `fexit` on the entry point (registers and result are its
+/// arguments) and the `sys_exit_*` tracepoint (result at 16, registers from the task). Both run the same body.
+macro_rules! syscall_exit {
+    ($($(#[$doc:meta])* $fexit:ident($function:literal), $tracepoint:ident => $body:path;)*) => {$(
+        $(#[$doc])*
+        #[aya_ebpf::macros::fexit(function = $function)]
+        pub fn $fexit(ctx: aya_ebpf::programs::FExitContext) -> u32 {
+            let result = ctx.arg::<i64>(1);
+            if $crate::probes::succeeded(result)
+                && let Some(arguments) = $crate::kernel::regs::arguments(ctx.arg(0))
+            {
+                $body(arguments.0, result as u64);
+            }
+            0
+        }
+
+        $(#[$doc])*
+        #[aya_ebpf::macros::tracepoint]
+        pub fn $tracepoint(ctx: aya_ebpf::programs::TracePointContext) -> u32 {
+            let result = $crate::probes::tracepoint_result(&ctx);
+            if $crate::probes::succeeded(result)
+                && let Some(arguments) = $crate::kernel::regs::current_arguments()
+            {
+                $body(arguments.0, result as u64);
+            }
+            0
+        }
+    )*};
+}
+pub(crate) use syscall_exit;
+
+/// The largest error number a system call returns negated (`MAX_ERRNO`, include/linux/err.h).
+const MAX_ERRNO: i64 = 4095;
+
+/// True for a call of another process that did not fail.
+#[inline(always)]
+fn succeeded(result: i64) -> bool {
+    !(-MAX_ERRNO..0).contains(&result) && !crate::emit::is_own_process()
+}
+
+/// `long ret` of every `syscalls:sys_exit_*` event.
+#[inline(always)]
+fn tracepoint_result(ctx: &aya_ebpf::programs::TracePointContext) -> i64 {
+    // SAFETY: the event's record is longer than 24 bytes on every kernel; the helper checks the address anyway.
+    unsafe { ctx.read_at::<i64>(16) }.unwrap_or(-1)
+}

@@ -1,0 +1,19 @@
+//! brk that moved the program break.
+
+use memtrace_common::event::{Kind, vma::Brk};
+
+use super::syscall_exit;
+use crate::emit::{header, stream};
+
+syscall_exit! {
+    /// `brk(request)`
+    fexit_brk("__x64_sys_brk"), exit_brk => brk;
+}
+
+#[inline(always)]
+fn brk([request, ..]: [u64; 6], brk: u64) {
+    // A refusal returns the break as it was; `brk(0)` only asks for it.
+    if brk == request {
+        stream(Brk { header: header(Kind::Brk), brk });
+    }
+}

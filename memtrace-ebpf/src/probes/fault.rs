@@ -1,0 +1,34 @@
+//! Sampled page faults: the perf software event, one of every period, with address and user stack.
+
+use aya_ebpf::{macros::perf_event, programs::PerfEventContext};
+use memtrace_common::event::{
+    Kind,
+    fault::{FRAMES, Fault},
+};
+
+use crate::{
+    emit::{header, is_own_process, stream_with},
+    kernel::stack,
+};
+
+/// `PERF_COUNT_SW_PAGE_FAULTS` on each CPU.
+#[perf_event]
+pub fn page_fault(ctx: PerfEventContext) -> u32 {
+    if is_own_process() {
+        return 0;
+    }
+    // SAFETY: the context is the kernel's own `bpf_perf_event_data`, whose fields the verifier knows.
+    let (addr, period) = unsafe { ((*ctx.ctx).addr, (*ctx.ctx).sample_period) };
+    stream_with::<Fault>(|out| {
+        // SAFETY: `out` is the reserved record.
+        unsafe {
+            (*out).header = header(Kind::Fault);
+            (*out).addr = addr;
+            (*out).period = period;
+            (*out).reserved = 0;
+            (*out).stack = [0; FRAMES];
+            (*out).stack_len = stack::user(&ctx, &raw mut (*out).stack);
+        }
+    });
+    0
+}

@@ -1,0 +1,16 @@
+//! madvise that succeeded.
+
+use memtrace_common::event::{Kind, vma::Madvise};
+
+use super::syscall_exit;
+use crate::emit::{header, stream};
+
+syscall_exit! {
+    /// `madvise(addr, len, advice)`
+    fexit_madvise("__x64_sys_madvise"), exit_madvise => madvise;
+}
+
+#[inline(always)]
+fn madvise([addr, len, advice, ..]: [u64; 6], _result: u64) {
+    stream(Madvise { header: header(Kind::Madvise), addr, len, advice: advice as i32, reserved: 0 });
+}

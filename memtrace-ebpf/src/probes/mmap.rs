@@ -1,0 +1,42 @@
+//! mmap, munmap and mremap that succeeded.
+
+use memtrace_common::event::{
+    Kind,
+    vma::{Mmap, Mremap, Munmap},
+};
+
+use super::syscall_exit;
+use crate::emit::{header, stream};
+
+syscall_exit! {
+    /// `mmap(addr, len, prot, flags, fd, offset)`
+    fexit_mmap("__x64_sys_mmap"), exit_mmap => mmap;
+    /// `munmap(addr, len)`
+    fexit_munmap("__x64_sys_munmap"), exit_munmap => munmap;
+    /// `mremap(old_addr, old_len, new_len, flags, new_addr)`
+    fexit_mremap("__x64_sys_mremap"), exit_mremap => mremap;
+}
+
+#[inline(always)]
+fn mmap([_, len, prot, flags, fd, offset]: [u64; 6], addr: u64) {
+    stream(Mmap {
+        header: header(Kind::Mmap),
+        addr,
+        len,
+        offset,
+        prot: prot as u32,
+        flags: flags as u32,
+        fd: fd as i32,
+        reserved: 0,
+    });
+}
+
+#[inline(always)]
+fn munmap([addr, len, ..]: [u64; 6], _result: u64) {
+    stream(Munmap { header: header(Kind::Munmap), addr, len });
+}
+
+#[inline(always)]
+fn mremap([old_addr, old_len, new_len, flags, ..]: [u64; 6], new_addr: u64) {
+    stream(Mremap { header: header(Kind::Mremap), old_addr, old_len, new_addr, new_len, flags });
+}

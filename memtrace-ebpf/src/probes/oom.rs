@@ -1,0 +1,172 @@
+//! The OOM kill: everything that will be gone in a moment, frozen where the kernel marks its victim.
+//!
+//! The running task is the trigger, who asked for memory (or who wrote the limit); the victim is another task as
+//! often as not, and its cgroup is never taken from the running task.
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::bpf_get_current_pid_tgid,
+    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+};
+use aya_log_ebpf::error;
+use memtrace_common::{
+    COMM_LEN, UNKNOWN,
+    config::{ABSENT, victim_form},
+    counter::Counter,
+    event::{
+        Kind,
+        oom::{FRAMES, LEVELS, MemcgLevel, NAME_LEN, OomKill, flag},
+    },
+};
+
+use crate::{
+    emit::{header, kill_with, lost},
+    kernel::{Pointer, memcg, mm, stack, task},
+    maps::{LAST_KILLED, config},
+};
+
+/// `mark_victim(int pid)` or `mark_victim(struct task_struct *, uid_t)`: `CONFIG.victim_form` says which.
+#[btf_tracepoint(function = "mark_victim")]
+pub fn mark_victim(ctx: BtfTracePointContext) -> u32 {
+    let signalled = last_killed();
+    let victim: Pointer = if config().victim_form == victim_form::TASK {
+        ctx.arg(0)
+    } else {
+        // Only a pid: the task is the one that was sent SIGKILL by this very code path, if the pid is the same.
+        signalled.filter(|task| task::tid(*task) == Some(ctx.arg::<u32>(0))).unwrap_or(core::ptr::null())
+    };
+    if victim.is_null() {
+        lost(Counter::VictimUnknown);
+        error!(&ctx, "the OOM victim with thread id {} has no task here", ctx.arg::<u32>(0));
+    }
+    let signalled = !victim.is_null() && signalled == Some(victim);
+    kill_with::<OomKill>(|out| {
+        // SAFETY: `out` is the reserved record.
+        unsafe {
+            freeze(&ctx, Kind::OomKill, victim, out);
+            if victim.is_null() {
+                (*out).victim.tid = ctx.arg::<u32>(0);
+            }
+            if signalled {
+                (*out).flags |= flag::SIGNALLED;
+            }
+        }
+    });
+    0
+}
+
+/// `oom:mark_victim` without BTF: what the record carries, where its `format` says.
+#[tracepoint]
+pub fn mark_victim_classic(ctx: TracePointContext) -> u32 {
+    let fields = &config().classic_victim;
+    kill_with::<OomKill>(|out| {
+        // SAFETY: `out` is the reserved record.
+        unsafe {
+            freeze(&ctx, Kind::OomKill, core::ptr::null(), out);
+            (*out).flags |= flag::CLASSIC;
+            (*out).victim.tid = field::<u32>(&ctx, fields.pid).unwrap_or(0);
+            (*out).victim.uid = field::<u32>(&ctx, fields.uid).unwrap_or(u32::MAX);
+            (*out).victim.oom_score_adj =
+                field::<i16>(&ctx, fields.oom_score_adj).map_or(i32::MIN, i32::from);
+            (*out).mm.total_vm = field::<u64>(&ctx, fields.total_vm).unwrap_or(UNKNOWN);
+            (*out).mm.anon = field::<u64>(&ctx, fields.anon_rss).unwrap_or(UNKNOWN);
+            (*out).mm.file = field::<u64>(&ctx, fields.file_rss).unwrap_or(UNKNOWN);
+            (*out).mm.shmem = field::<u64>(&ctx, fields.shmem_rss).unwrap_or(UNKNOWN);
+            if let Some(kib) = field::<u64>(&ctx, fields.pgtables) {
+                (*out).mm.pgtables_bytes = kib << 10;
+            }
+            // `__data_loc`: the low half is where the string starts in the record.
+            if let Some(location) = field::<u32>(&ctx, fields.comm) {
+                (*out).victim.comm =
+                    field::<[u8; COMM_LEN]>(&ctx, location & 0xffff).unwrap_or([0; COMM_LEN]);
+            }
+        }
+    });
+    0
+}
+
+/// Run once by the daemon on itself: the same record, made of the daemon's own process, to be compared with /proc.
+#[raw_tracepoint(tracepoint = "sys_enter")]
+pub fn self_check(ctx: RawTracePointContext) -> i32 {
+    if bpf_get_current_pid_tgid() >> 32 != u64::from(config().own_tgid) {
+        return 0;
+    }
+    kill_with::<OomKill>(|out| {
+        // SAFETY: `out` is the reserved record.
+        unsafe { freeze(&ctx, Kind::SelfCheck, task::current(), out) };
+    });
+    0
+}
+
+/// Fills the whole record.
+///
+/// # Safety
+/// `out` must be valid for writes of an `OomKill`.
+#[inline(always)]
+unsafe fn freeze(ctx: &impl EbpfContext, kind: Kind, victim: Pointer, out: *mut OomKill) {
+    let mut flags = if config().watches_signals != 0 { flag::WATCHES_SIGNALS } else { 0 };
+    // SAFETY: the caller vouches for `out`; every field is written.
+    unsafe {
+        (*out).header = header(kind);
+        clear_chain(&raw mut (*out).chain);
+        (*out).kernel_stack = [0; FRAMES];
+        (*out).user_stack = [0; FRAMES];
+        task::fill_current(&raw mut (*out).trigger);
+        (*out).mm = mm::UNKNOWN_USE;
+        (*out).chain_len = 0;
+        if victim.is_null() {
+            task::fill_unknown(0, &raw mut (*out).victim);
+        } else {
+            flags |= flag::VICTIM_READ;
+            task::fill(victim, &raw mut (*out).victim);
+            if let Some(mm) = mm::of_task(victim) {
+                mm::fill(mm, &raw mut (*out).mm);
+            }
+            let chain = (&raw mut (*out).chain).cast::<MemcgLevel>();
+            let (levels, truncated) = memcg::fill_chain(memcg::of_task(victim), chain);
+            (*out).chain_len = levels;
+            if truncated {
+                flags |= flag::CHAIN_TRUNCATED;
+                lost(Counter::ChainTruncated);
+            }
+        }
+        (*out).kernel_stack_len = stack::kernel(ctx, &raw mut (*out).kernel_stack);
+        (*out).user_stack_len = stack::user(ctx, &raw mut (*out).user_stack);
+        (*out).flags = flags;
+    }
+}
+
+/// Zeroes the levels word by word; the ring buffer hands out what was there before.
+///
+/// # Safety
+/// `chain` must be valid for writes.
+#[inline(always)]
+unsafe fn clear_chain(chain: *mut [MemcgLevel; LEVELS]) {
+    const WORDS: usize = size_of::<[MemcgLevel; LEVELS]>() / size_of::<u64>();
+    const { assert!(NAME_LEN.is_multiple_of(8)) };
+    let words = chain.cast::<u64>();
+    for index in 0..WORDS {
+        // SAFETY: index < WORDS, and every bit pattern is a level. Volatile, or the compiler makes it a call.
+        unsafe { words.add(index).write_volatile(0) };
+    }
+}
+
+/// The task to which the running task's kernel code just sent SIGKILL, forgotten as it is asked for.
+#[inline(always)]
+fn last_killed() -> Option<Pointer> {
+    let key = bpf_get_current_pid_tgid();
+    // SAFETY: the value is a number; a concurrent writer for this key does not exist, it is this very task.
+    let task = unsafe { LAST_KILLED.get(&key) }.copied()?;
+    let _ = LAST_KILLED.remove(&key);
+    Some(task as Pointer)
+}
+
+#[inline(always)]
+fn field<T>(ctx: &TracePointContext, offset: u32) -> Option<T> {
+    if offset == ABSENT {
+        return None;
+    }
+    // SAFETY: the helper checks the address.
+    unsafe { ctx.read_at(offset as usize) }.ok()
+}

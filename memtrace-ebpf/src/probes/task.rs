@@ -1,0 +1,64 @@
+//! Processes that come, change program and end.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use memtrace_common::event::{
+    Kind,
+    task::{Exec, Exit, Fork},
+};
+
+use crate::{
+    emit::{header, stream_with},
+    kernel::{Pointer, mm, task},
+};
+
+/// `sched_process_exec(struct task_struct *, pid_t, struct linux_binprm *)`
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn process_exec(ctx: BtfTracePointContext) -> u32 {
+    let task: Pointer = ctx.arg(0);
+    stream_with::<Exec>(|out| {
+        // SAFETY: `out` is the reserved record.
+        unsafe {
+            (*out).header = header(Kind::Exec);
+            task::fill(task, &raw mut (*out).task);
+        }
+    });
+    0
+}
+
+/// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn process_fork(ctx: BtfTracePointContext) -> u32 {
+    let (parent, child): (Pointer, Pointer) = (ctx.arg(0), ctx.arg(1));
+    if task::tid(child) != task::tgid(child) {
+        return 0; // a thread
+    }
+    stream_with::<Fork>(|out| {
+        // SAFETY: `out` is the reserved record.
+        unsafe {
+            (*out).header = header(Kind::Fork);
+            task::fill(child, &raw mut (*out).child);
+            (*out).shares_mm = u32::from(mm::of_task(parent) == mm::of_task(child));
+            (*out).reserved = 0;
+        }
+    });
+    0
+}
+
+/// `sched_process_exit(struct task_struct *[, bool group_dead])`; `signal->live` says the same on every kernel.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn process_exit(ctx: BtfTracePointContext) -> u32 {
+    let task: Pointer = ctx.arg(0);
+    if let Some(1..) = task::live_threads(task) {
+        return 0; // others of the process still run
+    }
+    stream_with::<Exit>(|out| {
+        // SAFETY: `out` is the reserved record.
+        unsafe {
+            (*out).header = header(Kind::Exit);
+            task::fill(task, &raw mut (*out).task);
+            (*out).exit_code = task::exit_code(task);
+            (*out).reserved = 0;
+        }
+    });
+    0
+}

@@ -1,0 +1,216 @@
+//! The record of one OOM kill, `schema: 1`: what is stored, shown and served.
+//!
+//! Plain data with a JSON form. A figure that is not known is `None`, and JSON has `null` there; names are already
+//! escaped (`units::escape`), so every output may print them as they are.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Bytes, Grade};
+
+/// The version of [`OomRecord`]'s JSON form.
+pub const SCHEMA: u32 = 1;
+
+/// One OOM kill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OomRecord {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Unique name of the record: the same kill always gets the same one.
+    pub id: String,
+    /// When the kernel marked the victim.
+    pub time: Timestamp,
+    /// The boot that it happened in (`/proc/sys/kernel/random/boot_id`).
+    pub boot_id: String,
+    /// Nanoseconds since that boot.
+    pub ktime_ns: u64,
+    /// Whose limit it was: a memory cgroup's, or the node's.
+    pub scope: Scope,
+    /// The cgroup whose limit was hit; `None` for node-wide kills and when it is not known.
+    pub limit_owner: Option<LimitOwner>,
+    /// Who was killed.
+    pub victim: Victim,
+    /// Who asked for memory when there was none; often, but not always, the victim.
+    pub trigger: Trigger,
+    /// The victim's memory cgroup, its parent, and so on up to the root, frozen at the kill.
+    pub chain: Vec<MemcgLevel>,
+    /// The trigger's kernel stack, innermost first.
+    pub kernel_stack: Vec<Frame>,
+    /// The trigger's user stack, innermost first.
+    pub user_stack: Vec<Frame>,
+    /// How it was recorded, and what the tracer had lost by then.
+    pub evidence: Evidence,
+}
+
+/// What ran out of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeKind {
+    /// A memory cgroup reached its limit.
+    Memcg,
+    /// The whole node (or a NUMA constraint of it) was out of memory.
+    Global,
+    /// Not known.
+    Unknown,
+}
+
+/// See [`ScopeKind`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scope {
+    /// What ran out.
+    pub kind: ScopeKind,
+    /// How this is known.
+    pub grade: Grade,
+    /// The evidence, in words.
+    pub why: String,
+}
+
+/// The cgroup whose limit was hit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LimitOwner {
+    /// Path below the root of its hierarchy; `None` when not all names on the way were known.
+    pub path: Option<String>,
+    /// Cgroup id.
+    pub cgroup_id: Option<u64>,
+    /// Its limit.
+    pub limit_bytes: Option<Bytes>,
+    /// Its usage at the kill.
+    pub usage_bytes: Option<Bytes>,
+    /// Its highest usage.
+    pub peak_bytes: Option<Bytes>,
+    /// How often a charge had hit the limit.
+    pub fail_count: Option<u64>,
+    /// How this owner is known.
+    pub grade: Grade,
+    /// The evidence, in words.
+    pub why: String,
+}
+
+/// A task at the kill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskFacts {
+    /// Process id in the initial pid namespace; `None` when only the thread is known.
+    pub pid: Option<u32>,
+    /// Thread id.
+    pub tid: u32,
+    /// Name of the thread.
+    pub comm: String,
+    /// Name of the process (its leader thread).
+    pub process_comm: Option<String>,
+    /// Real user id, initial user namespace.
+    pub uid: Option<u32>,
+    /// -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// When the process started.
+    pub started: Option<Timestamp>,
+    /// Path of its memory cgroup.
+    pub cgroup: Option<String>,
+    /// Id of that cgroup.
+    pub cgroup_id: Option<u64>,
+}
+
+/// Who was killed, and what it held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Victim {
+    /// Who.
+    #[serde(flatten)]
+    pub task: TaskFacts,
+    /// What its address space held.
+    pub memory: AddressSpaceUse,
+}
+
+/// Who asked for memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Who.
+    #[serde(flatten)]
+    pub task: TaskFacts,
+    /// Whether it is the victim's process.
+    pub is_victim: bool,
+}
+
+/// What an address space held; the same figures as the kernel log's "Killed process" line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddressSpaceUse {
+    /// Anonymous memory.
+    pub anon_bytes: Option<Bytes>,
+    /// Resident pages of files.
+    pub file_bytes: Option<Bytes>,
+    /// Resident shared memory and tmpfs.
+    pub shmem_bytes: Option<Bytes>,
+    /// Swapped out.
+    pub swap_bytes: Option<Bytes>,
+    /// Page tables.
+    pub page_table_bytes: Option<Bytes>,
+    /// Mapped, resident or not.
+    pub virtual_bytes: Option<Bytes>,
+}
+
+impl AddressSpaceUse {
+    /// Resident set size: anonymous, file and shared memory; `None` unless all are known.
+    pub fn rss(&self) -> Option<Bytes> {
+        Some(Bytes(self.anon_bytes?.0 + self.file_bytes?.0 + self.shmem_bytes?.0))
+    }
+}
+
+/// One memory cgroup on the way to the root.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemcgLevel {
+    /// Path below the root of its hierarchy.
+    pub path: Option<String>,
+    /// Cgroup id.
+    pub cgroup_id: Option<u64>,
+    /// Charged, descendants included.
+    pub usage_bytes: Option<Bytes>,
+    /// Limit; `None` also when there is none (see `unlimited`).
+    pub limit_bytes: Option<Bytes>,
+    /// True when it is known that there is no limit.
+    pub unlimited: bool,
+    /// Highest usage.
+    pub peak_bytes: Option<Bytes>,
+    /// Charges that hit the limit.
+    pub fail_count: Option<u64>,
+    /// Swap used (v2), or memory and swap (v1).
+    pub swap_usage_bytes: Option<Bytes>,
+    /// Limit of the same.
+    pub swap_limit_bytes: Option<Bytes>,
+    /// How often this very group ran out of memory.
+    pub oom_events: Option<u64>,
+    /// Kills of its own tasks, this one included.
+    pub oom_kills: Option<u64>,
+    /// Whether the group dies as one.
+    pub oom_group: bool,
+}
+
+/// One frame of a stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// Address, hexadecimal.
+    pub address: String,
+    /// Function, when known.
+    pub symbol: Option<String>,
+}
+
+/// How a kill was recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The hook, as `doctor` names it.
+    pub hook: String,
+    /// True when the kernel was seen to send SIGKILL, false when that could not be watched.
+    pub kill_signal_seen: bool,
+    /// Everything that the tracer had lost when it recorded this, with its counts; empty when nothing was.
+    pub losses: Vec<Loss>,
+    /// What could not be told, and why.
+    pub unknown: Vec<String>,
+}
+
+/// A way to lose facts, and how often it had happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Name, as in the metrics.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+    /// What was lost, in words.
+    pub meaning: String,
+}

@@ -183,8 +183,6 @@ pub struct Config {
     pub page_size: u32,
     /// The tracer's own process, whose events are not streamed.
     pub own_tgid: u32,
-    /// 1 when the signal hook is there, so that a mark without its signal is known to be no kill.
-    pub watches_signals: u32,
 }
 
 impl Config {
@@ -202,6 +200,5 @@ impl Config {
         memcg_event_oom_kill: ABSENT,
         page_size: 4096,
         own_tgid: 0,
-        watches_signals: 0,
     };
 }

@@ -42,6 +42,8 @@ counters! {
     ChainTruncated => "chain_truncated", "memory cgroups with more ancestors than a record holds";
     /// The OOM hook gave only a pid and the signal before it was not seen.
     VictimUnknown => "victim_unknown", "OOM victims of which only the pid is known";
+    /// The SIGKILL before an OOM mark could not be remembered.
+    KillForgotten => "kill_forgotten", "kill signals that could not be matched with their OOM mark";
     /// The saved registers of a system call could not be read.
     RegsRead => "regs_read", "system calls whose arguments could not be read";
     /// The kernel could not walk the kernel stack.

@@ -2,5 +2,16 @@
 //!
 //! Facts flow one way: kernel programs -> events -> address spaces -> containers -> snapshot -> outputs.
 
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod container;
+pub mod daemon;
+pub mod ingest;
+pub mod mm;
 pub mod oom;
+pub mod probe;
+pub mod snapshot;
+pub mod store;
+pub mod top;
 pub mod units;

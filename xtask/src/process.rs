@@ -36,10 +36,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs the command quietly and hands back its standard output.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("failed to run {}", shown(command)))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("failed to run {}", shown(command)))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("failed to run `{}`: {}\n{}", shown(command), output.status, tail(&said, 10));

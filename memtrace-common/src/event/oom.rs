@@ -14,15 +14,14 @@ pub const FRAMES: usize = 32;
 /// Bits of [`OomKill::flags`].
 pub mod flag {
     /// The kernel sent this victim SIGKILL just before the mark: a kill, not a mark of a task that dies anyway.
+    /// Says nothing when the signal hook is not attached.
     pub const SIGNALLED: u32 = 1;
-    /// The signal hook watches, so a missing `SIGNALLED` means something.
-    pub const WATCHES_SIGNALS: u32 = 1 << 1;
     /// The victim's task was readable; without it only `victim.tid` and what a tracepoint carried are known.
-    pub const VICTIM_READ: u32 = 1 << 2;
+    pub const VICTIM_READ: u32 = 1 << 1;
     /// The chain has more levels than the record.
-    pub const CHAIN_TRUNCATED: u32 = 1 << 3;
+    pub const CHAIN_TRUNCATED: u32 = 1 << 2;
     /// From the classic tracepoint: RSS in kB, not pages.
-    pub const CLASSIC: u32 = 1 << 4;
+    pub const CLASSIC: u32 = 1 << 3;
 }
 
 /// Bits of [`MemcgLevel::flags`].

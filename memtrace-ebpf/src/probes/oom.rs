@@ -34,13 +34,16 @@ pub fn mark_victim(ctx: BtfTracePointContext) -> u32 {
         ctx.arg(0)
     } else {
         // Only a pid: the task is the one that was sent SIGKILL by this very code path, if the pid is the same.
-        signalled.filter(|task| task::tid(*task) == Some(ctx.arg::<u32>(0))).unwrap_or(core::ptr::null())
+        match signalled {
+            Some(task) if task::tid(task).unwrap_or(0) == ctx.arg::<u32>(0) => task,
+            _ => core::ptr::null(),
+        }
     };
     if victim.is_null() {
         lost(Counter::VictimUnknown);
         error!(&ctx, "the OOM victim with thread id {} has no task here", ctx.arg::<u32>(0));
     }
-    let signalled = !victim.is_null() && signalled == Some(victim);
+    let signalled = !victim.is_null() && signalled.unwrap_or(core::ptr::null()) == victim;
     kill_with::<OomKill>(|out| {
         // SAFETY: `out` is the reserved record.
         unsafe {
@@ -86,12 +89,10 @@ pub fn mark_victim_classic(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// Run once by the daemon on itself: the same record, made of the daemon's own process, to be compared with /proc.
+/// Run once by the daemon and never attached: the same record, made of the daemon's own process, to be compared
+/// with /proc.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn self_check(ctx: RawTracePointContext) -> i32 {
-    if bpf_get_current_pid_tgid() >> 32 != u64::from(config().own_tgid) {
-        return 0;
-    }
     kill_with::<OomKill>(|out| {
         // SAFETY: `out` is the reserved record.
         unsafe { freeze(&ctx, Kind::SelfCheck, task::current(), out) };
@@ -105,7 +106,7 @@ pub fn self_check(ctx: RawTracePointContext) -> i32 {
 /// `out` must be valid for writes of an `OomKill`.
 #[inline(always)]
 unsafe fn freeze(ctx: &impl EbpfContext, kind: Kind, victim: Pointer, out: *mut OomKill) {
-    let mut flags = if config().watches_signals != 0 { flag::WATCHES_SIGNALS } else { 0 };
+    let mut flags = 0;
     // SAFETY: the caller vouches for `out`; every field is written.
     unsafe {
         (*out).header = header(kind);

@@ -1,10 +1,13 @@
 //! SIGKILL, SIGABRT and SIGSEGV, with their sender.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
-use memtrace_common::event::{Kind, task::Signal};
+use memtrace_common::{
+    counter::Counter,
+    event::{Kind, task::Signal},
+};
 
 use crate::{
-    emit::{header, kill_with},
+    emit::{header, kill_with, lost},
     kernel::{Pointer, task},
     maps::LAST_KILLED,
 };
@@ -25,8 +28,10 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> u32 {
     let (info, target, result): (u64, Pointer, u32) = (ctx.arg(1), ctx.arg(2), ctx.arg(4));
     let from_kernel = info == SEND_SIG_PRIV;
     if from_kernel && signal == SIGKILL {
-        // The oom probe looks this up. A failure to remember shows there as an unknown victim.
-        let _ = LAST_KILLED.insert(bpf_get_current_pid_tgid(), target as u64, 0);
+        // The oom probe looks this up.
+        if LAST_KILLED.insert(bpf_get_current_pid_tgid(), target as u64, 0).is_err() {
+            lost(Counter::KillForgotten);
+        }
     }
     kill_with::<Signal>(|out| {
         // SAFETY: `out` is the reserved record.

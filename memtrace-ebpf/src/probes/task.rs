@@ -29,15 +29,20 @@ pub fn process_exec(ctx: BtfTracePointContext) -> u32 {
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn process_fork(ctx: BtfTracePointContext) -> u32 {
     let (parent, child): (Pointer, Pointer) = (ctx.arg(0), ctx.arg(1));
-    if task::tid(child) != task::tgid(child) {
+    // Options are not compared as such: for two `None`s the compiler compares their unset values, which the verifier
+    // refuses to read.
+    let (Some(tid), Some(tgid)) = (task::tid(child), task::tgid(child)) else { return 0 };
+    if tid != tgid {
         return 0; // a thread
     }
+    let null: Pointer = core::ptr::null();
+    let shares_mm = mm::of_task(parent).unwrap_or(null) == mm::of_task(child).unwrap_or(null);
     stream_with::<Fork>(|out| {
         // SAFETY: `out` is the reserved record.
         unsafe {
             (*out).header = header(Kind::Fork);
             task::fill(child, &raw mut (*out).child);
-            (*out).shares_mm = u32::from(mm::of_task(parent) == mm::of_task(child));
+            (*out).shares_mm = u32::from(shares_mm);
             (*out).reserved = 0;
         }
     });

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::ingest::loss::Loss;
 use crate::units::{Bytes, Grade};
 
 /// The version of [`OomRecord`]'s JSON form.
@@ -202,15 +203,4 @@ pub struct Evidence {
     pub losses: Vec<Loss>,
     /// What could not be told, and why.
     pub unknown: Vec<String>,
-}
-
-/// A way to lose facts, and how often it had happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Loss {
-    /// Name, as in the metrics.
-    pub name: String,
-    /// How often.
-    pub count: u64,
-    /// What was lost, in words.
-    pub meaning: String,
 }

@@ -1,0 +1,158 @@
+//! The command line: one file a subcommand, each of which parses, calls and prints.
+//!
+//! Input: arguments. Output: text on stdout, errors on stderr, an exit code.
+
+pub mod daemon;
+pub mod doctor;
+pub mod top;
+
+use std::{
+    io::{self},
+    path::PathBuf,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::probe::support::Without;
+
+/// What is this memory, and why was my container killed?
+///
+/// memtrace watches a whole node from the kernel: it records every OOM kill with its cause fields, and shows whose
+/// memory grows. The programs that it watches need no restart, no preload and no change.
+#[derive(Debug, Parser)]
+#[command(name = "memtrace", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  memtrace doctor                    what this kernel gives, and what is lost without the rest
+  sudo memtrace daemon               watch this node; kills are stored in /var/lib/memtrace
+  memtrace top --once                processes by resident memory, with cgroup, limit and growth
+  memtrace report --last             the last OOM kill: who, by whose limit, asked by whom
+  memtrace report list -o json       all of them, for a script
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon or store, 4 not permitted.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch this node until told to stop (SIGTERM or SIGINT).
+    Daemon(daemon::DaemonArgs),
+    /// Show who uses memory, how much, and who grows.
+    Top(top::TopArgs),
+    /// Say what this kernel gives, and what is lost without the rest.
+    Doctor(doctor::DoctorArgs),
+}
+
+/// Where the daemon listens.
+#[derive(Clone, Debug, Args)]
+pub struct SocketArgs {
+    /// The daemon's socket.
+    #[arg(long, value_name = "PATH", env = "MEMTRACE_SOCKET", default_value = "/run/memtrace/memtrace.sock")]
+    pub socket: PathBuf,
+}
+
+/// How to trace.
+#[derive(Clone, Debug, Args)]
+pub struct ProbeArgs {
+    /// Sample one page fault of so many; 0 samples none.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub fault_period: u64,
+    /// Treat this kernel as if it lacked something: to see what is lost, or to keep away from a broken hook.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub without: Vec<Lacking>,
+}
+
+/// What `--without` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lacking {
+    /// The kernel's type information.
+    Btf,
+    /// Tracefs and its events.
+    Tracefs,
+    /// Programs at kernel functions' returns.
+    Fexit,
+    /// The helper that finds a task's saved registers.
+    TaskRegisters,
+}
+
+impl ProbeArgs {
+    /// As the probes take it.
+    pub fn without(&self) -> Without {
+        let lacks = |what| self.without.contains(&what);
+        Without {
+            btf: lacks(Lacking::Btf),
+            tracefs: lacks(Lacking::Tracefs),
+            function_exit: lacks(Lacking::Fexit),
+            task_registers: lacks(Lacking::TaskRegisters),
+        }
+    }
+}
+
+/// Why a command failed, as the exit code says it.
+#[derive(Debug)]
+pub enum Failure {
+    /// 1: it failed.
+    Failed(anyhow::Error),
+    /// 3: there is no daemon, or no store.
+    NoDaemon(anyhow::Error),
+    /// 4: this process may not.
+    NotPermitted(anyhow::Error),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::NoDaemon(_) => 3,
+            Self::NotPermitted(_) => 4,
+        }
+    }
+
+    /// What to print.
+    pub fn error(&self) -> &anyhow::Error {
+        let (Self::Failed(error) | Self::NoDaemon(error) | Self::NotPermitted(error)) = self;
+        error
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// See [`Failure`]. A reader that went away (`memtrace top | head`) is no failure.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let result = match cli.command {
+        Command::Daemon(args) => daemon::run(&args),
+        Command::Top(args) => top::run(&args, &mut out),
+        Command::Doctor(args) => doctor::run(&args, &mut out),
+    };
+    match result {
+        Err(failure) if is_closed_pipe(failure.error()) => Ok(()),
+        result => result,
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,69 @@
+//! `memtrace daemon`: watch this node.
+
+use std::{io::IsTerminal as _, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, ProbeArgs, SocketArgs};
+use crate::{
+    daemon::{self, Config, DaemonError},
+    probe::attach::Options,
+};
+
+/// Arguments of `daemon`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN; `memtrace doctor` says what else is of use. Logs to stderr;
+MEMTRACE_LOG takes a level or tracing directives (error, info, memtrace=debug).
+
+Examples:
+  sudo memtrace daemon
+  sudo memtrace daemon --state-dir /tmp/mt --socket /tmp/mt/memtrace.sock --log-format json")]
+pub struct DaemonArgs {
+    /// Where records are kept; made if it is not there.
+    #[arg(long, value_name = "DIR", env = "MEMTRACE_STATE_DIR", default_value = "/var/lib/memtrace")]
+    pub state_dir: PathBuf,
+    /// Where it listens.
+    #[command(flatten)]
+    pub socket: SocketArgs,
+    /// How to trace.
+    #[command(flatten)]
+    pub probe: ProbeArgs,
+    /// Form of the log.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// 4 when not permitted, else 1.
+pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
+    let filter = EnvFilter::try_from_env("MEMTRACE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    match args.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    let config = Config {
+        state_dir: args.state_dir.clone(),
+        socket: args.socket.socket.clone(),
+        options: Options { without: args.probe.without(), fault_period: args.probe.fault_period },
+    };
+    daemon::run(&config).map_err(|error| match error {
+        DaemonError::NotPermitted(error) => Failure::NotPermitted(error),
+        DaemonError::Failed(error) => Failure::Failed(error),
+    })
+}

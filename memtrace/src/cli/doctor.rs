@@ -1,0 +1,155 @@
+//! `memtrace doctor`: what this kernel gives, and what is lost without the rest.
+
+use std::{io::Write, path::Path};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, ProbeArgs};
+use crate::{
+    container::cgroup::{Hierarchy, Version},
+    daemon::tracer,
+    mm::procfs::Procfs,
+    probe::{
+        attach::{AttachError, Options},
+        status::ProbeStatus,
+        support::MissingCapability,
+        tracefs,
+    },
+};
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Attaches every hook for a moment, on its own, and lets go again; a running daemon is not disturbed.
+
+Examples:
+  sudo memtrace doctor
+  sudo memtrace doctor -o json
+  sudo memtrace doctor --without btf    what would be lost on a kernel without BTF")]
+pub struct DoctorArgs {
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// How to trace.
+    #[command(flatten)]
+    pub probe: ProbeArgs,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Everything that `doctor` found out.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Whether memtrace can record OOM kills here.
+    pub works: bool,
+    /// Why not.
+    pub failure: Option<String>,
+    /// The hooks.
+    pub probes: ProbeStatus,
+    /// Capabilities that are missing, with what they are for.
+    pub missing_capabilities: Vec<(String, String)>,
+    /// The memory controller, in words.
+    pub memory_controller: Option<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// 4 when this process may not trace, 1 when OOM kills cannot be watched; the diagnosis is printed all the same.
+pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let options = Options { without: args.probe.without(), fault_period: args.probe.fault_period };
+    let support = tracer::probe(&options, tracefs::ensure());
+    let procfs = Procfs::new("/proc");
+    let hierarchy = Hierarchy::find(Path::new("/proc")).ok().flatten();
+    let result = tracer::start(&support, &options, &procfs, hierarchy.as_ref());
+    let diagnosis = Diagnosis {
+        schema: 1,
+        works: result.is_ok(),
+        failure: result.as_ref().err().map(ToString::to_string),
+        probes: result.as_ref().map(|probes| probes.status.clone()).unwrap_or_default(),
+        missing_capabilities: support
+            .missing_capabilities
+            .iter()
+            .map(|MissingCapability { name, purpose, .. }| ((*name).to_owned(), (*purpose).to_owned()))
+            .collect(),
+        memory_controller: hierarchy.map(|hierarchy| {
+            let version = match hierarchy.version {
+                Version::V1 => "cgroup v1",
+                Version::V2 => "cgroup v2",
+            };
+            format!("{version}, mounted at {}", hierarchy.mount.display())
+        }),
+    };
+    match args.output {
+        Format::Text => write!(out, "{}", text(&diagnosis))?,
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&diagnosis).context("failed to write JSON")?;
+            writeln!(out, "{json}")?;
+        }
+    }
+    match result {
+        Ok(_) => Ok(()),
+        Err(error @ AttachError::NotPermitted(_)) => Err(Failure::NotPermitted(error.into())),
+        Err(error @ AttachError::Failed(_)) => Err(Failure::Failed(error.into())),
+    }
+}
+
+/// The diagnosis for people.
+fn text(diagnosis: &Diagnosis) -> String {
+    let Diagnosis { schema: _, works, failure, probes, missing_capabilities, memory_controller } = diagnosis;
+    let mut out = String::new();
+    let mut line = |text: &str| {
+        out.push_str(text);
+        out.push('\n');
+    };
+    match (works, failure) {
+        (true, _) => line("memtrace works here: OOM kills are recorded."),
+        (false, Some(why)) => line(&format!("memtrace does not work here: {why}")),
+        (false, None) => line("memtrace does not work here."),
+    }
+    if !probes.hooks.is_empty() {
+        line("");
+        line("Hooks");
+    }
+    for hook in &probes.hooks {
+        match (&hook.attached, &hook.lost) {
+            (Some(form), _) => line(&format!("  ok    {:<11} {form}", hook.fact)),
+            (None, lost) => {
+                line(&format!("  LOST  {:<11} {}", hook.fact, lost.as_deref().unwrap_or_default()))
+            }
+        }
+        for passed in &hook.passed_over {
+            line(&format!("          not by {}: {}", passed.hook, passed.why));
+        }
+    }
+    line("");
+    line("Kernel");
+    line(&format!("  offsets self-check: {}", probes.self_check));
+    for field in &probes.missing_fields {
+        line(&format!("  LOST  {field}"));
+    }
+    match memory_controller {
+        Some(controller) => line(&format!("  memory controller: {controller}")),
+        None => {
+            line("  LOST  memory controller: not mounted (limits and cgroup paths of processes are unknown)")
+        }
+    }
+    if probes.fault_period > 0 && probes.attached("page_fault").is_some() {
+        line(&format!("  page faults: one of {} is sampled", probes.fault_period));
+    }
+    for (name, purpose) in missing_capabilities {
+        line(&format!("  LOST  {name} is missing: cannot {purpose}"));
+    }
+    out
+}

@@ -1,0 +1,294 @@
+//! `memtrace report`: the OOM kills that were recorded, also while no daemon runs.
+//!
+//! Arguments and the store -> text or JSON on `out`. Must not write to the store, and must not need a daemon.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    str::FromStr as _,
+};
+
+use clap::{Args, ColorChoice, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{
+    oom::record::OomRecord,
+    report::{Style, Terminal, table, text},
+    store::{Filter, KillSummary, Store, StoreError},
+};
+
+/// The version of the list's JSON form.
+const LIST_SCHEMA: u32 = 1;
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
+Examples:
+  memtrace report --last                      the newest kill: who, by whose limit, asked by whom
+  memtrace report list --since 2h             the kills of the last two hours
+  memtrace report list --cgroup pod6e0b4bb2   in one pod, or because of its limit
+  memtrace report show 20261122T190501Z-42    one kill; the beginning of its id is enough
+  memtrace report list -o json | jq -r '.kills[].id'
+
+Exit codes: 0 ok, 1 failed (no such record, store unreadable), 2 usage, 3 no store or no kill yet, 4 not permitted."
+)]
+pub struct ReportArgs {
+    /// What to show.
+    #[command(subcommand)]
+    pub command: Option<ReportCommand>,
+    /// Show the newest kill.
+    #[arg(long, required = true)]
+    pub last: bool,
+    /// Form of the output of --last.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Where the daemon keeps its store.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "MEMTRACE_STATE_DIR",
+        default_value = "/var/lib/memtrace"
+    )]
+    pub state_dir: PathBuf,
+    /// Colour the text; auto: on a terminal, unless NO_COLOR is set (CLICOLOR_FORCE: everywhere).
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+}
+
+/// The subcommands of `report`.
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// List kills, newest first.
+    List(ListArgs),
+    /// Show one kill.
+    Show(ShowArgs),
+}
+
+/// Arguments of `report list`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  memtrace report list -n 20
+  memtrace report list --since 7d --comm java
+  memtrace report list --since 2026-11-22T18:00:00Z --until 2026-11-22T19:00:00+01:00")]
+pub struct ListArgs {
+    /// Only kills since then: RFC 3339, or so long ago (90s, 30m, 2h, 7d).
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    pub since: Option<When>,
+    /// Only kills before then: likewise.
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    pub until: Option<When>,
+    /// Only kills with this text in the path of the victim's cgroup, or of the one whose limit was hit.
+    #[arg(long, value_name = "TEXT")]
+    pub cgroup: Option<String>,
+    /// Only kills with this text in the name of the victim.
+    #[arg(long, value_name = "TEXT")]
+    pub comm: Option<String>,
+    /// At most so many.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub output: ListFormat,
+}
+
+/// Arguments of `report show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Id of the record, or its beginning.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub id: String,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Form of one kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs; docs/record.md describes it.
+    Json,
+}
+
+/// Form of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people.
+    Table,
+    /// For programs; docs/record.md describes it.
+    Json,
+}
+
+/// A time as people type it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// A point in time.
+    At(Timestamp),
+    /// So long before now.
+    Ago(SignedDuration),
+}
+
+impl When {
+    /// Reads RFC 3339, or a number with a unit.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(time) = Timestamp::from_str(text) {
+            return Ok(Self::At(time));
+        }
+        let ago = || {
+            let unit = text.chars().last()?;
+            let seconds = match unit {
+                's' => 1,
+                'm' => 60,
+                'h' => 3_600,
+                'd' => 86_400,
+                'w' => 604_800,
+                _ => return None,
+            };
+            let count = text.strip_suffix(unit)?;
+            // parse() would take a sign.
+            let digits = count.bytes().all(|byte| byte.is_ascii_digit());
+            let count: i64 = count.parse().ok().filter(|_| digits)?;
+            count.checked_mul(seconds).map(SignedDuration::from_secs)
+        };
+        ago().map(Self::Ago).ok_or_else(|| {
+            "expected a time with its zone (2026-11-22T19:00:00Z) or how long ago (90s, 30m, 2h, 7d)".to_owned()
+        })
+    }
+
+    /// The point in time; before the calendar begins is at its beginning.
+    fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(duration) => now.checked_sub(duration).unwrap_or(Timestamp::MIN),
+        }
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no such record.
+    #[error("failed to find a record whose id is or begins with {id:?} in {}", store.display())]
+    NoSuchRecord {
+        /// What was asked for.
+        id: String,
+        /// Where.
+        store: PathBuf,
+    },
+    /// There is a store, and nothing in it.
+    #[error("failed to find an OOM kill in {}: none was recorded yet", store.display())]
+    NoKills {
+        /// Where.
+        store: PathBuf,
+    },
+    /// Arguments that exclude each other.
+    #[error("--last cannot be used with list or show")]
+    Usage,
+    /// The record has no JSON form.
+    #[error("failed to write JSON")]
+    Json(#[from] serde_json::Error),
+    /// The output does not take it.
+    #[error("failed to write the report")]
+    Write(#[from] io::Error),
+}
+
+impl ReportError {
+    /// The exit code that the command line promises.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage => 2,
+            Self::Store(StoreError::Missing { .. }) | Self::NoKills { .. } => 3,
+            Self::Store(error) if error.is_denied() => 4,
+            Self::Store(_) | Self::NoSuchRecord { .. } | Self::Json(_) | Self::Write(_) => 1,
+        }
+    }
+}
+
+/// Runs the command. `terminal` says where `out` leads.
+///
+/// # Errors
+/// See [`ReportError`]. A reader that went away (`memtrace report list | head`) is no failure.
+pub fn run(args: &ReportArgs, terminal: Terminal, out: &mut dyn Write) -> Result<(), ReportError> {
+    let text = produce(args, terminal, Timestamp::now())?;
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+fn produce(args: &ReportArgs, terminal: Terminal, now: Timestamp) -> Result<String, ReportError> {
+    let ReportArgs { command, last, format, state_dir, color } = args;
+    if *last && command.is_some() {
+        return Err(ReportError::Usage);
+    }
+    let color = match color {
+        ColorChoice::Auto => terminal.wants_color(),
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+    };
+    let style = Style { color, ..Style::default() };
+    let store = Store::open_read_only(state_dir)?;
+    let path = || store.path().to_owned();
+    match command {
+        Some(ReportCommand::List(args)) => list(args, &store, now, style),
+        Some(ReportCommand::Show(ShowArgs { id, format })) => match store.kill(id)? {
+            Some(record) => one(&record, *format, style),
+            None => Err(ReportError::NoSuchRecord { id: id.clone(), store: path() }),
+        },
+        None => match store.last_kill()? {
+            Some(record) => one(&record, *format, style),
+            None => Err(ReportError::NoKills { store: path() }),
+        },
+    }
+}
+
+fn one(record: &OomRecord, format: Format, style: Style) -> Result<String, ReportError> {
+    match format {
+        Format::Text => Ok(text(record, style)),
+        Format::Json => Ok(serde_json::to_string_pretty(record)? + "\n"),
+    }
+}
+
+fn list(args: &ListArgs, store: &Store, now: Timestamp, style: Style) -> Result<String, ReportError> {
+    #[derive(Serialize)]
+    struct List {
+        schema: u32,
+        kills: Vec<KillSummary>,
+    }
+
+    let ListArgs { since, until, cgroup, comm, limit, output } = args;
+    let filter = Filter {
+        since: since.map(|when| when.at(now)),
+        until: until.map(|when| when.at(now)),
+        cgroup: cgroup.clone(),
+        comm: comm.clone(),
+        limit: *limit,
+    };
+    let kills = store.list(&filter)?;
+    match output {
+        ListFormat::Json => {
+            Ok(serde_json::to_string_pretty(&List { schema: LIST_SCHEMA, kills })? + "\n")
+        }
+        ListFormat::Table if kills.is_empty() && store.count()? > 0 => {
+            Ok("no OOM kills recorded that pass these filters\n".to_owned())
+        }
+        ListFormat::Table => Ok(table(&kills, style)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

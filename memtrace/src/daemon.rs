@@ -1,0 +1,185 @@
+//! The node agent: puts the rooms together.
+//!
+//! Threads: `engine` (ring buffers and the model, the one writer), `recorder` (kills to disk), and a tokio runtime
+//! for the API. Everything downstream reads the published `Arc<Snapshot>`.
+
+pub mod engine;
+pub mod lock;
+pub mod model;
+pub mod recorder;
+pub mod tracer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool, atomic::Ordering},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use aya::Ebpf;
+use aya_log::EbpfLogger;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use self::{engine::Engine, lock::LockError, model::Model, recorder::Surroundings};
+use crate::{
+    api::server::{self, Source},
+    clock,
+    container::cgroup::Hierarchy,
+    ingest::ring_buffer::Reader,
+    mm::procfs::Procfs,
+    probe::{
+        attach::{AttachError, Options, Probes},
+        status::ProbeStatus,
+        tracefs,
+    },
+};
+
+/// Where /proc is.
+const PROC: &str = "/proc";
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where records are kept.
+    pub state_dir: PathBuf,
+    /// Where the API listens.
+    pub socket: PathBuf,
+    /// How to trace.
+    pub options: Options,
+}
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// It may not trace, or not use the state directory.
+    #[error(transparent)]
+    NotPermitted(anyhow::Error),
+    /// Anything else.
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
+}
+
+impl From<AttachError> for DaemonError {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::NotPermitted(_) => Self::NotPermitted(error.into()),
+            AttachError::Failed(_) => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl From<LockError> for DaemonError {
+    fn from(error: LockError) -> Self {
+        if error.is_permission() { Self::NotPermitted(error.into()) } else { Self::Failed(error.into()) }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start: not permitted, no OOM hook, state directory in use or not writable, socket in use.
+pub fn run(config: &Config) -> Result<(), DaemonError> {
+    // May unshare the mount namespace, so it comes before any thread.
+    let tracefs = tracefs::ensure();
+    let support = tracer::probe(&config.options, tracefs);
+    let _lock = lock::lock(&config.state_dir)?;
+    let hierarchy = Hierarchy::find(Path::new(PROC)).unwrap_or_default();
+    let probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
+    log_status(&probes.status);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    Ok(runtime.block_on(run_attached(config, probes, hierarchy))?)
+}
+
+async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarchy>) -> anyhow::Result<()> {
+    let Probes { stream, kills, counters, status, mut object } = probes;
+    // Before anything can take long: a signal that comes now must not be missed.
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    forward_kernel_log(&mut object);
+    let recorder = recorder::start(Surroundings {
+        boot_id: clock::boot_id(Path::new(PROC)).context("failed to read the boot id")?,
+        hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
+        watches_signals: status.attached("signal").is_some(),
+        hierarchy: hierarchy.clone(),
+        state_dir: config.state_dir.clone(),
+    })?;
+    let mut model = Model::new(Procfs::new(PROC), hierarchy);
+    model.seed().context("failed to list the processes")?;
+    let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
+    let socket = server::bind(&config.socket)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let engine = Engine {
+        reader: Reader::new(stream, kills, counters),
+        model,
+        status: status.clone(),
+        kills: recorder.sender,
+        counts: Arc::clone(&recorder.counts),
+        snapshots,
+        stop: Arc::clone(&stop),
+    };
+    let engine = std::thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || engine.run())
+        .context("failed to start the engine thread")?;
+    tracing::info!(socket = %config.socket.display(), state_dir = %config.state_dir.display(), "watching");
+    let source = Source { snapshots: latest, probes: Arc::new(status) };
+    let stopping = async move {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "stopping");
+    };
+    let served = server::serve(socket, source, stopping).await;
+    stop.store(true, Ordering::Relaxed);
+    // The engine first: the recorder ends when the engine's last kill is stored.
+    for (name, thread) in [("engine", engine), ("recorder", recorder.thread)] {
+        if thread.join().is_err() {
+            anyhow::bail!("the {name} thread failed");
+        }
+    }
+    drop(object);
+    served
+}
+
+/// Prints what the kernel programs log; they log rare errors only.
+fn forward_kernel_log(object: &mut Ebpf) {
+    let mut logger = match EbpfLogger::init(object) {
+        Ok(logger) => logger,
+        Err(error) => return tracing::warn!(%error, "the kernel programs' log cannot be read"),
+    };
+    // Polled: waiting for the descriptor has no safe form, and these lines are rare.
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            every.tick().await;
+            logger.flush();
+        }
+    });
+}
+
+fn log_status(status: &ProbeStatus) {
+    for hook in &status.hooks {
+        match (&hook.attached, &hook.lost) {
+            (Some(form), _) => tracing::debug!(fact = %hook.fact, %form, "attached"),
+            (None, Some(lost)) => tracing::warn!(fact = %hook.fact, %lost, "not attached; see `memtrace doctor`"),
+            (None, None) => {}
+        }
+    }
+    for field in &status.missing_fields {
+        tracing::warn!(%field, "not known in this kernel");
+    }
+    tracing::info!(
+        attached = status.hooks.iter().filter(|hook| hook.attached.is_some()).count(),
+        of = status.hooks.len(),
+        self_check = %status.self_check,
+        "hooks"
+    );
+}

@@ -1,0 +1,88 @@
+//! One daemon a state directory.
+//!
+//! Input: the directory. Output: a lock that the kernel drops with the process, however it ends.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Held for as long as the daemon runs.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
+/// Why the directory is not ours.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another daemon has it.
+    #[error("another daemon uses the state directory {0}")]
+    InUse(PathBuf),
+    /// It cannot be made or written to.
+    #[error("failed to {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl LockError {
+    /// True when it is a matter of permission.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
+/// Makes the directory if it is not there, for its owner alone, and locks it.
+///
+/// # Errors
+/// See [`LockError`].
+pub fn lock(state_dir: &Path) -> Result<StateLock, LockError> {
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(state_dir).map_err(|source| LockError::Io {
+        action: "create the state directory",
+        path: state_dir.to_owned(),
+        source,
+    })?;
+    let path = state_dir.join("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o640).open(&path).map_err(
+        |source| LockError::Io { action: "open the lock file", path: path.clone(), source },
+    )?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(StateLock { _file: file }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::InUse(state_dir.to_owned())),
+        Err(error) => Err(LockError::Io { action: "lock", path, source: error.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LockError, lock};
+
+    #[test]
+    fn the_second_is_refused_until_the_first_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("a/b");
+        let first = lock(&state).unwrap();
+        assert!(matches!(lock(&state), Err(LockError::InUse(_))));
+        drop(first);
+        assert!(lock(&state).is_ok());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "").unwrap();
+        let error = lock(&path).unwrap_err().to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+    }
+}

@@ -1,0 +1,234 @@
+//! The recorder: kills from the engine to disk, before anything else is done with them.
+//!
+//! Input: frozen kills by channel. Output: durable records, counted; on a full disk they are kept, retried, and
+//! printed to the log as JSON at once, so that they exist somewhere.
+
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use memtrace_common::event::oom::OomKill;
+
+use crate::{
+    clock,
+    container::{
+        cgroup::Hierarchy,
+        memcg::{self},
+    },
+    ingest::loss::Loss,
+    oom::{
+        owner::Baselines,
+        record::OomRecord,
+        recorder::{Context, record},
+        symbols::{Kallsyms, KernelSymbols as _},
+    },
+    store::{Store, StoreError},
+    units::escape,
+};
+
+/// Kills that wait for the disk at most; the oldest are given up first, counted, and are in the log.
+const MAX_WAITING: usize = 10_000;
+/// How often a disk that failed is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// A kill and what the engine knew when it came.
+pub struct Kill {
+    /// As the kernel side froze it.
+    pub frozen: Box<OomKill>,
+    /// Losses by then.
+    pub losses: Vec<Loss>,
+}
+
+/// Counts that the snapshot shows.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Durable.
+    pub stored: AtomicU64,
+    /// Waiting for the disk, or given up.
+    pub not_stored: AtomicU64,
+}
+
+/// What does not change while the daemon runs.
+pub struct Surroundings {
+    /// This boot.
+    pub boot_id: String,
+    /// The hook.
+    pub hook: String,
+    /// Whether the signal hook is attached.
+    pub watches_signals: bool,
+    /// Where cgroups are.
+    pub hierarchy: Option<Hierarchy>,
+    /// Where records go.
+    pub state_dir: PathBuf,
+}
+
+/// The running recorder. It ends when the engine's sender is dropped and all is stored.
+pub struct Recorder {
+    /// Where the engine sends kills.
+    pub sender: Sender<Kill>,
+    /// What became of them.
+    pub counts: Arc<Counts>,
+    /// The thread.
+    pub thread: JoinHandle<()>,
+}
+
+/// Opens the store and starts the thread.
+///
+/// # Errors
+/// When the store cannot be opened or the thread not started.
+pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
+    let store = open(&surroundings.state_dir)?;
+    // After the programs are attached: a group that is not among these is younger than the tracer.
+    let baselines = baselines(surroundings.hierarchy.as_ref());
+    let (sender, receiver) = channel();
+    let counts = Arc::new(Counts::default());
+    let shared = Arc::clone(&counts);
+    let thread = std::thread::Builder::new()
+        .name("recorder".to_owned())
+        .spawn(move || {
+            let worker = Worker {
+                surroundings,
+                store,
+                baselines,
+                // Bound to its thread.
+                symbols: Kallsyms::default(),
+                waiting: VecDeque::new(),
+                in_log: 0,
+                given_up: 0,
+                counts: shared,
+            };
+            worker.run(&receiver);
+        })
+        .context("failed to start the recorder thread")?;
+    Ok(Recorder { sender, counts, thread })
+}
+
+fn open(state_dir: &Path) -> anyhow::Result<Store> {
+    let store = Store::open(state_dir)?;
+    if let Some(aside) = store.set_aside() {
+        tracing::error!(path = %aside.display(), "the store was corrupt; it was set aside and a new one begun");
+    }
+    Ok(store)
+}
+
+fn baselines(hierarchy: Option<&Hierarchy>) -> Baselines {
+    let Some(hierarchy) = hierarchy else { return Baselines::default() };
+    let groups = hierarchy.walk().into_iter();
+    Baselines::of_existing(groups.map(|(id, path)| (id, memcg::oom_events(hierarchy, &path))))
+}
+
+struct Worker {
+    surroundings: Surroundings,
+    store: Store,
+    baselines: Baselines,
+    symbols: Kallsyms,
+    waiting: VecDeque<OomRecord>,
+    /// How many of the waiting were printed to the log.
+    in_log: usize,
+    given_up: u64,
+    counts: Arc<Counts>,
+}
+
+impl Worker {
+    fn run(mut self, kills: &Receiver<Kill>) {
+        // The first look at the kernel's symbols takes long; it must not delay the first kill.
+        self.symbols.names(&[0]);
+        loop {
+            let first = if self.waiting.is_empty() {
+                kills.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                kills.recv_timeout(RETRY)
+            };
+            match first {
+                Ok(kill) => {
+                    self.take(&kill);
+                    // One commit for all that came meanwhile.
+                    while let Ok(kill) = kills.try_recv() {
+                        self.take(&kill);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.store_waiting();
+                    return;
+                }
+            }
+            self.store_waiting();
+        }
+    }
+
+    fn take(&mut self, kill: &Kill) {
+        let Surroundings { boot_id, hook, watches_signals, hierarchy, state_dir: _ } = &self.surroundings;
+        let path_of = |id| {
+            let path = hierarchy.as_ref()?.walk().remove(&id)?;
+            Some(escape(&path))
+        };
+        let context = Context {
+            now: (Timestamp::now(), clock::ktime()),
+            boot_id,
+            page_size: rustix::param::page_size() as u64,
+            hook,
+            watches_signals: *watches_signals,
+            losses: kill.losses.clone(),
+            symbols: &self.symbols,
+            path_of: &path_of,
+        };
+        let record = record(&kill.frozen, &context, &mut self.baselines);
+        self.waiting.push_back(record);
+    }
+
+    fn store_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let records = self.waiting.make_contiguous();
+        match self.store.insert_kills(records) {
+            Ok(_) => {
+                for record in records.iter() {
+                    tracing::info!(id = %record.id, victim = %record.victim.task.comm, tid = record.victim.task.tid,
+                        "recorded an OOM kill");
+                }
+                self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
+                self.waiting.clear();
+                self.in_log = 0;
+            }
+            Err(error) => self.keep(&error),
+        }
+        self.counts.not_stored.store(self.waiting.len() as u64 + self.given_up, Ordering::Relaxed);
+    }
+
+    /// The disk did not take them: each is printed once, and kept for the next try.
+    fn keep(&mut self, error: &StoreError) {
+        for record in self.waiting.iter().skip(self.in_log) {
+            let json = serde_json::to_string(record).unwrap_or_else(|error| error.to_string());
+            tracing::error!(error = %chain(error), record = %json, "failed to store an OOM kill; it is kept and retried");
+        }
+        while self.waiting.len() > MAX_WAITING {
+            self.waiting.pop_front();
+            self.given_up += 1;
+        }
+        self.in_log = self.waiting.len();
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,60 @@
+//! Everything that was lost on the way, by name.
+//!
+//! Input: the kernel side's counters and the reader's own. Output: one list for headers, reports and metrics.
+
+use memtrace_common::counter::Counter;
+use serde::{Deserialize, Serialize};
+
+/// One way to lose facts, and how often it has happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Name, the same everywhere.
+    pub name: String,
+    /// How often, since the tracer started.
+    pub count: u64,
+    /// What was lost, in words.
+    pub meaning: String,
+}
+
+/// What the reading side loses or cannot use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReaderLosses {
+    /// Records that were no event.
+    pub undecodable: u64,
+    /// Events that came after a younger one had been handled.
+    pub late: u64,
+}
+
+/// All losses that have happened, the kernel's first. `kernel` is in the order of [`Counter::ALL`].
+pub fn losses(kernel: &[u64], reader: &ReaderLosses) -> Vec<Loss> {
+    let ReaderLosses { undecodable, late } = *reader;
+    let ours = [
+        ("undecodable", undecodable, "records that could not be decoded"),
+        ("late", late, "events that came too late to be put in order"),
+    ];
+    Counter::ALL
+        .iter()
+        .zip(kernel)
+        .map(|(counter, count)| (counter.name(), *count, counter.meaning()))
+        .chain(ours)
+        .filter(|(_, count, _)| *count > 0)
+        .map(|(name, count, meaning)| Loss { name: name.to_owned(), count, meaning: meaning.to_owned() })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use memtrace_common::counter::Counter;
+
+    use super::{ReaderLosses, losses};
+
+    #[test]
+    fn only_what_happened_is_listed() {
+        let mut kernel = vec![0; Counter::COUNT];
+        assert_eq!(losses(&kernel, &ReaderLosses::default()), []);
+        kernel[Counter::KillsFull as usize] = 3;
+        let found = losses(&kernel, &ReaderLosses { undecodable: 2, ..ReaderLosses::default() });
+        let names: Vec<_> = found.iter().map(|loss| (loss.name.as_str(), loss.count)).collect();
+        assert_eq!(names, [("kills_full", 3), ("undecodable", 2)]);
+    }
+}

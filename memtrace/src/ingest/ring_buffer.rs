@@ -1,0 +1,126 @@
+//! Reads the ring buffers: waits, copies records out, decodes, orders.
+//!
+//! Input: the maps of `probe::attach`. Output: batches of events. Never blocks longer than it was told, and never
+//! stops at a bad record: it is counted and the next one is read.
+
+use std::{os::fd::AsFd, time::Duration};
+
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use bytes::{Bytes, BytesMut};
+use memtrace_common::counter::Counter;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{
+    decode::{Event, decode},
+    loss::{Loss, ReaderLosses, losses},
+    order::{Reorder, WINDOW},
+};
+
+/// Records that one batch takes from a ring at most, so that a flood in one cannot keep the other waiting.
+const BATCH: usize = 16 * 1024;
+/// Bytes that are allocated at a time for records.
+const CHUNK: usize = 256 << 10;
+
+/// The reading end of both ring buffers.
+pub struct Reader {
+    stream: RingBuf<MapData>,
+    kills: RingBuf<MapData>,
+    counters: PerCpuArray<MapData, u64>,
+    buffer: BytesMut,
+    order: Reorder,
+    undecodable: u64,
+    events: u64,
+}
+
+impl Reader {
+    /// Takes the maps over.
+    pub fn new(
+        stream: RingBuf<MapData>,
+        kills: RingBuf<MapData>,
+        counters: PerCpuArray<MapData, u64>,
+    ) -> Self {
+        Self {
+            stream,
+            kills,
+            counters,
+            buffer: BytesMut::new(),
+            order: Reorder::default(),
+            undecodable: 0,
+            events: 0,
+        }
+    }
+
+    /// Waits until there is something to read or the time is over. Signals end the wait early.
+    pub fn wait(&self, timeout: Duration) {
+        // Events that wait for the reorder window must not wait for the next record.
+        let timeout =
+            if self.order.is_waiting() { timeout.min(Duration::from_nanos(WINDOW)) } else { timeout };
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.kills.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.stream.as_fd(), PollFlags::IN),
+        ];
+        let timeout = Timespec::try_from(timeout).ok();
+        // An interrupted wait is no different from an early one.
+        let _ = poll(&mut fds, timeout.as_ref());
+    }
+
+    /// Hands every event that is due at `now` (since boot) to `apply`, oldest first. Returns true when there may
+    /// be more to read at once.
+    pub fn read(&mut self, now: impl Fn() -> u64, mut apply: impl FnMut(Event)) -> bool {
+        // The stream first: what led to a kill must be known before it.
+        let full = drain(&mut self.stream, &mut self.buffer, |record| {
+            take(&record, &mut self.order, &mut self.undecodable)
+        });
+        let kills_full = drain(&mut self.kills, &mut self.buffer, |record| {
+            take(&record, &mut self.order, &mut self.undecodable)
+        });
+        let now = now();
+        while let Some(event) = self.order.pop(now) {
+            self.events += 1;
+            apply(event);
+        }
+        full || kills_full
+    }
+
+    /// Hands over all that is left, whatever its time: for the end.
+    pub fn finish(&mut self, mut apply: impl FnMut(Event)) {
+        while self.read(|| u64::MAX, &mut apply) {}
+    }
+
+    /// Events handed over so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// What has been lost so far.
+    pub fn losses(&self) -> Vec<Loss> {
+        let kernel: Vec<u64> = (0..Counter::COUNT as u32)
+            .map(|index| self.counters.get(&index, 0).map_or(0, |values| values.iter().sum()))
+            .collect();
+        losses(&kernel, &ReaderLosses { undecodable: self.undecodable, late: self.order.late() })
+    }
+}
+
+/// Copies up to [`BATCH`] records out of a ring. True when it stopped for that.
+fn drain(ring: &mut RingBuf<MapData>, buffer: &mut BytesMut, mut sink: impl FnMut(Bytes)) -> bool {
+    for _ in 0..BATCH {
+        let Some(item) = ring.next() else { return false };
+        if buffer.capacity() < item.len() {
+            buffer.reserve(CHUNK.max(item.len()));
+        }
+        buffer.extend_from_slice(&item);
+        drop(item);
+        sink(buffer.split().freeze());
+    }
+    true
+}
+
+fn take(record: &Bytes, order: &mut Reorder, undecodable: &mut u64) {
+    match decode(record) {
+        Ok(event) => order.push(event),
+        Err(error) => {
+            *undecodable += 1;
+            tracing::warn!(%error, "dropped a record");
+        }
+    }
+}

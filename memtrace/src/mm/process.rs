@@ -1,0 +1,254 @@
+//! Processes: who there is, and how much of each is resident.
+//!
+//! Input: events, and /proc for what events do not carry. Output: [`Process`]es with their resident memory and its
+//! growth. A process is known by pid *and* start time, because pids are used again. The model itself does no I/O;
+//! [`ProcessTable::refresh`] asks a [`Source`].
+
+use std::collections::{HashMap, VecDeque};
+
+use memtrace_common::{COMM_LEN, UNKNOWN, event::task::Task};
+
+use crate::{ingest::decode::Event, units::escape};
+
+/// How long ago the older of two readings should be that growth is taken from.
+pub const GROWTH_WINDOW: u64 = 10_000_000_000;
+/// A process that nothing happens to is read again after this long.
+const SWEEP: u64 = 10_000_000_000;
+/// /proc tells starts in clock ticks of 10 ms, events in ns; two processes of one id are further apart.
+const START_TOLERANCE: u64 = 20_000_000;
+/// Readings of one process that are kept.
+const READINGS: usize = 16;
+
+/// What /proc says of a process when it is first seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// Name, any bytes.
+    pub comm: Vec<u8>,
+    /// Start, ns since boot, as exact as clock ticks are.
+    pub start: u64,
+    /// Real user id.
+    pub uid: Option<u32>,
+    /// Path of its memory cgroup.
+    pub cgroup: Option<Vec<u8>>,
+    /// Kernel threads have no memory of their own.
+    pub is_kernel_thread: bool,
+}
+
+/// Where the table gets what events do not carry.
+pub trait Source {
+    /// Everything about a process, `None` when it is gone or cannot be read.
+    fn seed(&self, pid: u32) -> Option<Seed>;
+    /// Its resident memory in bytes, `None` when it is gone.
+    fn resident(&self, pid: u32) -> Option<u64>;
+    /// Path of its memory cgroup.
+    fn cgroup(&self, pid: u32) -> Option<Vec<u8>>;
+    /// Its start, ns since boot: whether it still is the same process.
+    fn start(&self, pid: u32) -> Option<u64>;
+}
+
+/// A reading of resident memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// When, ns since boot.
+    pub at: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// How resident memory changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// Bytes more (or less) than at the start.
+    pub bytes: i64,
+    /// Over so many nanoseconds, never 0.
+    pub over: u64,
+}
+
+/// A process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// Start, ns since boot; `None` until it is known.
+    pub start: Option<u64>,
+    /// Name, escaped.
+    pub comm: String,
+    /// Real user id.
+    pub uid: Option<u32>,
+    /// Path of its memory cgroup, raw.
+    pub cgroup: Option<Vec<u8>>,
+    readings: VecDeque<Reading>,
+    is_seeded: bool,
+    is_dirty: bool,
+}
+
+impl Process {
+    fn new(pid: u32) -> Self {
+        Self {
+            pid,
+            start: None,
+            comm: String::new(),
+            uid: None,
+            cgroup: None,
+            readings: VecDeque::new(),
+            is_seeded: false,
+            is_dirty: true,
+        }
+    }
+
+    fn of_task(task: &Task) -> Self {
+        Self {
+            start: (task.start_boottime != UNKNOWN).then_some(task.start_boottime),
+            comm: comm(&task.leader_comm),
+            uid: (task.uid != u32::MAX).then_some(task.uid),
+            ..Self::new(task.tgid)
+        }
+    }
+
+    /// The latest reading.
+    pub fn resident(&self) -> Option<Reading> {
+        self.readings.back().copied()
+    }
+
+    /// Growth over [`GROWTH_WINDOW`], or over the process's life where that is shorter. `None` with one reading.
+    pub fn growth(&self, now: u64) -> Option<Growth> {
+        let last = self.readings.back()?;
+        let from = now.saturating_sub(GROWTH_WINDOW);
+        let first = self
+            .readings
+            .iter()
+            .rev()
+            .find(|reading| reading.at <= from)
+            .or_else(|| self.readings.front())?;
+        // A process that is not read because nothing happens to it has not grown.
+        let over = now
+            .max(last.at)
+            .checked_sub(first.at)
+            .filter(|over| *over > 0 && first.at < last.at.max(from))?;
+        let bytes = i128::from(last.bytes) - i128::from(first.bytes);
+        Some(Growth { bytes: i64::try_from(bytes).ok()?, over })
+    }
+
+    fn take(&mut self, seed: Seed) {
+        self.is_seeded = true;
+        self.comm = escape(&seed.comm);
+        self.start = self.start.or(Some(seed.start));
+        self.uid = self.uid.or(seed.uid);
+        self.cgroup = seed.cgroup;
+    }
+
+    fn read(&mut self, at: u64, bytes: u64) {
+        self.is_dirty = false;
+        self.readings.push_back(Reading { at, bytes });
+        // One reading at or before the window's start is enough.
+        let from = at.saturating_sub(GROWTH_WINDOW);
+        while self.readings.len() > READINGS || self.readings.get(1).is_some_and(|second| second.at <= from) {
+            self.readings.pop_front();
+        }
+    }
+}
+
+/// All processes of the node.
+#[derive(Debug, Default)]
+pub struct ProcessTable {
+    processes: HashMap<u32, Process>,
+}
+
+impl ProcessTable {
+    /// Takes over the processes that were there before the first event.
+    pub fn seed(&mut self, pids: &[u32], source: &impl Source, now: u64) {
+        for pid in pids {
+            self.processes.entry(*pid).or_insert_with(|| Process::new(*pid));
+        }
+        self.refresh(source, now);
+    }
+
+    /// Applies one event.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Fork(fork) => {
+                self.processes.insert(fork.child.tgid, Process::of_task(&fork.child));
+            }
+            Event::Exec(exec) => {
+                let task = &exec.task;
+                let process = self.processes.entry(task.tgid).or_insert_with(|| Process::of_task(task));
+                process.comm = comm(&task.leader_comm);
+                process.is_dirty = true;
+            }
+            Event::Exit(exit) => {
+                self.processes.remove(&exit.task.tgid);
+            }
+            Event::Mmap(_)
+            | Event::Munmap(_)
+            | Event::Mremap(_)
+            | Event::Brk(_)
+            | Event::Madvise(_)
+            | Event::Fault(_) => {
+                let pid = event.header().tgid;
+                if pid != 0 {
+                    self.processes.entry(pid).or_insert_with(|| Process::new(pid)).is_dirty = true;
+                }
+            }
+            Event::Signal(_) | Event::OomKill(_) | Event::SelfCheck(_) => {}
+        }
+    }
+
+    /// Has every process read again at the next refresh.
+    pub fn mark_all(&mut self) {
+        self.processes.values_mut().for_each(|process| process.is_dirty = true);
+    }
+
+    /// Reads the processes that something happened to, and those that were not read for long.
+    pub fn refresh(&mut self, source: &impl Source, now: u64) {
+        self.processes.retain(|pid, process| {
+            if !process.is_seeded {
+                let Some(seed) = source.seed(*pid) else { return false };
+                if seed.is_kernel_thread {
+                    return false;
+                }
+                process.take(seed);
+            }
+            let is_old = process.resident().is_none_or(|reading| reading.at.saturating_add(SWEEP) <= now);
+            if !process.is_dirty && !is_old {
+                return true;
+            }
+            if is_old {
+                // The exit and fork between were lost if this is another process under the same id.
+                let start = source.start(*pid);
+                let is_another = process.start.zip(start).is_none_or(|(was, is)| was.abs_diff(is) > START_TOLERANCE);
+                if is_another && process.resident().is_some() {
+                    let Some(seed) = source.seed(*pid) else { return false };
+                    *process = Process { start, ..Process::new(*pid) };
+                    process.take(seed);
+                }
+                // Processes are moved between cgroups, most of all right after their start.
+                process.cgroup = source.cgroup(*pid).or(process.cgroup.take());
+            }
+            match source.resident(*pid) {
+                Some(bytes) => {
+                    process.read(now, bytes);
+                    true
+                }
+                None => false,
+            }
+        });
+    }
+
+    /// The processes, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.processes.values()
+    }
+
+    /// The process of this id.
+    pub fn get(&self, pid: u32) -> Option<&Process> {
+        self.processes.get(&pid)
+    }
+}
+
+fn comm(bytes: &[u8; COMM_LEN]) -> String {
+    escape(bytes.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

@@ -1,0 +1,49 @@
+//! /proc as the process table's source.
+
+use super::{
+    process::{Seed, Source},
+    procfs::{Error, Procfs},
+};
+
+/// Reads a /proc; `cgroup_of` picks the memory controller's line.
+pub struct ProcSource<'a, F> {
+    /// The file system.
+    pub procfs: &'a Procfs,
+    /// The path of a process's memory cgroup from its cgroup lines.
+    pub cgroup_of: F,
+}
+
+impl<F: Fn(&[super::procfs::CgroupLine]) -> Option<Vec<u8>>> Source for ProcSource<'_, F> {
+    fn seed(&self, pid: u32) -> Option<Seed> {
+        let stat = self.procfs.stat(pid).ok()?;
+        let statm = self.procfs.statm(pid).ok()?;
+        Some(Seed {
+            comm: stat.comm,
+            start: since_boot(stat.start_ticks)?,
+            uid: self.procfs.status(pid).ok().and_then(|status| status.uid),
+            cgroup: self.cgroup(pid),
+            // A zombie has no memory either, but it has been a process.
+            is_kernel_thread: statm.size == 0 && stat.state != b'Z',
+        })
+    }
+
+    fn resident(&self, pid: u32) -> Option<u64> {
+        match self.procfs.statm(pid) {
+            Ok(statm) => Some(statm.resident.saturating_mul(rustix::param::page_size() as u64)),
+            Err(Error::Gone | Error::Io { .. } | Error::Malformed { .. }) => None,
+        }
+    }
+
+    fn cgroup(&self, pid: u32) -> Option<Vec<u8>> {
+        (self.cgroup_of)(&self.procfs.cgroup(pid).ok()?)
+    }
+
+    fn start(&self, pid: u32) -> Option<u64> {
+        since_boot(self.procfs.stat(pid).ok()?.start_ticks)
+    }
+}
+
+fn since_boot(ticks: u64) -> Option<u64> {
+    let tick = 1_000_000_000_u64.checked_div(rustix::param::clock_ticks_per_second())?;
+    Some(ticks.saturating_mul(tick))
+}

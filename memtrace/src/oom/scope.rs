@@ -1,0 +1,89 @@
+//! What ran out of memory: a memory cgroup, or the node.
+//!
+//! Input: the names on the trigger's kernel stack, innermost first. Output: [`Scope`]. The call path is the
+//! kernel's own word: mm/memcontrol.c `mem_cgroup_out_of_memory` calls mm/oom_kill.c `out_of_memory` for a group's
+//! limit, the page allocator and sysrq call `out_of_memory` without it.
+
+use super::record::{Scope, ScopeKind};
+use crate::units::Grade;
+
+const MEMCG: &str = "mem_cgroup_out_of_memory";
+const ANY: &str = "out_of_memory";
+
+/// Tells the scope. `groups_counted` says whether a group's own `oom` counter is known to have grown.
+pub fn scope<'a>(names: impl IntoIterator<Item = Option<&'a str>>, groups_counted: bool) -> Scope {
+    let mut called = None;
+    for name in names.into_iter().flatten() {
+        match base(name) {
+            MEMCG => {
+                return Scope {
+                    kind: ScopeKind::Memcg,
+                    grade: Grade::Read,
+                    why: format!("the kernel stack passes {MEMCG}"),
+                };
+            }
+            ANY => called = Some(ANY),
+            _ => {}
+        }
+    }
+    match called {
+        Some(name) => Scope {
+            kind: ScopeKind::Global,
+            grade: Grade::Read,
+            why: format!("the kernel stack passes {name} and no memory cgroup's"),
+        },
+        None if groups_counted => Scope {
+            kind: ScopeKind::Memcg,
+            grade: Grade::Inferred,
+            why: "a memory cgroup's own oom counter grew; the kernel stack has no names".to_owned(),
+        },
+        None => Scope {
+            kind: ScopeKind::Unknown,
+            grade: Grade::Inferred,
+            why: "the kernel stack has no names (CAP_SYSLOG, kernel.kptr_restrict)".to_owned(),
+        },
+    }
+}
+
+/// A function's name without the suffixes that compilers add (`.part.0`, `.constprop.0`).
+fn base(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Grade, ScopeKind, scope};
+
+    fn kind(names: &[&str]) -> ScopeKind {
+        scope(names.iter().copied().map(Some), false).kind
+    }
+
+    /// Stacks as measured on 5.10 to 7.3.
+    #[test]
+    fn the_call_path_tells() {
+        let memcg = [
+            "__oom_kill_process",
+            "oom_kill_process",
+            "out_of_memory",
+            "mem_cgroup_out_of_memory",
+            "try_charge_memcg",
+        ];
+        assert_eq!(kind(&memcg), ScopeKind::Memcg);
+        assert_eq!(
+            kind(&["oom_kill_process", "out_of_memory", "__alloc_pages_slowpath.constprop.0"]),
+            ScopeKind::Global
+        );
+        assert_eq!(kind(&["oom_kill_process", "out_of_memory", "moom_callback"]), ScopeKind::Global);
+        assert_eq!(
+            kind(&["oom_kill_memcg_member", "mem_cgroup_scan_tasks", "mem_cgroup_out_of_memory"]),
+            ScopeKind::Memcg
+        );
+    }
+
+    #[test]
+    fn without_names_the_counter_is_all_there_is() {
+        assert_eq!(scope([None, None], false).kind, ScopeKind::Unknown);
+        let inferred = scope([None], true);
+        assert_eq!((inferred.kind, inferred.grade), (ScopeKind::Memcg, Grade::Inferred));
+    }
+}

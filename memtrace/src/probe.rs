@@ -1,0 +1,14 @@
+//! What this kernel gives: facts about it, a plan made of them, and the attached programs.
+//!
+//! Input: the running kernel, and what the user switched off. Output: [`attach::Probes`], the ring buffers, and a
+//! [`status::HookStatus`] for each fact. Upstream of everything: imports only base modules.
+
+pub mod attach;
+pub mod btf;
+pub mod offsets;
+pub mod plan;
+pub mod self_check;
+pub mod status;
+pub mod support;
+pub mod table;
+pub mod tracefs;

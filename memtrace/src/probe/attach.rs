@@ -1,0 +1,291 @@
+//! Loads the object, checks the offsets and attaches what the plan says: the only user of aya's programs.
+//!
+//! Input: facts, plan, options. Output: [`Probes`], which hold the programs attached for as long as they live.
+
+use aya::{
+    Btf, Ebpf, EbpfLoader, include_bytes_aligned,
+    maps::{MapData, PerCpuArray, RingBuf},
+    programs::{
+        BtfTracePoint, FExit, PerfEvent, Program, ProgramError, RawTracePoint, RawTracePointRunOptions,
+        TestRun as _, TracePoint,
+        perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
+    },
+};
+use memtrace_common::{
+    config::{ABSENT, Config},
+    event::{Header, Kind, oom::OomKill},
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::{
+    plan::{self, FactPlan, describe},
+    self_check::{self, Mismatch, OwnFacts},
+    status::{HookStatus, PassedOver, ProbeStatus},
+    support::{KernelSupport, MissingCapability, Without},
+    table::{Form, Hook, Need, SELF_CHECK},
+};
+
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrace.bpf.o"));
+
+/// Names of the maps in the object.
+const STREAM: &str = "STREAM";
+const KILLS: &str = "KILLS";
+const COUNTERS: &str = "COUNTERS";
+
+/// How to attach.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What to do without.
+    pub without: Without,
+    /// One page fault of so many is sampled; 0 switches the hook off.
+    pub fault_period: u64,
+}
+
+/// The attached programs, and their way out of the kernel.
+pub struct Probes {
+    /// Address-space, fault and task events.
+    pub stream: RingBuf<MapData>,
+    /// Kills and fatal signals.
+    pub kills: RingBuf<MapData>,
+    /// Losses in the kernel.
+    pub counters: PerCpuArray<MapData, u64>,
+    /// What came of each hook.
+    pub status: ProbeStatus,
+    /// Keeps the programs attached.
+    pub object: Ebpf,
+}
+
+/// Why nothing can be traced.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The process may not.
+    #[error("not permitted to trace: {}", list(.0))]
+    NotPermitted(Vec<MissingCapability>),
+    /// The object or a required hook does not load.
+    #[error("{0}")]
+    Failed(String),
+}
+
+fn list(missing: &[MissingCapability]) -> String {
+    let each: Vec<_> =
+        missing.iter().map(|cap| format!("{} is missing ({})", cap.name, cap.purpose)).collect();
+    each.join(", ")
+}
+
+/// Loads, checks and attaches.
+///
+/// # Errors
+/// When the process may not, or a required fact cannot be got.
+pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Result<Probes, AttachError> {
+    let missing: Vec<_> = support.missing_capabilities.iter().filter(|cap| cap.required).copied().collect();
+    if !missing.is_empty() {
+        return Err(AttachError::NotPermitted(missing));
+    }
+    let page_size = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
+    let config = plan::config(support, std::process::id(), page_size);
+    let (mut object, self_check, mut missing_fields) = load_checked(config, own)?;
+    if let Ok((_, layout)) = &support.types {
+        missing_fields.splice(0..0, layout.missing.iter().cloned());
+    }
+    let btf = support.types.is_ok().then(Btf::from_sys_fs).and_then(Result::ok);
+    let cpus = support.cpus.as_deref().unwrap_or_default();
+    let mut hooks = Vec::new();
+    for plan in plan::plan(support, &options.without) {
+        let status = attach_fact(&mut object, plan, btf.as_ref(), cpus, options.fault_period);
+        if status.required && status.attached.is_none() {
+            return Err(AttachError::Failed(required_is_missing(&status)));
+        }
+        hooks.push(status);
+    }
+    let failed =
+        |name: &str| AttachError::Failed(format!("failed to open the map {name} of the kernel object"));
+    Ok(Probes {
+        stream: take(&mut object, STREAM)
+            .and_then(|map| RingBuf::try_from(map).ok())
+            .ok_or_else(|| failed(STREAM))?,
+        kills: take(&mut object, KILLS)
+            .and_then(|map| RingBuf::try_from(map).ok())
+            .ok_or_else(|| failed(KILLS))?,
+        counters: take(&mut object, COUNTERS)
+            .and_then(|map| PerCpuArray::try_from(map).ok())
+            .ok_or_else(|| failed(COUNTERS))?,
+        status: ProbeStatus { hooks, missing_fields, self_check, fault_period: options.fault_period },
+        object,
+    })
+}
+
+fn take(object: &mut Ebpf, name: &str) -> Option<aya::maps::Map> {
+    object.take_map(name)
+}
+
+fn required_is_missing(status: &HookStatus) -> String {
+    let reasons: Vec<_> =
+        status.passed_over.iter().map(|passed| format!("{}: {}", passed.hook, passed.why)).collect();
+    format!("the kernel's {} cannot be watched: {}", status.fact, reasons.join("; "))
+}
+
+fn load(config: &Config) -> Result<Ebpf, AttachError> {
+    EbpfLoader::new()
+        .override_global("CONFIG", config.as_bytes(), true)
+        .load(OBJECT)
+        .map_err(|error| AttachError::Failed(format!("failed to load the kernel object: {}", chain(&error))))
+}
+
+/// Loads the object and runs it on ourselves. Fields that turn out wrong are switched off and the object is loaded
+/// anew, so that no wrong figure can come out; the third value names them.
+fn load_checked(mut config: Config, own: &OwnFacts) -> Result<(Ebpf, String, Vec<String>), AttachError> {
+    let mut wrong = Vec::new();
+    let mut object = load(&config)?;
+    if config.offsets.task_tgid == ABSENT {
+        return Ok((object, "not done: no kernel fields are known".to_owned(), wrong));
+    }
+    let record = match run_self_check(&mut object) {
+        Ok(record) => record,
+        Err(why) => return Ok((object, format!("not done: {why}"), wrong)),
+    };
+    let (agreed, mismatches) = self_check::compare(&record, own);
+    let own_tgid = record.header.tgid;
+    if mismatches.is_empty() && own_tgid == config.own_tgid {
+        return Ok((object, format!("{agreed} facts agree with /proc"), wrong));
+    }
+    // In another pid namespace the kernel knows us by another number.
+    config.own_tgid = own_tgid;
+    for Mismatch { fields, what } in &mismatches {
+        for (structure, member, offset) in config.offsets.fields() {
+            if fields.contains(&format!("{structure}.{member}").as_str()) {
+                *offset = ABSENT;
+            }
+        }
+        wrong.push(what.clone());
+    }
+    drop(object);
+    let object = load(&config)?;
+    Ok((object, format!("{agreed} facts agree with /proc, {} do not", mismatches.len()), wrong))
+}
+
+fn run_self_check(object: &mut Ebpf) -> Result<OomKill, String> {
+    let program: &mut RawTracePoint = program(object, SELF_CHECK)?;
+    program.load().map_err(|error| chain(&error))?;
+    program.test_run(RawTracePointRunOptions::new()).map_err(|error| chain(&error))?;
+    let map = object.map_mut(KILLS).ok_or("the object has no ring buffer for kills")?;
+    let mut ring = RingBuf::try_from(map).map_err(|error| chain(&error))?;
+    while let Some(item) = ring.next() {
+        let kind = Header::read_from_prefix(&item).ok().and_then(|(header, _)| Kind::from_u16(header.kind));
+        if kind == Some(Kind::SelfCheck)
+            && let Ok(record) = OomKill::read_from_bytes(&item)
+        {
+            return Ok(record);
+        }
+    }
+    Err("the program ran but sent nothing".to_owned())
+}
+
+fn attach_fact(
+    object: &mut Ebpf,
+    plan: FactPlan,
+    btf: Option<&Btf>,
+    cpus: &[u32],
+    fault_period: u64,
+) -> HookStatus {
+    let FactPlan { fact, candidates, mut passed_over } = plan;
+    let mut attached = None;
+    for hook in candidates {
+        match attach_hook(object, hook, btf, cpus, fault_period) {
+            Ok(()) => {
+                attached = Some(describe(hook.form));
+                break;
+            }
+            Err(why) => passed_over.push(PassedOver { hook: describe(hook.form), why }),
+        }
+    }
+    HookStatus {
+        fact: fact.name.to_owned(),
+        required: fact.need == Need::Required,
+        lost: attached.is_none().then(|| fact.lost.to_owned()),
+        attached,
+        passed_over,
+    }
+}
+
+fn attach_hook(
+    object: &mut Ebpf,
+    hook: &Hook,
+    btf: Option<&Btf>,
+    cpus: &[u32],
+    fault_period: u64,
+) -> Result<(), String> {
+    let error = |error: ProgramError| chain(&error);
+    let need_btf = || btf.ok_or_else(|| "no BTF".to_owned());
+    match hook.form {
+        Form::BtfTracepoint { name } => {
+            let program: &mut BtfTracePoint = program(object, hook.program)?;
+            program.load(name, need_btf()?).map_err(error)?;
+            program.attach().map(drop).map_err(error)
+        }
+        Form::FunctionExit { function } => {
+            let program: &mut FExit = program(object, hook.program)?;
+            program.load(function, need_btf()?).map_err(error)?;
+            program.attach().map(drop).map_err(error)
+        }
+        Form::Tracepoint { category, name } => {
+            let program: &mut TracePoint = program(object, hook.program)?;
+            program.load().map_err(error)?;
+            program.attach(category, name).map(drop).map_err(error)
+        }
+        Form::PageFaults => {
+            if fault_period == 0 {
+                return Err("switched off".to_owned());
+            }
+            let program: &mut PerfEvent = program(object, hook.program)?;
+            program.load().map_err(error)?;
+            for cpu in cpus {
+                program
+                    .attach(
+                        PerfEventConfig::Software(SoftwareEvent::PageFaults),
+                        PerfEventScope::AllProcessesOneCpu { cpu: *cpu },
+                        SamplePolicy::Period(fault_period),
+                        false,
+                    )
+                    .map_err(error)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn program<'a, P>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = object.program_mut(name).ok_or_else(|| format!("the object has no program {name}"))?;
+    program.try_into().map_err(|error: ProgramError| chain(&error))
+}
+
+/// An error with its causes, the verifier's log cut to its last lines.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = match error.downcast_ref::<ProgramError>() {
+        Some(ProgramError::LoadError { io_error, verifier_log }) => {
+            let log = verifier_log.to_string();
+            let tail: Vec<_> = log.lines().rev().take(4).collect();
+            if tail.is_empty() {
+                format!("refused: {io_error}")
+            } else {
+                format!(
+                    "refused: {io_error}; verifier: {}",
+                    tail.into_iter().rev().collect::<Vec<_>>().join(" | ")
+                )
+            }
+        }
+        _ => error.to_string(),
+    };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,99 @@
+//! Which hooks to try for each fact, decided from facts alone.
+//!
+//! Input: [`KernelSupport`] and the table. Output: for each fact the forms worth trying, in order, and those passed
+//! over with the reason. Pure: nothing is loaded here.
+
+use memtrace_common::config::{ABSENT, Config, regs_form};
+
+use super::{
+    status::PassedOver,
+    support::{KernelSupport, Without},
+    table::{FACTS, Fact, Form, Hook},
+};
+
+/// What to try for one fact.
+#[derive(Clone, Debug)]
+pub struct FactPlan {
+    /// The row of the table.
+    pub fact: &'static Fact,
+    /// Forms to try, in order.
+    pub candidates: Vec<&'static Hook>,
+    /// Forms that cannot work here.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// The plan for all facts.
+pub fn plan(support: &KernelSupport, without: &Without) -> Vec<FactPlan> {
+    FACTS
+        .iter()
+        .map(|fact| {
+            let (mut candidates, mut passed_over) = (Vec::new(), Vec::new());
+            for hook in fact.hooks {
+                match obstacle(hook, support, without) {
+                    None => candidates.push(hook),
+                    Some(why) => passed_over.push(PassedOver { hook: describe(hook.form), why }),
+                }
+            }
+            FactPlan { fact, candidates, passed_over }
+        })
+        .collect()
+}
+
+/// What the object is told: the layout, the forms, and who we are.
+pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32) -> Config {
+    let mut config = match &support.types {
+        Ok((_, layout)) => layout.config,
+        Err(_) => Config::UNKNOWN,
+    };
+    config.classic_victim = support.classic_victim.unwrap_or(config.classic_victim);
+    config.regs_form = if support.task_registers { regs_form::HELPER } else { regs_form::STACK_TOP };
+    config.own_tgid = own_tgid;
+    config.page_size = page_size;
+    config
+}
+
+/// Why a form cannot work here, or `None` when it is worth a try.
+fn obstacle(hook: &Hook, support: &KernelSupport, without: &Without) -> Option<String> {
+    let types = support.types.as_ref();
+    match hook.form {
+        Form::BtfTracepoint { name } => match types {
+            Err(why) => Some(why.clone()),
+            Ok((types, _)) => {
+                types.tracepoint(name).is_none().then(|| format!("this kernel has no tracepoint {name}"))
+            }
+        },
+        Form::FunctionExit { .. } if without.function_exit => Some("switched off".to_owned()),
+        Form::FunctionExit { function } => match types {
+            Err(why) => Some(why.clone()),
+            Ok((types, _)) => {
+                (!types.has_function(function)).then(|| format!("this kernel has no function {function}"))
+            }
+        },
+        Form::Tracepoint { category, name } => match &support.tracefs {
+            Err(why) => Some(why.clone()),
+            Ok(root) if !root.join("events").join(category).join(name).is_dir() => {
+                Some(format!("this kernel has no event {category}:{name}"))
+            }
+            Ok(_) if hook.reads_registers && !can_read_registers(support) => {
+                Some("neither bpf_task_pt_regs nor the kernel stack's place is known".to_owned())
+            }
+            Ok(_) => None,
+        },
+        Form::PageFaults => support.cpus.as_ref().err().cloned(),
+    }
+}
+
+fn can_read_registers(support: &KernelSupport) -> bool {
+    support.task_registers
+        || support.types.as_ref().is_ok_and(|(_, layout)| layout.config.offsets.task_stack != ABSENT)
+}
+
+/// A form's name, as perf and bpftrace write it.
+pub fn describe(form: Form) -> String {
+    match form {
+        Form::BtfTracepoint { name } => format!("tp_btf:{name}"),
+        Form::FunctionExit { function } => format!("fexit:{function}"),
+        Form::Tracepoint { category, name } => format!("tracepoint:{category}:{name}"),
+        Form::PageFaults => "perf:page-faults".to_owned(),
+    }
+}

@@ -1,0 +1,161 @@
+//! Every fact that memtrace asks the kernel for: one row a fact, preferred hook first.
+//!
+//! The only place where programs and hooks are named. Data, no logic.
+
+/// Whether memtrace can work without a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Without it there is nothing to record: start fails.
+    Required,
+    /// Without it something is lost, and `doctor` says what.
+    Optional,
+}
+
+/// One way to get a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A program at a tracepoint, with typed arguments; needs BTF, no tracefs.
+    BtfTracepoint {
+        /// Name of the tracepoint.
+        name: &'static str,
+    },
+    /// A program at a kernel function's return, with typed arguments; needs BTF.
+    FunctionExit {
+        /// Name of the function.
+        function: &'static str,
+    },
+    /// A program at a tracepoint's event record; needs tracefs.
+    Tracepoint {
+        /// Folder in `events/`.
+        category: &'static str,
+        /// Name of the event.
+        name: &'static str,
+    },
+    /// A program at the perf software event for page faults, on every CPU.
+    PageFaults,
+}
+
+/// A way and the program that goes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Name of the program in the object.
+    pub program: &'static str,
+    /// Where it goes.
+    pub form: Form,
+    /// Whether the program reads a system call's saved registers, by helper or by offset.
+    pub reads_registers: bool,
+}
+
+/// A fact and the ways to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Fact {
+    /// Short name, the same in `doctor`, JSON and metrics.
+    pub name: &'static str,
+    /// See [`Need`].
+    pub need: Need,
+    /// Preferred first.
+    pub hooks: &'static [Hook],
+    /// What is lost without it, in words for a person.
+    pub lost: &'static str,
+}
+
+const fn btf(program: &'static str, name: &'static str) -> Hook {
+    Hook { program, form: Form::BtfTracepoint { name }, reads_registers: false }
+}
+
+const fn function_exit(program: &'static str, function: &'static str) -> Hook {
+    Hook { program, form: Form::FunctionExit { function }, reads_registers: false }
+}
+
+const fn syscall_exit(program: &'static str, name: &'static str) -> Hook {
+    Hook { program, form: Form::Tracepoint { category: "syscalls", name }, reads_registers: true }
+}
+
+/// The program that checks the offsets on the daemon's own task; it is run once, never attached.
+pub const SELF_CHECK: &str = "self_check";
+
+/// All facts, in the order in which they are attached: the signal that precedes an OOM mark before the mark.
+pub const FACTS: &[Fact] = &[
+    Fact {
+        name: "signal",
+        need: Need::Optional,
+        hooks: &[btf("signal_generate", "signal_generate")],
+        lost: "who sent SIGKILL, SIGABRT or SIGSEGV; OOM marks that kill nobody are recorded as kills",
+    },
+    Fact {
+        name: "oom_kill",
+        need: Need::Required,
+        hooks: &[
+            btf("mark_victim", "mark_victim"),
+            Hook {
+                program: "mark_victim_classic",
+                form: Form::Tracepoint { category: "oom", name: "mark_victim" },
+                reads_registers: false,
+            },
+        ],
+        lost: "OOM kills",
+    },
+    Fact {
+        name: "fork",
+        need: Need::Optional,
+        hooks: &[btf("process_fork", "sched_process_fork")],
+        lost: "new processes, until /proc is read again",
+    },
+    Fact {
+        name: "exec",
+        need: Need::Optional,
+        hooks: &[btf("process_exec", "sched_process_exec")],
+        lost: "changes of program, until /proc is read again",
+    },
+    Fact {
+        name: "exit",
+        need: Need::Optional,
+        hooks: &[btf("process_exit", "sched_process_exit")],
+        lost: "exit codes, and the end of processes until /proc is read again",
+    },
+    Fact {
+        name: "mmap",
+        need: Need::Optional,
+        hooks: &[function_exit("fexit_mmap", "__x64_sys_mmap"), syscall_exit("exit_mmap", "sys_exit_mmap")],
+        lost: "new mappings, until /proc is read again",
+    },
+    Fact {
+        name: "munmap",
+        need: Need::Optional,
+        hooks: &[
+            function_exit("fexit_munmap", "__x64_sys_munmap"),
+            syscall_exit("exit_munmap", "sys_exit_munmap"),
+        ],
+        lost: "removed mappings, until /proc is read again",
+    },
+    Fact {
+        name: "mremap",
+        need: Need::Optional,
+        hooks: &[
+            function_exit("fexit_mremap", "__x64_sys_mremap"),
+            syscall_exit("exit_mremap", "sys_exit_mremap"),
+        ],
+        lost: "moved and resized mappings, until /proc is read again",
+    },
+    Fact {
+        name: "brk",
+        need: Need::Optional,
+        hooks: &[function_exit("fexit_brk", "__x64_sys_brk"), syscall_exit("exit_brk", "sys_exit_brk")],
+        lost: "changes of the main heap's end, until /proc is read again",
+    },
+    Fact {
+        name: "madvise",
+        need: Need::Optional,
+        hooks: &[
+            function_exit("fexit_madvise", "__x64_sys_madvise"),
+            syscall_exit("exit_madvise", "sys_exit_madvise"),
+        ],
+        lost: "memory given back with madvise, until page tables are read again",
+    },
+    Fact {
+        name: "page_fault",
+        need: Need::Optional,
+        hooks: &[Hook { program: "page_fault", form: Form::PageFaults, reads_registers: false }],
+        lost: "who touches new memory, and from which call stack",
+    },
+];

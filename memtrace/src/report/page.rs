@@ -1,0 +1,88 @@
+//! A page of headed blocks with named values.
+//!
+//! Headings, fields and lines -> text in columns. Everything that goes through here is made printable; nothing else
+//! adds to a page.
+
+use super::{
+    layout::{Align, pad, printable, wrap},
+    style::{Paint, Style},
+};
+
+/// Where values begin.
+const VALUES: usize = 18;
+const INDENT: &str = "  ";
+
+/// Text that is being laid out.
+pub(super) struct Page {
+    style: Style,
+    out: String,
+}
+
+impl Page {
+    pub(super) fn new(style: Style) -> Self {
+        Self { style, out: String::new() }
+    }
+
+    /// Columns for lines of a block.
+    pub(super) fn columns(&self) -> usize {
+        self.style.columns() - INDENT.len()
+    }
+
+    /// Columns for the value of a field.
+    pub(super) fn value_columns(&self) -> usize {
+        self.style.columns() - VALUES
+    }
+
+    pub(super) fn paragraph(&mut self, text: &str, paint: Paint) {
+        for line in wrap(&printable(text), self.style.columns()) {
+            self.put("", &line, paint);
+        }
+    }
+
+    pub(super) fn blank(&mut self) {
+        self.out.push('\n');
+    }
+
+    pub(super) fn heading(&mut self, text: &str) {
+        self.blank();
+        self.put("", text, Paint::Heading);
+    }
+
+    /// A line of a block that was laid out by the caller, who made it printable.
+    pub(super) fn line(&mut self, text: &str, paint: Paint) {
+        self.put(INDENT, text, paint);
+    }
+
+    /// A named value, on as many lines as it takes.
+    pub(super) fn field(&mut self, name: &str, value: &str) {
+        self.painted_field(name, value, Paint::Plain);
+    }
+
+    pub(super) fn painted_field(&mut self, name: &str, value: &str, paint: Paint) {
+        self.lines_field(name, &wrap(&printable(value), self.value_columns()), paint);
+    }
+
+    /// A named value whose lines were laid out by the caller, who made them printable.
+    pub(super) fn lines_field(&mut self, name: &str, lines: &[String], paint: Paint) {
+        let mut label = format!("{INDENT}{}", pad(name, VALUES - INDENT.len(), Align::Left));
+        for line in lines {
+            self.put(&label, line, paint);
+            label = " ".repeat(VALUES);
+        }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.out
+    }
+
+    fn put(&mut self, before: &str, text: &str, paint: Paint) {
+        let text = text.trim_end_matches(' ');
+        if text.is_empty() {
+            self.out.push_str(before.trim_end_matches(' '));
+        } else {
+            self.out.push_str(before);
+            self.out.push_str(&self.style.paint(paint, text));
+        }
+        self.out.push('\n');
+    }
+}

@@ -1,0 +1,87 @@
+//! Stacks: which frames are worth a line.
+//!
+//! Frames as recorded -> lines. The record keeps all of them.
+
+use super::layout::{cut, printable};
+use crate::oom::record::{Frame, OomRecord};
+
+/// Lines for one stack.
+const SHOWN: usize = 12;
+/// Frames of the tracer itself: its program, and the way into it.
+const OWN: [&str; 3] = ["bpf_prog_", "bpf_trace_run", "__traceiter"];
+/// Where the kernel marks its victim: everything further in is the tracer's doing.
+const MARK: &str = "mark_oom_victim";
+
+/// The kernel's frames from the mark outwards, without the tracer's own.
+pub(super) fn kernel(frames: &[Frame]) -> &[Frame] {
+    let start = frames
+        .iter()
+        .position(|frame| function(frame) == Some(MARK))
+        .or_else(|| frames.iter().position(|frame| !is_own(frame)))
+        .unwrap_or(frames.len());
+    frames.get(start..).unwrap_or_default()
+}
+
+/// Whether the kill was asked for at the keyboard or by /proc/sysrq-trigger: nothing had run out.
+pub(super) fn is_by_hand(record: &OomRecord) -> bool {
+    record.kernel_stack.iter().any(|frame| function(frame) == Some("moom_callback"))
+}
+
+/// Whether the running task was lowering a limit (v2): it kills from the writer's own context.
+pub(super) fn is_limit_write(record: &OomRecord) -> bool {
+    record.kernel_stack.iter().any(|frame| function(frame) == Some("memory_max_write"))
+}
+
+/// One line a frame: the function, or the address where it has no name.
+pub(super) fn lines(frames: &[Frame], columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = frames
+        .iter()
+        .take(SHOWN)
+        .map(|frame| {
+            let text = frame.symbol.as_deref().filter(|symbol| !symbol.is_empty()).unwrap_or(&frame.address);
+            cut(&printable(text), columns)
+        })
+        .collect();
+    if let Some(more @ 1..) = frames.len().checked_sub(SHOWN) {
+        lines.push(format!("and {more} more in the JSON record"));
+    }
+    lines
+}
+
+fn is_own(frame: &Frame) -> bool {
+    frame.symbol.as_deref().is_some_and(|symbol| OWN.iter().any(|prefix| symbol.starts_with(prefix)))
+}
+
+/// Without the offset and the compiler's suffixes: `mark_oom_victim.part.0+0x52`.
+fn function(frame: &Frame) -> Option<&str> {
+    frame.symbol.as_deref()?.split(['+', '.']).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{kernel, lines};
+    use crate::{oom::record::Frame, store::fixture::record};
+
+    fn frames(symbols: &[&str]) -> Vec<Frame> {
+        let frame = |symbol: &&str| Frame { address: "0x1".to_owned(), symbol: Some((*symbol).to_owned()) };
+        symbols.iter().map(frame).collect()
+    }
+
+    #[test]
+    fn the_tracer_is_not_part_of_the_story() {
+        let first = |frames: &[Frame]| kernel(frames).first().and_then(|frame| frame.symbol.clone());
+        assert_eq!(first(&record(0).kernel_stack).as_deref(), Some("mark_oom_victim"));
+        let suffix = frames(&["bpf_prog_1", "x", "mark_oom_victim.part.0+0x52", "out_of_memory"]);
+        assert_eq!(first(&suffix).as_deref(), Some("mark_oom_victim.part.0+0x52"));
+        let inlined = frames(&["bpf_prog_1", "bpf_trace_run2", "__oom_kill_process", "bpf_prog_2"]);
+        assert_eq!(first(&inlined).as_deref(), Some("__oom_kill_process"));
+        assert_eq!(kernel(&frames(&["bpf_prog_1"])), []);
+    }
+
+    #[test]
+    fn long_stacks_say_how_much_is_missing() {
+        let lines = lines(kernel(&record(0).kernel_stack), 80);
+        assert_eq!(lines.len(), 13);
+        assert_eq!(lines.last().unwrap(), "and 2 more in the JSON record");
+    }
+}

@@ -1,0 +1,164 @@
+//! Reports compared with files, and properties of the report of any record.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p memtrace --lib report` writes the files anew.
+
+use std::{env, fs, path::Path};
+
+use proptest::prelude::*;
+
+use super::{Style, layout::width, sentence, style::WIDTH, table, text};
+use crate::{
+    oom::record::{OomRecord, ScopeKind},
+    store::{
+        KillSummary,
+        fixture::{self, arbitrary},
+    },
+};
+
+fn golden(name: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/golden").join(name);
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, actual).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(actual == expected, "{name} differs; expected:\n{expected}\nactual:\n{actual}");
+}
+
+fn summary(record: &OomRecord) -> KillSummary {
+    let task = &record.victim.task;
+    KillSummary {
+        id: record.id.clone(),
+        time: record.time,
+        boot_id: record.boot_id.clone(),
+        scope: record.scope.kind,
+        victim_pid: task.pid,
+        victim_comm: task.process_comm.as_ref().unwrap_or(&task.comm).clone(),
+        cgroup: task.cgroup.clone(),
+        limit_owner: record.limit_owner.as_ref().and_then(|owner| owner.path.clone()),
+    }
+}
+
+/// Colour codes removed.
+fn plain(text: &str) -> String {
+    let mut parts = text.split('\x1b');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| out + part.split_once('m').unwrap().1)
+}
+
+#[test]
+fn a_sibling_asked_and_the_pod_had_the_limit() {
+    golden("sibling.txt", &text(&fixture::record(0), Style::default()));
+}
+
+#[test]
+fn the_victim_asked_itself() {
+    golden("self.txt", &text(&fixture::self_trigger(), Style::default()));
+}
+
+#[test]
+fn the_node_ran_out_of_memory() {
+    golden("global.txt", &text(&fixture::global(), Style::default()));
+}
+
+#[test]
+fn a_thread_was_marked_and_little_is_known() {
+    golden("thread.txt", &text(&fixture::thread_victim(), Style::default()));
+}
+
+#[test]
+fn the_list_names_the_limit_and_the_cgroup() {
+    let cases =
+        [fixture::record(0), fixture::self_trigger(), fixture::global(), fixture::thread_victim()];
+    golden("list.txt", &table(&cases.each_ref().map(summary), Style::default()));
+    assert_eq!(table(&[], Style::default()), "no OOM kills recorded\n");
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    for record in [fixture::record(0), fixture::global(), fixture::thread_victim()] {
+        let coloured = text(&record, Style { color: true, ..Style::default() });
+        assert!(coloured.contains("\x1b["));
+        assert_eq!(plain(&coloured), text(&record, Style::default()));
+    }
+}
+
+#[test]
+fn the_parent_of_the_victims_cgroup_is_named_as_such() {
+    let mut record = fixture::record(0);
+    record.chain.remove(0);
+    assert!(sentence(&record).contains(", the parent of its own, reached its limit of 64.0 MiB (usage 64.0 MiB)"));
+}
+
+#[test]
+fn an_owner_without_a_path_is_named_by_its_id() {
+    let mut record = fixture::record(0);
+    record.limit_owner.as_mut().unwrap().path = None;
+    record.limit_owner.as_mut().unwrap().limit_bytes = None;
+    record.limit_owner.as_mut().unwrap().usage_bytes = None;
+    let text = sentence(&record);
+    assert!(text.contains("the cgroup with id 7003 (its path is not known), 2 levels above its own, reached"), "{text}");
+    assert!(text.contains("its limit (how much that is, is not known);"), "{text}");
+}
+
+#[test]
+fn a_kill_by_a_lowered_limit_is_not_blamed_on_an_allocation() {
+    let mut record = fixture::record(0);
+    record.kernel_stack.get_mut(9).unwrap().symbol = Some("memory_max_write".to_owned());
+    let text = sentence(&record);
+    assert!(text.ends_with("; the kill was set off by loader (pid 5150), which lowered a limit."), "{text}");
+}
+
+#[test]
+fn a_kill_by_hand_is_not_blamed_on_the_node() {
+    let mut record = fixture::global();
+    record.kernel_stack.get_mut(7).unwrap().symbol = Some("moom_callback".to_owned());
+    let sentence = sentence(&record);
+    assert!(sentence.contains("killed because an OOM kill was asked for by hand (SysRq f); it held"), "{sentence}");
+    assert!(!sentence.contains("allocation"), "{sentence}");
+    assert!(text(&record, Style::default()).contains("what ran out    nothing: the kill was asked for by hand"));
+}
+
+#[test]
+fn what_ran_out_may_be_unknown() {
+    let mut record = fixture::thread_victim();
+    record.scope.kind = ScopeKind::Unknown;
+    let text = sentence(&record);
+    assert!(text.contains("was killed by the kernel's OOM killer; what ran out of memory is not known: "), "{text}");
+}
+
+/// Lines that may be too long: one name of a path that is longer than a line, after the name of its field.
+fn is_long_name(line: &str) -> bool {
+    line.split_once('/').is_some_and(|(field, name)| width(field) <= 18 && !name.contains(['/', ' ']))
+}
+
+fn fits(text: &str, style: Style) -> Result<(), TestCaseError> {
+    prop_assert!(text.ends_with('\n'));
+    prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{:?}", text);
+    for line in text.lines() {
+        prop_assert!(width(line) <= style.columns() || is_long_name(line), "{} columns: {}", width(line), line);
+        prop_assert!(!line.ends_with(' '), "{:?}", line);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_report_fits_and_cannot_drive_a_terminal(record in arbitrary::record(), width in WIDTH..160) {
+        for width in [width, WIDTH] {
+            let style = Style { width, ..Style::default() };
+            fits(&text(&record, style), style)?;
+        }
+        prop_assert!(!sentence(&record).chars().any(char::is_control));
+        let coloured = text(&record, Style { color: true, ..Style::default() });
+        prop_assert_eq!(plain(&coloured), text(&record, Style::default()));
+    }
+
+    #[test]
+    fn any_list_fits(records in proptest::collection::vec((arbitrary::record(), "[0-9a-zA-Z-]{0,29}"), 1..4)) {
+        let kills: Vec<KillSummary> =
+            records.into_iter().map(|(record, id)| KillSummary { id, ..summary(&record) }).collect();
+        let out = table(&kills, Style::default());
+        fits(&out, Style::default())?;
+        prop_assert_eq!(out.lines().count(), kills.len() + 1);
+    }
+}

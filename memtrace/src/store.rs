@@ -1,0 +1,46 @@
+//! What must last: OOM kills in one SQLite file of the state directory.
+//!
+//! [`OomRecord`](crate::oom::record::OomRecord)s -> `memtrace.db` -> the same records, after a crash, a power cut
+//! or a disk that was full in between. Must not know who writes (the daemon holds the state directory's lock, not
+//! this module), must not judge a record, and must not throw away what it cannot read.
+
+mod error;
+#[cfg(test)]
+pub mod fixture;
+mod kills;
+mod migrate;
+mod open;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+pub use self::{
+    error::StoreError,
+    kills::{Filter, KillSummary},
+};
+
+/// Name of the database in the state directory.
+pub const FILE: &str = "memtrace.db";
+
+/// An open store: the daemon's, or a reader's.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+    set_aside: Option<PathBuf>,
+}
+
+impl Store {
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a damaged store was moved to make place for this one.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
+    }
+}

@@ -1,0 +1,164 @@
+//! What can go wrong with the store, told apart by what the caller has to do about it.
+//!
+//! SQLite's and the system's errors -> [`StoreError`]. Must not swallow the cause.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+/// Why the store could not be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// There is no store here: no daemon has run with this state directory.
+    #[error("failed to find a store at {}", path.display())]
+    Missing {
+        /// The database that is not there.
+        path: PathBuf,
+    },
+    /// The file system says no.
+    #[error("failed to {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// SQLite says no.
+    #[error("failed to {action} {}", path.display())]
+    Sqlite {
+        /// What was tried.
+        action: &'static str,
+        /// On which database.
+        path: PathBuf,
+        /// Why not.
+        source: rusqlite::Error,
+    },
+    /// The daemon asked for a store that it may only read.
+    #[error("failed to open {} for writing: it is read-only", path.display())]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The last entries are in the write-ahead log, which cannot be read from here.
+    #[error(
+        "failed to read the write-ahead log of {}: its index is missing and cannot be made in this directory; \
+         copy {file}* to a directory that can be written to, and read that",
+        path.display(),
+        file = super::FILE
+    )]
+    LogUnreadable {
+        /// The database.
+        path: PathBuf,
+        /// Why not.
+        source: rusqlite::Error,
+    },
+    /// Written by a newer memtrace; left as it is.
+    #[error(
+        "failed to open {}: its version is {found}, and this memtrace knows versions up to {known}",
+        path.display()
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// Not a database, or a damaged one.
+    #[error("failed to read {}: the file is damaged ({reason})", path.display())]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// The beginning of an id fits several records.
+    #[error(
+        "failed to choose a record: {prefix:?} is the beginning of {}{}",
+        matches.join(", "),
+        if *more { " and more" } else { "" }
+    )]
+    Ambiguous {
+        /// What was asked for.
+        prefix: String,
+        /// The first ids that begin like this, oldest first.
+        matches: Vec<String>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// One stored record cannot be read; the others can.
+    #[error("failed to decode record {id} of {}", path.display())]
+    Record {
+        /// Which one.
+        id: String,
+        /// The database.
+        path: PathBuf,
+        /// Why not.
+        source: serde_json::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether the disk (or the quota) was full: nothing is damaged, and trying again later may work.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => self.code() == Some(ErrorCode::DiskFull),
+        }
+    }
+
+    /// Whether the store may only be read: a read-only file system or file.
+    pub fn is_read_only(&self) -> bool {
+        match self {
+            Self::ReadOnly { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::ReadOnlyFilesystem,
+            _ => self.code() == Some(ErrorCode::ReadOnly),
+        }
+    }
+
+    /// Whether the user may not open the store.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            _ => self.code() == Some(ErrorCode::PermissionDenied),
+        }
+    }
+
+    /// SQLite's error, filed as damage when it is that.
+    pub(super) fn sqlite(action: &'static str, path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Corrupt { path, reason: source.to_string() }
+            }
+            _ => Self::Sqlite { action, path, source },
+        }
+    }
+
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// SQLite's primary result code, where there is one.
+    pub(super) fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Sqlite { source, .. } | Self::LogUnreadable { source, .. } => source.sqlite_error_code(),
+            Self::Missing { .. }
+            | Self::Io { .. }
+            | Self::ReadOnly { .. }
+            | Self::Newer { .. }
+            | Self::Corrupt { .. }
+            | Self::Ambiguous { .. }
+            | Self::Record { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The OOM kills in the store: writing them, and finding them again.
+//!
+//! [`OomRecord`]s <-> rows of `kills`. Must not change a record: what comes back equals what went in.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, TransactionBehavior, named_params};
+use serde::Serialize;
+
+use super::{Store, StoreError};
+use crate::oom::record::{OomRecord, ScopeKind};
+
+/// How many ids an ambiguous beginning lists.
+const MATCHES_SHOWN: usize = 8;
+
+/// Which kills to list; the default is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// At this time or later.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// Text in the path of the victim's cgroup, or of the one whose limit was hit.
+    pub cgroup: Option<String>,
+    /// Text in the name of the victim's process.
+    pub comm: Option<String>,
+    /// At most so many, the newest.
+    pub limit: Option<usize>,
+}
+
+/// A kill in one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KillSummary {
+    /// The record's id.
+    pub id: String,
+    /// When the kernel marked the victim.
+    pub time: Timestamp,
+    /// The boot that it happened in.
+    pub boot_id: String,
+    /// What ran out of memory.
+    pub scope: ScopeKind,
+    /// The victim's process id.
+    pub victim_pid: Option<u32>,
+    /// Name of the victim's process; of its thread when only that is known.
+    pub victim_comm: String,
+    /// The victim's memory cgroup.
+    pub cgroup: Option<String>,
+    /// The cgroup whose limit was hit.
+    pub limit_owner: Option<String>,
+}
+
+impl Store {
+    /// Stores kills, all or none, and returns how many were new: a kill that is already here stays as it is. They are
+    /// on the disk when this returns.
+    pub fn insert_kills(&mut self, records: &[OomRecord]) -> Result<usize, StoreError> {
+        let Self { connection, path, .. } = self;
+        let failed = |error| StoreError::sqlite("store kills in", path, error);
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let mut new = 0;
+        {
+            let mut insert = transaction
+                .prepare_cached(
+                    "INSERT INTO kills (id, time_ns, boot_id, scope, victim_pid, victim_comm, cgroup,
+                                        limit_owner, record)
+                     VALUES (:id, :time_ns, :boot_id, :scope, :victim_pid, :victim_comm, :cgroup,
+                             :limit_owner, :record)
+                     ON CONFLICT (id) DO NOTHING",
+                )
+                .map_err(failed)?;
+            for record in records {
+                let task = &record.victim.task;
+                let json = serde_json::to_vec(record).map_err(|source| StoreError::Record {
+                    id: record.id.clone(),
+                    path: path.clone(),
+                    source,
+                })?;
+                new += insert
+                    .execute(named_params! {
+                        ":id": record.id,
+                        ":time_ns": nanoseconds(record.time),
+                        ":boot_id": record.boot_id,
+                        ":scope": scope_name(record.scope.kind),
+                        ":victim_pid": task.pid,
+                        ":victim_comm": task.process_comm.as_ref().unwrap_or(&task.comm),
+                        ":cgroup": task.cgroup,
+                        ":limit_owner": record.limit_owner.as_ref().and_then(|owner| owner.path.as_ref()),
+                        ":record": json,
+                    })
+                    .map_err(failed)?;
+            }
+        }
+        transaction.commit().map_err(failed)?;
+        Ok(new)
+    }
+
+    /// The record with this id, or the only one whose id begins like this.
+    pub fn kill(&self, id_or_prefix: &str) -> Result<Option<OomRecord>, StoreError> {
+        if id_or_prefix.is_empty() {
+            return Ok(None);
+        }
+        let failed = |error| self.read_failed(error);
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM kills WHERE instr(id, :prefix) = 1
+                 ORDER BY id <> :prefix, time_ns, rowid LIMIT :limit",
+            )
+            .map_err(failed)?;
+        let mut ids = statement
+            .query_map(named_params! { ":prefix": id_or_prefix, ":limit": MATCHES_SHOWN as i64 + 1 }, |row| row.get(0))
+            .map_err(failed)?
+            .collect::<rusqlite::Result<Vec<String>>>()
+            .map_err(failed)?;
+        match ids.as_slice() {
+            [] => Ok(None),
+            // The whole id, even when it is the beginning of another.
+            [id, rest @ ..] if rest.is_empty() || id == id_or_prefix => {
+                self.one("WHERE id = :key", named_params! { ":key": id })
+            }
+            _ => {
+                let more = ids.len() > MATCHES_SHOWN;
+                ids.truncate(MATCHES_SHOWN);
+                Err(StoreError::Ambiguous { prefix: id_or_prefix.to_owned(), matches: ids, more })
+            }
+        }
+    }
+
+    /// The newest kill.
+    pub fn last_kill(&self) -> Result<Option<OomRecord>, StoreError> {
+        self.one("ORDER BY time_ns DESC, rowid DESC LIMIT 1", &[])
+    }
+
+    /// The kills that pass the filter, newest first.
+    pub fn list(&self, filter: &Filter) -> Result<Vec<KillSummary>, StoreError> {
+        let failed = |error| self.read_failed(error);
+        let Filter { since, until, cgroup, comm, limit } = filter;
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT id, time_ns, boot_id, scope, victim_pid, victim_comm, cgroup, limit_owner FROM kills
+                 WHERE (:since IS NULL OR time_ns >= :since)
+                   AND (:until IS NULL OR time_ns < :until)
+                   AND (:cgroup IS NULL OR instr(cgroup, :cgroup) > 0 OR instr(limit_owner, :cgroup) > 0)
+                   AND (:comm IS NULL OR instr(victim_comm, :comm) > 0)
+                 ORDER BY time_ns DESC, rowid DESC LIMIT :limit",
+            )
+            .map_err(failed)?;
+        let parameters = named_params! {
+            ":since": since.map(nanoseconds),
+            ":until": until.map(nanoseconds),
+            ":cgroup": cgroup,
+            ":comm": comm,
+            // -1 is SQL's "no limit".
+            ":limit": limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(-1)),
+        };
+        let rows = statement.query_map(parameters, summary).map_err(failed)?;
+        rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
+    }
+
+    /// How many kills are stored.
+    pub fn count(&self) -> Result<u64, StoreError> {
+        let count: i64 = self
+            .connection
+            .query_row("SELECT count(*) FROM kills", [], |row| row.get(0))
+            .map_err(|error| self.read_failed(error))?;
+        Ok(count.unsigned_abs())
+    }
+
+    fn one(
+        &self,
+        which: &'static str,
+        parameters: &[(&str, &dyn rusqlite::ToSql)],
+    ) -> Result<Option<OomRecord>, StoreError> {
+        let row: Option<(String, Vec<u8>)> = self
+            .connection
+            .query_row(&format!("SELECT id, record FROM kills {which}"), parameters, |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()
+            .map_err(|error| self.read_failed(error))?;
+        row.map(|(id, json)| {
+            serde_json::from_slice(&json).map_err(|source| StoreError::Record {
+                id,
+                path: self.path.clone(),
+                source,
+            })
+        })
+        .transpose()
+    }
+
+    fn read_failed(&self, error: rusqlite::Error) -> StoreError {
+        StoreError::sqlite("read kills from", &self.path, error)
+    }
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<KillSummary> {
+    let time_ns: i64 = row.get(1)?;
+    let scope: String = row.get(3)?;
+    Ok(KillSummary {
+        id: row.get(0)?,
+        // Every i64 of nanoseconds is a time that can be written down.
+        time: Timestamp::from_nanosecond(time_ns.into()).unwrap_or_default(),
+        boot_id: row.get(2)?,
+        scope: scope_of(&scope),
+        victim_pid: row.get(4)?,
+        victim_comm: row.get(5)?,
+        cgroup: row.get(6)?,
+        limit_owner: row.get(7)?,
+    })
+}
+
+/// The years 1677 to 2262 fit; what is outside stays in order.
+fn nanoseconds(time: Timestamp) -> i64 {
+    let exact = time.as_nanosecond();
+    i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
+}
+
+fn scope_name(scope: ScopeKind) -> &'static str {
+    match scope {
+        ScopeKind::Memcg => "memcg",
+        ScopeKind::Global => "global",
+        ScopeKind::Unknown => "unknown",
+    }
+}
+
+/// A scope that a newer program may have stored is unknown to this one.
+fn scope_of(name: &str) -> ScopeKind {
+    match name {
+        "memcg" => ScopeKind::Memcg,
+        "global" => ScopeKind::Global,
+        _ => ScopeKind::Unknown,
+    }
+}

@@ -1,0 +1,44 @@
+//! The versions of the database, one step each.
+//!
+//! A connection -> the same database at [`CURRENT`]. A step is never changed once it was released, and it only
+//! adds: readers do not migrate, so their queries must work on every version from 1.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Step n makes version n out of version n - 1; version 0 is an empty file.
+const STEPS: &[&str] = &[
+    // 1: the kills. The columns are for finding a record; the record itself is JSON, the same that users get.
+    "CREATE TABLE kills (
+         id TEXT NOT NULL UNIQUE,
+         time_ns INTEGER NOT NULL,
+         boot_id TEXT NOT NULL,
+         scope TEXT NOT NULL,
+         victim_pid INTEGER,
+         victim_comm TEXT NOT NULL,
+         cgroup TEXT,
+         limit_owner TEXT,
+         record BLOB NOT NULL
+     ) STRICT;
+     CREATE INDEX kills_by_time ON kills (time_ns);",
+];
+
+/// The version that this program writes.
+pub(super) const CURRENT: i64 = STEPS.len() as i64;
+
+/// The version of the database; the first thing to read from it, so this also finds files that are not one.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Takes every step that is missing, all of them or none.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version = version(&transaction)?;
+    for (step, number) in STEPS.iter().zip(1_i64..) {
+        if number > version {
+            transaction.execute_batch(step)?;
+            transaction.pragma_update(None, "user_version", number)?;
+        }
+    }
+    transaction.commit()
+}

@@ -1,0 +1,208 @@
+//! Opening the store, for the daemon and for readers.
+//!
+//! A state directory -> [`Store`]. Must not create the directory, must not touch a store of a newer version, and
+//! must not delete a damaged one.
+//!
+//! The database is in write-ahead mode, so readers and the daemon do not wait for each other. A reader of such a
+//! database needs its `-shm` file, or the right to make it. Where that is missing (a clean stop removes it, and the
+//! directory may be read-only) a reader opens the database as immutable, and only when there is no log to miss.
+
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, config::DbConfig};
+
+use super::{FILE, Store, StoreError, migrate};
+
+/// How long to wait for another process's lock: more than any transaction of ours takes on a slow disk.
+const BUSY: Duration = Duration::from_secs(5);
+/// Records hold kernel addresses: not for everyone.
+const MODE: u32 = 0o640;
+const LOG: &str = "-wal";
+const LOG_INDEX: &str = "-shm";
+
+impl Store {
+    /// Opens the store for writing and creates it where there is none. `dir` must exist, and the caller must be its
+    /// only writer. A damaged store is moved away, and [`Store::set_aside`] says where to.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        match writer(&path) {
+            Ok(connection) => Ok(Self { connection, path, set_aside: None }),
+            Err(StoreError::Corrupt { .. }) => {
+                let aside = set_aside(&path, Timestamp::now().as_second())?;
+                Ok(Self { connection: writer(&path)?, path, set_aside: Some(aside) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the store for reading, while the daemon runs or not; also where nothing can be written.
+    pub fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        // The system's error says more than SQLite's "unable to open".
+        match File::open(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing { path }),
+            Err(error) => return Err(StoreError::io("open", &path, error)),
+        }
+        let connection = match reader(&path, Reading::Shared) {
+            Err(StoreError::Sqlite { action, path, source }) if needs_write(&source) => {
+                if !log_is_empty(&path)? {
+                    return Err(StoreError::LogUnreadable { path, source });
+                }
+                // Without a log nobody writes, and the file is all there is.
+                reader(&path, Reading::Immutable).map_err(|_| StoreError::Sqlite { action, path, source })
+            }
+            other => other,
+        }?;
+        Ok(Self { connection, path, set_aside: None })
+    }
+}
+
+fn writer(path: &Path) -> Result<Connection, StoreError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(MODE)
+        .open(path)
+        .map_err(|error| StoreError::io("open", path, error))?;
+    let failed = |error| StoreError::sqlite("open", path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    // Closing must not write either, until it is known that the store is ours to write.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    refuse_newer(path, migrate::version(&connection).map_err(failed)?)?;
+    if connection.is_readonly(MAIN_DB).map_err(failed)? {
+        return Err(StoreError::ReadOnly { path: path.to_owned() });
+    }
+    // Reads each page once and checks no index: milliseconds for thousands of kills.
+    let verdict: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if verdict != "ok" {
+        return Err(StoreError::Corrupt { path: path.to_owned(), reason: verdict });
+    }
+    // Where memory cannot be shared (some network file systems) SQLite stays in rollback mode: as durable, and
+    // readers wait a little.
+    let _: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(failed)?;
+    // FULL: in write-ahead mode NORMAL may lose the last commits in a power cut.
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    migrate::migrate(&mut connection).map_err(|error| StoreError::sqlite("migrate", path, error))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
+    Ok(connection)
+}
+
+/// How a reader opens the database.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// Sees the log, and what the daemon commits later.
+    Shared,
+    /// The file alone, without locks.
+    Immutable,
+}
+
+fn reader(path: &Path, reading: Reading) -> Result<Connection, StoreError> {
+    let failed = |error| StoreError::sqlite("open", path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match reading {
+        Reading::Shared => Connection::open_with_flags(path, flags),
+        Reading::Immutable => {
+            Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)
+        }
+    }
+    .map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    match migrate::version(&connection).map_err(failed)? {
+        // The daemon is just making it.
+        0 => Err(StoreError::Missing { path: path.to_owned() }),
+        version => refuse_newer(path, version).map(|()| connection),
+    }
+}
+
+fn refuse_newer(path: &Path, found: i64) -> Result<(), StoreError> {
+    if found > migrate::CURRENT {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: migrate::CURRENT });
+    }
+    Ok(())
+}
+
+/// Whether reading failed because the log's index could not be made.
+fn needs_write(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+fn log_is_empty(path: &Path) -> Result<bool, StoreError> {
+    let log = beside(path, LOG);
+    match fs::metadata(&log) {
+        Ok(metadata) => Ok(metadata.len() == 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(StoreError::io("stat", &log, error)),
+    }
+}
+
+fn immutable_uri(path: &Path) -> String {
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
+}
+
+/// Moves a damaged database and its log to names under which SQLite still finds them together.
+fn set_aside(path: &Path, unix_time: i64) -> Result<PathBuf, StoreError> {
+    let first = beside(path, &format!(".corrupt-{unix_time}"));
+    // Twice in a second: an older one is never overwritten.
+    let mut aside = first.clone();
+    for number in 2.. {
+        if !aside.exists() {
+            break;
+        }
+        aside = beside(&first, &format!(".{number}"));
+    }
+    // The log first: a new database must never meet the old one's log.
+    for suffix in [LOG, LOG_INDEX, ""] {
+        let from = beside(path, suffix);
+        match fs::rename(&from, beside(&aside, suffix)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => {}
+            Err(error) => return Err(StoreError::io("set aside", &from, error)),
+            Ok(()) => {}
+        }
+    }
+    Ok(aside)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::immutable_uri;
+
+    #[test]
+    fn a_path_is_quoted_in_the_uri() {
+        assert_eq!(immutable_uri(Path::new("/var/a b?c%/ö.db")), "file:/var/a%20b%3fc%25/%c3%b6.db?immutable=1");
+    }
+}

@@ -1,0 +1,114 @@
+//! `build`: one static binary with the kernel programs inside.
+//!
+//! Workspace -> target/release/memtrace. Must not build anything that `cargo build` would build otherwise:
+//! the kernel programs are memtrace's build script's work.
+
+use std::{env, fs, path::Path, process::Command};
+
+use anyhow::{Context as _, Result};
+
+use crate::{elf, process, setup, workspace::Workspace};
+
+/// Build target/release/memtrace: one static binary with the kernel programs inside.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask build && target/release/memtrace doctor")]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args) -> Result<()> {
+    let workspace = Workspace::find()?;
+    setup::ensure(&workspace)?;
+    build(&workspace)
+}
+
+/// Builds with the toolchain that `setup` found.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    let host = host()?;
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--release", "--package", "memtrace", "--target", &host, "--target-dir"]);
+    cargo.arg(workspace.target());
+    // Flags for one target leave build scripts and macros alone, but only where no RUSTFLAGS overrule them.
+    let variable = flags_variable(&host);
+    let flags = [env::var("RUSTFLAGS").ok(), env::var(&variable).ok()].into_iter().flatten();
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env(variable, static_flags(flags));
+    process::run(&mut cargo)?;
+    let built = workspace.target().join(&host).join("release/memtrace");
+    publish(&built, &workspace.memtrace())?;
+    describe(workspace)
+}
+
+/// The target that the default compiler builds for.
+fn host() -> Result<String> {
+    let said = process::capture(Command::new(env::var_os("RUSTC").unwrap_or("rustc".into())).arg("-vV"))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("failed to read the host's target from rustc -vV")
+}
+
+fn flags_variable(target: &str) -> String {
+    format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace(['-', '.'], "_"))
+}
+
+fn static_flags(given: impl Iterator<Item = String>) -> String {
+    given.chain(["-C target-feature=+crt-static".to_owned()]).collect::<Vec<_>>().join(" ")
+}
+
+/// Puts a copy in place at once, so that nobody ever runs half a binary; leaves an equal one alone.
+fn publish(built: &Path, to: &Path) -> Result<()> {
+    let new = fs::read(built).with_context(|| format!("failed to read {}", built.display()))?;
+    if fs::read(to).is_ok_and(|old| old == new) {
+        return Ok(());
+    }
+    let dir = to.parent().with_context(|| format!("failed to find the directory of {}", to.display()))?;
+    fs::create_dir_all(dir).with_context(|| format!("failed to create {}", dir.display()))?;
+    let part = to.with_extension("part");
+    fs::copy(built, &part).with_context(|| format!("failed to write {}", part.display()))?;
+    fs::rename(&part, to).with_context(|| format!("failed to replace {}", to.display()))
+}
+
+fn describe(workspace: &Workspace) -> Result<()> {
+    let (binary, object) = (workspace.memtrace(), workspace.kernel_object());
+    let file = fs::read(&binary).with_context(|| format!("failed to read {}", binary.display()))?;
+    let linkage = if elf::is_static(&file)? { "static" } else { "NOT static: needs a dynamic loader" };
+    if let Ok(object) = fs::metadata(&object) {
+        println!("kernel programs: {} KiB", object.len().div_ceil(1024));
+    }
+    println!("{}: {:.1} MiB, {linkage}", workspace.relative(&binary), mib(file.len()));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn mib(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_variable_is_the_one_that_cargo_reads() {
+        assert_eq!(
+            flags_variable("x86_64-unknown-linux-gnu"),
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS"
+        );
+    }
+
+    #[test]
+    fn given_flags_are_kept() {
+        assert_eq!(static_flags(std::iter::empty()), "-C target-feature=+crt-static");
+        let given = ["-D warnings".to_owned()].into_iter();
+        assert_eq!(static_flags(given), "-D warnings -C target-feature=+crt-static");
+    }
+
+    #[test]
+    fn an_equal_binary_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (built, to) = (dir.path().join("built"), dir.path().join("out/memtrace"));
+        fs::write(&built, "new").unwrap();
+        publish(&built, &to).unwrap();
+        let first = fs::metadata(&to).unwrap().modified().unwrap();
+        publish(&built, &to).unwrap();
+        assert_eq!(fs::metadata(&to).unwrap().modified().unwrap(), first);
+        assert_eq!(fs::read_to_string(&to).unwrap(), "new");
+    }
+}

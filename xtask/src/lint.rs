@@ -1,0 +1,65 @@
+//! `lint`: format, clippy, and the rules of our own.
+//!
+//! Workspace -> clean, or what is not. Must not change a file unless asked to with --fix.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+
+use crate::{process, setup, workspace::Workspace};
+
+mod budget;
+mod files;
+mod paths;
+
+/// Check format, clippy (warnings are errors), file lengths and stray machine paths.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask lint\n  cargo xtask lint --fix    format first")]
+pub(crate) struct Args {
+    /// Format all files before checking
+    #[arg(long)]
+    fix: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let workspace = Workspace::find()?;
+    setup::ensure(&workspace)?;
+    if args.fix {
+        process::run(workspace.cargo().args(["fmt", "--all"]))?;
+    }
+    lint(&workspace)
+}
+
+/// All checks; the cheap ones first.
+pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
+    process::run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
+    own_rules(workspace)?;
+    process::run(workspace.cargo().args(CLIPPY).args(["--all-targets", "--", "-D", "warnings"]))?;
+    // For the host: clippy has no BPF target. A kernel program cannot unwind, so neither may this check.
+    let mut kernel = workspace.cargo();
+    kernel.args(["clippy", "--package", "memtrace-ebpf", "--", "-D", "warnings"]);
+    process::run(kernel.env("CARGO_PROFILE_DEV_PANIC", "abort"))
+}
+
+const CLIPPY: [&str; 4] = ["clippy", "--workspace", "--exclude", "memtrace-ebpf"];
+
+fn own_rules(workspace: &Workspace) -> Result<()> {
+    let places = paths::places(workspace.root());
+    let mut found = Vec::new();
+    let files = files::texts(workspace.root())?;
+    for file in &files {
+        // Not UTF-8: neither code nor prose.
+        let Ok(text) = fs::read_to_string(file) else { continue };
+        let name = workspace.relative(file).to_string();
+        found.extend(budget::check(&name, &text));
+        found.extend(paths::check(&name, &text, &places));
+    }
+    for problem in &found {
+        eprintln!("{problem}");
+    }
+    if !found.is_empty() {
+        bail!("failed to pass the workspace's own rules: {} problems", found.len());
+    }
+    println!("rules: {} files, none too long, no path of this machine", files.len());
+    Ok(())
+}

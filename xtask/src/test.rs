@@ -1,0 +1,102 @@
+//! `test`: every test that this machine can run, and a plain word about the rest.
+//!
+//! Workspace -> passed or not, stage by stage. Must not skip anything without saying so.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use crate::{build, outcome::NotPermitted, process, setup, workspace::Workspace};
+
+/// Run the tests: units and properties, then as root on the real kernel, then under Miri.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask test            everything; without root it says what was not run and exits with 4
+  sudo -E cargo xtask test    the same with the tests that need root")]
+pub(crate) struct Args {}
+
+const NO_MIRI: &str = "miri: not run (no nightly with Miri installed); decode tests ran natively";
+const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills) were not run: \
+they need root; run `sudo -E cargo xtask test`";
+
+/// A stage that ended well, or was not run.
+#[derive(Debug)]
+struct Stage {
+    name: &'static str,
+    took: Option<Duration>,
+}
+
+pub(crate) fn run(_args: &Args) -> Result<()> {
+    let workspace = Workspace::find()?;
+    let mut stages = Vec::new();
+    let mut stage = |name: &'static str, work: &dyn Fn(&Workspace) -> Result<bool>| -> Result<bool> {
+        let start = Instant::now();
+        let ran = work(&workspace)?;
+        stages.push(Stage { name, took: ran.then(|| start.elapsed()) });
+        Ok(ran)
+    };
+    stage("setup", &|workspace| setup::ensure(workspace).map(|_| true))?;
+    stage("units", &units)?;
+    stage("build", &|workspace| build::build(workspace).map(|()| true))?;
+    let as_root = stage("root", &root)?;
+    stage("miri", &miri)?;
+    println!("{}", summary(&stages));
+    if as_root { Ok(()) } else { Err(NotPermitted(NO_ROOT.to_owned()).into()) }
+}
+
+fn units(workspace: &Workspace) -> Result<bool> {
+    process::run(workspace.cargo().args(["test", "--workspace", "--exclude", "memtrace-ebpf"]))?;
+    Ok(true)
+}
+
+fn root(workspace: &Workspace) -> Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        println!("{NO_ROOT}");
+        return Ok(false);
+    }
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--package", "memtrace", "--test", "root", "--", "--test-threads=1"]);
+    process::run(cargo.env("MEMTRACE_BIN", workspace.memtrace()))?;
+    Ok(true)
+}
+
+fn miri(workspace: &Workspace) -> Result<bool> {
+    if process::capture(nightly(workspace).args(["miri", "--version"])).is_err() {
+        println!("{NO_MIRI}");
+        return Ok(false);
+    }
+    process::run(nightly(workspace).args(["miri", "test", "--package", "memtrace-common"]))?;
+    Ok(true)
+}
+
+/// rustup's own `cargo`, which alone knows `+nightly`; it must not install what is not there.
+fn nightly(workspace: &Workspace) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.arg("+nightly").current_dir(workspace.root()).env("RUSTUP_AUTO_INSTALL", "0");
+    cargo
+}
+
+fn summary(stages: &[Stage]) -> String {
+    let shown = stages.iter().map(|Stage { name, took }| match took {
+        Some(took) => format!("{name} {:.1} s", took.as_secs_f64()),
+        None => format!("{name} NOT RUN"),
+    });
+    format!("test: {}", shown.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_names_what_was_not_run() {
+        let stages = [
+            Stage { name: "units", took: Some(Duration::from_millis(1250)) },
+            Stage { name: "miri", took: None },
+        ];
+        assert_eq!(summary(&stages), "test: units 1.2 s, miri NOT RUN");
+    }
+}

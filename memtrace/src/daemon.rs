@@ -169,7 +169,9 @@ fn log_status(status: &ProbeStatus) {
     for hook in &status.hooks {
         match (&hook.attached, &hook.lost) {
             (Some(form), _) => tracing::debug!(fact = %hook.fact, %form, "attached"),
-            (None, Some(lost)) => tracing::warn!(fact = %hook.fact, %lost, "not attached; see `memtrace doctor`"),
+            (None, Some(lost)) => {
+                tracing::warn!(fact = %hook.fact, %lost, "not attached; see `memtrace doctor`")
+            }
             (None, None) => {}
         }
     }

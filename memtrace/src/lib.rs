@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod mm;
 pub mod oom;
 pub mod probe;
+pub mod report;
 pub mod snapshot;
 pub mod store;
 pub mod top;

@@ -2,7 +2,6 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use memtrace_common::{
-    UNKNOWN,
     counter::Counter,
     event::oom::{LEVELS, MemcgLevel, NAME_LEN, level_flag},
 };
@@ -15,8 +14,8 @@ use crate::{
 
 /// The memory cgroup of a task. `mem_cgroup.css` is at offset 0, so the subsystem state *is* the group.
 #[inline(always)]
-pub fn of_task(task: Pointer) -> Option<Pointer> {
-    let css_set = read_pointer(task, offsets().task_cgroups, Counter::MemcgRead)?;
+pub fn of_task(task: Pointer) -> Pointer {
+    let css_set = read_pointer(task, offsets().task_cgroups, Counter::MemcgRead);
     let offset = element(offsets().css_set_subsys, config().memory_subsys, size_of::<usize>() as u32);
     read_pointer(css_set, offset, Counter::MemcgRead)
 }
@@ -25,15 +24,12 @@ pub fn of_task(task: Pointer) -> Option<Pointer> {
 /// `bpf_get_current_cgroup_id` is 1 for everyone.
 #[inline(always)]
 pub fn id(memcg: Pointer) -> u64 {
-    match directory(memcg) {
-        Some(directory) => read_u64(directory, offsets().kernfs_id, Counter::MemcgRead),
-        None => UNKNOWN,
-    }
+    read_u64(directory(memcg), offsets().kernfs_id, Counter::MemcgRead)
 }
 
 #[inline(always)]
-fn directory(memcg: Pointer) -> Option<Pointer> {
-    let cgroup = read_pointer(memcg, offsets().css_cgroup, Counter::MemcgRead)?;
+fn directory(memcg: Pointer) -> Pointer {
+    let cgroup = read_pointer(memcg, offsets().css_cgroup, Counter::MemcgRead);
     read_pointer(cgroup, offsets().cgroup_kn, Counter::MemcgRead)
 }
 
@@ -42,17 +38,19 @@ fn directory(memcg: Pointer) -> Option<Pointer> {
 /// # Safety
 /// `out` must be valid for writes of `LEVELS` levels.
 #[inline(always)]
-pub unsafe fn fill_chain(memcg: Option<Pointer>, out: *mut MemcgLevel) -> (u32, bool) {
+pub unsafe fn fill_chain(memcg: Pointer, out: *mut MemcgLevel) -> (u32, bool) {
     let mut next = memcg;
     let mut count = 0;
     for index in 0..LEVELS {
-        let Some(memcg) = next else { break };
+        if next.is_null() {
+            break;
+        }
         // SAFETY: index < LEVELS, and the caller vouches for `out`.
-        unsafe { fill_level(memcg, out.add(index)) };
-        next = read_pointer(memcg, offsets().css_parent, Counter::MemcgRead);
+        unsafe { fill_level(next, out.add(index)) };
+        next = read_pointer(next, offsets().css_parent, Counter::MemcgRead);
         count += 1;
     }
-    (count, next.is_some())
+    (count, !next.is_null())
 }
 
 /// # Safety
@@ -63,13 +61,15 @@ unsafe fn fill_level(memcg: Pointer, out: *mut MemcgLevel) {
     let number = |offset| read_u64(memcg, offset, Counter::MemcgRead);
     let events = |event| number(element(fields.memcg_events_local, event, size_of::<usize>() as u32));
     let mut flags = 0;
-    if let Some(lock) = read::<u8>(memcg, fields.memcg_oom_lock, Counter::MemcgRead) {
+    // `bool` fields: 0 or 1, so that 2 stands for "could not be read".
+    let lock = read::<u8>(memcg, fields.memcg_oom_lock, Counter::MemcgRead, 2);
+    if lock != 2 {
         flags |= level_flag::OOM_LOCK_KNOWN;
-        if lock != 0 {
-            flags |= level_flag::OOM_LOCK;
-        }
     }
-    if let Some(1..) = read::<u8>(memcg, fields.memcg_oom_group, Counter::MemcgRead) {
+    if lock == 1 {
+        flags |= level_flag::OOM_LOCK;
+    }
+    if read::<u8>(memcg, fields.memcg_oom_group, Counter::MemcgRead, 2) == 1 {
         flags |= level_flag::OOM_GROUP;
     }
     // SAFETY: the caller vouches for `out`; the name is written by the helper within its length.
@@ -84,10 +84,12 @@ unsafe fn fill_level(memcg: Pointer, out: *mut MemcgLevel) {
         (*out).oom_kill_local = events(config().memcg_event_oom_kill);
         (*out).flags = flags;
         (*out).name_len = 0;
-        (*out).id = UNKNOWN;
-        let Some(directory) = directory(memcg) else { return };
+        let directory = directory(memcg);
         (*out).id = read_u64(directory, fields.kernfs_id, Counter::MemcgRead);
-        let Some(name) = read_pointer(directory, fields.kernfs_name, Counter::MemcgRead) else { return };
+        let name = read_pointer(directory, fields.kernfs_name, Counter::MemcgRead);
+        if name.is_null() {
+            return;
+        }
         let written = bpf_probe_read_kernel_str((&raw mut (*out).name).cast(), NAME_LEN as u32, name.cast());
         if written > 0 {
             (*out).name_len = (written - 1) as u32;

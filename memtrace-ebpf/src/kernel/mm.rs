@@ -11,9 +11,9 @@ const ANON: u32 = 1;
 const SWAP: u32 = 2;
 const SHMEM: u32 = 3;
 
-/// The address space of a task, `None` for kernel threads and for tasks that gave theirs up.
+/// The address space of a task, null for kernel threads and for tasks that gave theirs up.
 #[inline(always)]
-pub fn of_task(task: Pointer) -> Option<Pointer> {
+pub fn of_task(task: Pointer) -> Pointer {
     read_pointer(task, offsets().task_mm, Counter::MmRead)
 }
 
@@ -52,9 +52,9 @@ fn rss(mm: Pointer, member: u32) -> u64 {
         return UNKNOWN;
     }
     let offset = element(element(offsets().mm_rss_stat, member, config.rss_stride), 1, config.rss_count);
-    match read::<i64>(mm, offset, Counter::MmRead) {
-        Some(pages) if pages > 0 => pages as u64,
-        Some(_) => 0,
-        None => UNKNOWN,
+    match read::<i64>(mm, offset, Counter::MmRead, i64::MIN) {
+        i64::MIN => UNKNOWN,
+        pages if pages > 0 => pages as u64,
+        _ => 0,
     }
 }

@@ -15,39 +15,33 @@ pub fn current() -> Pointer {
     unsafe { bpf_get_current_task() as Pointer }
 }
 
-/// Process id of a task.
+/// Process id of a task, 0 when it cannot be read.
 #[inline(always)]
-pub fn tgid(task: Pointer) -> Option<u32> {
-    read(task, offsets().task_tgid, Counter::TaskRead)
+pub fn tgid(task: Pointer) -> u32 {
+    read(task, offsets().task_tgid, Counter::TaskRead, 0)
 }
 
-/// Thread id of a task.
+/// Thread id of a task, 0 when it cannot be read.
 #[inline(always)]
-pub fn tid(task: Pointer) -> Option<u32> {
-    read(task, offsets().task_pid, Counter::TaskRead)
+pub fn tid(task: Pointer) -> u32 {
+    read(task, offsets().task_pid, Counter::TaskRead, 0)
 }
 
-/// Threads of the task's process that are alive.
+/// Threads of the task's process that are alive, 0 when that cannot be read.
 #[inline(always)]
-pub fn live_threads(task: Pointer) -> Option<i32> {
-    read(signal(task)?, offsets().signal_live, Counter::TaskRead)
+pub fn live_threads(task: Pointer) -> i32 {
+    read(signal(task), offsets().signal_live, Counter::TaskRead, 0)
 }
 
 /// Exit code as `wait` will see it: the group's, when the group was told to die, else the task's own.
 #[inline(always)]
 pub fn exit_code(task: Pointer) -> u32 {
-    let group = match signal(task) {
-        Some(signal) => read::<u32>(signal, offsets().signal_group_exit_code, Counter::TaskRead),
-        None => None,
-    };
-    match group {
-        Some(code) if code != 0 => code,
-        _ => read(task, offsets().task_exit_code, Counter::TaskRead).unwrap_or(u32::MAX),
-    }
+    let group: u32 = read(signal(task), offsets().signal_group_exit_code, Counter::TaskRead, 0);
+    if group != 0 { group } else { read(task, offsets().task_exit_code, Counter::TaskRead, u32::MAX) }
 }
 
 #[inline(always)]
-fn signal(task: Pointer) -> Option<Pointer> {
+fn signal(task: Pointer) -> Pointer {
     read_pointer(task, offsets().task_signal, Counter::TaskRead)
 }
 
@@ -57,24 +51,18 @@ fn signal(task: Pointer) -> Option<Pointer> {
 /// `out` must be valid for writes of a `Task`.
 #[inline(always)]
 pub unsafe fn fill(task: Pointer, out: *mut Task) {
-    let leader = read_pointer(task, offsets().task_group_leader, Counter::TaskRead).unwrap_or(task);
-    let uid = match read_pointer(task, offsets().task_real_cred, Counter::TaskRead) {
-        Some(cred) => read(cred, offsets().cred_uid, Counter::TaskRead).unwrap_or(u32::MAX),
-        None => u32::MAX,
-    };
-    let oom_score_adj = match signal(task) {
-        Some(signal) => read::<i16>(signal, offsets().signal_oom_score_adj, Counter::TaskRead)
-            .map_or(i32::MIN, i32::from),
-        None => i32::MIN,
-    };
+    let leader = read_pointer(task, offsets().task_group_leader, Counter::TaskRead);
+    let cred = read_pointer(task, offsets().task_real_cred, Counter::TaskRead);
+    // No adjustment has this value: it stands for "could not be read".
+    let adj = read(signal(task), offsets().signal_oom_score_adj, Counter::TaskRead, i16::MIN);
     // SAFETY: the caller vouches for `out`; every field is written once.
     unsafe {
-        (*out).tgid = tgid(task).unwrap_or(0);
-        (*out).tid = tid(task).unwrap_or(0);
-        (*out).uid = uid;
-        (*out).oom_score_adj = oom_score_adj;
+        (*out).tgid = tgid(task);
+        (*out).tid = tid(task);
+        (*out).uid = read(cred, offsets().cred_uid, Counter::TaskRead, u32::MAX);
+        (*out).oom_score_adj = if adj == i16::MIN { i32::MIN } else { i32::from(adj) };
         (*out).start_boottime = read_u64(leader, offsets().task_start_boottime, Counter::TaskRead);
-        (*out).memcg = memcg::of_task(task).map_or(UNKNOWN, memcg::id);
+        (*out).memcg = memcg::id(memcg::of_task(task));
         (*out).comm = comm(task);
         (*out).leader_comm = comm(leader);
     }
@@ -126,5 +114,5 @@ pub unsafe fn fill_unknown(tid: u32, out: *mut Task) {
 
 #[inline(always)]
 fn comm(task: Pointer) -> [u8; COMM_LEN] {
-    read(task, offsets().task_comm, Counter::TaskRead).unwrap_or([0; COMM_LEN])
+    read(task, offsets().task_comm, Counter::TaskRead, [0; COMM_LEN])
 }

@@ -29,29 +29,26 @@ use crate::{
 /// `mark_victim(int pid)` or `mark_victim(struct task_struct *, uid_t)`: `CONFIG.victim_form` says which.
 #[btf_tracepoint(function = "mark_victim")]
 pub fn mark_victim(ctx: BtfTracePointContext) -> u32 {
-    let signalled = last_killed();
-    let victim: Pointer = if config().victim_form == victim_form::TASK {
-        ctx.arg(0)
+    let killed = last_killed();
+    // The argument's type is what the form says; reading it as the other would not pass the verifier.
+    let (victim, tid): (Pointer, u32) = if config().victim_form == victim_form::TASK {
+        (ctx.arg(0), 0)
     } else {
         // Only a pid: the task is the one that was sent SIGKILL by this very code path, if the pid is the same.
-        match signalled {
-            Some(task) if task::tid(task).unwrap_or(0) == ctx.arg::<u32>(0) => task,
-            _ => core::ptr::null(),
-        }
+        let tid = ctx.arg(0);
+        (if task::tid(killed) == tid { killed } else { core::ptr::null() }, tid)
     };
     if victim.is_null() {
         lost(Counter::VictimUnknown);
-        error!(&ctx, "the OOM victim with thread id {} has no task here", ctx.arg::<u32>(0));
+        error!(&ctx, "the OOM victim with thread id {} has no task here", tid);
     }
-    let signalled = !victim.is_null() && signalled.unwrap_or(core::ptr::null()) == victim;
     kill_with::<OomKill>(|out| {
         // SAFETY: `out` is the reserved record.
         unsafe {
             freeze(&ctx, Kind::OomKill, victim, out);
             if victim.is_null() {
-                (*out).victim.tid = ctx.arg::<u32>(0);
-            }
-            if signalled {
+                (*out).victim.tid = tid;
+            } else if killed == victim {
                 (*out).flags |= flag::SIGNALLED;
             }
         }
@@ -121,9 +118,7 @@ unsafe fn freeze(ctx: &impl EbpfContext, kind: Kind, victim: Pointer, out: *mut 
         } else {
             flags |= flag::VICTIM_READ;
             task::fill(victim, &raw mut (*out).victim);
-            if let Some(mm) = mm::of_task(victim) {
-                mm::fill(mm, &raw mut (*out).mm);
-            }
+            mm::fill(mm::of_task(victim), &raw mut (*out).mm);
             let chain = (&raw mut (*out).chain).cast::<MemcgLevel>();
             let (levels, truncated) = memcg::fill_chain(memcg::of_task(victim), chain);
             (*out).chain_len = levels;
@@ -153,14 +148,17 @@ unsafe fn clear_chain(chain: *mut [MemcgLevel; LEVELS]) {
     }
 }
 
-/// The task to which the running task's kernel code just sent SIGKILL, forgotten as it is asked for.
+/// The task to which the running task's kernel code just sent SIGKILL, forgotten as it is asked for; null for none.
 #[inline(always)]
-fn last_killed() -> Option<Pointer> {
+fn last_killed() -> Pointer {
     let key = bpf_get_current_pid_tgid();
     // SAFETY: the value is a number; a concurrent writer for this key does not exist, it is this very task.
-    let task = unsafe { LAST_KILLED.get(&key) }.copied()?;
-    let _ = LAST_KILLED.remove(&key);
-    Some(task as Pointer)
+    let task = match unsafe { LAST_KILLED.get(key) } {
+        Some(task) => *task,
+        None => return core::ptr::null(),
+    };
+    let _ = LAST_KILLED.remove(key);
+    task as Pointer
 }
 
 #[inline(always)]

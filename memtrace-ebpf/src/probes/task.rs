@@ -29,14 +29,10 @@ pub fn process_exec(ctx: BtfTracePointContext) -> u32 {
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn process_fork(ctx: BtfTracePointContext) -> u32 {
     let (parent, child): (Pointer, Pointer) = (ctx.arg(0), ctx.arg(1));
-    // Options are not compared as such: for two `None`s the compiler compares their unset values, which the verifier
-    // refuses to read.
-    let (Some(tid), Some(tgid)) = (task::tid(child), task::tgid(child)) else { return 0 };
-    if tid != tgid {
+    if task::tid(child) != task::tgid(child) {
         return 0; // a thread
     }
-    let null: Pointer = core::ptr::null();
-    let shares_mm = mm::of_task(parent).unwrap_or(null) == mm::of_task(child).unwrap_or(null);
+    let shares_mm = mm::of_task(parent) == mm::of_task(child);
     stream_with::<Fork>(|out| {
         // SAFETY: `out` is the reserved record.
         unsafe {
@@ -53,7 +49,7 @@ pub fn process_fork(ctx: BtfTracePointContext) -> u32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn process_exit(ctx: BtfTracePointContext) -> u32 {
     let task: Pointer = ctx.arg(0);
-    if let Some(1..) = task::live_threads(task) {
+    if task::live_threads(task) > 0 {
         return 0; // others of the process still run
     }
     stream_with::<Exit>(|out| {

@@ -50,7 +50,9 @@ pub enum LogFormat {
 /// 4 when not permitted, else 1.
 pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
     let filter = EnvFilter::try_from_env("MEMTRACE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter)
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     match args.log_format {

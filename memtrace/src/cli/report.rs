@@ -162,7 +162,8 @@ impl When {
             count.checked_mul(seconds).map(SignedDuration::from_secs)
         };
         ago().map(Self::Ago).ok_or_else(|| {
-            "expected a time with its zone (2026-11-22T19:00:00Z) or how long ago (90s, 30m, 2h, 7d)".to_owned()
+            "expected a time with its zone (2026-11-22T19:00:00Z) or how long ago (90s, 30m, 2h, 7d)"
+                .to_owned()
         })
     }
 
@@ -244,7 +245,9 @@ fn produce(args: &ReportArgs, terminal: Terminal, now: Timestamp) -> Result<Stri
     let store = Store::open_read_only(state_dir)?;
     let path = || store.path().to_owned();
     match command {
-        Some(ReportCommand::List(args)) => list(args, &store, now, style),
+        Some(ReportCommand::List(args)) => {
+            list(args, &store, now, Style { width: terminal.list_width(), ..style })
+        }
         Some(ReportCommand::Show(ShowArgs { id, format })) => match store.kill(id)? {
             Some(record) => one(&record, *format, style),
             None => Err(ReportError::NoSuchRecord { id: id.clone(), store: path() }),
@@ -280,9 +283,7 @@ fn list(args: &ListArgs, store: &Store, now: Timestamp, style: Style) -> Result<
     };
     let kills = store.list(&filter)?;
     match output {
-        ListFormat::Json => {
-            Ok(serde_json::to_string_pretty(&List { schema: LIST_SCHEMA, kills })? + "\n")
-        }
+        ListFormat::Json => Ok(serde_json::to_string_pretty(&List { schema: LIST_SCHEMA, kills })? + "\n"),
         ListFormat::Table if kills.is_empty() && store.count()? > 0 => {
             Ok("no OOM kills recorded that pass these filters\n".to_owned())
         }

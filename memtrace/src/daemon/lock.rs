@@ -53,9 +53,13 @@ pub fn lock(state_dir: &Path) -> Result<StateLock, LockError> {
         source,
     })?;
     let path = state_dir.join("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o640).open(&path).map_err(
-        |source| LockError::Io { action: "open the lock file", path: path.clone(), source },
-    )?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o640)
+        .open(&path)
+        .map_err(|source| LockError::Io { action: "open the lock file", path: path.clone(), source })?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(StateLock { _file: file }),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::InUse(state_dir.to_owned())),

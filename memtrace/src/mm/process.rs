@@ -215,7 +215,8 @@ impl ProcessTable {
             if is_old {
                 // The exit and fork between were lost if this is another process under the same id.
                 let start = source.start(*pid);
-                let is_another = process.start.zip(start).is_none_or(|(was, is)| was.abs_diff(is) > START_TOLERANCE);
+                let is_another =
+                    process.start.zip(start).is_none_or(|(was, is)| was.abs_diff(is) > START_TOLERANCE);
                 if is_another && process.resident().is_some() {
                     let Some(seed) = source.seed(*pid) else { return false };
                     *process = Process { start, ..Process::new(*pid) };

@@ -3,9 +3,10 @@
 //! Input: BTF (`/sys/kernel/btf/vmlinux`). Output: answers, `None` where this kernel has no such thing. Holds no
 //! list of what memtrace needs: that is `offsets`.
 
-use std::path::Path;
+use std::{fs::File, io, os::fd::AsRawFd as _, path::Path};
 
 use btf_rs::{Backend, Btf, BtfType, Member, Type};
+use rustix::fs::{MemfdFlags, memfd_create};
 
 /// How deep anonymous structures, typedefs and qualifiers are followed; the kernel needs less than ten.
 const MAX_DEPTH: usize = 32;
@@ -19,6 +20,17 @@ impl std::fmt::Debug for KernelTypes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KernelTypes")
     }
+}
+
+/// Why BTF could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It could not be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is no BTF.
+    #[error(transparent)]
+    Malformed(#[from] btf_rs::Error),
 }
 
 /// An argument of a tracepoint, as far as memtrace cares.
@@ -35,9 +47,13 @@ impl KernelTypes {
     ///
     /// # Errors
     /// When it cannot be read or is not BTF.
-    pub fn open(path: &Path) -> Result<Self, btf_rs::Error> {
-        // The other back end reads all types up front: 18 times slower and 40 MiB.
-        Btf::from_file_with_backend(path, Backend::Mmap).map(|btf| Self { btf })
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        // The other back end reads all types up front: 18 times slower and 40 MiB. But sysfs files can be mapped only
+        // since 6.16, so a copy in memory is mapped.
+        let mut copy = File::from(memfd_create("btf", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
+        io::copy(&mut File::open(path)?, &mut copy)?;
+        let copy_path = format!("/proc/self/fd/{}", copy.as_raw_fd());
+        Ok(Self { btf: Btf::from_file_with_backend(copy_path, Backend::Mmap)? })
     }
 
     /// Byte offset of a member, by a dotted path through nested structures; anonymous members are looked into.

@@ -91,9 +91,7 @@ pub fn probe(without: &Without, tracefs: Result<PathBuf, String>) -> KernelSuppo
                 let layout = offsets::look_up(&types);
                 (types, layout)
             })
-            .map_err(|error| {
-                format!("failed to read {VMLINUX}: {error} (the kernel needs CONFIG_DEBUG_INFO_BTF)")
-            })
+            .map_err(|error| format!("failed to read {VMLINUX}: {error} (it needs CONFIG_DEBUG_INFO_BTF)"))
     };
     let tracefs = if without.tracefs { Err("switched off".to_owned()) } else { tracefs };
     let classic_victim = tracefs.as_ref().ok().and_then(|root| {

@@ -19,11 +19,17 @@ const BAR: u128 = 30;
 
 pub(super) fn victim(page: &mut Page, record: &OomRecord) {
     page.heading("Victim");
-    process(page, record, &record.victim.task, "; the kernel marked this thread and killed the whole process");
+    process(
+        page,
+        record,
+        &record.victim.task,
+        "; the kernel marked this thread and killed the whole process",
+    );
 }
 
 fn process(page: &mut Page, record: &OomRecord, task: &TaskFacts, thread_note: &str) {
-    let TaskFacts { pid, tid, comm, process_comm, uid, oom_score_adj, started, cgroup: path, cgroup_id } = task;
+    let TaskFacts { pid, tid, comm, process_comm, uid, oom_score_adj, started, cgroup: path, cgroup_id } =
+        task;
     let is_leader = *pid == Some(*tid);
     let process = match process_comm {
         Some(process) => name(process),
@@ -70,7 +76,8 @@ pub(super) fn memory(page: &mut Page, memory: &AddressSpaceUse) {
     ];
     for (name, bytes) in others {
         let [name, human, kilobytes] = amount(name, bytes);
-        let share = if name.starts_with("resident") && rss.is_some_and(|rss| rss.0 > 0) { "100 %" } else { "" };
+        let share =
+            if name.starts_with("resident") && rss.is_some_and(|rss| rss.0 > 0) { "100 %" } else { "" };
         rows.push([name, human, kilobytes, share.to_owned(), String::new()]);
     }
     let aligns = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Left];
@@ -126,12 +133,19 @@ fn limit_owner_fields(page: &mut Page, owner: &LimitOwner) {
         .unwrap_or_default();
     page.field("usage", &format!("{}{share}", amount(*usage_bytes)));
     page.field("peak", &amount(*peak_bytes));
-    page.field("hits", &fail_count.map_or_else(|| UNKNOWN.to_owned(), |hits| format!("{hits} charges hit it")));
+    page.field(
+        "hits",
+        &fail_count.map_or_else(|| UNKNOWN.to_owned(), |hits| format!("{hits} charges hit it")),
+    );
 }
 
 pub(super) fn trigger(page: &mut Page, record: &OomRecord) {
     let OomRecord { trigger, victim, kernel_stack, user_stack, .. } = record;
-    page.heading("Trigger: the task that was running");
+    page.heading(if stack::is_by_hand(record) || stack::is_limit_write(record) {
+        "Trigger: the task that was running"
+    } else {
+        "Trigger: who asked for memory when there was none"
+    });
     if trigger.is_victim && trigger.task.tid == victim.task.tid {
         page.field("process", "the victim itself");
     } else if trigger.is_victim {

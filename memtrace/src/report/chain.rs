@@ -51,7 +51,10 @@ pub(super) fn chain(page: &mut Page, record: &OomRecord) {
 
 fn legend(page: &mut Page, record: &OomRecord, has_mark: bool) {
     let mark = if has_mark { "> the limit that was hit; " } else { "" };
-    page.line(&format!("{mark}HIT: charges that hit the limit; OOM: times the group ran out of memory"), Paint::Plain);
+    page.line(
+        &format!("{mark}HIT: charges that hit the limit; OOM: times the group ran out of memory"),
+        Paint::Plain,
+    );
     for level in record.chain.iter().filter(|level| level.oom_group) {
         let path = printable(&cgroup(level.path.as_deref(), level.cgroup_id));
         let note = "memory.oom.group is set: its processes are killed together in";

@@ -103,9 +103,8 @@ mod tests {
 
     #[test]
     fn an_age_has_two_units() {
-        let after = |seconds: i64| {
-            age(Timestamp::UNIX_EPOCH, Timestamp::new(seconds, 200_000_000).unwrap()).unwrap()
-        };
+        let after =
+            |seconds: i64| age(Timestamp::UNIX_EPOCH, Timestamp::new(seconds, 200_000_000).unwrap()).unwrap();
         assert_eq!(
             [3, 200, 4_324, 200_000].map(after),
             ["3.2 s", "3 min 20 s", "1 h 12 min", "2 d 7 h"].map(str::to_owned)

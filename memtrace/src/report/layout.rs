@@ -89,7 +89,8 @@ fn pieces(word: &str, columns: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = word;
     while !rest.is_empty() {
-        let next_slash = rest.char_indices().skip(1).find(|(_, c)| *c == '/').map_or(rest.len(), |(at, _)| at);
+        let next_slash =
+            rest.char_indices().skip(1).find(|(_, c)| *c == '/').map_or(rest.len(), |(at, _)| at);
         let (mut piece, mut after) = rest.split_at(next_slash);
         if !piece.starts_with('/') && width(piece) > columns {
             (piece, after) = split(rest, columns.max(2));
@@ -208,7 +209,7 @@ mod tests {
         for (columns, text) in [
             (47, path),
             (46, ".../burstable/pod12-6e0b4bb2/abcdef012345"),
-            (28, ".../pod1...bb2/abcdef012345"),
+            (28, ".../pod1...4bb2/abcdef012345"),
             (27, ".../abcdef012345"),
             (12, ".../ab...345"),
         ] {

@@ -4,6 +4,8 @@
 
 use std::env;
 
+use comfy_table::Table;
+
 /// The widest line where nothing else is asked for; fits a ticket and a half screen.
 pub const WIDTH: usize = 100;
 /// Blocks cannot be laid out in less, and tables with very large figures need up to [`WIDTH`].
@@ -35,10 +37,12 @@ pub struct Terminal {
     pub no_color: bool,
     /// `CLICOLOR_FORCE` is set to something that is not 0.
     pub force_color: bool,
+    /// Columns of the terminal.
+    pub columns: Option<usize>,
 }
 
 impl Terminal {
-    /// Reads the environment; `is_terminal` is the caller's, who knows where the text goes.
+    /// Reads the environment, for text that goes to the standard output; `is_terminal` says whether that is one.
     pub fn from_env(is_terminal: bool) -> Self {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         Self {
@@ -46,12 +50,18 @@ impl Terminal {
             is_dumb: set("TERM").is_some_and(|term| term == "dumb"),
             no_color: set("NO_COLOR").is_some(),
             force_color: set("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
+            columns: Table::new().width().filter(|_| is_terminal).map(usize::from),
         }
+    }
+
+    /// Columns for a list: all that the terminal has, and never less than a list needs.
+    pub fn list_width(self) -> usize {
+        self.columns.unwrap_or(WIDTH).max(WIDTH)
     }
 
     /// Whether colour is welcome here when the user did not say. `NO_COLOR` wins over `CLICOLOR_FORCE`.
     pub fn wants_color(self) -> bool {
-        let Self { is_terminal, is_dumb, no_color, force_color } = self;
+        let Self { is_terminal, is_dumb, no_color, force_color, columns: _ } = self;
         !no_color && (force_color || (is_terminal && !is_dumb))
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{oom::record::ScopeKind, store::KillSummary};
 
-const TITLES: [&str; 5] = ["TIME (UTC)", "ID", "VICTIM (PID)", "LIMIT OF", "VICTIM'S CGROUP"];
+const TITLES: [&str; 5] = ["TIME (UTC)", "ID", "VICTIM (PID)", "LIMIT OF", "CGROUP"];
 /// So much of an id is enough: `show` takes its beginning.
 const ID: usize = 40;
 /// A pid of 7 digits, and most names.

@@ -4,6 +4,7 @@
 
 use std::{env, fs, path::Path};
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{Style, layout::width, sentence, style::WIDTH, table, text};
@@ -67,8 +68,7 @@ fn a_thread_was_marked_and_little_is_known() {
 
 #[test]
 fn the_list_names_the_limit_and_the_cgroup() {
-    let cases =
-        [fixture::record(0), fixture::self_trigger(), fixture::global(), fixture::thread_victim()];
+    let cases = [fixture::record(0), fixture::self_trigger(), fixture::global(), fixture::thread_victim()];
     golden("list.txt", &table(&cases.each_ref().map(summary), Style::default()));
     assert_eq!(table(&[], Style::default()), "no OOM kills recorded\n");
 }
@@ -86,7 +86,9 @@ fn colour_adds_nothing_but_colour() {
 fn the_parent_of_the_victims_cgroup_is_named_as_such() {
     let mut record = fixture::record(0);
     record.chain.remove(0);
-    assert!(sentence(&record).contains(", the parent of its own, reached its limit of 64.0 MiB (usage 64.0 MiB)"));
+    assert!(
+        sentence(&record).contains(", the parent of its own, reached its limit of 64.0 MiB (usage 64.0 MiB)")
+    );
 }
 
 #[test]
@@ -96,7 +98,10 @@ fn an_owner_without_a_path_is_named_by_its_id() {
     record.limit_owner.as_mut().unwrap().limit_bytes = None;
     record.limit_owner.as_mut().unwrap().usage_bytes = None;
     let text = sentence(&record);
-    assert!(text.contains("the cgroup with id 7003 (its path is not known), 2 levels above its own, reached"), "{text}");
+    assert!(
+        text.contains("the cgroup with id 7003 (its path is not known), 2 levels above its own, reached"),
+        "{text}"
+    );
     assert!(text.contains("its limit (how much that is, is not known);"), "{text}");
 }
 
@@ -113,9 +118,14 @@ fn a_kill_by_hand_is_not_blamed_on_the_node() {
     let mut record = fixture::global();
     record.kernel_stack.get_mut(7).unwrap().symbol = Some("moom_callback".to_owned());
     let sentence = sentence(&record);
-    assert!(sentence.contains("killed because an OOM kill was asked for by hand (SysRq f); it held"), "{sentence}");
+    assert!(
+        sentence.contains("killed because an OOM kill was asked for by hand (SysRq f); it held"),
+        "{sentence}"
+    );
     assert!(!sentence.contains("allocation"), "{sentence}");
-    assert!(text(&record, Style::default()).contains("what ran out    nothing: the kill was asked for by hand"));
+    assert!(
+        text(&record, Style::default()).contains("what ran out    nothing: the kill was asked for by hand")
+    );
 }
 
 #[test]
@@ -123,7 +133,39 @@ fn what_ran_out_may_be_unknown() {
     let mut record = fixture::thread_victim();
     record.scope.kind = ScopeKind::Unknown;
     let text = sentence(&record);
-    assert!(text.contains("was killed by the kernel's OOM killer; what ran out of memory is not known: "), "{text}");
+    assert!(
+        text.contains("was killed by the kernel's OOM killer; what ran out of memory is not known: "),
+        "{text}"
+    );
+}
+
+/// All keys of all objects.
+fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+            found.push(key.clone());
+            keys(value, found);
+        }),
+        serde_json::Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/record.md");
+    let documented = fs::read_to_string(path).unwrap();
+    let mut found = Vec::new();
+    for record in [fixture::record(0), fixture::global()] {
+        keys(&serde_json::to_value(&record).unwrap(), &mut found);
+        keys(&serde_json::to_value(summary(&record)).unwrap(), &mut found);
+    }
+    for key in found {
+        assert!(
+            ["`", ".", "[]."].iter().any(|before| documented.contains(&format!("{before}{key}`"))),
+            "{key}"
+        );
+    }
 }
 
 /// Lines that may be too long: one name of a path that is longer than a line, after the name of its field.
@@ -135,13 +177,38 @@ fn fits(text: &str, style: Style) -> Result<(), TestCaseError> {
     prop_assert!(text.ends_with('\n'));
     prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{:?}", text);
     for line in text.lines() {
-        prop_assert!(width(line) <= style.columns() || is_long_name(line), "{} columns: {}", width(line), line);
+        prop_assert!(
+            width(line) <= style.columns() || is_long_name(line),
+            "{} columns: {}",
+            width(line),
+            line
+        );
         prop_assert!(!line.ends_with(' '), "{:?}", line);
     }
     Ok(())
 }
 
+/// A list needs few of a record's fields.
+fn any_summary() -> impl Strategy<Value = KillSummary> {
+    let path = || proptest::option::of(arbitrary::text());
+    let owner = path();
+    ("[0-9a-zA-Z-]{0,29}", any::<Option<u32>>(), any::<i64>(), arbitrary::text(), path(), owner).prop_map(
+        |(id, victim_pid, nanosecond, victim_comm, cgroup, limit_owner)| KillSummary {
+            id,
+            time: Timestamp::from_nanosecond(nanosecond.into()).unwrap(),
+            boot_id: String::new(),
+            scope: if nanosecond % 2 == 0 { ScopeKind::Memcg } else { ScopeKind::Global },
+            victim_pid,
+            victim_comm,
+            cgroup,
+            limit_owner,
+        },
+    )
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn any_report_fits_and_cannot_drive_a_terminal(record in arbitrary::record(), width in WIDTH..160) {
         for width in [width, WIDTH] {
@@ -154,9 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn any_list_fits(records in proptest::collection::vec((arbitrary::record(), "[0-9a-zA-Z-]{0,29}"), 1..4)) {
-        let kills: Vec<KillSummary> =
-            records.into_iter().map(|(record, id)| KillSummary { id, ..summary(&record) }).collect();
+    fn any_list_fits(kills in proptest::collection::vec(any_summary(), 1..4)) {
         let out = table(&kills, Style::default());
         fits(&out, Style::default())?;
         prop_assert_eq!(out.lines().count(), kills.len() + 1);

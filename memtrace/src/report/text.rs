@@ -36,7 +36,7 @@ pub fn text(record: &OomRecord, style: Style) -> String {
     page.finish()
 }
 
-/// Seconds like the kernel log's, to find the lines there.
+/// Seconds like the kernel log's, to find the lines there; its clock stops in suspend, this one does not.
 fn since_boot(ktime_ns: u64) -> String {
     format!("{}.{:06} s", ktime_ns / 1_000_000_000, ktime_ns % 1_000_000_000 / 1_000)
 }

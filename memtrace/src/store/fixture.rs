@@ -14,8 +14,7 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-const POD: &str =
-    "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod6e0b4bb2_1c7c_4f0d_8f2e_3f1f3a1c2b4d.slice";
+const POD: &str = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod6e0b4bb2_1c7c_4f0d_8f2e_3f1f3a1c2b4d.slice";
 const CACHE: &str = "cri-containerd-3f9d0c1b7a5e4d2f8b6c9a0e1d3f5b7a9c8e6d4f2b0a1c3e5d7f9b8a6c4e2d0f.scope";
 const LOADER: &str = "cri-containerd-b81e2d4c6f8a0b3d5e7f9c1a2b4d6e8f0a3c5e7d9b1f2a4c6e8d0b3a5f7c9e1d.scope";
 
@@ -32,7 +31,11 @@ pub fn record(n: u32) -> OomRecord {
         time,
         boot_id: "0f6c3b0e-7c39-4a52-9d0a-5d1f2d7f6a11".to_owned(),
         ktime_ns: 18_182_123_456_789 + u64::from(n) * 60_000_000_000,
-        scope: Scope { kind: ScopeKind::Memcg, grade: Grade::Read, why: "the kernel stack passes mem_cgroup_out_of_memory".to_owned() },
+        scope: Scope {
+            kind: ScopeKind::Memcg,
+            grade: Grade::Read,
+            why: "the kernel stack passes mem_cgroup_out_of_memory".to_owned(),
+        },
         limit_owner: Some(LimitOwner {
             path: Some(POD.to_owned()),
             cgroup_id: Some(7003),
@@ -142,7 +145,10 @@ pub fn global() -> OomRecord {
         started: None,
         ..record.trigger.task
     };
-    record.chain = vec![level("/user.slice/user-1000.slice/session-4.scope", 3001, 55, None), level("/", 1, 15_872, None)];
+    record.chain = vec![
+        level("/user.slice/user-1000.slice/session-4.scope", 3001, 55, None),
+        level("/", 1, 15_872, None),
+    ];
     record.kernel_stack.drain(7..11);
     record.kernel_stack.insert(7, frame(0xffff_ffff_8133_0420, Some("__alloc_pages_slowpath.constprop.0")));
     record.user_stack.clear();

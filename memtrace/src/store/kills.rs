@@ -107,7 +107,9 @@ impl Store {
             )
             .map_err(failed)?;
         let mut ids = statement
-            .query_map(named_params! { ":prefix": id_or_prefix, ":limit": MATCHES_SHOWN as i64 + 1 }, |row| row.get(0))
+            .query_map(named_params! { ":prefix": id_or_prefix, ":limit": MATCHES_SHOWN as i64 + 1 }, |row| {
+                row.get(0)
+            })
             .map_err(failed)?
             .collect::<rusqlite::Result<Vec<String>>>()
             .map_err(failed)?;

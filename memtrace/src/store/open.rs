@@ -50,7 +50,9 @@ impl Store {
         // The system's error says more than SQLite's "unable to open".
         match File::open(&path) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::Missing { path });
+            }
             Err(error) => return Err(StoreError::io("open", &path, error)),
         }
         let connection = match reader(&path, Reading::Shared) {
@@ -94,9 +96,8 @@ fn writer(path: &Path) -> Result<Connection, StoreError> {
     }
     // Where memory cannot be shared (some network file systems) SQLite stays in rollback mode: as durable, and
     // readers wait a little.
-    let _: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(failed)?;
+    let _: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
     // FULL: in write-ahead mode NORMAL may lose the last commits in a power cut.
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     migrate::migrate(&mut connection).map_err(|error| StoreError::sqlite("migrate", path, error))?;
@@ -203,6 +204,9 @@ mod tests {
 
     #[test]
     fn a_path_is_quoted_in_the_uri() {
-        assert_eq!(immutable_uri(Path::new("/var/a b?c%/ö.db")), "file:/var/a%20b%3fc%25/%c3%b6.db?immutable=1");
+        assert_eq!(
+            immutable_uri(Path::new("/var/a b?c%/ö.db")),
+            "file:/var/a%20b%3fc%25/%c3%b6.db?immutable=1"
+        );
     }
 }

@@ -68,7 +68,8 @@ fn lists_newest_first_and_filters() {
     assert_eq!(ids(&store, &Filter { limit: Some(1), ..all.clone() }), ["other"]);
     let between = Filter { since: Some(record(1).time), until: Some(record(2).time), ..all.clone() };
     assert_eq!(ids(&store, &between), [record(1).id]);
-    let of_pod = |text: &str| ids(&store, &Filter { cgroup: Some(text.to_owned()), ..Filter::default() }).len();
+    let of_pod =
+        |text: &str| ids(&store, &Filter { cgroup: Some(text.to_owned()), ..Filter::default() }).len();
     assert_eq!((of_pod("pod6e0b4bb2"), of_pod("report.service"), of_pod("/nowhere")), (3, 1, 0));
     // Not a pattern: % and _ are themselves.
     let comm = |text: &str| ids(&store, &Filter { comm: Some(text.to_owned()), ..Filter::default() });
@@ -117,7 +118,9 @@ fn a_newer_store_is_refused_and_stays_as_it_is() {
     newer.execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE future (a); PRAGMA user_version=2").unwrap();
     // Its daemon was killed: the log has what the database has not.
     std::mem::forget(newer);
-    let state = || -> Vec<Vec<u8>> { ["", "-wal"].map(|suffix| fs::read(format!("{}{suffix}", path.display())).unwrap()).into() };
+    let state = || -> Vec<Vec<u8>> {
+        ["", "-wal"].map(|suffix| fs::read(format!("{}{suffix}", path.display())).unwrap()).into()
+    };
     let before = state();
     for result in [Store::open(dir.path()), Store::open_read_only(dir.path())] {
         let error = result.unwrap_err();
@@ -243,10 +246,8 @@ fn a_full_disk_is_told_and_what_was_stored_stays() {
     let mut store = Store::open(dir.path()).unwrap();
     store.insert_kills(&[record(0)]).unwrap();
     let pages: i64 = store.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-    let _: i64 = store
-        .connection
-        .pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))
-        .unwrap();
+    let _: i64 =
+        store.connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0)).unwrap();
     let error = store.insert_kills(&(1..50).map(record).collect::<Vec<_>>()).unwrap_err();
     assert!(error.is_full(), "{error}");
     assert!(!error.is_read_only());

@@ -69,10 +69,14 @@ fn tracer_lines(tracer: &Tracer) -> String {
         0 => "faults not sampled".to_owned(),
         period => format!("1 fault of {period} sampled"),
     };
-    let mut out =
-        format!("hooks {hooks_attached}/{hooks_total}   {events} events   {sampling}   {kills} OOM kills recorded\n");
+    let mut out = format!(
+        "hooks {hooks_attached}/{hooks_total}   {events} events   {sampling}   {kills} OOM kills recorded\n"
+    );
     if *kills_not_stored > 0 {
-        let _ = writeln!(out, "NOT STORED: {kills_not_stored} OOM kills are not on disk yet (see the daemon's log)");
+        let _ = writeln!(
+            out,
+            "NOT STORED: {kills_not_stored} OOM kills are not on disk yet (see the daemon's log)"
+        );
     }
     if losses.is_empty() {
         out.push_str("losses: none\n");

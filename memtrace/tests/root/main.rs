@@ -1,0 +1,1 @@
+//! Tests that trace this host: real programs, real kernels, real kills. They need root.

@@ -46,6 +46,8 @@ counters! {
     KillForgotten => "kill_forgotten", "kill signals that could not be matched with their OOM mark";
     /// The saved registers of a system call could not be read.
     RegsRead => "regs_read", "system calls whose arguments could not be read";
+    /// The word at a caller's user stack pointer could not be read.
+    CallerRead => "caller_read", "callers of mmap that could not be read";
     /// The kernel could not walk the kernel stack.
     KernelStack => "kernel_stack", "kernel stacks that could not be walked";
     /// The kernel could not walk the user stack.

@@ -58,6 +58,8 @@ kinds! {
     Signal = 10, task::Signal;
     /// The kernel marked a process as OOM victim.
     OomKill = 11, oom::OomKill;
+    /// A range's protection was changed.
+    Mprotect = 13, vma::Mprotect;
     /// Not an event: the OOM record made for the tracer itself, to check the offsets against /proc.
     SelfCheck = 12, oom::OomKill;
 }

@@ -4,6 +4,7 @@ mod brk;
 mod fault;
 mod madvise;
 mod mmap;
+mod mprotect;
 mod oom;
 mod signal;
 mod task;
@@ -17,9 +18,9 @@ macro_rules! syscall_exit {
         pub fn $fexit(ctx: aya_ebpf::programs::FExitContext) -> u32 {
             let result = ctx.arg::<i64>(1);
             if $crate::probes::succeeded(result)
-                && let Some(arguments) = $crate::kernel::regs::arguments(ctx.arg(0))
+                && let Some(call) = $crate::kernel::regs::call(ctx.arg(0))
             {
-                $body(arguments.0, result as u64);
+                $body(call, result as u64);
             }
             0
         }
@@ -29,9 +30,9 @@ macro_rules! syscall_exit {
         pub fn $tracepoint(ctx: aya_ebpf::programs::TracePointContext) -> u32 {
             let result = $crate::probes::tracepoint_result(&ctx);
             if $crate::probes::succeeded(result)
-                && let Some(arguments) = $crate::kernel::regs::current_arguments()
+                && let Some(call) = $crate::kernel::regs::current_call()
             {
-                $body(arguments.0, result as u64);
+                $body(call, result as u64);
             }
             0
         }

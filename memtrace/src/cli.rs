@@ -4,16 +4,17 @@
 
 pub mod daemon;
 pub mod doctor;
+pub mod report;
 pub mod top;
 
 use std::{
-    io::{self},
+    io::{self, IsTerminal as _},
     path::PathBuf,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::probe::support::Without;
+use crate::{probe::support::Without, report::Terminal};
 
 /// What is this memory, and why was my container killed?
 ///
@@ -44,6 +45,8 @@ pub enum Command {
     Daemon(daemon::DaemonArgs),
     /// Show who uses memory, how much, and who grows.
     Top(top::TopArgs),
+    /// Show the OOM kills that were recorded.
+    Report(report::ReportArgs),
     /// Say what this kernel gives, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),
 }
@@ -98,6 +101,8 @@ impl ProbeArgs {
 pub enum Failure {
     /// 1: it failed.
     Failed(anyhow::Error),
+    /// 2: the arguments make no sense together.
+    Usage(anyhow::Error),
     /// 3: there is no daemon, or no store.
     NoDaemon(anyhow::Error),
     /// 4: this process may not.
@@ -109,6 +114,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
             Self::NoDaemon(_) => 3,
             Self::NotPermitted(_) => 4,
         }
@@ -116,7 +122,8 @@ impl Failure {
 
     /// What to print.
     pub fn error(&self) -> &anyhow::Error {
-        let (Self::Failed(error) | Self::NoDaemon(error) | Self::NotPermitted(error)) = self;
+        let (Self::Failed(error) | Self::Usage(error) | Self::NoDaemon(error) | Self::NotPermitted(error)) =
+            self;
         error
     }
 }
@@ -124,6 +131,17 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<report::ReportError> for Failure {
+    fn from(error: report::ReportError) -> Self {
+        match error.exit_code() {
+            2 => Self::Usage(error.into()),
+            3 => Self::NoDaemon(error.into()),
+            4 => Self::NotPermitted(error.into()),
+            _ => Self::Failed(error.into()),
+        }
     }
 }
 
@@ -142,6 +160,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let result = match cli.command {
         Command::Daemon(args) => daemon::run(&args),
         Command::Top(args) => top::run(&args, &mut out),
+        Command::Report(args) => report::run(&args, Terminal::from_env(io::stdout().is_terminal()), &mut out)
+            .map_err(Failure::from),
         Command::Doctor(args) => doctor::run(&args, &mut out),
     };
     match result {

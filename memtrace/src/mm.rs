@@ -4,4 +4,5 @@
 
 pub mod process;
 pub mod procfs;
+pub mod region;
 pub mod source;

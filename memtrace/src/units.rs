@@ -85,9 +85,9 @@ pub fn escape(bytes: &[u8]) -> String {
 }
 
 /// Characters that change how their neighbours are shown, or nothing at all (Unicode TR36: bidirectional
-/// overrides, zero width).
+/// overrides, line separators, zero width).
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

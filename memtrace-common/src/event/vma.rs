@@ -19,6 +19,9 @@ pub struct Mmap {
     pub len: u64,
     /// Byte offset in the file.
     pub offset: u64,
+    /// The word at the user stack pointer: the return address into the caller, where the system call's wrapper
+    /// pushes nothing (glibc); else any word of the stack. 0 when it could not be read.
+    pub caller: u64,
     /// `PROT_*`.
     pub prot: u32,
     /// `MAP_*`.
@@ -84,4 +87,18 @@ pub struct Madvise {
     pub advice: i32,
     /// Zero.
     pub reserved: u32,
+}
+
+/// `mprotect(addr, len, prot)` succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Mprotect {
+    /// Common start.
+    pub header: Header,
+    /// First address.
+    pub addr: u64,
+    /// Length as asked for.
+    pub len: u64,
+    /// `PROT_*`.
+    pub prot: u64,
 }

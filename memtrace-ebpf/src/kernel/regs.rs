@@ -3,7 +3,9 @@
 //! At exit the arguments still stand in the task's saved registers, so one hook per call is enough
 //! (arch/x86/entry/entry_64.S saves them, only rax is overwritten).
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
+};
 use memtrace_common::{config::regs_form, counter::Counter};
 
 use super::{Pointer, read_pointer, task};
@@ -12,19 +14,44 @@ use crate::{
     maps::{config, offsets},
 };
 
-/// Registers of `struct pt_regs` up to `di` (arch/x86/include/asm/ptrace.h): r15 r14 r13 r12 bp bx r11 r10 r9 r8
-/// ax cx dx si di.
-const REGISTERS: usize = 15;
+/// Registers of `struct pt_regs` up to `sp` (arch/x86/include/asm/ptrace.h): r15 r14 r13 r12 bp bx r11 r10 r9 r8
+/// ax cx dx si di orig_ax ip cs flags sp.
+const REGISTERS: usize = 20;
 /// `sizeof(struct pt_regs)`.
 const PT_REGS_BYTES: usize = 168;
 
-/// The six arguments of a system call.
+/// A system call as it was made.
 #[derive(Clone, Copy)]
-pub struct Arguments(pub [u64; 6]);
+pub struct Call {
+    /// Its six arguments.
+    pub arguments: [u64; 6],
+    /// The user stack pointer.
+    pub stack_pointer: u64,
+}
 
-/// The arguments saved at `regs`.
+impl Call {
+    /// The word at the user stack pointer, 0 when it cannot be read.
+    #[inline(always)]
+    pub fn caller(&self) -> u64 {
+        let mut word = 0_u64;
+        // SAFETY: the helper checks the address and writes no more than the size of `word`.
+        let error = unsafe {
+            bpf_probe_read_user(
+                (&raw mut word).cast(),
+                size_of_val(&word) as u32,
+                self.stack_pointer as *const _,
+            )
+        };
+        if error != 0 {
+            lost(Counter::CallerRead);
+        }
+        word
+    }
+}
+
+/// The call whose registers are saved at `regs`.
 #[inline(always)]
-pub fn arguments(regs: Pointer) -> Option<Arguments> {
+pub fn call(regs: Pointer) -> Option<Call> {
     let mut saved = [0_u64; REGISTERS];
     // SAFETY: the helper checks the address and writes no more than the size of `saved`.
     let error =
@@ -33,18 +60,18 @@ pub fn arguments(regs: Pointer) -> Option<Arguments> {
         lost(Counter::RegsRead);
         return None;
     }
-    let [_, _, _, _, _, _, _, r10, r9, r8, _, _, dx, si, di] = saved;
-    Some(Arguments([di, si, dx, r10, r8, r9]))
+    let [_, _, _, _, _, _, _, r10, r9, r8, _, _, dx, si, di, _, _, _, _, sp] = saved;
+    Some(Call { arguments: [di, si, dx, r10, r8, r9], stack_pointer: sp })
 }
 
-/// The arguments of the call that the running task is returning from.
+/// The call that the running task is returning from.
 #[inline(always)]
-pub fn current_arguments() -> Option<Arguments> {
+pub fn current_call() -> Option<Call> {
     if config().regs_form == regs_form::HELPER {
         // SAFETY: the first helper's result is never null and the second takes just that.
         let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
-        return arguments(regs as Pointer);
+        return call(regs as Pointer);
     }
     let stack = read_pointer(task::current(), offsets().task_stack, Counter::RegsRead);
-    arguments(stack.wrapping_add(config().kernel_stack_bytes as usize - PT_REGS_BYTES))
+    call(stack.wrapping_add(config().kernel_stack_bytes as usize - PT_REGS_BYTES))
 }

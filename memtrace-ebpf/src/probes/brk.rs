@@ -3,7 +3,10 @@
 use memtrace_common::event::{Kind, vma::Brk};
 
 use super::syscall_exit;
-use crate::emit::{header, stream};
+use crate::{
+    emit::{header, stream},
+    kernel::regs::Call,
+};
 
 syscall_exit! {
     /// `brk(request)`
@@ -11,7 +14,8 @@ syscall_exit! {
 }
 
 #[inline(always)]
-fn brk([request, ..]: [u64; 6], brk: u64) {
+fn brk(call: Call, brk: u64) {
+    let [request, ..] = call.arguments;
     // A refusal returns the break as it was; `brk(0)` only asks for it.
     if brk == request {
         stream(Brk { header: header(Kind::Brk), brk });

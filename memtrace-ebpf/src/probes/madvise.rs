@@ -3,7 +3,10 @@
 use memtrace_common::event::{Kind, vma::Madvise};
 
 use super::syscall_exit;
-use crate::emit::{header, stream};
+use crate::{
+    emit::{header, stream},
+    kernel::regs::Call,
+};
 
 syscall_exit! {
     /// `madvise(addr, len, advice)`
@@ -11,6 +14,7 @@ syscall_exit! {
 }
 
 #[inline(always)]
-fn madvise([addr, len, advice, ..]: [u64; 6], _result: u64) {
+fn madvise(call: Call, _result: u64) {
+    let [addr, len, advice, ..] = call.arguments;
     stream(Madvise { header: header(Kind::Madvise), addr, len, advice: advice as i32, reserved: 0 });
 }

@@ -6,7 +6,10 @@ use memtrace_common::event::{
 };
 
 use super::syscall_exit;
-use crate::emit::{header, stream};
+use crate::{
+    emit::{header, stream},
+    kernel::regs::Call,
+};
 
 syscall_exit! {
     /// `mmap(addr, len, prot, flags, fd, offset)`
@@ -18,12 +21,14 @@ syscall_exit! {
 }
 
 #[inline(always)]
-fn mmap([_, len, prot, flags, fd, offset]: [u64; 6], addr: u64) {
+fn mmap(call: Call, addr: u64) {
+    let [_, len, prot, flags, fd, offset] = call.arguments;
     stream(Mmap {
         header: header(Kind::Mmap),
         addr,
         len,
         offset,
+        caller: call.caller(),
         prot: prot as u32,
         flags: flags as u32,
         fd: fd as i32,
@@ -32,11 +37,13 @@ fn mmap([_, len, prot, flags, fd, offset]: [u64; 6], addr: u64) {
 }
 
 #[inline(always)]
-fn munmap([addr, len, ..]: [u64; 6], _result: u64) {
+fn munmap(call: Call, _result: u64) {
+    let [addr, len, ..] = call.arguments;
     stream(Munmap { header: header(Kind::Munmap), addr, len });
 }
 
 #[inline(always)]
-fn mremap([old_addr, old_len, new_len, flags, ..]: [u64; 6], new_addr: u64) {
+fn mremap(call: Call, new_addr: u64) {
+    let [old_addr, old_len, new_len, flags, ..] = call.arguments;
     stream(Mremap { header: header(Kind::Mremap), old_addr, old_len, new_addr, new_len, flags });
 }

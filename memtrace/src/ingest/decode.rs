@@ -7,7 +7,7 @@ use memtrace_common::event::{
     fault::Fault,
     oom::OomKill,
     task::{Exec, Exit, Fork, Signal},
-    vma::{Brk, Madvise, Mmap, Mremap, Munmap},
+    vma::{Brk, Madvise, Mmap, Mprotect, Mremap, Munmap},
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -24,6 +24,8 @@ pub enum Event {
     Brk(Brk),
     /// Advice was given.
     Madvise(Madvise),
+    /// A range's protection was changed.
+    Mprotect(Mprotect),
     /// A page fault was sampled.
     Fault(Box<Fault>),
     /// A process replaced its program.
@@ -49,6 +51,7 @@ impl Event {
             Self::Mremap(record) => &record.header,
             Self::Brk(record) => &record.header,
             Self::Madvise(record) => &record.header,
+            Self::Mprotect(record) => &record.header,
             Self::Fault(record) => &record.header,
             Self::Exec(record) => &record.header,
             Self::Fork(record) => &record.header,
@@ -96,6 +99,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Kind::Mremap => Event::Mremap(read(bytes, kind)?),
         Kind::Brk => Event::Brk(read(bytes, kind)?),
         Kind::Madvise => Event::Madvise(read(bytes, kind)?),
+        Kind::Mprotect => Event::Mprotect(read(bytes, kind)?),
         Kind::Fault => {
             let fault: Fault = read(bytes, kind)?;
             check(kind, [(fault.stack_len, fault.stack.len())])?;
@@ -218,6 +222,7 @@ mod tests {
                     Event::Mremap(r) => r.as_bytes().to_vec(),
                     Event::Brk(r) => r.as_bytes().to_vec(),
                     Event::Madvise(r) => r.as_bytes().to_vec(),
+                    Event::Mprotect(r) => r.as_bytes().to_vec(),
                     Event::Fault(r) => r.as_bytes().to_vec(),
                     Event::Exec(r) => r.as_bytes().to_vec(),
                     Event::Fork(r) => r.as_bytes().to_vec(),

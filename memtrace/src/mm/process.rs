@@ -183,6 +183,7 @@ impl ProcessTable {
             | Event::Mremap(_)
             | Event::Brk(_)
             | Event::Madvise(_)
+            | Event::Mprotect(_)
             | Event::Fault(_) => {
                 let pid = event.header().tgid;
                 if pid != 0 {

@@ -150,7 +150,7 @@ pub struct AddressSpaceUse {
 impl AddressSpaceUse {
     /// Resident set size: anonymous, file and shared memory; `None` unless all are known.
     pub fn rss(&self) -> Option<Bytes> {
-        Some(Bytes(self.anon_bytes?.0 + self.file_bytes?.0 + self.shmem_bytes?.0))
+        Some(Bytes(self.anon_bytes?.0.saturating_add(self.file_bytes?.0).saturating_add(self.shmem_bytes?.0)))
     }
 }
 

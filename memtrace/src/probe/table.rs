@@ -153,6 +153,15 @@ pub const FACTS: &[Fact] = &[
         lost: "memory given back with madvise, until page tables are read again",
     },
     Fact {
+        name: "mprotect",
+        need: Need::Optional,
+        hooks: &[
+            function_exit("fexit_mprotect", "__x64_sys_mprotect"),
+            syscall_exit("exit_mprotect", "sys_exit_mprotect"),
+        ],
+        lost: "ranges that become usable or unusable, until /proc is read again",
+    },
+    Fact {
         name: "page_fault",
         need: Need::Optional,
         hooks: &[Hook { program: "page_fault", form: Form::PageFaults, reads_registers: false }],

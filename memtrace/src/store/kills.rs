@@ -51,6 +51,9 @@ pub struct KillSummary {
 impl Store {
     /// Stores kills, all or none, and returns how many were new: a kill that is already here stays as it is. They are
     /// on the disk when this returns.
+    ///
+    /// # Errors
+    /// When they could not be stored; [`StoreError::is_full`] tells whether trying again later may work.
     pub fn insert_kills(&mut self, records: &[OomRecord]) -> Result<usize, StoreError> {
         let Self { connection, path, .. } = self;
         let failed = |error| StoreError::sqlite("store kills in", path, error);
@@ -94,6 +97,9 @@ impl Store {
     }
 
     /// The record with this id, or the only one whose id begins like this.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the beginning fits several records.
     pub fn kill(&self, id_or_prefix: &str) -> Result<Option<OomRecord>, StoreError> {
         if id_or_prefix.is_empty() {
             return Ok(None);
@@ -128,11 +134,17 @@ impl Store {
     }
 
     /// The newest kill.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn last_kill(&self) -> Result<Option<OomRecord>, StoreError> {
         self.one("ORDER BY time_ns DESC, rowid DESC LIMIT 1", &[])
     }
 
     /// The kills that pass the filter, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn list(&self, filter: &Filter) -> Result<Vec<KillSummary>, StoreError> {
         let failed = |error| self.read_failed(error);
         let Filter { since, until, cgroup, comm, limit } = filter;
@@ -160,6 +172,9 @@ impl Store {
     }
 
     /// How many kills are stored.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn count(&self) -> Result<u64, StoreError> {
         let count: i64 = self
             .connection

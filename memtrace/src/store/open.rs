@@ -32,6 +32,9 @@ const LOG_INDEX: &str = "-shm";
 impl Store {
     /// Opens the store for writing and creates it where there is none. `dir` must exist, and the caller must be its
     /// only writer. A damaged store is moved away, and [`Store::set_aside`] says where to.
+    ///
+    /// # Errors
+    /// When the store cannot be written, or is a newer memtrace's.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         match writer(&path) {
@@ -45,6 +48,9 @@ impl Store {
     }
 
     /// Opens the store for reading, while the daemon runs or not; also where nothing can be written.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none; else when it cannot be read.
     pub fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         // The system's error says more than SQLite's "unable to open".

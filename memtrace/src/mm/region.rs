@@ -1,0 +1,137 @@
+//! A region: a range of an address space with one owner-to-be.
+//!
+//! Plain data. A region is not a VMA: the kernel merges neighbouring VMAs that are alike, while regions keep the call
+//! that they came from, so that two allocators' neighbours stay apart.
+
+use std::sync::Arc;
+
+/// `PROT_*` bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Prot(pub u8);
+
+impl Prot {
+    /// Nothing may touch it.
+    pub const NONE: Self = Self(0);
+    /// `PROT_READ`.
+    pub const READ: u8 = 1;
+    /// `PROT_WRITE`.
+    pub const WRITE: u8 = 2;
+    /// `PROT_EXEC`.
+    pub const EXEC: u8 = 4;
+
+    /// From a system call's argument; other bits (`PROT_GROWSDOWN`, keys) do not matter here.
+    pub const fn from_call(prot: u64) -> Self {
+        Self((prot & 7) as u8)
+    }
+
+    /// Whether it may be written to.
+    pub const fn is_writable(self) -> bool {
+        self.0 & Self::WRITE != 0
+    }
+}
+
+/// What is behind a region.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Backing {
+    /// Private memory of the process.
+    Anonymous,
+    /// Shared memory without a name: `/dev/zero (deleted)` in maps.
+    SharedAnonymous,
+    /// A file, tmpfs and memfd included.
+    File(Arc<File>),
+    /// A file that is not known yet: mapped since the last look at maps.
+    UnknownFile,
+    /// The main heap, between the start and the program break: `[heap]`.
+    Heap,
+    /// The main thread's stack: `[stack]`.
+    Stack,
+    /// The kernel's own: `[vdso]`, `[vvar]`, `[vsyscall]`, uprobes...
+    Special(Arc<[u8]>),
+}
+
+/// A mapped file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct File {
+    /// Device, `major << 32 | minor`.
+    pub device: u64,
+    /// Inode.
+    pub inode: u64,
+    /// Path as maps shows it, unescaped, any bytes; may end in ` (deleted)`.
+    pub path: Vec<u8>,
+}
+
+/// The mmap call that a region came from; kept through splits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Born {
+    /// The address that the call returned.
+    pub addr: u64,
+    /// The length that was asked for.
+    pub len: u64,
+    /// `PROT_*` at birth.
+    pub prot: Prot,
+    /// `MAP_*`.
+    pub flags: u32,
+    /// Who called: see `memtrace_common::event::vma::Mmap::caller`.
+    pub caller: u64,
+}
+
+/// Flags of a VMA that smaps shows and that tell allocators apart (`VmFlags`); `None` when smaps was not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct VmFlags(pub u16);
+
+impl VmFlags {
+    /// `nr`: MAP_NORESERVE.
+    pub const NO_RESERVE: u16 = 1;
+    /// `ac`: counted against the commit limit.
+    pub const ACCOUNT: u16 = 1 << 1;
+    /// `nh`: MADV_NOHUGEPAGE, or MAP_STACK from 6.7 on.
+    pub const NO_HUGE_PAGE: u16 = 1 << 2;
+    /// `hg`: MADV_HUGEPAGE.
+    pub const HUGE_PAGE: u16 = 1 << 3;
+    /// `dc`: MADV_DONTFORK.
+    pub const DONT_COPY: u16 = 1 << 4;
+    /// `dd`: MADV_DONTDUMP.
+    pub const DONT_DUMP: u16 = 1 << 5;
+    /// `lo`: locked in memory.
+    pub const LOCKED: u16 = 1 << 6;
+    /// `ht`: hugetlb pages.
+    pub const HUGETLB: u16 = 1 << 7;
+
+    /// Whether a flag is set.
+    pub const fn has(self, flag: u16) -> bool {
+        self.0 & flag != 0
+    }
+}
+
+/// A range of an address space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// First address, page-aligned.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// What may be done with it.
+    pub prot: Prot,
+    /// `MAP_SHARED`.
+    pub is_shared: bool,
+    /// What is behind it.
+    pub backing: Backing,
+    /// Byte offset in the file; 0 without one.
+    pub offset: u64,
+    /// The call that it came from; `None` when it was there before the tracer.
+    pub born: Option<Born>,
+    /// Flags from smaps.
+    pub vm_flags: Option<VmFlags>,
+}
+
+impl Region {
+    /// Its length in bytes.
+    pub const fn len(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// True for an empty range, which no address space holds.
+    pub const fn is_empty(&self) -> bool {
+        self.end <= self.start
+    }
+}

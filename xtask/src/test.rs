@@ -69,6 +69,14 @@ fn miri(workspace: &Workspace) -> Result<bool> {
         return Ok(false);
     }
     process::run(nightly(workspace).args(["miri", "test", "--package", "memtrace-common"]))?;
+    process::run(nightly(workspace).args([
+        "miri",
+        "test",
+        "--package",
+        "memtrace",
+        "--lib",
+        "ingest::decode",
+    ]))?;
     Ok(true)
 }
 

@@ -77,7 +77,11 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
         schema: 1,
         works: result.is_ok(),
         failure: result.as_ref().err().map(ToString::to_string),
-        probes: result.as_ref().map(|probes| probes.status.clone()).unwrap_or_default(),
+        probes: match &result {
+            Ok(probes) => probes.status.clone(),
+            Err(AttachError::Required { status, .. }) => (**status).clone(),
+            Err(AttachError::NotPermitted(_) | AttachError::Failed(_)) => ProbeStatus::default(),
+        },
         missing_capabilities: support
             .missing_capabilities
             .iter()
@@ -101,7 +105,7 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     match result {
         Ok(_) => Ok(()),
         Err(error @ AttachError::NotPermitted(_)) => Err(Failure::NotPermitted(error.into())),
-        Err(error @ AttachError::Failed(_)) => Err(Failure::Failed(error.into())),
+        Err(error) => Err(Failure::Failed(error.into())),
     }
 }
 
@@ -135,7 +139,9 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     line("");
     line("Kernel");
-    line(&format!("  offsets self-check: {}", probes.self_check));
+    if !probes.self_check.is_empty() {
+        line(&format!("  offsets self-check: {}", probes.self_check));
+    }
     for field in &probes.missing_fields {
         line(&format!("  LOST  {field}"));
     }

@@ -61,7 +61,17 @@ pub enum AttachError {
     /// The process may not.
     #[error("not permitted to trace: {}", list(.0))]
     NotPermitted(Vec<MissingCapability>),
-    /// The object or a required hook does not load.
+    /// A required fact cannot be got.
+    #[error("the kernel's {fact} cannot be watched: {why}")]
+    Required {
+        /// Which.
+        fact: String,
+        /// Why not.
+        why: String,
+        /// What came of all hooks.
+        status: Box<ProbeStatus>,
+    },
+    /// The object does not load.
     #[error("{0}")]
     Failed(String),
 }
@@ -91,11 +101,14 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
     let cpus = support.cpus.as_deref().unwrap_or_default();
     let mut hooks = Vec::new();
     for plan in plan::plan(support, &options.without) {
-        let status = attach_fact(&mut object, plan, btf.as_ref(), cpus, options.fault_period);
-        if status.required && status.attached.is_none() {
-            return Err(AttachError::Failed(required_is_missing(&status)));
-        }
-        hooks.push(status);
+        hooks.push(attach_fact(&mut object, plan, btf.as_ref(), cpus, options.fault_period));
+    }
+    let status = ProbeStatus { hooks, missing_fields, self_check, fault_period: options.fault_period };
+    if let Some(hook) = status.hooks.iter().find(|hook| hook.required && hook.attached.is_none()) {
+        let reasons: Vec<_> =
+            hook.passed_over.iter().map(|passed| format!("{}: {}", passed.hook, passed.why)).collect();
+        let (fact, why) = (hook.fact.clone(), reasons.join("; "));
+        return Err(AttachError::Required { fact, why, status: Box::new(status) });
     }
     let failed =
         |name: &str| AttachError::Failed(format!("failed to open the map {name} of the kernel object"));
@@ -109,19 +122,13 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
         counters: take(&mut object, COUNTERS)
             .and_then(|map| PerCpuArray::try_from(map).ok())
             .ok_or_else(|| failed(COUNTERS))?,
-        status: ProbeStatus { hooks, missing_fields, self_check, fault_period: options.fault_period },
+        status,
         object,
     })
 }
 
 fn take(object: &mut Ebpf, name: &str) -> Option<aya::maps::Map> {
     object.take_map(name)
-}
-
-fn required_is_missing(status: &HookStatus) -> String {
-    let reasons: Vec<_> =
-        status.passed_over.iter().map(|passed| format!("{}: {}", passed.hook, passed.why)).collect();
-    format!("the kernel's {} cannot be watched: {}", status.fact, reasons.join("; "))
 }
 
 fn load(config: &Config) -> Result<Ebpf, AttachError> {

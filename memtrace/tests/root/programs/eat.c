@@ -1,0 +1,171 @@
+/* Uses memory, and dies, as its arguments say, one after another. Time comes from stdin, never from a clock.
+ *
+ *   cgroup DIR   join it                      comm HEX   name of this thread, any bytes
+ *   adj N        set oom_score_adj            uid N      become this user
+ *   touch MIB    anonymous memory, kept       shmem MIB  shared memory, kept
+ *   file PATH    map it and read every page   tid        print "tid N"
+ *   wait         print "ready", read a line; at the end of input exit
+ *   grow         until killed                 worker     the rest in a second thread; the first one ends
+ *   storm N      N children one after another, each grows until killed; prints each one's pid
+ *   churn N      mmap and munmap a page, N times
+ *   fork         the rest in a child; the parent prints "child PID" and waits for it
+ *   exec         the rest in a new program
+ *   exit N | abort | segv
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, MIB = 1 << 20, FAR_TOO_MUCH = 1024 };
+
+static const char *program;
+static void *run(void *rest);
+
+static void put(const char *file, const char *text) {
+    int fd = open(file, O_WRONLY);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        err(1, "failed to write %s to %s", text, file);
+    close(fd);
+}
+
+static void touch(size_t bytes, int flags, int fd, int write) {
+    int protection = write ? PROT_READ | PROT_WRITE : PROT_READ;
+    volatile char *memory = mmap(NULL, bytes, protection, flags, fd, 0);
+    if (memory == MAP_FAILED)
+        err(1, "failed to map %zu bytes", bytes);
+    for (size_t at = 0; at < bytes; at += PAGE) {
+        if (write)
+            memory[at] = 1;
+        else
+            (void)memory[at];
+    }
+}
+
+static void grow(void) {
+    /* The limit must come long before this; a mistake must not take the node down. */
+    for (int mib = 0; mib < FAR_TOO_MUCH; mib++)
+        touch(MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1);
+    errx(99, "nobody killed me");
+}
+
+static void storm(int children) {
+    for (int i = 0; i < children; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            put("/proc/self/oom_score_adj", "1000");
+            grow();
+        }
+        if (child < 0 || waitpid(child, &status, 0) != child)
+            err(1, "failed to fork or wait");
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+            errx(1, "child %d ended with status %#x", child, status);
+        printf("%d\n", child);
+    }
+}
+
+static void set_comm(const char *hex) {
+    char name[16] = { 0 };
+    for (int i = 0; i < 15 && hex[2 * i]; i++) {
+        char digits[3] = { hex[2 * i], hex[2 * i + 1], 0 };
+        name[i] = (char)strtol(digits, NULL, 16);
+    }
+    prctl(PR_SET_NAME, name);
+}
+
+static void map_file(const char *path) {
+    struct stat stat;
+    int fd = open(path, O_RDONLY);
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        err(1, "failed to open %s", path);
+    touch((size_t)stat.st_size, MAP_PRIVATE, fd, 0);
+}
+
+static void in_worker(char **rest) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, rest))
+        errx(1, "failed to start a thread");
+    pthread_exit(NULL);
+}
+
+static void in_child(char **rest) {
+    pid_t child = fork();
+    if (child == 0) {
+        run(rest);
+        _exit(0);
+    }
+    printf("child %d\n", child);
+    waitpid(child, NULL, 0);
+    _exit(0);
+}
+
+static void in_new_program(char **rest) {
+    char *arguments[32] = { (char *)program };
+    for (int i = 0; i < 30 && rest[i]; i++)
+        arguments[i + 1] = rest[i];
+    execv(program, arguments);
+    err(1, "failed to run %s", program);
+}
+
+static void *run(void *arguments) {
+    for (char **at = arguments; *at; at++) {
+        const char *step = *at;
+        char **rest = at + 1;
+        if (!strcmp(step, "grow")) grow();
+        else if (!strcmp(step, "worker")) in_worker(rest);
+        else if (!strcmp(step, "fork")) in_child(rest);
+        else if (!strcmp(step, "exec")) in_new_program(rest);
+        else if (!strcmp(step, "abort")) abort();
+        else if (!strcmp(step, "segv")) *(volatile int *)8 = 1;
+        else if (!strcmp(step, "tid")) printf("tid %d\n", gettid());
+        else if (!strcmp(step, "wait")) {
+            char line[64];
+            puts("ready");
+            if (!fgets(line, sizeof line, stdin))
+                _exit(0);
+        } else {
+            const char *value = *++at;
+            if (!value) errx(2, "%s needs a value", step);
+            int number = atoi(value);
+            if (!strcmp(step, "cgroup")) {
+                char file[4096];
+                snprintf(file, sizeof file, "%s/cgroup.procs", value);
+                put(file, "0");
+            } else if (!strcmp(step, "comm")) set_comm(value);
+            else if (!strcmp(step, "adj")) put("/proc/self/oom_score_adj", value);
+            else if (!strcmp(step, "uid")) { if (setuid((uid_t)number)) err(1, "failed to become %d", number); }
+            else if (!strcmp(step, "touch")) touch((size_t)number * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1);
+            else if (!strcmp(step, "shmem")) touch((size_t)number * MIB, MAP_SHARED | MAP_ANONYMOUS, -1, 1);
+            else if (!strcmp(step, "file")) map_file(value);
+            else if (!strcmp(step, "storm")) storm(number);
+            else if (!strcmp(step, "exit")) _exit(number);
+            else if (!strcmp(step, "churn")) {
+                for (int i = 0; i < number; i++)
+                    munmap(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), PAGE);
+            } else errx(2, "unknown step %s", step);
+        }
+    }
+    return NULL;
+}
+
+int main(int count, char **arguments) {
+    struct rlimit none = { 0, 0 };
+    (void)count;
+    program = arguments[0];
+    setrlimit(RLIMIT_CORE, &none);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    /* Pages one by one, whatever the host's setting. */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    run(arguments + 1);
+    return 0;
+}

@@ -108,6 +108,8 @@ offsets! {
     memcg_swap_usage = "mem_cgroup"."swap.usage";
     /// Limit of the same.
     memcg_swap_max = "mem_cgroup"."swap.max";
+    /// How often a charge hit that limit.
+    memcg_swap_failcnt = "mem_cgroup"."swap.failcnt";
     /// The group's own events, one `atomic_long_t` each.
     memcg_events_local = "mem_cgroup"."memory_events_local";
     /// True on the group at its limit and below it while it kills (until 6.11, later only with v1 support).

@@ -13,13 +13,15 @@ use memtrace_common::{
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::UNKNOWN;
 
-/// Address-space changes, faults and processes: many, and replaceable by a look at /proc.
+/// Address-space changes, faults and processes: many, and replaceable by a look at /proc. The daemon maps each ring
+/// twice, so its size shows three times: once in the kernel, twice in the daemon's RSS.
 #[map]
-pub static STREAM: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+pub static STREAM: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// OOM kills and fatal signals: few and irreplaceable, so that no flood of the stream can push them out.
+/// OOM kills and fatal signals: few and irreplaceable, so that no flood of the stream can push them out. Room for some
+/// 400 kills that nobody reads.
 #[map]
-pub static KILLS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+pub static KILLS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 
 /// See [`Counter`].
 #[map]

@@ -70,6 +70,8 @@ pub struct MemcgLevel {
     pub swap_usage: u64,
     /// Its limit.
     pub swap_max: u64,
+    /// Charges that hit that limit.
+    pub swap_fail_count: u64,
     /// `MEMCG_OOM` of the group itself: grows on the group that hit its limit and on no other.
     pub oom_local: u64,
     /// `MEMCG_OOM_KILL` of the group itself.

@@ -80,6 +80,7 @@ unsafe fn fill_level(memcg: Pointer, out: *mut MemcgLevel) {
         (*out).fail_count = number(fields.memcg_failcnt);
         (*out).swap_usage = number(fields.memcg_swap_usage);
         (*out).swap_max = number(fields.memcg_swap_max);
+        (*out).swap_fail_count = number(fields.memcg_swap_failcnt);
         (*out).oom_local = events(config().memcg_event_oom);
         (*out).oom_kill_local = events(config().memcg_event_oom_kill);
         (*out).flags = flags;

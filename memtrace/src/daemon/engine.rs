@@ -29,7 +29,7 @@ use crate::{
 
 /// How often a snapshot is published.
 const TICK: Duration = Duration::from_secs(1);
-/// How long the ring buffers are left alone at most: 8 MiB hold some 200,000 events.
+/// How long the ring buffers are left alone at most: 4 MiB hold some 70,000 events.
 const WAIT: Duration = Duration::from_millis(50);
 
 /// Everything that the engine works with.

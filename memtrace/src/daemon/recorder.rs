@@ -22,7 +22,7 @@ use memtrace_common::event::oom::OomKill;
 use crate::{
     clock,
     container::{
-        cgroup::Hierarchy,
+        cgroup::{Hierarchy, Version},
         memcg::{self},
     },
     ingest::loss::Loss,
@@ -176,6 +176,10 @@ impl Worker {
         let context = Context {
             now: (Timestamp::now(), clock::ktime()),
             boot_id,
+            cgroup_version: hierarchy.as_ref().map(|hierarchy| match hierarchy.version {
+                Version::V1 => 1,
+                Version::V2 => 2,
+            }),
             page_size: rustix::param::page_size() as u64,
             hook,
             watches_signals: *watches_signals,

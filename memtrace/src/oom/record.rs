@@ -25,6 +25,8 @@ pub struct OomRecord {
     pub boot_id: String,
     /// Nanoseconds since that boot.
     pub ktime_ns: u64,
+    /// Version of the memory controller's interface, 1 or 2; tells what the chain's `swap_*` figures count.
+    pub cgroup_version: Option<u8>,
     /// Whose limit it was: a memory cgroup's, or the node's.
     pub scope: Scope,
     /// The cgroup whose limit was hit; `None` for node-wide kills and when it is not known.
@@ -79,7 +81,7 @@ pub struct LimitOwner {
     pub usage_bytes: Option<Bytes>,
     /// Its highest usage.
     pub peak_bytes: Option<Bytes>,
-    /// How often a charge had hit the limit.
+    /// How often a charge had hit the limit; on v1 also that of memory and swap together.
     pub fail_count: Option<u64>,
     /// How this owner is known.
     pub grade: Grade,
@@ -175,12 +177,25 @@ pub struct MemcgLevel {
     pub swap_usage_bytes: Option<Bytes>,
     /// Limit of the same.
     pub swap_limit_bytes: Option<Bytes>,
+    /// Charges that hit that limit.
+    pub swap_fail_count: Option<u64>,
     /// How often this very group ran out of memory.
     pub oom_events: Option<u64>,
     /// Kills of its own tasks, this one included.
     pub oom_kills: Option<u64>,
     /// Whether the group dies as one.
     pub oom_group: bool,
+}
+
+impl MemcgLevel {
+    /// Charges that hit the group's limit. On v1 the charge to memory and swap comes first, and fails first where
+    /// both limits are the same, so its hits count too.
+    pub fn limit_hits(&self, cgroup_version: Option<u8>) -> Option<u64> {
+        match cgroup_version {
+            Some(1) => Some(self.fail_count?.saturating_add(self.swap_fail_count?)),
+            _ => self.fail_count,
+        }
+    }
 }
 
 /// One frame of a stack.

@@ -32,6 +32,8 @@ pub struct Context<'a> {
     pub now: (Timestamp, u64),
     /// This boot.
     pub boot_id: &'a str,
+    /// Version of the memory controller's interface.
+    pub cgroup_version: Option<u8>,
     /// Bytes of a page.
     pub page_size: u64,
     /// The hook, as `doctor` names it.
@@ -71,7 +73,7 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
             limit_bytes: level.limit_bytes,
             usage_bytes: level.usage_bytes,
             peak_bytes: level.peak_bytes,
-            fail_count: level.fail_count,
+            fail_count: level.limit_hits(context.cgroup_version),
             grade: owner.grade,
             why: owner.why,
         }),
@@ -106,6 +108,7 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
         time,
         boot_id: context.boot_id.to_owned(),
         ktime_ns: kill.header.ktime,
+        cgroup_version: context.cgroup_version,
         scope,
         limit_owner,
         victim: Victim { task: victim, memory: memory(kill, context.page_size) },
@@ -175,6 +178,7 @@ fn levels(kill: &OomKill, chain: &[oom::MemcgLevel], page_size: u64) -> Vec<Memc
                 swap_usage_bytes: pages(level.swap_usage, page_size),
                 swap_limit_bytes: pages(level.swap_max, page_size)
                     .filter(|_| level.swap_max < i64::MAX as u64 / (64 << 10)),
+                swap_fail_count: known(level.swap_fail_count),
                 oom_events: known(level.oom_local),
                 oom_kills: known(level.oom_kill_local),
                 oom_group: level.flags & oom::level_flag::OOM_GROUP != 0,

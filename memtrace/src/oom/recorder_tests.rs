@@ -22,6 +22,7 @@ fn context(symbols: &Names) -> Context<'_> {
     Context {
         now: ("2026-01-02T03:04:05Z".parse().unwrap(), 100_000_000_000),
         boot_id: "5f3ab2c1-0000",
+        cgroup_version: Some(2),
         page_size: 4096,
         hook: "tp_btf:mark_victim",
         watches_signals: true,
@@ -81,6 +82,19 @@ fn what_was_not_read_is_none() {
     let root = record.chain.last().unwrap();
     assert_eq!((root.limit_bytes, root.unlimited), (None, false));
     assert!(record.chain[0].unlimited);
+}
+
+/// Measured on a v1 host with equal limits: `memory.failcnt` stays 0, `memory.memsw.failcnt` counts.
+#[test]
+fn on_v1_a_hit_of_memory_and_swap_is_a_hit() {
+    let mut kill = kill();
+    (kill.chain[1].fail_count, kill.chain[1].swap_fail_count) = (0, 19);
+    let fail_count = |cgroup_version| {
+        let context = Context { cgroup_version, ..context(&MEMCG_STACK) };
+        record(&kill, &context, &mut Baselines::default()).limit_owner.unwrap().fail_count
+    };
+    assert_eq!(fail_count(Some(1)), Some(19));
+    assert_eq!(fail_count(Some(2)), Some(0));
 }
 
 #[test]

@@ -22,7 +22,8 @@ pub(super) fn chain(page: &mut Page, record: &OomRecord) {
         page.field("cgroups", UNKNOWN);
         return;
     }
-    let figures: Vec<[String; 5]> = record.chain.iter().map(figures).collect();
+    let figures: Vec<[String; 5]> =
+        record.chain.iter().map(|level| figures(level, record.cgroup_version)).collect();
     let rest: usize = (0..TITLES.len())
         .map(|column| {
             let cells = figures.iter().filter_map(|row| row.get(column)).map(|cell| width(cell));
@@ -67,7 +68,7 @@ fn row(path: String, [usage, limit, peak, hit, oom]: [String; 5]) -> [String; 6]
     [path, usage, limit, peak, hit, oom]
 }
 
-fn figures(level: &MemcgLevel) -> [String; 5] {
+fn figures(level: &MemcgLevel, cgroup_version: Option<u8>) -> [String; 5] {
     let limit = match level.limit_bytes {
         None if level.unlimited => "none".to_owned(),
         limit => figure(limit),
@@ -76,7 +77,7 @@ fn figures(level: &MemcgLevel) -> [String; 5] {
         figure(level.usage_bytes),
         limit,
         figure(level.peak_bytes),
-        figure(level.fail_count),
+        figure(level.limit_hits(cgroup_version)),
         figure(level.oom_events),
     ]
 }

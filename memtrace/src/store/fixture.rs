@@ -31,6 +31,7 @@ pub fn record(n: u32) -> OomRecord {
         time,
         boot_id: "0f6c3b0e-7c39-4a52-9d0a-5d1f2d7f6a11".to_owned(),
         ktime_ns: 18_182_123_456_789 + u64::from(n) * 60_000_000_000,
+        cgroup_version: Some(2),
         scope: Scope {
             kind: ScopeKind::Memcg,
             grade: Grade::Read,
@@ -211,6 +212,7 @@ fn level(path: &str, id: u64, usage_mib: u64, limit_mib: Option<u64>) -> MemcgLe
         fail_count: Some(0),
         swap_usage_bytes: Some(Bytes(0)),
         swap_limit_bytes: None,
+        swap_fail_count: Some(0),
         oom_events: Some(0),
         oom_kills: Some(0),
         oom_group: false,

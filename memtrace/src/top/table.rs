@@ -196,11 +196,12 @@ hooks 11/11   1234 events   1 fault of 64 sampled   2 OOM kills recorded
 losses: none
 
      PID COMMAND                  RSS      GROWTH/s       LIMIT %LIMIT  CGROUP
-       7 redis-server        32.0 MiB      +1.5 MiB    64.0 MiB    50%  …pod12345678/abcdef
+       7 redis-server        32.0 MiB      +1.5 MiB    64.0 MiB    50%  …od12345678/abcdef
        1 redis-server         1.0 MiB      -2.0 KiB    64.0 MiB     2%  /
        2 redis-server         1.0 MiB             -    64.0 MiB     2%  /a
 ";
         assert_eq!(text, expected);
+        assert!(text.lines().all(|line| line.chars().count() <= 90));
     }
 
     #[test]

@@ -1,1 +1,20 @@
 //! Tests that trace this host: real programs, real kernels, real kills. They need root.
+//!
+//! What memtrace says is compared with what the kernel says: its log, `memory.*` files, /proc. Run by
+//! `cargo xtask test`, one test at a time: kills elsewhere on the node are seen, and disturb nothing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests panic"
+)]
+
+mod doctor;
+mod events;
+mod fixture;
+mod kills;
+mod lifecycle;
+mod losses;
+mod storm;
+mod top;

@@ -1,0 +1,52 @@
+//! What the tests stand on: cgroups, programs, daemons, the kernel's log. Each cleans up when it is dropped.
+
+pub mod cgroup;
+pub mod daemon;
+pub mod kernel_log;
+pub mod program;
+pub mod tracer;
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Long enough for anything that happens at all, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Looks again and again until there is an answer, and panics when there is none in time.
+pub fn eventually<T>(what: &str, deadline: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not in {} s: {what}", deadline.as_secs());
+        thread::sleep(PAUSE);
+    }
+}
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    std::env::var_os("MEMTRACE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_memtrace").into(), PathBuf::from)
+}
+
+/// Runs it to its end.
+pub fn memtrace(arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).output().expect("memtrace runs")
+}
+
+/// What a program printed, on either side, as text.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Mebibytes.
+pub const fn mib(count: u64) -> u64 {
+    count << 20
+}

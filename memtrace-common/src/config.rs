@@ -102,14 +102,14 @@ offsets! {
     memcg_max = "mem_cgroup"."memory.max";
     /// Highest usage in pages.
     memcg_watermark = "mem_cgroup"."memory.watermark";
-    /// How often a charge hit the limit.
+    /// How often a charge failed at the limit.
     memcg_failcnt = "mem_cgroup"."memory.failcnt";
+    /// Whether that is counted at all: from 6.16 on only on v1 (in the kernels before, it always was).
+    memcg_track_failcnt = "mem_cgroup"."memory.track_failcnt";
     /// Pages of swap (v2), or of memory and swap (v1).
     memcg_swap_usage = "mem_cgroup"."swap.usage";
     /// Limit of the same.
     memcg_swap_max = "mem_cgroup"."swap.max";
-    /// How often a charge hit that limit.
-    memcg_swap_failcnt = "mem_cgroup"."swap.failcnt";
     /// The group's own events, one `atomic_long_t` each.
     memcg_events_local = "mem_cgroup"."memory_events_local";
     /// True on the group at its limit and below it while it kills (until 6.11, later only with v1 support).
@@ -177,6 +177,8 @@ pub struct Config {
     pub rss_count: u32,
     /// `memory_cgrp_id` of `enum cgroup_subsys_id`: depends on the configured controllers.
     pub memory_subsys: u32,
+    /// `MEMCG_MAX` of `enum memcg_memory_event`.
+    pub memcg_event_max: u32,
     /// `MEMCG_OOM` of `enum memcg_memory_event`.
     pub memcg_event_oom: u32,
     /// `MEMCG_OOM_KILL` of `enum memcg_memory_event`.
@@ -198,6 +200,7 @@ impl Config {
         rss_stride: ABSENT,
         rss_count: ABSENT,
         memory_subsys: ABSENT,
+        memcg_event_max: ABSENT,
         memcg_event_oom: ABSENT,
         memcg_event_oom_kill: ABSENT,
         page_size: 4096,

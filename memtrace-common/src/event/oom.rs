@@ -64,14 +64,14 @@ pub struct MemcgLevel {
     pub max: u64,
     /// Highest usage.
     pub peak: u64,
-    /// Charges that hit the limit.
+    /// Charges that failed at the limit, where the kernel counts them (v1, and v2 before 6.16).
     pub fail_count: u64,
+    /// `MEMCG_MAX` of the group itself: how often its limit was hit.
+    pub limit_hits: u64,
     /// Swap (v2) or memory plus swap (v1).
     pub swap_usage: u64,
     /// Its limit.
     pub swap_max: u64,
-    /// Charges that hit that limit.
-    pub swap_fail_count: u64,
     /// `MEMCG_OOM` of the group itself: grows on the group that hit its limit and on no other.
     pub oom_local: u64,
     /// `MEMCG_OOM_KILL` of the group itself.

@@ -2,6 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use memtrace_common::{
+    UNKNOWN,
     counter::Counter,
     event::oom::{LEVELS, MemcgLevel, NAME_LEN, level_flag},
 };
@@ -77,10 +78,12 @@ unsafe fn fill_level(memcg: Pointer, out: *mut MemcgLevel) {
         (*out).usage = number(fields.memcg_usage);
         (*out).max = number(fields.memcg_max);
         (*out).peak = number(fields.memcg_watermark);
-        (*out).fail_count = number(fields.memcg_failcnt);
+        // Absent on kernels that always count.
+        let tracked = read::<u8>(memcg, fields.memcg_track_failcnt, Counter::MemcgRead, 1);
+        (*out).fail_count = if tracked == 0 { UNKNOWN } else { number(fields.memcg_failcnt) };
+        (*out).limit_hits = events(config().memcg_event_max);
         (*out).swap_usage = number(fields.memcg_swap_usage);
         (*out).swap_max = number(fields.memcg_swap_max);
-        (*out).swap_fail_count = number(fields.memcg_swap_failcnt);
         (*out).oom_local = events(config().memcg_event_oom);
         (*out).oom_kill_local = events(config().memcg_event_oom_kill);
         (*out).flags = flags;

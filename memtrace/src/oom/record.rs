@@ -81,8 +81,10 @@ pub struct LimitOwner {
     pub usage_bytes: Option<Bytes>,
     /// Its highest usage.
     pub peak_bytes: Option<Bytes>,
-    /// How often a charge had hit the limit; on v1 also that of memory and swap together.
+    /// Charges that had failed at the limit; `None` also where the kernel does not count them.
     pub fail_count: Option<u64>,
+    /// How often the limit had been hit.
+    pub limit_hits: Option<u64>,
     /// How this owner is known.
     pub grade: Grade,
     /// The evidence, in words.
@@ -171,31 +173,20 @@ pub struct MemcgLevel {
     pub unlimited: bool,
     /// Highest usage.
     pub peak_bytes: Option<Bytes>,
-    /// Charges that hit the limit.
+    /// Charges that failed at the limit; `None` also where the kernel does not count them (v2 from 6.16 on).
     pub fail_count: Option<u64>,
+    /// How often the limit was hit: the group's own `max` event.
+    pub limit_hits: Option<u64>,
     /// Swap used (v2), or memory and swap (v1).
     pub swap_usage_bytes: Option<Bytes>,
     /// Limit of the same.
     pub swap_limit_bytes: Option<Bytes>,
-    /// Charges that hit that limit.
-    pub swap_fail_count: Option<u64>,
     /// How often this very group ran out of memory.
     pub oom_events: Option<u64>,
     /// Kills of its own tasks, this one included.
     pub oom_kills: Option<u64>,
     /// Whether the group dies as one.
     pub oom_group: bool,
-}
-
-impl MemcgLevel {
-    /// Charges that hit the group's limit. On v1 the charge to memory and swap comes first, and fails first where
-    /// both limits are the same, so its hits count too.
-    pub fn limit_hits(&self, cgroup_version: Option<u8>) -> Option<u64> {
-        match cgroup_version {
-            Some(1) => Some(self.fail_count?.saturating_add(self.swap_fail_count?)),
-            _ => self.fail_count,
-        }
-    }
 }
 
 /// One frame of a stack.

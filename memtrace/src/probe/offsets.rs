@@ -17,7 +17,7 @@ pub struct Layout {
 }
 
 /// Members whose absence is normal on some kernels, so `doctor` does not list them as lost.
-const OPTIONAL: &[&str] = &["mem_cgroup.oom_lock"];
+const OPTIONAL: &[&str] = &["mem_cgroup.oom_lock", "mem_cgroup.memory.track_failcnt"];
 
 /// Looks everything up.
 pub fn look_up(types: &KernelTypes) -> Layout {
@@ -46,6 +46,7 @@ pub fn look_up(types: &KernelTypes) -> Layout {
     set(&mut config.rss_count, "percpu_counter.count", count);
     for (field, enumeration, name) in [
         (&mut config.memory_subsys, "cgroup_subsys_id", "memory_cgrp_id"),
+        (&mut config.memcg_event_max, "memcg_memory_event", "MEMCG_MAX"),
         (&mut config.memcg_event_oom, "memcg_memory_event", "MEMCG_OOM"),
         (&mut config.memcg_event_oom_kill, "memcg_memory_event", "MEMCG_OOM_KILL"),
     ] {

@@ -118,7 +118,17 @@ pub(super) fn limit(page: &mut Page, record: &OomRecord) {
 }
 
 fn limit_owner_fields(page: &mut Page, owner: &LimitOwner) {
-    let LimitOwner { path, cgroup_id, limit_bytes, usage_bytes, peak_bytes, fail_count, grade, why } = owner;
+    let LimitOwner {
+        path,
+        cgroup_id,
+        limit_bytes,
+        usage_bytes,
+        peak_bytes,
+        fail_count: _,
+        limit_hits,
+        grade,
+        why,
+    } = owner;
     page.painted_field("whose limit", &cgroup(path.as_deref(), *cgroup_id), Paint::Culprit);
     page.field("known by", &format!("{grade}: {why}"));
     let amount = |bytes: Option<Bytes>| match bytes {
@@ -135,7 +145,7 @@ fn limit_owner_fields(page: &mut Page, owner: &LimitOwner) {
     page.field("peak", &amount(*peak_bytes));
     page.field(
         "hits",
-        &fail_count.map_or_else(|| UNKNOWN.to_owned(), |hits| format!("{hits} charges hit it")),
+        &limit_hits.map_or_else(|| UNKNOWN.to_owned(), |hits| format!("it was hit {hits} times")),
     );
 }
 

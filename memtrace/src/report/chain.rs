@@ -22,8 +22,7 @@ pub(super) fn chain(page: &mut Page, record: &OomRecord) {
         page.field("cgroups", UNKNOWN);
         return;
     }
-    let figures: Vec<[String; 5]> =
-        record.chain.iter().map(|level| figures(level, record.cgroup_version)).collect();
+    let figures: Vec<[String; 5]> = record.chain.iter().map(figures).collect();
     let rest: usize = (0..TITLES.len())
         .map(|column| {
             let cells = figures.iter().filter_map(|row| row.get(column)).map(|cell| width(cell));
@@ -53,7 +52,7 @@ pub(super) fn chain(page: &mut Page, record: &OomRecord) {
 fn legend(page: &mut Page, record: &OomRecord, has_mark: bool) {
     let mark = if has_mark { "> the limit that was hit; " } else { "" };
     page.line(
-        &format!("{mark}HIT: charges that hit the limit; OOM: times the group ran out of memory"),
+        &format!("{mark}HIT: times its limit was hit; OOM: times the group ran out of memory"),
         Paint::Plain,
     );
     for level in record.chain.iter().filter(|level| level.oom_group) {
@@ -68,7 +67,7 @@ fn row(path: String, [usage, limit, peak, hit, oom]: [String; 5]) -> [String; 6]
     [path, usage, limit, peak, hit, oom]
 }
 
-fn figures(level: &MemcgLevel, cgroup_version: Option<u8>) -> [String; 5] {
+fn figures(level: &MemcgLevel) -> [String; 5] {
     let limit = match level.limit_bytes {
         None if level.unlimited => "none".to_owned(),
         limit => figure(limit),
@@ -77,7 +76,7 @@ fn figures(level: &MemcgLevel, cgroup_version: Option<u8>) -> [String; 5] {
         figure(level.usage_bytes),
         limit,
         figure(level.peak_bytes),
-        figure(level.limit_hits(cgroup_version)),
+        figure(level.limit_hits),
         figure(level.oom_events),
     ]
 }

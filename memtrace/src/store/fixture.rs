@@ -43,7 +43,8 @@ pub fn record(n: u32) -> OomRecord {
             limit_bytes: Some(mib(64)),
             usage_bytes: Some(mib(64)),
             peak_bytes: Some(mib(64)),
-            fail_count: Some(312),
+            fail_count: None,
+            limit_hits: Some(312),
             grade: Grade::Read,
             why,
         }),
@@ -85,7 +86,7 @@ pub fn record(n: u32) -> OomRecord {
         chain: vec![
             level(&victim_cgroup, 7115, 55, None),
             level(&format!("{POD}/{CACHE}"), 7110, 57, Some(96)),
-            MemcgLevel { fail_count: Some(312), oom_events: Some(1), ..level(POD, 7003, 64, Some(64)) },
+            MemcgLevel { limit_hits: Some(312), oom_events: Some(1), ..level(POD, 7003, 64, Some(64)) },
             level("/kubepods.slice/kubepods-burstable.slice", 5002, 1_433, None),
             level("/kubepods.slice", 4711, 5_734, Some(30_720)),
             MemcgLevel { peak_bytes: None, ..level("/", 1, 9_011, None) },
@@ -113,14 +114,14 @@ pub fn self_trigger() -> OomRecord {
     record.victim.task.started = Some(at(1_779_999_996, 923_456_789));
     record.trigger = Trigger { task: record.victim.task.clone(), is_victim: true };
     record.chain = vec![
-        MemcgLevel { oom_events: Some(3), fail_count: Some(9_001), ..level(path, 2210, 64, Some(64)) },
+        MemcgLevel { oom_events: Some(3), limit_hits: Some(9_001), ..level(path, 2210, 64, Some(64)) },
         level("/system.slice", 40, 900, None),
         level("/", 1, 9_011, None),
     ];
     if let Some(owner) = &mut record.limit_owner {
         owner.path = Some(path.to_owned());
         owner.cgroup_id = Some(2210);
-        owner.fail_count = Some(9_001);
+        owner.limit_hits = Some(9_001);
     }
     record
 }
@@ -209,10 +210,10 @@ fn level(path: &str, id: u64, usage_mib: u64, limit_mib: Option<u64>) -> MemcgLe
         limit_bytes: limit_mib.map(mib),
         unlimited: limit_mib.is_none(),
         peak_bytes: Some(mib(usage_mib)),
-        fail_count: Some(0),
+        fail_count: None,
+        limit_hits: Some(0),
         swap_usage_bytes: Some(Bytes(0)),
         swap_limit_bytes: None,
-        swap_fail_count: Some(0),
         oom_events: Some(0),
         oom_kills: Some(0),
         oom_group: false,

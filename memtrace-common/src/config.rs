@@ -5,6 +5,9 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// A period of the event budget is 2^30 ns, a little more than a second.
+pub const BUDGET_PERIOD_SHIFT: u32 = 30;
+
 /// An offset that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
@@ -76,6 +79,8 @@ offsets! {
     signal_oom_score_adj = "signal_struct"."oom_score_adj";
     /// Threads that are alive.
     signal_live = "signal_struct"."live";
+    /// High-water mark of RSS in pages, set before the address space is dropped.
+    signal_maxrss = "signal_struct"."maxrss";
     /// Exit code of the group, once it is dying.
     signal_group_exit_code = "signal_struct"."group_exit_code";
     /// RSS counters: an array of `percpu_counter` (6.2), before that of atomic counts.
@@ -187,6 +192,8 @@ pub struct Config {
     pub page_size: u32,
     /// The tracer's own process, whose events are not streamed.
     pub own_tgid: u32,
+    /// System calls of one process that are streamed in a period; 0 means all.
+    pub event_budget: u32,
 }
 
 impl Config {
@@ -205,5 +212,6 @@ impl Config {
         memcg_event_oom_kill: ABSENT,
         page_size: 4096,
         own_tgid: 0,
+        event_budget: 0,
     };
 }

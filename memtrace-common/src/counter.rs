@@ -30,6 +30,8 @@ macro_rules! counters {
 counters! {
     /// The stream's ring buffer was full.
     StreamFull => "stream_full", "address-space, fault and task events that found the ring buffer full";
+    /// A process was over its event budget.
+    Throttled => "throttled", "address-space events of processes over their event budget";
     /// The ring buffer for kills and signals was full.
     KillsFull => "kills_full", "OOM kills and fatal signals that found their ring buffer full";
     /// A field of `task_struct`, `signal_struct` or `cred` could not be read.

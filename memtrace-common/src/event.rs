@@ -60,6 +60,8 @@ kinds! {
     OomKill = 11, oom::OomKill;
     /// A range's protection was changed.
     Mprotect = 13, vma::Mprotect;
+    /// A process used up its event budget: what it does until the next period is not streamed.
+    Throttled = 14, vma::Throttled;
     /// Not an event: the OOM record made for the tracer itself, to check the offsets against /proc.
     SelfCheck = 12, oom::OomKill;
 }

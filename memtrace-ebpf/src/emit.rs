@@ -5,11 +5,12 @@ use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
 };
 use memtrace_common::{
+    config::BUDGET_PERIOD_SHIFT,
     counter::Counter,
-    event::{Header, Kind},
+    event::{Header, Kind, vma::Throttled},
 };
 
-use crate::maps::{COUNTERS, KILLS, STREAM, config};
+use crate::maps::{BUDGETS, Budget, COUNTERS, KILLS, STREAM, config};
 
 /// Unread bytes of the stream above which the daemon is woken before its next tick.
 const WAKE_ABOVE: u64 = 1 << 20;
@@ -44,6 +45,41 @@ pub fn header(kind: Kind) -> Header {
         cpu: cpu as u16,
         reserved: 0,
     }
+}
+
+/// False when the running process has used up its event budget for this period; counted, and reported once.
+///
+/// A process that maps and unmaps all the time must be able to hurt neither the node nor the picture of the others.
+#[inline(always)]
+pub fn is_within_budget() -> bool {
+    let limit = u64::from(config().event_budget);
+    if limit == 0 {
+        return true;
+    }
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: the helper only returns a number.
+    let period = unsafe { bpf_ktime_get_boot_ns() } >> BUDGET_PERIOD_SHIFT;
+    let Some(budget) = BUDGETS.get_ptr_mut(tgid) else {
+        // A failure only means that the next event begins the budget.
+        let _ = BUDGETS.insert(tgid, Budget { period, used: 1 }, 0);
+        return true;
+    };
+    // SAFETY: the entry is plain numbers; threads of one process may race, and then an event more or less passes.
+    let used = unsafe {
+        if (*budget).period != period {
+            *budget = Budget { period, used: 0 };
+        }
+        (*budget).used += 1;
+        (*budget).used
+    };
+    if used <= limit {
+        return true;
+    }
+    lost(Counter::Throttled);
+    if used == limit + 1 {
+        stream(Throttled { header: header(Kind::Throttled) });
+    }
+    false
 }
 
 /// Sends a small record of the stream.

@@ -32,6 +32,20 @@ pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::C
 #[map]
 pub static LAST_KILLED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
 
+/// What a process has used of its event budget.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Budget {
+    /// The period, see `BUDGET_PERIOD_SHIFT`.
+    pub period: u64,
+    /// Events in it.
+    pub used: u64,
+}
+
+/// Event budgets by process.
+#[map]
+pub static BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(8192, 0);
+
 /// The constants. Each field read through this is a constant to the verifier.
 #[inline(always)]
 pub fn config() -> &'static Config {

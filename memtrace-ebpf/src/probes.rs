@@ -43,10 +43,10 @@ pub(crate) use syscall_exit;
 /// The largest error number a system call returns negated (`MAX_ERRNO`, include/linux/err.h).
 const MAX_ERRNO: i64 = 4095;
 
-/// True for a call of another process that did not fail.
+/// True for a call that did not fail, of another process, within its budget.
 #[inline(always)]
 fn succeeded(result: i64) -> bool {
-    !(-MAX_ERRNO..0).contains(&result) && !crate::emit::is_own_process()
+    !(-MAX_ERRNO..0).contains(&result) && !crate::emit::is_own_process() && crate::emit::is_within_budget()
 }
 
 /// `long ret` of every `syscalls:sys_exit_*` event.

@@ -14,7 +14,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{probe::support::Without, report::Terminal};
+use crate::{
+    probe::{attach::Options, support::Without},
+    report::Terminal,
+};
 
 /// What is this memory, and why was my container killed?
 ///
@@ -65,6 +68,10 @@ pub struct ProbeArgs {
     /// Sample one page fault of so many; 0 samples none.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub fault_period: u64,
+    /// Stream so many address-space calls of one process a second; beyond that they are counted, and what it has
+    /// mapped is read from /proc. 0 streams all.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub event_budget: u32,
     /// Treat this kernel as if it lacked something: to see what is lost, or to keep away from a broken hook.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub without: Vec<Lacking>,
@@ -85,7 +92,11 @@ pub enum Lacking {
 
 impl ProbeArgs {
     /// As the probes take it.
-    pub fn without(&self) -> Without {
+    pub fn options(&self) -> Options {
+        Options { without: self.without(), fault_period: self.fault_period, event_budget: self.event_budget }
+    }
+
+    fn without(&self) -> Without {
         let lacks = |what| self.without.contains(&what);
         Without {
             btf: lacks(Lacking::Btf),

@@ -63,6 +63,8 @@ pub struct Exit {
     pub exit_code: u32,
     /// Zero.
     pub reserved: u32,
+    /// The most pages that were ever resident (`signal->maxrss`), or [`crate::UNKNOWN`].
+    pub max_rss: u64,
 }
 
 /// SIGKILL, SIGABRT or SIGSEGV was generated (`signal_generate`).

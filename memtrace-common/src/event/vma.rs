@@ -102,3 +102,11 @@ pub struct Mprotect {
     /// `PROT_*`.
     pub prot: u64,
 }
+
+/// The header's process used up its event budget for this period ([`crate::config::BUDGET_PERIOD_SHIFT`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Throttled {
+    /// Common start.
+    pub header: Header,
+}

@@ -40,6 +40,12 @@ pub fn exit_code(task: Pointer) -> u32 {
     if group != 0 { group } else { read(task, offsets().task_exit_code, Counter::TaskRead, u32::MAX) }
 }
 
+/// The most pages that were ever resident, as `wait4` will report it.
+#[inline(always)]
+pub fn max_rss(task: Pointer) -> u64 {
+    read_u64(signal(task), offsets().signal_maxrss, Counter::TaskRead)
+}
+
 #[inline(always)]
 fn signal(task: Pointer) -> Pointer {
     read_pointer(task, offsets().task_signal, Counter::TaskRead)

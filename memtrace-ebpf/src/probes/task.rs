@@ -59,6 +59,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> u32 {
             task::fill(task, &raw mut (*out).task);
             (*out).exit_code = task::exit_code(task);
             (*out).reserved = 0;
+            (*out).max_rss = task::max_rss(task);
         }
     });
     0

@@ -6,10 +6,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, ProbeArgs, SocketArgs};
-use crate::{
-    daemon::{self, Config, DaemonError},
-    probe::attach::Options,
-};
+use crate::daemon::{self, Config, DaemonError};
 
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
@@ -62,7 +59,7 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
     let config = Config {
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
-        options: Options { without: args.probe.without(), fault_period: args.probe.fault_period },
+        options: args.probe.options(),
     };
     daemon::run(&config).map_err(|error| match error {
         DaemonError::NotPermitted(error) => Failure::NotPermitted(error),

@@ -11,12 +11,7 @@ use crate::{
     container::cgroup::{Hierarchy, Version},
     daemon::tracer,
     mm::procfs::Procfs,
-    probe::{
-        attach::{AttachError, Options},
-        status::ProbeStatus,
-        support::MissingCapability,
-        tracefs,
-    },
+    probe::{attach::AttachError, status::ProbeStatus, support::MissingCapability, tracefs},
 };
 
 /// Arguments of `doctor`.
@@ -68,7 +63,7 @@ pub struct Diagnosis {
 /// # Errors
 /// 4 when this process may not trace, 1 when OOM kills cannot be watched; the diagnosis is printed all the same.
 pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let options = Options { without: args.probe.without(), fault_period: args.probe.fault_period };
+    let options = args.probe.options();
     let support = tracer::probe(&options, tracefs::ensure());
     let procfs = Procfs::new("/proc");
     let hierarchy = Hierarchy::find(Path::new("/proc")).ok().flatten();

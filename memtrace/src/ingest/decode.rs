@@ -7,7 +7,7 @@ use memtrace_common::event::{
     fault::Fault,
     oom::OomKill,
     task::{Exec, Exit, Fork, Signal},
-    vma::{Brk, Madvise, Mmap, Mprotect, Mremap, Munmap},
+    vma::{Brk, Madvise, Mmap, Mprotect, Mremap, Munmap, Throttled},
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -26,6 +26,8 @@ pub enum Event {
     Madvise(Madvise),
     /// A range's protection was changed.
     Mprotect(Mprotect),
+    /// A process used up its event budget.
+    Throttled(Throttled),
     /// A page fault was sampled.
     Fault(Box<Fault>),
     /// A process replaced its program.
@@ -52,6 +54,7 @@ impl Event {
             Self::Brk(record) => &record.header,
             Self::Madvise(record) => &record.header,
             Self::Mprotect(record) => &record.header,
+            Self::Throttled(record) => &record.header,
             Self::Fault(record) => &record.header,
             Self::Exec(record) => &record.header,
             Self::Fork(record) => &record.header,
@@ -100,6 +103,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Kind::Brk => Event::Brk(read(bytes, kind)?),
         Kind::Madvise => Event::Madvise(read(bytes, kind)?),
         Kind::Mprotect => Event::Mprotect(read(bytes, kind)?),
+        Kind::Throttled => Event::Throttled(read(bytes, kind)?),
         Kind::Fault => {
             let fault: Fault = read(bytes, kind)?;
             check(kind, [(fault.stack_len, fault.stack.len())])?;
@@ -223,6 +227,7 @@ mod tests {
                     Event::Brk(r) => r.as_bytes().to_vec(),
                     Event::Madvise(r) => r.as_bytes().to_vec(),
                     Event::Mprotect(r) => r.as_bytes().to_vec(),
+                    Event::Throttled(r) => r.as_bytes().to_vec(),
                     Event::Fault(r) => r.as_bytes().to_vec(),
                     Event::Exec(r) => r.as_bytes().to_vec(),
                     Event::Fork(r) => r.as_bytes().to_vec(),

@@ -184,6 +184,7 @@ impl ProcessTable {
             | Event::Brk(_)
             | Event::Madvise(_)
             | Event::Mprotect(_)
+            | Event::Throttled(_)
             | Event::Fault(_) => {
                 let pid = event.header().tgid;
                 if pid != 0 {

@@ -115,7 +115,8 @@ fn a_pid_that_is_used_again_is_another_process() {
     let mut table = ProcessTable::default();
     table.apply(&fork(10, 1000));
     table.refresh(&source, SECOND);
-    let exit = Exit { header: header(Kind::Exit, 10), task: task(10, 1000), exit_code: 9, reserved: 0 };
+    let exit =
+        Exit { header: header(Kind::Exit, 10), task: task(10, 1000), exit_code: 9, reserved: 0, max_rss: 0 };
     table.apply(&Event::Exit(exit));
     assert!(table.get(10).is_none());
     table.apply(&fork(10, 2000));

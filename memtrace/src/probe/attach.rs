@@ -39,6 +39,8 @@ pub struct Options {
     pub without: Without,
     /// One page fault of so many is sampled; 0 switches the hook off.
     pub fault_period: u64,
+    /// Address-space calls of one process that are streamed in a second; 0 means all.
+    pub event_budget: u32,
 }
 
 /// The attached programs, and their way out of the kernel.
@@ -92,7 +94,7 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
         return Err(AttachError::NotPermitted(missing));
     }
     let page_size = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
-    let config = plan::config(support, std::process::id(), page_size);
+    let config = plan::config(support, std::process::id(), page_size, options.event_budget);
     let (mut object, self_check, mut missing_fields) = load_checked(config, own)?;
     if let Ok((_, layout)) = &support.types {
         missing_fields.splice(0..0, layout.missing.iter().cloned());

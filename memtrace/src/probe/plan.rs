@@ -40,7 +40,7 @@ pub fn plan(support: &KernelSupport, without: &Without) -> Vec<FactPlan> {
 }
 
 /// What the object is told: the layout, the forms, and who we are.
-pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32) -> Config {
+pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32, event_budget: u32) -> Config {
     let mut config = match &support.types {
         Ok((_, layout)) => layout.config,
         Err(_) => Config::UNKNOWN,
@@ -49,6 +49,7 @@ pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32) -> Config 
     config.regs_form = if support.task_registers { regs_form::HELPER } else { regs_form::STACK_TOP };
     config.own_tgid = own_tgid;
     config.page_size = page_size;
+    config.event_budget = event_budget;
     config
 }
 

@@ -116,7 +116,7 @@ pub fn missing_capabilities() -> Vec<MissingCapability> {
     let admin = has(Capability::CAP_SYS_ADMIN);
     CAPABILITIES
         .iter()
-        .filter(|(capability, missing)| !has(*capability) && !(missing.required && admin))
+        .filter(|(capability, missing)| !(has(*capability) || missing.required && admin))
         .map(|(_, missing)| *missing)
         .collect()
 }

@@ -13,6 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use memtrace::ingest::loss::Loss;
+use memtrace_common::counter::Counter;
+
 /// Long enough for anything that happens at all, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -20,13 +23,20 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Looks again and again until there is an answer, and panics when there is none in time.
-pub fn eventually<T>(what: &str, deadline: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, deadline: Duration, look: impl FnMut() -> Option<T>) -> T {
+    in_time(deadline, look).unwrap_or_else(|| panic!("not in {} s: {what}", deadline.as_secs()))
+}
+
+/// The same for those that must not panic.
+fn in_time<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     loop {
         if let Some(found) = look() {
-            return found;
+            return Some(found);
         }
-        assert!(Instant::now() < end, "not in {} s: {what}", deadline.as_secs());
+        if Instant::now() >= end {
+            return None;
+        }
         thread::sleep(PAUSE);
     }
 }
@@ -44,6 +54,11 @@ pub fn memtrace(arguments: &[&str]) -> Output {
 /// What a program printed, on either side, as text.
 pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What was lost, but for the calls of programs over their event budget: those are others' of this node.
+pub fn unexpected(losses: &[Loss]) -> Vec<&Loss> {
+    losses.iter().filter(|loss| loss.name != Counter::Throttled.name()).collect()
 }
 
 /// Mebibytes.

@@ -10,6 +10,7 @@
     reason = "tests panic"
 )]
 
+mod disk;
 mod doctor;
 mod events;
 mod fixture;

@@ -1,6 +1,6 @@
 /* Makes known system calls and page faults, then says what it did: one line each, in the order in which it happened.
  *
- *   calls           mmap, munmap, mremap, brk and madvise, some of which fail: "failed NAME" for those
+ *   calls           mmap, munmap, mremap, mprotect, brk and madvise, some of which fail: "failed NAME" for those
  *   faults PAGES    touches so many pages one by one: "range START END"
  *
  * Nothing is printed, and nothing allocated, until the last call is made.
@@ -67,6 +67,13 @@ static void advise(unsigned long addr, unsigned long len, int advice) {
         say("madvise %#lx %#lx %d\n", addr, len, advice);
 }
 
+static void protect(unsigned long addr, unsigned long len, int prot) {
+    if (syscall(SYS_mprotect, addr, len, prot) == -1)
+        say("failed mprotect\n");
+    else
+        say("mprotect %#lx %#lx %#x\n", addr, len, prot);
+}
+
 static void calls(void) {
     const int both = PROT_READ | PROT_WRITE, private = MAP_PRIVATE | MAP_ANONYMOUS;
     int file = open("/proc/self/exe", O_RDONLY);
@@ -86,6 +93,9 @@ static void calls(void) {
     long tail = remap((unsigned long)area + 0x30000, 4 * PAGE, 64 * PAGE, MREMAP_MAYMOVE);
     remap((unsigned long)tail, 64 * PAGE, PAGE, 0);
     remap(PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE);
+    protect((unsigned long)area + 0x40000, 2 * PAGE, PROT_NONE);
+    protect((unsigned long)area + 0x40000, 100, PROT_READ);
+    protect(PAGE, PAGE, PROT_READ);
     set_break(start + 0x5000);
     set_break(start + 0x2345);
     set_break(0);

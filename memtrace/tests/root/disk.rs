@@ -1,0 +1,75 @@
+//! A full disk: the kill is in the log at once, and in the store as soon as there is room.
+
+use std::{
+    ffi::CStr,
+    fs::{self, File},
+    io::Write as _,
+    path::PathBuf,
+    time::Duration,
+};
+
+use memtrace::oom::record::OomRecord;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::fixture::{cgroup::Cgroup, daemon::Place, eventually, mib, program::Program};
+
+/// A small file system of a test's own.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn at(path: PathBuf, options: &CStr) -> Self {
+        fs::create_dir(&path).unwrap();
+        mount("nodev", &path, "tmpfs", MountFlags::empty(), Some(options)).unwrap();
+        Self(path)
+    }
+
+    /// Writes until there is no room left.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filler");
+        let mut file = File::create(&path).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Err(error) = unmount(&self.0, UnmountFlags::DETACH) {
+            eprintln!("failed to unmount {}: {error}", self.0.display());
+        }
+    }
+}
+
+#[test]
+fn a_kill_that_cannot_be_stored_is_printed_kept_and_stored_later() {
+    let place = Place::new();
+    let disk = Disk::at(place.state(), c"size=512k");
+    let daemon = place.start(&[]);
+    let filler = disk.fill();
+    let group = Cgroup::new().limit(mib(16));
+    let mut program = Program::eat(&["cgroup", group.directory(), "grow"]);
+    program.end();
+
+    let printed = eventually("the record is in the log", Duration::from_secs(10), || {
+        daemon.log().lines().find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            Some(line["fields"]["record"].as_str()?.to_owned())
+        })
+    });
+    let printed: OomRecord = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed.victim.task.pid, Some(program.pid()));
+    assert_eq!(printed.limit_owner.as_ref().unwrap().path.as_deref(), Some(group.path()));
+    eventually("top shows it", Duration::from_secs(5), || {
+        (daemon.tracer().kills_not_stored == 1).then_some(())
+    });
+    assert_eq!(place.records(), []);
+
+    fs::remove_file(filler).unwrap();
+    assert_eq!(place.record(program.pid()), printed);
+    eventually("top shows it", Duration::from_secs(5), || {
+        let tracer = daemon.tracer();
+        (tracer.kills_not_stored == 0 && tracer.kills == 1).then_some(())
+    });
+    let times = daemon.log().matches("failed to store an OOM kill").count();
+    assert_eq!(times, 1, "it is printed once");
+}

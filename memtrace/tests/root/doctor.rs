@@ -1,0 +1,48 @@
+//! `memtrace doctor`: every fact is accounted for, and the exit code says whether kills can be watched.
+
+use memtrace::{cli::doctor::Diagnosis, probe::table::FACTS};
+
+use crate::fixture::{memtrace, said};
+
+#[test]
+fn every_fact_is_listed_and_attached_or_explained() {
+    let output = memtrace(&["doctor", "-o", "json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let diagnosis: Diagnosis = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(diagnosis.works && diagnosis.failure.is_none());
+    assert!(diagnosis.memory_controller.is_some());
+    let listed: Vec<_> = diagnosis.probes.hooks.iter().map(|hook| hook.fact.as_str()).collect();
+    assert_eq!(listed, FACTS.iter().map(|fact| fact.name).collect::<Vec<_>>());
+    for hook in &diagnosis.probes.hooks {
+        assert_ne!(hook.attached.is_some(), hook.lost.is_some(), "{hook:?}");
+        assert!(hook.passed_over.iter().all(|passed| !passed.why.is_empty()), "{hook:?}");
+    }
+    // What cannot be trusted would be named here.
+    assert_eq!(diagnosis.probes.missing_fields, [] as [&str; 0], "{}", diagnosis.probes.self_check);
+
+    let text = said(&memtrace(&["doctor"]));
+    for fact in FACTS {
+        assert!(text.contains(fact.name), "{} is not in {text}", fact.name);
+    }
+}
+
+#[test]
+fn without_btf_it_says_what_is_lost() {
+    let output = memtrace(&["doctor", "-o", "json", "--without", "btf"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let diagnosis: Diagnosis = serde_json::from_slice(&output.stdout).unwrap();
+    let probes = &diagnosis.probes;
+    assert_eq!(probes.attached("oom_kill"), Some("tracepoint:oom:mark_victim"));
+    for fact in FACTS.iter().filter(|fact| matches!(fact.name, "signal" | "fork" | "exec" | "exit")) {
+        let hook = probes.hooks.iter().find(|hook| hook.fact == fact.name).unwrap();
+        assert_eq!((hook.attached.as_ref(), hook.lost.as_deref()), (None, Some(fact.lost)));
+    }
+}
+
+#[test]
+fn without_both_kills_cannot_be_watched() {
+    let output = memtrace(&["doctor", "--without", "btf,tracefs"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("oom_kill cannot be watched"), "{text}");
+}

@@ -1,0 +1,236 @@
+//! The events themselves: a program says what it did, and exactly that is in the stream.
+
+use memtrace::{
+    ingest::{decode::Event, loss::Loss},
+    probe::support::Without,
+};
+use memtrace_common::event::task::Signal as SignalEvent;
+use rustix::process::Signal;
+
+use crate::fixture::{
+    program::Program,
+    tracer::{PERIOD, Tracer},
+    unexpected,
+};
+
+/// The address-space changes of a process, as `calls` prints its own.
+fn calls_of(events: &[Event], pid: u32) -> Vec<String> {
+    let own = events.iter().filter(|event| event.header().tgid == pid);
+    own.filter_map(|event| match event {
+        Event::Mmap(e) => Some(format!(
+            "mmap {:#x} {:#x} {} {:#x} {} {}",
+            e.addr,
+            e.len,
+            hex(e.prot.into()),
+            e.flags,
+            e.fd,
+            hex(e.offset)
+        )),
+        Event::Munmap(e) => Some(format!("munmap {:#x} {:#x}", e.addr, e.len)),
+        Event::Mremap(e) => Some(format!(
+            "mremap {:#x} {:#x} {:#x} {:#x} {}",
+            e.old_addr,
+            e.old_len,
+            e.new_addr,
+            e.new_len,
+            hex(e.flags)
+        )),
+        Event::Brk(e) => Some(format!("brk {:#x}", e.brk)),
+        Event::Madvise(e) => Some(format!("madvise {:#x} {:#x} {}", e.addr, e.len, e.advice)),
+        Event::Mprotect(e) => Some(format!("mprotect {:#x} {:#x} {}", e.addr, e.len, hex(e.prot))),
+        Event::Throttled(_) => Some("throttled".to_owned()),
+        Event::Fault(_)
+        | Event::Exec(_)
+        | Event::Fork(_)
+        | Event::Exit(_)
+        | Event::Signal(_)
+        | Event::OomKill(_)
+        | Event::SelfCheck(_) => None,
+    })
+    .collect()
+}
+
+/// As C's `%#lx` writes it: zero has no prefix.
+fn hex(value: u64) -> String {
+    if value == 0 { "0".to_owned() } else { format!("{value:#x}") }
+}
+
+fn calls_arrive_as_they_were_made(without: Without) {
+    let mut tracer = Tracer::start(without);
+    let program = Program::calls(&["calls"]);
+    let (failed, made): (Vec<_>, Vec<_>) =
+        program.lines().into_iter().partition(|line| line.starts_with("failed "));
+    assert_eq!((failed.len(), made.len()), (8, 15), "the program did what it was told");
+    let seen = calls_of(tracer.read_until_exit(program.pid()), program.pid());
+    // Before them are the loader's own; after them the program only prints.
+    let start = seen.iter().position(|call| *call == made[0]).expect("the first call is seen");
+    assert_eq!(seen[start..], made);
+    assert_eq!(unexpected(&tracer.losses()), [] as [&Loss; 0]);
+}
+
+#[test]
+fn calls_arrive_by_the_preferred_hook() {
+    calls_arrive_as_they_were_made(Without::default());
+}
+
+#[test]
+fn calls_arrive_by_tracepoint_and_helper() {
+    calls_arrive_as_they_were_made(Without { function_exit: true, ..Without::default() });
+}
+
+#[test]
+fn calls_arrive_by_tracepoint_and_stack_top() {
+    calls_arrive_as_they_were_made(Without {
+        function_exit: true,
+        task_registers: true,
+        ..Without::default()
+    });
+}
+
+/// A process that maps all the time is cut off, and says so; the next one is not the worse for it.
+#[test]
+fn a_process_over_its_budget_is_cut_off_alone() {
+    const BUDGET: u32 = 500;
+    let mut tracer = Tracer::start_with(Without::default(), BUDGET);
+    let mut busy = Program::eat(&["churn", "20000"]);
+    assert!(busy.end().success());
+    let other = Program::calls(&["calls"]);
+    let made: Vec<_> = other.lines().into_iter().filter(|line| !line.starts_with("failed ")).collect();
+    let events = tracer.read_until_exit(other.pid());
+    let (throttled, passed): (Vec<_>, Vec<_>) =
+        calls_of(events, busy.pid()).into_iter().partition(|call| call == "throttled");
+    assert!(calls_of(events, other.pid()).ends_with(&made));
+    // Once in each period in which it was cut off; the last period may not have been one.
+    let (cut_off, budget) = (throttled.len(), BUDGET as usize);
+    assert!(cut_off > 0);
+    // The loader's `brk(0)` counts too, but is no event.
+    assert!((budget - 2..=(cut_off + 1) * budget).contains(&passed.len()), "{} passed", passed.len());
+    let losses = tracer.losses();
+    let lost = losses.iter().find(|loss| loss.name == "throttled").expect("it is counted").count;
+    // The loader's own calls come on top of these.
+    assert!(passed.len() as u64 + lost >= 40_000, "{} passed, {lost} lost", passed.len());
+}
+
+#[test]
+fn faults_are_sampled_one_in_a_period() {
+    let mut tracer = Tracer::start(Without::default());
+    let program = Program::calls(&["faults", "3200"]);
+    let line = program.line();
+    let address = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
+    let words: Vec<&str> = line.split(' ').collect();
+    let range = address(words[1])..address(words[2]);
+    let events = tracer.read_until_exit(program.pid());
+    let samples: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Fault(fault) if fault.header.tgid == program.pid() => Some(fault),
+            _ => None,
+        })
+        .filter(|fault| range.contains(&fault.addr))
+        .collect();
+    // 50, but for the pages of others that were on the same CPU in between.
+    assert!((45..=55).contains(&samples.len()), "{} samples", samples.len());
+    assert!(samples.iter().all(|fault| fault.period == PERIOD));
+    assert!(samples.is_sorted_by_key(|fault| fault.addr), "pages were touched in order");
+    assert!(samples.iter().all(|fault| fault.stack_len > 0), "who touched them is known");
+}
+
+#[test]
+fn processes_come_change_and_end() {
+    let mut tracer = Tracer::start(Without::default());
+    // "before", and in the child "between" until it runs the program again.
+    let steps = ["comm", "6265666f7265", "fork", "comm", "6265747765656e", "exec", "exit", "7"];
+    let parent = Program::eat(&steps);
+    let child = parent.number("child");
+    let events = tracer.read_until_exit(parent.pid());
+    let of_child: Vec<&Event> = events
+        .iter()
+        .filter(|event| match event {
+            Event::Fork(fork) => fork.child.tgid == child,
+            Event::Exec(exec) => exec.task.tgid == child,
+            Event::Exit(exit) => exit.task.tgid == child,
+            _ => false,
+        })
+        .collect();
+    let [Event::Fork(fork), Event::Exec(exec), Event::Exit(exit)] = of_child.as_slice() else {
+        panic!("not one fork, exec and exit: {of_child:?}");
+    };
+    assert_eq!((fork.header.tgid, fork.shares_mm), (parent.pid(), 0));
+    assert_eq!(fork.child.leader_comm, *b"before\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(exec.task.leader_comm, *b"eat\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(exit.exit_code, 7 << 8);
+    assert_eq!(fork.child.start_boottime, exit.task.start_boottime, "the same process");
+    assert!(events.iter().any(|event| matches!(event,
+        Event::Exit(exit) if exit.task.tgid == parent.pid() && exit.exit_code == 0)));
+}
+
+/// The signal of this number for a process, and the exit code that follows.
+fn death(tracer: &mut Tracer, pid: u32, number: Signal) -> (SignalEvent, u32) {
+    let events = tracer.read_until_exit(pid);
+    let wanted = number.as_raw().cast_unsigned();
+    let signals: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Signal(signal) if signal.target.tgid == pid && signal.signal == wanted => Some(**signal),
+            _ => None,
+        })
+        .collect();
+    let code = events.iter().find_map(|event| match event {
+        Event::Exit(exit) if exit.task.tgid == pid => Some(exit.exit_code),
+        _ => None,
+    });
+    assert_eq!(signals.len(), 1, "{signals:?}");
+    (signals[0], code.unwrap())
+}
+
+#[test]
+fn a_signal_names_its_sender() {
+    let mut tracer = Tracer::start(Without::default());
+    let program = Program::eat(&["wait"]);
+    program.ready();
+    program.signal(Signal::KILL);
+    let (signal, code) = death(&mut tracer, program.pid(), Signal::KILL);
+    assert_eq!(code, 9);
+    assert_eq!((signal.sender.tgid, signal.from_kernel, signal.result), (std::process::id(), 0, 0));
+    assert_eq!(signal.target.leader_comm, *b"eat\0\0\0\0\0\0\0\0\0\0\0\0\0");
+}
+
+#[test]
+fn a_program_that_crashes_is_its_own_sender() {
+    let mut tracer = Tracer::start(Without::default());
+    for (step, number, code) in [("segv", Signal::SEGV, 11), ("abort", Signal::ABORT, 6)] {
+        let program = Program::eat(&[step]);
+        let (signal, exit_code) = death(&mut tracer, program.pid(), number);
+        assert_eq!(exit_code & 0x7f, code, "{step}");
+        assert_eq!((signal.sender.tgid, signal.from_kernel), (program.pid(), 0), "{step}");
+    }
+}
+
+#[test]
+fn the_tracers_own_memory_is_not_in_the_stream() {
+    let mut tracer = Tracer::start(Without::default());
+    // Enough for many mmaps, munmaps and sampled faults of our own.
+    for _ in 0..20 {
+        drop(std::hint::black_box(vec![1_u8; 8 << 20]));
+    }
+    let program = Program::eat(&["touch", "8"]);
+    let events = tracer.read_until_exit(program.pid());
+    let of = |pid| {
+        events.iter().filter(move |event| {
+            event.header().tgid == pid
+                && matches!(
+                    event,
+                    Event::Mmap(_)
+                        | Event::Munmap(_)
+                        | Event::Mremap(_)
+                        | Event::Brk(_)
+                        | Event::Madvise(_)
+                        | Event::Mprotect(_)
+                        | Event::Throttled(_)
+                        | Event::Fault(_)
+                )
+        })
+    };
+    assert!(of(program.pid()).count() > 30, "others are");
+    assert_eq!(of(std::process::id()).count(), 0);
+}

@@ -1,0 +1,116 @@
+//! A daemon's start and end: one a state directory, clean at a signal, whole again after a crash.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::fixture::{
+    PATIENCE, binary,
+    cgroup::Cgroup,
+    daemon::{Place, is_gone, run},
+    eventually, mib,
+    program::Program,
+    said,
+};
+
+/// `nobody`, everywhere.
+const NOBODY: u32 = 65534;
+
+/// A kill in a cgroup of its own; returns the victim's pid.
+fn kill_one() -> u32 {
+    let group = Cgroup::new().limit(mib(16));
+    let mut program = Program::eat(&["cgroup", group.directory(), "grow"]);
+    program.end();
+    program.pid()
+}
+
+fn tracefs_mounts() -> usize {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    mounts.lines().filter(|line| line.contains(" - tracefs ")).count()
+}
+
+#[test]
+fn a_second_daemon_is_refused() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    let output = run(&mut place.command(&[]));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let state = place.state();
+    assert!(
+        said(&output).contains(&format!("uses the state directory {}", state.display())),
+        "{}",
+        said(&output)
+    );
+    // The first one is none the worse.
+    assert!(daemon.tracer().hooks_attached > 0);
+}
+
+#[test]
+fn a_signal_ends_it_cleanly_and_leaves_no_trace() {
+    let mounts = tracefs_mounts();
+    for signal in [Signal::TERM, Signal::INT] {
+        let place = Place::new();
+        let mut daemon = place.start(&[]);
+        assert!(!is_gone(&place.socket()));
+        let start = Instant::now();
+        daemon.signal(signal);
+        assert_eq!(daemon.end().code(), Some(0), "{signal:?}: {}", daemon.log());
+        assert!(start.elapsed() < Duration::from_secs(5), "{signal:?} took {:?}", start.elapsed());
+        assert!(is_gone(&place.socket()), "{signal:?}");
+        assert_eq!(tracefs_mounts(), mounts);
+    }
+}
+
+#[test]
+fn a_crash_loses_nothing_that_was_stored() {
+    let place = Place::new();
+    let mut daemon = place.start(&[]);
+    let first = place.record(kill_one());
+    daemon.signal(Signal::KILL);
+    daemon.end();
+    assert!(!is_gone(&place.socket()), "a crash leaves the socket");
+    assert_eq!(place.records(), [first.clone()]);
+
+    let daemon = place.start(&[]);
+    let second = place.record(kill_one());
+    assert_eq!(place.records(), [second, first]);
+    eventually("it counts those since it runs", PATIENCE, || (daemon.tracer().kills == 1).then_some(()));
+}
+
+/// Without rights it says which it lacks.
+#[test]
+fn nobody_may_not_trace() {
+    let place = Place::new();
+    // Where the binary is may be closed to others.
+    let copy = place.file("memtrace");
+    fs::copy(binary(), &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    let home = place.file("home");
+    fs::create_dir(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::set_permissions(home.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (state, socket) = (home.join("state"), home.join("socket"));
+    let daemon = ["daemon", "--state-dir", state.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
+    for arguments in [&daemon[..], &["doctor"]] {
+        let output = run(Command::new(&copy).args(arguments).uid(NOBODY).gid(NOBODY));
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {}", said(&output));
+        for name in ["CAP_BPF", "CAP_PERFMON"] {
+            assert!(said(&output).contains(name), "{arguments:?}: {}", said(&output));
+        }
+    }
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_is_named() {
+    let place = Place::new();
+    fs::write(place.state(), "in the way").unwrap();
+    let output = run(&mut place.command(&[]));
+    assert!(matches!(output.status.code(), Some(1 | 4)), "{}", said(&output));
+    assert!(said(&output).contains(&place.state().display().to_string()), "{}", said(&output));
+    assert!(is_gone(&place.socket()));
+}

@@ -1,0 +1,72 @@
+//! `memtrace top --once`: what it shows of a process is what /proc and the cgroup say.
+
+use memtrace::{container::memcg::Limit, snapshot::Snapshot, units::Bytes};
+
+use crate::fixture::{cgroup::Cgroup, daemon::Place, memtrace, mib, program::Program, said};
+
+#[test]
+fn a_process_its_cgroup_and_its_growth() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    let parent = Cgroup::new().limit(mib(256));
+    let group = parent.child("inner").limit(mib(512));
+    let steps =
+        ["cgroup", group.directory(), "comm", "686f6c646572", "touch", "100", "wait", "touch", "50", "wait"];
+    let mut holder = Program::eat(&steps);
+    holder.ready();
+    let resident = holder.resident_bytes();
+    assert!(resident > mib(100), "the program did what it was told");
+    let is_near = |resident: u64| {
+        move |bytes: Option<Bytes>| bytes.is_some_and(|bytes| bytes.0.abs_diff(resident) <= resident / 20)
+    };
+    let row = daemon.row("a process with its memory and cgroup", holder.pid(), |row| {
+        is_near(resident)(row.rss_bytes)
+            && row.cgroup.as_deref() == Some(group.path())
+            && row.comm == "holder"
+    });
+    assert_eq!(row.uid, Some(0));
+    // The parent's is the lower one.
+    assert_eq!(row.limit, Some(Limit { bytes: Bytes(mib(256)), owner: parent.path().to_owned() }));
+
+    holder.go_on();
+    holder.ready();
+    let resident = holder.resident_bytes();
+    let row = daemon.row("its growth", holder.pid(), |row| is_near(resident)(row.rss_bytes));
+    let (rate, window) = (row.growth_bytes_per_second.unwrap(), row.growth_window_seconds.unwrap());
+    assert!(rate > 0.0 && rate * window >= mib(49) as f64, "{rate} B/s over {window} s");
+
+    let table = place.run_top(&[]);
+    let text = said(&table);
+    let line = text.lines().find(|line| line.split_whitespace().next() == Some(&holder.pid().to_string()));
+    let line = line.unwrap_or_else(|| panic!("no line for {} in {text}", holder.pid()));
+    assert!(line.contains("holder") && line.contains("256.0 MiB"), "{line}");
+    assert!(text.contains("losses: none") || text.contains(" (throttled)\n"), "{text}");
+}
+
+#[test]
+fn without_a_daemon_it_reads_proc_and_says_so() {
+    let place = Place::new();
+    let program = Program::eat(&["touch", "20", "wait"]);
+    program.ready();
+    let table = place.run_top(&["-n", "100000"]);
+    assert!(table.status.success(), "{}", said(&table));
+    assert!(said(&table).contains("no daemon: read from /proc alone, without probes"), "{}", said(&table));
+    let json = place.run_top(&["-o", "json"]);
+    let snapshot: Snapshot = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(snapshot.tracer, None);
+    let row = snapshot.processes.iter().find(|row| row.pid == program.pid()).expect("the program is listed");
+    assert_eq!(row.rss_bytes, Some(Bytes(program.resident_bytes())));
+}
+
+#[test]
+fn something_else_at_the_socket_is_an_error() {
+    let place = Place::new();
+    let file = place.file("not-a-socket");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("memtrace.sock");
+    // A file is refused like a socket that nobody listens at; a path through a file cannot even be asked.
+    let output = memtrace(&["top", "--once", "--socket", below.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains(below.to_str().unwrap()), "{}", said(&output));
+    assert!(!said(&output).contains("panicked"), "{}", said(&output));
+}

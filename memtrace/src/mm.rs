@@ -2,7 +2,13 @@
 //!
 //! Input: events, and /proc where events do not reach. Output: processes with their resident memory.
 
+pub mod address_space;
+pub mod gauge;
+pub mod growth;
+pub mod maps;
 pub mod process;
 pub mod procfs;
 pub mod region;
+pub mod residency;
+pub mod smaps;
 pub mod source;

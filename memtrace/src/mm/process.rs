@@ -40,10 +40,6 @@ pub trait Source {
     fn seed(&self, pid: u32) -> Option<Seed>;
     /// Its resident memory in bytes, `None` when it is gone.
     fn resident(&self, pid: u32) -> Option<u64>;
-    /// Path of its memory cgroup.
-    fn cgroup(&self, pid: u32) -> Option<Vec<u8>>;
-    /// Its start, ns since boot: whether it still is the same process.
-    fn start(&self, pid: u32) -> Option<u64>;
 }
 
 /// A reading of resident memory.
@@ -78,8 +74,9 @@ pub struct Process {
     /// Path of its memory cgroup, raw.
     pub cgroup: Option<Vec<u8>>,
     readings: VecDeque<Reading>,
-    is_seeded: bool,
     is_dirty: bool,
+    /// Whether events about it may have been lost.
+    is_suspect: bool,
 }
 
 impl Process {
@@ -91,8 +88,8 @@ impl Process {
             uid: None,
             cgroup: None,
             readings: VecDeque::new(),
-            is_seeded: false,
             is_dirty: true,
+            is_suspect: false,
         }
     }
 
@@ -130,15 +127,15 @@ impl Process {
     }
 
     fn take(&mut self, seed: Seed) {
-        self.is_seeded = true;
         self.comm = escape(&seed.comm);
         self.start = self.start.or(Some(seed.start));
-        self.uid = self.uid.or(seed.uid);
-        self.cgroup = seed.cgroup;
+        self.uid = seed.uid.or(self.uid);
+        self.cgroup = seed.cgroup.or(self.cgroup.take());
     }
 
     fn read(&mut self, at: u64, bytes: u64) {
         self.is_dirty = false;
+        self.is_suspect = false;
         self.readings.push_back(Reading { at, bytes });
         // One reading at or before the window's start is enough.
         let from = at.saturating_sub(GROWTH_WINDOW);
@@ -195,37 +192,31 @@ impl ProcessTable {
         }
     }
 
-    /// Has every process read again at the next refresh.
+    /// Has every process read again at the next refresh, and looked at as if it were new.
     pub fn mark_all(&mut self) {
-        self.processes.values_mut().for_each(|process| process.is_dirty = true);
+        self.processes.values_mut().for_each(|process| process.is_suspect = true);
     }
 
     /// Reads the processes that something happened to, and those that were not read for long.
     pub fn refresh(&mut self, source: &impl Source, now: u64) {
         self.processes.retain(|pid, process| {
-            if !process.is_seeded {
-                let Some(seed) = source.seed(*pid) else { return false };
-                if seed.is_kernel_thread {
-                    return false;
-                }
-                process.take(seed);
-            }
-            let is_old = process.resident().is_none_or(|reading| reading.at.saturating_add(SWEEP) <= now);
+            let is_old = process.is_suspect
+                || process.resident().is_none_or(|reading| reading.at.saturating_add(SWEEP) <= now);
             if !process.is_dirty && !is_old {
                 return true;
             }
             if is_old {
+                let Some(seed) = source.seed(*pid).filter(|seed| !seed.is_kernel_thread) else {
+                    return false;
+                };
                 // The exit and fork between were lost if this is another process under the same id.
-                let start = source.start(*pid);
                 let is_another =
-                    process.start.zip(start).is_none_or(|(was, is)| was.abs_diff(is) > START_TOLERANCE);
+                    process.start.is_some_and(|start| start.abs_diff(seed.start) > START_TOLERANCE);
                 if is_another && process.resident().is_some() {
-                    let Some(seed) = source.seed(*pid) else { return false };
-                    *process = Process { start, ..Process::new(*pid) };
-                    process.take(seed);
+                    *process = Process::new(*pid);
                 }
-                // Processes are moved between cgroups, most of all right after their start.
-                process.cgroup = source.cgroup(*pid).or(process.cgroup.take());
+                // Processes change name, user and cgroup, most of all right after their start.
+                process.take(seed);
             }
             match source.resident(*pid) {
                 Some(bytes) => {

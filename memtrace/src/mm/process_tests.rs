@@ -36,14 +36,6 @@ impl Source for Fake {
         self.reads.borrow_mut().push(pid);
         self.resident.get(&pid).copied()
     }
-
-    fn cgroup(&self, _pid: u32) -> Option<Vec<u8>> {
-        Some(b"/a".to_vec())
-    }
-
-    fn start(&self, pid: u32) -> Option<u64> {
-        self.seed(pid).map(|seed| seed.start)
-    }
 }
 
 fn header(kind: Kind, tgid: u32) -> Header {
@@ -135,6 +127,20 @@ fn a_lost_exit_is_noticed_at_the_sweep() {
     table.refresh(&source, 111 * SECOND);
     assert_eq!(table.get(10).unwrap().start, Some(5));
     assert_eq!(table.get(10).unwrap().growth(111 * SECOND), None);
+}
+
+/// The same, at once, when events were lost.
+#[test]
+fn all_are_looked_at_again_when_events_were_lost() {
+    let source = Fake { resident: [(10, 100), (11, 100)].into(), ..Fake::default() };
+    let mut table = ProcessTable::default();
+    table.apply(&fork(10, 90 * SECOND));
+    table.refresh(&source, 100 * SECOND);
+    assert_eq!(table.get(10).unwrap().start, Some(90 * SECOND));
+    table.mark_all();
+    table.seed(&[10, 11], &source, 101 * SECOND);
+    assert_eq!(table.get(10).unwrap().start, Some(5));
+    assert!(table.get(11).is_some());
 }
 
 #[test]

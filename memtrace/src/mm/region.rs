@@ -75,7 +75,7 @@ pub struct Born {
     pub caller: u64,
 }
 
-/// Flags of a VMA that smaps shows and that tell allocators apart (`VmFlags`); `None` when smaps was not read.
+/// Flags of a VMA that smaps shows and that tell allocators apart (`VmFlags`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct VmFlags(pub u16);
 
@@ -96,10 +96,21 @@ impl VmFlags {
     pub const LOCKED: u16 = 1 << 6;
     /// `ht`: hugetlb pages.
     pub const HUGETLB: u16 = 1 << 7;
+    /// `wf`: MADV_WIPEONFORK.
+    pub const WIPE_ON_FORK: u16 = 1 << 8;
+    /// `gd`: grows down by faults, like the main stack.
+    pub const GROWS_DOWN: u16 = 1 << 9;
+    /// `pf`: page frames without pages, which the kernel's RSS does not count.
+    pub const PFN_MAP: u16 = 1 << 10;
 
     /// Whether a flag is set.
     pub const fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
+    }
+
+    /// With a flag set or cleared.
+    pub const fn with(self, flag: u16, is_set: bool) -> Self {
+        Self(if is_set { self.0 | flag } else { self.0 & !flag })
     }
 }
 
@@ -120,11 +131,31 @@ pub struct Region {
     pub offset: u64,
     /// The call that it came from; `None` when it was there before the tracer.
     pub born: Option<Born>,
-    /// Flags from smaps.
+    /// Flags from smaps, or from the calls since birth; `None` when neither was seen.
     pub vm_flags: Option<VmFlags>,
+    /// What `PR_SET_VMA_ANON_NAME` called it: the part of `[anon:...]` or `[anon_shmem:...]` that differs.
+    pub name: Option<Arc<[u8]>>,
+    /// Made of hugetlb pages, which no RSS counts. What is not known to be is taken not to be.
+    pub is_hugetlb: bool,
 }
 
 impl Region {
+    /// A private region of which no more is known.
+    pub const fn new(start: u64, end: u64, prot: Prot, backing: Backing) -> Self {
+        Self {
+            start,
+            end,
+            prot,
+            is_shared: false,
+            backing,
+            offset: 0,
+            born: None,
+            vm_flags: None,
+            name: None,
+            is_hugetlb: false,
+        }
+    }
+
     /// Its length in bytes.
     pub const fn len(&self) -> u64 {
         self.end.saturating_sub(self.start)

@@ -21,7 +21,7 @@ impl<F: Fn(&[super::procfs::CgroupLine]) -> Option<Vec<u8>>> Source for ProcSour
             comm: stat.comm,
             start: since_boot(stat.start_ticks)?,
             uid: self.procfs.status(pid).ok().and_then(|status| status.uid),
-            cgroup: self.cgroup(pid),
+            cgroup: self.procfs.cgroup(pid).ok().and_then(|lines| (self.cgroup_of)(&lines)),
             // A zombie has no memory either, but it has been a process.
             is_kernel_thread: statm.size == 0 && stat.state != b'Z',
         })
@@ -32,14 +32,6 @@ impl<F: Fn(&[super::procfs::CgroupLine]) -> Option<Vec<u8>>> Source for ProcSour
             Ok(statm) => Some(statm.resident.saturating_mul(rustix::param::page_size() as u64)),
             Err(Error::Gone | Error::Io { .. } | Error::Malformed { .. }) => None,
         }
-    }
-
-    fn cgroup(&self, pid: u32) -> Option<Vec<u8>> {
-        (self.cgroup_of)(&self.procfs.cgroup(pid).ok()?)
-    }
-
-    fn start(&self, pid: u32) -> Option<u64> {
-        since_boot(self.procfs.stat(pid).ok()?.start_ticks)
     }
 }
 

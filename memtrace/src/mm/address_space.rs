@@ -1,0 +1,238 @@
+//! The address space of one process, as its system calls change it.
+//!
+//! Input: events, and maps or page tables where events do not reach. Output: [`Region`]s with their [`Residency`].
+//! Regions are sorted, disjoint, not empty and begin and end at pages. No I/O, and nothing is guessed: what events
+//! cannot explain marks the space as stale, until [`AddressSpace::resync`].
+
+use std::collections::BTreeMap;
+
+use self::span::{Pool, Span};
+use super::{
+    region::Region,
+    residency::{Residency, Totals},
+};
+use crate::{ingest::decode::Event, units::Bytes};
+
+mod advice;
+mod calls;
+mod edit;
+mod fault;
+mod fork;
+mod remap;
+mod resync;
+mod span;
+mod truth;
+
+pub use self::{resync::Resynced, truth::Applied};
+
+/// When the kernel makes huge pages by itself: `/sys/kernel/mm/transparent_hugepage/enabled`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HugePages {
+    /// Nowhere.
+    #[default]
+    Never,
+    /// Where `MADV_HUGEPAGE` asks for them.
+    Madvise,
+    /// Wherever they fit.
+    Always,
+}
+
+/// Sizes that depend on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    page: u64,
+    huge: u64,
+    thp: HugePages,
+}
+
+impl Default for Geometry {
+    /// Pages of 4 KiB, huge pages of 2 MiB that the kernel never makes by itself.
+    fn default() -> Self {
+        Self { page: 4096, huge: 2 << 20, thp: HugePages::Never }
+    }
+}
+
+impl Geometry {
+    /// Bytes of a page and of a huge page, powers of two. `None` when they are not, or a huge page is the smaller.
+    pub const fn new(page: u64, huge: u64, thp: HugePages) -> Option<Self> {
+        if page >= 1024 && page.is_power_of_two() && huge.is_power_of_two() && huge >= page {
+            Some(Self { page, huge, thp })
+        } else {
+            None
+        }
+    }
+
+    /// Bytes of a page.
+    pub const fn page(&self) -> u64 {
+        self.page
+    }
+}
+
+/// Why a space is not to be trusted before it was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stale {
+    /// Nothing was read yet: the process was just seen, or replaced its program.
+    Unseeded,
+    /// Events were lost.
+    Loss,
+    /// The process was over its event budget, so its calls were not streamed.
+    Budget,
+    /// A call returned a range where regions were that it cannot have replaced.
+    Conflict,
+    /// A call or a fault was about a range where no region was.
+    Missing,
+    /// The break moved from where nobody knows.
+    UnknownBreak,
+}
+
+/// What a call took from the resident pages of the regions it was about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Not resident any more.
+    pub resident: Bytes,
+    /// Resident still, but free to be taken: by `MADV_FREE`.
+    pub freed_lazily: Bytes,
+}
+
+/// Regions that a space holds before neighbours of one caller are taken together.
+const MANY: usize = 1 << 18;
+
+/// An address space.
+#[derive(Clone, Debug)]
+pub struct AddressSpace {
+    geometry: Geometry,
+    spans: BTreeMap<u64, Span>,
+    pool: Pool,
+    totals: Totals,
+    moved: u64,
+    /// The program break, rounded up to a page.
+    brk: Option<u64>,
+    stale: Option<Stale>,
+    conflicts: u64,
+    many: usize,
+}
+
+impl AddressSpace {
+    /// One of which nothing is known yet.
+    pub fn new(geometry: Geometry) -> Self {
+        Self {
+            geometry,
+            spans: BTreeMap::new(),
+            pool: Pool::default(),
+            totals: Totals::default(),
+            moved: 0,
+            brk: None,
+            stale: Some(Stale::Unseeded),
+            conflicts: 0,
+            many: MANY,
+        }
+    }
+
+    /// Applies an event of this process; those that are not about its addresses change nothing. A fork is
+    /// [`AddressSpace::fork`], because it makes another space.
+    pub fn apply(&mut self, event: &Event) -> Released {
+        match event {
+            Event::Mmap(call) => self.map(call),
+            Event::Munmap(call) => self.unmap(call.addr, call.len),
+            Event::Mremap(call) => self.remap(call),
+            Event::Brk(call) => self.set_brk(call.brk),
+            Event::Madvise(call) => self.advise(call.addr, call.len, call.advice),
+            Event::Mprotect(call) => {
+                self.protect(call.addr, call.len, call.prot);
+                Released::default()
+            }
+            Event::Fault(fault) => {
+                self.fault(fault.addr, fault.period);
+                Released::default()
+            }
+            Event::Exec(_) => {
+                self.clear();
+                Released::default()
+            }
+            Event::Throttled(_) => {
+                self.mark_stale(Stale::Budget);
+                Released::default()
+            }
+            Event::Fork(_) | Event::Exit(_) | Event::Signal(_) | Event::OomKill(_) | Event::SelfCheck(_) => {
+                Released::default()
+            }
+        }
+    }
+
+    /// Forgets everything: the program was replaced.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.geometry);
+    }
+
+    /// Marks it as not to be trusted. The first reason stands.
+    pub fn mark_stale(&mut self, reason: Stale) {
+        self.stale.get_or_insert(reason);
+    }
+
+    /// Why it is not to be trusted, if it is not.
+    pub const fn stale(&self) -> Option<Stale> {
+        self.stale
+    }
+
+    /// Calls that contradicted the regions that were there, so far.
+    pub const fn conflicts(&self) -> u64 {
+        self.conflicts
+    }
+
+    /// The sums over all regions.
+    pub const fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Bytes by which estimates changed, up and down, since [`AddressSpace::settle`]: when to look again.
+    pub const fn moved(&self) -> Bytes {
+        Bytes(self.moved)
+    }
+
+    /// The page tables were read in full.
+    pub const fn settle(&mut self) {
+        self.moved = 0;
+    }
+
+    /// How many regions there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Sizes of this machine.
+    pub const fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// The region of an address, and what it holds; `None` for the latter when nobody ever looked.
+    pub fn at(&self, addr: u64) -> Option<(Region, Option<Residency>)> {
+        let (start, span) = self.find(addr)?;
+        Some((span.region(start), span.held.show(self.geometry.page)))
+    }
+
+    /// The regions by address, and what each holds.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Region, Option<Residency>)> {
+        let page = self.geometry.page;
+        self.spans.iter().map(move |(start, span)| (span.region(*start), span.held.show(page)))
+    }
+
+    /// The regions by address.
+    pub fn regions(&self) -> impl DoubleEndedIterator<Item = Region> {
+        self.spans.iter().map(|(start, span)| span.region(*start))
+    }
+
+    /// Bytes that this space takes itself, for the cost figures; the map's nodes are taken to be half full.
+    pub fn footprint(&self) -> Bytes {
+        let spans = self.spans.len() * (size_of::<u64>() + size_of::<Span>()) * 2;
+        let traits = self.pool.len() * (size_of::<span::Traits>() + 4 * size_of::<usize>());
+        Bytes((size_of::<Self>() + spans + traits) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Sampled page faults.
+
+use super::{AddressSpace, HugePages, Stale, span::Span};
+use crate::{
+    mm::{
+        region::{Backing, Prot, VmFlags},
+        residency,
+    },
+    units::{Bytes, Grade},
+};
+
+/// Programs read through null on purpose, and nothing is mapped below this (`vm.mmap_min_addr`).
+const NULL: u64 = 64 << 10;
+/// The most that a stack is taken to have grown at once: the usual limit of a stack.
+const STACK: u64 = 8 << 20;
+
+impl AddressSpace {
+    /// One fault that stands for `period` of them; the bytes that came in, as far as the region has room.
+    pub fn fault(&mut self, addr: u64, period: u64) -> Bytes {
+        let is_missing = self.find(addr).is_none() && !self.grow_stack(addr);
+        let Some((start, span)) = self.find(addr) else {
+            if is_missing && addr >= NULL {
+                self.mark_stale(Stale::Missing);
+            }
+            return Bytes::default();
+        };
+        // Such a fault is a signal to the program, not a page.
+        if span.traits.prot == Prot::NONE {
+            return Bytes::default();
+        }
+        let pages = period.saturating_mul(self.worth(start, span, addr));
+        let (page, is_anonymous) = (self.geometry.page, span.traits.is_anonymous());
+        let is_hugetlb = span.traits.is_hugetlb;
+        let added = self.rehold(start, |held, all| held.add(pages, all, is_anonymous, page, Grade::Sampled));
+        let added = added.filter(|_| !is_hugetlb).unwrap_or_default();
+        Bytes(u64::from(added).saturating_mul(page))
+    }
+
+    /// The pages that one fault brings.
+    fn worth(&self, start: u64, span: &Span, addr: u64) -> u64 {
+        let huge = self.count(self.geometry.huge);
+        let traits = &span.traits;
+        if traits.is_hugetlb {
+            return huge;
+        }
+        match traits.backing {
+            Backing::File(_) | Backing::UnknownFile => {
+                residency::fault_around(traits.prot, self.geometry.page)
+            }
+            Backing::Anonymous | Backing::Heap | Backing::Stack => {
+                let is_wanted = match self.geometry.thp {
+                    HugePages::Always => !traits.flags.has(VmFlags::NO_HUGE_PAGE),
+                    HugePages::Madvise => traits.flags.has(VmFlags::HUGE_PAGE),
+                    HugePages::Never => false,
+                };
+                let block = addr & !(self.geometry.huge - 1);
+                let fits = block >= start && span.end - block >= self.geometry.huge;
+                if is_wanted && fits { huge } else { 1 }
+            }
+            Backing::SharedAnonymous | Backing::Special(_) => 1,
+        }
+    }
+
+    /// The kernel lets a stack reach down to the address that was touched below it.
+    fn grow_stack(&mut self, addr: u64) -> bool {
+        let Some((start, span)) = self.spans.range(addr..).next() else { return false };
+        let is_stack = span.traits.backing == Backing::Stack || span.traits.flags.has(VmFlags::GROWS_DOWN);
+        if !is_stack || start - addr > STACK {
+            return false;
+        }
+        let mut grown = Vec::new();
+        let (start, end) = (*start, span.end);
+        self.carve(start, end, |_, span| grown.push(span));
+        let first = addr & !(self.geometry.page - 1);
+        for span in grown {
+            let offset = span.offset.wrapping_sub(if span.traits.has_offset() { start - first } else { 0 });
+            self.put(first, Span { offset, ..span });
+        }
+        true
+    }
+}

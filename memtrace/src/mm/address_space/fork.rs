@@ -1,0 +1,46 @@
+//! fork.
+
+use super::{AddressSpace, span::Span};
+use crate::mm::{
+    region::{Backing, VmFlags},
+    residency::Held,
+};
+
+impl AddressSpace {
+    /// The space of a child that shares no memory with its parent (not of vfork or `CLONE_VM`). Pages that only one
+    /// of them mapped are from now on mapped by both.
+    ///
+    /// Source: `dup_mmap` and `vma_needs_copy`: page tables of files and shared memory are not copied, the child
+    /// faults its own in.
+    pub fn fork(&mut self) -> Self {
+        let mut child = Self { moved: 0, ..Self::new(self.geometry) };
+        for (start, span) in &mut self.spans {
+            if span.traits.flags.has(VmFlags::DONT_COPY) {
+                continue;
+            }
+            let is_wiped = span.traits.flags.has(VmFlags::WIPE_ON_FORK);
+            let is_copied = match span.traits.backing {
+                Backing::Anonymous | Backing::Heap | Backing::Stack => !span.traits.is_shared,
+                // Only when some of its pages were written to, which is what it is writable for.
+                Backing::File(_) | Backing::UnknownFile => {
+                    !span.traits.is_shared && span.traits.prot.is_writable()
+                }
+                Backing::SharedAnonymous | Backing::Special(_) => false,
+            };
+            let held = if is_copied && !is_wiped {
+                span.held.forget_pss();
+                let mut held = span.held;
+                held.doubt();
+                held
+            } else {
+                Held::EMPTY
+            };
+            child.put(*start, Span { held, ..span.clone() });
+        }
+        child.pool = self.pool.clone();
+        child.brk = self.brk;
+        child.stale = self.stale;
+        child.many = self.many;
+        child
+    }
+}

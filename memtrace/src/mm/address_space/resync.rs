@@ -1,0 +1,125 @@
+//! A fresh list of mappings set against the regions: what events should have told.
+
+use super::{
+    AddressSpace,
+    span::{Span, Traits},
+};
+use crate::mm::{
+    region::{Backing, Region},
+    residency::Held,
+};
+
+/// What a resync found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resynced {
+    /// Bytes of regions that were right, or right but for their protection or name.
+    pub kept: u64,
+    /// Bytes that no region had covered, or another kind of one.
+    pub added: u64,
+    /// Bytes of regions that were there no more.
+    pub dropped: u64,
+    /// Mappings that were refused: not whole pages, or not behind the one before.
+    pub refused: u64,
+}
+
+impl AddressSpace {
+    /// Takes a fresh list of mappings, sorted by address. Regions in it keep where they were born and what they
+    /// hold; what is not in it goes, what is new is there from before the tracer. The space is not stale any more.
+    pub fn resync(&mut self, fresh: &[Region]) -> Resynced {
+        let mut was = std::mem::replace(self, Self { many: self.many, ..Self::new(self.geometry) });
+        self.pool = std::mem::take(&mut was.pool);
+        (self.conflicts, self.moved, self.stale) = (was.conflicts, was.moved, None);
+        let mut report = Resynced::default();
+        let mut behind = 0;
+        for region in fresh {
+            let is_whole = (region.start | region.end) & (self.geometry.page - 1) == 0;
+            if !is_whole || region.is_empty() || region.start < behind {
+                report.refused += 1;
+                continue;
+            }
+            behind = region.end;
+            report.kept += self.take_over(&mut was, region);
+            report.added += region.len();
+        }
+        report.added -= report.kept;
+        report.dropped = was.spans.iter().map(|(start, span)| span.end - start).sum();
+        let heap_end = self.spans.iter().rev().find(|(_, span)| span.traits.backing == Backing::Heap);
+        self.brk = heap_end.map(|(_, span)| span.end).or(was.brk);
+        report
+    }
+
+    /// Fills a mapping's range with what was known of it; the bytes that were.
+    fn take_over(&mut self, was: &mut Self, fresh: &Region) -> u64 {
+        let mut pieces = Vec::new();
+        was.carve(fresh.start, fresh.end, |start, span| pieces.push((start, span)));
+        let (mut at, mut kept) = (fresh.start, 0);
+        for (start, mut span) in pieces.into_iter().rev() {
+            if !is_same(&span, start, fresh) {
+                // Gone, and another is in its place.
+                was.put(start, span);
+                continue;
+            }
+            self.fill(at, start, fresh);
+            at = span.end;
+            kept += at - start;
+            span.offset = offset_of(fresh, start);
+            span.traits = self.pool.share(renewed(&span.traits, fresh));
+            self.put(start, span);
+            self.join(start);
+        }
+        self.fill(at, fresh.end, fresh);
+        kept
+    }
+
+    /// A part of a mapping that is new.
+    fn fill(&mut self, start: u64, end: u64, fresh: &Region) {
+        if start >= end {
+            return;
+        }
+        let (born_addr, born_len) = fresh.born.map_or((0, 0), |born| (born.addr, born.len));
+        let traits = self.pool.share(Traits::of(fresh));
+        let held = if fresh.born.is_some() { Held::EMPTY } else { Held::UNREAD };
+        self.put(start, Span { end, offset: offset_of(fresh, start), born_addr, born_len, traits, held });
+        self.join(start);
+    }
+}
+
+fn offset_of(fresh: &Region, at: u64) -> u64 {
+    match fresh.backing {
+        Backing::File(_) | Backing::UnknownFile | Backing::SharedAnonymous => {
+            fresh.offset.wrapping_add(at.wrapping_sub(fresh.start))
+        }
+        Backing::Anonymous | Backing::Heap | Backing::Stack | Backing::Special(_) => 0,
+    }
+}
+
+/// Whether a region can be a part of a mapping: what protection and names do not change.
+fn is_same(span: &Span, start: u64, fresh: &Region) -> bool {
+    let traits = &span.traits;
+    let is_private = |backing: &Backing| match backing {
+        Backing::Anonymous | Backing::Heap | Backing::Stack => true,
+        Backing::SharedAnonymous | Backing::File(_) | Backing::UnknownFile | Backing::Special(_) => false,
+    };
+    let is_same_backing = match (&traits.backing, &fresh.backing) {
+        // The kernel calls a private mapping heap by where it is.
+        (was, is) if is_private(was) || is_private(is) => is_private(was) && is_private(is),
+        (Backing::UnknownFile, Backing::File(_)) => true,
+        (was, is) => was == is,
+    };
+    let is_same_place = !traits.has_offset() || span.offset == offset_of(fresh, start);
+    traits.is_shared == fresh.is_shared
+        && traits.is_hugetlb == fresh.is_hugetlb
+        && is_same_backing
+        && is_same_place
+}
+
+/// The mapping's traits, and of the region's those that a mapping does not tell.
+fn renewed(was: &Traits, fresh: &Region) -> Traits {
+    let mut traits = Traits::of(fresh);
+    traits.call = was.call;
+    if fresh.vm_flags.is_none() {
+        (traits.has_flags, traits.flags) = (was.has_flags, was.flags);
+    }
+    traits.name = traits.name.or_else(|| was.name.clone());
+    traits
+}

@@ -1,0 +1,165 @@
+//! A region as it is stored: 64 bytes, because a process may have 60,000 and more of them.
+//!
+//! What regions mostly have in common is kept once and shared: [`Traits`], from a [`Pool`].
+
+use std::{collections::HashSet, sync::Arc};
+
+use crate::mm::{
+    region::{Backing, Born, Prot, Region, VmFlags},
+    residency::Held,
+};
+
+/// All of a region but where it is and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Traits {
+    pub(super) prot: Prot,
+    pub(super) is_shared: bool,
+    pub(super) is_hugetlb: bool,
+    /// Whether `flags` are all, or only those that were seen to be set.
+    pub(super) has_flags: bool,
+    pub(super) flags: VmFlags,
+    pub(super) backing: Backing,
+    pub(super) name: Option<Arc<[u8]>>,
+    pub(super) call: Option<Call>,
+}
+
+/// The part of [`Born`] that calls have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Call {
+    pub(super) prot: Prot,
+    pub(super) flags: u32,
+    pub(super) caller: u64,
+}
+
+impl Traits {
+    /// Those of a region from outside, and where it was born.
+    pub(super) fn of(region: &Region) -> Self {
+        let call =
+            region.born.map(|Born { prot, flags, caller, addr: _, len: _ }| Call { prot, flags, caller });
+        Self {
+            prot: region.prot,
+            is_shared: region.is_shared,
+            is_hugetlb: region.is_hugetlb,
+            has_flags: region.vm_flags.is_some(),
+            flags: region.vm_flags.unwrap_or_default(),
+            backing: region.backing.clone(),
+            name: region.name.clone(),
+            call,
+        }
+    }
+
+    /// Whether it is a place in a file, so that parts of it differ by their offset.
+    pub(super) const fn has_offset(&self) -> bool {
+        match self.backing {
+            Backing::File(_) | Backing::UnknownFile | Backing::SharedAnonymous => true,
+            Backing::Anonymous | Backing::Heap | Backing::Stack | Backing::Special(_) => false,
+        }
+    }
+
+    /// Whether its pages are the process's own: no other maps them but after a fork.
+    pub(super) const fn is_anonymous(&self) -> bool {
+        match self.backing {
+            Backing::Anonymous | Backing::Heap | Backing::Stack => !self.is_shared,
+            Backing::File(_) | Backing::UnknownFile | Backing::SharedAnonymous | Backing::Special(_) => false,
+        }
+    }
+}
+
+/// A region without its start, which is its key.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) end: u64,
+    pub(super) offset: u64,
+    pub(super) born_addr: u64,
+    pub(super) born_len: u64,
+    pub(super) traits: Arc<Traits>,
+    pub(super) held: Held,
+}
+
+impl Span {
+    /// As others see it.
+    pub(super) fn region(&self, start: u64) -> Region {
+        let Traits { prot, is_shared, is_hugetlb, has_flags, flags, backing, name, call } = &*self.traits;
+        let born = call.map(|Call { prot, flags, caller }| Born {
+            addr: self.born_addr,
+            len: self.born_len,
+            prot,
+            flags,
+            caller,
+        });
+        Region {
+            start,
+            end: self.end,
+            prot: *prot,
+            is_shared: *is_shared,
+            backing: backing.clone(),
+            offset: self.offset,
+            born,
+            vm_flags: has_flags.then_some(*flags),
+            name: name.clone(),
+            is_hugetlb: *is_hugetlb,
+        }
+    }
+
+    /// Cuts off what lies behind `at`, which is inside.
+    pub(super) fn split(&mut self, start: u64, at: u64, page: u64) -> Self {
+        let pages = |bytes: u64| bytes.checked_div(page).unwrap_or(0);
+        let (left, all) = (at.saturating_sub(start), self.end.saturating_sub(start));
+        let mut right = self.clone();
+        right.held = self.held.split(pages(left), pages(all));
+        right.offset = self.offset_at(start, at);
+        self.end = at;
+        right
+    }
+
+    /// The place in the file of an address.
+    pub(super) fn offset_at(&self, start: u64, at: u64) -> u64 {
+        if self.traits.has_offset() { self.offset.wrapping_add(at.wrapping_sub(start)) } else { 0 }
+    }
+
+    /// Whether `next`, which begins where this ends, is the same but for a cut between them.
+    pub(super) fn continues_in(&self, start: u64, next: &Self) -> bool {
+        // Equal ones are nearly always one and the same.
+        self.traits == next.traits
+            && (self.born_addr, self.born_len) == (next.born_addr, next.born_len)
+            && self.offset_at(start, self.end) == next.offset
+    }
+}
+
+/// One of each: the traits of an address space's regions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pool {
+    all: HashSet<Arc<Traits>>,
+    last: Option<Arc<Traits>>,
+    sweep_at: usize,
+}
+
+impl Pool {
+    const SMALL: usize = 64;
+
+    /// The shared copy of some traits.
+    pub(super) fn share(&mut self, traits: Traits) -> Arc<Traits> {
+        if let Some(last) = self.last.as_ref().filter(|last| ***last == traits) {
+            return Arc::clone(last);
+        }
+        let shared = match self.all.get(&traits) {
+            Some(known) => Arc::clone(known),
+            None => {
+                if self.all.len() >= self.sweep_at.max(Self::SMALL) {
+                    self.all.retain(|known| Arc::strong_count(known) > 1);
+                    self.sweep_at = self.all.len().saturating_mul(2);
+                }
+                let new = Arc::new(traits);
+                self.all.insert(Arc::clone(&new));
+                new
+            }
+        };
+        self.last = Some(Arc::clone(&shared));
+        shared
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+}

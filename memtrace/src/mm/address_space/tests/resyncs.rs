@@ -1,0 +1,103 @@
+//! A fresh list of mappings against what events told.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::mm::region::File;
+
+fn file(path: &str) -> Backing {
+    Backing::File(Arc::new(File { device: 1, inode: 2, path: path.into() }))
+}
+
+fn anonymous(start: u64, end: u64) -> Region {
+    Region::new(start, end, Prot(3), Backing::Anonymous)
+}
+
+#[test]
+fn births_and_contents_survive_where_the_mapping_is_the_same() {
+    let mut space = space();
+    for at in [0x10000, 0x14000, 0x20000] {
+        space.map(&mmap(at, 0x4000, RW, PRIVATE));
+        space.fault(at, 2);
+    }
+    space.mark_stale(Stale::Loss);
+    // The kernel merged the first two with one that is new, and the last became something else.
+    let report = space.resync(&[
+        anonymous(0x10000, 0x1a000),
+        Region { backing: file("/a"), ..anonymous(0x20000, 0x24000) },
+    ]);
+    assert_eq!(report, Resynced { kept: 0x8000, added: 0x6000, dropped: 0x4000, refused: 0 });
+    assert_eq!(space.stale(), None);
+    let regions: Vec<_> = space.iter().collect();
+    assert_eq!(ranges(&space), [(0x10000, 0x14000), (0x14000, 0x18000), (0x18000, 0x1a000), (0x20000, 0x24000)]);
+    let born: Vec<_> = regions.iter().map(|(region, _)| region.born.map(|born| born.addr)).collect();
+    assert_eq!(born, [Some(0x10000), Some(0x14000), None, None]);
+    let resident: Vec<_> = regions.iter().map(|(_, held)| held.map(|held| held.resident.0)).collect();
+    assert_eq!(resident, [Some(0x2000), Some(0x2000), None, None]);
+    check(&space);
+}
+
+#[test]
+fn a_file_that_was_not_known_gets_its_name() {
+    let mut space = space();
+    space.map(&Mmap { offset: 0x1000, ..mmap(0x10000, 0x4000, 1, libc::MAP_PRIVATE as u32) });
+    space.fault(0x10000, 1);
+    let fresh = |offset| Region { prot: Prot(1), backing: file("/a"), offset, ..anonymous(0x10000, 0x14000) };
+    space.resync(&[fresh(0x1000)]);
+    let (region, held) = space.at(0x10000).unwrap();
+    assert!(region.backing == file("/a") && region.born.is_some() && held.is_some());
+    // The same file at another place is another mapping.
+    space.resync(&[fresh(0x3000)]);
+    let (region, held) = space.at(0x10000).unwrap();
+    assert!((region.born, region.offset, held) == (None, 0x3000, None));
+}
+
+#[test]
+fn protection_and_flags_are_the_fresh_ones() {
+    let mut space = space();
+    space.map(&mmap(0x10000, 0x4000, RW, PRIVATE));
+    let flags = Some(VmFlags(VmFlags::HUGE_PAGE));
+    let fresh = Region { prot: Prot(1), vm_flags: flags, name: Some(Arc::from(&b"x"[..])), ..anonymous(0x10000, 0x14000) };
+    space.resync(std::slice::from_ref(&fresh));
+    let region = space.at(0x10000).unwrap().0;
+    assert_eq!(Region { born: None, ..region.clone() }, fresh);
+    assert!(region.born.is_some());
+    // maps tells no flags: what is known stays known.
+    space.resync(&[anonymous(0x10000, 0x14000)]);
+    assert_eq!(space.at(0x10000).unwrap().0.vm_flags, flags);
+}
+
+#[test]
+fn a_seeded_heap_that_grew_unseen_stays_one_region() {
+    let mut space = space();
+    let heap = |end| Region::new(0x10000, end, Prot(3), Backing::Heap);
+    space.resync(&[heap(0x20000)]);
+    space.resync(&[heap(0x30000)]);
+    assert_eq!(space.len(), 1);
+    space.set_brk(0x28000);
+    assert_eq!((ranges(&space), space.stale()), (vec![(0x10000, 0x28000)], None));
+}
+
+#[test]
+fn mappings_that_cannot_be_are_refused() {
+    let mut space = space();
+    let report = space.resync(&[
+        anonymous(0x10000, 0x14000),
+        anonymous(0x13000, 0x15000),
+        anonymous(0x15800, 0x16000),
+        anonymous(0x18000, 0x18000),
+        anonymous(0x20000, 0x21000),
+    ]);
+    assert_eq!((report.refused, report.added), (3, 0x5000));
+    check(&space);
+}
+
+#[test]
+fn a_second_look_at_the_same_changes_nothing() {
+    let mut space = space();
+    let fresh = [anonymous(0x10000, 0x14000), Region { is_shared: true, backing: file("/a"), offset: 0x7000, ..anonymous(0x14000, 0x15000) }];
+    space.resync(&fresh);
+    let report = space.resync(&fresh);
+    assert_eq!(report, Resynced { kept: 0x5000, ..Resynced::default() });
+    assert_eq!(space.regions().collect::<Vec<_>>(), fresh);
+}

@@ -1,0 +1,215 @@
+//! How memory grew, over ten seconds, a minute and ten minutes.
+//!
+//! Input: amounts with their time. Output: sums over the windows, in fixed memory. Pure; knows no processes.
+
+use std::collections::HashMap;
+
+/// A second.
+const SECOND: u64 = 1_000_000_000;
+/// Buckets of each window.
+const BUCKETS: usize = 10;
+
+/// Over how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// Ten seconds.
+    Seconds10,
+    /// A minute.
+    Minute1,
+    /// Ten minutes.
+    Minutes10,
+}
+
+impl Window {
+    /// All windows, shortest first.
+    pub const ALL: [Self; 3] = [Self::Seconds10, Self::Minute1, Self::Minutes10];
+
+    /// Its length in nanoseconds.
+    pub const fn length(self) -> u64 {
+        match self {
+            Self::Seconds10 => 10 * SECOND,
+            Self::Minute1 => 60 * SECOND,
+            Self::Minutes10 => 600 * SECOND,
+        }
+    }
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Seconds10 => 0,
+            Self::Minute1 => 1,
+            Self::Minutes10 => 2,
+        }
+    }
+}
+
+/// Amounts in the buckets of one window; a bucket is a tenth of it, so a sum covers nine to ten tenths.
+#[derive(Clone, Copy, Debug, Default)]
+struct Buckets {
+    amounts: [u64; BUCKETS],
+    /// Number of the newest bucket since boot.
+    newest: u64,
+}
+
+impl Buckets {
+    fn advance(&mut self, to: u64) {
+        let steps = to.saturating_sub(self.newest);
+        for step in 1..=steps.min(BUCKETS as u64) {
+            let index = ((self.newest + step) % BUCKETS as u64) as usize;
+            if let Some(amount) = self.amounts.get_mut(index) {
+                *amount = 0;
+            }
+        }
+        self.newest = self.newest.max(to);
+    }
+
+    fn add(&mut self, bucket: u64, amount: u64) {
+        self.advance(bucket);
+        // Older than the window: it does not count any more.
+        if bucket + BUCKETS as u64 > self.newest
+            && let Some(sum) = self.amounts.get_mut((bucket % BUCKETS as u64) as usize)
+        {
+            *sum = sum.saturating_add(amount);
+        }
+    }
+
+    fn sum(mut self, now: u64) -> u64 {
+        self.advance(now);
+        self.amounts.iter().fold(0, |sum, amount| sum.saturating_add(*amount))
+    }
+}
+
+/// What came in over each window.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Growth {
+    windows: [Buckets; Window::ALL.len()],
+}
+
+impl Growth {
+    /// Counts `amount` at `at`, ns since boot.
+    pub fn add(&mut self, at: u64, amount: u64) {
+        for (window, buckets) in Window::ALL.iter().zip(&mut self.windows) {
+            buckets.add(at / (window.length() / BUCKETS as u64), amount);
+        }
+    }
+
+    /// What came in over the window that ends at `now`.
+    pub fn over(&self, window: Window, now: u64) -> u64 {
+        let bucket = now / (window.length() / BUCKETS as u64);
+        self.windows.get(window.index()).map_or(0, |buckets| buckets.sum(bucket))
+    }
+}
+
+/// Growth by call stack of first touch, for one process. Bounded: the stack that grew least makes place for a new one,
+/// and what it had goes to `others`.
+#[derive(Clone, Debug, Default)]
+pub struct StackGrowth {
+    stacks: HashMap<Box<[u64]>, Growth>,
+    others: Growth,
+}
+
+/// Stacks that are told apart in one process.
+const MAX_STACKS: usize = 64;
+
+impl StackGrowth {
+    /// Counts `bytes` that were first touched from `stack`; an empty stack counts for the others.
+    pub fn add(&mut self, at: u64, stack: &[u64], bytes: u64) {
+        if stack.is_empty() {
+            return self.others.add(at, bytes);
+        }
+        if let Some(growth) = self.stacks.get_mut(stack) {
+            return growth.add(at, bytes);
+        }
+        if self.stacks.len() >= MAX_STACKS {
+            let least = self
+                .stacks
+                .iter()
+                .min_by_key(|(_, growth)| growth.over(Window::Minutes10, at))
+                .map(|(stack, growth)| (stack.clone(), growth.over(Window::Minutes10, at)));
+            if let Some((least, had)) = least {
+                self.stacks.remove(&least);
+                self.others.add(at, had);
+            }
+        }
+        let mut growth = Growth::default();
+        growth.add(at, bytes);
+        self.stacks.insert(stack.into(), growth);
+    }
+
+    /// The stacks that grew over the window, most first, `limit` of them.
+    pub fn top(&self, window: Window, now: u64, limit: usize) -> Vec<(&[u64], u64)> {
+        let mut found: Vec<_> = self
+            .stacks
+            .iter()
+            .map(|(stack, growth)| (&**stack, growth.over(window, now)))
+            .filter(|(_, bytes)| *bytes > 0)
+            .collect();
+        // By stack where the bytes are equal, so that rows do not jump.
+        found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        found.truncate(limit);
+        found
+    }
+
+    /// What came in from one stack over the window.
+    pub fn of(&self, stack: &[u64], window: Window, now: u64) -> u64 {
+        self.stacks.get(stack).map_or(0, |growth| growth.over(window, now))
+    }
+
+    /// Growth that no stack is known for.
+    pub fn others(&self, window: Window, now: u64) -> u64 {
+        self.others.over(window, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Growth, MAX_STACKS, SECOND, StackGrowth, Window};
+
+    #[test]
+    fn what_came_in_leaves_with_its_window() {
+        let mut growth = Growth::default();
+        growth.add(100 * SECOND, 7);
+        for (window, last) in [(Window::Seconds10, 109), (Window::Minute1, 155), (Window::Minutes10, 650)] {
+            assert_eq!(growth.over(window, last * SECOND), 7, "{window:?}");
+            assert_eq!(growth.over(window, 100 * SECOND + window.length() + SECOND), 0, "{window:?}");
+        }
+    }
+
+    #[test]
+    fn the_stack_that_grew_least_makes_place_and_nothing_is_lost() {
+        let mut growth = StackGrowth::default();
+        for stack in 1..=MAX_STACKS as u64 + 1 {
+            growth.add(SECOND, &[stack], stack * 10);
+        }
+        let top = growth.top(Window::Seconds10, SECOND, 1000);
+        assert_eq!(top.len(), MAX_STACKS);
+        assert_eq!(top[0], (&[MAX_STACKS as u64 + 1][..], (MAX_STACKS as u64 + 1) * 10));
+        assert_eq!(growth.others(Window::Seconds10, SECOND), 10);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Against the plain sum: the buckets cover nine to ten tenths of the window.
+        #[test]
+        fn sums_are_right_to_a_tenth(adds in prop::collection::vec((0_u64..1200, 1_u64..100), 0..100), now in 0_u64..1300) {
+            let mut growth = Growth::default();
+            let mut adds = adds;
+            adds.sort_unstable();
+            adds.retain(|(at, _)| *at <= now);
+            for (at, amount) in &adds {
+                growth.add(at * SECOND, *amount);
+            }
+            for window in Window::ALL {
+                let length = window.length() / SECOND;
+                let since = |seconds: u64| -> u64 {
+                    adds.iter().filter(|(at, _)| now - at < seconds).map(|(_, amount)| amount).sum()
+                };
+                let sum = growth.over(window, now * SECOND);
+                prop_assert!(sum <= since(length), "{:?}", window);
+                prop_assert!(sum >= since(length - length / 10), "{:?}", window);
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! How much of a region is resident, and how well that is known.
+//!
+//! Input: sampled faults, releases and page-table truth. Output: [`Residency`] a region and [`Totals`] a space. Pure.
+//! No figure is negative or larger than its region; what the kernel counts and no region accounts for is a
+//! [`Closing`], shown under its own name.
+
+use super::{
+    region::{Prot, Region},
+    smaps::Usage,
+};
+use crate::units::{Bytes, Grade};
+
+/// What a region holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Residency {
+    /// Resident; for hugetlb regions, in hugetlb pages, which no RSS counts.
+    pub resident: Bytes,
+    /// The part of `resident` that was given back with `MADV_FREE`.
+    pub lazy_free: Bytes,
+    /// Swapped out.
+    pub swapped: Bytes,
+    /// Resident, each page divided by the number of its mappings; `None` when that was not read since a fork.
+    pub pss: Option<Bytes>,
+    /// How `resident` was come by.
+    pub grade: Grade,
+    /// When it was last read from the page tables, ns since boot, to 67 ms; `None` when only calls and faults tell.
+    pub measured_at: Option<u64>,
+}
+
+/// What page tables say of a range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Resident; for hugetlb regions, in hugetlb pages.
+    pub resident: Bytes,
+    /// The part of `resident` that was given back with `MADV_FREE`; only smaps tells.
+    pub lazy_free: Option<Bytes>,
+    /// Swapped out.
+    pub swapped: Option<Bytes>,
+    /// Each page divided by the number of its mappings; only smaps tells.
+    pub pss: Option<Bytes>,
+}
+
+impl Measured {
+    /// Of a mapping of smaps; `None` when the kernel did not print its resident bytes.
+    pub fn of(region: &Region, usage: &Usage) -> Option<Self> {
+        let resident = if region.is_hugetlb { usage.hugetlb? } else { usage.rss? };
+        Some(Self { resident, lazy_free: usage.lazy_free, swapped: usage.swap, pss: usage.pss })
+    }
+}
+
+/// The sums over an address space, kept as it changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Mapped.
+    pub mapped: Bytes,
+    /// Resident as far as regions know, hugetlb apart.
+    pub resident: Bytes,
+    /// The part of `resident` that was given back with `MADV_FREE`.
+    pub lazy_free: Bytes,
+    /// Swapped out.
+    pub swapped: Bytes,
+    /// In hugetlb pages.
+    pub hugetlb: Bytes,
+}
+
+/// The model's sum beside the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// The process's RSS as the kernel counts it.
+    pub total: Bytes,
+    /// What regions account for.
+    pub attributed: Bytes,
+    /// Resident and in no region's figure.
+    pub unattributed: Bytes,
+    /// In regions' figures and not resident any more.
+    pub excess: Bytes,
+}
+
+impl Totals {
+    /// Sets the sum against the kernel's own total (`statm`), whose difference is never hidden.
+    pub const fn close(&self, total: Bytes) -> Closing {
+        let attributed = self.resident;
+        Closing {
+            total,
+            attributed,
+            unattributed: Bytes(total.0.saturating_sub(attributed.0)),
+            excess: Bytes(attributed.0.saturating_sub(total.0)),
+        }
+    }
+}
+
+/// The state of a region, in pages: small, because there is one for each of a process's 60,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) pages: u32,
+    pub(super) lazy: u32,
+    pub(super) swapped: u32,
+    /// KiB, or [`Held::NO_PSS`].
+    pss: u32,
+    /// Units of 2^26 ns; 0 for never.
+    at: u32,
+    /// `None`: never read, and the region was there before the tracer.
+    grade: Option<Grade>,
+}
+
+impl Held {
+    const NO_PSS: u32 = u32::MAX;
+    const TICK: u32 = 26;
+
+    /// Of a region that was just mapped.
+    pub(super) const EMPTY: Self =
+        Self { pages: 0, lazy: 0, swapped: 0, pss: 0, at: 0, grade: Some(Grade::Sampled) };
+    /// Of a region that was there before.
+    pub(super) const UNREAD: Self = Self { pss: Self::NO_PSS, grade: None, ..Self::EMPTY };
+
+    /// As it is shown; `None` when nobody ever looked.
+    pub(super) fn show(self, page: u64) -> Option<Residency> {
+        let bytes = |pages: u32| Bytes(u64::from(pages).saturating_mul(page));
+        Some(Residency {
+            resident: bytes(self.pages),
+            lazy_free: bytes(self.lazy),
+            swapped: bytes(self.swapped),
+            pss: (self.pss != Self::NO_PSS).then(|| Bytes::from_kib(u64::from(self.pss))),
+            grade: self.grade?,
+            measured_at: (self.at != 0).then(|| u64::from(self.at) << Self::TICK),
+        })
+    }
+
+    /// Cuts off what lies behind the first `left` of `all` pages, in proportion.
+    pub(super) fn split(&mut self, left: u64, all: u64) -> Self {
+        let mut right = *self;
+        let right_part = all.saturating_sub(left);
+        right.pages = share(self.pages, right_part, all);
+        self.pages -= right.pages;
+        // Both parts stay within their pages, whichever way the shares were rounded.
+        right.lazy = share(self.lazy, right_part, all).min(right.pages);
+        self.lazy -= right.lazy;
+        let over = self.lazy.saturating_sub(self.pages);
+        right.lazy += over;
+        self.lazy -= over;
+        right.swapped = share(self.swapped, right_part, all);
+        self.swapped -= right.swapped;
+        if self.pss != Self::NO_PSS {
+            right.pss = share(self.pss, right_part, all);
+            self.pss -= right.pss;
+        }
+        right
+    }
+
+    /// Takes a neighbour's in.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.pages = self.pages.saturating_add(other.pages);
+        self.lazy = self.lazy.saturating_add(other.lazy);
+        self.swapped = self.swapped.saturating_add(other.swapped);
+        let has_pss = self.pss != Self::NO_PSS && other.pss != Self::NO_PSS;
+        self.pss = if has_pss { self.pss.saturating_add(other.pss) } else { Self::NO_PSS };
+        self.at = self.at.min(other.at);
+        self.grade = worse(self.grade, other.grade);
+    }
+
+    /// Pages came in, as far as there is room; how many did.
+    pub(super) fn add(&mut self, pages: u64, all: u64, is_private: bool, page: u64, grade: Grade) -> u32 {
+        let room = clip(all).saturating_sub(self.pages);
+        let added = clip(pages).min(room);
+        self.pages += added;
+        if self.pss != Self::NO_PSS && added > 0 {
+            let kib = clip(u64::from(added).saturating_mul(page / 1024));
+            self.pss =
+                if is_private { self.pss.saturating_add(kib).min(Self::NO_PSS - 1) } else { Self::NO_PSS };
+        }
+        // Grows from nothing known to something known only by a measurement.
+        self.grade = self.grade.and_then(|was| worse(Some(was), Some(grade)));
+        added
+    }
+
+    /// `part` of `all` pages were given back; how many had been resident. Who gives pages back has used them, so
+    /// resident ones are taken to go first.
+    pub(super) fn release(&mut self, part: u64, all: u64) -> u32 {
+        let released = clip(part).min(self.pages);
+        self.lazy -= share(self.lazy, released.into(), self.pages.into());
+        self.swapped -= share(self.swapped, part, all);
+        if self.pss != Self::NO_PSS {
+            self.pss -= share(self.pss, released.into(), self.pages.into());
+        }
+        self.pages -= released;
+        self.lazy = self.lazy.min(self.pages);
+        if part < all && released > 0 {
+            self.grade = worse(self.grade, Some(Grade::Sampled));
+        }
+        released
+    }
+
+    /// `part` pages may be taken back by the kernel from now on; how many are resident.
+    pub(super) fn free_lazily(&mut self, part: u64, all: u64) -> u32 {
+        let freed = clip(part).min(self.pages - self.lazy);
+        self.lazy += freed;
+        // What is swapped out is dropped at once.
+        self.swapped -= share(self.swapped, part, all);
+        freed
+    }
+
+    /// The figure may be wrong by now, for no reason that faults or calls will show.
+    pub(super) fn doubt(&mut self) {
+        self.grade = worse(self.grade, Some(Grade::Inferred));
+    }
+
+    /// Others map the same pages from now on, or not any more.
+    pub(super) fn forget_pss(&mut self) {
+        self.pss = Self::NO_PSS;
+    }
+
+    /// The truth, as far as the region has room for it.
+    pub(super) fn set(&mut self, truth: &Measured, all: u64, page: u64, at: u64, grade: Grade) {
+        let pages = |bytes: Bytes| clip(bytes.0.checked_div(page).unwrap_or(0).min(all));
+        self.pages = pages(truth.resident);
+        self.lazy = truth.lazy_free.map_or(self.lazy, pages).min(self.pages);
+        self.swapped = truth.swapped.map_or(self.swapped, pages);
+        self.pss = truth.pss.map_or(Self::NO_PSS, |pss| clip(pss.0 / 1024).min(Self::NO_PSS - 1));
+        self.at = clip(at >> Self::TICK);
+        self.grade = Some(grade);
+    }
+}
+
+/// Pages that a read of the file brings along: `fault_around_bytes` is 64 KiB, whatever the page.
+const FAULT_AROUND: u64 = 64 << 10;
+
+/// The pages that a fault is worth in a mapping of a file.
+pub(super) fn fault_around(prot: Prot, page: u64) -> u64 {
+    // A write brings one page alone, and what may be written to mostly is.
+    if prot.is_writable() { 1 } else { FAULT_AROUND.checked_div(page).unwrap_or(1).max(1) }
+}
+
+/// `part` of `all`, of an amount, rounded down; everything of a whole that is nothing.
+fn share(amount: u32, part: u64, all: u64) -> u32 {
+    let product = u128::from(amount) * u128::from(part.min(all));
+    product.checked_div(u128::from(all)).map_or(amount, |share| u32::try_from(share).unwrap_or(amount))
+}
+
+fn clip(pages: u64) -> u32 {
+    u32::try_from(pages).unwrap_or(u32::MAX)
+}
+
+/// The worse of two, where not to know is worst.
+fn worse(a: Option<Grade>, b: Option<Grade>) -> Option<Grade> {
+    let rank = |grade| match grade {
+        Grade::Read => 0,
+        Grade::Measured => 1,
+        Grade::Sampled => 2,
+        Grade::Inferred => 3,
+    };
+    let (a, b) = (a?, b?);
+    Some(if rank(a) < rank(b) { b } else { a })
+}
+
+#[cfg(test)]
+#[path = "residency_tests.rs"]
+mod tests;

@@ -1,0 +1,177 @@
+//! `/proc/PID/smaps` and `smaps_rollup`: what the page tables hold, mapping by mapping.
+//!
+//! Input: the file's bytes, or a /proc to read it from. Output: [`Region`]s with their [`Usage`]. A field that this
+//! kernel does not print is `None`, never 0. Reading it walks all page tables, and holds the process's map lock.
+
+use super::{
+    maps::{self, Lines, decimal},
+    procfs::{Error, Procfs},
+    region::{Region, VmFlags},
+};
+use crate::units::Bytes;
+
+/// As much of a file as is read: some 800 bytes a mapping.
+const LIMIT: u64 = 256 << 20;
+
+/// The counts of one mapping, or of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Resident, hugetlb apart.
+    pub rss: Option<Bytes>,
+    /// Resident, each page divided by the number of its mappings.
+    pub pss: Option<Bytes>,
+    /// Mapped more than once and clean.
+    pub shared_clean: Option<Bytes>,
+    /// Mapped more than once and dirty.
+    pub shared_dirty: Option<Bytes>,
+    /// Mapped once and clean.
+    pub private_clean: Option<Bytes>,
+    /// Mapped once and dirty.
+    pub private_dirty: Option<Bytes>,
+    /// Anonymous pages, private copies of file pages included.
+    pub anonymous: Option<Bytes>,
+    /// `MADV_FREE`d and still resident.
+    pub lazy_free: Option<Bytes>,
+    /// In anonymous huge pages.
+    pub anon_huge: Option<Bytes>,
+    /// Swapped out.
+    pub swap: Option<Bytes>,
+    /// Swapped out, each page divided by the number of its mappings.
+    pub swap_pss: Option<Bytes>,
+    /// Locked in memory; a share, like `pss`.
+    pub locked: Option<Bytes>,
+    /// In hugetlb pages, which `rss` does not count.
+    pub hugetlb: Option<Bytes>,
+    /// `pss` of anonymous pages; in a rollup only.
+    pub pss_anon: Option<Bytes>,
+    /// `pss` of file pages; in a rollup only.
+    pub pss_file: Option<Bytes>,
+    /// `pss` of shared memory; in a rollup only.
+    pub pss_shmem: Option<Bytes>,
+}
+
+impl Usage {
+    /// The field that a name in the file stands for. Of hugetlb there are two, which are added up.
+    fn field(&mut self, name: &[u8]) -> Option<&mut Option<Bytes>> {
+        Some(match name {
+            b"Rss" => &mut self.rss,
+            b"Pss" => &mut self.pss,
+            b"Shared_Clean" => &mut self.shared_clean,
+            b"Shared_Dirty" => &mut self.shared_dirty,
+            b"Private_Clean" => &mut self.private_clean,
+            b"Private_Dirty" => &mut self.private_dirty,
+            b"Anonymous" => &mut self.anonymous,
+            b"LazyFree" => &mut self.lazy_free,
+            b"AnonHugePages" => &mut self.anon_huge,
+            b"Swap" => &mut self.swap,
+            b"SwapPss" => &mut self.swap_pss,
+            b"Locked" => &mut self.locked,
+            b"Shared_Hugetlb" | b"Private_Hugetlb" => &mut self.hugetlb,
+            b"Pss_Anon" => &mut self.pss_anon,
+            b"Pss_File" => &mut self.pss_file,
+            b"Pss_Shmem" => &mut self.pss_shmem,
+            _ => return None,
+        })
+    }
+}
+
+/// One mapping of an smaps file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Where and what; `vm_flags` is set where the kernel prints them.
+    pub region: Region,
+    /// What it holds.
+    pub usage: Usage,
+}
+
+/// What an smaps file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Smaps {
+    /// The mappings, by address.
+    pub mappings: Vec<Mapping>,
+    /// Lines that are neither a mapping nor a field of one.
+    pub malformed: u64,
+    /// The file was longer than what is read of one.
+    pub is_truncated: bool,
+}
+
+/// Reads `/proc/PID/smaps`.
+///
+/// # Errors
+/// See [`Error`].
+pub fn read(procfs: &Procfs, pid: u32) -> Result<Smaps, Error> {
+    let (bytes, is_truncated) = maps::read_file(procfs, pid, "smaps", LIMIT)?;
+    Ok(Smaps { is_truncated, ..parse(&bytes) })
+}
+
+/// Reads `/proc/PID/smaps_rollup` (from 4.14 on): the sums over a process.
+///
+/// # Errors
+/// See [`Error`].
+pub fn read_rollup(procfs: &Procfs, pid: u32) -> Result<Usage, Error> {
+    let (bytes, _) = maps::read_file(procfs, pid, "smaps_rollup", LIMIT)?;
+    let rollup = parse(&bytes).mappings.into_iter().next();
+    rollup
+        .map(|mapping| mapping.usage)
+        .ok_or(Error::Malformed { file: "smaps_rollup", what: "line of addresses" })
+}
+
+/// Reads the bytes of an smaps or smaps_rollup file.
+pub fn parse(bytes: &[u8]) -> Smaps {
+    let mut smaps = Smaps { mappings: Vec::with_capacity(bytes.len() / 800), ..Smaps::default() };
+    let mut lines = Lines::default();
+    // Fields behind a bad line of addresses belong to nobody.
+    let mut is_known = false;
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let is_read = if line.first().is_some_and(u8::is_ascii_uppercase) {
+            let mapping = smaps.mappings.last_mut().filter(|_| is_known);
+            mapping.and_then(|mapping| take(mapping, line)).is_some()
+        } else {
+            let region = lines.region(line);
+            is_known = region.is_some();
+            let usage = Usage::default();
+            smaps.mappings.extend(region.map(|region| Mapping { region, usage }));
+            is_known
+        };
+        smaps.malformed += u64::from(!is_read);
+    }
+    smaps
+}
+
+/// `Private_Dirty:        12 kB`, `VmFlags: rd wr mr mw me ac nr`
+fn take(mapping: &mut Mapping, line: &[u8]) -> Option<()> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, value) = line.split_at_checked(colon)?;
+    let mut words = value.get(1..)?.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    if name == b"VmFlags" {
+        let flags = words.fold(VmFlags::default(), |flags, word| flags.with(flag(word), true));
+        mapping.region.is_hugetlb |= flags.has(VmFlags::HUGETLB);
+        mapping.region.vm_flags = Some(flags);
+    } else if let Some(field) = mapping.usage.field(name) {
+        let kib = Bytes::from_kib(decimal(words.next()?)?);
+        *field = Some(Bytes(field.map_or(0, |sum| sum.0).saturating_add(kib.0)));
+    }
+    Some(())
+}
+
+/// fs/proc/task_mmu.c, `show_smap_vma_flags`; 0 for a flag that nobody asks for.
+fn flag(letters: &[u8]) -> u16 {
+    match letters {
+        b"nr" => VmFlags::NO_RESERVE,
+        b"ac" => VmFlags::ACCOUNT,
+        b"nh" => VmFlags::NO_HUGE_PAGE,
+        b"hg" => VmFlags::HUGE_PAGE,
+        b"dc" => VmFlags::DONT_COPY,
+        b"dd" => VmFlags::DONT_DUMP,
+        b"lo" => VmFlags::LOCKED,
+        b"ht" => VmFlags::HUGETLB,
+        b"wf" => VmFlags::WIPE_ON_FORK,
+        b"gd" => VmFlags::GROWS_DOWN,
+        b"pf" => VmFlags::PFN_MAP,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+#[path = "smaps_tests.rs"]
+mod tests;

@@ -1,0 +1,148 @@
+//! What is known of a process besides its regions, as plain values.
+//!
+//! Input: what [`read`] found in files and memory, or what a test says. Output: answers for the allocators. Nothing
+//! here does I/O.
+
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+use crate::mm::region::File;
+
+pub mod content;
+pub mod elf;
+pub mod inspect;
+pub mod mark;
+pub mod memory;
+pub mod read;
+pub mod scan;
+
+pub use content::{Content, Found};
+pub use mark::{Mark, Marks};
+
+/// A program or library in an address space.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// The file.
+    pub file: Arc<File>,
+    /// Where it lies, data that is not in the file (bss) included; more than once if it is mapped more than once.
+    pub images: Vec<Range<u64>>,
+    /// Its code.
+    pub code: Vec<Range<u64>>,
+    /// What is in it.
+    pub marks: Marks,
+    /// The file could be read: images and marks are complete.
+    pub is_read: bool,
+}
+
+impl Module {
+    /// Last part of its path, without ` (deleted)`.
+    pub fn name(&self) -> &[u8] {
+        base_name(&self.file.path)
+    }
+
+    /// Its lowest address: names this copy of it.
+    pub fn base(&self) -> u64 {
+        self.images.iter().map(|image| image.start).min().unwrap_or_default()
+    }
+}
+
+/// Last part of a path as maps shows it.
+pub fn base_name(path: &[u8]) -> &[u8] {
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+/// What is known of a process.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessEvidence {
+    /// Its soft limit on the main stack, which is the default size of thread stacks; `None` when unknown or unlimited.
+    pub stack_limit: Option<u64>,
+    /// Devices of the tmpfs file systems that it sees.
+    pub tmpfs: Vec<u64>,
+    /// What allocators wrote into their own memory, in order of address.
+    pub found: Vec<Found>,
+    modules: Vec<Module>,
+    files: HashMap<Arc<File>, usize>,
+    marks: Marks,
+    code: Vec<(Range<u64>, usize)>,
+    images: Vec<(Range<u64>, usize)>,
+}
+
+impl ProcessEvidence {
+    /// Of these modules.
+    pub fn new(modules: Vec<Module>) -> Self {
+        let index = |ranges: fn(&Module) -> &[Range<u64>]| {
+            let each = modules.iter().enumerate();
+            let mut all: Vec<_> = each
+                .flat_map(|(at, module)| ranges(module).iter().map(move |range| (range.clone(), at)))
+                .collect();
+            all.sort_unstable_by_key(|(range, _)| range.start);
+            all
+        };
+        let (code, images) = (index(|module| &module.code), index(|module| &module.images));
+        let files = modules.iter().enumerate().map(|(at, module)| (Arc::clone(&module.file), at)).collect();
+        let marks = modules.iter().fold(Marks::default(), |all, module| all.and(module.marks));
+        Self { modules, files, marks, code, images, ..Self::default() }
+    }
+
+    /// With what was found in its memory.
+    pub fn with_found(self, mut found: Vec<Found>) -> Self {
+        found.sort_unstable_by_key(|found| found.start);
+        Self { found, ..self }
+    }
+
+    /// With its limit on the main stack.
+    pub fn with_stack_limit(self, stack_limit: Option<u64>) -> Self {
+        Self { stack_limit, ..self }
+    }
+
+    /// All modules.
+    pub fn modules(&self) -> &[Module] {
+        &self.modules
+    }
+
+    /// Whether a module has this in it.
+    pub const fn has(&self, mark: Mark) -> bool {
+        self.marks.has(mark)
+    }
+
+    /// The lowest address of the first module with this in it: names an allocator that has one arena only.
+    pub fn base_of(&self, mark: Mark) -> u64 {
+        self.modules.iter().find(|module| module.marks.has(mark)).map_or(0, Module::base)
+    }
+
+    /// The module whose code is at an address.
+    pub fn module_of_code(&self, address: u64) -> Option<&Module> {
+        self.find(&self.code, address)
+    }
+
+    /// The module whose image an address lies in.
+    pub fn module_of_image(&self, address: u64) -> Option<&Module> {
+        self.find(&self.images, address)
+    }
+
+    /// The module of a file.
+    pub fn module_of_file(&self, file: &File) -> Option<&Module> {
+        self.modules.get(*self.files.get(file)?)
+    }
+
+    /// The images that overlap a range, with their modules.
+    pub fn images_in(&self, start: u64, end: u64) -> impl Iterator<Item = (&Range<u64>, &Module)> {
+        let first = self.images.partition_point(|(image, _)| image.end <= start);
+        let rest = self.images.get(first..).unwrap_or_default();
+        let near = rest.iter().take_while(move |(image, _)| image.start < end);
+        near.filter_map(|(image, at)| Some((image, self.modules.get(*at)?)))
+    }
+
+    /// What was found in memory within a range.
+    pub fn found_in(&self, start: u64, end: u64) -> &[Found] {
+        let first = self.found.partition_point(|found| found.start < start);
+        let last = self.found.partition_point(|found| found.start < end);
+        self.found.get(first..last).unwrap_or_default()
+    }
+
+    fn find(&self, ranges: &[(Range<u64>, usize)], address: u64) -> Option<&Module> {
+        let after = ranges.partition_point(|(range, _)| range.start <= address);
+        let (range, at) = ranges.get(after.checked_sub(1)?)?;
+        range.contains(&address).then(|| self.modules.get(*at))?
+    }
+}

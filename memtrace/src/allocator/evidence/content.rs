@@ -1,0 +1,124 @@
+//! What allocators write into their own memory, and how to know it.
+//!
+//! Input: words from memory. Output: what begins there. Every word is the process's to choose, so each rule needs
+//! several that agree. Pure.
+
+use crate::allocator::glibc::{HEAP_SIZE, heap_of};
+
+/// What begins somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A chunk of glibc's malloc with a mapping of its own.
+    MmappedChunk,
+    /// A heap of glibc's thread arenas.
+    GlibcHeap {
+        /// The arena that it belongs to (`heap_info.ar_ptr`).
+        arena: u64,
+    },
+    /// An arena of CPython's obmalloc.
+    ObmallocArena,
+}
+
+/// Something that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// What it is.
+    pub content: Content,
+}
+
+/// `IS_MMAPPED` of malloc.c.
+const IS_MMAPPED: u64 = 2;
+const FLAGS: u64 = 7;
+/// Sizes of pools and arenas: from 3.10 on, and before.
+const OBMALLOC: [(u64, u64); 2] = [(16 << 10, 1 << 20), (4 << 10, 256 << 10)];
+/// `sizeof(struct pool_header)` rounded up, and the alignment of objects.
+const POOL_OVERHEAD: u64 = 48;
+const POOL_ALIGNMENT: u64 = 16;
+
+/// `struct malloc_chunk` at the start of a mapping: `prev_size` 0, `size | IS_MMAPPED`, and it ends within the region.
+pub fn mmapped_chunk(at: u64, [prev_size, size]: [u64; 2], page: u64, limit: u64) -> Option<Found> {
+    let len = size & !FLAGS;
+    let end = at.checked_add(len)?;
+    let is_chunk =
+        prev_size == 0 && size & FLAGS == IS_MMAPPED && len >= page && len.is_multiple_of(page.max(1));
+    (is_chunk && end <= limit).then_some(Found { start: at, end, content: Content::MmappedChunk })
+}
+
+/// `heap_info` of arena.c: `ar_ptr`, `prev`, `size`, `mprotect_size`. A first heap holds its own arena, right behind.
+pub fn glibc_heap(at: u64, [arena, previous, size, _]: [u64; 4], page: u64) -> Option<Found> {
+    let is_sized = size >= page && size <= HEAP_SIZE && size.is_multiple_of(page.max(1));
+    let is_first = previous == 0 && heap_of(arena) == at && arena > at && arena - at <= 0x100;
+    let is_next = previous != 0 && previous == heap_of(previous) && arena != 0 && heap_of(arena) != at;
+    let found = Found { start: at, end: at.checked_add(HEAP_SIZE)?, content: Content::GlibcHeap { arena } };
+    (at == heap_of(at) && is_sized && (is_first || is_next)).then_some(found)
+}
+
+/// Where the first pool of an arena at this address would be, for each size of pools.
+pub fn first_pools(at: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+    OBMALLOC
+        .into_iter()
+        .filter_map(move |(pool, arena)| Some((at.checked_next_multiple_of(pool)?, pool, arena)))
+}
+
+/// `struct pool_header` of pycore_obmalloc.h, of a pool of this size.
+pub fn is_pool(at: u64, [count, free, next, previous, index, offsets]: [u64; 6], pool: u64) -> bool {
+    let (count, size_index) = (count & 0xffff_ffff, index >> 32);
+    let (next_offset, last_offset) = (offsets & 0xffff_ffff, offsets >> 32);
+    let size = (size_index.min(64) + 1) * POOL_ALIGNMENT;
+    size_index < 32
+        && last_offset == pool - size
+        && (POOL_OVERHEAD..=pool).contains(&next_offset)
+        && count <= (pool - POOL_OVERHEAD) / size
+        && (free == 0 || (at..at.saturating_add(pool)).contains(&free))
+        && next != 0
+        && previous != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = 4096;
+
+    #[test]
+    fn a_chunk_says_its_size_and_that_it_is_mapped() {
+        let found = mmapped_chunk(0x10_0000, [0, 0x3_1002], PAGE, 0x20_0000).unwrap();
+        assert_eq!((found.start, found.end), (0x10_0000, 0x13_1000));
+        for (words, limit) in [
+            ([1, 0x3_1002], 0x20_0000),
+            ([0, 0x3_1003], 0x20_0000),
+            ([0, 0x3_1012], 0x20_0000),
+            ([0, 0x3_1002], 0x12_0000),
+            ([0, 2], 0x20_0000),
+            ([0, !5], u64::MAX),
+        ] {
+            assert_eq!(mmapped_chunk(0x10_0000, words, PAGE, limit), None, "{words:x?}");
+        }
+    }
+
+    #[test]
+    fn a_heap_names_its_arena() {
+        let at = 0x7f00_0000_0000;
+        let first = glibc_heap(at, [at + 0x30, 0, 0x2_1000, 0x2_1000], PAGE).unwrap();
+        assert_eq!(first.content, Content::GlibcHeap { arena: at + 0x30 });
+        let next = glibc_heap(at + HEAP_SIZE, [at + 0x30, at, 0x2_1000, 0x2_1000], PAGE).unwrap();
+        assert_eq!(next.content, Content::GlibcHeap { arena: at + 0x30 });
+        assert_eq!(glibc_heap(at, [0, 0, 0, 0], PAGE), None);
+        assert_eq!(glibc_heap(at, [u64::MAX; 4], PAGE), None);
+    }
+
+    #[test]
+    fn a_pool_agrees_with_itself() {
+        let at = 0x7f00_0000_0000;
+        // 32-byte objects: index 1, 16384 - 32 = 16352.
+        let words = [510, at + 48, at, at, 1 << 32 | 7, 16352 << 32 | 16336];
+        assert!(is_pool(at, words, 16 << 10));
+        assert!(!is_pool(at, words, 4 << 10));
+        assert!(!is_pool(at, [0; 6], 16 << 10));
+        assert!(!is_pool(at, [u64::MAX; 6], 16 << 10));
+    }
+}

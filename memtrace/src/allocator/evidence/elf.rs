@@ -1,0 +1,172 @@
+//! An ELF file's tables, read a little at a time.
+//!
+//! Input: an open file. Output: segments, sections, bytes of small sections. The file is anybody's: counts, sizes and
+//! offsets are checked, nothing large is held. 64-bit files of this machine's byte order only.
+
+use std::{fs::File, ops::Range, os::unix::fs::FileExt as _};
+
+const MAGIC: [u8; 5] = *b"\x7fELF\x02";
+const DATA: u8 = if cfg!(target_endian = "little") { 1 } else { 2 };
+const PT_LOAD: u32 = 1;
+const MOST_SEGMENTS: usize = 256;
+const MOST_SECTIONS: usize = 8192;
+const MOST_NAMES: u64 = 1 << 20;
+const SEGMENT: usize = 56;
+const SECTION: usize = 64;
+const SYMBOL: usize = 24;
+
+/// The tables of a file.
+#[derive(Debug)]
+pub struct Elf<'f> {
+    file: &'f File,
+    /// Addresses of what is loaded, first to last.
+    pub loaded: Range<u64>,
+    sections: Vec<Section>,
+    names: Vec<u8>,
+}
+
+/// A section.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    name: u32,
+    link: u32,
+    /// Where it is in the file.
+    pub offset: u64,
+    /// How long it is.
+    pub size: u64,
+}
+
+impl<'f> Elf<'f> {
+    /// Reads the tables; `None` when it is no such file.
+    pub fn read(file: &'f File) -> Option<Self> {
+        let mut header = [0; 64];
+        file.read_exact_at(&mut header, 0).ok()?;
+        if !header.starts_with(&MAGIC) || header.get(5) != Some(&DATA) {
+            return None;
+        }
+        let (segments, sections) = (number(&header, 32)?, number(&header, 40)?);
+        let count = |at: usize| half(&header, at).map(usize::from);
+        let segments = table(file, segments, count(54)?, SEGMENT, count(56)?.min(MOST_SEGMENTS))?;
+        let mut loaded: Option<Range<u64>> = None;
+        for segment in segments.chunks_exact(SEGMENT).filter(|segment| word(segment, 0) == Some(PT_LOAD)) {
+            let (address, len) = (number(segment, 16)?, number(segment, 40)?);
+            let end = address.saturating_add(len);
+            let all = loaded.get_or_insert(address..end);
+            *all = all.start.min(address)..all.end.max(end);
+        }
+        let (count, names_at) = (count(60)?.min(MOST_SECTIONS), count(62)?);
+        let sections =
+            table(file, sections, usize::from(half(&header, 58)?), SECTION, count).unwrap_or_default();
+        let sections: Vec<_> = sections.chunks_exact(SECTION).filter_map(section).collect();
+        let names = sections.get(names_at).filter(|names| names.size <= MOST_NAMES);
+        let names = names.and_then(|names| bytes(file, names.offset, names.size)).unwrap_or_default();
+        Some(Self { file, loaded: loaded.unwrap_or_default(), sections, names })
+    }
+
+    /// Sections whose name begins like this.
+    pub fn sections(&self, prefix: &[u8]) -> impl Iterator<Item = &Section> {
+        self.sections.iter().filter(move |section| self.name(section).starts_with(prefix))
+    }
+
+    /// The first section of this name.
+    pub fn section(&self, name: &[u8]) -> Option<&Section> {
+        self.sections.iter().find(|section| self.name(section) == name)
+    }
+
+    /// Names of symbols that this file defines for others, up to a limit of bytes on each table.
+    pub fn exports(&self, limit: u64, mut each: impl FnMut(&[u8])) {
+        let small = |section: &&Section| section.size <= limit;
+        let Some(symbols) = self.section(b".dynsym").filter(small) else { return };
+        let names = usize::try_from(symbols.link).ok().and_then(|link| self.sections.get(link)).filter(small);
+        let (Some(symbols), Some(names)) = (
+            bytes(self.file, symbols.offset, symbols.size),
+            names.and_then(|names| bytes(self.file, names.offset, names.size)),
+        ) else {
+            return;
+        };
+        for symbol in symbols.chunks_exact(SYMBOL) {
+            let is_defined = half(symbol, 6) != Some(0);
+            let at = word(symbol, 0).and_then(|at| usize::try_from(at).ok()).filter(|_| is_defined);
+            if let Some(name) = at.and_then(|at| names.get(at..)) {
+                each(name.split(|byte| *byte == 0).next().unwrap_or_default());
+            }
+        }
+    }
+
+    fn name(&self, section: &Section) -> &[u8] {
+        let at = usize::try_from(section.name).unwrap_or(usize::MAX);
+        let name = self.names.get(at..).unwrap_or_default();
+        name.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+}
+
+fn section(bytes: &[u8]) -> Option<Section> {
+    Some(Section {
+        name: word(bytes, 0)?,
+        link: word(bytes, 40)?,
+        offset: number(bytes, 24)?,
+        size: number(bytes, 32)?,
+    })
+}
+
+fn table(file: &File, offset: u64, entry: usize, expected: usize, count: usize) -> Option<Vec<u8>> {
+    (entry == expected).then(|| bytes(file, offset, (expected * count) as u64))?
+}
+
+/// The caller has checked the length.
+fn bytes(file: &File, offset: u64, len: u64) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).ok()?];
+    file.read_exact_at(&mut bytes, offset).ok()?;
+    Some(bytes)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn our_own_program_is_read() {
+        let file = File::open("/proc/self/exe").unwrap();
+        let elf = Elf::read(&file).unwrap();
+        assert!(elf.section(b".rodata").is_some());
+        assert!(elf.loaded.end > elf.loaded.start);
+    }
+
+    /// Any length of it, and any byte of its tables wrong.
+    #[test]
+    fn a_damaged_file_is_survived() {
+        let whole = std::fs::read("/proc/self/exe").unwrap();
+        for len in [0, 1, 4, 63, 64, 100, 4096] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&whole[..len]).unwrap();
+            if let Some(elf) = Elf::read(&file) {
+                elf.exports(1 << 20, |_| ());
+            }
+        }
+        for at in 16..64 {
+            for value in [0, 0x7f, 0xff] {
+                let mut head = whole[..8192].to_vec();
+                head[at] = value;
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(&head).unwrap();
+                if let Some(elf) = Elf::read(&file) {
+                    elf.exports(1 << 20, |_| ());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Looks for what allocators write into their own memory.
+//!
+//! Input: a live process and its regions. Output: [`Found`]. Reads only pages that are there (a read would bring others
+//! in), a few words each, with an end to count and time. The process runs on meanwhile: what is read may be torn, so
+//! nothing is found on the word of one field.
+
+use std::{fs::File, os::unix::fs::FileExt as _, time::Instant};
+
+use super::{Mark, ProcessEvidence, content};
+use crate::{
+    allocator::{
+        claim::{self, Piece},
+        evidence::Found,
+        glibc::{HEAP_SIZE, heap_of},
+    },
+    mm::{procfs::Procfs, region::Region},
+};
+
+/// Words are looked at in so many places of a process.
+const MOST_LOOKS: u32 = 20_000;
+/// Pages without anything known that are tried one after the other before a region is given up.
+const MOST_MISSES: u32 = 64;
+/// Bit 63 of an entry of pagemap: present.
+const PRESENT: u64 = 1 << 63;
+
+/// Memory of a live process.
+struct Memory {
+    words: File,
+    pages: File,
+    page: u64,
+    left: u32,
+    deadline: Instant,
+}
+
+/// What was found in the regions; nothing where it may not be read.
+pub fn look(
+    procfs: &Procfs,
+    pid: u32,
+    process: &ProcessEvidence,
+    regions: &[Region],
+    deadline: Instant,
+) -> Vec<Found> {
+    let mut found = Vec::new();
+    let folder = procfs.root().join(pid.to_string());
+    let (Ok(words), Ok(pages)) = (File::open(folder.join("mem")), File::open(folder.join("pagemap"))) else {
+        return found;
+    };
+    let page = rustix::param::page_size() as u64;
+    let mut memory = Memory { words, pages, page, left: MOST_LOOKS, deadline };
+    for piece in claim::pieces(regions) {
+        if !piece.is_data() || piece.is_executable() || piece.born().is_some() {
+            continue;
+        }
+        if process.has(Mark::Glibc) {
+            heaps(&mut memory, &piece, &mut found);
+        }
+        if piece.is_noreserve() != Some(true) {
+            chunks(&mut memory, &piece, process.has(Mark::Glibc), process.has(Mark::Cpython), &mut found);
+        }
+    }
+    found
+}
+
+/// At every multiple of 64 MiB.
+fn heaps(memory: &mut Memory, piece: &Piece<'_>, found: &mut Vec<Found>) {
+    let mut at = piece.start.next_multiple_of(HEAP_SIZE);
+    while at < piece.end {
+        let Some(words) = memory.read(at) else { break };
+        found.extend(content::glibc_heap(at, words.unwrap_or_default(), memory.page));
+        at = at.saturating_add(HEAP_SIZE);
+    }
+}
+
+/// Chunk after chunk, arena after arena; what is neither is stepped over for a while.
+fn chunks(memory: &mut Memory, piece: &Piece<'_>, is_glibc: bool, is_cpython: bool, found: &mut Vec<Found>) {
+    let (mut at, mut misses) = (piece.start, 0);
+    while at < piece.end && misses < MOST_MISSES {
+        let Some(words) = memory.read(at) else { return };
+        let chunk = words.filter(|_| is_glibc);
+        let next = chunk.and_then(|words| content::mmapped_chunk(at, words, memory.page, piece.end));
+        let next = next.or_else(|| if is_cpython { arena(memory, at, piece.end) } else { None });
+        match next {
+            Some(next) => {
+                at = next.end;
+                misses = 0;
+                found.push(next);
+            }
+            None if heap_of(at) == at && is_glibc => return,
+            None => {
+                at = at.saturating_add(memory.page);
+                misses += 1;
+            }
+        }
+    }
+}
+
+fn arena(memory: &mut Memory, at: u64, limit: u64) -> Option<Found> {
+    content::first_pools(at).find_map(|(pool, size, arena)| {
+        let end = at.checked_add(arena).filter(|end| *end <= limit)?;
+        let is_arena = content::is_pool(pool, memory.read(pool)??, size);
+        is_arena.then_some(Found { start: at, end, content: content::Content::ObmallocArena })
+    })
+}
+
+impl Memory {
+    /// Words at an address: `Some(None)` when its page is not there, `None` when no more may be read.
+    fn read<const N: usize>(&mut self, address: u64) -> Option<Option<[u64; N]>> {
+        self.left = self.left.checked_sub(1)?;
+        if self.left.is_multiple_of(64) && Instant::now() > self.deadline {
+            self.left = 0;
+            return None;
+        }
+        let mut entry = [0; 8];
+        let place = (address / self.page).checked_mul(8)?;
+        self.pages.read_exact_at(&mut entry, place).ok()?;
+        if u64::from_ne_bytes(entry) & PRESENT == 0 {
+            return Some(None);
+        }
+        let mut words = [0; N];
+        let mut bytes = [0; 64];
+        let bytes = bytes.get_mut(..N * 8)?;
+        if self.words.read_exact_at(bytes, address).is_err() {
+            return Some(None);
+        }
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_ne_bytes(*bytes);
+        }
+        Some(Some(words))
+    }
+}

@@ -1,0 +1,226 @@
+//! Gathers evidence on a live process.
+//!
+//! Input: a pid and its regions. Output: [`ProcessEvidence`]. Reads files of /proc and the programs that are mapped,
+//! which may lie on a file system that is slow or made by the process: must not be called by a thread that others wait
+//! for. What was read of a program is kept for all processes that map it.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    fs::{self, File as Handle, OpenOptions},
+    io::Read as _,
+    ops::Range,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Marks, Module, ProcessEvidence, base_name, inspect, memory};
+use crate::mm::{
+    procfs::Procfs,
+    region::{Backing, File, Region},
+};
+
+/// After this no further program is opened; the rest is looked at the next time.
+const TIME: Duration = Duration::from_secs(2);
+const MOST_MODULES: usize = 4096;
+const MOST_KEPT: usize = 8192;
+const MOST_TEXT: u64 = 4 << 20;
+
+/// A version of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Version {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+/// Reads evidence, and remembers what is in programs.
+#[derive(Debug)]
+pub struct Reader {
+    procfs: Procfs,
+    programs: HashMap<Version, Option<Arc<inspect::Program>>>,
+}
+
+impl Reader {
+    /// Of the processes of a /proc.
+    pub fn new(procfs: Procfs) -> Self {
+        Self { procfs, programs: HashMap::new() }
+    }
+
+    /// What there is to know of a process; what cannot be read, or is gone, is missing from it.
+    pub fn gather(&mut self, pid: u32, regions: &[Region]) -> ProcessEvidence {
+        let deadline = Instant::now() + TIME;
+        let modules = self.modules(pid, regions, deadline);
+        let process = ProcessEvidence {
+            stack_limit: self.text(pid, "limits").as_deref().and_then(stack_limit),
+            tmpfs: self.text(pid, "mountinfo").as_deref().map(tmpfs).unwrap_or_default(),
+            ..ProcessEvidence::new(modules)
+        };
+        let found = memory::look(&self.procfs, pid, &process, regions, deadline);
+        process.with_found(found)
+    }
+
+    fn modules(&mut self, pid: u32, regions: &[Region], deadline: Instant) -> Vec<Module> {
+        let mut files: Vec<(&Arc<File>, Vec<&Region>)> = Vec::new();
+        let mut places: HashMap<&File, usize> = HashMap::new();
+        for region in regions {
+            let Backing::File(file) = &region.backing else { continue };
+            let place = *places.entry(file).or_insert_with(|| {
+                files.push((file, Vec::new()));
+                files.len() - 1
+            });
+            if let Some((_, mapped)) = files.get_mut(place) {
+                mapped.push(region);
+            }
+        }
+        let is_program =
+            |(_, mapped): &(&Arc<File>, Vec<&Region>)| mapped.iter().any(|region| is_code(region));
+        let programs = files.into_iter().filter(is_program).take(MOST_MODULES);
+        programs.map(|(file, mapped)| self.module(pid, file, &mapped, deadline)).collect()
+    }
+
+    fn module(&mut self, pid: u32, file: &Arc<File>, mapped: &[&Region], deadline: Instant) -> Module {
+        let is_late = Instant::now() > deadline;
+        let program = if is_late { None } else { self.program(pid, file, mapped) };
+        let code = mapped.iter().filter(|region| is_code(region)).map(|region| region.start..region.end);
+        let read =
+            program.iter().flat_map(|program| mapped.iter().filter_map(|at| image(at, &program.loaded)));
+        let mut images: Vec<_> = read.collect();
+        if images.is_empty() {
+            // Without bss.
+            images.extend(mapped.iter().map(|region| region.start..region.end));
+        }
+        Module {
+            file: Arc::clone(file),
+            images,
+            code: code.collect(),
+            marks: program.as_ref().map_or(Marks::default(), |program| program.marks),
+            is_read: program.is_some(),
+        }
+    }
+
+    fn program(&mut self, pid: u32, file: &File, mapped: &[&Region]) -> Option<Arc<inspect::Program>> {
+        let handle = self.open(pid, file, mapped)?;
+        let data = handle.metadata().ok().filter(fs::Metadata::is_file)?;
+        let version = Version {
+            device: data.dev(),
+            inode: data.ino(),
+            size: data.size(),
+            changed: (data.ctime(), data.ctime_nsec()),
+        };
+        if self.programs.len() >= MOST_KEPT {
+            self.programs.clear();
+        }
+        let program = self.programs.entry(version);
+        program.or_insert_with(|| inspect::inspect(&handle, base_name(&file.path)).map(Arc::new)).clone()
+    }
+
+    /// By the mapping itself, which deleted files have too; else by its path in the process's own root.
+    fn open(&self, pid: u32, file: &File, mapped: &[&Region]) -> Option<Handle> {
+        let folder = self.procfs.root().join(pid.to_string());
+        let links = mapped
+            .iter()
+            .take(2)
+            .map(|region| folder.join("map_files").join(format!("{:x}-{:x}", region.start, region.end)));
+        let path = file.path.strip_prefix(b"/").unwrap_or(&file.path);
+        let path = folder.join("root").join(OsStr::from_bytes(path));
+        links.chain([path]).find_map(|path| open_file(path, file.inode))
+    }
+
+    fn text(&self, pid: u32, file: &str) -> Option<Vec<u8>> {
+        let path = self.procfs.root().join(pid.to_string()).join(file);
+        let mut text = Vec::new();
+        Handle::open(path).ok()?.take(MOST_TEXT).read_to_end(&mut text).ok()?;
+        Some(text)
+    }
+}
+
+/// Only what is a file already: to open a device or a pipe would do something.
+fn open_file(path: PathBuf, inode: u64) -> Option<Handle> {
+    fs::metadata(&path).ok().filter(|data| data.is_file() && data.ino() == inode)?;
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags).open(path).ok()
+}
+
+const fn is_code(region: &Region) -> bool {
+    region.prot.0 & crate::mm::region::Prot::EXEC != 0 && !region.is_shared
+}
+
+/// The image that begins with this mapping of the file's start, bss included.
+fn image(region: &Region, loaded: &Range<u64>) -> Option<Range<u64>> {
+    let page = rustix::param::page_size() as u64;
+    if region.offset != 0 || loaded.start >= loaded.end {
+        return None;
+    }
+    let len = loaded.end.checked_next_multiple_of(page)? - loaded.start / page * page;
+    Some(region.start..region.start.checked_add(len)?)
+}
+
+/// `Max stack size             8388608              unlimited            bytes`
+fn stack_limit(limits: &[u8]) -> Option<u64> {
+    let lines = limits.split(|byte| *byte == b'\n');
+    let rest = lines.filter_map(|line| line.strip_prefix(b"Max stack size")).next()?;
+    let soft = rest.split(|byte| *byte == b' ').find(|word| !word.is_empty())?;
+    std::str::from_utf8(soft).ok()?.parse().ok()
+}
+
+/// `24 1 0:22 / /dev/shm rw,nosuid master:3 - tmpfs tmpfs rw`: the devices.
+fn tmpfs(mounts: &[u8]) -> Vec<u64> {
+    let device = |line: &[u8]| {
+        let mut words = line.split(|byte| *byte == b' ');
+        let device = std::str::from_utf8(words.nth(2)?).ok()?;
+        let (major, minor) = device.split_once(':')?;
+        let kind = words.skip_while(|word| *word != b"-").nth(1)?;
+        let device = u64::from(major.parse::<u32>().ok()?) << 32 | u64::from(minor.parse::<u32>().ok()?);
+        (kind == b"tmpfs" || kind == b"devtmpfs").then_some(device)
+    };
+    let mut devices: Vec<u64> = mounts.split(|byte| *byte == b'\n').filter_map(device).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    devices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mm::maps;
+
+    #[test]
+    fn our_own_modules_are_found() {
+        let procfs = Procfs::new("/proc");
+        let pid = std::process::id();
+        let regions = maps::read(&procfs, pid).unwrap().regions;
+        let mut reader = Reader::new(procfs);
+        let process = reader.gather(pid, &regions);
+        let here = our_own_modules_are_found as fn() as usize as u64;
+        let module = process.module_of_code(here).unwrap();
+        assert!(module.is_read);
+        assert!(module.images.iter().any(|image| image.contains(&here)));
+        let count = reader.programs.len();
+        reader.gather(pid, &regions);
+        assert_eq!(reader.programs.len(), count);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_no_evidence() {
+        let mut reader = Reader::new(Procfs::new("/proc"));
+        assert!(reader.gather(u32::MAX, &[]).modules().is_empty());
+    }
+
+    #[test]
+    fn limits_and_mounts_are_read() {
+        let limits =
+            b"Limit  Soft  Hard  Units\nMax stack size             8388608              unlimited  bytes\n";
+        assert_eq!(stack_limit(limits), Some(8 << 20));
+        assert_eq!(stack_limit(b"Max stack size   unlimited  unlimited bytes\n"), None);
+        let mounts =
+            b"24 1 0:22 / /dev/shm rw,nosuid master:3 - tmpfs tmpfs rw\n1 1 8:1 / / rw - ext4 a rw\n\nx y\n";
+        assert_eq!(tmpfs(mounts), [22]);
+    }
+}

@@ -1,0 +1,40 @@
+//! What nobody recognised, with the module that mapped it where that is known.
+//!
+//! Input: the pieces that are left. Output: claims on all of them. This row is shown under its own name, never hidden.
+
+use std::sync::Arc;
+
+use super::{
+    Allocator, Owner,
+    claim::{Claims, Piece},
+    evidence::ProcessEvidence,
+};
+
+const NAME: &str = "unattributed";
+
+/// The owner of last resort.
+pub struct Unattributed;
+
+impl Allocator for Unattributed {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
+        for piece in pieces {
+            claims.piece(piece, owner(process, piece));
+        }
+    }
+}
+
+/// Grouped by the module that mapped it.
+pub fn owner(process: &ProcessEvidence, piece: &Piece<'_>) -> Owner {
+    let caller = piece.caller(process);
+    let kind = match () {
+        () if piece.is_reserve() => "reserved",
+        () if piece.is_executable() => "anonymous code",
+        () => "anonymous",
+    };
+    Owner::inferred(NAME, kind, caller.map_or(0, |module| module.base()))
+        .of_file(caller.map(|module| Arc::clone(&module.file)))
+}

@@ -1,0 +1,3 @@
+module memtrace-workload
+
+go 1.19

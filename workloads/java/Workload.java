@@ -1,0 +1,77 @@
+// Grows, holds and frees memory on command. See ../README.md for the protocol.
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+
+public final class Workload {
+    private static final int MIB = 1 << 20;
+    private static List<byte[]> blocks = new ArrayList<>();
+    private static final List<ByteBuffer> direct = new ArrayList<>();
+    private static final Random random = new Random(1);
+
+    /** The function that grows: the tests look for its name in stacks. */
+    private static void growBlock(int size) {
+        blocks.add(new byte[size]);
+    }
+
+    private static void grow(long bytes) {
+        for (long done = 0; done < bytes;) {
+            int size = done < bytes / 4 * 3 ? 32 + random.nextInt(2048) : 256 << 10;
+            growBlock(size);
+            done += size;
+        }
+    }
+
+    private static void free(int percent) {
+        List<byte[]> kept = new ArrayList<>();
+        int seen = 0;
+        for (byte[] block : blocks) {
+            seen += percent;
+            if (seen >= 100) {
+                seen -= 100;
+            } else {
+                kept.add(block);
+            }
+        }
+        blocks = kept;
+    }
+
+    private static void growDirect(int mib) {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(mib * MIB);
+        for (int i = 0; i < buffer.capacity(); i += 4096) {
+            buffer.put(i, (byte) 1);
+        }
+        direct.add(buffer);
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
+        System.out.println("ok ready");
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            String[] words = line.trim().split(" +");
+            int value = words.length > 1 ? Integer.parseInt(words[1]) : 0;
+            switch (words[0]) {
+                case "" -> {
+                    continue;
+                }
+                case "grow" -> grow((long) value * MIB);
+                case "free" -> free(value);
+                case "direct" -> growDirect(value);
+                case "gc" -> System.gc();
+                case "hold" -> { }
+                case "quit" -> {
+                    System.out.println("ok quit");
+                    return;
+                }
+                default -> {
+                    System.out.println("error unknown command " + words[0]);
+                    continue;
+                }
+            }
+            System.out.println("ok " + words[0] + " " + value);
+        }
+    }
+}

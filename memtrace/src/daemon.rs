@@ -3,10 +3,14 @@
 //! Threads: `engine` (ring buffers and the model, the one writer), `recorder` (kills to disk), and a tokio runtime
 //! for the API. Everything downstream reads the published `Arc<Snapshot>`.
 
+pub mod arenas;
 pub mod engine;
 pub mod lock;
 pub mod model;
 pub mod recorder;
+pub mod scanner;
+pub mod spaces;
+pub mod summary;
 pub mod tracer;
 
 use std::{
@@ -35,6 +39,7 @@ use crate::{
         status::ProbeStatus,
         tracefs,
     },
+    symbols::Symbols,
 };
 
 /// Where /proc is.
@@ -49,6 +54,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// How to trace.
     pub options: Options,
+    /// The part of one CPU that reading page tables may take, in percent.
+    pub scan_share: u32,
 }
 
 /// Why the daemon did not start, or ended.
@@ -117,7 +124,10 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     let socket = server::bind(&config.socket)?;
     let stop = Arc::new(AtomicBool::new(false));
+    let scanner = scanner::start(Procfs::new(PROC), config.scan_share)?;
     let engine = Engine {
+        scanner,
+        scan_share: config.scan_share,
         reader: Reader::new(stream, kills, counters),
         model,
         status: status.clone(),
@@ -131,7 +141,8 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         .spawn(move || engine.run())
         .context("failed to start the engine thread")?;
     tracing::info!(socket = %config.socket.display(), state_dir = %config.state_dir.display(), "watching");
-    let source = Source { snapshots: latest, probes: Arc::new(status) };
+    let source =
+        Source { snapshots: latest, probes: Arc::new(status), symbols: Symbols::start(Path::new(PROC))? };
     let stopping = async move {
         let signal = tokio::select! {
             _ = terminate.recv() => "SIGTERM",

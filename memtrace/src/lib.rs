@@ -2,6 +2,7 @@
 //!
 //! Facts flow one way: kernel programs -> events -> address spaces -> containers -> snapshot -> outputs.
 
+pub mod allocator;
 pub mod api;
 pub mod cli;
 pub mod clock;
@@ -14,5 +15,6 @@ pub mod probe;
 pub mod report;
 pub mod snapshot;
 pub mod store;
+pub mod symbols;
 pub mod top;
 pub mod units;

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub tracer: Option<Tracer>,
     /// The processes, largest resident memory first.
     pub processes: Vec<ProcessRow>,
+    /// The cgroups that have processes, largest usage first.
+    pub containers: Vec<ContainerRow>,
 }
 
 /// How well the tracer sees.
@@ -48,6 +50,23 @@ pub struct Tracer {
     pub kills_not_stored: u64,
     /// What was lost.
     pub losses: Vec<Loss>,
+    /// What page-table reads cost and give.
+    pub scans: Scans,
+}
+
+/// The reading of page tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scans {
+    /// Processes whose address spaces are followed.
+    pub followed: usize,
+    /// Bytes that this takes.
+    pub followed_bytes: Bytes,
+    /// Reads so far.
+    pub done: u64,
+    /// Time that they took, in seconds.
+    pub seconds: f64,
+    /// The part of one CPU that they may take, in percent.
+    pub share_percent: u32,
 }
 
 /// One process.
@@ -75,6 +94,89 @@ pub struct ProcessRow {
     pub growth_window_seconds: Option<f64>,
     /// The lowest limit that it is under, and whose.
     pub limit: Option<Limit>,
+    /// Whose memory it is; `None` until its page tables were read.
+    pub memory: Option<Memory>,
+}
+
+/// Whose memory a process's memory is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// One row for each allocator and use, largest first.
+    pub arenas: Vec<ArenaRow>,
+    /// Resident and in no row: the kernel's total less the rows' sum.
+    pub unaccounted_bytes: Bytes,
+    /// In a row and not resident any more: the rows' sum less the kernel's total.
+    pub excess_bytes: Bytes,
+    /// Why the rows are not to be trusted until the next read, if they are not.
+    pub stale: Option<String>,
+    /// Age of the last read of the page tables.
+    pub scan_age_seconds: Option<f64>,
+    /// The call stacks that touched most new memory, most first.
+    pub growth_stacks: Vec<GrowthStack>,
+}
+
+/// What an allocator holds for one use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArenaRow {
+    /// Name of the allocator, or `module`, `file`, `shmem`, `stack`, `kernel`, `unattributed`.
+    pub allocator: String,
+    /// What for.
+    pub kind: String,
+    /// How many arenas.
+    pub arenas: usize,
+    /// Mapped.
+    pub mapped_bytes: Bytes,
+    /// Resident.
+    pub resident_bytes: Bytes,
+    /// The part of it that was given back with `MADV_FREE`: resident, but the kernel may take it.
+    pub lazy_free_bytes: Bytes,
+    /// Swapped out.
+    pub swapped_bytes: Bytes,
+    /// Resident, shared pages divided by the number of their mappings.
+    pub pss_bytes: Option<Bytes>,
+    /// The worst grade of what is in it.
+    pub grade: Grade,
+    /// Change over ten seconds, a minute and ten minutes.
+    pub growth_bytes: [Option<i64>; 3],
+}
+
+/// A call stack that touched new memory first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GrowthStack {
+    /// Bytes over ten seconds, a minute and ten minutes; sampled.
+    pub bytes: [Bytes; 3],
+    /// Innermost first.
+    pub frames: Vec<UserFrame>,
+}
+
+/// A frame of a user stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserFrame {
+    /// Address, hexadecimal.
+    pub address: String,
+    /// Path of the file that is mapped there, as the process sees it, escaped.
+    pub module: Option<String>,
+    /// Offset in that file.
+    pub file_offset: Option<u64>,
+    /// Function, when it was asked for and is known.
+    pub symbol: Option<String>,
+}
+
+/// A cgroup and the processes in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerRow {
+    /// Path of its cgroup, escaped.
+    pub cgroup: String,
+    /// Processes in it.
+    pub processes: usize,
+    /// What the kernel charges it, descendants included.
+    pub usage_bytes: Option<Bytes>,
+    /// The lowest limit that it is under, and whose.
+    pub limit: Option<Limit>,
+    /// Sum of its processes' resident memory; pages that they share count once for each.
+    pub rss_bytes: Bytes,
+    /// The processes' rows summed up, shared pages divided where that is known.
+    pub arenas: Vec<ArenaRow>,
 }
 
 impl Snapshot {

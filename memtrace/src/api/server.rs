@@ -13,7 +13,11 @@ use anyhow::{Context as _, bail};
 use axum::{Json, Router, extract::State, routing::get};
 use tokio::{net::UnixListener, sync::watch};
 
-use crate::{probe::status::ProbeStatus, snapshot::Snapshot};
+use crate::{
+    probe::status::ProbeStatus,
+    snapshot::Snapshot,
+    symbols::{Place, Symbols},
+};
 
 /// Paths of the API.
 pub mod path {
@@ -30,12 +34,14 @@ pub struct Source {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What came of the hooks.
     pub probes: Arc<ProbeStatus>,
+    /// Names of user-space code.
+    pub symbols: Symbols,
 }
 
 /// The socket's place in the file system, removed with its owner.
-struct Place(PathBuf);
+struct SocketFile(PathBuf);
 
-impl Drop for Place {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         // Nothing to be done about a failure at the end.
         let _ = fs::remove_file(&self.0);
@@ -45,7 +51,7 @@ impl Drop for Place {
 /// A bound socket.
 pub struct Socket {
     listener: UnixListener,
-    place: Place,
+    file: SocketFile,
 }
 
 /// Binds the socket, readable for root and its group only. One left behind by a daemon that died is replaced.
@@ -70,7 +76,7 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
         UnixListener::bind(path).with_context(|| format!("failed to listen at {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))
         .with_context(|| format!("failed to set the permissions of {}", path.display()))?;
-    Ok(Socket { listener, place: Place(path.to_owned()) })
+    Ok(Socket { listener, file: SocketFile(path.to_owned()) })
 }
 
 fn is_socket(metadata: &fs::Metadata) -> bool {
@@ -91,13 +97,42 @@ pub async fn serve(
         .route(path::SNAPSHOT, get(snapshot))
         .route(path::PROBES, get(probes))
         .with_state(source);
-    let Socket { listener, place: _place } = socket;
+    let Socket { listener, file: _file } = socket;
     axum::serve(listener, routes).with_graceful_shutdown(stop).await.context("failed to serve the API")
 }
 
 async fn snapshot(State(source): State<Source>) -> Json<Arc<Snapshot>> {
     let latest = Arc::clone(&source.snapshots.borrow());
-    Json(latest)
+    let unnamed = Arc::clone(&latest);
+    // Reads files, so not here. Without names the snapshot is as good as it was.
+    let named = tokio::task::spawn_blocking(move || Arc::new(named(&latest, &source.symbols)));
+    Json(named.await.unwrap_or(unnamed))
+}
+
+/// The snapshot with the names of its call stacks.
+fn named(snapshot: &Snapshot, symbols: &Symbols) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    for process in &mut snapshot.processes {
+        let stacks = process.memory.iter_mut().flat_map(|memory| &mut memory.growth_stacks);
+        let mut frames: Vec<_> = stacks.flat_map(|stack| &mut stack.frames).collect();
+        let (known, places): (Vec<usize>, Vec<Place>) = frames
+            .iter()
+            .enumerate()
+            .filter_map(|(index, frame)| {
+                let (path, offset) = (frame.module.as_ref()?, frame.file_offset?);
+                Some((index, Place { pid: process.pid, path: path.into(), offset }))
+            })
+            .unzip();
+        if places.is_empty() {
+            continue;
+        }
+        for (index, name) in known.into_iter().zip(symbols.names(places)) {
+            if let Some(frame) = frames.get_mut(index) {
+                frame.symbol = name;
+            }
+        }
+    }
+    snapshot
 }
 
 async fn probes(State(source): State<Source>) -> Json<Arc<ProbeStatus>> {

@@ -27,6 +27,9 @@ pub struct DaemonArgs {
     /// How to trace.
     #[command(flatten)]
     pub probe: ProbeArgs,
+    /// Spend at most this part of one CPU, in percent, on reading page tables.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub scan_share: u32,
     /// Form of the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -60,6 +63,7 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
         options: args.probe.options(),
+        scan_share: args.scan_share,
     };
     daemon::run(&config).map_err(|error| match error {
         DaemonError::NotPermitted(error) => Failure::NotPermitted(error),

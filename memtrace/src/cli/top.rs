@@ -13,7 +13,7 @@ use crate::{
     },
     daemon::model::Model,
     snapshot::Snapshot,
-    top::table::{Options, table},
+    top::table::{self, Options, table},
 };
 
 /// Arguments of `top`.
@@ -26,11 +26,16 @@ the last ten seconds. LIMIT is the lowest limit from the process's cgroup up to 
 Examples:
   memtrace top --once
   memtrace top --once -n 5
+  memtrace top --once --by arena          whose memory it is: allocator, use, resident, growth
+  memtrace top --once --by container
   memtrace top --once -o json | jq '.processes[] | select(.growth_bytes_per_second > 1048576) | .comm'")]
 pub struct TopArgs {
     /// Print once and end. The live view is still to come, so this is required.
     #[arg(long, required = true)]
     pub once: bool,
+    /// What a row of the table is.
+    #[arg(long, value_enum, default_value_t = By::Process)]
+    pub by: By,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
@@ -40,6 +45,17 @@ pub struct TopArgs {
     /// Where the daemon listens.
     #[command(flatten)]
     pub socket: SocketArgs,
+}
+
+/// What a row of the table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// A cgroup, with what the kernel charges it.
+    Container,
+    /// A process.
+    Process,
+    /// An allocator's use in a process: whose memory it is.
+    Arena,
 }
 
 /// Form of the output.
@@ -64,7 +80,12 @@ pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     match args.output {
         Format::Table => {
-            write!(out, "{}", table(&snapshot, Options { width: width(), rows: args.rows }))?;
+            let by = match args.by {
+                By::Container => table::By::Container,
+                By::Process => table::By::Process,
+                By::Arena => table::By::Arena,
+            };
+            write!(out, "{}", table(&snapshot, Options { by, width: width(), rows: args.rows }))?;
         }
         Format::Json => {
             let json = serde_json::to_string_pretty(&snapshot).context("failed to write JSON")?;

@@ -13,18 +13,20 @@ use std::{
 };
 
 use jiff::Timestamp;
+use memtrace_common::counter::Counter;
 use tokio::sync::watch;
 
 use super::{
     model::Model,
     recorder::{Counts, Kill},
+    scanner::Scanner,
 };
 use crate::{
     clock,
-    ingest::{decode::Event, ring_buffer::Reader},
+    ingest::{decode::Event, loss::Loss, ring_buffer::Reader},
     oom::recorder::is_kill,
     probe::status::ProbeStatus,
-    snapshot::{Snapshot, Tracer},
+    snapshot::{Scans, Snapshot, Tracer},
 };
 
 /// How often a snapshot is published.
@@ -46,6 +48,10 @@ pub struct Engine {
     pub counts: Arc<Counts>,
     /// Where snapshots go.
     pub snapshots: watch::Sender<Arc<Snapshot>>,
+    /// Reads page tables.
+    pub scanner: Scanner,
+    /// The part of one CPU that it may take, in percent.
+    pub scan_share: u32,
     /// Set when it is to end.
     pub stop: Arc<AtomicBool>,
 }
@@ -56,13 +62,16 @@ impl Engine {
         let started = Timestamp::now();
         let mut tick = Instant::now();
         let mut bare_marks = 0;
+        let mut gaps = Gaps::default();
+        let mut scans = Scans { share_percent: self.scan_share, ..Scans::default() };
         while !self.stop.load(Ordering::Relaxed) {
             let Self { reader, model, status, kills, .. } = &mut self;
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event| take(event, model, &mut marked));
             bare_marks += send(marked, reader, status, kills);
+            self.take_scans(&mut scans);
             if tick <= Instant::now() {
-                self.publish(started, bare_marks);
+                self.publish(started, bare_marks, &mut gaps, scans);
                 tick = Instant::now() + TICK;
             }
             if !more {
@@ -75,9 +84,38 @@ impl Engine {
         send(marked, reader, status, kills);
     }
 
-    fn publish(&mut self, started: Timestamp, bare_marks: u64) {
-        self.model.refresh();
+    /// Takes the scans that are done. The next ones are asked for at the tick.
+    fn take_scans(&mut self, scans: &mut Scans) {
+        while let Ok(scan) = self.scanner.scans.try_recv() {
+            scans.done += 1;
+            scans.seconds += scan.took.as_secs_f64();
+            self.model.take(scan);
+            self.ask_for_scans();
+        }
+    }
+
+    fn ask_for_scans(&mut self) {
+        for pid in self.model.due() {
+            // It ends only after the engine does.
+            if self.scanner.requests.send(pid).is_err() {
+                tracing::error!("the scanner has ended; arenas are not followed any more");
+            }
+        }
+    }
+
+    fn publish(&mut self, started: Timestamp, bare_marks: u64, gaps: &mut Gaps, scans: Scans) {
+        let losses = self.reader.losses();
+        if gaps.need_resync(&losses) {
+            if let Err(error) = self.model.resync() {
+                tracing::warn!(%error, "events were lost, and the processes could not be listed again");
+            }
+        } else {
+            self.model.refresh();
+        }
+        self.ask_for_scans();
+        let (followed, followed_bytes) = self.model.followed();
         let tracer = Tracer {
+            scans: Scans { followed, followed_bytes, ..scans },
             started,
             events: self.reader.events(),
             fault_period: self.status.attached("page_fault").map_or(0, |_| self.status.fault_period),
@@ -86,10 +124,29 @@ impl Engine {
             kills: self.counts.stored.load(Ordering::Relaxed),
             bare_marks,
             kills_not_stored: self.counts.not_stored.load(Ordering::Relaxed),
-            losses: self.reader.losses(),
+            losses,
         };
         // Nobody watching is fine.
         self.snapshots.send_replace(Arc::new(self.model.snapshot(Some(tracer))));
+    }
+}
+
+/// Gaps in the stream: what was in them is read from /proc.
+#[derive(Debug, Default)]
+struct Gaps {
+    lost: u64,
+    is_fresh: bool,
+}
+
+impl Gaps {
+    /// True while events get lost and once more after that: what the ring still held at the first time is older than
+    /// the gap, and has been applied by the second.
+    fn need_resync(&mut self, losses: &[Loss]) -> bool {
+        let is_full = |loss: &&Loss| loss.name == Counter::StreamFull.name();
+        let lost = losses.iter().find(is_full).map_or(0, |loss| loss.count);
+        let was_fresh = std::mem::replace(&mut self.is_fresh, lost > self.lost);
+        self.lost = lost;
+        self.is_fresh || was_fresh
     }
 }
 
@@ -124,4 +181,21 @@ fn send(
         }
     }
     bare
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gaps, Loss};
+
+    #[test]
+    fn a_gap_is_answered_when_it_opens_and_after_it() {
+        let mut gaps = Gaps::default();
+        let full = |count| [Loss { name: "stream_full".into(), count, meaning: String::new() }];
+        let other = [Loss { name: "user_stack".into(), count: 9, meaning: String::new() }];
+        assert!(!gaps.need_resync(&other));
+        assert!(gaps.need_resync(&full(3)));
+        assert!(gaps.need_resync(&full(3)));
+        assert!(!gaps.need_resync(&full(3)));
+        assert!(gaps.need_resync(&full(4)));
+    }
 }

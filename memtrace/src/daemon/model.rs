@@ -12,13 +12,15 @@ use crate::{
         cgroup::Hierarchy,
         memcg::{self, Limit},
     },
+    daemon::{scanner::Scan, spaces::Spaces, summary},
     ingest::decode::Event,
     mm::{
+        address_space::{Geometry, HugePages},
         process::{Process, ProcessTable},
         procfs::{CgroupLine, Error, Procfs},
         source::ProcSource,
     },
-    snapshot::{ProcessRow, SCHEMA, Snapshot, Tracer},
+    snapshot::{Memory, ProcessRow, SCHEMA, Snapshot, Tracer},
     units::{Bytes, Grade, escape},
 };
 
@@ -30,13 +32,20 @@ pub struct Model {
     procfs: Procfs,
     hierarchy: Option<Hierarchy>,
     processes: ProcessTable,
+    spaces: Spaces,
     limits: HashMap<Vec<u8>, (u64, Option<Limit>)>,
 }
 
 impl Model {
     /// An empty model.
     pub fn new(procfs: Procfs, hierarchy: Option<Hierarchy>) -> Self {
-        Self { procfs, hierarchy, processes: ProcessTable::default(), limits: HashMap::new() }
+        Self {
+            procfs,
+            hierarchy,
+            processes: ProcessTable::default(),
+            spaces: Spaces::new(geometry()),
+            limits: HashMap::new(),
+        }
     }
 
     /// A model of the /proc and the cgroups of this host.
@@ -50,7 +59,7 @@ impl Model {
     /// When /proc cannot be listed.
     pub fn seed(&mut self) -> Result<(), Error> {
         let pids = self.procfs.pids()?;
-        let Self { procfs, hierarchy, processes, limits: _ } = self;
+        let Self { procfs, hierarchy, processes, .. } = self;
         processes.seed(&pids, &source(procfs, hierarchy.as_ref()), clock::ktime());
         Ok(())
     }
@@ -58,11 +67,29 @@ impl Model {
     /// Applies one event.
     pub fn apply(&mut self, event: &Event) {
         self.processes.apply(event);
+        self.spaces.apply(event);
+    }
+
+    /// The processes whose page tables to read next.
+    pub fn due(&mut self) -> Vec<u32> {
+        let resident =
+            self.processes.iter().filter_map(|process| Some((process.pid, process.resident()?.bytes)));
+        self.spaces.due(resident)
+    }
+
+    /// Takes what a read of page tables gave.
+    pub fn take(&mut self, scan: Scan) {
+        self.spaces.take(scan);
+    }
+
+    /// How many address spaces are followed, and the bytes that this takes.
+    pub fn followed(&self) -> (usize, Bytes) {
+        self.spaces.footprint()
     }
 
     /// Reads what moved.
     pub fn refresh(&mut self) {
-        let Self { procfs, hierarchy, processes, limits: _ } = self;
+        let Self { procfs, hierarchy, processes, .. } = self;
         processes.refresh(&source(procfs, hierarchy.as_ref()), clock::ktime());
     }
 
@@ -72,10 +99,20 @@ impl Model {
         self.refresh();
     }
 
+    /// Looks at /proc as at the start, because events were lost.
+    ///
+    /// # Errors
+    /// When /proc cannot be listed.
+    pub fn resync(&mut self) -> Result<(), Error> {
+        self.processes.mark_all();
+        self.spaces.mark_stale();
+        self.seed()
+    }
+
     /// The node now.
     pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
         let (time, now) = (Timestamp::now(), clock::ktime());
-        let Self { procfs: _, hierarchy, processes, limits } = self;
+        let Self { procfs: _, hierarchy, processes, spaces, limits } = self;
         limits.retain(|_, (read, _)| read.saturating_add(LIMIT_TTL) > now);
         let rows = processes
             .iter()
@@ -89,10 +126,15 @@ impl Model {
                         limits.insert(path.to_vec(), (now, limit.clone()));
                         limit
                     });
-                row(process, limit, time, now)
+                let total = process.resident().map(|reading| Bytes(reading.bytes)).unwrap_or_default();
+                let memory =
+                    spaces.arenas(process.pid, total, now).map(|arenas| summary::memory(&arenas, now));
+                row(process, limit, memory, time, now)
             })
-            .collect();
-        let mut snapshot = Snapshot { schema: SCHEMA, time, tracer, processes: rows };
+            .collect::<Vec<_>>();
+        let usage = |path: &[u8]| memcg::usage(hierarchy.as_ref()?, path);
+        let containers = summary::containers(processes, &rows, usage);
+        let mut snapshot = Snapshot { schema: SCHEMA, time, tracer, processes: rows, containers };
         snapshot.sort();
         snapshot
     }
@@ -105,7 +147,13 @@ fn source<'a>(
     ProcSource { procfs, cgroup_of: move |lines: &[CgroupLine]| Some(hierarchy?.path_of(lines)?.to_vec()) }
 }
 
-fn row(process: &Process, limit: Option<Limit>, time: Timestamp, now: u64) -> ProcessRow {
+fn row(
+    process: &Process,
+    limit: Option<Limit>,
+    memory: Option<Memory>,
+    time: Timestamp,
+    now: u64,
+) -> ProcessRow {
     let seconds = |nanoseconds: u64| nanoseconds as f64 / 1e9;
     let (resident, growth) = (process.resident(), process.growth(now));
     ProcessRow {
@@ -120,5 +168,22 @@ fn row(process: &Process, limit: Option<Limit>, time: Timestamp, now: u64) -> Pr
         growth_bytes_per_second: growth.map(|growth| growth.bytes as f64 / seconds(growth.over)),
         growth_window_seconds: growth.map(|growth| seconds(growth.over)),
         limit,
+        memory,
     }
+}
+
+/// Sizes of this machine; a kernel without transparent huge pages has none.
+fn geometry() -> Geometry {
+    let page = rustix::param::page_size() as u64;
+    let thp = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    let thp = match thp {
+        mode if mode.contains("[always]") => HugePages::Always,
+        mode if mode.contains("[madvise]") => HugePages::Madvise,
+        _ => HugePages::Never,
+    };
+    let huge = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(2 << 20);
+    Geometry::new(page, huge, thp).unwrap_or_default()
 }

@@ -67,19 +67,20 @@ impl Reader {
     /// Hands every event that is due at `now` (since boot) to `apply`, oldest first. Returns true when there may
     /// be more to read at once.
     pub fn read(&mut self, now: impl Fn() -> u64, mut apply: impl FnMut(Event)) -> bool {
-        // The stream first: what led to a kill must be known before it.
-        let full = drain(&mut self.stream, &mut self.buffer, |record| {
-            take(&record, &mut self.order, &mut self.undecodable)
-        });
-        let kills_full = drain(&mut self.kills, &mut self.buffer, |record| {
-            take(&record, &mut self.order, &mut self.undecodable)
-        });
+        // Before the rings are read: what happens from here on may be in the one's records and not in the other's.
         let now = now();
-        while let Some(event) = self.order.pop(now) {
+        // The stream first: what led to a kill must be known before it.
+        let rings = [&mut self.stream, &mut self.kills];
+        let behind = rings.map(|ring| {
+            drain(ring, &mut self.buffer, |record| take(&record, &mut self.order, &mut self.undecodable))
+        });
+        // A ring that was not emptied holds events from its last one's time on.
+        let due = behind.into_iter().flatten().fold(now, u64::min);
+        while let Some(event) = self.order.pop(due) {
             self.events += 1;
             apply(event);
         }
-        full || kills_full
+        behind.iter().any(Option::is_some)
     }
 
     /// Hands over all that is left, whatever its time: for the end.
@@ -101,26 +102,37 @@ impl Reader {
     }
 }
 
-/// Copies up to [`BATCH`] records out of a ring. True when it stopped for that.
-fn drain(ring: &mut RingBuf<MapData>, buffer: &mut BytesMut, mut sink: impl FnMut(Bytes)) -> bool {
+/// Copies up to [`BATCH`] records out of a ring. When it stopped for that: the time of the last event.
+fn drain(
+    ring: &mut RingBuf<MapData>,
+    buffer: &mut BytesMut,
+    mut sink: impl FnMut(Bytes) -> Option<u64>,
+) -> Option<u64> {
+    let mut last = 0;
     for _ in 0..BATCH {
-        let Some(item) = ring.next() else { return false };
+        let item = ring.next()?;
         if buffer.capacity() < item.len() {
             buffer.reserve(CHUNK.max(item.len()));
         }
         buffer.extend_from_slice(&item);
         drop(item);
-        sink(buffer.split().freeze());
+        last = sink(buffer.split().freeze()).unwrap_or(last);
     }
-    true
+    Some(last)
 }
 
-fn take(record: &Bytes, order: &mut Reorder, undecodable: &mut u64) {
+/// Puts an event in order; returns its time.
+fn take(record: &Bytes, order: &mut Reorder, undecodable: &mut u64) -> Option<u64> {
     match decode(record) {
-        Ok(event) => order.push(event),
+        Ok(event) => {
+            let ktime = event.header().ktime;
+            order.push(event);
+            Some(ktime)
+        }
         Err(error) => {
             *undecodable += 1;
             tracing::warn!(%error, "dropped a record");
+            None
         }
     }
 }

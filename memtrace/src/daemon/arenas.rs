@@ -1,0 +1,128 @@
+//! Owned ranges summed up to rows: one for each allocator and kind of use.
+//!
+//! Input: an address space and its owners. Output: [`Row`]s, largest first. Pure. A region's pages are shared out to
+//! the ranges in it by their length, and the grade says so.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    allocator::Owned,
+    mm::{
+        address_space::{AddressSpace, Stale},
+        gauge::Gauge,
+        growth::StackGrowth,
+        residency::{Closing, Residency},
+    },
+    units::{Bytes, Grade},
+};
+
+/// What an allocator holds for one use in one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Name of the allocator.
+    pub allocator: &'static str,
+    /// What for.
+    pub kind: &'static str,
+    /// How many arenas.
+    pub arenas: usize,
+    /// Mapped.
+    pub mapped: Bytes,
+    /// Resident.
+    pub resident: Bytes,
+    /// The part of it that was given back with `MADV_FREE`.
+    pub lazy_free: Bytes,
+    /// Swapped out.
+    pub swapped: Bytes,
+    /// Resident, shared pages divided; `None` when not all of it is known.
+    pub pss: Option<Bytes>,
+    /// The worst grade of what is in it: of the bytes and of the owner.
+    pub grade: Grade,
+}
+
+/// The arenas of one process, and what belongs to the picture.
+pub struct Arenas<'a> {
+    /// Largest first.
+    pub rows: &'a [Row],
+    /// Their sum beside the kernel's.
+    pub closing: Closing,
+    /// Why they are not to be trusted, if they are not.
+    pub stale: Option<Stale>,
+    /// When page tables were read last.
+    pub scanned_at: Option<u64>,
+    /// Resident bytes of each row over time.
+    pub gauges: &'a HashMap<(&'static str, &'static str), Gauge>,
+    /// Growth by call stack.
+    pub stacks: &'a StackGrowth,
+    /// For the modules of addresses.
+    pub space: &'a AddressSpace,
+}
+
+/// Sums the ranges up.
+pub fn rows(space: &AddressSpace, owned: &[Owned]) -> Vec<Row> {
+    let mut rows: HashMap<(&str, &str), (Row, HashSet<u64>)> = HashMap::new();
+    let mut regions = space.iter().peekable();
+    for range in owned {
+        while regions.peek().is_some_and(|(region, _)| region.end <= range.start) {
+            regions.next();
+        }
+        let Some((region, held)) = regions.peek() else { break };
+        // The owners may be a moment older than the regions.
+        let (start, end) = (range.start.max(region.start), range.end.min(region.end));
+        if start >= end {
+            continue;
+        }
+        let share = |bytes: Bytes| part(bytes, end - start, region.len());
+        let owner = &range.owner;
+        let new = || {
+            let row = Row {
+                allocator: owner.allocator,
+                kind: owner.kind,
+                arenas: 0,
+                mapped: Bytes::default(),
+                resident: Bytes::default(),
+                lazy_free: Bytes::default(),
+                swapped: Bytes::default(),
+                pss: Some(Bytes::default()),
+                grade: Grade::Read,
+            };
+            (row, HashSet::new())
+        };
+        let (row, arenas) = rows.entry((owner.allocator, owner.kind)).or_insert_with(new);
+        arenas.insert(owner.arena);
+        row.mapped.0 += end - start;
+        let Some(Residency { resident, lazy_free, swapped, pss, grade, measured_at: _ }) = held else {
+            continue;
+        };
+        if region.is_hugetlb {
+            continue; // no RSS counts it
+        }
+        let is_whole = (start, end) == (region.start, region.end);
+        row.resident.0 += share(*resident).0;
+        row.lazy_free.0 += share(*lazy_free).0;
+        row.swapped.0 += share(*swapped).0;
+        row.pss = row.pss.zip(*pss).map(|(sum, pss)| Bytes(sum.0 + share(pss).0));
+        if resident.0 > 0 {
+            let by_length = if is_whole { Grade::Read } else { Grade::Inferred };
+            row.grade = worst([row.grade, *grade, by_length, owner.grade]);
+        }
+    }
+    let mut rows: Vec<Row> =
+        rows.into_values().map(|(row, arenas)| Row { arenas: arenas.len(), ..row }).collect();
+    rows.sort_by_key(|row| (std::cmp::Reverse((row.resident, row.mapped)), row.allocator, row.kind));
+    rows
+}
+
+fn part(bytes: Bytes, part: u64, all: u64) -> Bytes {
+    let product = u128::from(bytes.0) * u128::from(part.min(all));
+    Bytes(product.checked_div(u128::from(all)).map_or(0, |part| u64::try_from(part).unwrap_or(bytes.0)))
+}
+
+fn worst<const N: usize>(grades: [Grade; N]) -> Grade {
+    let rank = |grade: &Grade| match grade {
+        Grade::Read => 0,
+        Grade::Measured => 1,
+        Grade::Sampled => 2,
+        Grade::Inferred => 3,
+    };
+    grades.into_iter().max_by_key(rank).unwrap_or(Grade::Inferred)
+}

@@ -1,0 +1,249 @@
+//! The address spaces of the processes that move, and whose memory is in them.
+//!
+//! Input: events, scans, totals. Output: arenas by process, and which processes to scan next. Pure: the scanner reads.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    allocator::{Owned, attribute},
+    daemon::scanner::Scan,
+    ingest::decode::Event,
+    mm::{
+        address_space::{AddressSpace, Geometry, Stale},
+        gauge::Gauge,
+        growth::StackGrowth,
+        region::Region,
+        residency::Measured,
+    },
+    units::Bytes,
+};
+
+use super::arenas::{self, Arenas, Row};
+
+/// A process whose RSS is smaller is not worth a scan.
+const SMALL: u64 = 1 << 20;
+/// What has to move before page tables are read again: this, or one percent of the process.
+const MOVED: u64 = 4 << 20;
+/// Events that are kept while a scan is under way; more, and its result is stale at once.
+const MOST_KEPT: usize = 10_000;
+/// Scans that are under way at most: the scanner takes them one by one, and what moves most should go first.
+const UNDER_WAY: usize = 4;
+
+/// What is followed of a process.
+struct Tracked {
+    space: AddressSpace,
+    evidence: std::sync::Arc<crate::allocator::evidence::ProcessEvidence>,
+    owned: Vec<Owned>,
+    /// Regions changed, so their owners are to be told anew.
+    is_changed: bool,
+    rows: Vec<Row>,
+    /// Anything happened, so the rows are to be summed up anew.
+    is_touched: bool,
+    stacks: StackGrowth,
+    gauges: HashMap<(&'static str, &'static str), Gauge>,
+    rss_at_scan: u64,
+    scanned_at: Option<u64>,
+    /// The last scan gave nothing: the process is gone, or not ours to read.
+    is_unreadable: bool,
+    /// Events since a scan was asked for.
+    kept: Option<Vec<Event>>,
+}
+
+/// All address spaces.
+pub struct Spaces {
+    geometry: Geometry,
+    tracked: HashMap<u32, Tracked>,
+    under_way: HashSet<u32>,
+}
+
+impl Tracked {
+    fn new(geometry: Geometry) -> Self {
+        Self {
+            space: AddressSpace::new(geometry),
+            evidence: std::sync::Arc::default(),
+            owned: Vec::new(),
+            is_changed: true,
+            rows: Vec::new(),
+            is_touched: true,
+            stacks: StackGrowth::default(),
+            gauges: HashMap::new(),
+            rss_at_scan: 0,
+            scanned_at: None,
+            is_unreadable: false,
+            kept: None,
+        }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        self.is_touched = true;
+        match event {
+            Event::Fault(fault) => {
+                let brought = self.space.fault(fault.addr, fault.period);
+                let stack = fault.stack.get(..fault.stack_len as usize).unwrap_or_default();
+                self.stacks.add(fault.header.ktime, stack, brought.0);
+            }
+            _ => {
+                self.space.apply(event);
+                self.is_changed = true;
+            }
+        }
+        if let Some(kept) = &mut self.kept {
+            if kept.len() >= MOST_KEPT {
+                self.kept = None;
+                self.space.mark_stale(Stale::Budget);
+            } else {
+                kept.push(event.clone());
+            }
+        }
+    }
+
+    /// How much a scan would tell, in bytes; 0 for a process that needs none.
+    fn worth(&self, rss: u64) -> u64 {
+        let moved = self.space.moved().0.max(rss.abs_diff(self.rss_at_scan));
+        match (self.scanned_at, self.space.stale()) {
+            (_, _) if self.is_unreadable && moved < MOVED.max(rss / 100) => 0,
+            (None, _) => rss,
+            (Some(_), Some(_)) => moved.max(MOVED),
+            (Some(_), None) if moved >= MOVED.max(rss / 100) => moved,
+            (Some(_), None) => 0,
+        }
+    }
+}
+
+impl Spaces {
+    /// None yet.
+    pub fn new(geometry: Geometry) -> Self {
+        Self { geometry, tracked: HashMap::new(), under_way: HashSet::new() }
+    }
+
+    /// Applies an event to the space that it is about. Processes that were never scanned have none.
+    pub fn apply(&mut self, event: &Event) {
+        let pid = event.header().tgid;
+        match event {
+            Event::Fork(fork) => {
+                let child = fork.child.tgid;
+                self.tracked.remove(&child);
+                if fork.shares_mm == 0
+                    && let Some(parent) = self.tracked.get_mut(&pid)
+                {
+                    let space = parent.space.fork();
+                    let tracked = Tracked {
+                        space,
+                        evidence: parent.evidence.clone(),
+                        rss_at_scan: parent.rss_at_scan,
+                        scanned_at: parent.scanned_at,
+                        ..Tracked::new(self.geometry)
+                    };
+                    self.tracked.insert(child, tracked);
+                }
+            }
+            Event::Exec(_) => {
+                // The program is another one, and so are its modules and stacks.
+                self.tracked.remove(&pid);
+            }
+            Event::Exit(exit) => {
+                self.tracked.remove(&exit.task.tgid);
+            }
+            _ => {
+                if let Some(tracked) = self.tracked.get_mut(&pid) {
+                    tracked.apply(event);
+                }
+            }
+        }
+    }
+
+    /// Events were lost: nothing is certain any more.
+    pub fn mark_stale(&mut self) {
+        self.tracked.values_mut().for_each(|tracked| tracked.space.mark_stale(Stale::Loss));
+    }
+
+    /// The processes to scan next, what tells most first. `rss` gives each process and its resident bytes.
+    pub fn due(&mut self, rss: impl Iterator<Item = (u32, u64)>) -> Vec<u32> {
+        let mut due: Vec<(u64, u64, u32)> = rss
+            .filter(|(pid, rss)| *rss >= SMALL && !self.under_way.contains(pid))
+            .filter_map(|(pid, rss)| {
+                let worth = self.tracked.get(&pid).map_or(rss, |tracked| tracked.worth(rss));
+                (worth > 0).then_some((worth, rss, pid))
+            })
+            .collect();
+        due.sort_unstable_by(|a, b| b.cmp(a));
+        due.truncate(UNDER_WAY.saturating_sub(self.under_way.len()));
+        let geometry = self.geometry;
+        for (_, rss, pid) in &due {
+            self.under_way.insert(*pid);
+            let tracked = self.tracked.entry(*pid).or_insert_with(|| Tracked::new(geometry));
+            (tracked.kept, tracked.rss_at_scan) = (Some(Vec::new()), *rss);
+        }
+        due.into_iter().map(|(.., pid)| pid).collect()
+    }
+
+    /// Takes a scan: what page tables said then, and what happened since.
+    pub fn take(&mut self, scan: Scan) {
+        let Scan { pid, at, mappings, evidence, took: _ } = scan;
+        self.under_way.remove(&pid);
+        let Some(tracked) = self.tracked.get_mut(&pid) else { return };
+        let kept = tracked.kept.take();
+        if mappings.is_empty() {
+            // It stays as it was, and is not asked for again before it moves.
+            tracked.is_unreadable = true;
+            return;
+        }
+        tracked.is_unreadable = false;
+        let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
+        tracked.space.resync(&regions);
+        let mut rss = 0;
+        for mapping in &mappings {
+            if let Some(measured) = Measured::of(&mapping.region, &mapping.usage) {
+                rss += mapping.usage.rss.unwrap_or_default().0;
+                tracked.space.set_truth(mapping.region.start, mapping.region.end, &measured, at);
+            }
+        }
+        tracked.space.settle();
+        (tracked.rss_at_scan, tracked.scanned_at) = (rss, Some(at));
+        tracked.evidence = evidence;
+        (tracked.is_changed, tracked.is_touched) = (true, true);
+        match kept {
+            Some(events) => {
+                for event in events.iter().filter(|event| event.header().ktime > at) {
+                    // Growth by stack was counted when the event came.
+                    tracked.space.apply(event);
+                }
+            }
+            None => tracked.space.mark_stale(Stale::Budget),
+        }
+    }
+
+    /// The arenas of a process whose resident memory is `total`; `None` for one that was never scanned.
+    pub fn arenas(&mut self, pid: u32, total: Bytes, now: u64) -> Option<Arenas<'_>> {
+        let tracked = self.tracked.get_mut(&pid).filter(|tracked| tracked.scanned_at.is_some())?;
+        if std::mem::take(&mut tracked.is_changed) {
+            let regions: Vec<Region> = tracked.space.regions().collect();
+            tracked.owned = attribute(&tracked.evidence, &regions);
+        }
+        if std::mem::take(&mut tracked.is_touched) {
+            tracked.rows = arenas::rows(&tracked.space, &tracked.owned);
+        }
+        for Row { allocator, kind, resident, .. } in &tracked.rows {
+            tracked.gauges.entry((allocator, kind)).or_default().read(now, resident.0);
+        }
+        Some(Arenas {
+            rows: &tracked.rows,
+            closing: tracked.space.totals().close(total),
+            stale: tracked.space.stale(),
+            scanned_at: tracked.scanned_at,
+            gauges: &tracked.gauges,
+            stacks: &tracked.stacks,
+            space: &tracked.space,
+        })
+    }
+
+    /// How many processes are followed, and the bytes that this takes.
+    pub fn footprint(&self) -> (usize, Bytes) {
+        let bytes = self.tracked.values().map(|tracked| tracked.space.footprint().0).sum();
+        (self.tracked.len(), Bytes(bytes))
+    }
+}
+
+#[cfg(test)]
+#[path = "spaces_tests.rs"]
+mod tests;

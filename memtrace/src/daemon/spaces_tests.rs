@@ -1,0 +1,139 @@
+//! Address spaces of made-up processes: who is scanned, what a scan and what events after it give.
+
+use std::{sync::Arc, time::Duration};
+
+use memtrace_common::event::{
+    Header, Kind,
+    fault::Fault,
+    task::{Exec, Fork},
+    vma::{Mmap, Munmap},
+};
+use zerocopy::FromZeros;
+
+use super::*;
+use crate::{
+    allocator::evidence::ProcessEvidence,
+    mm::{
+        region::{Backing, Prot},
+        smaps::{Mapping, Usage},
+    },
+};
+
+const MIB: u64 = 1 << 20;
+const HEAP: u64 = 0x5555_0000_0000;
+const MAPPED: u64 = 0x7f00_0000_0000;
+
+fn header(kind: Kind, tgid: u32, ktime: u64) -> Header {
+    Header { ktime, tgid, tid: tgid, kind: kind as u16, cpu: 0, reserved: 0 }
+}
+
+fn spaces() -> Spaces {
+    Spaces::new(Geometry::default())
+}
+
+/// A heap of 64 MiB that holds 8.
+fn scan(pid: u32, at: u64) -> Scan {
+    let region = Region::new(HEAP, HEAP + 64 * MIB, Prot(Prot::READ | Prot::WRITE), Backing::Heap);
+    let usage = Usage { rss: Some(Bytes(8 * MIB)), pss: Some(Bytes(8 * MIB)), ..Usage::default() };
+    Scan {
+        pid,
+        at,
+        mappings: vec![Mapping { region, usage }],
+        evidence: Arc::new(ProcessEvidence::default()),
+        took: Duration::ZERO,
+    }
+}
+
+fn map(pid: u32, ktime: u64, flags: i32) -> Event {
+    let mut call = Mmap::new_zeroed();
+    call.header = header(Kind::Mmap, pid, ktime);
+    (call.addr, call.len, call.fd) = (MAPPED, 4 * MIB, -1);
+    (call.prot, call.flags) = (3, flags as u32);
+    Event::Mmap(call)
+}
+
+fn fault(pid: u32, addr: u64, ktime: u64) -> Event {
+    let mut fault = Fault::new_zeroed();
+    fault.header = header(Kind::Fault, pid, ktime);
+    (fault.addr, fault.period, fault.stack_len) = (addr, 64, 1);
+    fault.stack[0] = 0x1234;
+    Event::Fault(Box::new(fault))
+}
+
+fn resident(spaces: &mut Spaces, pid: u32) -> u64 {
+    spaces.arenas(pid, Bytes(8 * MIB), 1).map_or(0, |arenas| arenas.rows.iter().map(|row| row.resident.0).sum())
+}
+
+#[test]
+fn the_largest_are_scanned_first_and_the_small_never() {
+    let mut spaces = spaces();
+    let processes = (1..=10).map(|pid| (pid, u64::from(pid) * MIB)).chain([(99, MIB / 2)]);
+    assert_eq!(spaces.due(processes.clone()), [10, 9, 8, 7]);
+    assert!(spaces.due(processes.clone()).is_empty(), "so many are under way");
+    spaces.take(scan(10, 1));
+    assert_eq!(spaces.due(processes), [6]);
+}
+
+#[test]
+fn what_a_scan_gave_is_shown_until_something_moves() {
+    let mut spaces = spaces();
+    assert!(spaces.arenas(7, Bytes(0), 1).is_none());
+    spaces.due([(7, 8 * MIB)].into_iter());
+    spaces.take(scan(7, 1));
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB);
+    let arenas = spaces.arenas(7, Bytes(9 * MIB), 1).unwrap();
+    assert_eq!(arenas.closing.unattributed, Bytes(MIB), "the kernel's total is never hidden");
+    assert!(spaces.due([(7, 8 * MIB)].into_iter()).is_empty());
+    assert_eq!(spaces.due([(7, 13 * MIB)].into_iter()), [7]);
+}
+
+#[test]
+fn faults_grow_their_owner_and_their_stack() {
+    let mut spaces = spaces();
+    spaces.due([(7, 8 * MIB)].into_iter());
+    spaces.take(scan(7, 1));
+    spaces.apply(&fault(7, HEAP + MIB, 2));
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB + 64 * 4096);
+    let arenas = spaces.arenas(7, Bytes(0), 2).unwrap();
+    let top = arenas.stacks.top(crate::mm::growth::Window::Minute1, 2, 9);
+    assert_eq!(top, [(&[0x1234][..], 64 * 4096)]);
+    assert_eq!(arenas.closing.excess, Bytes(8 * MIB + 64 * 4096));
+}
+
+#[test]
+fn calls_that_came_while_the_scan_was_under_way_count_once() {
+    let mut spaces = spaces();
+    spaces.due([(7, 8 * MIB)].into_iter());
+    // Read at 10: what happened at 5 is in it, what happened at 15 is not.
+    spaces.apply(&map(7, 5, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
+    assert_eq!(resident(&mut spaces, 7), 0, "nothing is shown before the first scan");
+    let unmap = Munmap { header: header(Kind::Munmap, 7, 6), addr: MAPPED, len: 4 * MIB };
+    spaces.apply(&Event::Munmap(unmap));
+    spaces.apply(&map(7, 15, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
+    spaces.take(scan(7, 10));
+    assert_eq!(resident(&mut spaces, 7), 12 * MIB);
+}
+
+#[test]
+fn a_new_program_begins_anew_and_a_child_with_a_copy() {
+    let mut spaces = spaces();
+    spaces.due([(7, 8 * MIB)].into_iter());
+    spaces.take(scan(7, 1));
+    let mut fork = Fork::new_zeroed();
+    (fork.header, fork.child.tgid) = (header(Kind::Fork, 7, 2), 8);
+    spaces.apply(&Event::Fork(fork));
+    assert_eq!(resident(&mut spaces, 8), 8 * MIB);
+    let mut exec = Exec::new_zeroed();
+    (exec.header, exec.task.tgid) = (header(Kind::Exec, 8, 3), 8);
+    spaces.apply(&Event::Exec(exec));
+    assert!(spaces.arenas(8, Bytes(0), 3).is_none());
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB);
+}
+
+#[test]
+fn a_process_that_cannot_be_read_is_not_asked_for_all_the_time() {
+    let mut spaces = spaces();
+    assert_eq!(spaces.due([(7, 8 * MIB)].into_iter()), [7]);
+    spaces.take(Scan { mappings: Vec::new(), ..scan(7, 1) });
+    assert!(spaces.due([(7, 8 * MIB)].into_iter()).is_empty());
+}

@@ -1,0 +1,139 @@
+//! The rows that a snapshot shows, made of the model's.
+//!
+//! Input: the arenas of a process; the processes of a cgroup. Output: `snapshot` types. Pure.
+
+use std::collections::HashMap;
+
+use super::arenas::{Arenas, Row};
+use crate::{
+    mm::{address_space::AddressSpace, growth::Window, process::ProcessTable, region::Backing},
+    snapshot::{ArenaRow, ContainerRow, GrowthStack, Memory, ProcessRow, UserFrame},
+    units::{Bytes, Grade, escape},
+};
+
+/// Call stacks that are shown of a process.
+const STACKS: usize = 3;
+
+/// What is shown of a process's memory.
+pub fn memory(arenas: &Arenas<'_>, now: u64) -> Memory {
+    let Arenas { rows, closing, stale, scanned_at, gauges, stacks, space } = arenas;
+    Memory {
+        arenas: rows
+            .iter()
+            .filter(|row| row.resident.0 > 0 || row.swapped.0 > 0)
+            .map(|row| {
+                let gauge = gauges.get(&(row.allocator, row.kind));
+                arena(row, Window::ALL.map(|window| Some(gauge?.change(window)?.by)))
+            })
+            .collect(),
+        unaccounted_bytes: closing.unattributed,
+        excess_bytes: closing.excess,
+        stale: stale.map(|reason| format!("{reason:?}").to_lowercase()),
+        scan_age_seconds: scanned_at.map(|at| now.saturating_sub(at) as f64 / 1e9),
+        growth_stacks: stacks
+            .top(Window::Minutes10, now, STACKS)
+            .into_iter()
+            .map(|(stack, _)| GrowthStack {
+                bytes: Window::ALL.map(|window| Bytes(stacks.of(stack, window, now))),
+                frames: stack
+                    .iter()
+                    .enumerate()
+                    .map(|(index, address)| frame(space, *address, index > 0))
+                    .collect(),
+            })
+            .collect(),
+    }
+}
+
+fn arena(row: &Row, growth_bytes: [Option<i64>; 3]) -> ArenaRow {
+    let Row { allocator, kind, arenas, mapped, resident, lazy_free, swapped, pss, grade } = row;
+    ArenaRow {
+        allocator: (*allocator).to_owned(),
+        kind: (*kind).to_owned(),
+        arenas: *arenas,
+        mapped_bytes: *mapped,
+        resident_bytes: *resident,
+        lazy_free_bytes: *lazy_free,
+        swapped_bytes: *swapped,
+        pss_bytes: *pss,
+        grade: *grade,
+        growth_bytes,
+    }
+}
+
+/// A frame with the file that its code is from. A return address points behind its call, so all frames but the
+/// innermost are looked up one byte before.
+fn frame(space: &AddressSpace, address: u64, is_return: bool) -> UserFrame {
+    let at = address.saturating_sub(u64::from(is_return));
+    let (module, file_offset) = match space.at(at) {
+        Some((region, _)) => match &region.backing {
+            Backing::File(file) => (
+                Some(escape(&file.path)),
+                Some(region.offset.saturating_add(at.saturating_sub(region.start))),
+            ),
+            Backing::Special(name) => (Some(escape(name)), None),
+            Backing::Anonymous
+            | Backing::SharedAnonymous
+            | Backing::UnknownFile
+            | Backing::Heap
+            | Backing::Stack => (None, None),
+        },
+        None => (None, None),
+    };
+    UserFrame { address: format!("{address:#x}"), module, file_offset, symbol: None }
+}
+
+/// The cgroups of the processes, with what the kernel charges each.
+pub fn containers(
+    processes: &ProcessTable,
+    rows: &[ProcessRow],
+    usage: impl Fn(&[u8]) -> Option<Bytes>,
+) -> Vec<ContainerRow> {
+    let mut containers: HashMap<&[u8], ContainerRow> = HashMap::new();
+    for row in rows {
+        let Some(path) = processes.get(row.pid).and_then(|process| process.cgroup.as_deref()) else {
+            continue;
+        };
+        let container = containers.entry(path).or_insert_with(|| ContainerRow {
+            cgroup: escape(path),
+            processes: 0,
+            usage_bytes: usage(path),
+            limit: row.limit.clone(),
+            rss_bytes: Bytes::default(),
+            arenas: Vec::new(),
+        });
+        container.processes += 1;
+        container.rss_bytes.0 += row.rss_bytes.unwrap_or_default().0;
+        for arena in row.memory.iter().flat_map(|memory| &memory.arenas) {
+            add(&mut container.arenas, arena);
+        }
+    }
+    let mut containers: Vec<ContainerRow> = containers.into_values().collect();
+    for container in &mut containers {
+        container.arenas.sort_by_key(|arena| std::cmp::Reverse(arena.resident_bytes));
+    }
+    containers.sort_by(|a, b| {
+        (b.usage_bytes, b.rss_bytes, &a.cgroup).cmp(&(a.usage_bytes, a.rss_bytes, &b.cgroup))
+    });
+    containers
+}
+
+/// Adds a process's row to its container's. Shared pages are divided where that is known, so that they count once.
+fn add(sums: &mut Vec<ArenaRow>, arena: &ArenaRow) {
+    let resident = arena.pss_bytes.unwrap_or(arena.resident_bytes);
+    let Some(sum) = sums.iter_mut().find(|sum| sum.allocator == arena.allocator && sum.kind == arena.kind)
+    else {
+        sums.push(ArenaRow { resident_bytes: resident, ..arena.clone() });
+        return;
+    };
+    sum.arenas += arena.arenas;
+    sum.mapped_bytes.0 += arena.mapped_bytes.0;
+    sum.resident_bytes.0 += resident.0;
+    sum.lazy_free_bytes.0 += arena.lazy_free_bytes.0;
+    sum.swapped_bytes.0 += arena.swapped_bytes.0;
+    sum.pss_bytes = sum.pss_bytes.zip(arena.pss_bytes).map(|(sum, more)| Bytes(sum.0 + more.0));
+    sum.grade = if sum.grade == arena.grade { sum.grade } else { Grade::Inferred };
+    for (sum, more) in sum.growth_bytes.iter_mut().zip(arena.growth_bytes) {
+        *sum = sum.zip(more).map(|(sum, more)| sum.saturating_add(more));
+    }
+}

@@ -1,0 +1,61 @@
+//! The lines above the rows: when, how well the tracer sees, what was lost.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+
+use crate::snapshot::{Scans, Snapshot, Tracer};
+
+/// The header.
+pub(super) fn header(snapshot: &Snapshot) -> String {
+    let time = snapshot.time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC");
+    let mut out = format!("memtrace {time}   {} processes", snapshot.processes.len());
+    match &snapshot.tracer {
+        None => out.push_str("   no daemon: read from /proc alone, without probes\n"),
+        Some(tracer) => {
+            out.push('\n');
+            out.push_str(&tracer_lines(tracer));
+        }
+    }
+    out
+}
+
+fn tracer_lines(tracer: &Tracer) -> String {
+    let Tracer {
+        started: _,
+        events,
+        fault_period,
+        hooks_attached,
+        hooks_total,
+        kills,
+        bare_marks: _,
+        kills_not_stored,
+        losses,
+        scans,
+    } = tracer;
+    let sampling = match fault_period {
+        0 => "faults not sampled".to_owned(),
+        period => format!("1 fault of {period} sampled"),
+    };
+    let mut out = format!(
+        "hooks {hooks_attached}/{hooks_total}   {events} events   {sampling}   {kills} OOM kills recorded\n"
+    );
+    let Scans { followed, followed_bytes: _, done, seconds, share_percent } = scans;
+    let _ = writeln!(
+        out,
+        "page tables: {done} reads in {seconds:.2} s (budget {share_percent}% of a CPU)   {followed} processes followed"
+    );
+    if *kills_not_stored > 0 {
+        let _ = writeln!(
+            out,
+            "NOT STORED: {kills_not_stored} OOM kills are not on disk yet (see the daemon's log)"
+        );
+    }
+    if losses.is_empty() {
+        out.push_str("losses: none\n");
+    }
+    for loss in losses {
+        let _ = writeln!(out, "LOST: {} {} ({})", loss.count, loss.meaning, loss.name);
+    }
+    out
+}

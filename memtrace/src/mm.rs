@@ -6,6 +6,7 @@ pub mod address_space;
 pub mod gauge;
 pub mod growth;
 pub mod maps;
+pub mod page_table;
 pub mod process;
 pub mod procfs;
 pub mod region;

@@ -17,6 +17,8 @@ mod outcome;
 mod process;
 mod setup;
 mod test;
+mod vm;
+mod workloads;
 mod workspace;
 
 /// Everything that developers and CI run.
@@ -31,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask setup         make this machine able to build; does nothing when it already is
   cargo xtask build         target/release/memtrace, one static binary with the kernel programs inside
   sudo -E cargo xtask demo  watch a program run into its memory limit, and read the report
+  cargo xtask vm            boot the supported kernels and compare what memtrace gets there
   cargo xtask ci            what CI runs
 
 Exit codes: 0 ok, 1 failed, 2 usage, 4 not permitted (needs root or a kernel feature; says which).";
@@ -40,6 +43,7 @@ enum Verb {
     Setup(setup::Args),
     Build(build::Args),
     Test(test::Args),
+    Vm(vm::Args),
     Demo(demo::Args),
     Lint(lint::Args),
     Layers(layers::Args),
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::run(&args),
         Verb::Build(args) => build::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Vm(args) => vm::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Lint(args) => lint::run(&args),
         Verb::Layers(args) => layers::run(&args),

@@ -14,7 +14,7 @@ mod linker;
 mod rust;
 mod toolchain;
 
-use debian::Debian;
+pub(crate) use debian::Debian;
 use rust::Rust;
 pub(crate) use toolchain::Toolchain;
 

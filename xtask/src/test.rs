@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{build, outcome::NotPermitted, process, setup, workspace::Workspace};
+use crate::{build, outcome::NotPermitted, process, setup, workloads, workspace::Workspace};
 
 /// Run the tests: units and properties, then as root on the real kernel, then under Miri.
 #[derive(Debug, clap::Args)]
@@ -19,8 +19,8 @@ use crate::{build, outcome::NotPermitted, process, setup, workspace::Workspace};
 pub(crate) struct Args {}
 
 const NO_MIRI: &str = "miri: not run (no nightly with Miri installed); decode tests ran natively";
-const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills) were not run: \
-they need root; run `sudo -E cargo xtask test`";
+const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills; memtrace/tests/ownership: \
+allocators in live programs) were not run: they need root; run `sudo -E cargo xtask test`";
 
 /// A stage that ended well, or was not run.
 #[derive(Debug)]
@@ -41,7 +41,9 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     stage("setup", &|workspace| setup::ensure(workspace).map(|_| true))?;
     stage("units", &units)?;
     stage("build", &|workspace| build::build(workspace).map(|()| true))?;
+    stage("workloads", &workloads)?;
     let as_root = stage("root", &root)?;
+    stage("ownership", &ownership)?;
     stage("miri", &miri)?;
     println!("{}", summary(&stages));
     if as_root { Ok(()) } else { Err(NotPermitted(NO_ROOT.to_owned()).into()) }
@@ -60,6 +62,25 @@ fn root(workspace: &Workspace) -> Result<bool> {
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--package", "memtrace", "--test", "root", "--", "--test-threads=1"]);
     process::run(cargo.env("MEMTRACE_BIN", workspace.memtrace()))?;
+    Ok(true)
+}
+
+/// The programs that the next two stages watch.
+fn workloads(workspace: &Workspace) -> Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(false);
+    }
+    workloads::build(workspace)?;
+    Ok(true)
+}
+
+/// Every allocator recognised in a live program. Reads other processes' memory, so it needs root as well.
+fn ownership(workspace: &Workspace) -> Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(false);
+    }
+    let test = ["test", "--package", "memtrace", "--test", "ownership", "--", "--test-threads=1"];
+    process::run(workspace.cargo().args(test))?;
     Ok(true)
 }
 

@@ -90,7 +90,6 @@ impl Engine {
             scans.done += 1;
             scans.seconds += scan.took.as_secs_f64();
             self.model.take(scan);
-            self.ask_for_scans();
         }
     }
 

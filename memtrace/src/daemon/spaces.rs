@@ -22,12 +22,13 @@ use super::arenas::{self, Arenas, Row};
 
 /// A process whose RSS is smaller is not worth a scan.
 const SMALL: u64 = 1 << 20;
-/// What has to move before page tables are read again: this, or one percent of the process.
+/// What has to move before the page tables of a busy process are read again: this, or one percent of it. Those of one
+/// that has come to rest are read once more whatever moved.
 const MOVED: u64 = 4 << 20;
 /// Events that are kept while a scan is under way; more, and its result is stale at once.
 const MOST_KEPT: usize = 10_000;
-/// Scans that are under way at most: the scanner takes them one by one, and what moves most should go first.
-const UNDER_WAY: usize = 4;
+/// Scans that are asked for at most: the scanner takes them one by one, and what moves most should go first.
+const UNDER_WAY: usize = 64;
 
 /// What is followed of a process.
 struct Tracked {
@@ -41,10 +42,14 @@ struct Tracked {
     is_touched: bool,
     stacks: StackGrowth,
     gauges: HashMap<(&'static str, &'static str), Gauge>,
+    /// The kernel's total when the last scan was asked for. Never the sum of a scan: smaps counts pages that the total
+    /// does not (those of a ring buffer), and such a process would be read for ever.
     rss_at_scan: u64,
     scanned_at: Option<u64>,
     /// The last scan gave nothing: the process is gone, or not ours to read.
     is_unreadable: bool,
+    /// Whether anything happened since the scans were last chosen.
+    is_busy: bool,
     /// Events since a scan was asked for.
     kept: Option<Vec<Event>>,
 }
@@ -70,12 +75,17 @@ impl Tracked {
             rss_at_scan: 0,
             scanned_at: None,
             is_unreadable: false,
+            is_busy: true,
             kept: None,
         }
     }
 
     fn apply(&mut self, event: &Event) {
-        self.is_touched = true;
+        // The ring is read some time after it was written: what the last scan has seen is not done again.
+        if self.scanned_at.is_some_and(|at| event.header().ktime <= at) {
+            return;
+        }
+        (self.is_touched, self.is_busy) = (true, true);
         match event {
             Event::Fault(fault) => {
                 let brought = self.space.fault(fault.addr, fault.period);
@@ -104,7 +114,7 @@ impl Tracked {
             (_, _) if self.is_unreadable && moved < MOVED.max(rss / 100) => 0,
             (None, _) => rss,
             (Some(_), Some(_)) => moved.max(MOVED),
-            (Some(_), None) if moved >= MOVED.max(rss / 100) => moved,
+            (Some(_), None) if moved >= MOVED.max(rss / 100) || !self.is_busy => moved,
             (Some(_), None) => 0,
         }
     }
@@ -166,6 +176,7 @@ impl Spaces {
                 (worth > 0).then_some((worth, rss, pid))
             })
             .collect();
+        self.tracked.values_mut().for_each(|tracked| tracked.is_busy = false);
         due.sort_unstable_by(|a, b| b.cmp(a));
         due.truncate(UNDER_WAY.saturating_sub(self.under_way.len()));
         let geometry = self.geometry;
@@ -191,15 +202,13 @@ impl Spaces {
         tracked.is_unreadable = false;
         let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
         tracked.space.resync(&regions);
-        let mut rss = 0;
         for mapping in &mappings {
             if let Some(measured) = Measured::of(&mapping.region, &mapping.usage) {
-                rss += mapping.usage.rss.unwrap_or_default().0;
                 tracked.space.set_truth(mapping.region.start, mapping.region.end, &measured, at);
             }
         }
         tracked.space.settle();
-        (tracked.rss_at_scan, tracked.scanned_at) = (rss, Some(at));
+        tracked.scanned_at = Some(at);
         tracked.evidence = evidence;
         (tracked.is_changed, tracked.is_touched) = (true, true);
         match kept {

@@ -61,16 +61,18 @@ fn fault(pid: u32, addr: u64, ktime: u64) -> Event {
 }
 
 fn resident(spaces: &mut Spaces, pid: u32) -> u64 {
-    spaces.arenas(pid, Bytes(8 * MIB), 1).map_or(0, |arenas| arenas.rows.iter().map(|row| row.resident.0).sum())
+    spaces
+        .arenas(pid, Bytes(8 * MIB), 1)
+        .map_or(0, |arenas| arenas.rows.iter().map(|row| row.resident.0).sum())
 }
 
 #[test]
 fn the_largest_are_scanned_first_and_the_small_never() {
     let mut spaces = spaces();
-    let processes = (1..=10).map(|pid| (pid, u64::from(pid) * MIB)).chain([(99, MIB / 2)]);
-    assert_eq!(spaces.due(processes.clone()), [10, 9, 8, 7]);
+    let processes = (1..=70).map(|pid| (pid, u64::from(pid) * MIB)).chain([(99, MIB / 2)]);
+    assert!(spaces.due(processes.clone()).into_iter().eq((7..=70).rev()));
     assert!(spaces.due(processes.clone()).is_empty(), "so many are under way");
-    spaces.take(scan(10, 1));
+    spaces.take(scan(70, 1));
     assert_eq!(spaces.due(processes), [6]);
 }
 
@@ -85,6 +87,18 @@ fn what_a_scan_gave_is_shown_until_something_moves() {
     assert_eq!(arenas.closing.unattributed, Bytes(MIB), "the kernel's total is never hidden");
     assert!(spaces.due([(7, 8 * MIB)].into_iter()).is_empty());
     assert_eq!(spaces.due([(7, 13 * MIB)].into_iter()), [7]);
+}
+
+#[test]
+fn a_process_at_rest_is_read_once_more() {
+    let mut spaces = spaces();
+    spaces.due([(7, 8 * MIB)].into_iter());
+    spaces.take(scan(7, 1));
+    spaces.apply(&fault(7, HEAP + MIB, 2));
+    assert!(spaces.due([(7, 8 * MIB)].into_iter()).is_empty(), "busy, and little moved");
+    assert_eq!(spaces.due([(7, 8 * MIB)].into_iter()), [7]);
+    spaces.take(scan(7, 3));
+    assert!(spaces.due([(7, 8 * MIB)].into_iter()).is_empty());
 }
 
 #[test]
@@ -112,6 +126,16 @@ fn calls_that_came_while_the_scan_was_under_way_count_once() {
     spaces.apply(&map(7, 15, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
     spaces.take(scan(7, 10));
     assert_eq!(resident(&mut spaces, 7), 12 * MIB);
+}
+
+#[test]
+fn a_call_that_the_scan_has_seen_already_is_not_done_again() {
+    let mut spaces = spaces();
+    spaces.due([(7, 8 * MIB)].into_iter());
+    spaces.take(scan(7, 10));
+    let unmap = Munmap { header: header(Kind::Munmap, 7, 9), addr: HEAP, len: 64 * MIB };
+    spaces.apply(&Event::Munmap(unmap));
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB);
 }
 
 #[test]

@@ -132,12 +132,9 @@ impl Held {
         let right_part = all.saturating_sub(left);
         right.pages = share(self.pages, right_part, all);
         self.pages -= right.pages;
-        // Both parts stay within their pages, whichever way the shares were rounded.
-        right.lazy = share(self.lazy, right_part, all).min(right.pages);
+        // Shares of what is less are less, rounded too: neither part is more free than it has pages.
+        right.lazy = share(self.lazy, right_part, all);
         self.lazy -= right.lazy;
-        let over = self.lazy.saturating_sub(self.pages);
-        right.lazy += over;
-        self.lazy -= over;
         right.swapped = share(self.swapped, right_part, all);
         self.swapped -= right.swapped;
         if self.pss != Self::NO_PSS {
@@ -183,7 +180,6 @@ impl Held {
             self.pss -= share(self.pss, released.into(), self.pages.into());
         }
         self.pages -= released;
-        self.lazy = self.lazy.min(self.pages);
         if part < all && released > 0 {
             self.grade = worse(self.grade, Some(Grade::Sampled));
         }
@@ -211,10 +207,10 @@ impl Held {
 
     /// The truth, as far as the region has room for it.
     pub(super) fn set(&mut self, truth: &Measured, all: u64, page: u64, at: u64, grade: Grade) {
-        let pages = |bytes: Bytes| clip(bytes.0.checked_div(page).unwrap_or(0).min(all));
-        self.pages = pages(truth.resident);
-        self.lazy = truth.lazy_free.map_or(self.lazy, pages).min(self.pages);
-        self.swapped = truth.swapped.map_or(self.swapped, pages);
+        let pages = |bytes: Option<Bytes>| Some(clip(bytes?.0.checked_div(page)?.min(all)));
+        self.pages = pages(Some(truth.resident)).unwrap_or(0);
+        self.lazy = pages(truth.lazy_free).unwrap_or(self.lazy).min(self.pages);
+        self.swapped = pages(truth.swapped).unwrap_or(self.swapped);
         self.pss = truth.pss.map_or(Self::NO_PSS, |pss| clip(pss.0 / 1024).min(Self::NO_PSS - 1));
         self.at = clip(at >> Self::TICK);
         self.grade = Some(grade);
@@ -232,8 +228,12 @@ pub(super) fn fault_around(prot: Prot, page: u64) -> u64 {
 
 /// `part` of `all`, of an amount, rounded down; everything of a whole that is nothing.
 fn share(amount: u32, part: u64, all: u64) -> u32 {
-    let product = u128::from(amount) * u128::from(part.min(all));
-    product.checked_div(u128::from(all)).map_or(amount, |share| u32::try_from(share).unwrap_or(amount))
+    let part = part.min(all);
+    let share = match u64::from(amount).checked_mul(part) {
+        Some(product) => product.checked_div(all),
+        None => (u128::from(amount) * u128::from(part)).checked_div(all.into()).map(|share| share as u64),
+    };
+    share.map_or(amount, |share| u32::try_from(share).unwrap_or(amount))
 }
 
 fn clip(pages: u64) -> u32 {

@@ -10,6 +10,7 @@
     reason = "tests panic"
 )]
 
+mod arenas;
 mod disk;
 mod doctor;
 mod events;
@@ -19,3 +20,5 @@ mod lifecycle;
 mod losses;
 mod storm;
 mod top;
+#[path = "../ownership/workload.rs"]
+mod workload;

@@ -1,9 +1,10 @@
 //! Builds all workloads into workloads/target/out.
 //!
-//! Sources and the machine's compilers -> programs, or the names of the packages that are missing. Must not install
-//! anything.
+//! Sources and the machine's compilers -> programs, or the names of the packages that are missing; with `--missing`
+//! those names alone, one a line. Must not install anything.
 
 use std::{
+    collections::BTreeSet,
     env, fs, io,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -15,6 +16,12 @@ use recipe::{PRELOADS, RECIPES, Recipe, Step};
 
 fn main() -> ExitCode {
     let mut missing = Vec::new();
+    if env::args().nth(1).as_deref() == Some("--missing") {
+        for package in packages() {
+            println!("{package}");
+        }
+        return ExitCode::SUCCESS;
+    }
     match build(&mut missing) {
         Ok(count) => println!("workloads: {count} in {}", out().display()),
         Err(error) => {
@@ -26,6 +33,13 @@ fn main() -> ExitCode {
         eprintln!("not built: {name} needs {tool}: apt-get install {package}");
     }
     if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The packages that are missing, each once.
+fn packages() -> BTreeSet<&'static str> {
+    let tools = RECIPES.iter().flat_map(|recipe| recipe.tools).filter(|(tool, _)| find(tool).is_none());
+    let libraries = PRELOADS.iter().filter(|(library, _)| find_library(library).is_none());
+    tools.chain(libraries).map(|(_, package)| *package).collect()
 }
 
 /// The folder of this workspace.

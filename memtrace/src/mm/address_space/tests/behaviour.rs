@@ -76,7 +76,8 @@ fn a_private_mapping_that_becomes_writable_is_accounted() {
     let mut space = space();
     space.map(&mmap(0x10000, 0x2000, 0, PRIVATE));
     space.protect(0x10000, PAGE, RW.into());
-    let flags: Vec<_> = space.regions().map(|region| region.vm_flags.unwrap().has(VmFlags::ACCOUNT)).collect();
+    let flags: Vec<_> =
+        space.regions().map(|region| region.vm_flags.unwrap().has(VmFlags::ACCOUNT)).collect();
     assert_eq!(flags, [true, false]);
 }
 
@@ -119,7 +120,8 @@ fn mremap_that_does_not_unmap_leaves_an_empty_range() {
     space.map(&mmap(0x10000, 0x2000, RW, PRIVATE));
     space.fault(0x10000, 2);
     space.remap(&mremap(0x10000, 0x2000, 0x80000, 0x2000, libc::MREMAP_MAYMOVE | 4));
-    let resident: Vec<_> = space.iter().map(|(region, held)| (region.start, held.unwrap().resident.0)).collect();
+    let resident: Vec<_> =
+        space.iter().map(|(region, held)| (region.start, held.unwrap().resident.0)).collect();
     assert_eq!(resident, [(0x10000, 0), (0x80000, 0x2000)]);
 }
 
@@ -202,7 +204,8 @@ fn a_child_gets_what_it_may_have() {
     space.advise(1 << 16, 0x1000, libc::MADV_DONTFORK);
     space.advise(2 << 16, 0x4000, libc::MADV_WIPEONFORK);
     let mut child = space.fork();
-    let starts: Vec<_> = child.iter().map(|(region, held)| (region.start, held.unwrap().resident.0)).collect();
+    let starts: Vec<_> =
+        child.iter().map(|(region, held)| (region.start, held.unwrap().resident.0)).collect();
     assert_eq!(starts, [(0x11000, PAGE), (0x20000, 0), (0x30000, 0x2000), (0x40000, 0)]);
     child.set_brk(0x3000);
     assert!(child.at(0x1000).is_some() && space.at(0x1000).is_none());

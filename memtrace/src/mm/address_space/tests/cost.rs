@@ -83,7 +83,7 @@ fn time_of_a_call() {
     println!("mprotect of a page {grow:.0} ns");
     let moves = each(500_000, |n| {
         let (from, to) = (at(n), at(n) + 0x2_0000);
-        let (from, to) = if n / MANY % 2 == 0 { (from, to) } else { (to, from) };
+        let (from, to) = if (n / MANY).is_multiple_of(2) { (from, to) } else { (to, from) };
         space.remap(&mremap(from, 0x2_0000, to, 0x2_0000, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED));
     });
     println!("mremap {moves:.0} ns, stale {:?}", space.stale());

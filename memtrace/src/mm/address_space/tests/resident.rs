@@ -102,6 +102,18 @@ fn what_is_given_back_had_been_used() {
 }
 
 #[test]
+fn no_more_is_given_back_than_the_call_is_about() {
+    let mut space = space();
+    for at in [0x10_0000, 0x10_a000] {
+        space.map(&mmap(at, 10 * PAGE, RW, PRIVATE));
+        space.fault(at, 10);
+    }
+    let released = space.advise(0x10_0000 + 8 * PAGE, 3 * PAGE, libc::MADV_DONTNEED);
+    assert_eq!(released.resident, Bytes(3 * PAGE));
+    assert_eq!((resident(&space, 0x10_0000), resident(&space, 0x10_a000)), (8, 9));
+}
+
+#[test]
 fn lazily_freed_memory_is_resident_until_it_goes() {
     let mut space = with_faults(50);
     let freed = space.advise(0x10_0000, 30 * PAGE, libc::MADV_FREE);
@@ -146,7 +158,10 @@ fn the_truth_replaces_the_estimate() {
     assert_eq!(held(&space, 0x10_0000), expected);
     space.fault(0x10_0000, 4);
     let after = held(&space, 0x10_0000);
-    assert_eq!((after.grade, after.measured_at, after.pss), (Grade::Sampled, Some(AT), Some(Bytes(26 * 1024))));
+    assert_eq!(
+        (after.grade, after.measured_at, after.pss),
+        (Grade::Sampled, Some(AT), Some(Bytes(26 * 1024)))
+    );
 }
 
 #[test]
@@ -157,7 +172,8 @@ fn the_truth_of_merged_regions_is_shared_as_they_were_thought_to_hold() {
         space.fault(at, faults);
     }
     let mut measure = |pages: u64| {
-        let truth = Measured { resident: Bytes(pages * PAGE), swapped: Some(Bytes(3 * PAGE)), ..Measured::default() };
+        let truth =
+            Measured { resident: Bytes(pages * PAGE), swapped: Some(Bytes(3 * PAGE)), ..Measured::default() };
         assert_eq!(space.set_truth(0x10_0000, 0x11_e000, &truth, AT), Applied::Shared);
         check(&space);
         assert_eq!(space.totals().swapped, Bytes(3 * PAGE));
@@ -188,7 +204,10 @@ fn what_was_there_before_the_tracer_is_unknown_until_it_is_read() {
 fn the_sum_closes_against_the_kernels_own() {
     let space = with_faults(50);
     let more = space.totals().close(Bytes(60 * PAGE));
-    assert_eq!((more.attributed, more.unattributed, more.excess), (Bytes(50 * PAGE), Bytes(10 * PAGE), Bytes(0)));
+    assert_eq!(
+        (more.attributed, more.unattributed, more.excess),
+        (Bytes(50 * PAGE), Bytes(10 * PAGE), Bytes(0))
+    );
     let less = space.totals().close(Bytes(40 * PAGE));
     assert_eq!((less.unattributed, less.excess), (Bytes(0), Bytes(10 * PAGE)));
 }

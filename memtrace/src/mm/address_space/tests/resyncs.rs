@@ -29,7 +29,10 @@ fn births_and_contents_survive_where_the_mapping_is_the_same() {
     assert_eq!(report, Resynced { kept: 0x8000, added: 0x6000, dropped: 0x4000, refused: 0 });
     assert_eq!(space.stale(), None);
     let regions: Vec<_> = space.iter().collect();
-    assert_eq!(ranges(&space), [(0x10000, 0x14000), (0x14000, 0x18000), (0x18000, 0x1a000), (0x20000, 0x24000)]);
+    assert_eq!(
+        ranges(&space),
+        [(0x10000, 0x14000), (0x14000, 0x18000), (0x18000, 0x1a000), (0x20000, 0x24000)]
+    );
     let born: Vec<_> = regions.iter().map(|(region, _)| region.born.map(|born| born.addr)).collect();
     assert_eq!(born, [Some(0x10000), Some(0x14000), None, None]);
     let resident: Vec<_> = regions.iter().map(|(_, held)| held.map(|held| held.resident.0)).collect();
@@ -57,7 +60,12 @@ fn protection_and_flags_are_the_fresh_ones() {
     let mut space = space();
     space.map(&mmap(0x10000, 0x4000, RW, PRIVATE));
     let flags = Some(VmFlags(VmFlags::HUGE_PAGE));
-    let fresh = Region { prot: Prot(1), vm_flags: flags, name: Some(Arc::from(&b"x"[..])), ..anonymous(0x10000, 0x14000) };
+    let fresh = Region {
+        prot: Prot(1),
+        vm_flags: flags,
+        name: Some(Arc::from(&b"x"[..])),
+        ..anonymous(0x10000, 0x14000)
+    };
     space.resync(std::slice::from_ref(&fresh));
     let region = space.at(0x10000).unwrap().0;
     assert_eq!(Region { born: None, ..region.clone() }, fresh);
@@ -95,7 +103,10 @@ fn mappings_that_cannot_be_are_refused() {
 #[test]
 fn a_second_look_at_the_same_changes_nothing() {
     let mut space = space();
-    let fresh = [anonymous(0x10000, 0x14000), Region { is_shared: true, backing: file("/a"), offset: 0x7000, ..anonymous(0x14000, 0x15000) }];
+    let fresh = [
+        anonymous(0x10000, 0x14000),
+        Region { is_shared: true, backing: file("/a"), offset: 0x7000, ..anonymous(0x14000, 0x15000) },
+    ];
     space.resync(&fresh);
     let report = space.resync(&fresh);
     assert_eq!(report, Resynced { kept: 0x5000, ..Resynced::default() });

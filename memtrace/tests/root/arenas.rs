@@ -1,0 +1,110 @@
+//! Whose memory it is, of programs that a daemon traces from their start: what `top` shows against smaps.
+//!
+//! Needs the workloads (`cargo run --manifest-path workloads/Cargo.toml -p build`), which hold, grow and free known
+//! amounts on command.
+
+use std::process::Command;
+
+use memtrace::{
+    mm::{procfs::Procfs, smaps},
+    snapshot::{ArenaRow, Memory},
+    units::Bytes,
+};
+
+use crate::{
+    fixture::{
+        PATIENCE,
+        daemon::{Daemon, Place},
+        eventually,
+    },
+    workload::{Workload, folder, program},
+};
+
+/// Grows, frees and grows again under the tracer; at each rest the rows must agree with smaps, and `allocator` must
+/// own the largest.
+fn follow(command: Command, allocator: &str) {
+    let place = Place::new();
+    let daemon = place.start(&["--scan-share", "50"]);
+    let mut workload = Workload::start(command);
+    for command in ["grow 48", "free 50", "grow 16", "free 25", "grow 32"] {
+        workload.say(command);
+        agree(&daemon, workload.pid(), allocator, command);
+    }
+}
+
+/// Sum of all owners within 1 % of the RSS, nearly all anonymous memory owned, by whom it should be.
+fn agree(daemon: &Daemon<'_>, pid: u32, allocator: &str, after: &str) {
+    let usage = smaps::read_rollup(&Procfs::new("/proc"), pid).unwrap();
+    let (rss, anonymous) = (usage.rss.unwrap().0, usage.anonymous.unwrap().0);
+    let is_close = |memory: &Memory| sum(&memory.arenas).abs_diff(rss) <= rss / 100;
+    eventually(&format!("after {after} the rows of {pid} add up to {}", Bytes(rss)), PATIENCE, || {
+        let row = daemon.row("the process is followed", pid, |row| row.memory.is_some());
+        let memory = row.memory.unwrap();
+        if !is_close(&memory) {
+            return None;
+        }
+        assert_eq!(memory.arenas[0].allocator, allocator, "after {after}: {:#?}", memory.arenas);
+        let lost: Vec<ArenaRow> =
+            memory.arenas.into_iter().filter(|arena| arena.allocator == "unattributed").collect();
+        assert!(sum(&lost) <= anonymous / 50, "after {after}: {lost:#?} of {}", Bytes(anonymous));
+        Some(())
+    });
+}
+
+fn sum(arenas: &[ArenaRow]) -> u64 {
+    arenas.iter().map(|arena| arena.resident_bytes.0).sum()
+}
+
+#[test]
+fn glibc_with_eight_threads() {
+    follow(program("c-glibc"), "glibc");
+}
+
+#[test]
+fn rust_with_its_default() {
+    follow(program("rust-default"), "glibc");
+}
+
+#[test]
+fn rust_with_jemalloc() {
+    follow(program("rust-jemalloc"), "jemalloc");
+}
+
+#[test]
+fn rust_with_mimalloc() {
+    follow(program("rust-mimalloc"), "mimalloc");
+}
+
+#[test]
+fn cpp_with_tcmalloc() {
+    let mut command = program("cpp");
+    command.env("LD_PRELOAD", folder().join("libtcmalloc_minimal.so.4"));
+    follow(command, "tcmalloc");
+}
+
+#[test]
+fn static_musl() {
+    follow(program("c-musl"), "musl");
+}
+
+#[test]
+fn go() {
+    follow(program("go"), "go");
+}
+
+/// The function that grows is named, from the samples of its page faults. The walk goes by frame pointers, which libc has
+/// not: so it is among the stacks that grow most, not always the first.
+#[test]
+fn a_stack_that_grows_names_its_function() {
+    let place = Place::new();
+    let daemon = place.start(&["--scan-share", "50"]);
+    // Followed from here on: before the first scan nobody knows what a fault belongs to.
+    let mut workload = Workload::driven(program("c-glibc"), &["grow 8"]);
+    daemon.row("the process is followed", workload.pid(), |row| row.memory.is_some());
+    workload.say("grow 64");
+    daemon.row("a growth stack names the function", workload.pid(), |row| {
+        let stacks = row.memory.iter().flat_map(|memory| &memory.growth_stacks);
+        let symbols = stacks.flat_map(|stack| &stack.frames).filter_map(|frame| frame.symbol.as_deref());
+        symbols.into_iter().any(|symbol| symbol.starts_with("grow"))
+    });
+}

@@ -1,0 +1,141 @@
+# What the plan is made of: each function puts sections on standard output, `=== NAME` and the lines below it.
+# Nothing is judged here; the host does that.
+
+GROUPS_AT=/sys/fs/cgroup
+STATE=
+DAEMON=
+
+section() { echo "=== $1"; }
+
+# kernel: what was booted.
+kernel() {
+    section kernel/release
+    uname -r
+    section kernel/lockdown
+    cat /sys/kernel/security/lockdown
+    echo +memory >$GROUPS_AT/cgroup.subtree_control
+    # The table of all tasks is long, and nothing here reads it.
+    echo 0 >/proc/sys/vm/oom_dump_tasks
+    # This shell and what it starts survive; a program of a scenario sets its own.
+    echo -1000 >/proc/$$/oom_score_adj
+}
+
+# doctor NAME ARGUMENT...
+doctor() {
+    name=$1
+    shift
+    memtrace doctor -o json "$@" >/run/diagnosis
+    code=$?
+    section "$name/diagnosis"
+    cat /run/diagnosis
+    section "$name/exit"
+    echo $code
+}
+
+# daemon NAME ARGUMENT...: one at a time, with a store of its own.
+daemon() {
+    STATE=/run/$1
+    shift
+    mkdir "$STATE"
+    : >"$STATE.seen"
+    memtrace daemon --state-dir "$STATE" --socket "$STATE/socket" "$@" 2>"$STATE.log" &
+    DAEMON=$!
+    until_true 300 grep -q watching "$STATE.log"
+}
+
+# end_daemon NAME
+end_daemon() {
+    kill -TERM $DAEMON
+    wait $DAEMON
+    code=$?
+    section "$1/exit"
+    echo $code
+    section "$1/log"
+    cat "$STATE.log"
+}
+
+# until_true TENTHS COMMAND...
+until_true() {
+    tenths=$1
+    shift
+    while [ "$tenths" -gt 0 ]; do
+        "$@" && return 0
+        sleep 0.1
+        tenths=$((tenths - 1))
+    done
+    echo "not true in time: $*" >&2
+    return 1
+}
+
+# group PATH [FILE VALUE]...: a memory cgroup, whose parents exist.
+group() {
+    path=$1
+    shift
+    parent=$(dirname "$path")
+    echo +memory >"$GROUPS_AT/$parent/cgroup.subtree_control"
+    mkdir "$GROUPS_AT/$path"
+    echo "$path" >>/run/groups
+    while [ $# -gt 1 ]; do
+        echo "$2" >"$GROUPS_AT/$path/$1"
+        shift 2
+    done
+}
+
+# start COMM GROUP ADJ STEP...: a program in the background, see vm/programs/eat.c.
+start() {
+    comm=$1 home=$2 adj=$3
+    shift 3
+    eat group "$GROUPS_AT/$home" adj "$adj" comm "$comm" "$@" &
+    echo "$comm $!" >>/run/programs
+}
+
+# pid COMM
+pid() { sed -n "s/^$1 //p" /run/programs; }
+
+# ready NAME: until the program has taken the step `ready NAME`.
+ready() { until_true 200 test -e "/run/ready.$1"; }
+
+# ended COMM...: until these programs have.
+ended() {
+    for comm; do wait "$(pid "$comm")"; done
+}
+
+kills() { sed -n 's/^oom_kill //p' /proc/vmstat; }
+
+records() { memtrace report list -o json --state-dir "$STATE" | sed -n 's/.*"id": "\(.*\)",*/\1/p'; }
+
+are_recorded() { [ "$(records | wc -l)" -ge "$1" ]; }
+
+# scenario NAME SCRIPT: runs it between two looks at the kernel's own counters, and shows what was recorded.
+scenario() {
+    name=$1
+    : >/run/groups
+    : >/run/programs
+    rm -f /run/ready.*
+    dmesg -c >/dev/null
+    before=$(kills)
+    . "/vm/scenarios/$2"
+    # The kernel says so after it has marked the last victim; memtrace says so when it is on the disk.
+    killed=$(dmesg | sed -n 's/.*Killed process \([0-9]*\) .*/\1/p' | sort -u | wc -l)
+    [ "$killed" = 0 ] && sleep 0.5
+    until_true 50 are_recorded $(($(wc -l <"$STATE.seen") + killed))
+    section "$name/programs"
+    cat /run/programs
+    section "$name/kills"
+    echo $(($(kills) - before))
+    section "$name/events"
+    while read -r path; do
+        echo "/$path" $(cat "$GROUPS_AT/$path/memory.events.local")
+    done </run/groups
+    section "$name/log"
+    dmesg
+    for id in $(records); do
+        grep -q "^$id$" "$STATE.seen" && continue
+        echo "$id" >>"$STATE.seen"
+        section "$name/record"
+        memtrace report show "$id" --format json --state-dir "$STATE"
+    done
+    while read -r _ left; do kill -9 "$left" 2>/dev/null; done </run/programs
+    while read -r _ left; do wait "$left"; done </run/programs
+    sort -r /run/groups | while read -r path; do until_true 50 rmdir "$GROUPS_AT/$path"; done
+}

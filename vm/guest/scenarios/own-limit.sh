@@ -1,0 +1,4 @@
+# A program grows beyond the limit of its own group.
+group own memory.max 24M
+start own own 0 touch 48
+ended own

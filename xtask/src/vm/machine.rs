@@ -1,0 +1,115 @@
+//! One guest, from power-on to its end.
+//!
+//! Image, archive and plan -> what the guest said and how it ended. Must not outlive its time: `timeout` ends the
+//! machine even when we are gone.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::transcript::Transcript;
+use crate::process;
+
+/// The longest that a boot with everything in it may take; a few times what it takes on two idle cores.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// So small that the node is soon out of memory.
+const MEMORY: &str = "256M";
+/// Two, so that a victim and the one who asked for memory run at the same time.
+pub(crate) const CPUS: u32 = 2;
+/// `timeout`'s word for it.
+const TIMED_OUT: i32 = 124;
+/// Lines of the console that are shown when something went wrong.
+const TAIL: usize = 40;
+
+/// What to boot.
+#[derive(Debug)]
+pub(crate) struct Machine<'a> {
+    /// Where its files are kept: target/vm/NAME.
+    pub(crate) dir: PathBuf,
+    pub(crate) image: &'a Path,
+    pub(crate) archive: Vec<u8>,
+    /// More kernel arguments.
+    pub(crate) append: &'a str,
+}
+
+/// How a guest ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) said: Transcript,
+    /// Why it did not come to the end of its plan, if it did not.
+    pub(crate) failure: Option<String>,
+    pub(crate) took: Duration,
+}
+
+impl Machine<'_> {
+    /// Boots it and waits for its end.
+    pub(crate) fn run(&self) -> Result<Run> {
+        let start = Instant::now();
+        fs::create_dir_all(&self.dir).with_context(|| format!("failed to create {}", self.dir.display()))?;
+        let (archive, results, console) =
+            (self.dir.join("guest.cpio"), self.dir.join("results.txt"), self.dir.join("console.log"));
+        fs::write(&archive, &self.archive)
+            .with_context(|| format!("failed to write {}", archive.display()))?;
+        for file in [&results, &console] {
+            File::create(file).with_context(|| format!("failed to create {}", file.display()))?;
+        }
+        let errors = self.dir.join("qemu.log");
+        let log = File::create(&errors).with_context(|| format!("failed to create {}", errors.display()))?;
+        let status = self
+            .command(&archive, &results, &console)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .status()
+            .context("failed to run timeout")?;
+        fs::remove_file(&archive).with_context(|| format!("failed to remove {}", archive.display()))?;
+        let said = Transcript::parse(&read(&results)?);
+        let failure = if said.is_whole() {
+            None
+        } else {
+            let how = match status.code() {
+                Some(TIMED_OUT) => format!("did not end in {} s", PATIENCE.as_secs()),
+                Some(0) => "ended before its plan did (a panic, or process 1 died)".to_owned(),
+                _ => format!("could not be run: {status}: {}", read(&errors)?.trim()),
+            };
+            Some(format!("the guest {how}; its console ends with\n{}", process::tail(&read(&console)?, TAIL)))
+        };
+        Ok(Run { said, failure, took: start.elapsed() })
+    }
+
+    fn command(&self, archive: &Path, results: &Path, console: &Path) -> Command {
+        let mut command = Command::new("timeout");
+        // In the foreground, so that an interrupt from the terminal reaches the machine.
+        command.args([
+            "--foreground",
+            "--kill-after=5",
+            &PATIENCE.as_secs().to_string(),
+            "qemu-system-x86_64",
+        ]);
+        // cx16: QEMU 7.2 corrupts flags around cmpxchg16b, and one boot in eight of 6.12 hangs or panics.
+        command.args(["-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-machine", "q35"]);
+        command.args(["-m", MEMORY, "-smp", &CPUS.to_string()]);
+        command.args(["-nodefaults", "-display", "none", "-no-reboot"]);
+        for (id, file) in [("console", console), ("results", results)] {
+            command.arg("-chardev").arg(format!("file,id={id},path={}", file.display()));
+            command.arg("-serial").arg(format!("chardev:{id}"));
+        }
+        command.arg("-kernel").arg(self.image).arg("-initrd").arg(archive).arg("-append");
+        command.arg(format!(
+            "console=ttyS0 panic=-1 quiet loglevel=4 tsc=reliable random.trust_cpu=1 mitigations=off no_timer_check {}",
+            self.append
+        ));
+        command
+    }
+}
+
+/// A guest may say anything.
+fn read(file: &Path) -> Result<String> {
+    let bytes = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

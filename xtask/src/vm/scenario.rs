@@ -1,0 +1,158 @@
+//! The OOM scenarios: one row each.
+//!
+//! Data: what is done (the script of the same name in vm/guest/scenarios does it) and what must come of it on every
+//! kernel. What a kernel is not able to tell is in its expected table, never here.
+
+/// The daemon that watches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Tracer {
+    /// As it is by default.
+    Usual,
+    /// As on a kernel without type information.
+    WithoutBtf,
+}
+
+impl Tracer {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Usual => "daemon",
+            Self::WithoutBtf => "daemon-without-btf",
+        }
+    }
+
+    pub(crate) fn arguments(self) -> &'static str {
+        match self {
+            Self::Usual => "",
+            Self::WithoutBtf => "--without btf",
+        }
+    }
+}
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Limit {
+    /// A group's, of so many MiB.
+    Group(&'static str, u64),
+    /// Nobody's: the node's memory.
+    Node,
+}
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Victims {
+    /// Nobody.
+    None,
+    /// This program.
+    One(&'static str),
+    /// This program first; perhaps others, so many in all, because memory is not given back at once.
+    First(&'static str, usize),
+    /// This program first, and then so many in all.
+    Group(&'static str, usize),
+}
+
+/// Who asks for memory when there is none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Asker {
+    /// This program.
+    Program(&'static str),
+    /// A worker of the kernel.
+    Worker,
+    /// Whoever is first.
+    Anyone,
+}
+
+/// One scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) script: &'static str,
+    /// In words, for the document.
+    pub(crate) does: &'static str,
+    pub(crate) tracer: Tracer,
+    pub(crate) limit: Limit,
+    pub(crate) victims: Victims,
+    pub(crate) asker: Asker,
+}
+
+const OWN_LIMIT: Scenario = Scenario {
+    name: "own-limit",
+    script: "own-limit",
+    does: "a program grows beyond the limit of its own group",
+    tracer: Tracer::Usual,
+    limit: Limit::Group("/own", 24),
+    victims: Victims::One("own"),
+    asker: Asker::Program("own"),
+};
+
+/// In the order in which they are run; what shakes the whole node comes last.
+pub(crate) const SCENARIOS: [Scenario; 9] = [
+    OWN_LIMIT,
+    Scenario {
+        name: "parent-limit",
+        script: "parent-limit",
+        does: "a small program meets the parent's limit; the large one in the group beside it dies",
+        limit: Limit::Group("/parent", 40),
+        victims: Victims::First("large", 2),
+        asker: Asker::Program("small"),
+        ..OWN_LIMIT
+    },
+    Scenario {
+        name: "ancestor-limit",
+        script: "ancestor-limit",
+        does: "the limit is three levels above the program, with none between",
+        limit: Limit::Group("/ancestor", 24),
+        victims: Victims::One("ancestor"),
+        asker: Asker::Program("ancestor"),
+        ..OWN_LIMIT
+    },
+    Scenario {
+        name: "group-kill",
+        script: "group-kill",
+        does: "three programs in two groups die as one, because their parent has memory.oom.group",
+        limit: Limit::Group("/whole", 40),
+        victims: Victims::Group("greedy", 3),
+        asker: Asker::Program("greedy"),
+        ..OWN_LIMIT
+    },
+    Scenario {
+        name: "lowered-limit",
+        script: "lowered-limit",
+        does: "a shell outside lowers memory.max below what the group uses",
+        limit: Limit::Group("/lowered", 16),
+        victims: Victims::One("lowered"),
+        asker: Asker::Program("sh"),
+        ..OWN_LIMIT
+    },
+    Scenario {
+        name: "kill-9",
+        script: "kill-9",
+        does: "a shell kills a program with SIGKILL: nothing to record",
+        victims: Victims::None,
+        asker: Asker::Anyone,
+        ..OWN_LIMIT
+    },
+    Scenario {
+        name: "sysrq",
+        script: "sysrq",
+        does: "the administrator asks for a kill with the magic key",
+        limit: Limit::Node,
+        victims: Victims::One("chosen"),
+        asker: Asker::Worker,
+        ..OWN_LIMIT
+    },
+    Scenario {
+        name: "node",
+        script: "node",
+        does: "the node runs out of memory; no group has a limit",
+        limit: Limit::Node,
+        victims: Victims::First("greedy", 3),
+        asker: Asker::Anyone,
+        ..OWN_LIMIT
+    },
+    Scenario {
+        name: "own-limit-without-btf",
+        does: "as own-limit, with a daemon that is told to do without type information",
+        tracer: Tracer::WithoutBtf,
+        ..OWN_LIMIT
+    },
+];

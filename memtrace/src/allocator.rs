@@ -12,6 +12,7 @@ use crate::{
 };
 
 pub mod claim;
+pub mod counters;
 pub mod cpython;
 pub mod dotnet;
 pub mod evidence;

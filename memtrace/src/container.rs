@@ -1,6 +1,8 @@
-//! Which container: memory cgroups, their paths and ids, and what the kernel charges to them.
+//! Which container: memory cgroups, their paths, ids and names, and what the kernel charges to them.
 //!
-//! Input: cgroupfs and mountinfo. Output: typed facts about cgroups, v1 and v2 in one shape.
+//! Input: cgroupfs, mountinfo and container runtimes. Output: typed facts about cgroups, v1 and v2 in one shape.
 
 pub mod cgroup;
+pub mod charge;
 pub mod memcg;
+pub mod name;

@@ -18,3 +18,4 @@ pub mod store;
 pub mod symbols;
 pub mod top;
 pub mod units;
+pub mod verdict;

@@ -3,6 +3,7 @@
 //! Input: the frozen kill, what the groups' counters were before, symbols. Output: [`record::OomRecord`]. All rules
 //! are functions on values; only `symbols` reads anything.
 
+pub mod cause;
 pub mod owner;
 pub mod record;
 pub mod recorder;

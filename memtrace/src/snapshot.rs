@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    container::memcg::Limit,
+    allocator::counters::{Absent, Counters},
+    container::{charge::Charge, memcg::Limit, name::Name},
     ingest::loss::Loss,
     units::{Bytes, Grade},
 };
@@ -27,6 +28,29 @@ pub struct Snapshot {
     pub processes: Vec<ProcessRow>,
     /// The cgroups that have processes, largest usage first.
     pub containers: Vec<ContainerRow>,
+    /// The node itself.
+    #[serde(default)]
+    pub node: Node,
+}
+
+/// The node's memory (`/proc/meminfo`, `/proc/pressure/memory`); what is not known is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    /// All there is.
+    pub total_bytes: Option<Bytes>,
+    /// What could be had without swapping.
+    pub available_bytes: Option<Bytes>,
+    /// Not used for anything.
+    pub free_bytes: Option<Bytes>,
+    /// Swap there is.
+    pub swap_total_bytes: Option<Bytes>,
+    /// Swap that is free.
+    pub swap_free_bytes: Option<Bytes>,
+    /// Share of the last ten seconds in which some task waited for memory, 0 to 1.
+    pub pressure_some10: Option<f64>,
+    /// The same for all tasks at once.
+    pub pressure_full10: Option<f64>,
 }
 
 /// How well the tracer sees.
@@ -96,6 +120,9 @@ pub struct ProcessRow {
     pub limit: Option<Limit>,
     /// Whose memory it is; `None` until its page tables were read.
     pub memory: Option<Memory>,
+    /// The highest total since the last tick, also when it fell again before.
+    #[serde(default)]
+    pub peak: Option<Peak>,
 }
 
 /// Whose memory a process's memory is.
@@ -113,6 +140,15 @@ pub struct Memory {
     pub scan_age_seconds: Option<f64>,
     /// The call stacks that touched most new memory, most first.
     pub growth_stacks: Vec<GrowthStack>,
+    /// What its allocators' own counters said when they were read last.
+    #[serde(default)]
+    pub counters: Vec<Counters>,
+    /// The allocators whose counters could not be read, and why.
+    #[serde(default)]
+    pub without_counters: Vec<Absent>,
+    /// Age of that reading.
+    #[serde(default)]
+    pub counters_age_seconds: Option<f64>,
 }
 
 /// What an allocator holds for one use.
@@ -177,6 +213,42 @@ pub struct ContainerRow {
     pub rss_bytes: Bytes,
     /// The processes' rows summed up, shared pages divided where that is known.
     pub arenas: Vec<ArenaRow>,
+    /// What people call it.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// Cgroup id.
+    #[serde(default)]
+    pub cgroup_id: Option<u64>,
+    /// What it is charged, by kind; `None` when its files could not be read.
+    #[serde(default)]
+    pub charge: Option<Charge>,
+    /// The highest total since the last tick, also when it fell again before.
+    #[serde(default)]
+    pub peak: Option<Peak>,
+}
+
+/// The highest total between two ticks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peak {
+    /// The total.
+    pub bytes: Bytes,
+    /// When, as near as it is known.
+    pub time: Option<Timestamp>,
+    /// How it is known.
+    pub grade: Grade,
+    /// What it was made of, largest first: allocator and kind, as in the rows.
+    pub owners: Vec<PeakPart>,
+}
+
+/// A part of a peak.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeakPart {
+    /// Name of the allocator, as in its row.
+    pub allocator: String,
+    /// What for.
+    pub kind: String,
+    /// Bytes then.
+    pub bytes: Bytes,
 }
 
 impl Snapshot {

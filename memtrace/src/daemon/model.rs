@@ -20,7 +20,7 @@ use crate::{
         procfs::{CgroupLine, Error, Procfs},
         source::ProcSource,
     },
-    snapshot::{Memory, ProcessRow, SCHEMA, Snapshot, Tracer},
+    snapshot::{Memory, Node, ProcessRow, SCHEMA, Snapshot, Tracer},
     units::{Bytes, Grade, escape},
 };
 
@@ -134,7 +134,8 @@ impl Model {
             .collect::<Vec<_>>();
         let usage = |path: &[u8]| memcg::usage(hierarchy.as_ref()?, path);
         let containers = summary::containers(processes, &rows, usage);
-        let mut snapshot = Snapshot { schema: SCHEMA, time, tracer, processes: rows, containers };
+        let mut snapshot =
+            Snapshot { schema: SCHEMA, time, tracer, processes: rows, containers, node: Node::default() };
         snapshot.sort();
         snapshot
     }
@@ -169,6 +170,7 @@ fn row(
         growth_window_seconds: growth.map(|growth| seconds(growth.over)),
         limit,
         memory,
+        peak: None,
     }
 }
 

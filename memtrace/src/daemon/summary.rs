@@ -42,6 +42,9 @@ pub fn memory(arenas: &Arenas<'_>, now: u64) -> Memory {
                     .collect(),
             })
             .collect(),
+        counters: Vec::new(),
+        without_counters: Vec::new(),
+        counters_age_seconds: None,
     }
 }
 
@@ -101,6 +104,10 @@ pub fn containers(
             limit: row.limit.clone(),
             rss_bytes: Bytes::default(),
             arenas: Vec::new(),
+            name: None,
+            cgroup_id: None,
+            charge: None,
+            peak: None,
         });
         container.processes += 1;
         container.rss_bytes.0 += row.rss_bytes.unwrap_or_default().0;

@@ -3,9 +3,12 @@
 //! Plain data with a JSON form. A figure that is not known is `None`, and JSON has `null` there; names are already
 //! escaped (`units::escape`), so every output may print them as they are.
 
+pub mod circumstances;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use self::circumstances::Circumstances;
 pub use crate::ingest::loss::Loss;
 use crate::units::{Bytes, Grade};
 
@@ -43,6 +46,9 @@ pub struct OomRecord {
     pub user_stack: Vec<Frame>,
     /// How it was recorded, and what the tracer had lost by then.
     pub evidence: Evidence,
+    /// What surrounded it; its fields are the record's own in JSON.
+    #[serde(flatten)]
+    pub circumstances: Circumstances,
 }
 
 /// What ran out of memory.

@@ -15,7 +15,7 @@ use super::{
     owner::{self, Baselines},
     record::{
         AddressSpaceUse, Evidence, Frame, LimitOwner, Loss, MemcgLevel, OomRecord, SCHEMA, ScopeKind,
-        TaskFacts, Trigger, Victim,
+        TaskFacts, Trigger, Victim, circumstances::Circumstances,
     },
     scope,
     symbols::KernelSymbols,
@@ -123,6 +123,7 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
             losses: context.losses.clone(),
             unknown,
         },
+        circumstances: Circumstances::default(),
     }
 }
 

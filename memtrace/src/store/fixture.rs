@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::{
     oom::record::{
         AddressSpaceUse, Evidence, Frame, LimitOwner, Loss, MemcgLevel, OomRecord, SCHEMA, Scope, ScopeKind,
-        TaskFacts, Trigger, Victim,
+        TaskFacts, Trigger, Victim, circumstances::Circumstances,
     },
     units::{Bytes, Grade},
 };
@@ -103,6 +103,7 @@ pub fn record(n: u32) -> OomRecord {
             losses: Vec::new(),
             unknown: Vec::new(),
         },
+        circumstances: Circumstances::default(),
     }
 }
 

@@ -70,8 +70,7 @@ fn row(out: &mut String, process: &ProcessRow, arena: &ArenaRow) {
 
 /// What belongs to a process and to none of its rows.
 fn rest(out: &mut String, process: &ProcessRow, memory: &Memory) {
-    let Memory { arenas: _, unaccounted_bytes, excess_bytes, stale, scan_age_seconds: _, growth_stacks } =
-        memory;
+    let Memory { arenas: _, unaccounted_bytes, excess_bytes, stale, growth_stacks, .. } = memory;
     let mut line = |text: String| {
         let _ = writeln!(out, "{:>8} {:<16} {text}", process.pid, "");
     };

@@ -23,7 +23,7 @@ pub(super) fn rows(snapshot: &Snapshot, options: Options) -> String {
 }
 
 fn row(out: &mut String, container: &ContainerRow) {
-    let ContainerRow { cgroup, processes, usage_bytes, limit, rss_bytes, arenas } = container;
+    let ContainerRow { cgroup, processes, usage_bytes, limit, rss_bytes, arenas, .. } = container;
     let limit = limit.as_ref().map(|limit| limit.bytes);
     let owners: Vec<_> = arenas
         .iter()

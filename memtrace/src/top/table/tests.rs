@@ -3,7 +3,7 @@
 use crate::{
     container::memcg::Limit,
     ingest::loss::Loss,
-    snapshot::{ProcessRow, SCHEMA, Scans, Snapshot, Tracer},
+    snapshot::{Node, ProcessRow, SCHEMA, Scans, Snapshot, Tracer},
     units::{Bytes, Grade},
 };
 
@@ -23,6 +23,7 @@ fn process(pid: u32, rss: u64, growth: Option<f64>, cgroup: &str) -> ProcessRow 
         growth_window_seconds: growth.map(|_| 10.0),
         limit: Some(Limit { bytes: Bytes(64 << 20), owner: "/a".into() }),
         memory: None,
+        peak: None,
     }
 }
 
@@ -48,6 +49,7 @@ fn snapshot(losses: Vec<Loss>) -> Snapshot {
             process(1, 1 << 20, Some(-2048.0), "/"),
         ],
         containers: vec![],
+        node: Node::default(),
     };
     snapshot.sort();
     snapshot

@@ -1,0 +1,113 @@
+//! What the kernel charges to a memory cgroup, by kind: v1 and v2 in one shape.
+//!
+//! Plain values with a JSON form; what the kernel does not tell is `None`. Files are read by `memcg`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Bytes;
+
+/// The charge of a cgroup, descendants included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Charge {
+    /// All of it: `memory.current`, `memory.usage_in_bytes`.
+    pub usage_bytes: Option<Bytes>,
+    /// Usage less inactive file pages, as the kubelet computes it.
+    pub working_set_bytes: Option<Bytes>,
+    /// Highest usage that the kernel remembers.
+    pub peak_bytes: Option<Bytes>,
+    /// Swap used (v2), or that part of memory and swap (v1).
+    pub swap_bytes: Option<Bytes>,
+    /// Anonymous memory: heaps, stacks. Without shared memory.
+    pub anon_bytes: Option<Bytes>,
+    /// Page cache of files, active.
+    pub active_file_bytes: Option<Bytes>,
+    /// Page cache of files, inactive: the first to go.
+    pub inactive_file_bytes: Option<Bytes>,
+    /// Shared memory and tmpfs.
+    pub shmem_bytes: Option<Bytes>,
+    /// Kernel memory in all, where the kernel counts it.
+    pub kernel_bytes: Option<Bytes>,
+    /// Kernel stacks.
+    pub kernel_stack_bytes: Option<Bytes>,
+    /// Page tables.
+    pub page_tables_bytes: Option<Bytes>,
+    /// Slab that can be taken back.
+    pub slab_reclaimable_bytes: Option<Bytes>,
+    /// Slab that cannot.
+    pub slab_unreclaimable_bytes: Option<Bytes>,
+    /// Socket buffers.
+    pub sock_bytes: Option<Bytes>,
+    /// Per-CPU memory.
+    pub percpu_bytes: Option<Bytes>,
+    /// vmalloc memory.
+    pub vmalloc_bytes: Option<Bytes>,
+    /// How often the limit was hit.
+    pub max_events: Option<u64>,
+    /// How often `memory.high` was exceeded.
+    pub high_events: Option<u64>,
+    /// How often the group ran out of memory.
+    pub oom_events: Option<u64>,
+    /// How many of its processes were killed for it.
+    pub oom_kills: Option<u64>,
+    /// Share of the last ten seconds in which some task waited for memory, 0 to 1 (PSI `some avg10`).
+    pub pressure_some10: Option<f64>,
+    /// The same for all tasks at once (PSI `full avg10`).
+    pub pressure_full10: Option<f64>,
+}
+
+impl Charge {
+    /// Usage that is in none of the kinds: the sum closes with it. `None` when the usage or all kinds are unknown; 0
+    /// when the kinds, which are read one after the other, add up to more.
+    pub fn remainder(&self) -> Option<Bytes> {
+        let sum = [self.anon_bytes, self.active_file_bytes, self.inactive_file_bytes, self.shmem_bytes]
+            .into_iter()
+            .chain([self.kernel()])
+            .flatten()
+            .map(|Bytes(bytes)| bytes)
+            .reduce(u64::saturating_add)?;
+        Some(Bytes(self.usage_bytes?.0.saturating_sub(sum)))
+    }
+
+    /// Kernel memory: the kernel's own sum, or that of the kinds that it tells.
+    pub fn kernel(&self) -> Option<Bytes> {
+        let kinds = [
+            self.kernel_stack_bytes,
+            self.page_tables_bytes,
+            self.slab_reclaimable_bytes,
+            self.slab_unreclaimable_bytes,
+            self.percpu_bytes,
+            self.vmalloc_bytes,
+        ];
+        let sum = || kinds.into_iter().flatten().map(|Bytes(bytes)| bytes).reduce(u64::saturating_add);
+        // `kernel` of memory.stat is without socket buffers (cgroup-v2.rst).
+        let kernel = self.kernel_bytes.map(|Bytes(bytes)| bytes).or_else(sum);
+        match (kernel, self.sock_bytes) {
+            (None, None) => None,
+            (kernel, sock) => {
+                Some(Bytes(kernel.unwrap_or_default().saturating_add(sock.unwrap_or_default().0)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Charge};
+
+    #[test]
+    fn the_sum_closes_with_a_remainder() {
+        let charge = Charge {
+            usage_bytes: Some(Bytes(100)),
+            anon_bytes: Some(Bytes(40)),
+            inactive_file_bytes: Some(Bytes(20)),
+            slab_reclaimable_bytes: Some(Bytes(5)),
+            sock_bytes: Some(Bytes(7)),
+            ..Charge::default()
+        };
+        assert_eq!((charge.kernel(), charge.remainder()), (Some(Bytes(12)), Some(Bytes(28))));
+        assert_eq!(Charge::default().remainder(), None);
+        let own = Charge { kernel_bytes: Some(Bytes(9)), ..charge };
+        assert_eq!(own.kernel(), Some(Bytes(16)));
+    }
+}

@@ -4,7 +4,10 @@
 
 pub mod daemon;
 pub mod doctor;
+pub mod record;
+pub mod replay;
 pub mod report;
+pub mod show;
 pub mod top;
 
 use std::{
@@ -52,6 +55,10 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Say what this kernel gives, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),
+    /// Keep what the tracer sees in a file, to be run again.
+    Record(record::RecordArgs),
+    /// Show what a recording shows.
+    Replay(replay::ReplayArgs),
 }
 
 /// Where the daemon listens.
@@ -174,6 +181,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Report(args) => report::run(&args, Terminal::from_env(io::stdout().is_terminal()), &mut out)
             .map_err(Failure::from),
         Command::Doctor(args) => doctor::run(&args, &mut out),
+        Command::Record(args) => record::run(&args, &mut out),
+        Command::Replay(args) => replay::run(&args, &mut out),
     };
     match result {
         Err(failure) if is_closed_pipe(failure.error()) => Ok(()),

@@ -7,11 +7,14 @@ pub mod arenas;
 pub mod engine;
 pub mod lock;
 pub mod model;
+pub mod record;
 pub mod recorder;
+pub mod replay;
 pub mod scanner;
 pub mod spaces;
 pub mod summary;
 pub mod tracer;
+pub mod world;
 
 use std::{
     path::{Path, PathBuf},
@@ -153,8 +156,10 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
     let served = server::serve(socket, source, stopping).await;
     stop.store(true, Ordering::Relaxed);
     // The engine first: the recorder ends when the engine's last kill is stored.
-    for (name, thread) in [("engine", engine), ("recorder", recorder.thread)] {
-        if thread.join().is_err() {
+    for (name, has_failed) in
+        [("engine", engine.join().is_err()), ("recorder", recorder.thread.join().is_err())]
+    {
+        if has_failed {
             anyhow::bail!("the {name} thread failed");
         }
     }

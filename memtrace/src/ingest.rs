@@ -6,4 +6,5 @@
 pub mod decode;
 pub mod loss;
 pub mod order;
+pub mod record;
 pub mod ring_buffer;

@@ -5,6 +5,8 @@
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use crate::mm::region::File;
 
 pub mod content;
@@ -14,6 +16,7 @@ pub mod mark;
 pub mod memory;
 pub mod read;
 pub mod scan;
+mod stored;
 
 pub use content::{Content, Found};
 pub use mark::{Mark, Marks};
@@ -52,7 +55,8 @@ pub fn base_name(path: &[u8]) -> &[u8] {
 }
 
 /// What is known of a process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "stored::Stored", into = "stored::Stored")]
 pub struct ProcessEvidence {
     /// Its soft limit on the main stack, which is the default size of thread stacks; `None` when unknown or unlimited.
     pub stack_limit: Option<u64>,

@@ -57,14 +57,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Runs until told to stop; then takes what is left in the ring buffers.
-    pub fn run(mut self) {
+    /// Runs until told to stop; then takes what is left in the ring buffers. The model is given back.
+    pub fn run(mut self) -> Model {
         let started = Timestamp::now();
         let mut tick = Instant::now();
         let mut bare_marks = 0;
         let mut gaps = Gaps::default();
         let mut scans = Scans { share_percent: self.scan_share, ..Scans::default() };
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.stop.load(Ordering::Relaxed) && !self.model.world().has_failed() {
             let Self { reader, model, status, kills, .. } = &mut self;
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event| take(event, model, &mut marked));
@@ -82,6 +82,7 @@ impl Engine {
         let mut marked = Vec::new();
         reader.finish(|event| take(event, model, &mut marked));
         send(marked, reader, status, kills);
+        self.model
     }
 
     /// Takes the scans that are done. The next ones are asked for at the tick.

@@ -12,11 +12,16 @@ use crate::{
         cgroup::Hierarchy,
         memcg::{self, Limit},
     },
-    daemon::{scanner::Scan, spaces::Spaces, summary},
+    daemon::{
+        scanner::Scan,
+        spaces::Spaces,
+        summary,
+        world::{Call, Question, World},
+    },
     ingest::decode::Event,
     mm::{
         address_space::{Geometry, HugePages},
-        process::{Process, ProcessTable},
+        process::{Process, ProcessTable, Seed, Source},
         procfs::{CgroupLine, Error, Procfs},
         source::ProcSource,
     },
@@ -34,18 +39,39 @@ pub struct Model {
     processes: ProcessTable,
     spaces: Spaces,
     limits: HashMap<Vec<u8>, (u64, Option<Limit>)>,
+    world: World,
 }
 
 impl Model {
     /// An empty model.
     pub fn new(procfs: Procfs, hierarchy: Option<Hierarchy>) -> Self {
+        Self::with(procfs, hierarchy, World::live(), geometry())
+    }
+
+    /// An empty model of a world that is written down. Its geometry is [`geometry`]'s.
+    pub fn recorded(procfs: Procfs, hierarchy: Option<Hierarchy>, world: World) -> Self {
+        Self::with(procfs, hierarchy, world, geometry())
+    }
+
+    /// An empty model of a world that was.
+    pub fn replayed(world: World, geometry: Geometry) -> Self {
+        Self::with(Procfs::new("/proc"), None, world, geometry)
+    }
+
+    fn with(procfs: Procfs, hierarchy: Option<Hierarchy>, world: World, geometry: Geometry) -> Self {
         Self {
             procfs,
             hierarchy,
             processes: ProcessTable::default(),
-            spaces: Spaces::new(geometry()),
+            spaces: Spaces::new(geometry),
             limits: HashMap::new(),
+            world,
         }
+    }
+
+    /// The world that it asks.
+    pub fn world(&mut self) -> &mut World {
+        &mut self.world
     }
 
     /// A model of the /proc and the cgroups of this host.
@@ -58,27 +84,45 @@ impl Model {
     /// # Errors
     /// When /proc cannot be listed.
     pub fn seed(&mut self) -> Result<(), Error> {
-        let pids = self.procfs.pids()?;
-        let Self { procfs, hierarchy, processes, .. } = self;
-        processes.seed(&pids, &source(procfs, hierarchy.as_ref()), clock::ktime());
+        let outcome = self.take_over();
+        self.world.called(&Call::Seed);
+        outcome
+    }
+
+    fn take_over(&mut self) -> Result<(), Error> {
+        let Self { procfs, hierarchy, processes, world, .. } = self;
+        let mut failure = None;
+        let pids = world.ask(&Question::Pids, || {
+            let pids = procfs.pids().map_err(|error| failure = Some(error)).ok()?;
+            Some(world.watched(pids))
+        });
+        let Some(pids) = pids else {
+            return Err(failure.unwrap_or(Error::Malformed { file: "recording", what: "list of processes" }));
+        };
+        processes.seed(&pids, &source(procfs, hierarchy.as_ref(), world), now(world).1);
         Ok(())
     }
 
     /// Applies one event.
     pub fn apply(&mut self, event: &Event) {
-        self.processes.apply(event);
-        self.spaces.apply(event);
+        if self.world.takes(event) {
+            self.processes.apply(event);
+            self.spaces.apply(event);
+        }
     }
 
     /// The processes whose page tables to read next.
     pub fn due(&mut self) -> Vec<u32> {
         let resident =
             self.processes.iter().filter_map(|process| Some((process.pid, process.resident()?.bytes)));
-        self.spaces.due(resident)
+        let due = self.spaces.due(resident);
+        self.world.called(&Call::Due);
+        due
     }
 
     /// Takes what a read of page tables gave.
     pub fn take(&mut self, scan: Scan) {
+        self.world.scanned(&scan);
         self.spaces.take(scan);
     }
 
@@ -89,8 +133,9 @@ impl Model {
 
     /// Reads what moved.
     pub fn refresh(&mut self) {
-        let Self { procfs, hierarchy, processes, .. } = self;
-        processes.refresh(&source(procfs, hierarchy.as_ref()), clock::ktime());
+        let Self { procfs, hierarchy, processes, world, .. } = self;
+        processes.refresh(&source(procfs, hierarchy.as_ref(), world), now(world).1);
+        world.called(&Call::Refresh);
     }
 
     /// Reads every process again, whether something happened to it or not.
@@ -106,46 +151,69 @@ impl Model {
     pub fn resync(&mut self) -> Result<(), Error> {
         self.processes.mark_all();
         self.spaces.mark_stale();
-        self.seed()
+        let outcome = self.take_over();
+        self.world.called(&Call::Resync);
+        outcome
     }
 
     /// The node now.
     pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
-        let (time, now) = (Timestamp::now(), clock::ktime());
-        let Self { procfs: _, hierarchy, processes, spaces, limits } = self;
+        let Self { procfs: _, hierarchy, processes, spaces, limits, world } = self;
+        let (time, now) = now(world);
         limits.retain(|_, (read, _)| read.saturating_add(LIMIT_TTL) > now);
         let rows = processes
             .iter()
             .map(|process| {
-                let limit =
-                    process.cgroup.as_deref().zip(hierarchy.as_ref()).and_then(|(path, hierarchy)| {
-                        if let Some((_, limit)) = limits.get(path) {
-                            return limit.clone();
-                        }
-                        let limit = memcg::effective_limit(hierarchy, path);
-                        limits.insert(path.to_vec(), (now, limit.clone()));
-                        limit
-                    });
+                let limit = process.cgroup.as_deref().and_then(|path| {
+                    if let Some((_, limit)) = limits.get(path) {
+                        return limit.clone();
+                    }
+                    let limit = world
+                        .ask(&Question::Limit(path), || memcg::effective_limit(hierarchy.as_ref()?, path));
+                    limits.insert(path.to_vec(), (now, limit.clone()));
+                    limit
+                });
                 let total = process.resident().map(|reading| Bytes(reading.bytes)).unwrap_or_default();
                 let memory =
                     spaces.arenas(process.pid, total, now).map(|arenas| summary::memory(&arenas, now));
                 row(process, limit, memory, time, now)
             })
             .collect::<Vec<_>>();
-        let usage = |path: &[u8]| memcg::usage(hierarchy.as_ref()?, path);
+        let usage =
+            |path: &[u8]| world.ask(&Question::Usage(path), || memcg::usage(hierarchy.as_ref()?, path));
         let containers = summary::containers(processes, &rows, usage);
         let mut snapshot =
             Snapshot { schema: SCHEMA, time, tracer, processes: rows, containers, node: Node::default() };
+        world.called(&Call::Snapshot(snapshot.tracer.clone().map(Box::new)));
         snapshot.sort();
         snapshot
     }
 }
 
-fn source<'a>(
-    procfs: &'a Procfs,
-    hierarchy: Option<&'a Hierarchy>,
-) -> ProcSource<'a, impl Fn(&[CgroupLine]) -> Option<Vec<u8>> + 'a> {
-    ProcSource { procfs, cgroup_of: move |lines: &[CgroupLine]| Some(hierarchy?.path_of(lines)?.to_vec()) }
+/// Of the day, and ns since boot.
+fn now(world: &World) -> (Timestamp, u64) {
+    world.ask(&Question::Now, || (Timestamp::now(), clock::ktime()))
+}
+
+/// A source whose answers are the world's.
+struct Asked<'a, S> {
+    source: S,
+    world: &'a World,
+}
+
+impl<S: Source> Source for Asked<'_, S> {
+    fn seed(&self, pid: u32) -> Option<Seed> {
+        self.world.ask(&Question::Seed(pid), || self.source.seed(pid))
+    }
+
+    fn resident(&self, pid: u32) -> Option<u64> {
+        self.world.ask(&Question::Resident(pid), || self.source.resident(pid))
+    }
+}
+
+fn source<'a>(procfs: &'a Procfs, hierarchy: Option<&'a Hierarchy>, world: &'a World) -> impl Source + 'a {
+    let cgroup_of = move |lines: &[CgroupLine]| Some(hierarchy?.path_of(lines)?.to_vec());
+    Asked { source: ProcSource { procfs, cgroup_of }, world }
 }
 
 fn row(
@@ -175,7 +243,7 @@ fn row(
 }
 
 /// Sizes of this machine; a kernel without transparent huge pages has none.
-fn geometry() -> Geometry {
+pub fn geometry() -> Geometry {
     let page = rustix::param::page_size() as u64;
     let thp = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
     let thp = match thp {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     allocator::evidence::{ProcessEvidence, read::Reader},
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// What one look at a process gave.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scan {
     /// Which.
     pub pid: u32,

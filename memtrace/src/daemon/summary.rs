@@ -117,7 +117,9 @@ pub fn containers(
     }
     let mut containers: Vec<ContainerRow> = containers.into_values().collect();
     for container in &mut containers {
-        container.arenas.sort_by_key(|arena| std::cmp::Reverse(arena.resident_bytes));
+        container.arenas.sort_by(|a, b| {
+            (b.resident_bytes, &a.allocator, &a.kind).cmp(&(a.resident_bytes, &b.allocator, &b.kind))
+        });
     }
     containers.sort_by(|a, b| {
         (b.usage_bytes, b.rss_bytes, &a.cgroup).cmp(&(a.usage_bytes, a.rss_bytes, &b.cgroup))

@@ -9,7 +9,7 @@ use memtrace_common::event::{
     task::{Exec, Exit, Fork, Signal},
     vma::{Brk, Madvise, Mmap, Mprotect, Mremap, Munmap, Throttled},
 };
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,27 @@ impl Event {
             Self::Exit(record) => &record.header,
             Self::Signal(record) => &record.header,
             Self::OomKill(record) | Self::SelfCheck(record) => &record.header,
+        }
+    }
+}
+
+impl Event {
+    /// The record that it was: what [`decode`] takes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mmap(record) => record.as_bytes(),
+            Self::Munmap(record) => record.as_bytes(),
+            Self::Mremap(record) => record.as_bytes(),
+            Self::Brk(record) => record.as_bytes(),
+            Self::Madvise(record) => record.as_bytes(),
+            Self::Mprotect(record) => record.as_bytes(),
+            Self::Throttled(record) => record.as_bytes(),
+            Self::Fault(record) => record.as_bytes(),
+            Self::Exec(record) => record.as_bytes(),
+            Self::Fork(record) => record.as_bytes(),
+            Self::Exit(record) => record.as_bytes(),
+            Self::Signal(record) => record.as_bytes(),
+            Self::OomKill(record) | Self::SelfCheck(record) => record.as_bytes(),
         }
     }
 }
@@ -172,6 +193,7 @@ mod tests {
         for kind in Kind::ALL {
             let bytes = blank(*kind);
             assert_eq!(*decode(&bytes).unwrap().header(), header(*kind as u16), "{kind:?}");
+            assert_eq!(decode(&bytes).unwrap().bytes(), bytes, "{kind:?}");
             for wrong in [&bytes[..bytes.len() - 1], &[bytes.as_slice(), &[0]].concat()] {
                 let actual = wrong.len();
                 let expected = bytes.len();

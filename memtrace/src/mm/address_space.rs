@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use self::span::{Pool, Span};
 use super::{
     region::Region,
@@ -26,7 +28,7 @@ mod truth;
 pub use self::{resync::Resynced, truth::Applied};
 
 /// When the kernel makes huge pages by itself: `/sys/kernel/mm/transparent_hugepage/enabled`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HugePages {
     /// Nowhere.
     #[default]
@@ -38,7 +40,8 @@ pub enum HugePages {
 }
 
 /// Sizes that depend on the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(u64, u64, HugePages)", into = "(u64, u64, HugePages)")]
 pub struct Geometry {
     page: u64,
     huge: u64,
@@ -49,6 +52,20 @@ impl Default for Geometry {
     /// Pages of 4 KiB, huge pages of 2 MiB that the kernel never makes by itself.
     fn default() -> Self {
         Self { page: 4096, huge: 2 << 20, thp: HugePages::Never }
+    }
+}
+
+impl TryFrom<(u64, u64, HugePages)> for Geometry {
+    type Error = &'static str;
+
+    fn try_from((page, huge, thp): (u64, u64, HugePages)) -> Result<Self, Self::Error> {
+        Self::new(page, huge, thp).ok_or("sizes of pages that no machine has")
+    }
+}
+
+impl From<Geometry> for (u64, u64, HugePages) {
+    fn from(Geometry { page, huge, thp }: Geometry) -> Self {
+        (page, huge, thp)
     }
 }
 

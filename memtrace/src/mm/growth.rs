@@ -123,7 +123,8 @@ impl StackGrowth {
             let least = self
                 .stacks
                 .iter()
-                .min_by_key(|(_, growth)| growth.over(Window::Minutes10, at))
+                // By stack where the bytes are equal, so that a recording gives what its original gave.
+                .min_by_key(|(stack, growth)| (growth.over(Window::Minutes10, at), *stack))
                 .map(|(stack, growth)| (stack.clone(), growth.over(Window::Minutes10, at)));
             if let Some((least, had)) = least {
                 self.stacks.remove(&least);

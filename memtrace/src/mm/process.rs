@@ -7,8 +7,12 @@
 use std::collections::{HashMap, VecDeque};
 
 use memtrace_common::{COMM_LEN, UNKNOWN, event::task::Task};
+use serde::{Deserialize, Serialize};
 
-use crate::{ingest::decode::Event, units::escape};
+use crate::{
+    ingest::decode::Event,
+    units::{escape, raw},
+};
 
 /// How long ago the older of two readings should be that growth is taken from.
 pub const GROWTH_WINDOW: u64 = 10_000_000_000;
@@ -20,15 +24,17 @@ const START_TOLERANCE: u64 = 20_000_000;
 const READINGS: usize = 16;
 
 /// What /proc says of a process when it is first seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
     /// Name, any bytes.
+    #[serde(with = "raw")]
     pub comm: Vec<u8>,
     /// Start, ns since boot, as exact as clock ticks are.
     pub start: u64,
     /// Real user id.
     pub uid: Option<u32>,
     /// Path of its memory cgroup.
+    #[serde(with = "raw::option")]
     pub cgroup: Option<Vec<u8>>,
     /// Kernel threads have no memory of their own.
     pub is_kernel_thread: bool,

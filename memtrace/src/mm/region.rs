@@ -5,8 +5,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::units::raw;
+
 /// `PROT_*` bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Prot(pub u8);
 
 impl Prot {
@@ -31,7 +35,7 @@ impl Prot {
 }
 
 /// What is behind a region.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Backing {
     /// Private memory of the process.
     Anonymous,
@@ -46,22 +50,23 @@ pub enum Backing {
     /// The main thread's stack: `[stack]`.
     Stack,
     /// The kernel's own: `[vdso]`, `[vvar]`, `[vsyscall]`, uprobes...
-    Special(Arc<[u8]>),
+    Special(#[serde(with = "raw")] Arc<[u8]>),
 }
 
 /// A mapped file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct File {
     /// Device, `major << 32 | minor`.
     pub device: u64,
     /// Inode.
     pub inode: u64,
     /// Path as maps shows it, unescaped, any bytes; may end in ` (deleted)`.
+    #[serde(with = "raw")]
     pub path: Vec<u8>,
 }
 
 /// The mmap call that a region came from; kept through splits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Born {
     /// The address that the call returned.
     pub addr: u64,
@@ -76,7 +81,7 @@ pub struct Born {
 }
 
 /// Flags of a VMA that smaps shows and that tell allocators apart (`VmFlags`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VmFlags(pub u16);
 
 impl VmFlags {
@@ -115,7 +120,7 @@ impl VmFlags {
 }
 
 /// A range of an address space.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
     /// First address, page-aligned.
     pub start: u64,
@@ -130,10 +135,13 @@ pub struct Region {
     /// Byte offset in the file; 0 without one.
     pub offset: u64,
     /// The call that it came from; `None` when it was there before the tracer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born: Option<Born>,
     /// Flags from smaps, or from the calls since birth; `None` when neither was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_flags: Option<VmFlags>,
     /// What `PR_SET_VMA_ANON_NAME` called it: the part of `[anon:...]` or `[anon_shmem:...]` that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "raw::option")]
     pub name: Option<Arc<[u8]>>,
     /// Made of hugetlb pages, which no RSS counts. What is not known to be is taken not to be.
     pub is_hugetlb: bool,

@@ -9,12 +9,14 @@ use super::{
     region::{Region, VmFlags},
 };
 use crate::units::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// As much of a file as is read: some 800 bytes a mapping.
 const LIMIT: u64 = 256 << 20;
 
 /// The counts of one mapping, or of a process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[Option<Bytes>; 16]", into = "[Option<Bytes>; 16]")]
 pub struct Usage {
     /// Resident, hugetlb apart.
     pub rss: Option<Bytes>,
@@ -50,6 +52,89 @@ pub struct Usage {
     pub pss_shmem: Option<Bytes>,
 }
 
+/// In the order of the fields: recordings hold one for each mapping of each look.
+impl From<[Option<Bytes>; 16]> for Usage {
+    fn from(fields: [Option<Bytes>; 16]) -> Self {
+        let [
+            rss,
+            pss,
+            shared_clean,
+            shared_dirty,
+            private_clean,
+            private_dirty,
+            anonymous,
+            lazy_free,
+            anon_huge,
+            swap,
+            swap_pss,
+            locked,
+            hugetlb,
+            pss_anon,
+            pss_file,
+            pss_shmem,
+        ] = fields;
+        Self {
+            rss,
+            pss,
+            shared_clean,
+            shared_dirty,
+            private_clean,
+            private_dirty,
+            anonymous,
+            lazy_free,
+            anon_huge,
+            swap,
+            swap_pss,
+            locked,
+            hugetlb,
+            pss_anon,
+            pss_file,
+            pss_shmem,
+        }
+    }
+}
+
+impl From<Usage> for [Option<Bytes>; 16] {
+    fn from(usage: Usage) -> Self {
+        let Usage {
+            rss,
+            pss,
+            shared_clean,
+            shared_dirty,
+            private_clean,
+            private_dirty,
+            anonymous,
+            lazy_free,
+            anon_huge,
+            swap,
+            swap_pss,
+            locked,
+            hugetlb,
+            pss_anon,
+            pss_file,
+            pss_shmem,
+        } = usage;
+        [
+            rss,
+            pss,
+            shared_clean,
+            shared_dirty,
+            private_clean,
+            private_dirty,
+            anonymous,
+            lazy_free,
+            anon_huge,
+            swap,
+            swap_pss,
+            locked,
+            hugetlb,
+            pss_anon,
+            pss_file,
+            pss_shmem,
+        ]
+    }
+}
+
 impl Usage {
     /// The field that a name in the file stands for. Of hugetlb there are two, which are added up.
     fn field(&mut self, name: &[u8]) -> Option<&mut Option<Bytes>> {
@@ -76,7 +161,7 @@ impl Usage {
 }
 
 /// One mapping of an smaps file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     /// Where and what; `vm_flags` is set where the kernel prints them.
     pub region: Region,

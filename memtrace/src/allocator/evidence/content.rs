@@ -3,10 +3,12 @@
 //! Input: words from memory. Output: what begins there. Every word is the process's to choose, so each rule needs
 //! several that agree. Pure.
 
+use serde::{Deserialize, Serialize};
+
 use crate::allocator::glibc::{HEAP_SIZE, heap_of};
 
 /// What begins somewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
     /// A chunk of glibc's malloc with a mapping of its own.
     MmappedChunk,
@@ -20,7 +22,7 @@ pub enum Content {
 }
 
 /// Something that was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// First address.
     pub start: u64,

@@ -2,6 +2,8 @@
 //!
 //! Data only.
 
+use serde::{Deserialize, Serialize};
+
 /// One thing that was seen in a program or library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -57,7 +59,8 @@ impl Mark {
 }
 
 /// A set of [`Mark`]s.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Marks(u16);
 
 impl Marks {

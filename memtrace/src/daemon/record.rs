@@ -1,0 +1,141 @@
+//! Records what the model sees of this host, to be run again by `replay`.
+//!
+//! Input: how to trace and where to write. Output: a recording, and the snapshot that it ends with. The same engine and
+//! model as the daemon's, but nothing is stored or served.
+
+use std::{
+    collections::HashSet,
+    fs::OpenOptions,
+    io::BufWriter,
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::channel,
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{
+    DaemonError, PROC,
+    engine::Engine,
+    model::{Model, geometry},
+    scanner, tracer,
+    world::{Header, World},
+};
+use crate::{
+    container::cgroup::Hierarchy,
+    ingest::{record::Writer, ring_buffer::Reader},
+    mm::procfs::Procfs,
+    probe::{attach::Options, attach::Probes, tracefs},
+    snapshot::Snapshot,
+};
+
+/// Between two looks at whether it has come to an end.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What to record, and where to.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file; it must not be there yet.
+    pub file: PathBuf,
+    /// Bytes that it may have.
+    pub limit: u64,
+    /// How long at most; `None` for until SIGINT or SIGTERM.
+    pub duration: Option<Duration>,
+    /// These processes and their descendants alone; all when there are none.
+    pub pids: Vec<u32>,
+    /// How to trace.
+    pub options: Options,
+    /// The part of one CPU that reading page tables may take, in percent.
+    pub scan_share: u32,
+}
+
+/// A recording that was made.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The last snapshot in it.
+    pub snapshot: Arc<Snapshot>,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// Records until the time is over, the file is full, or a signal says so.
+///
+/// # Errors
+/// When the tracer does not start or the file cannot be written.
+pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
+    let tracefs = tracefs::ensure();
+    let support = tracer::probe(&config.options, tracefs);
+    let (procfs, hierarchy) = (Procfs::new(PROC), Hierarchy::find(PROC.as_ref()).unwrap_or_default());
+    // Before the tracer, so that a wrong path costs nothing. Paths and names of the whole node are nobody else's.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&config.file);
+    let file = file.with_context(|| format!("failed to create {}", config.file.display()))?;
+    let probes = tracer::start(&support, &config.options, &procfs, hierarchy.as_ref())?;
+    drop(support);
+    let writer = Writer::new(BufWriter::new(file), config.limit).context("failed to begin the recording")?;
+    let header = Header { memtrace: env!("CARGO_PKG_VERSION").to_owned(), geometry: geometry() };
+    let family = (!config.pids.is_empty()).then(|| config.pids.iter().copied().collect::<HashSet<u32>>());
+    let world = World::recorded(writer, &header, family).context("failed to begin the recording")?;
+    let mut model = Model::recorded(procfs, hierarchy, world);
+    model.seed().context("failed to list the processes")?;
+    Ok(run(config, probes, model)?)
+}
+
+fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Recorded> {
+    let Probes { stream, kills, counters, status, object } = probes;
+    let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
+    // Kills are events like others here: they are in the file.
+    let (sender, _kills) = channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let engine = Engine {
+        scanner: scanner::start(Procfs::new(PROC), config.scan_share)?,
+        scan_share: config.scan_share,
+        reader: Reader::new(stream, kills, counters),
+        model,
+        status,
+        kills: sender,
+        counts: Arc::default(),
+        snapshots,
+        stop: Arc::clone(&stop),
+    };
+    let engine = std::thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || engine.run())
+        .context("failed to start the engine thread")?;
+    wait(config.duration, || engine.is_finished())?;
+    stop.store(true, Ordering::Relaxed);
+    let Ok(mut model) = engine.join() else { anyhow::bail!("the engine thread failed") };
+    drop(object);
+    let bytes =
+        model.world().finish().with_context(|| format!("failed to write {}", config.file.display()))?;
+    Ok(Recorded { snapshot: latest.borrow().clone(), bytes })
+}
+
+/// Waits for the end of the time, a signal, or whatever else.
+fn wait(duration: Option<Duration>, is_over: impl Fn() -> bool) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+        let begun = Instant::now();
+        while !is_over() && duration.is_none_or(|duration| begun.elapsed() < duration) {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+        Ok(())
+    })
+}

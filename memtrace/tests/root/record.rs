@@ -1,0 +1,83 @@
+//! `memtrace record` and `memtrace replay`: a recording shows what its original showed.
+
+use std::process::{Child, Command, Stdio};
+
+use memtrace::snapshot::Snapshot;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    fixture::{PATIENCE, binary, daemon::Place, eventually, memtrace, said},
+    workload::{Workload, program},
+};
+
+fn record(file: &str, arguments: &[&str]) -> Child {
+    Command::new(binary())
+        .args(["record", "--json", "-o", file])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn shown(output: &std::process::Output) -> Snapshot {
+    assert!(output.status.success(), "{}", said(output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_replay_shows_what_the_recording_showed() {
+    let place = Place::new();
+    let file = place.file("one.rec");
+    let file = file.to_str().unwrap();
+    let mut workload = Workload::start(program("c-glibc"));
+    let pid = workload.pid().to_string();
+    let child = record(file, &["--pid", &pid, "--scan-share", "50"]);
+    eventually("the recording begins", PATIENCE, || {
+        std::fs::metadata(file).ok().filter(|file| file.len() > 0)
+    });
+    for command in ["grow 24", "free 50", "grow 8", "hold"] {
+        workload.say(command);
+    }
+    // Its own time has to pass: a tick is a second, and nothing tells from outside that it was taken.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let recorded = shown(&child.wait_with_output().unwrap());
+    assert_eq!(recorded.processes.iter().map(|row| row.pid).collect::<Vec<_>>(), [workload.pid()]);
+    let memory = recorded.processes[0].memory.as_ref().unwrap();
+    assert_eq!(memory.arenas[0].allocator, "glibc");
+    assert!(!memory.growth_stacks.is_empty());
+
+    let replayed = memtrace(&["replay", file, "-o", "json"]);
+    assert_eq!(shown(&replayed), recorded);
+    assert_eq!(String::from_utf8_lossy(&replayed.stderr), "");
+    let table = memtrace(&["replay", file, "--by", "arena"]);
+    assert!(said(&table).contains("thread arena"), "{}", said(&table));
+}
+
+#[test]
+fn the_whole_node_is_recorded_and_replayed() {
+    let place = Place::new();
+    let file = place.file("node.rec");
+    let file = file.to_str().unwrap();
+    let recorded = shown(&memtrace(&["record", "--json", "--for", "4", "--scan-share", "50", "-o", file]));
+    assert!(recorded.processes.iter().any(|row| row.pid == std::process::id()));
+    assert_eq!(shown(&memtrace(&["replay", file, "-o", "json"])), recorded);
+}
+
+#[test]
+fn a_file_that_is_there_is_not_written_over_and_one_that_is_full_is_whole() {
+    let place = Place::new();
+    let file = place.file("small.rec");
+    std::fs::write(&file, "mine").unwrap();
+    let output = memtrace(&["record", "--for", "1", "-o", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    let other = memtrace(&["replay", file.to_str().unwrap()]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(said(&other).contains("not a recording"), "{}", said(&other));
+    let full = place.file("full.rec");
+    let output = memtrace(&["record", "--for", "9", "--max-size", "0", "-o", full.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("limit"), "{}", said(&output));
+}

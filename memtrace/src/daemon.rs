@@ -3,6 +3,7 @@
 //! Threads: `engine` (ring buffers and the model, the one writer), `recorder` (kills to disk), and a tokio runtime
 //! for the API. Everything downstream reads the published `Arc<Snapshot>`.
 
+pub mod analyst;
 pub mod arenas;
 pub mod engine;
 pub mod lock;
@@ -115,16 +116,19 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     forward_kernel_log(&mut object);
+    let shared = analyst::Shared::default();
     let recorder = recorder::start(Surroundings {
         boot_id: clock::boot_id(Path::new(PROC)).context("failed to read the boot id")?,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
         hierarchy: hierarchy.clone(),
         state_dir: config.state_dir.clone(),
+        shared: shared.clone(),
     })?;
-    let mut model = Model::new(Procfs::new(PROC), hierarchy);
+    let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
+    let insights = analyst::start(latest.clone(), hierarchy, shared);
     let socket = server::bind(&config.socket)?;
     let stop = Arc::new(AtomicBool::new(false));
     let scanner = scanner::start(Procfs::new(PROC), config.scan_share)?;
@@ -144,8 +148,12 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         .spawn(move || engine.run())
         .context("failed to start the engine thread")?;
     tracing::info!(socket = %config.socket.display(), state_dir = %config.state_dir.display(), "watching");
-    let source =
-        Source { snapshots: latest, probes: Arc::new(status), symbols: Symbols::start(Path::new(PROC))? };
+    let source = Source {
+        snapshots: latest,
+        insights,
+        probes: Arc::new(status),
+        symbols: Symbols::start(Path::new(PROC))?,
+    };
     let stopping = async move {
         let signal = tokio::select! {
             _ = terminate.recv() => "SIGTERM",

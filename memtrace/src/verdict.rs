@@ -2,6 +2,10 @@
 //!
 //! Input: history and snapshots. Output: [`Finding`]s. Pure. A rule that has too little to go on abstains.
 
+pub mod trend;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Bytes, Grade};
@@ -86,3 +90,6 @@ pub struct Insight {
     /// Verdicts, most telling first.
     pub findings: Vec<Finding>,
 }
+
+/// What history says of each container, by the path of its cgroup, escaped as in the snapshot.
+pub type Insights = BTreeMap<String, Insight>;

@@ -17,6 +17,7 @@ use crate::{
     probe::status::ProbeStatus,
     snapshot::Snapshot,
     symbols::{Place, Symbols},
+    verdict::Insights,
 };
 
 /// Paths of the API.
@@ -32,6 +33,8 @@ pub mod path {
 pub struct Source {
     /// The latest snapshot.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What history says of each container.
+    pub insights: watch::Receiver<Arc<Insights>>,
     /// What came of the hooks.
     pub probes: Arc<ProbeStatus>,
     /// Names of user-space code.

@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use memtrace_common::event::oom::OomKill;
 
+use super::analyst::Shared;
 use crate::{
     clock,
     container::{
@@ -32,7 +33,7 @@ use crate::{
         recorder::{Context, record},
         symbols::{Kallsyms, KernelSymbols as _},
     },
-    store::{Store, StoreError},
+    store::{Filter, Store, StoreError},
     units::escape,
 };
 
@@ -70,6 +71,8 @@ pub struct Surroundings {
     pub hierarchy: Option<Hierarchy>,
     /// Where records go.
     pub state_dir: PathBuf,
+    /// Counts kills, and knows what came before them.
+    pub shared: Shared,
 }
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
@@ -88,6 +91,9 @@ pub struct Recorder {
 /// When the store cannot be opened or the thread not started.
 pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
     let store = open(&surroundings.state_dir)?;
+    for kill in store.list(&Filter::default())? {
+        kill.cgroup.iter().for_each(|cgroup| surroundings.shared.count_kill(cgroup));
+    }
     // After the programs are attached: a group that is not among these is younger than the tracer.
     let baselines = baselines(surroundings.hierarchy.as_ref());
     let (sender, receiver) = channel();
@@ -168,7 +174,8 @@ impl Worker {
     }
 
     fn take(&mut self, kill: &Kill) {
-        let Surroundings { boot_id, hook, watches_signals, hierarchy, state_dir: _ } = &self.surroundings;
+        let Surroundings { boot_id, hook, watches_signals, hierarchy, state_dir: _, shared: _ } =
+            &self.surroundings;
         let path_of = |id| {
             let path = hierarchy.as_ref()?.walk().remove(&id)?;
             Some(escape(&path))
@@ -201,6 +208,9 @@ impl Worker {
                 for record in records.iter() {
                     tracing::info!(id = %record.id, victim = %record.victim.task.comm, tid = record.victim.task.tid,
                         "recorded an OOM kill");
+                    if let Some(cgroup) = &record.victim.task.cgroup {
+                        self.surroundings.shared.count_kill(cgroup);
+                    }
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
                 self.waiting.clear();

@@ -1,0 +1,180 @@
+//! The analyst: follows the published snapshots, keeps their history, and says what it means.
+//!
+//! Input: snapshots, kills. Output: an `Arc<Insights>` for whoever watches, and the history for the recorder. Reads the
+//! charge of cgroups that have a limit but no processes of their own, which no snapshot shows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    clock,
+    container::{cgroup::Hierarchy, memcg},
+    history::{FIGURES, Figure, Figures, History},
+    snapshot::Snapshot,
+    units::Bytes,
+    verdict::{Insight, Insights, trend},
+};
+
+/// Points that the trend has: one a second.
+const TREND: usize = 120;
+/// Growth that is slower is none, for the time until the limit: a MiB in an hour.
+const SLOWEST: f64 = (1 << 20) as f64 / 3600.0;
+
+/// What the analyst shares.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    history: Arc<Mutex<History>>,
+    kills: Arc<Mutex<HashMap<String, u64>>>,
+}
+
+impl Shared {
+    /// The history; the lock is held for as long as a read of it takes.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a kill of a process of this cgroup.
+    pub fn count_kill(&self, cgroup: &str) {
+        *self.kills().entry(cgroup.to_owned()).or_default() += 1;
+    }
+
+    fn kills(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.kills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts it on the current runtime; it ends with the sender of the snapshots.
+pub fn start(
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    hierarchy: Option<Hierarchy>,
+    shared: Shared,
+) -> watch::Receiver<Arc<Insights>> {
+    let (sender, receiver) = watch::channel(Arc::default());
+    tokio::spawn(async move {
+        while snapshots.changed().await.is_ok() {
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            let now = clock::ktime();
+            let mut history = shared.history();
+            history.take(&snapshot, now);
+            for (path, figures) in owners(&snapshot, hierarchy.as_ref()) {
+                history.read(&path, None, figures, now);
+            }
+            let insights = insights(&snapshot, &history, &shared.kills(), now);
+            drop(history);
+            sender.send_replace(Arc::new(insights));
+        }
+    });
+    receiver
+}
+
+/// Cgroups whose limit somebody is under, without a row of their own.
+fn owners(snapshot: &Snapshot, hierarchy: Option<&Hierarchy>) -> Vec<(String, Figures)> {
+    let Some(hierarchy) = hierarchy else { return Vec::new() };
+    let shown: BTreeSet<&str> = snapshot.containers.iter().map(|row| row.cgroup.as_str()).collect();
+    let limits = snapshot.containers.iter().filter_map(|row| row.limit.as_ref());
+    let owners: BTreeMap<&str, Bytes> = limits.map(|limit| (limit.owner.as_str(), limit.bytes)).collect();
+    owners
+        .into_iter()
+        .filter(|(owner, _)| !shown.contains(owner))
+        .map(|(owner, limit)| {
+            let mut figures: Figures = [None; FIGURES];
+            let mut set = |figure: Figure, value| {
+                if let Some(slot) = figures.get_mut(figure as usize) {
+                    *slot = value;
+                }
+            };
+            // A path with odd bytes was escaped and is not found: its figures stay unknown.
+            set(Figure::Usage, memcg::usage(hierarchy, owner.as_bytes()));
+            set(Figure::Limit, Some(limit));
+            (owner.to_owned(), figures)
+        })
+        .collect()
+}
+
+/// What history says of each row of the snapshot.
+fn insights(snapshot: &Snapshot, history: &History, kills: &HashMap<String, u64>, now: u64) -> Insights {
+    let insight = |row: &crate::snapshot::ContainerRow| {
+        let series = history.container(&row.cgroup)?;
+        let usage = series.last(TREND, now, Figure::Usage as usize);
+        let points = series.points();
+        let recent = points.get(points.len().saturating_sub(TREND)..).unwrap_or_default();
+        let samples = trend::samples(recent, Figure::Anon as usize);
+        let growth = trend::slope(trend::since_restart(&samples));
+        let room = row.limit.as_ref().and_then(|limit| limit.bytes.0.checked_sub(row.usage_bytes?.0));
+        Some(Insight {
+            trend_bytes: usage,
+            growth_bytes_per_second: growth,
+            seconds_to_limit: growth
+                .filter(|growth| *growth >= SLOWEST)
+                .zip(room)
+                .map(|(growth, room)| room as f64 / growth),
+            kills: kills.get(&row.cgroup).copied().unwrap_or_default(),
+            findings: Vec::new(),
+        })
+    };
+    snapshot.containers.iter().filter_map(|row| Some((row.cgroup.clone(), insight(row)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::{Bytes, HashMap, History, Snapshot, insights};
+    use crate::{
+        container::memcg::Limit,
+        snapshot::{ContainerRow, Node},
+    };
+
+    const MIB: u64 = 1 << 20;
+
+    fn snapshot(usage: u64) -> Snapshot {
+        let row = ContainerRow {
+            cgroup: "/a".into(),
+            processes: 1,
+            usage_bytes: Some(Bytes(usage)),
+            limit: Some(Limit { bytes: Bytes(1000 * MIB), owner: "/a".into() }),
+            rss_bytes: Bytes(usage),
+            arenas: Vec::new(),
+            name: None,
+            cgroup_id: None,
+            charge: None,
+            peak: None,
+        };
+        Snapshot {
+            schema: 1,
+            time: Timestamp::UNIX_EPOCH,
+            tracer: None,
+            processes: Vec::new(),
+            containers: vec![row],
+            node: Node::default(),
+        }
+    }
+
+    #[test]
+    fn the_time_until_the_limit_comes_from_the_robust_growth() {
+        let mut history = History::default();
+        for second in 1..=100_u64 {
+            history.take(&snapshot(second * 5 * MIB), second * 1_000_000_000);
+        }
+        let now = 100_500_000_000;
+        let kills = HashMap::from([("/a".to_owned(), 3)]);
+        let insight = &insights(&snapshot(500 * MIB), &history, &kills, now)["/a"];
+        assert_eq!(insight.growth_bytes_per_second, Some((5 * MIB) as f64));
+        assert_eq!(insight.seconds_to_limit, Some(100.0));
+        assert_eq!(insight.kills, 3);
+        assert_eq!(insight.trend_bytes.last().unwrap(), &Some(Bytes(500 * MIB)));
+        assert_eq!(insight.trend_bytes.iter().flatten().count(), 100);
+    }
+
+    #[test]
+    fn one_reading_is_no_trend() {
+        let mut history = History::default();
+        history.take(&snapshot(MIB), 1_000_000_000);
+        let insight = &insights(&snapshot(MIB), &history, &HashMap::new(), 1_000_000_000)["/a"];
+        assert_eq!((insight.growth_bytes_per_second, insight.seconds_to_limit), (None, None));
+    }
+}

@@ -1,0 +1,238 @@
+//! How it got here: usage over time, in fixed memory, for each container and each arena of it.
+//!
+//! Input: snapshots, one after another. Output: [`Series`] of the last 24 hours. Pure. Gone containers are kept for a
+//! while, because a kill is judged after its victim has gone; what does not fit is counted.
+
+pub mod series;
+
+use std::collections::HashMap;
+
+use self::series::Series;
+use crate::{
+    snapshot::{ContainerRow, Snapshot},
+    units::Bytes,
+};
+
+/// Containers that are followed at most: some 42 KB each after a day.
+const MAX_CONTAINERS: usize = 512;
+/// Arenas that are followed at most: some 14 KB each after a day.
+const MAX_ARENAS: usize = 2048;
+/// How long what is gone is kept, in ns.
+const KEPT: u64 = 600_000_000_000;
+
+/// Figures of a container.
+pub const FIGURES: usize = 6;
+
+/// A figure of a container, by its place in a series' values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Figure {
+    /// What it is charged, descendants included: the figure whose peaks are kept.
+    Usage = 0,
+    /// The lowest limit that it is under.
+    Limit = 1,
+    /// Anonymous memory; the sum of its processes' resident memory where the charge is not known.
+    Anon = 2,
+    /// Page cache.
+    File = 3,
+    /// Shared memory and tmpfs.
+    Shmem = 4,
+    /// Kernel memory.
+    Kernel = 5,
+}
+
+/// The figures of one instant.
+pub type Figures = [Option<Bytes>; FIGURES];
+
+/// An allocator and a use of it, in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ArenaKey {
+    /// Path of the cgroup.
+    pub cgroup: String,
+    /// Name of the allocator.
+    pub allocator: String,
+    /// What for.
+    pub kind: String,
+}
+
+#[derive(Clone, Debug)]
+struct Followed<const N: usize> {
+    series: Series<N>,
+    /// Another number under the same path is another group.
+    id: Option<u64>,
+    seen: u64,
+}
+
+/// The history of the node.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    containers: HashMap<String, Followed<FIGURES>>,
+    arenas: HashMap<ArenaKey, Followed<1>>,
+    overflow: u64,
+}
+
+impl History {
+    /// Takes what a snapshot shows at `now`, ns since boot.
+    pub fn take(&mut self, snapshot: &Snapshot, now: u64) {
+        for row in &snapshot.containers {
+            self.read(&row.cgroup, row.cgroup_id, figures(row), now);
+            for arena in &row.arenas {
+                let key = ArenaKey {
+                    cgroup: row.cgroup.clone(),
+                    allocator: arena.allocator.clone(),
+                    kind: arena.kind.clone(),
+                };
+                let value = [Some(arena.resident_bytes)];
+                self.overflow +=
+                    u64::from(!push(&mut self.arenas, &key, row.cgroup_id, value, now, MAX_ARENAS));
+            }
+        }
+        self.containers.retain(|_, followed| followed.seen.saturating_add(KEPT) >= now);
+        self.arenas.retain(|_, followed| followed.seen.saturating_add(KEPT) >= now);
+    }
+
+    /// Takes the figures of one group, also of one that has no processes of its own.
+    pub fn read(&mut self, cgroup: &str, id: Option<u64>, figures: Figures, now: u64) {
+        self.overflow +=
+            u64::from(!push(&mut self.containers, &cgroup.to_owned(), id, figures, now, MAX_CONTAINERS));
+    }
+
+    /// What is known of a container.
+    pub fn container(&self, cgroup: &str) -> Option<&Series<FIGURES>> {
+        self.containers.get(cgroup).map(|followed| &followed.series)
+    }
+
+    /// The resident bytes of a container's arenas.
+    pub fn arenas<'a>(&'a self, cgroup: &'a str) -> impl Iterator<Item = (&'a ArenaKey, &'a Series<1>)> {
+        self.arenas
+            .iter()
+            .filter(move |(key, _)| key.cgroup == cgroup)
+            .map(|(key, followed)| (key, &followed.series))
+    }
+
+    /// Readings that were not kept, because too many containers or arenas are followed already.
+    pub fn overflow(&self) -> u64 {
+        self.overflow
+    }
+
+    /// How many series there are, and the bytes that they take.
+    pub fn footprint(&self) -> (usize, Bytes) {
+        let containers: u64 = self.containers.values().map(|followed| followed.series.footprint().0).sum();
+        let arenas: u64 = self.arenas.values().map(|followed| followed.series.footprint().0).sum();
+        (self.containers.len() + self.arenas.len(), Bytes(containers + arenas))
+    }
+}
+
+/// False when there is no room. What is gone for the longest time makes place.
+fn push<K: Clone + Eq + std::hash::Hash, const N: usize>(
+    all: &mut HashMap<K, Followed<N>>,
+    key: &K,
+    id: Option<u64>,
+    values: [Option<Bytes>; N],
+    now: u64,
+    most: usize,
+) -> bool {
+    if let Some(followed) = all.get_mut(key) {
+        if followed.id.is_some() && id.is_some() && followed.id != id {
+            followed.series = Series::default();
+        }
+        followed.id = id.or(followed.id);
+        followed.seen = now;
+        followed.series.push(now, values);
+        return true;
+    }
+    if all.len() >= most {
+        let gone = all.iter().filter(|(_, followed)| followed.seen < now);
+        let Some((oldest, _)) = gone.min_by_key(|(_, followed)| followed.seen) else { return false };
+        let oldest = oldest.clone();
+        all.remove(&oldest);
+    }
+    let mut series = Series::default();
+    series.push(now, values);
+    all.insert(key.clone(), Followed { series, id, seen: now });
+    true
+}
+
+/// The figures of a row.
+pub fn figures(row: &ContainerRow) -> Figures {
+    let charge = row.charge.as_ref();
+    let peak = row.peak.as_ref().map(|peak| peak.bytes);
+    let usage = row.usage_bytes.or(charge.and_then(|charge| charge.usage_bytes));
+    let file = charge.and_then(|charge| sum(charge.active_file_bytes, charge.inactive_file_bytes));
+    [
+        usage.max(peak),
+        row.limit.as_ref().map(|limit| limit.bytes),
+        charge.and_then(|charge| charge.anon_bytes).or(Some(row.rss_bytes)),
+        file,
+        charge.and_then(|charge| charge.shmem_bytes),
+        charge.and_then(crate::container::charge::Charge::kernel),
+    ]
+}
+
+fn sum(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {
+    Some(Bytes(a?.0.saturating_add(b?.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ArenaKey, Bytes, Figure, HashMap, History, KEPT, MAX_CONTAINERS, push};
+
+    const SECOND: u64 = 1_000_000_000;
+    const MIB: u64 = 1 << 20;
+
+    fn usage(bytes: u64) -> super::Figures {
+        let mut figures = [None; super::FIGURES];
+        figures[Figure::Usage as usize] = Some(Bytes(bytes));
+        figures
+    }
+
+    #[test]
+    fn another_group_under_the_same_path_begins_anew() {
+        let mut history = History::default();
+        history.read("/a", Some(1), usage(MIB), SECOND);
+        history.read("/a", Some(1), usage(2 * MIB), 2 * SECOND);
+        assert_eq!(history.container("/a").unwrap().points().len(), 2);
+        history.read("/a", Some(2), usage(3 * MIB), 3 * SECOND);
+        assert_eq!(history.container("/a").unwrap().points().len(), 1);
+        history.read("/a", None, usage(3 * MIB), 4 * SECOND);
+        assert_eq!(history.container("/a").unwrap().points().len(), 2, "not known is not another");
+    }
+
+    #[test]
+    fn the_gone_make_place_and_the_rest_is_counted() {
+        let mut history = History::default();
+        for number in 0..MAX_CONTAINERS {
+            history.read(&format!("/{number}"), None, usage(1), SECOND);
+        }
+        history.read("/0", None, usage(1), 2 * SECOND);
+        history.read("/new", None, usage(1), 2 * SECOND);
+        assert_eq!(history.overflow(), 0);
+        assert!(history.container("/0").is_some() && history.container("/new").is_some());
+        for number in 0..MAX_CONTAINERS {
+            history.read(&format!("/{number}"), None, usage(1), 3 * SECOND);
+        }
+        history.read("/one more", None, usage(1), 3 * SECOND);
+        assert_eq!(history.overflow(), 1);
+        assert_eq!(history.footprint().0, MAX_CONTAINERS);
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten_after_a_while() {
+        let mut arenas = HashMap::new();
+        let key = ArenaKey { cgroup: "/a".into(), allocator: "glibc".into(), kind: "arena".into() };
+        push(&mut arenas, &key, None, [Some(Bytes(1))], SECOND, 9);
+        let mut history = History { arenas, ..History::default() };
+        let empty = crate::snapshot::Snapshot {
+            schema: 1,
+            time: jiff::Timestamp::UNIX_EPOCH,
+            tracer: None,
+            processes: Vec::new(),
+            containers: Vec::new(),
+            node: crate::snapshot::Node::default(),
+        };
+        history.take(&empty, SECOND + KEPT);
+        assert_eq!(history.arenas("/a").count(), 1);
+        history.take(&empty, SECOND + KEPT + 1);
+        assert_eq!(history.arenas("/a").count(), 0);
+    }
+}

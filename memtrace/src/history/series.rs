@@ -1,0 +1,241 @@
+//! Values over time in fixed memory: every second for two minutes, then every ten, then every minute for a day.
+//!
+//! Input: readings. Output: points, oldest first. Pure. A coarser point is the finer one with the highest first value,
+//! whole: a peak is never lost, and what goes with it was true at the same instant.
+
+use std::collections::VecDeque;
+
+use crate::units::Bytes;
+
+/// A level: so many points, so far apart.
+struct Level {
+    /// Seconds from one point to the next.
+    spacing: u64,
+    points: usize,
+}
+
+const LEVELS: [Level; 3] = [
+    Level { spacing: 1, points: 120 },
+    Level { spacing: 10, points: 180 },
+    Level { spacing: 60, points: 1440 },
+];
+
+/// Values are kept in pages of this size, rounded down: the kernel charges whole pages. 16 TiB fit.
+const UNIT: u64 = 4096;
+/// A value that was not known.
+const UNKNOWN: u32 = u32::MAX;
+
+const SECOND: u64 = 1_000_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bucket<const N: usize> {
+    /// Number of the interval since boot.
+    number: u32,
+    values: [u32; N],
+}
+
+/// A point of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point<const N: usize> {
+    /// Second since boot in which its interval begins.
+    pub second: u64,
+    /// Seconds of its interval.
+    pub length: u64,
+    /// The values at the interval's highest first value.
+    pub values: [Option<Bytes>; N],
+}
+
+/// See the module. `N` values belong to one reading.
+#[derive(Clone, Debug)]
+pub struct Series<const N: usize> {
+    levels: [VecDeque<Bucket<N>>; LEVELS.len()],
+    /// Whether the level has begun to forget, so that what is older is in the next one alone.
+    forgets: [bool; LEVELS.len()],
+}
+
+impl<const N: usize> Default for Series<N> {
+    fn default() -> Self {
+        Self { levels: Default::default(), forgets: Default::default() }
+    }
+}
+
+impl<const N: usize> Series<N> {
+    /// Takes a reading at `at`, ns since boot. One from before the newest point's interval is passed over.
+    pub fn push(&mut self, at: u64, values: [Option<Bytes>; N]) {
+        let values = values.map(|value| match value {
+            Some(Bytes(bytes)) => u32::try_from(bytes / UNIT).unwrap_or(UNKNOWN - 1).min(UNKNOWN - 1),
+            None => UNKNOWN,
+        });
+        for ((level, kept), forgets) in LEVELS.iter().zip(&mut self.levels).zip(&mut self.forgets) {
+            let number = u32::try_from(at / SECOND / level.spacing).unwrap_or(u32::MAX);
+            match kept.back_mut() {
+                Some(last) if last.number > number => {}
+                Some(last) if last.number == number => {
+                    if rank(&values) > rank(&last.values) {
+                        last.values = values;
+                    }
+                }
+                _ => {
+                    // By little: doubling would take twice of what a day needs.
+                    if kept.len() == kept.capacity() {
+                        kept.reserve_exact((kept.len() / 2).clamp(8, 128));
+                    }
+                    kept.push_back(Bucket { number, values });
+                    let oldest = (number + 1).saturating_sub(level.points as u32);
+                    while kept.front().is_some_and(|first| first.number < oldest) {
+                        kept.pop_front();
+                        *forgets = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// All that is known, oldest first: each time at the finest level that still has it.
+    pub fn points(&self) -> Vec<Point<N>> {
+        let begins = |level: &Level, bucket: &Bucket<N>| u64::from(bucket.number) * level.spacing;
+        // Where each level begins to be used: on the border of a coarser interval where that one goes on, so that no
+        // time is in neither and none in both.
+        let mut from = [0; LEVELS.len()];
+        let mut coarser: Option<(u64, u64)> = None;
+        for (index, (level, kept)) in LEVELS.iter().zip(&self.levels).enumerate().rev() {
+            let oldest = kept.front().map_or(0, |first| begins(level, first));
+            let border = coarser.filter(|_| self.forgets.get(index) == Some(&true));
+            let begin = border.map_or(oldest, |(spacing, begin)| oldest.next_multiple_of(spacing).max(begin));
+            if let Some(slot) = from.get_mut(index) {
+                *slot = begin;
+            }
+            coarser = Some((level.spacing, begin));
+        }
+        let mut points: Vec<Point<N>> = Vec::new();
+        let mut until = u64::MAX;
+        for (((level, kept), from), forgets) in LEVELS.iter().zip(&self.levels).zip(from).zip(self.forgets) {
+            let begins = |bucket: &Bucket<N>| begins(level, bucket);
+            let here = kept.iter().rev().filter(|bucket| (from..until).contains(&begins(bucket)));
+            points.extend(here.map(|bucket| Point {
+                second: begins(bucket),
+                length: level.spacing,
+                values: bucket.values.map(value),
+            }));
+            // What a level has whole needs no other.
+            until = if forgets { from.min(until) } else { 0 };
+        }
+        points.reverse();
+        points
+    }
+
+    /// The last `seconds` up to `now` (ns since boot), one value a second, oldest first; `None` where there is none.
+    pub fn last(&self, seconds: usize, now: u64, figure: usize) -> Vec<Option<Bytes>> {
+        let mut out = vec![None; seconds];
+        let Some(kept) = self.levels.first() else { return out };
+        let newest = now / SECOND;
+        for bucket in kept.iter().rev() {
+            let age = newest.saturating_sub(u64::from(bucket.number));
+            let Some(place) = usize::try_from(age).ok().and_then(|age| seconds.checked_sub(age + 1)) else {
+                break;
+            };
+            if let (Some(slot), Some(found)) = (out.get_mut(place), bucket.values.get(figure)) {
+                *slot = value(*found);
+            }
+        }
+        out
+    }
+
+    /// The newest reading's interval and values.
+    pub fn newest(&self) -> Option<Point<N>> {
+        let bucket = self.levels.first()?.back()?;
+        Some(Point { second: bucket.number.into(), length: 1, values: bucket.values.map(value) })
+    }
+
+    /// Bytes that it takes.
+    pub fn footprint(&self) -> Bytes {
+        let buckets: usize = self.levels.iter().map(VecDeque::capacity).sum();
+        Bytes((buckets * size_of::<Bucket<N>>() + size_of::<Self>()) as u64)
+    }
+}
+
+/// What makes one reading higher than another: its first value; one that is not known is the lowest.
+fn rank<const N: usize>(values: &[u32; N]) -> Option<u32> {
+    values.first().copied().filter(|value| *value != UNKNOWN)
+}
+
+fn value(units: u32) -> Option<Bytes> {
+    (units != UNKNOWN).then(|| Bytes(u64::from(units) * UNIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Bytes, LEVELS, SECOND, Series, UNIT};
+
+    fn of(readings: &[(u64, u64)]) -> Series<1> {
+        let mut series = Series::default();
+        for (second, pages) in readings {
+            series.push(second * SECOND, [Some(Bytes(pages * UNIT))]);
+        }
+        series
+    }
+
+    #[test]
+    fn a_day_takes_fixed_memory_and_keeps_its_peak() {
+        let mut series = Series::<6>::default();
+        let peak = 3600;
+        for second in 0..200_000 {
+            let bytes = if second == 200_000 - peak { 999 * UNIT } else { 7 * UNIT };
+            series
+                .push(second * SECOND, [Some(Bytes(bytes)), None, Some(Bytes(bytes / 2)), None, None, None]);
+        }
+        assert!(series.footprint().0 < 64 << 10, "{}", series.footprint());
+        let points = series.points();
+        let span = 200_000 - points[0].second;
+        assert!((86_000..=86_460).contains(&span), "{span}");
+        let high: Vec<_> = points.iter().filter(|point| point.values[0] == Some(Bytes(999 * UNIT))).collect();
+        assert_eq!(high.len(), 1);
+        assert_eq!(high[0].length, 60);
+        assert_eq!(high[0].values[2], Some(Bytes(999 * UNIT / 2 / UNIT * UNIT)), "what went with the peak");
+    }
+
+    #[test]
+    fn the_last_seconds_are_evenly_spaced() {
+        let series = of(&[(5, 1), (6, 2), (8, 3)]);
+        let pages = |value: Option<Bytes>| value.map(|bytes| bytes.0 / UNIT);
+        let last: Vec<_> = series.last(5, 9 * SECOND, 0).into_iter().map(pages).collect();
+        assert_eq!(last, [Some(1), Some(2), None, Some(3), None]);
+        assert_eq!(series.last(1, 9 * SECOND, 0), [None]);
+    }
+
+    #[test]
+    fn what_is_not_known_stays_so() {
+        let mut series = Series::<1>::default();
+        series.push(SECOND, [None]);
+        assert_eq!(series.points()[0].values, [None]);
+        series.push(SECOND, [Some(Bytes(0))]);
+        assert_eq!(series.points()[0].values, [Some(Bytes(0))], "0 is a value");
+        series.push(2 * SECOND, [Some(Bytes(u64::MAX))]);
+        assert!(series.newest().unwrap().values[0].unwrap().0 > 1 << 43);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Points are in order, do not overlap, and the highest reading that is young enough is among them.
+        #[test]
+        fn peaks_survive(mut readings in prop::collection::vec((0_u64..90_000, 1_u64..1000), 1..400)) {
+            readings.sort_unstable();
+            let series = of(&readings);
+            let points = series.points();
+            for pair in points.windows(2) {
+                prop_assert!(pair[0].second + pair[0].length <= pair[1].second, "{:?}", pair);
+            }
+            let newest = readings.last().unwrap().0;
+            let oldest = points[0].second;
+            prop_assert!(newest - oldest <= LEVELS[2].spacing * LEVELS[2].points as u64);
+            for (second, pages) in readings.iter().filter(|(second, _)| *second >= oldest) {
+                let here = points.iter().find(|point| (point.second..point.second + point.length).contains(second));
+                prop_assert!(here.unwrap().values[0].unwrap().0 >= pages * UNIT, "{} s", second);
+            }
+            prop_assert_eq!(series.newest().unwrap().second, newest);
+        }
+    }
+}

@@ -11,16 +11,19 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    allocator::counters::Counters,
     clock,
     container::{cgroup::Hierarchy, memcg},
-    history::{FIGURES, Figure, Figures, History},
-    snapshot::Snapshot,
+    history::{FIGURES, Figure, Figures, History, series::Point},
+    snapshot::{ContainerRow, Snapshot},
     units::Bytes,
-    verdict::{Insight, Insights, trend},
+    verdict::{self, Finding, Insight, Insights, Picture, shape::Shape, trend},
 };
 
 /// Points that the trend has: one a second.
 const TREND: usize = 120;
+/// Findings are made anew after so long, in ns: the statistics look at all pairs of points.
+const JUDGED_FOR: u64 = 10_000_000_000;
 /// Growth that is slower is none, for the time until the limit: a MiB in an hour.
 const SLOWEST: f64 = (1 << 20) as f64 / 3600.0;
 
@@ -54,6 +57,7 @@ pub fn start(
     shared: Shared,
 ) -> watch::Receiver<Arc<Insights>> {
     let (sender, receiver) = watch::channel(Arc::default());
+    let mut judged = Judged::default();
     tokio::spawn(async move {
         while snapshots.changed().await.is_ok() {
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
@@ -63,7 +67,7 @@ pub fn start(
             for (path, figures) in owners(&snapshot, hierarchy.as_ref()) {
                 history.read(&path, None, figures, now);
             }
-            let insights = insights(&snapshot, &history, &shared.kills(), now);
+            let insights = insights(&snapshot, &history, &shared.kills(), &mut judged, now);
             drop(history);
             sender.send_replace(Arc::new(insights));
         }
@@ -95,38 +99,79 @@ fn owners(snapshot: &Snapshot, hierarchy: Option<&Hierarchy>) -> Vec<(String, Fi
         .collect()
 }
 
+/// The findings of each container, and when they were made.
+type Judged = HashMap<String, (u64, Vec<Finding>)>;
+
 /// What history says of each row of the snapshot.
-fn insights(snapshot: &Snapshot, history: &History, kills: &HashMap<String, u64>, now: u64) -> Insights {
-    let insight = |row: &crate::snapshot::ContainerRow| {
+fn insights(
+    snapshot: &Snapshot,
+    history: &History,
+    kills: &HashMap<String, u64>,
+    judged: &mut Judged,
+    now: u64,
+) -> Insights {
+    let mut counters: HashMap<&str, Vec<Counters>> = HashMap::new();
+    for process in &snapshot.processes {
+        if let (Some(cgroup), Some(memory)) = (&process.cgroup, &process.memory) {
+            counters.entry(cgroup).or_default().extend(memory.counters.iter().cloned());
+        }
+    }
+    let mut insight = |row: &ContainerRow| {
         let series = history.container(&row.cgroup)?;
-        let usage = series.last(TREND, now, Figure::Usage as usize);
         let points = series.points();
         let recent = points.get(points.len().saturating_sub(TREND)..).unwrap_or_default();
         let samples = trend::samples(recent, Figure::Anon as usize);
         let growth = trend::slope(trend::since_restart(&samples));
         let room = row.limit.as_ref().and_then(|limit| limit.bytes.0.checked_sub(row.usage_bytes?.0));
+        let (made, findings) = judged.entry(row.cgroup.clone()).or_default();
+        if *made == 0 || made.saturating_add(JUDGED_FOR) <= now {
+            let counters = counters.get(row.cgroup.as_str()).map_or(&[][..], Vec::as_slice);
+            (*made, *findings) = (now, judge(row, &points, counters));
+        }
         Some(Insight {
-            trend_bytes: usage,
+            trend_bytes: series.last(TREND, now, Figure::Usage as usize),
             growth_bytes_per_second: growth,
             seconds_to_limit: growth
                 .filter(|growth| *growth >= SLOWEST)
                 .zip(room)
                 .map(|(growth, room)| room as f64 / growth),
             kills: kills.get(&row.cgroup).copied().unwrap_or_default(),
-            findings: Vec::new(),
+            findings: findings.clone(),
         })
     };
-    snapshot.containers.iter().filter_map(|row| Some((row.cgroup.clone(), insight(row)?))).collect()
+    let insights: Insights =
+        snapshot.containers.iter().filter_map(|row| Some((row.cgroup.clone(), insight(row)?))).collect();
+    judged.retain(|cgroup, _| insights.contains_key(cgroup));
+    insights
+}
+
+fn judge(row: &ContainerRow, points: &[Point<FIGURES>], counters: &[Counters]) -> Vec<Finding> {
+    let samples = trend::samples(points, Figure::Anon as usize);
+    let shape = Shape::of(&samples);
+    let firm = |point: &Point<FIGURES>| {
+        let of = |figure: Figure| point.values.get(figure as usize).copied().flatten();
+        let (Bytes(shmem), Bytes(kernel)) = (of(Figure::Shmem)?, of(Figure::Kernel).unwrap_or_default());
+        Some(Bytes(of(Figure::Anon)?.0.saturating_add(shmem).saturating_add(kernel)))
+    };
+    verdict::findings(&Picture {
+        samples: &samples,
+        shape: shape.as_ref().map_err(Clone::clone),
+        firm_peak: points.iter().filter_map(firm).max(),
+        limit: row.limit.as_ref().map(|limit| limit.bytes),
+        arenas: &row.arenas,
+        counters,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
 
-    use super::{Bytes, HashMap, History, Snapshot, insights};
+    use super::{Bytes, HashMap, History, Judged, Snapshot, insights};
     use crate::{
         container::memcg::Limit,
         snapshot::{ContainerRow, Node},
+        verdict::Kind,
     };
 
     const MIB: u64 = 1 << 20;
@@ -162,10 +207,11 @@ mod tests {
         }
         let now = 100_500_000_000;
         let kills = HashMap::from([("/a".to_owned(), 3)]);
-        let insight = &insights(&snapshot(500 * MIB), &history, &kills, now)["/a"];
+        let insight = &insights(&snapshot(500 * MIB), &history, &kills, &mut Judged::default(), now)["/a"];
         assert_eq!(insight.growth_bytes_per_second, Some((5 * MIB) as f64));
         assert_eq!(insight.seconds_to_limit, Some(100.0));
         assert_eq!(insight.kills, 3);
+        assert!(insight.findings.iter().any(|finding| finding.kind == Kind::Leak), "{insight:?}");
         assert_eq!(insight.trend_bytes.last().unwrap(), &Some(Bytes(500 * MIB)));
         assert_eq!(insight.trend_bytes.iter().flatten().count(), 100);
     }
@@ -174,7 +220,8 @@ mod tests {
     fn one_reading_is_no_trend() {
         let mut history = History::default();
         history.take(&snapshot(MIB), 1_000_000_000);
-        let insight = &insights(&snapshot(MIB), &history, &HashMap::new(), 1_000_000_000)["/a"];
+        let insight =
+            &insights(&snapshot(MIB), &history, &HashMap::new(), &mut Judged::default(), 1_000_000_000)["/a"];
         assert_eq!((insight.growth_bytes_per_second, insight.seconds_to_limit), (None, None));
     }
 }

@@ -1,0 +1,140 @@
+//! Leak: what is left after each collection grows, and does not stop.
+//!
+//! The floors rise (Mann and Kendall, Theil and Sen), by much, and still do at the end. On anonymous memory, which the
+//! kernel cannot take back; page cache grows by itself.
+
+use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, Remedy, number, rate};
+use crate::units::{Bytes, Grade};
+
+/// At least so much of its present size it must have grown by.
+pub const LEAST_RISE: f64 = 0.05;
+/// The floors must be in order to this degree.
+pub const LEAST_TAU: f64 = 0.75;
+/// At the end it must still grow at this part of its slope (coroot's rule, which has proved itself in the field).
+pub const LEAST_LATE: f64 = 0.3;
+/// Growth over less than this is a start, not a leak, in seconds.
+pub const SHORTEST: f64 = 60.0;
+/// From this span on it is more than a guess, and from the other one it is sure when the growth is large.
+const SPAN: (f64, f64) = (600.0, 3600.0);
+/// Large growth, as a part of its present size.
+const LARGE: f64 = 0.2;
+
+/// See the module.
+pub fn check(picture: &Picture<'_>) -> Outcome {
+    let shape = picture.shape.clone()?;
+    if shape.span < SHORTEST {
+        return Err(format!("only {:.0} s of history", shape.span));
+    }
+    let still_grows = shape.late_slope >= LEAST_LATE * shape.slope;
+    let grows = shape.is_significant && shape.tau >= LEAST_TAU && shape.rise_share() >= LEAST_RISE;
+    if !(grows && still_grows) {
+        return Ok(None);
+    }
+    let confidence = match shape.span {
+        span if span >= SPAN.1 && shape.rise_share() >= LARGE => Confidence::High,
+        span if span >= SPAN.0 => Confidence::Medium,
+        _ => Confidence::Low,
+    };
+    let fastest = picture
+        .arenas
+        .iter()
+        .filter_map(|arena| Some((arena, arena.growth_bytes.iter().rev().copied().flatten().next()?)))
+        .filter(|(_, growth)| *growth > 0)
+        .max_by_key(|(_, growth)| *growth);
+    let mut evidence = vec![
+        Fact { what: "anonymous memory grew by".into(), value: number(shape.rise()), grade: Grade::Read },
+        Fact { what: "over".into(), value: format!("{:.0} s", shape.span), grade: Grade::Read },
+        Fact {
+            what: "order of the floors (Kendall's tau, 1 is always higher)".into(),
+            value: format!("{:.2} of {}", shape.tau, shape.floors.len()),
+            grade: Grade::Inferred,
+        },
+        Fact { what: "growth at the end".into(), value: rate(shape.late_slope), grade: Grade::Inferred },
+    ];
+    if let Some((arena, growth)) = fastest {
+        evidence.push(Fact {
+            what: format!("what grew most: {} {}", arena.allocator, arena.kind),
+            value: Bytes(growth.unsigned_abs()).to_string(),
+            grade: arena.grade,
+        });
+    }
+    Ok(Some(Finding {
+        kind: Kind::Leak,
+        confidence,
+        sentence: format!(
+            "it grows by {} and does not stop: {} in {:.0} minutes",
+            rate(shape.slope),
+            number(shape.rise()),
+            shape.span / 60.0
+        ),
+        evidence,
+        remedies: vec![Remedy {
+            text: "look at the call stacks that touch most new memory: `memtrace explain`".into(),
+            setting: None,
+        }],
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Confidence, check};
+    use crate::verdict::{Picture, shape::Shape, shape::fixture::samples};
+
+    fn found(values: impl IntoIterator<Item = f64>, spacing: f64) -> Option<Confidence> {
+        let mut samples = samples(values);
+        samples.iter_mut().for_each(|sample| sample.at *= spacing);
+        let shape = Shape::of(&samples);
+        let finding = check(&Picture { shape: shape.as_ref().map_err(Clone::clone), ..Picture::default() });
+        finding.unwrap().map(|finding| finding.confidence)
+    }
+
+    #[test]
+    fn steady_growth_is_a_leak_and_time_makes_it_sure() {
+        let line = |count: i32| (0..count).map(|at| 100.0 + f64::from(at));
+        assert_eq!(found(line(70), 1.0), Some(Confidence::Low));
+        assert_eq!(found(line(700), 1.0), Some(Confidence::Medium));
+        assert_eq!(found(line(120), 60.0), Some(Confidence::High));
+    }
+
+    #[test]
+    fn a_collector_does_not_hide_it() {
+        let values = (0..600).map(|at| 100.0 + f64::from(at) * 0.2 + f64::from(at % 20) * 3.0);
+        assert!(found(values, 1.0).is_some());
+    }
+
+    #[test]
+    fn growth_that_has_ended_is_none() {
+        let values = (0..600).map(|at| 100.0 + f64::from(at.min(300)));
+        assert_eq!(found(values, 1.0), None);
+    }
+
+    #[test]
+    fn a_start_is_none() {
+        let shape = Shape::of(&samples((0..30).map(f64::from)));
+        let picture = Picture { shape: shape.as_ref().map_err(Clone::clone), ..Picture::default() };
+        assert_eq!(check(&picture).unwrap_err(), "only 29 s of history");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Noise without a trend is no leak, however large.
+        #[test]
+        fn noise_is_none(values in prop::collection::vec(600.0_f64..1000.0, 120..400)) {
+            prop_assert_eq!(found(values, 1.0), None);
+        }
+
+        /// The verdict does not depend on the size.
+        #[test]
+        fn it_scales(values in prop::collection::vec(0.0_f64..3.0, 100..200), factor in 1.0_f64..1e6) {
+            let of = |factor: f64| {
+                let mut sum = 100.0;
+                let walk = values.iter().map(|step| { sum += step; sum * factor }).collect::<Vec<_>>();
+                found(walk, 1.0)
+            };
+            prop_assert_eq!(of(1.0), of(factor));
+        }
+    }
+}

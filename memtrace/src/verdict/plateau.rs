@@ -1,0 +1,56 @@
+//! Plateau: it grew, and has levelled off. What looked like a leak was a warm-up.
+
+use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, number};
+use crate::units::Grade;
+
+/// It must have grown by this part of its present size.
+const LEAST_RISE: f64 = 0.2;
+/// What the last third of the time may still move by, as a part of its size.
+const FLAT: f64 = 0.02;
+/// Of all the growth, so much within two stretches is a step, not a way up.
+pub const STEP_SHARE: f64 = 0.8;
+
+/// See the module.
+pub fn check(picture: &Picture<'_>) -> Outcome {
+    let shape = picture.shape.clone()?;
+    let rise = shape.last - shape.first;
+    let late = shape.late_slope.abs() * shape.span / 3.0;
+    let is_flat = late <= FLAT * shape.last;
+    if rise < LEAST_RISE * shape.last || !is_flat || super::step::largest(shape).1 >= STEP_SHARE * rise {
+        return Ok(None);
+    }
+    Ok(Some(Finding {
+        kind: Kind::Plateau,
+        confidence: if shape.span >= 600.0 { Confidence::High } else { Confidence::Medium },
+        sentence: format!("it grew by {} and has levelled off at {}", number(rise), number(shape.last)),
+        evidence: vec![
+            Fact { what: "anonymous memory grew by".into(), value: number(rise), grade: Grade::Read },
+            Fact { what: "moved in the last third by".into(), value: number(late), grade: Grade::Inferred },
+            Fact { what: "seen for".into(), value: format!("{:.0} s", shape.span), grade: Grade::Read },
+        ],
+        remedies: Vec::new(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::verdict::{Picture, shape::fixture::shape};
+
+    fn is_plateau(values: impl IntoIterator<Item = f64>) -> bool {
+        let shape = shape(values);
+        check(&Picture { shape: Ok(&shape), ..Picture::default() }).unwrap().is_some()
+    }
+
+    #[test]
+    fn a_warm_up_ends_in_one() {
+        assert!(is_plateau((0..240).map(|at| 100.0 + f64::from(at.min(100)))));
+    }
+
+    #[test]
+    fn growth_that_goes_on_flat_lines_and_steps_are_none() {
+        assert!(!is_plateau((0..240).map(|at| 100.0 + f64::from(at))));
+        assert!(!is_plateau((0..240).map(|_| 100.0)));
+        assert!(!is_plateau((0..240).map(|at| if at < 100 { 100.0 } else { 200.0 })));
+    }
+}

@@ -1,0 +1,129 @@
+//! What shape a figure has over time: how it begins and ends, whether it rises, and how much it swings.
+//!
+//! Input: samples, oldest first. Output: [`Shape`], the ground of the verdicts. Pure; all but seconds and bytes a second
+//! scales with the figure.
+
+use super::trend::{self, Sample};
+
+/// Stretches of time whose floors are compared.
+pub const BLOCKS: usize = 24;
+/// Fewer samples have no shape.
+pub const FEWEST: usize = 12;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Samples it is made of: those since the last restart.
+    pub samples: usize,
+    /// Seconds that they span.
+    pub span: f64,
+    /// The floor of each stretch, oldest first.
+    pub floors: Vec<Sample>,
+    /// Median of the samples.
+    pub level: f64,
+    /// Highest sample.
+    pub peak: f64,
+    /// Where the floors begin: median of the first three.
+    pub first: f64,
+    /// Where they end: median of the last three.
+    pub last: f64,
+    /// Slope of the floors, bytes a second, robust.
+    pub slope: f64,
+    /// Slope of the last third of the floors.
+    pub late_slope: f64,
+    /// Kendall's tau of the floors.
+    pub tau: f64,
+    /// Whether that is more than chance.
+    pub is_significant: bool,
+}
+
+impl Shape {
+    /// The shape of what came after the last restart.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub fn of(samples: &[Sample]) -> Result<Self, String> {
+        let samples = trend::since_restart(samples);
+        if samples.len() < FEWEST {
+            return Err(format!("not enough samples: {}", samples.len()));
+        }
+        let few = || format!("not enough samples: {}", samples.len());
+        let floors = trend::floors(samples, BLOCKS);
+        let third = floors.len() - floors.len() / 3;
+        // Of few floors the last third is too short for a slope of its own.
+        let third = third.min(floors.len().saturating_sub(trend::FEWEST));
+        let late = floors.get(third..).unwrap_or_default();
+        let tau = trend::tau(&floors).ok_or_else(few)?;
+        let mut values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
+        let ends =
+            |range: &[Sample]| trend::median(&mut range.iter().map(|floor| floor.value).collect::<Vec<_>>());
+        let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Err(few()) };
+        Ok(Self {
+            samples: samples.len(),
+            span: last.at - first.at,
+            level: trend::median(&mut values).ok_or_else(few)?,
+            peak: values.iter().copied().fold(0.0, f64::max),
+            first: floors.get(..3).and_then(ends).ok_or_else(few)?,
+            last: floors.get(floors.len().saturating_sub(3)..).and_then(ends).ok_or_else(few)?,
+            slope: trend::slope(&floors).ok_or_else(few)?,
+            late_slope: trend::slope(late).ok_or_else(few)?,
+            tau,
+            is_significant: trend::is_significant(tau, floors.len()),
+            floors,
+        })
+    }
+
+    /// Bytes that the floors rose by, robust.
+    pub fn rise(&self) -> f64 {
+        self.slope * self.span
+    }
+
+    /// That rise as a part of where it ended.
+    pub fn rise_share(&self) -> f64 {
+        if self.last > 0.0 { self.rise() / self.last } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+/// Shapes for the verdicts' tests.
+pub mod fixture {
+    use super::{Sample, Shape};
+
+    /// Samples a second apart.
+    pub fn samples(values: impl IntoIterator<Item = f64>) -> Vec<Sample> {
+        values.into_iter().enumerate().map(|(at, value)| Sample { at: at as f64, value }).collect()
+    }
+
+    /// Their shape.
+    pub fn shape(values: impl IntoIterator<Item = f64>) -> Shape {
+        Shape::of(&samples(values)).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Shape,
+        fixture::{samples, shape},
+    };
+
+    #[test]
+    fn thin_evidence_has_no_shape() {
+        assert_eq!(Shape::of(&samples([1.0, 2.0, 3.0])).unwrap_err(), "not enough samples: 3");
+        assert_eq!(Shape::of(&[]).unwrap_err(), "not enough samples: 0");
+    }
+
+    #[test]
+    fn a_line_rises_by_what_it_rises() {
+        let shape = shape((0..240).map(|second| 1000.0 + 10.0 * f64::from(second)));
+        assert!((shape.rise() - 2390.0).abs() < 1.0, "{shape:?}");
+        assert!(shape.is_significant && shape.tau > 0.99);
+        assert!((shape.late_slope - 10.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn the_time_before_a_restart_does_not_count() {
+        let shape = shape((0..100).map(f64::from).chain((0..50).map(|_| 10.0)));
+        assert_eq!((shape.samples, shape.rise()), (50, 0.0));
+    }
+}

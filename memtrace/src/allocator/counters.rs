@@ -6,7 +6,83 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Bytes, Grade};
+use super::{Owned, evidence::ProcessEvidence};
+use crate::{
+    mm::region::Region,
+    units::{Bytes, Grade},
+};
+
+#[cfg(test)]
+pub mod fake;
+pub mod gate;
+pub mod process;
+pub mod root;
+
+/// All readers.
+pub const READERS: &[&dyn CounterReader] = &[];
+
+/// Reads the counters of one allocator.
+pub trait CounterReader: Sync {
+    /// Name of the allocator, as in its rows.
+    fn name(&self) -> &'static str;
+
+    /// Whether the process has this allocator in it. A reader that applies must answer, with figures or a reason.
+    fn applies(&self, process: &ProcessEvidence) -> bool;
+
+    /// The figures.
+    ///
+    /// # Errors
+    /// [`Absent`] when it is not sure of them.
+    fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent>;
+
+    /// For [`Self::read`] to say why not.
+    fn absent(&self, reason: impl Into<String>) -> Absent
+    where
+        Self: Sized,
+    {
+        Absent { allocator: self.name().to_owned(), reason: reason.into() }
+    }
+}
+
+/// What a reader may look at.
+pub struct Target<'a> {
+    /// Its memory.
+    pub image: &'a mut dyn Image,
+    /// Files as it sees them.
+    pub files: &'a dyn Files,
+    /// What is in its programs.
+    pub process: &'a ProcessEvidence,
+    /// Its regions, in order of address.
+    pub regions: &'a [Region],
+    /// Whose they are, in order of address.
+    pub owned: &'a [Owned],
+}
+
+impl<'a> Target<'a> {
+    /// The ranges of an allocator, in order of address.
+    pub fn ranges_of(&self, allocator: &str) -> impl Iterator<Item = &'a Owned> + use<'a, '_> {
+        let allocator = allocator.to_owned();
+        self.owned.iter().filter(move |owned| owned.owner.allocator == allocator)
+    }
+}
+
+/// Files of a process's own root.
+pub trait Files {
+    /// The start of a regular file, `most` bytes at most; `None` when it is none or cannot be read.
+    fn read(&self, path: &[u8], most: usize) -> Option<Vec<u8>>;
+}
+
+/// Asks every reader that applies. What a reader says and the page tables contradict is absent.
+pub fn read_all(target: &mut Target<'_>) -> (Vec<Counters>, Vec<Absent>) {
+    let (mut read, mut absent) = (Vec::new(), Vec::new());
+    for reader in READERS.iter().filter(|reader| reader.applies(target.process)) {
+        match reader.read(target).and_then(|counters| gate::check(target, counters)) {
+            Ok(counters) => read.push(counters),
+            Err(reason) => absent.push(reason),
+        }
+    }
+    (read, absent)
+}
 
 /// What one allocator says of its memory in one process. Figures are the allocator's, in its own terms brought to
 /// these; what it does not tell is `None`.
@@ -106,6 +182,18 @@ pub trait Image {
 
     /// The ranges of `start..end` whose pages are present, in order.
     fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)>;
+
+    /// Fills one slot of `len` bytes of the buffer from each address, in few calls; which of them were filled. What
+    /// the buffer has no room for is not.
+    fn read_each(&mut self, addresses: &[u64], len: usize, buffer: &mut [u8]) -> Vec<bool> {
+        let mut slots = buffer.chunks_exact_mut(len.max(1));
+        addresses.iter().map(|address| slots.next().is_some_and(|slot| self.read(*address, slot))).collect()
+    }
+
+    /// Bytes of `start..end` whose pages are present.
+    fn resident(&mut self, start: u64, end: u64) -> u64 {
+        self.present(start, end).iter().map(|(start, end)| end.saturating_sub(*start)).sum()
+    }
 
     /// A little-endian word.
     fn word(&mut self, address: u64) -> Option<u64> {

@@ -51,7 +51,7 @@ pub(super) fn read_file(procfs: &Procfs, pid: u32, file: &str, limit: u64) -> Re
     Ok((bytes, is_truncated))
 }
 
-pub(super) fn error(source: io::Error, path: std::path::PathBuf) -> Error {
+pub(crate) fn error(source: io::Error, path: std::path::PathBuf) -> Error {
     match source.raw_os_error() {
         // ESRCH: it ended between open and read, or has no memory any more.
         Some(libc::ENOENT | libc::ESRCH) => Error::Gone,

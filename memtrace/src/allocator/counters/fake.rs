@@ -1,0 +1,190 @@
+//! Memory made of byte ranges, for tests.
+//!
+//! Input: ranges, or a strategy that makes them up. Output: an [`Image`]. With a budget, like the real one.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{Files, Image};
+
+/// Bytes of a page.
+pub const PAGE: u64 = 4096;
+
+/// Memory. What is in no range is not present.
+#[derive(Clone, Debug)]
+pub struct Fake {
+    ranges: BTreeMap<u64, Vec<u8>>,
+    /// Bytes that may still be read.
+    pub left: u64,
+    /// Reads that may still be made: a reader that loops runs out of them.
+    pub reads_left: u64,
+    /// Set: every second read gives other bytes than the one before, as in a process that runs on.
+    pub is_restless: bool,
+    count: u64,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self { ranges: BTreeMap::new(), left: 256 << 20, reads_left: 1 << 20, is_restless: false, count: 0 }
+    }
+}
+
+impl Fake {
+    /// With bytes at an address. Ranges must not overlap.
+    pub fn with(mut self, start: u64, bytes: Vec<u8>) -> Self {
+        self.ranges.insert(start, bytes);
+        self
+    }
+
+    /// With words at an address.
+    pub fn with_words(self, start: u64, words: &[u64]) -> Self {
+        self.with(start, words.iter().flat_map(|word| word.to_le_bytes()).collect())
+    }
+
+    /// Writes over bytes that are there.
+    pub fn write(&mut self, address: u64, bytes: &[u8]) {
+        let (start, range) = self.ranges.range_mut(..=address).next_back().unwrap();
+        let at = usize::try_from(address - start).unwrap();
+        range[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Writes over a word that is there.
+    pub fn write_word(&mut self, address: u64, word: u64) {
+        self.write(address, &word.to_le_bytes());
+    }
+
+    /// The ranges: first address, and first behind.
+    pub fn ranges(&self) -> Vec<(u64, u64)> {
+        self.ranges.iter().map(|(start, bytes)| (*start, start + bytes.len() as u64)).collect()
+    }
+}
+
+impl Image for Fake {
+    fn read(&mut self, address: u64, buffer: &mut [u8]) -> bool {
+        let (Some(left), Some(reads)) =
+            (self.left.checked_sub(buffer.len() as u64), self.reads_left.checked_sub(1))
+        else {
+            (self.left, self.reads_left) = (0, 0);
+            return false;
+        };
+        (self.left, self.reads_left) = (left, reads);
+        self.count += 1;
+        let mut at = address;
+        let mut rest = &mut *buffer;
+        while !rest.is_empty() {
+            let Some((start, bytes)) = self.ranges.range(..=at).next_back() else { return false };
+            let there = bytes.get(usize::try_from(at - start).unwrap()..).unwrap_or_default();
+            let len = there.len().min(rest.len());
+            if len == 0 {
+                return false;
+            }
+            let (now, later) = rest.split_at_mut(len);
+            now.copy_from_slice(&there[..len]);
+            rest = later;
+            let Some(next) = at.checked_add(len as u64) else { return rest.is_empty() };
+            at = next;
+        }
+        if self.is_restless && self.count.is_multiple_of(2) {
+            for (at, byte) in buffer.iter_mut().enumerate().step_by(13) {
+                *byte = byte.wrapping_add((self.count as u8).wrapping_mul(at as u8 | 1));
+            }
+        }
+        true
+    }
+
+    fn page_size(&self) -> u64 {
+        PAGE
+    }
+
+    fn is_spent(&self) -> bool {
+        self.left == 0 || self.reads_left == 0
+    }
+
+    fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut present: Vec<(u64, u64)> = Vec::new();
+        for (from, to) in self.ranges() {
+            let (from, to) = (from.max(start), to.min(end));
+            match present.last_mut() {
+                _ if from >= to => {}
+                Some(last) if last.1 == from => last.1 = to,
+                _ => present.push((from, to)),
+            }
+        }
+        present
+    }
+}
+
+/// A process without files.
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn read(&self, _path: &[u8], _most: usize) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// Any memory at all: up to six ranges at places where allocators keep things, whose words are mostly pointers into
+/// each other, small numbers and sizes, for these get furthest into a reader.
+pub fn memory() -> impl Strategy<Value = Fake> {
+    let place = prop_oneof![
+        Just(0x5555_5555_0000_u64),
+        Just(0x7f00_0000_0000),
+        Just(0x7f00_0400_0000),
+        Just(0xc0_0000_0000),
+        Just(0x200_0000_0000),
+        any::<u32>().prop_map(|at| u64::from(at) << 14),
+        Just(u64::MAX - 0xffff),
+    ];
+    let range = (place, 1..8_u64, any::<u64>());
+    (prop::collection::vec(range, 1..6), any::<bool>()).prop_map(|(ranges, is_restless)| {
+        let mut fake = Fake { is_restless, left: 16 << 20, reads_left: 100_000, ..Fake::default() };
+        let places: Vec<u64> = ranges.iter().map(|(at, ..)| *at).collect();
+        for (at, pages, seed) in ranges {
+            let is_free = fake.ranges().iter().all(|(start, end)| at + (pages << 12) < *start || at > *end);
+            if is_free && at.checked_add(pages << 12).is_some() {
+                fake = fake.with_words(at, &words(seed, pages * PAGE / 8, &places));
+            }
+        }
+        fake
+    })
+}
+
+/// Words like those of an allocator, from a seed.
+fn words(seed: u64, count: u64, places: &[u64]) -> Vec<u64> {
+    let mut state = seed | 1;
+    let mut next = move || {
+        // splitmix64
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    };
+    let mut word = || {
+        let random = next();
+        let offset = random >> 32 & 0x7ff8;
+        match random % 8 {
+            0 => 0,
+            1 | 2 => places[(random >> 8) as usize % places.len()].wrapping_add(offset),
+            3 => offset | random >> 8 & 7,
+            4 => random >> 8 & 0xff,
+            5 => u64::MAX,
+            6 => (random >> 8 & 0xfffff) << 12 | 1,
+            _ => random,
+        }
+    };
+    (0..count).map(|_| word()).collect()
+}
+
+#[test]
+fn what_is_there_is_read_and_nothing_else() {
+    let mut fake = Fake::default().with_words(0x1000, &[1, 2]).with_words(0x1010, &[3]);
+    assert_eq!((fake.word(0x1008), fake.word(0x1010), fake.word(0x1014)), (Some(2), Some(3), None));
+    let mut bytes = [0; 16];
+    assert!(fake.read(0x1008, &mut bytes));
+    assert_eq!(fake.read_each(&[0x1000, 0x2000], 8, &mut bytes), [true, false]);
+    assert_eq!(fake.present(0, u64::MAX), [(0x1000, 0x1018)]);
+    fake.left = 4;
+    assert_eq!(fake.word(0x1000), None);
+    assert!(fake.is_spent());
+}

@@ -1,0 +1,229 @@
+//! Memory of a live process, read without a trace in it.
+//!
+//! Input: a pid. Output: an [`Image`]. The process runs on and is never stopped. A page is read only when
+//! pagemap says that it is present: a read of any other would make page tables, or bring it in from swap. Every reading
+//! has an end to its bytes and its time.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    os::unix::fs::FileExt as _,
+    time::{Duration, Instant},
+};
+
+use super::Image;
+use crate::mm::{
+    maps,
+    procfs::{Error, Procfs},
+};
+
+/// Bit 63 of an entry of pagemap.
+const PRESENT: u64 = 1 << 63;
+/// Entries of pagemap that are read at once: one page of them, 2 MiB of memory.
+const ENTRIES: u64 = 512;
+/// After this what pagemap said is asked for again.
+const FRESH: Duration = Duration::from_millis(5);
+/// Ranges that one call takes (`UIO_MAXIOV`).
+const MOST_RANGES: usize = 1024;
+
+/// How much one reading may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes that are copied.
+    pub bytes: u64,
+    /// Time from its start on.
+    pub time: Duration,
+}
+
+impl Budget {
+    /// 50 ms, and what can be copied in it.
+    pub const DEFAULT: Self = Self { bytes: 96 << 20, time: Duration::from_millis(50) };
+}
+
+/// One reading of a process.
+#[derive(Debug)]
+pub struct Process {
+    pid: rustix::process::Pid,
+    // Of the address space that was there at the start: once it is gone, nothing is present any more, and another
+    // process with this pid is not read.
+    pagemap: File,
+    page: u64,
+    left: u64,
+    deadline: Instant,
+    known: HashMap<u64, Known>,
+}
+
+/// What pagemap said of [`ENTRIES`] pages, a bit each.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    at: Instant,
+    bits: [u64; (ENTRIES / 64) as usize],
+}
+
+impl Process {
+    /// Starts a reading.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn open(procfs: &Procfs, pid: u32, budget: Budget) -> Result<Self, Error> {
+        let folder = procfs.root().join(pid.to_string());
+        let path = folder.join("pagemap");
+        let pagemap = File::open(&path).map_err(|source| maps::error(source, path))?;
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).ok_or(Error::Gone)?;
+        Ok(Self {
+            pid,
+            pagemap,
+            page: (rustix::param::page_size() as u64).max(1),
+            left: budget.bytes,
+            deadline: Instant::now() + budget.time,
+            known: HashMap::new(),
+        })
+    }
+
+    /// What the budget still has.
+    pub const fn left(&self) -> u64 {
+        self.left
+    }
+
+    fn known(&mut self, block: u64) -> Known {
+        let now = Instant::now();
+        if let Some(known) = self.known.get(&block).filter(|known| now - known.at < FRESH) {
+            return *known;
+        }
+        let known = Known { at: now, bits: self.ask(block).unwrap_or_default() };
+        self.known.insert(block, known);
+        known
+    }
+
+    fn ask(&self, block: u64) -> Option<[u64; (ENTRIES / 64) as usize]> {
+        let mut entries = [0; ENTRIES as usize * 8];
+        let place = block.checked_mul(ENTRIES * 8)?;
+        let mut filled = 0;
+        // The last block of an address space is short.
+        while let Some(rest) = entries.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.pagemap.read_at(rest, place.checked_add(filled as u64)?) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => filled += count,
+            }
+        }
+        let mut bits = [0; (ENTRIES / 64) as usize];
+        for (word, entries) in bits.iter_mut().zip(entries.as_chunks::<8>().0.chunks(64)) {
+            for (bit, entry) in entries.iter().enumerate() {
+                *word |= u64::from(u64::from_ne_bytes(*entry) & PRESENT != 0) << bit;
+            }
+        }
+        Some(bits)
+    }
+
+    fn is_present(&mut self, start: u64, len: u64) -> bool {
+        let Some(last) = start.checked_add(len.saturating_sub(1)) else { return false };
+        (start / self.page..=last / self.page).all(|page| {
+            let known = self.known(page / ENTRIES);
+            known.has(page % ENTRIES)
+        })
+    }
+
+    fn spend(&mut self, bytes: u64) -> bool {
+        match self.left.checked_sub(bytes) {
+            Some(left) if Instant::now() < self.deadline => self.left = left,
+            _ => self.left = 0,
+        }
+        self.left > 0
+    }
+}
+
+impl Known {
+    fn has(&self, page: u64) -> bool {
+        let word = usize::try_from(page / 64).ok().and_then(|word| self.bits.get(word));
+        word.is_some_and(|word| word >> (page % 64) & 1 != 0)
+    }
+}
+
+impl Image for Process {
+    fn read(&mut self, address: u64, buffer: &mut [u8]) -> bool {
+        let len = buffer.len();
+        self.read_each(&[address], len, buffer) == [true]
+    }
+
+    fn page_size(&self) -> u64 {
+        self.page
+    }
+
+    fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut present: Vec<(u64, u64)> = Vec::new();
+        let (mut page, end_page) = (start / self.page, end.div_ceil(self.page));
+        while page < end_page && self.spend(0) {
+            let known = self.known(page / ENTRIES);
+            let stop = (page / ENTRIES + 1).saturating_mul(ENTRIES).min(end_page);
+            for page in page..stop {
+                if !known.has(page % ENTRIES) {
+                    continue;
+                }
+                let (from, to) =
+                    ((page * self.page).max(start), (page + 1).saturating_mul(self.page).min(end));
+                match present.last_mut() {
+                    Some(last) if last.1 == from => last.1 = to,
+                    _ => present.push((from, to)),
+                }
+            }
+            page = stop;
+        }
+        present
+    }
+
+    fn read_each(&mut self, addresses: &[u64], len: usize, buffer: &mut [u8]) -> Vec<bool> {
+        let mut done = vec![false; addresses.len()];
+        if len == 0 {
+            return done;
+        }
+        let mut wanted: Vec<(usize, u64, &mut [u8])> = Vec::new();
+        for ((at, address), slot) in addresses.iter().enumerate().zip(buffer.chunks_exact_mut(len)) {
+            if self.is_present(*address, len as u64) && self.spend(len as u64) {
+                wanted.push((at, *address, slot));
+            }
+        }
+        for batch in wanted.chunks_mut(MOST_RANGES) {
+            let mut from = 0;
+            // The call ends at the first range that is gone by now; the next goes on behind it.
+            while let Some(rest) = batch.get_mut(from..).filter(|rest| !rest.is_empty()) {
+                let count = copy(self.pid, rest).unwrap_or(0) / len;
+                for (at, ..) in rest.iter().take(count) {
+                    done.iter_mut().skip(*at).take(1).for_each(|done| *done = true);
+                }
+                from += count + 1;
+            }
+        }
+        done
+    }
+}
+
+/// Copies ranges into slots of the same length until one cannot be read; how many bytes it were.
+#[expect(unsafe_code, reason = "process_vm_readv has no safe form")]
+fn copy(pid: rustix::process::Pid, slots: &mut [(usize, u64, &mut [u8])]) -> Option<usize> {
+    let local: Vec<libc::iovec> = slots
+        .iter_mut()
+        .map(|(_, _, slot)| libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() })
+        .collect();
+    let remote: Vec<libc::iovec> = slots
+        .iter()
+        .map(|(_, address, slot)| libc::iovec {
+            iov_base: std::ptr::without_provenance_mut(*address as usize),
+            iov_len: slot.len(),
+        })
+        .collect();
+    let count = local.len() as libc::c_ulong;
+    // SAFETY: `local` names the slots, which are borrowed mutably until then, and any bytes are valid in them; the
+    // addresses of `remote` are another process's, which the kernel checks.
+    let copied = unsafe {
+        libc::process_vm_readv(pid.as_raw_nonzero().get(), local.as_ptr(), count, remote.as_ptr(), count, 0)
+    };
+    usize::try_from(copied).ok()
+}
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ pub mod arenas;
 pub mod engine;
 pub mod lock;
 pub mod model;
+pub mod peaks;
 pub mod record;
 pub mod recorder;
 pub mod replay;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -107,6 +108,28 @@ static void all(enum work what, unsigned long how_much)
 		pthread_barrier_wait(&end);
 }
 
+/* One block, written to, held until 300 ms have passed since it was asked for, and freed. */
+static __attribute__((noinline)) void burst(size_t size)
+{
+	struct timespec until;
+	char *block;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += 300 * 1000 * 1000;
+	if (until.tv_nsec >= 1000 * 1000 * 1000) {
+		until.tv_nsec -= 1000 * 1000 * 1000;
+		until.tv_sec++;
+	}
+	block = malloc(size);
+	if (!block)
+		abort();
+	memset(block, 0x5a, size);
+	/* Else the compiler sees that nobody reads it, and leaves it out. */
+	__asm__ volatile("" : : "r"(block) : "memory");
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL))
+		;
+	free(block);
+}
+
 int main(int argc, char **argv)
 {
 	char line[128], name[32];
@@ -138,6 +161,8 @@ int main(int argc, char **argv)
 		else if (!strcmp(name, "main"))
 			/* In the main arena, by the main thread, never freed. */
 			grow(&workers[MAX_THREADS - 1], value * MIB);
+		else if (!strcmp(name, "burst"))
+			burst(value * MIB);
 		else if (!strcmp(name, "free"))
 			all(WORK_FREE, value);
 #ifdef __GLIBC__

@@ -31,6 +31,15 @@ pub fn usage(hierarchy: &Hierarchy, path: &[u8]) -> Option<Bytes> {
     read_number(&hierarchy.directory(path)?.join(name)).map(Bytes)
 }
 
+/// The highest usage of a cgroup's whole life, as far as the kernel remembers it (v2: from 5.19 on).
+pub fn watermark(hierarchy: &Hierarchy, path: &[u8]) -> Option<Bytes> {
+    let name = match hierarchy.version {
+        Version::V1 => "memory.max_usage_in_bytes",
+        Version::V2 => "memory.peak",
+    };
+    read_number(&hierarchy.directory(path)?.join(name)).map(Bytes)
+}
+
 /// The cgroup's own limit; `None` when it has none or cannot be read.
 pub fn own_limit(hierarchy: &Hierarchy, path: &[u8]) -> Option<Bytes> {
     let directory = hierarchy.directory(path)?;

@@ -13,6 +13,10 @@ use crate::{
         memcg::{self, Limit},
     },
     daemon::{
+        peaks::{
+            self,
+            ticks::{Now, Ticks},
+        },
         scanner::Scan,
         spaces::Spaces,
         summary,
@@ -40,6 +44,9 @@ pub struct Model {
     spaces: Spaces,
     limits: HashMap<Vec<u8>, (u64, Option<Limit>)>,
     world: World,
+    ticks: Ticks,
+    /// A number for each cgroup that has processes, since the last tick.
+    groups: HashMap<Vec<u8>, usize>,
 }
 
 impl Model {
@@ -66,6 +73,8 @@ impl Model {
             spaces: Spaces::new(geometry),
             limits: HashMap::new(),
             world,
+            ticks: Ticks::default(),
+            groups: HashMap::new(),
         }
     }
 
@@ -158,8 +167,9 @@ impl Model {
 
     /// The node now.
     pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
-        let Self { procfs: _, hierarchy, processes, spaces, limits, world } = self;
+        let Self { procfs, hierarchy, processes, spaces, limits, world, ticks, groups } = self;
         let (time, now) = now(world);
+        let both = Now { time, ktime: now };
         limits.retain(|_, (read, _)| read.saturating_add(LIMIT_TTL) > now);
         let rows = processes
             .iter()
@@ -176,18 +186,48 @@ impl Model {
                 let total = process.resident().map(|reading| Bytes(reading.bytes)).unwrap_or_default();
                 let memory =
                     spaces.arenas(process.pid, total, now).map(|arenas| summary::memory(&arenas, now));
-                row(process, limit, memory, time, now)
+                let mark = ticks.is_fresh(process).then(|| high_water(world, procfs, process.pid)).flatten();
+                let peak = ticks.process(process, mark, spaces.estimate(process.pid), both);
+                ProcessRow { peak, ..row(process, limit, memory, time, now) }
             })
             .collect::<Vec<_>>();
         let usage =
             |path: &[u8]| world.ask(&Question::Usage(path), || memcg::usage(hierarchy.as_ref()?, path));
-        let containers = summary::containers(processes, &rows, usage);
+        let mut containers = summary::containers(processes, &rows, usage);
+        let watermark = |path: &[u8]| {
+            world.ask(&Question::Watermark(path), || memcg::watermark(hierarchy.as_ref()?, path))
+        };
+        let paths: HashMap<String, &[u8]> = processes
+            .iter()
+            .filter_map(|process| Some((escape(process.cgroup.as_deref()?), process.cgroup.as_deref()?)))
+            .collect();
+        let mut parts = peaks::ticks::parts(&rows);
+        for container in &mut containers {
+            let path = paths.get(&container.cgroup).copied();
+            let mark = path.and_then(watermark).map(|mark| mark.0);
+            let rise = path.and_then(|path| spaces.tide(*groups.get(path)?));
+            let parts = parts.remove(container.cgroup.as_str()).unwrap_or_default();
+            container.peak = ticks.container(container, mark, rise, parts, both);
+        }
+        groups.clear();
+        for path in processes.iter().filter_map(|process| process.cgroup.as_ref()) {
+            let next = groups.len();
+            groups.entry(path.clone()).or_insert(next);
+        }
+        let group = |process: &Process| Some((process.pid, *groups.get(process.cgroup.as_ref()?)?));
+        spaces.begin_tick(groups.len(), processes.iter().filter_map(group));
+        ticks.end(now, |pid| processes.get(pid).is_some(), &containers);
         let mut snapshot =
             Snapshot { schema: SCHEMA, time, tracer, processes: rows, containers, node: Node::default() };
         world.called(&Call::Snapshot(snapshot.tracer.clone().map(Box::new)));
         snapshot.sort();
         snapshot
     }
+}
+
+/// The most that was ever resident.
+fn high_water(world: &World, procfs: &Procfs, pid: u32) -> Option<u64> {
+    world.ask(&Question::HighWater(pid), || procfs.status(pid).ok()?.rss_peak_kib?.checked_mul(1024))
 }
 
 /// Of the day, and ns since boot.

@@ -18,7 +18,10 @@ use crate::{
     units::Bytes,
 };
 
-use super::arenas::{self, Arenas, Row};
+use super::{
+    arenas::{self, Arenas, Row},
+    peaks::{Crest, Tide, ticks::Estimate},
+};
 
 /// A process whose RSS is smaller is not worth a scan.
 const SMALL: u64 = 1 << 20;
@@ -52,6 +55,9 @@ struct Tracked {
     is_busy: bool,
     /// Events since a scan was asked for.
     kept: Option<Vec<Event>>,
+    crest: Crest,
+    /// Of its cgroup.
+    tide: Option<usize>,
 }
 
 /// All address spaces.
@@ -59,6 +65,9 @@ pub struct Spaces {
     geometry: Geometry,
     tracked: HashMap<u32, Tracked>,
     under_way: HashSet<u32>,
+    /// Processes that use another's address space (`CLONE_VM` without being its thread), until they end or replace it.
+    guests: HashMap<u32, u32>,
+    tides: Vec<Tide>,
 }
 
 impl Tracked {
@@ -77,7 +86,14 @@ impl Tracked {
             is_unreadable: false,
             is_busy: true,
             kept: None,
+            crest: Crest::default(),
+            tide: None,
         }
+    }
+
+    /// What its regions hold.
+    const fn resident(&self) -> u64 {
+        self.space.totals().resident.0
     }
 
     fn apply(&mut self, event: &Event) {
@@ -86,6 +102,7 @@ impl Tracked {
             return;
         }
         (self.is_touched, self.is_busy) = (true, true);
+        self.crest.before(event, &self.space);
         match event {
             Event::Fault(fault) => {
                 let brought = self.space.fault(fault.addr, fault.period);
@@ -97,6 +114,7 @@ impl Tracked {
                 self.is_changed = true;
             }
         }
+        self.crest.after(event, &self.space);
         if let Some(kept) = &mut self.kept {
             if kept.len() >= MOST_KEPT {
                 self.kept = None;
@@ -123,43 +141,119 @@ impl Tracked {
 impl Spaces {
     /// None yet.
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, tracked: HashMap::new(), under_way: HashSet::new() }
+        Self {
+            geometry,
+            tracked: HashMap::new(),
+            under_way: HashSet::new(),
+            guests: HashMap::new(),
+            tides: Vec::new(),
+        }
     }
 
-    /// Applies an event to the space that it is about. Processes that were never scanned have none.
+    /// Applies an event to the space that it is about. Processes that were there before the tracer have none until they
+    /// are scanned.
     pub fn apply(&mut self, event: &Event) {
         let pid = event.header().tgid;
         match event {
-            Event::Fork(fork) => {
-                let child = fork.child.tgid;
-                self.tracked.remove(&child);
-                if fork.shares_mm == 0
-                    && let Some(parent) = self.tracked.get_mut(&pid)
-                {
-                    let space = parent.space.fork();
-                    let tracked = Tracked {
-                        space,
-                        evidence: parent.evidence.clone(),
-                        rss_at_scan: parent.rss_at_scan,
-                        scanned_at: parent.scanned_at,
-                        ..Tracked::new(self.geometry)
-                    };
-                    self.tracked.insert(child, tracked);
+            Event::Fork(fork) => self.fork(pid, fork.child.tgid, fork.shares_mm != 0),
+            Event::Exec(exec) => {
+                // The program is another one, and so are its modules and stacks.
+                let tide = self.end(pid, event.header().ktime);
+                let mut tracked = Tracked::new(self.geometry);
+                // The mark of the life before is not this one's.
+                (tracked.tide, tracked.scanned_at) = (tide, None);
+                if exec.task.tgid == pid {
+                    self.tracked.insert(pid, tracked);
                 }
             }
-            Event::Exec(_) => {
-                // The program is another one, and so are its modules and stacks.
-                self.tracked.remove(&pid);
-            }
             Event::Exit(exit) => {
-                self.tracked.remove(&exit.task.tgid);
+                self.end(exit.task.tgid, event.header().ktime);
             }
-            _ => {
-                if let Some(tracked) = self.tracked.get_mut(&pid) {
-                    tracked.apply(event);
+            Event::Mmap(_)
+            | Event::Munmap(_)
+            | Event::Mremap(_)
+            | Event::Brk(_)
+            | Event::Madvise(_)
+            | Event::Mprotect(_)
+            | Event::Throttled(_)
+            | Event::Fault(_)
+            | Event::Signal(_)
+            | Event::OomKill(_)
+            | Event::SelfCheck(_) => {
+                let host = self.guests.get(&pid).copied().unwrap_or(pid);
+                let Some(tracked) = self.tracked.get_mut(&host) else { return };
+                let was = tracked.resident();
+                tracked.apply(event);
+                if let Some(tide) = tracked.tide.and_then(|tide| self.tides.get_mut(tide)) {
+                    tide.change(was, tracked.resident(), event.header().ktime);
                 }
             }
         }
+    }
+
+    fn fork(&mut self, pid: u32, child: u32, shares_mm: bool) {
+        let host = self.guests.get(&pid).copied().unwrap_or(pid);
+        self.tracked.remove(&child);
+        self.guests.remove(&child);
+        if shares_mm {
+            self.guests.insert(child, host);
+            return;
+        }
+        let Some(parent) = self.tracked.get_mut(&host) else { return };
+        let space = parent.space.fork();
+        let tracked = Tracked {
+            crest: Crest::new(&space),
+            space,
+            evidence: parent.evidence.clone(),
+            rss_at_scan: parent.rss_at_scan,
+            scanned_at: parent.scanned_at,
+            tide: parent.tide,
+            ..Tracked::new(self.geometry)
+        };
+        self.tracked.insert(child, tracked);
+    }
+
+    /// An address space is gone; the tide that it was of. A guest only leaves its host's.
+    fn end(&mut self, pid: u32, at: u64) -> Option<usize> {
+        if let Some(host) = self.guests.remove(&pid) {
+            return self.tracked.get(&host).and_then(|tracked| tracked.tide);
+        }
+        let tracked = self.tracked.remove(&pid)?;
+        if let Some(tide) = tracked.tide.and_then(|tide| self.tides.get_mut(tide)) {
+            tide.change(tracked.resident(), 0, at);
+        }
+        tracked.tide
+    }
+
+    /// Begins a tick; `groups` gives the cgroup of each process, as a number below `count`.
+    pub fn begin_tick(&mut self, count: usize, groups: impl Iterator<Item = (u32, usize)>) {
+        self.tides = vec![Tide::default(); count];
+        for tracked in self.tracked.values_mut() {
+            (tracked.crest, tracked.tide) = (Crest::new(&tracked.space), None);
+        }
+        for (pid, group) in groups {
+            if let Some(tracked) = self.tracked.get_mut(&pid) {
+                tracked.tide = Some(group);
+            }
+        }
+    }
+
+    /// How much more the processes of a cgroup had, together, since the tick began.
+    pub fn tide(&self, group: usize) -> Option<(u64, u64)> {
+        self.tides.get(group)?.rise()
+    }
+
+    /// How high a process was since the tick began, and what with. After [`Spaces::arenas`].
+    pub fn estimate(&self, pid: u32) -> Estimate {
+        let Some(tracked) = self.tracked.get(&pid) else { return Estimate::default() };
+        let rows = match tracked.crest.kept(&tracked.space) {
+            Some(kept) => {
+                let regions: Vec<Region> = kept.regions().collect();
+                arenas::rows(kept, &attribute(&tracked.evidence, &regions))
+            }
+            None => tracked.rows.clone(),
+        };
+        Estimate { rise: tracked.crest.rise(), rows }
     }
 
     /// Events were lost: nothing is certain any more.
@@ -200,6 +294,7 @@ impl Spaces {
             return;
         }
         tracked.is_unreadable = false;
+        let was = tracked.resident();
         let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
         tracked.space.resync(&regions);
         for mapping in &mappings {
@@ -207,6 +302,7 @@ impl Spaces {
                 tracked.space.set_truth(mapping.region.start, mapping.region.end, &measured, at);
             }
         }
+        tracked.crest.correct(was, tracked.resident());
         tracked.space.settle();
         tracked.scanned_at = Some(at);
         tracked.evidence = evidence;

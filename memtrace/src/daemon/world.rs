@@ -42,10 +42,14 @@ pub enum Question<'a> {
     Seed(u32),
     /// The resident bytes of a process.
     Resident(u32),
+    /// The most resident bytes of a process's life.
+    HighWater(u32),
     /// The lowest limit of a cgroup.
     Limit(&'a [u8]),
     /// What a cgroup is charged.
     Usage(&'a [u8]),
+    /// The most that a cgroup was ever charged.
+    Watermark(&'a [u8]),
 }
 
 /// What is done to the model between events.

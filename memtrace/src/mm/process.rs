@@ -113,6 +113,11 @@ impl Process {
         self.readings.back().copied()
     }
 
+    /// The reading before that.
+    pub fn previous(&self) -> Option<Reading> {
+        self.readings.iter().rev().nth(1).copied()
+    }
+
     /// Growth over [`GROWTH_WINDOW`], or over the process's life where that is shorter. `None` with one reading.
     pub fn growth(&self, now: u64) -> Option<Growth> {
         let last = self.readings.back()?;

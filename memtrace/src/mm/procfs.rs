@@ -71,6 +71,8 @@ pub struct Status {
     pub rss_file_kib: Option<u64>,
     /// Resident shared memory, in kB.
     pub rss_shmem_kib: Option<u64>,
+    /// The most that was ever resident, in kB.
+    pub rss_peak_kib: Option<u64>,
     /// Page tables, in kB.
     pub page_tables_kib: Option<u64>,
     /// Mapped, in kB.
@@ -186,6 +188,7 @@ fn parse_status(bytes: &[u8]) -> Status {
             b"RssAnon" => status.rss_anon_kib = value,
             b"RssFile" => status.rss_file_kib = value,
             b"RssShmem" => status.rss_shmem_kib = value,
+            b"VmHWM" => status.rss_peak_kib = value,
             b"VmPTE" => status.page_tables_kib = value,
             b"VmSize" => status.size_kib = value,
             _ => {}

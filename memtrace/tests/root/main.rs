@@ -18,6 +18,7 @@ mod fixture;
 mod kills;
 mod lifecycle;
 mod losses;
+mod peaks;
 mod record;
 mod storm;
 mod top;

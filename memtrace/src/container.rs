@@ -6,3 +6,5 @@ pub mod cgroup;
 pub mod charge;
 pub mod memcg;
 pub mod name;
+pub mod pressure;
+pub mod stat;

@@ -5,9 +5,11 @@
 
 pub mod analyst;
 pub mod arenas;
+pub mod charges;
 pub mod engine;
 pub mod lock;
 pub mod model;
+pub mod node;
 pub mod peaks;
 pub mod record;
 pub mod recorder;

@@ -26,7 +26,8 @@ pub struct Snapshot {
     pub tracer: Option<Tracer>,
     /// The processes, largest resident memory first.
     pub processes: Vec<ProcessRow>,
-    /// The cgroups that have processes, largest usage first.
+    /// The cgroups that have processes, and those above them that have a limit ([`ContainerRow::is_group`]); largest
+    /// usage first.
     pub containers: Vec<ContainerRow>,
     /// The node itself.
     #[serde(default)]
@@ -222,9 +223,37 @@ pub struct ContainerRow {
     /// What it is charged, by kind; `None` when its files could not be read.
     #[serde(default)]
     pub charge: Option<Charge>,
+    /// Age of that reading: where there are many cgroups, those that moved most and those that waited longest are
+    /// read first.
+    #[serde(default)]
+    pub charge_age_seconds: Option<f64>,
+    /// It has no processes of its own and is listed for its limit, a pod's for one: its figures are the sums of the rows
+    /// below it and must not be added to them.
+    #[serde(default)]
+    pub is_group: bool,
     /// The highest total since the last tick, also when it fell again before.
     #[serde(default)]
     pub peak: Option<Peak>,
+}
+
+impl ContainerRow {
+    /// A row of which nothing is known but its cgroup, escaped.
+    pub fn empty(cgroup: String) -> Self {
+        Self {
+            cgroup,
+            processes: 0,
+            usage_bytes: None,
+            limit: None,
+            rss_bytes: Bytes::default(),
+            arenas: Vec::new(),
+            name: None,
+            cgroup_id: None,
+            charge: None,
+            charge_age_seconds: None,
+            is_group: false,
+            peak: None,
+        }
+    }
 }
 
 /// The highest total between two ticks.
@@ -252,8 +281,11 @@ pub struct PeakPart {
 }
 
 impl Snapshot {
-    /// Orders the processes as every output shows them: largest first, then by pid, so that rows do not jump.
+    /// Orders the rows as every output shows them: largest first, then by pid or path, so that rows do not jump.
     pub fn sort(&mut self) {
         self.processes.sort_by_key(|process| (std::cmp::Reverse(process.rss_bytes), process.pid));
+        self.containers.sort_by(|a, b| {
+            (b.usage_bytes, b.rss_bytes, &a.cgroup).cmp(&(a.usage_bytes, a.rss_bytes, &b.cgroup))
+        });
     }
 }

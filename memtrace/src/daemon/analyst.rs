@@ -178,16 +178,11 @@ mod tests {
 
     fn snapshot(usage: u64) -> Snapshot {
         let row = ContainerRow {
-            cgroup: "/a".into(),
             processes: 1,
             usage_bytes: Some(Bytes(usage)),
             limit: Some(Limit { bytes: Bytes(1000 * MIB), owner: "/a".into() }),
             rss_bytes: Bytes(usage),
-            arenas: Vec::new(),
-            name: None,
-            cgroup_id: None,
-            charge: None,
-            peak: None,
+            ..ContainerRow::empty("/a".into())
         };
         Snapshot {
             schema: 1,

@@ -13,6 +13,8 @@ use crate::{
         memcg::{self, Limit},
     },
     daemon::{
+        charges::{self, Charges},
+        node,
         peaks::{
             self,
             ticks::{Now, Ticks},
@@ -29,7 +31,7 @@ use crate::{
         procfs::{CgroupLine, Error, Procfs},
         source::ProcSource,
     },
-    snapshot::{Memory, Node, ProcessRow, SCHEMA, Snapshot, Tracer},
+    snapshot::{Memory, ProcessRow, SCHEMA, Snapshot, Tracer},
     units::{Bytes, Grade, escape},
 };
 
@@ -43,6 +45,7 @@ pub struct Model {
     processes: ProcessTable,
     spaces: Spaces,
     limits: HashMap<Vec<u8>, (u64, Option<Limit>)>,
+    charges: Charges,
     world: World,
     ticks: Ticks,
     /// A number for each cgroup that has processes, since the last tick.
@@ -72,6 +75,7 @@ impl Model {
             processes: ProcessTable::default(),
             spaces: Spaces::new(geometry),
             limits: HashMap::new(),
+            charges: Charges::default(),
             world,
             ticks: Ticks::default(),
             groups: HashMap::new(),
@@ -167,22 +171,23 @@ impl Model {
 
     /// The node now.
     pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
-        let Self { procfs, hierarchy, processes, spaces, limits, world, ticks, groups } = self;
+        let Self { procfs, hierarchy, processes, spaces, limits, charges, world, ticks, groups } = self;
         let (time, now) = now(world);
         let both = Now { time, ktime: now };
         limits.retain(|_, (read, _)| read.saturating_add(LIMIT_TTL) > now);
+        let mut limit_of = |path: &[u8]| {
+            if let Some((_, limit)) = limits.get(path) {
+                return limit.clone();
+            }
+            let limit =
+                world.ask(&Question::Limit(path), || memcg::effective_limit(hierarchy.as_ref()?, path));
+            limits.insert(path.to_vec(), (now, limit.clone()));
+            limit
+        };
         let rows = processes
             .iter()
             .map(|process| {
-                let limit = process.cgroup.as_deref().and_then(|path| {
-                    if let Some((_, limit)) = limits.get(path) {
-                        return limit.clone();
-                    }
-                    let limit = world
-                        .ask(&Question::Limit(path), || memcg::effective_limit(hierarchy.as_ref()?, path));
-                    limits.insert(path.to_vec(), (now, limit.clone()));
-                    limit
-                });
+                let limit = process.cgroup.as_deref().and_then(&mut limit_of);
                 let total = process.resident().map(|reading| Bytes(reading.bytes)).unwrap_or_default();
                 let memory =
                     spaces.arenas(process.pid, total, now).map(|arenas| summary::memory(&arenas, now));
@@ -194,13 +199,23 @@ impl Model {
         let usage =
             |path: &[u8]| world.ask(&Question::Usage(path), || memcg::usage(hierarchy.as_ref()?, path));
         let mut containers = summary::containers(processes, &rows, usage);
+        let above = charges.groups(world, hierarchy.as_ref(), processes, now);
+        containers.extend(charges::group_rows(&above, &containers));
         let watermark = |path: &[u8]| {
             world.ask(&Question::Watermark(path), || memcg::watermark(hierarchy.as_ref()?, path))
         };
         let paths: HashMap<String, &[u8]> = processes
             .iter()
-            .filter_map(|process| Some((escape(process.cgroup.as_deref()?), process.cgroup.as_deref()?)))
+            .filter_map(|process| process.cgroup.as_deref())
+            .chain(above.iter().map(Vec::as_slice))
+            .map(|path| (escape(path), path))
             .collect();
+        for group in containers.iter_mut().filter(|row| row.is_group) {
+            let path = paths.get(&group.cgroup).copied();
+            group.usage_bytes = path.and_then(usage);
+            group.limit = path.and_then(&mut limit_of);
+        }
+        charges.fill(world, hierarchy.as_ref(), &paths, &mut containers, now);
         let mut parts = peaks::ticks::parts(&rows);
         for container in &mut containers {
             let path = paths.get(&container.cgroup).copied();
@@ -217,8 +232,8 @@ impl Model {
         let group = |process: &Process| Some((process.pid, *groups.get(process.cgroup.as_ref()?)?));
         spaces.begin_tick(groups.len(), processes.iter().filter_map(group));
         ticks.end(now, |pid| processes.get(pid).is_some(), &containers);
-        let mut snapshot =
-            Snapshot { schema: SCHEMA, time, tracer, processes: rows, containers, node: Node::default() };
+        let node = world.ask(&Question::Node, || node::read(procfs.root()));
+        let mut snapshot = Snapshot { schema: SCHEMA, time, tracer, processes: rows, containers, node };
         world.called(&Call::Snapshot(snapshot.tracer.clone().map(Box::new)));
         snapshot.sort();
         snapshot

@@ -98,16 +98,9 @@ pub fn containers(
             continue;
         };
         let container = containers.entry(path).or_insert_with(|| ContainerRow {
-            cgroup: escape(path),
-            processes: 0,
             usage_bytes: usage(path),
             limit: row.limit.clone(),
-            rss_bytes: Bytes::default(),
-            arenas: Vec::new(),
-            name: None,
-            cgroup_id: None,
-            charge: None,
-            peak: None,
+            ..ContainerRow::empty(escape(path))
         });
         container.processes += 1;
         container.rss_bytes.0 += row.rss_bytes.unwrap_or_default().0;
@@ -117,18 +110,20 @@ pub fn containers(
     }
     let mut containers: Vec<ContainerRow> = containers.into_values().collect();
     for container in &mut containers {
-        container.arenas.sort_by(|a, b| {
-            (b.resident_bytes, &a.allocator, &a.kind).cmp(&(a.resident_bytes, &b.allocator, &b.kind))
-        });
+        sort(&mut container.arenas);
     }
-    containers.sort_by(|a, b| {
-        (b.usage_bytes, b.rss_bytes, &a.cgroup).cmp(&(a.usage_bytes, a.rss_bytes, &b.cgroup))
-    });
     containers
 }
 
+/// Largest first.
+pub fn sort(arenas: &mut [ArenaRow]) {
+    arenas.sort_by(|a, b| {
+        (b.resident_bytes, &a.allocator, &a.kind).cmp(&(a.resident_bytes, &b.allocator, &b.kind))
+    });
+}
+
 /// Adds a process's row to its container's. Shared pages are divided where that is known, so that they count once.
-fn add(sums: &mut Vec<ArenaRow>, arena: &ArenaRow) {
+pub fn add(sums: &mut Vec<ArenaRow>, arena: &ArenaRow) {
     let resident = arena.pss_bytes.unwrap_or(arena.resident_bytes);
     let Some(sum) = sums.iter_mut().find(|sum| sum.allocator == arena.allocator && sum.kind == arena.kind)
     else {

@@ -50,6 +50,12 @@ pub enum Question<'a> {
     Usage(&'a [u8]),
     /// The most that a cgroup was ever charged.
     Watermark(&'a [u8]),
+    /// The limit that a cgroup itself has.
+    OwnLimit(&'a [u8]),
+    /// What a cgroup is charged, by kind.
+    Charge(&'a [u8]),
+    /// The node's memory.
+    Node,
 }
 
 /// What is done to the model between events.

@@ -24,13 +24,20 @@ struct worker {
 	struct block *blocks;
 };
 
-enum work { WORK_GROW, WORK_BIG, WORK_FREE, WORK_QUIT };
+enum work { WORK_GROW, WORK_BIG, WORK_FREE, WORK_CHURN, WORK_QUIT };
+
+/* What a worker that churns says of itself while it does, for who reads it from outside. */
+struct churned {
+	volatile unsigned long live, done;
+};
 
 static struct worker workers[MAX_THREADS];
 static unsigned long threads;
 static pthread_barrier_t begin, end;
 static enum work work;
 static unsigned long amount;
+static struct churned churned[MAX_THREADS];
+static volatile int is_churning;
 
 static unsigned long next_random(struct worker *worker)
 {
@@ -82,6 +89,71 @@ static void release(struct worker *worker, unsigned long percent)
 	}
 }
 
+/* What malloc has of a block that is in use: its chunk, or its slot. */
+static unsigned long held(const void *block, size_t size)
+{
+#ifdef __GLIBC__
+	return malloc_usable_size((void *)block) + sizeof(size_t);
+#else
+	/* Size classes of mallocng (src/malloc/mallocng/malloc.c); 4 bytes of each slot are its header. */
+	static const unsigned short classes[] = {
+		1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 18, 20, 25, 31, 36, 42, 50, 63, 72, 84, 102, 127, 146, 170, 204,
+		255, 292, 340, 409, 511, 584, 682, 818, 1023, 1169, 1364, 1637, 2047, 2340, 2730, 3276, 4095, 4680, 5460,
+		6552, 8191,
+	};
+	(void)block;
+	if (size >= 131052)
+		return (size + 4 + 16 + 4095) & ~4095UL;
+	for (unsigned long i = 0; i < sizeof(classes) / sizeof(*classes); i++)
+		if (classes[i] * 16UL >= size + 4)
+			return classes[i] * 16UL;
+	return 0;
+#endif
+}
+
+/* Frees a block and takes another one, of 32 to 2079 bytes, as fast as it can: what it holds stays about the same. */
+static void churn(struct worker *worker)
+{
+	struct churned *mine = &churned[worker - workers];
+	unsigned long count = amount * MIB / threads / 1056;
+	struct block **slots = calloc(count, sizeof(*slots));
+	if (!slots)
+		abort();
+	mine->live = held(slots, count * sizeof(*slots));
+	while (is_churning) {
+		struct block **slot = &slots[next_random(worker) % count];
+		size_t size = 32 + next_random(worker) % 2048;
+		if (*slot)
+			mine->live -= held(*slot, (*slot)->size);
+		free(*slot);
+		*slot = malloc(size);
+		if (!*slot)
+			abort();
+		(*slot)->size = size;
+		mine->live += held(*slot, size);
+		mine->done++;
+	}
+	for (unsigned long i = 0; i < count; i++)
+		free(slots[i]);
+	free(slots);
+	mine->live = 0;
+}
+
+/* All that malloc has in use, by its own account, thread caches included; the same by the blocks of the workers. */
+static unsigned long in_use(void)
+{
+#ifdef __GLIBC__
+	struct mallinfo2 info = mallinfo2();
+	return info.uordblks + info.hblkhd;
+#else
+	unsigned long bytes = 0;
+	for (unsigned long i = 0; i < MAX_THREADS; i++)
+		for (struct block *block = workers[i].blocks; block; block = block->next)
+			bytes += held(block, block->size);
+	return bytes;
+#endif
+}
+
 static void *run(void *argument)
 {
 	struct worker *worker = argument;
@@ -93,6 +165,8 @@ static void *run(void *argument)
 			grow(worker, amount * MIB / threads);
 		else if (work == WORK_BIG)
 			grow_block(worker, amount * MIB / threads);
+		else if (work == WORK_CHURN)
+			churn(worker);
 		else
 			release(worker, amount);
 		pthread_barrier_wait(&end);
@@ -104,7 +178,7 @@ static void all(enum work what, unsigned long how_much)
 	work = what;
 	amount = how_much;
 	pthread_barrier_wait(&begin);
-	if (what != WORK_QUIT)
+	if (what != WORK_QUIT && what != WORK_CHURN)
 		pthread_barrier_wait(&end);
 }
 
@@ -165,6 +239,16 @@ int main(int argc, char **argv)
 			burst(value * MIB);
 		else if (!strcmp(name, "free"))
 			all(WORK_FREE, value);
+		else if (!strcmp(name, "in-use"))
+			value = in_use();
+		else if (!strcmp(name, "churn")) {
+			is_churning = 1;
+			all(WORK_CHURN, value);
+			value = (unsigned long)churned;
+		} else if (!strcmp(name, "rest")) {
+			is_churning = 0;
+			pthread_barrier_wait(&end);
+		}
 #ifdef __GLIBC__
 		else if (!strcmp(name, "trim"))
 			malloc_trim(0);

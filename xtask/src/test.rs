@@ -19,8 +19,8 @@ use crate::{build, outcome::NotPermitted, process, setup, workloads, workspace::
 pub(crate) struct Args {}
 
 const NO_MIRI: &str = "miri: not run (no nightly with Miri installed); decode tests ran natively";
-const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills; memtrace/tests/ownership: \
-allocators in live programs) were not run: they need root; run `sudo -E cargo xtask test`";
+const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills; memtrace/tests/ownership \
+and counters: allocators in live programs) were not run: they need root; run `sudo -E cargo xtask test`";
 
 /// A stage that ended well, or was not run.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     stage("workloads", &workloads)?;
     let as_root = stage("root", &root)?;
     stage("ownership", &ownership)?;
+    stage("counters", &counters)?;
     stage("miri", &miri)?;
     println!("{}", summary(&stages));
     if as_root { Ok(()) } else { Err(NotPermitted(NO_ROOT.to_owned()).into()) }
@@ -80,6 +81,16 @@ fn ownership(workspace: &Workspace) -> Result<bool> {
         return Ok(false);
     }
     let test = ["test", "--package", "memtrace", "--test", "ownership", "--", "--test-threads=1"];
+    process::run(workspace.cargo().args(test))?;
+    Ok(true)
+}
+
+/// What allocators' own counters say, against the programs themselves.
+fn counters(workspace: &Workspace) -> Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(false);
+    }
+    let test = ["test", "--package", "memtrace", "--test", "counters", "--", "--test-threads=1"];
     process::run(workspace.cargo().args(test))?;
     Ok(true)
 }

@@ -13,13 +13,16 @@ use crate::{
 };
 
 #[cfg(test)]
+pub mod any;
+#[cfg(test)]
 pub mod fake;
 pub mod gate;
+pub mod glibc;
 pub mod process;
 pub mod root;
 
 /// All readers.
-pub const READERS: &[&dyn CounterReader] = &[];
+pub const READERS: &[&dyn CounterReader] = &[&glibc::Glibc];
 
 /// Reads the counters of one allocator.
 pub trait CounterReader: Sync {
@@ -176,6 +179,9 @@ pub trait Image {
 
     /// Bytes of a page.
     fn page_size(&self) -> u64;
+
+    /// Bytes that may still be read.
+    fn left(&self) -> u64;
 
     /// True once the budget of bytes or time is spent: every further read fails.
     fn is_spent(&self) -> bool;

@@ -58,6 +58,13 @@ pub const RECIPES: &[Recipe] = &[
         step: Step::Run(&["gcc", "-O1", "-g", "-static", "-s", "-pthread", "SOURCE", "-o", "OUTPUT"]),
     },
     Recipe {
+        name: "c-glibc-stripped",
+        tools: STRIP,
+        source: "target/out/c-glibc",
+        output: "c-glibc-stripped",
+        step: Step::Run(&["strip", "SOURCE", "-o", "OUTPUT"]),
+    },
+    Recipe {
         name: "c-musl",
         tools: &[("musl-gcc", "musl-tools")],
         source: "c/main.c",

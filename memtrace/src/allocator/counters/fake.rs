@@ -97,6 +97,10 @@ impl Image for Fake {
         PAGE
     }
 
+    fn left(&self) -> u64 {
+        self.left
+    }
+
     fn is_spent(&self) -> bool {
         self.left == 0 || self.reads_left == 0
     }
@@ -134,7 +138,7 @@ pub fn memory() -> impl Strategy<Value = Fake> {
         Just(0xc0_0000_0000),
         Just(0x200_0000_0000),
         any::<u32>().prop_map(|at| u64::from(at) << 14),
-        Just(u64::MAX - 0xffff),
+        Just((1 << 47) - (1 << 16)),
     ];
     let range = (place, 1..8_u64, any::<u64>());
     (prop::collection::vec(range, 1..6), any::<bool>()).prop_map(|(ranges, is_restless)| {

@@ -80,11 +80,6 @@ impl Process {
         })
     }
 
-    /// What the budget still has.
-    pub const fn left(&self) -> u64 {
-        self.left
-    }
-
     fn known(&mut self, block: u64) -> Known {
         let now = Instant::now();
         if let Some(known) = self.known.get(&block).filter(|known| now - known.at < FRESH) {
@@ -147,6 +142,10 @@ impl Image for Process {
 
     fn page_size(&self) -> u64 {
         self.page
+    }
+
+    fn left(&self) -> u64 {
+        self.left
     }
 
     fn is_spent(&self) -> bool {

@@ -1,0 +1,259 @@
+//! glibc malloc's own counters: what `mallinfo2` would say, from outside.
+//!
+//! Input: a process with glibc's malloc in it. Output: allocated and free bytes, arena by arena. A process that is at
+//! rest is counted to the byte; one that allocates meanwhile within the bound that is given.
+
+use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target};
+use crate::{
+    allocator::{
+        evidence::{Mark, ProcessEvidence},
+        glibc::HEAP_SIZE,
+    },
+    mm::region::Backing,
+    units::{Bytes, Grade},
+};
+
+mod arena;
+mod cache;
+mod chunk;
+mod layout;
+mod locate;
+mod pages;
+
+use arena::{Arena, Held};
+use chunk::{Span, Tally};
+use layout::Parameters;
+use pages::Pages;
+
+const NAME: &str = "glibc";
+/// Chunks that a walk of the lists may see: some 30 ms of them.
+const MOST_BINNED: u32 = 20_000;
+
+/// One part of so many is how far a reading of a process that allocates can be off: its heaps are read one piece after
+/// the other. Measured with two threads that do nothing else.
+const BUSY: u64 = 50;
+
+/// The reader.
+pub struct Glibc;
+
+impl CounterReader for Glibc {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn applies(&self, process: &ProcessEvidence) -> bool {
+        process.has(Mark::Glibc)
+    }
+
+    fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent> {
+        let page = target.image.page_size();
+        let data = locate::data(target);
+        let heap = target.regions.iter().find(|region| region.backing == Backing::Heap);
+        let heap = heap.map(|region| region.start);
+        let stacks = stacks(target);
+        let mut pages = Pages::new(target.image);
+        let arenas = locate::arenas(&mut pages, &data);
+        let parameters = locate::parameters(&data, heap, page);
+        if arenas.is_empty() {
+            let reason = if target.image.is_spent() {
+                "the time for it was over before its main arena was found"
+            } else {
+                "no main arena: malloc was never called, or this is a layout that is not known"
+            };
+            return Err(self.absent(reason));
+        }
+        let base =
+            parameters.as_ref().map(|found| found.word(found.layout.sbrk_base)).filter(|base| *base != 0);
+        let reading = Reading { arenas, base: base.or(heap), parameters, stacks };
+        reading.count(&mut pages).map_err(|reason| self.absent(reason))
+    }
+}
+
+/// Where blocks of threads can be: the tops of their stacks, and small mappings for the first thread's.
+fn stacks(target: &Target<'_>) -> Vec<(u64, u64)> {
+    let mut stacks: Vec<(u64, u64)> = target
+        .ranges_of("stack")
+        .filter(|owned| owned.owner.kind == "thread stack")
+        .map(|owned| (owned.start, owned.end))
+        .collect();
+    let is_small = |region: &&crate::mm::region::Region| {
+        region.backing == Backing::Anonymous && region.prot.is_writable() && region.len() <= 64 << 10
+    };
+    stacks.extend(target.regions.iter().filter(is_small).map(|region| (region.start, region.end)));
+    stacks
+}
+
+/// What was found.
+struct Reading {
+    arenas: Vec<Arena>,
+    base: Option<u64>,
+    parameters: Option<locate::Found>,
+    stacks: Vec<(u64, u64)>,
+}
+
+/// One arena, counted.
+struct Counted {
+    system: u64,
+    free: Held,
+    top: u64,
+    reserve: u64,
+    unknown: u64,
+    caches: Vec<(u64, u64)>,
+}
+
+impl Reading {
+    fn count(&self, pages: &mut Pages<'_>) -> Result<Counters, String> {
+        let mut counters = Counters { allocator: NAME.to_owned(), grade: Grade::Read, ..Counters::default() };
+        let mut caches = cache::of_threads(pages, &self.stacks);
+        let (mut allocated, mut free, mut resident, mut reserve, mut unknown) = (0_u64, 0, 0, 0, 0);
+        for (at, arena) in self.arenas.iter().enumerate() {
+            let name = if at == 0 { "main".to_owned() } else { format!("arena {at}") };
+            let counted = self
+                .count_arena(pages, arena, at == 0)
+                .ok_or(format!("{name}: it changes too fast, or makes no sense"))?;
+            let Counted { system, free: held, top, reserve: unused, unknown: lost, caches: spotted } =
+                counted;
+            let in_use =
+                system.checked_sub(top + held.bytes).ok_or(format!("{name}: more is free than there is"))?;
+            let row = ArenaCounters {
+                name,
+                allocated_bytes: Some(Bytes(in_use)),
+                free_resident_bytes: Some(Bytes(held.resident)),
+                system_bytes: Some(Bytes(system)),
+            };
+            counters.arenas.push(row);
+            caches.extend(spotted);
+            allocated += in_use;
+            free += held.bytes + top;
+            resident += held.resident;
+            reserve += unused;
+            unknown += lost;
+        }
+        caches.sort_unstable();
+        caches.dedup();
+        let cached: u64 = caches
+            .iter()
+            .filter_map(|(chunk, size)| cache::held(pages, *chunk, cache::layout_of(*size)?))
+            .sum();
+        if cached > 0 {
+            counters.arenas.push(ArenaCounters {
+                name: "thread caches".to_owned(),
+                allocated_bytes: None,
+                free_resident_bytes: Some(Bytes(cached)),
+                system_bytes: None,
+            });
+        }
+        match &self.parameters {
+            Some(found) => {
+                allocated += found.word(found.layout.mmapped_mem);
+                counters.settings = settings(found);
+            }
+            None => counters.missing.push("chunks with a mapping of their own: mp_ was not found".to_owned()),
+        }
+        counters.version = self.version();
+        counters.allocated_bytes = Some(Bytes(allocated.saturating_sub(cached)));
+        counters.free_resident_bytes = Some(Bytes(resident + cached));
+        counters.retained_bytes = Some(Bytes(reserve + free.saturating_sub(resident)));
+        counters.lazily_freed_bytes = Some(Bytes(0));
+        let error = if self.is_at_rest(pages) { 0 } else { allocated / BUSY };
+        counters.error_bytes = Some(Bytes(unknown + error));
+        Ok(counters)
+    }
+
+    /// Whether nothing moved since the arenas were read. What threads cache can have; it is small.
+    fn is_at_rest(&self, pages: &mut Pages<'_>) -> bool {
+        pages.forget();
+        let mut again = |arena: &Arena| Arena::read(pages, arena.at, arena.layout).as_ref() == Some(arena);
+        self.arenas.iter().all(&mut again)
+    }
+
+    /// The versions that have all the layouts that were found.
+    fn version(&self) -> Option<String> {
+        let state = self.arenas.first().map(|main| main.layout.versions);
+        let versions = self.parameters.as_ref().map(|found| found.layout.versions).or(state);
+        versions.map(str::to_owned)
+    }
+
+    fn count_arena(&self, pages: &mut Pages<'_>, arena: &Arena, is_main: bool) -> Option<Counted> {
+        let top = arena.top_size(pages)?;
+        let system = arena.system_mem();
+        let heaps = if is_main { Vec::new() } else { arena.heaps(pages)? };
+        let spans = match self.base {
+            _ if !is_main => arena.spans(&heaps),
+            _ if arena.is_unused() => Vec::new(),
+            Some(base) => {
+                vec![Span { start: arena::first_chunk(base), end: arena.top(), has_top: true }]
+            }
+            None => return None,
+        };
+        let tally = self.tally(pages, arena, &spans)?;
+        let fast = arena.fast(pages);
+        let top_resident = pages.image.resident(arena.top(), arena.top().saturating_add(top));
+        let reserve = heaps.iter().map(|(_, size)| HEAP_SIZE.saturating_sub(*size)).sum();
+        let free = Held {
+            bytes: tally.free + fast.bytes,
+            resident: tally.free_resident + fast.resident + if arena.is_unused() { 0 } else { top_resident },
+            is_complete: fast.is_complete,
+        };
+        Some(Counted { system, free, top, reserve, unknown: tally.unknown, caches: tally.spotted })
+    }
+
+    /// Chunk by chunk where that can be done, else by the lists.
+    fn tally(&self, pages: &mut Pages<'_>, arena: &Arena, spans: &[Span]) -> Option<Tally> {
+        let mut tally = Tally::default();
+        let bytes: u64 = spans.iter().map(|span| span.end.saturating_sub(span.start)).sum();
+        let is_one =
+            spans.iter().all(|span| span.start <= span.end && span.end - span.start <= arena.system_mem());
+        if is_one && bytes <= pages.image.left() / 2 {
+            for span in spans {
+                chunk::walk(pages.image, *span, &cache::SIZES, &mut tally);
+            }
+            if tally.unknown == 0 {
+                return Some(tally);
+            }
+        }
+        // The main heap can have other people's memory in it, or be in several places.
+        let held = arena.binned(pages, MOST_BINNED);
+        if held.is_complete {
+            let spotted = std::mem::take(&mut tally.spotted);
+            return Some(Tally {
+                free: held.bytes,
+                free_resident: held.resident,
+                spotted,
+                ..Tally::default()
+            });
+        }
+        (tally.seen > 0).then_some(tally)
+    }
+}
+
+fn settings(found: &locate::Found) -> Vec<Setting> {
+    let Parameters { no_dyn_threshold, .. } = found.layout;
+    let setting = |name: &str, value: u64| Setting { name: name.to_owned(), value: value.to_string() };
+    vec![
+        setting("trim_threshold", found.word(0)),
+        setting("top_pad", found.word(8)),
+        setting("mmap_threshold", found.word(16)),
+        setting("arena_max", found.word(32)),
+        setting("no_dyn_threshold", found.half(*no_dyn_threshold)),
+        setting("mmapped_bytes", found.word(found.layout.mmapped_mem)),
+        setting("mmapped_chunks", found.half(found.layout.n_mmaps)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{
+        super::{any, fake},
+        *,
+    };
+
+    proptest! {
+        #[test]
+        fn any_memory_is_read_to_an_end(memory in fake::memory()) {
+            any::holds(&Glibc, memory);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! An arena: its `malloc_state`, its heaps and its lists.
+//!
+//! Input: an image and an address. Output: [`Arena`], and what its free lists hold. Lists are walked only in a process
+//! that is at rest, and to an end.
+
+use super::{
+    chunk::{ALIGNMENT, FLAGS, SMALLEST, Span},
+    layout::{self, State},
+    pages::Pages,
+};
+use crate::allocator::glibc::{HEAP_SIZE, heap_of};
+
+/// Heaps of one arena: 4 TiB.
+const MOST_HEAPS: usize = 1 << 16;
+/// Chunks of one arena's fast bins.
+const MOST_FAST: u32 = 1 << 18;
+
+/// An arena, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arena {
+    /// Address of its `malloc_state`.
+    pub at: u64,
+    /// How that is laid out.
+    pub layout: &'static State,
+    words: Vec<u64>,
+}
+
+/// What lists hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes of the chunks.
+    pub bytes: u64,
+    /// The resident part.
+    pub resident: u64,
+    /// Whether the walk came to its end.
+    pub is_complete: bool,
+}
+
+impl Arena {
+    /// Reads one.
+    pub fn read(pages: &mut Pages<'_>, at: u64, layout: &'static State) -> Option<Self> {
+        Some(Self { at, layout, words: pages.words(at, layout.size / 8)? })
+    }
+
+    /// Of words that were read.
+    pub fn of(at: u64, layout: &'static State, words: &[u64]) -> Option<Self> {
+        let words = words.get(..usize::try_from(layout.size / 8).ok()?)?.to_vec();
+        Some(Self { at, layout, words })
+    }
+
+    fn word(&self, offset: u64) -> u64 {
+        let word = usize::try_from(offset / 8).ok().and_then(|at| self.words.get(at));
+        word.copied().unwrap_or_default()
+    }
+
+    /// The chunk that grows.
+    pub fn top(&self) -> u64 {
+        self.word(self.layout.top)
+    }
+
+    /// The next arena of the ring.
+    pub fn next(&self) -> u64 {
+        self.word(self.layout.next)
+    }
+
+    /// Obtained from the kernel.
+    pub fn system_mem(&self) -> u64 {
+        self.word(self.layout.system_mem)
+    }
+
+    /// It exists and nothing was ever allocated from it: its top is its own first bin.
+    pub fn is_unused(&self) -> bool {
+        self.top() == self.header(0)
+    }
+
+    /// Address of a bin as if it were a chunk.
+    fn header(&self, bin: u64) -> u64 {
+        self.at.wrapping_add(self.layout.bins).wrapping_add(16 * bin).wrapping_sub(16)
+    }
+
+    /// `fd` and `bk` of a bin.
+    fn bin(&self, bin: u64) -> (u64, u64) {
+        let at = self.layout.bins + 16 * bin;
+        (self.word(at), self.word(at + 8))
+    }
+
+    /// How many of its bins are empty; `None` when any is broken.
+    pub fn empty_bins(&self) -> Option<u64> {
+        let mut empty = 0;
+        for bin in 0..layout::BINS {
+            let (fd, bk) = self.bin(bin);
+            if fd == 0 || bk == 0 || fd % 8 != 0 || bk % 8 != 0 {
+                return None;
+            }
+            let header = self.header(bin);
+            match (fd == header, bk == header) {
+                (true, true) => empty += 1,
+                (false, false) => {}
+                _ => return None,
+            }
+        }
+        Some(empty)
+    }
+
+    /// The first chunk that is not its own, of each bin that has any.
+    pub fn first_chunks(&self) -> impl Iterator<Item = (u64, u64)> {
+        let bins = (0..layout::BINS).map(|bin| (self.header(bin), self.bin(bin).0));
+        bins.filter(|(header, first)| header != first)
+    }
+
+    /// Size of the top chunk; 0 before there is one.
+    pub fn top_size(&self, pages: &mut Pages<'_>) -> Option<u64> {
+        if self.is_unused() {
+            return Some(0);
+        }
+        let head = pages.word(self.top().checked_add(8)?)?;
+        // Behind the top, nothing can be free.
+        (head & 1 != 0 && head & !FLAGS <= self.system_mem()).then_some(head & !FLAGS)
+    }
+
+    /// The heaps of a thread arena, the last first, with the size of each.
+    pub fn heaps(&self, pages: &mut Pages<'_>) -> Option<Vec<(u64, u64)>> {
+        let mut heaps: Vec<(u64, u64)> = Vec::new();
+        let mut at = heap_of(self.top());
+        while at != 0 {
+            let words = pages.words(at, layout::HEAP_WORDS)?;
+            let [owner, previous, size] = words.as_slice() else { return None };
+            let is_heap = *owner == self.at && heap_of(*previous) == *previous && *size <= HEAP_SIZE;
+            if !is_heap || heaps.len() >= MOST_HEAPS || heaps.iter().rev().take(64).any(|heap| heap.0 == at) {
+                return None;
+            }
+            heaps.push((at, *size));
+            at = *previous;
+        }
+        heaps.last().is_some_and(|first| first.0 == heap_of(self.at)).then_some(heaps)
+    }
+
+    /// The chunks of a thread arena's heaps.
+    pub fn spans(&self, heaps: &[(u64, u64)]) -> Vec<Span> {
+        let own = heap_of(self.at);
+        let header = self.at - own;
+        let span = |(at, (heap, size)): (usize, &(u64, u64))| {
+            let first = if *heap == own { header + self.layout.size } else { header };
+            let start = heap + first_chunk(first);
+            let has_top = at == 0;
+            Span { start, end: if has_top { self.top() } else { heap + size }, has_top }
+        };
+        heaps.iter().enumerate().map(span).filter(|span| span.start <= span.end).collect()
+    }
+
+    /// What the fast bins hold.
+    pub fn fast(&self, pages: &mut Pages<'_>) -> Held {
+        let mut held = Held { is_complete: true, ..Held::default() };
+        let Some(fastbins) = self.layout.fastbins else { return held };
+        let mut left = MOST_FAST;
+        for bin in 0..layout::FASTBINS {
+            let (size, mut chunk) = (layout::size_of_bin(bin), self.word(fastbins + 8 * bin));
+            while chunk != 0 {
+                let fits = pages.word(chunk.wrapping_add(8)).is_some_and(|head| head & !FLAGS == size);
+                left = left.saturating_sub(1);
+                let next = chunk.checked_add(16).and_then(|at| revealed(at, pages.word(at)?));
+                let Some(next) = next.filter(|_| fits && left > 0) else {
+                    held.is_complete = false;
+                    break;
+                };
+                held.bytes += size;
+                held.resident += size;
+                chunk = next;
+            }
+        }
+        held
+    }
+
+    /// What the other bins hold, chunk by chunk; `most` of them at most.
+    pub fn binned(&self, pages: &mut Pages<'_>, most: u32) -> Held {
+        let mut held = Held { is_complete: true, ..Held::default() };
+        let mut left = most;
+        for bin in 0..layout::BINS {
+            let header = self.header(bin);
+            let (mut last, mut chunk) = (header, self.bin(bin).0);
+            while chunk != header {
+                let size = chunk.checked_add(8).and_then(|at| pages.word(at)).map(|head| head & !FLAGS);
+                let links = chunk.checked_add(16).and_then(|at| Some((pages.word(at)?, pages.word(at + 8)?)));
+                left = left.saturating_sub(1);
+                let ((Some(size), Some((fd, bk))), true) = ((size, links), left > 0) else {
+                    held.is_complete = false;
+                    return held;
+                };
+                if bk != last || size < SMALLEST || size > self.system_mem() {
+                    held.is_complete = false;
+                    return held;
+                }
+                held.bytes += size;
+                held.resident += pages.image.resident(chunk, chunk.saturating_add(size));
+                (last, chunk) = (chunk, fd);
+            }
+        }
+        held
+    }
+}
+
+/// Where the first chunk is behind so many bytes: what it hands out is aligned, not it itself.
+pub const fn first_chunk(bytes: u64) -> u64 {
+    (bytes + 16).next_multiple_of(ALIGNMENT) - 16
+}
+
+/// A link of a list of single links: mangled with its own address from 2.32 on.
+pub fn revealed(at: u64, link: u64) -> Option<u64> {
+    let mangled = at >> 12 ^ link;
+    let is_aligned = |next: &u64| next.is_multiple_of(ALIGNMENT);
+    // Next to each other a plain link has the high bits of its own address, a mangled one does not.
+    let is_near = |next: &u64| *next == 0 || is_aligned(next) && next >> 28 == at >> 28;
+    [link, mangled].into_iter().find(is_near).or_else(|| Some(mangled).filter(is_aligned))
+}

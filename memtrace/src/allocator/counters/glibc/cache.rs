@@ -1,0 +1,92 @@
+//! Thread caches: what every thread keeps for itself, and the arenas count as in use.
+//!
+//! Input: places where a cache can be. Output: the bytes in them. A cache is one when its counts and its lists agree.
+
+use super::{
+    arena::revealed,
+    chunk::{FLAGS, SMALLEST},
+    layout::{CACHE_BINS, CACHES, Cache, size_of_bin},
+    pages::Pages,
+};
+
+/// Chunks that one bin can hold (`MAX_TCACHE_COUNT` is larger; the default is 7, or 16).
+const MOST_CACHED: u64 = 1 << 12;
+
+/// The sizes of chunks that a cache lies in.
+pub const SIZES: [u64; 3] = [0x290, 0x300, 0x250];
+
+/// The layout of a cache in a chunk of this size.
+pub fn layout_of(size: u64) -> Option<&'static Cache> {
+    CACHES.iter().find(|layout| layout.chunk == size)
+}
+
+/// The bytes in the cache of a chunk; `None` when it is none.
+pub fn held(pages: &mut Pages<'_>, chunk: u64, layout: &Cache) -> Option<u64> {
+    let size = pages.word(chunk.checked_add(8)?)? & !FLAGS;
+    if size != layout.chunk {
+        return None;
+    }
+    let at = chunk.checked_add(16)?;
+    let mut bytes = 0;
+    for bin in 0..CACHE_BINS {
+        let first = pages.word(at.checked_add(layout.entries + 8 * bin)?)?;
+        let count = match layout.count_width {
+            Some(width) => {
+                let word = pages.word((at + width * bin) & !7)?;
+                let count = word >> (8 * ((at + width * bin) % 8)) & ((1 << (8 * width)) - 1);
+                if (count == 0) != (first == 0) || first != 0 && !is_cached(pages, first, bin) {
+                    return None;
+                }
+                count
+            }
+            None => listed(pages, first, bin)?,
+        };
+        bytes += count * size_of_bin(bin);
+    }
+    Some(bytes)
+}
+
+/// An entry is what the program would get: behind the head of a chunk of the bin's size.
+fn is_cached(pages: &mut Pages<'_>, entry: u64, bin: u64) -> bool {
+    let head = entry.checked_sub(8).and_then(|at| pages.word(at));
+    entry.is_multiple_of(16) && head.is_some_and(|head| head & !FLAGS == size_of_bin(bin))
+}
+
+fn listed(pages: &mut Pages<'_>, first: u64, bin: u64) -> Option<u64> {
+    let (mut entry, mut count) = (first, 0);
+    while entry != 0 {
+        if count >= MOST_CACHED || !is_cached(pages, entry, bin) {
+            return None;
+        }
+        count += 1;
+        entry = revealed(entry, pages.word(entry)?)?;
+    }
+    Some(count)
+}
+
+/// Chunks that threads point to and that have the size of a cache: `tcache` is a thread-local variable, which lies
+/// right below the thread's own block at the top of its stack. That block begins with its own address, twice.
+pub fn of_threads(pages: &mut Pages<'_>, stacks: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    /// What is looked through at the top of a stack, and below a block.
+    const TOP: u64 = 16 << 10;
+    const VARIABLES: u64 = 2048;
+    let mut chunks = Vec::new();
+    for (start, end) in stacks {
+        let mut at = end.saturating_sub(TOP).max(*start).next_multiple_of(64);
+        while at < *end && !pages.image.is_spent() {
+            let is_block = pages.word(at) == Some(at) && pages.word(at + 16) == Some(at);
+            let variables =
+                (1..=VARIABLES / 8).take_while(|_| is_block).map(|back| at.saturating_sub(8 * back));
+            for variable in variables {
+                let Some(cache) = pages.word(variable).filter(|cache| *cache > SMALLEST) else { continue };
+                let size = if cache.is_multiple_of(16) { pages.word(cache - 8) } else { None };
+                let size = size.map_or(0, |head| head & !FLAGS);
+                if SIZES.contains(&size) {
+                    chunks.push((cache - 16, size));
+                }
+            }
+            at += 64;
+        }
+    }
+    chunks
+}

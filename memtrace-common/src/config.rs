@@ -79,6 +79,8 @@ offsets! {
     signal_oom_score_adj = "signal_struct"."oom_score_adj";
     /// Threads that are alive.
     signal_live = "signal_struct"."live";
+    /// Threads that were not reaped.
+    signal_nr_threads = "signal_struct"."nr_threads";
     /// High-water mark of RSS in pages, set before the address space is dropped.
     signal_maxrss = "signal_struct"."maxrss";
     /// Exit code of the group, once it is dying.
@@ -121,6 +123,14 @@ offsets! {
     memcg_oom_lock = "mem_cgroup"."oom_lock";
     /// Whether the group dies as one.
     memcg_oom_group = "mem_cgroup"."oom_group";
+    /// The memory cgroup that ran out, null for the node.
+    oc_memcg = "oom_control"."memcg";
+    /// Allocation flags.
+    oc_gfp_mask = "oom_control"."gfp_mask";
+    /// log2 of the pages.
+    oc_order = "oom_control"."order";
+    /// `enum oom_constraint`.
+    oc_constraint = "oom_control"."constraint";
 }
 
 /// Fields of the classic tracepoint `oom:mark_victim`, for kernels without BTF; offsets from its `format` file.

@@ -7,6 +7,7 @@ use aya_ebpf::{
 use memtrace_common::{
     config::{Config, Offsets},
     counter::Counter,
+    event::oom::Request,
 };
 
 /// What the daemon found out about this kernel. Volatile, so that the compiler does not fold the placeholder in.
@@ -31,6 +32,10 @@ pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::C
 /// marks the victim. Key: pid and tgid of the running task.
 #[map]
 pub static LAST_KILLED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
+
+/// What the kernel was asked for when it began to kill. Key: pid and tgid of the running task.
+#[map]
+pub static REQUESTS: LruHashMap<u64, Request> = LruHashMap::with_max_entries(4096, 0);
 
 /// What a process has used of its event budget.
 #[derive(Clone, Copy)]

@@ -7,6 +7,7 @@ pub mod analyst;
 pub mod arenas;
 pub mod charges;
 pub mod engine;
+pub mod kernel_log;
 pub mod lock;
 pub mod model;
 pub mod node;
@@ -34,7 +35,12 @@ use tokio::{
     sync::watch,
 };
 
-use self::{engine::Engine, lock::LockError, model::Model, recorder::Surroundings};
+use self::{
+    engine::{Engine, Latest},
+    lock::LockError,
+    model::Model,
+    recorder::Surroundings,
+};
 use crate::{
     api::server::{self, Source},
     clock,
@@ -143,6 +149,7 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         status: status.clone(),
         kills: recorder.sender,
         counts: Arc::clone(&recorder.counts),
+        latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,
         stop: Arc::clone(&stop),
     };

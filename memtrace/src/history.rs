@@ -169,6 +169,32 @@ pub fn figures(row: &ContainerRow) -> Figures {
     ]
 }
 
+/// Fewer points for the past: every second for two minutes, every half minute for half an hour, then every half hour;
+/// of each stretch the point with the highest first value.
+pub fn coarse<const N: usize>(points: &[series::Point<N>]) -> Vec<series::Point<N>> {
+    let mut out: Vec<series::Point<N>> = Vec::new();
+    let mut last_stretch = None;
+    for point in points {
+        let wide = match point.length {
+            1 => 1,
+            10 => 30,
+            _ => 1800,
+        };
+        let stretch = Some((wide, point.second / wide));
+        match out.last_mut().filter(|_| stretch == last_stretch) {
+            Some(last) => {
+                if point.values.first() > last.values.first() {
+                    last.values = point.values;
+                }
+                last.length = point.second + point.length - last.second;
+            }
+            None => out.push(*point),
+        }
+        last_stretch = stretch;
+    }
+    out
+}
+
 fn sum(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {
     Some(Bytes(a?.0.saturating_add(b?.0)))
 }

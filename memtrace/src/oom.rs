@@ -4,8 +4,10 @@
 //! are functions on values; only `symbols` reads anything.
 
 pub mod cause;
+pub mod dump;
 pub mod owner;
 pub mod record;
 pub mod recorder;
 pub mod scope;
+pub mod surroundings;
 pub mod symbols;

@@ -84,6 +84,22 @@ pub struct MemcgLevel {
     pub name: [u8; NAME_LEN],
 }
 
+/// What the kernel was asked for (`struct oom_control`), from a hook on `oom_kill_process`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Request {
+    /// Id of the memory cgroup at its limit; 0 for a kill that is not a memory cgroup's, [`crate::UNKNOWN`].
+    pub memcg: u64,
+    /// log2 of the pages asked for, -1 for sysrq.
+    pub order: i32,
+    /// Allocation flags.
+    pub gfp_mask: u32,
+    /// `CONSTRAINT_NONE`, `_CPUSET`, `_MEMORY_POLICY`, `_MEMCG` (include/linux/oom.h).
+    pub constraint: u32,
+    /// 1 when the hook saw it, 0 when nothing above is known.
+    pub is_known: u32,
+}
+
 /// The kernel marked a victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -94,6 +110,12 @@ pub struct OomKill {
     pub victim: Task,
     /// What it held.
     pub mm: MmUse,
+    /// What the kernel was asked for.
+    pub request: Request,
+    /// The victim's threads, 0 when that could not be read.
+    pub threads: u32,
+    /// Process id of the victim's parent, 0 when that could not be read.
+    pub parent: u32,
     /// Who asked for memory: the current task, never assumed to be the victim.
     pub trigger: Task,
     /// See [`flag`].

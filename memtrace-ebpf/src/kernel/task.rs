@@ -33,6 +33,18 @@ pub fn live_threads(task: Pointer) -> i32 {
     read(signal(task), offsets().signal_live, Counter::TaskRead, 0)
 }
 
+/// Threads of the task's process, 0 when that cannot be read.
+#[inline(always)]
+pub fn threads(task: Pointer) -> u32 {
+    read(signal(task), offsets().signal_nr_threads, Counter::TaskRead, 0)
+}
+
+/// Process id of the parent, 0 when it cannot be read.
+#[inline(always)]
+pub fn parent(task: Pointer) -> u32 {
+    tgid(read_pointer(task, offsets().task_real_parent, Counter::TaskRead))
+}
+
 /// Exit code as `wait` will see it: the group's, when the group was told to die, else the task's own.
 #[inline(always)]
 pub fn exit_code(task: Pointer) -> u32 {

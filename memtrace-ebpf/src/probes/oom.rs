@@ -6,8 +6,8 @@
 use aya_ebpf::{
     EbpfContext,
     helpers::bpf_get_current_pid_tgid,
-    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+    macros::{btf_tracepoint, fentry, kprobe, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext, RawTracePointContext, TracePointContext},
 };
 use aya_log_ebpf::error;
 use memtrace_common::{
@@ -16,15 +16,53 @@ use memtrace_common::{
     counter::Counter,
     event::{
         Kind,
-        oom::{FRAMES, LEVELS, MemcgLevel, NAME_LEN, OomKill, flag},
+        oom::{FRAMES, LEVELS, MemcgLevel, NAME_LEN, OomKill, Request, flag},
     },
 };
 
 use crate::{
     emit::{header, kill_with, lost},
-    kernel::{Pointer, memcg, mm, stack, task},
-    maps::{LAST_KILLED, config},
+    kernel::{Pointer, memcg, mm, read, read_pointer, stack, task},
+    maps::{LAST_KILLED, REQUESTS, config, offsets},
 };
+
+const UNKNOWN_REQUEST: Request =
+    Request { memcg: UNKNOWN, order: 0, gfp_mask: 0, constraint: 0, is_known: 0 };
+
+/// `oom_kill_process(struct oom_control *, const char *)`: the running task goes on to mark the victims.
+#[fentry(function = "oom_kill_process")]
+pub fn fentry_oom_kill_process(ctx: FEntryContext) -> u32 {
+    remember_request(ctx.arg(0));
+    0
+}
+
+/// The same by kprobe.
+#[kprobe(function = "oom_kill_process")]
+pub fn kprobe_oom_kill_process(ctx: ProbeContext) -> u32 {
+    if let Some(control) = ctx.arg(0) {
+        remember_request(control);
+    }
+    0
+}
+
+#[inline(always)]
+fn remember_request(control: Pointer) {
+    let fields = offsets();
+    if control.is_null() || fields.oc_memcg == ABSENT {
+        return;
+    }
+    let group = read_pointer(control, fields.oc_memcg, Counter::MemcgRead);
+    let request = Request {
+        memcg: if group.is_null() { 0 } else { memcg::id(group) },
+        order: read(control, fields.oc_order, Counter::MemcgRead, 0),
+        gfp_mask: read(control, fields.oc_gfp_mask, Counter::MemcgRead, 0),
+        constraint: read(control, fields.oc_constraint, Counter::MemcgRead, 0),
+        is_known: 1,
+    };
+    if REQUESTS.insert(bpf_get_current_pid_tgid(), request, 0).is_err() {
+        lost(Counter::KillForgotten);
+    }
+}
 
 /// `mark_victim(int pid)` or `mark_victim(struct task_struct *, uid_t)`: `CONFIG.victim_form` says which.
 #[btf_tracepoint(function = "mark_victim")]
@@ -112,6 +150,12 @@ unsafe fn freeze(ctx: &impl EbpfContext, kind: Kind, victim: Pointer, out: *mut 
         (*out).user_stack = [0; FRAMES];
         task::fill_current(&raw mut (*out).trigger);
         (*out).mm = mm::UNKNOWN_USE;
+        (*out).request = match REQUESTS.get(bpf_get_current_pid_tgid()) {
+            Some(request) => *request,
+            None => UNKNOWN_REQUEST,
+        };
+        (*out).threads = 0;
+        (*out).parent = 0;
         (*out).chain_len = 0;
         if victim.is_null() {
             task::fill_unknown(0, &raw mut (*out).victim);
@@ -119,6 +163,8 @@ unsafe fn freeze(ctx: &impl EbpfContext, kind: Kind, victim: Pointer, out: *mut 
             flags |= flag::VICTIM_READ;
             task::fill(victim, &raw mut (*out).victim);
             mm::fill(mm::of_task(victim), &raw mut (*out).mm);
+            (*out).threads = task::threads(victim);
+            (*out).parent = task::parent(victim);
             let chain = (&raw mut (*out).chain).cast::<MemcgLevel>();
             let (levels, truncated) = memcg::fill_chain(memcg::of_task(victim), chain);
             (*out).chain_len = levels;

@@ -13,11 +13,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use memtrace_common::counter::Counter;
+use memtrace_common::{counter::Counter, event::oom::OomKill};
 use tokio::sync::watch;
 
 use super::{
-    model::Model,
+    model::{AtKill, Model},
     recorder::{Counts, Kill},
     scanner::Scanner,
 };
@@ -34,6 +34,15 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long the ring buffers are left alone at most: 4 MiB hold some 70,000 events.
 const WAIT: Duration = Duration::from_millis(50);
 
+/// A snapshot and when it was taken, ns since boot.
+#[derive(Clone, Debug)]
+pub struct Latest {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// When.
+    pub at: u64,
+}
+
 /// Everything that the engine works with.
 pub struct Engine {
     /// The reading end of the ring buffers.
@@ -46,6 +55,8 @@ pub struct Engine {
     pub kills: Sender<Kill>,
     /// What became of them.
     pub counts: Arc<Counts>,
+    /// The last snapshot.
+    pub latest: Latest,
     /// Where snapshots go.
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     /// Reads page tables.
@@ -65,10 +76,10 @@ impl Engine {
         let mut gaps = Gaps::default();
         let mut scans = Scans { share_percent: self.scan_share, ..Scans::default() };
         while !self.stop.load(Ordering::Relaxed) && !self.model.world().has_failed() {
-            let Self { reader, model, status, kills, .. } = &mut self;
+            let Self { reader, model, status, kills, latest, .. } = &mut self;
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event| take(event, model, &mut marked));
-            bare_marks += send(marked, reader, status, kills);
+            bare_marks += send(marked, reader, status, (kills, latest));
             self.take_scans(&mut scans);
             if tick <= Instant::now() {
                 self.publish(started, bare_marks, &mut gaps, scans);
@@ -78,10 +89,10 @@ impl Engine {
                 self.reader.wait(WAIT.min(tick.saturating_duration_since(Instant::now())));
             }
         }
-        let Self { reader, model, status, kills, .. } = &mut self;
+        let Self { reader, model, status, kills, latest, .. } = &mut self;
         let mut marked = Vec::new();
         reader.finish(|event| take(event, model, &mut marked));
-        send(marked, reader, status, kills);
+        send(marked, reader, status, (kills, latest));
         self.model
     }
 
@@ -127,7 +138,9 @@ impl Engine {
             losses,
         };
         // Nobody watching is fine.
-        self.snapshots.send_replace(Arc::new(self.model.snapshot(Some(tracer))));
+        let snapshot = Arc::new(self.model.snapshot(Some(tracer)));
+        self.latest = Latest { snapshot: Arc::clone(&snapshot), at: clock::ktime() };
+        self.snapshots.send_replace(snapshot);
     }
 }
 
@@ -150,19 +163,24 @@ impl Gaps {
     }
 }
 
-fn take(event: Event, model: &mut Model, marked: &mut Vec<Box<memtrace_common::event::oom::OomKill>>) {
+/// A mark, and what the model knew when it came.
+type Marked = (Box<OomKill>, AtKill);
+
+fn take(event: Event, model: &mut Model, marked: &mut Vec<Marked>) {
     model.apply(&event);
     if let Event::OomKill(kill) = event {
-        marked.push(kill);
+        // Now: the next event may be the victim's end.
+        let at_kill = model.at_kill(&kill);
+        marked.push((kill, at_kill));
     }
 }
 
 /// Sends the kills among the marks; returns how many were none.
 fn send(
-    marked: Vec<Box<memtrace_common::event::oom::OomKill>>,
+    marked: Vec<Marked>,
     reader: &Reader,
     status: &ProbeStatus,
-    kills: &Sender<Kill>,
+    (kills, snapshot): (&Sender<Kill>, &Latest),
 ) -> u64 {
     if marked.is_empty() {
         return 0;
@@ -170,10 +188,13 @@ fn send(
     let losses = reader.losses();
     let watches_signals = status.attached("signal").is_some();
     let mut bare = 0;
-    for frozen in marked {
+    for (frozen, at_kill) in marked {
         if is_kill(&frozen, watches_signals) {
             // The recorder ends only after the engine does.
-            if kills.send(Kill { frozen, losses: losses.clone() }).is_err() {
+            if kills
+                .send(Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() })
+                .is_err()
+            {
                 tracing::error!("the recorder has ended; an OOM kill is lost");
             }
         } else {

@@ -25,12 +25,13 @@ use tokio::{
 
 use super::{
     DaemonError, PROC,
-    engine::Engine,
+    engine::{Engine, Latest},
     model::{Model, geometry},
     scanner, tracer,
     world::{Header, World},
 };
 use crate::{
+    clock,
     container::cgroup::Hierarchy,
     ingest::{record::Writer, ring_buffer::Reader},
     mm::procfs::Procfs,
@@ -103,6 +104,7 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
         status,
         kills: sender,
         counts: Arc::default(),
+        latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,
         stop: Arc::clone(&stop),
     };

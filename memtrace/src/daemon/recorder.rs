@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use memtrace_common::event::oom::OomKill;
 
-use super::analyst::Shared;
+use super::{analyst::Shared, engine::Latest, kernel_log::KernelLog, model::AtKill};
 use crate::{
     clock,
     container::{
@@ -31,6 +31,7 @@ use crate::{
         owner::Baselines,
         record::OomRecord,
         recorder::{Context, record},
+        surroundings::{Known, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
     store::{Filter, Store, StoreError},
@@ -48,6 +49,10 @@ pub struct Kill {
     pub frozen: Box<OomKill>,
     /// Losses by then.
     pub losses: Vec<Loss>,
+    /// What the model knew of the victim.
+    pub at_kill: AtKill,
+    /// The last snapshot before.
+    pub snapshot: Latest,
 }
 
 /// Counts that the snapshot shows.
@@ -96,6 +101,7 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
     }
     // After the programs are attached: a group that is not among these is younger than the tracer.
     let baselines = baselines(surroundings.hierarchy.as_ref());
+    let log = KernelLog::from_now();
     let (sender, receiver) = channel();
     let counts = Arc::new(Counts::default());
     let shared = Arc::clone(&counts);
@@ -108,6 +114,7 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 baselines,
                 // Bound to its thread.
                 symbols: Kallsyms::default(),
+                log,
                 waiting: VecDeque::new(),
                 in_log: 0,
                 given_up: 0,
@@ -138,6 +145,7 @@ struct Worker {
     store: Store,
     baselines: Baselines,
     symbols: Kallsyms,
+    log: KernelLog,
     waiting: VecDeque<OomRecord>,
     /// How many of the waiting were printed to the log.
     in_log: usize,
@@ -194,7 +202,22 @@ impl Worker {
             symbols: &self.symbols,
             path_of: &path_of,
         };
-        let record = record(&kill.frozen, &context, &mut self.baselines);
+        let mut record = record(&kill.frozen, &context, &mut self.baselines);
+        let victim = &record.victim.task;
+        let dump = self.log.report(victim.pid.unwrap_or_default(), victim.tid);
+        let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref());
+        let history =
+            owner.and_then(|owner| Some(self.surroundings.shared.history().container(owner)?.points()));
+        let known = Known {
+            snapshot: &kill.snapshot.snapshot,
+            snapshot_at: kill.snapshot.at,
+            victim: kill.at_kill.victim.as_ref(),
+            copies: &kill.at_kill.copies,
+            dump: dump.as_ref(),
+            history: history.as_deref().unwrap_or_default(),
+            page_size: rustix::param::page_size() as u64,
+        };
+        surround(&mut record, &kill.frozen, &known);
         self.waiting.push_back(record);
     }
 

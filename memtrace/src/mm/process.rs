@@ -79,6 +79,8 @@ pub struct Process {
     pub uid: Option<u32>,
     /// Path of its memory cgroup, raw.
     pub cgroup: Option<Vec<u8>>,
+    /// The process that it was forked from and when, ns since boot, while it runs the same program.
+    pub copy_of: Option<(u32, u64)>,
     readings: VecDeque<Reading>,
     is_dirty: bool,
     /// Whether events about it may have been lost.
@@ -93,6 +95,7 @@ impl Process {
             comm: String::new(),
             uid: None,
             cgroup: None,
+            copy_of: None,
             readings: VecDeque::new(),
             is_dirty: true,
             is_suspect: false,
@@ -175,12 +178,15 @@ impl ProcessTable {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Fork(fork) => {
-                self.processes.insert(fork.child.tgid, Process::of_task(&fork.child));
+                let copy_of = (fork.shares_mm == 0).then_some((fork.header.tgid, fork.header.ktime));
+                let child = Process { copy_of, ..Process::of_task(&fork.child) };
+                self.processes.insert(fork.child.tgid, child);
             }
             Event::Exec(exec) => {
                 let task = &exec.task;
                 let process = self.processes.entry(task.tgid).or_insert_with(|| Process::of_task(task));
                 process.comm = comm(&task.leader_comm);
+                process.copy_of = None;
                 process.is_dirty = true;
             }
             Event::Exit(exit) => {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use memtrace_common::{
     UNKNOWN,
-    event::oom::{MemcgLevel, level_flag},
+    event::oom::{MemcgLevel, Request, level_flag},
 };
 
 use crate::units::Grade;
@@ -58,7 +58,14 @@ pub struct Owner {
 ///
 /// # Errors
 /// Why it cannot be told.
-pub fn owner(chain: &[MemcgLevel], before: &Baselines) -> Result<Owner, String> {
+pub fn owner(chain: &[MemcgLevel], before: &Baselines, request: &Request) -> Result<Owner, String> {
+    // 0. The kernel was seen to say it.
+    if request.is_known == 1
+        && let Some(index) = chain.iter().position(|level| level.id == request.memcg)
+    {
+        let why = "the kernel's own request to kill names it".to_owned();
+        return Ok(Owner { index, grade: Grade::Read, why });
+    }
     let limited = |level: &MemcgLevel| has_limit(level);
     if !chain.iter().any(limited) {
         return Err("no group on the way up has a known limit".to_owned());
@@ -119,11 +126,12 @@ pub fn has_limit(level: &MemcgLevel) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use memtrace_common::event::oom::{MemcgLevel, level_flag};
+    use memtrace_common::event::oom::{MemcgLevel, Request, level_flag};
     use zerocopy::FromZeros;
 
     use super::{Baselines, Grade, UNKNOWN, owner};
 
+    const UNASKED: Request = Request { memcg: UNKNOWN, order: 0, gfp_mask: 0, constraint: 0, is_known: 0 };
     const NO_LIMIT: u64 = i64::MAX as u64 / 4096;
 
     fn level(id: u64, usage: u64, max: u64, oom_local: u64) -> MemcgLevel {
@@ -142,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_counter_that_grew_tells() {
-        let owner = owner(&measured(), &Baselines::default()).unwrap();
+        let owner = owner(&measured(), &Baselines::default(), &UNASKED).unwrap();
         assert_eq!((owner.index, owner.grade), (1, Grade::Read));
     }
 
@@ -153,7 +161,7 @@ mod tests {
         let mut before = Baselines::default();
         before.remember(&chain);
         chain[1].oom_local += 24;
-        assert_eq!(owner(&chain, &before).unwrap().index, 1);
+        assert_eq!(owner(&chain, &before, &UNASKED).unwrap().index, 1);
     }
 
     #[test]
@@ -164,10 +172,10 @@ mod tests {
         for locked in &mut chain[..2] {
             locked.flags = level_flag::OOM_LOCK | level_flag::OOM_LOCK_KNOWN;
         }
-        let found = owner(&chain, &before).unwrap();
+        let found = owner(&chain, &before, &UNASKED).unwrap();
         assert_eq!((found.index, found.grade), (1, Grade::Read));
         let before = Baselines::of_existing([(317, Some(7)), (357, Some(0)), (375, Some(0)), (1, None)]);
-        assert_eq!(owner(&measured(), &before).unwrap().index, 1);
+        assert_eq!(owner(&measured(), &before, &UNASKED).unwrap().index, 1);
     }
 
     #[test]
@@ -176,7 +184,7 @@ mod tests {
         chain[0].oom_local = 3;
         chain[0].flags = level_flag::OOM_LOCK;
         chain[1].flags = level_flag::OOM_LOCK;
-        assert_eq!(owner(&chain, &Baselines::default()).unwrap().index, 1);
+        assert_eq!(owner(&chain, &Baselines::default(), &UNASKED).unwrap().index, 1);
     }
 
     #[test]
@@ -186,14 +194,21 @@ mod tests {
             level.oom_local = UNKNOWN;
         }
         chain[1].usage -= 59;
-        let found = owner(&chain, &Baselines::default()).unwrap();
+        let found = owner(&chain, &Baselines::default(), &UNASKED).unwrap();
         assert_eq!((found.index, found.grade), (1, Grade::Inferred));
     }
 
     #[test]
     fn nothing_is_told_where_no_limit_is_known() {
         let chain = [level(1, 5, NO_LIMIT, 1), level(2, 5, UNKNOWN, 1)];
-        assert!(owner(&chain, &Baselines::default()).is_err());
-        assert!(owner(&[], &Baselines::default()).is_err());
+        assert!(owner(&chain, &Baselines::default(), &UNASKED).is_err());
+        assert!(owner(&[], &Baselines::default(), &UNASKED).is_err());
+    }
+
+    #[test]
+    fn what_the_kernel_says_outweighs_all() {
+        let asked = Request { memcg: 317, constraint: 3, is_known: 1, ..UNASKED };
+        let found = owner(&measured(), &Baselines::default(), &asked).unwrap();
+        assert_eq!((found.index, found.grade), (2, Grade::Read));
     }
 }

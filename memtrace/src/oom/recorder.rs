@@ -60,11 +60,12 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
     let levels = levels(kill, chain, context.page_size);
     let kernel_stack =
         frames(&kill.kernel_stack, kill.kernel_stack_len, |addresses| context.symbols.names(addresses));
-    let owner = owner::owner(chain, baselines);
+    let owner = owner::owner(chain, baselines, &kill.request);
     baselines.remember(chain);
     let scope = scope::scope(
         kernel_stack.iter().map(|frame| frame.symbol.as_deref()),
         owner.as_ref().is_ok_and(|owner| owner.grade == crate::units::Grade::Read),
+        &kill.request,
     );
     let limit_owner = match (scope.kind, owner) {
         (ScopeKind::Memcg, Ok(owner)) => levels.get(owner.index).map(|level| LimitOwner {

@@ -4,6 +4,8 @@
 //! kernel's own word: mm/memcontrol.c `mem_cgroup_out_of_memory` calls mm/oom_kill.c `out_of_memory` for a group's
 //! limit, the page allocator and sysrq call `out_of_memory` without it.
 
+use memtrace_common::{UNKNOWN, event::oom::Request};
+
 use super::record::{Scope, ScopeKind};
 use crate::units::Grade;
 
@@ -11,7 +13,18 @@ const MEMCG: &str = "mem_cgroup_out_of_memory";
 const ANY: &str = "out_of_memory";
 
 /// Tells the scope. `groups_counted` says whether a group's own `oom` counter is known to have grown.
-pub fn scope<'a>(names: impl IntoIterator<Item = Option<&'a str>>, groups_counted: bool) -> Scope {
+pub fn scope<'a>(
+    names: impl IntoIterator<Item = Option<&'a str>>,
+    groups_counted: bool,
+    request: &Request,
+) -> Scope {
+    if request.is_known == 1 && request.memcg != UNKNOWN {
+        let (kind, why) = match request.memcg {
+            0 => (ScopeKind::Global, "the kernel's own request to kill names no memory cgroup"),
+            _ => (ScopeKind::Memcg, "the kernel's own request to kill names a memory cgroup"),
+        };
+        return Scope { kind, grade: Grade::Read, why: why.to_owned() };
+    }
     let mut called = None;
     for name in names.into_iter().flatten() {
         match base(name) {
@@ -52,10 +65,12 @@ fn base(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Grade, ScopeKind, scope};
+    use super::{Grade, Request, ScopeKind, UNKNOWN, scope};
+
+    const UNASKED: Request = Request { memcg: UNKNOWN, order: 0, gfp_mask: 0, constraint: 0, is_known: 0 };
 
     fn kind(names: &[&str]) -> ScopeKind {
-        scope(names.iter().copied().map(Some), false).kind
+        scope(names.iter().copied().map(Some), false, &UNASKED).kind
     }
 
     /// Stacks as measured on 5.10 to 7.3.
@@ -82,8 +97,8 @@ mod tests {
 
     #[test]
     fn without_names_the_counter_is_all_there_is() {
-        assert_eq!(scope([None, None], false).kind, ScopeKind::Unknown);
-        let inferred = scope([None], true);
+        assert_eq!(scope([None, None], false, &UNASKED).kind, ScopeKind::Unknown);
+        let inferred = scope([None], true, &UNASKED);
         assert_eq!((inferred.kind, inferred.grade), (ScopeKind::Memcg, Grade::Inferred));
     }
 }

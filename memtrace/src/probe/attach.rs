@@ -6,8 +6,8 @@ use aya::{
     Btf, Ebpf, EbpfLoader, include_bytes_aligned,
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{
-        BtfTracePoint, FExit, PerfEvent, Program, ProgramError, RawTracePoint, RawTracePointRunOptions,
-        TestRun as _, TracePoint,
+        BtfTracePoint, FEntry, FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint,
+        RawTracePointRunOptions, TestRun as _, TracePoint,
         perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
     },
 };
@@ -235,6 +235,16 @@ fn attach_hook(
             let program: &mut FExit = program(object, hook.program)?;
             program.load(function, need_btf()?).map_err(error)?;
             program.attach().map(drop).map_err(error)
+        }
+        Form::FunctionEntry { function } => {
+            let program: &mut FEntry = program(object, hook.program)?;
+            program.load(function, need_btf()?).map_err(error)?;
+            program.attach().map(drop).map_err(error)
+        }
+        Form::KernelProbe { function } => {
+            let program: &mut KProbe = program(object, hook.program)?;
+            program.load().map_err(error)?;
+            program.attach(function, 0).map(drop).map_err(error)
         }
         Form::Tracepoint { category, name } => {
             let program: &mut TracePoint = program(object, hook.program)?;

@@ -63,8 +63,14 @@ fn obstacle(hook: &Hook, support: &KernelSupport, without: &Without) -> Option<S
                 types.tracepoint(name).is_none().then(|| format!("this kernel has no tracepoint {name}"))
             }
         },
-        Form::FunctionExit { .. } if without.function_exit => Some("switched off".to_owned()),
-        Form::FunctionExit { function } => match types {
+        Form::FunctionExit { .. } | Form::FunctionEntry { .. } if without.function_exit => {
+            Some("switched off".to_owned())
+        }
+        Form::KernelProbe { .. } => {
+            // What a probe reads is found by BTF.
+            types.err().cloned()
+        }
+        Form::FunctionExit { function } | Form::FunctionEntry { function } => match types {
             Err(why) => Some(why.clone()),
             Ok((types, _)) => {
                 (!types.has_function(function)).then(|| format!("this kernel has no function {function}"))
@@ -94,6 +100,8 @@ pub fn describe(form: Form) -> String {
     match form {
         Form::BtfTracepoint { name } => format!("tp_btf:{name}"),
         Form::FunctionExit { function } => format!("fexit:{function}"),
+        Form::FunctionEntry { function } => format!("fentry:{function}"),
+        Form::KernelProbe { function } => format!("kprobe:{function}"),
         Form::Tracepoint { category, name } => format!("tracepoint:{category}:{name}"),
         Form::PageFaults => "perf:page-faults".to_owned(),
     }

@@ -24,6 +24,16 @@ pub enum Form {
         /// Name of the function.
         function: &'static str,
     },
+    /// A program at a kernel function's entry, with typed arguments; needs BTF.
+    FunctionEntry {
+        /// Name of the function.
+        function: &'static str,
+    },
+    /// A breakpoint at a kernel function's entry.
+    KernelProbe {
+        /// Name of the function.
+        function: &'static str,
+    },
     /// A program at a tracepoint's event record; needs tracefs.
     Tracepoint {
         /// Folder in `events/`.
@@ -94,6 +104,24 @@ pub const FACTS: &[Fact] = &[
             },
         ],
         lost: "OOM kills",
+    },
+    Fact {
+        name: "oom_request",
+        need: Need::Optional,
+        hooks: &[
+            Hook {
+                program: "fentry_oom_kill_process",
+                form: Form::FunctionEntry { function: "oom_kill_process" },
+                reads_registers: false,
+            },
+            Hook {
+                program: "kprobe_oom_kill_process",
+                form: Form::KernelProbe { function: "oom_kill_process" },
+                reads_registers: false,
+            },
+        ],
+        lost: "order, flags and constraint of a kill, unless the kernel log has them; \
+               whose limit it was is told by counters instead",
     },
     Fact {
         name: "fork",

@@ -105,7 +105,14 @@ pub struct ProcessAtKill {
     /// Growth, bytes a second.
     pub growth_bytes_per_second: Option<f64>,
     /// Threads.
+    #[serde(default)]
     pub threads: Option<u32>,
+    /// The process that it is a copy of: forked from it, and no other program started since.
+    #[serde(default)]
+    pub copy_of: Option<u32>,
+    /// How long it had been that.
+    #[serde(default)]
+    pub copied_seconds_ago: Option<f64>,
     /// Whether it was killed.
     pub is_victim: bool,
     /// How its size is known.

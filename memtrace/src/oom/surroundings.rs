@@ -1,0 +1,291 @@
+//! What surrounded a kill, put together from what was known at that instant.
+//!
+//! Input: the record so far, the last snapshot, the victim's arenas, history, the kernel's own report. Output:
+//! [`Circumstances`]. Pure. The kernel's report, printed right before the mark, is preferred to a reading that is older.
+
+use std::collections::HashMap;
+
+use memtrace_common::event::oom::OomKill;
+
+use super::{
+    dump::{Dump, DumpTask},
+    record::{
+        OomRecord, TaskFacts,
+        circumstances::{Circumstances, Composition, Point, ProcessAtKill, Request, VictimMemory},
+    },
+};
+use crate::{
+    container::name::Name,
+    history::{self, FIGURES, Figure, series},
+    snapshot::{Memory, ProcessRow, Snapshot},
+    units::{Bytes, Grade},
+};
+
+/// Processes that a record holds, the largest.
+const MOST_PROCESSES: usize = 64;
+
+/// A process that runs the program of the one it was forked from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// The child.
+    pub pid: u32,
+    /// Of whom.
+    pub parent: u32,
+    /// When it was forked, ns since boot.
+    pub since: u64,
+}
+
+/// What was known when the kill came.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The last snapshot.
+    pub snapshot: &'a Snapshot,
+    /// When it was taken, ns since boot.
+    pub snapshot_at: u64,
+    /// The victim's memory, as the events up to the kill have it.
+    pub victim: Option<&'a Memory>,
+    /// Processes that are copies of others.
+    pub copies: &'a [Copy],
+    /// The kernel's report.
+    pub dump: Option<&'a Dump>,
+    /// The history of the limit's owner.
+    pub history: &'a [series::Point<FIGURES>],
+    /// Bytes of a page.
+    pub page_size: u64,
+}
+
+/// Puts it together. What is missing is said in `record.evidence.unknown`.
+pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &Known<'_>) {
+    let composition = composition(record, frozen, known);
+    if composition.is_none() {
+        record
+            .evidence
+            .unknown
+            .push("what the owner of the limit was charged, by kind: nobody had read it".into());
+    }
+    let owner = owner_path(record);
+    let trigger =
+        record.trigger.task.cgroup.clone().filter(|path| record.victim.task.cgroup.as_ref() != Some(path));
+    record.circumstances = Circumstances {
+        container: record.victim.task.cgroup.as_deref().and_then(|path| name(known.snapshot, path)),
+        trigger_container: trigger.and_then(|path| name(known.snapshot, &path)),
+        limit_owner_name: owner.as_deref().and_then(|path| name(known.snapshot, path)),
+        request: request(frozen, known.dump),
+        composition,
+        processes: processes(record, frozen, known),
+        victim_memory: known.victim.map(victim_memory),
+        timeline: timeline(record, frozen.header.ktime, known.history),
+        node: Some(known.snapshot.node.clone()).filter(|node| node.total_bytes.is_some()),
+        ..std::mem::take(&mut record.circumstances)
+    };
+}
+
+fn owner_path(record: &OomRecord) -> Option<String> {
+    record.limit_owner.as_ref()?.path.clone()
+}
+
+fn name(snapshot: &Snapshot, path: &str) -> Option<Name> {
+    snapshot.containers.iter().find(|row| row.cgroup == path)?.name.clone()
+}
+
+/// `enum oom_constraint`, include/linux/oom.h.
+fn constraint(number: u32) -> Option<&'static str> {
+    ["none", "cpuset", "memory_policy", "memcg"].get(number as usize).copied()
+}
+
+fn request(frozen: &OomKill, dump: Option<&Dump>) -> Option<Request> {
+    let hook = &frozen.request;
+    if hook.is_known == 1 {
+        return Some(Request {
+            order: Some(hook.order),
+            gfp_mask: Some(format!("{:#x}", hook.gfp_mask)),
+            constraint: constraint(hook.constraint).map(str::to_owned),
+            grade: Some(Grade::Read),
+        });
+    }
+    let Dump { order, gfp_mask, constraint, .. } = dump?;
+    Some(Request {
+        order: *order,
+        gfp_mask: gfp_mask.clone(),
+        constraint: constraint.clone(),
+        grade: Some(Grade::Read),
+    })
+}
+
+fn composition(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Option<Composition> {
+    let owner = owner_path(record)?;
+    if let Some(dump) = known.dump.filter(|dump| dump.has_charge && dump.owner.as_ref() == Some(&owner)) {
+        // Its table of processes and their charge are of one instant, right before the mark.
+        let charge = dump.charge.clone();
+        return Some(Composition { charge, tmpfs: Vec::new(), grade: Grade::Read, age_seconds: 0.0 });
+    }
+    let row = known.snapshot.containers.iter().find(|row| row.cgroup == owner)?;
+    Some(Composition {
+        charge: row.charge.clone().filter(|charge| charge.anon_bytes.is_some())?,
+        tmpfs: Vec::new(),
+        grade: Grade::Read,
+        age_seconds: frozen.header.ktime.saturating_sub(known.snapshot_at) as f64 / 1e9,
+    })
+}
+
+/// The processes under the limit: as the kernel's report has them, and what else is known of each.
+fn processes(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Vec<ProcessAtKill> {
+    let owner = owner_path(record);
+    let is_under = |row: &&ProcessRow| match (&owner, &row.cgroup) {
+        (Some(owner), Some(cgroup)) => is_below(cgroup, owner),
+        // For a kill of the node that is everybody.
+        (None, _) => record.limit_owner.is_none(),
+        (Some(_), None) => false,
+    };
+    let rows: HashMap<u32, &ProcessRow> = known.snapshot.processes.iter().map(|row| (row.pid, row)).collect();
+    let copies: HashMap<u32, &Copy> = known.copies.iter().map(|copy| (copy.pid, copy)).collect();
+    let victim = record.victim.task.pid;
+    let decorate = |mut process: ProcessAtKill| {
+        let pid = process.task.pid;
+        process.is_victim = pid.is_some() && pid == victim;
+        if process.is_victim {
+            process.threads = (frozen.threads > 0).then_some(frozen.threads);
+            (process.rss_bytes, process.grade) = match record.victim.memory.rss() {
+                Some(rss) => (Some(rss), Grade::Read),
+                None => (process.rss_bytes, process.grade),
+            };
+        }
+        if let Some(copy) = pid.and_then(|pid| copies.get(&pid)) {
+            process.copy_of = Some(copy.parent);
+            process.copied_seconds_ago = Some(frozen.header.ktime.saturating_sub(copy.since) as f64 / 1e9);
+        }
+        process
+    };
+    let mut processes: Vec<ProcessAtKill> = match known.dump.filter(|dump| !dump.tasks.is_empty()) {
+        Some(dump) => dump
+            .tasks
+            .iter()
+            .map(|task| decorate(of_dump(task, rows.get(&task.tgid).copied(), known.page_size)))
+            .collect(),
+        None => known.snapshot.processes.iter().filter(is_under).map(|row| decorate(of_row(row))).collect(),
+    };
+    if !processes.iter().any(|process| process.is_victim) {
+        processes.push(decorate(of_victim(&record.victim.task)));
+    }
+    processes.sort_by_key(|process| (std::cmp::Reverse(process.rss_bytes), process.task.tid));
+    // The victim stays, however small.
+    let mut left = MOST_PROCESSES;
+    processes.retain(|process| {
+        left = left.saturating_sub(1);
+        left > 0 || process.is_victim
+    });
+    processes
+}
+
+/// Whether a cgroup is another one or below it.
+pub fn is_below(cgroup: &str, owner: &str) -> bool {
+    owner == "/" || cgroup.strip_prefix(owner).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn of_dump(task: &DumpTask, row: Option<&ProcessRow>, page_size: u64) -> ProcessAtKill {
+    let rss_bytes = task.rss.map(|pages| Bytes(pages.saturating_mul(page_size)));
+    let facts = TaskFacts {
+        pid: Some(task.tgid),
+        tid: task.tgid,
+        comm: task.name.clone(),
+        process_comm: Some(task.name.clone()),
+        uid: task.uid,
+        oom_score_adj: task.oom_score_adj,
+        started: None,
+        cgroup: None,
+        cgroup_id: None,
+    };
+    let known = row.map(of_row);
+    let task = match &known {
+        Some(known) => TaskFacts { started: known.task.started, cgroup: known.task.cgroup.clone(), ..facts },
+        None => facts,
+    };
+    ProcessAtKill {
+        task,
+        rss_bytes,
+        growth_bytes_per_second: known.and_then(|known| known.growth_bytes_per_second),
+        threads: None,
+        copy_of: None,
+        copied_seconds_ago: None,
+        is_victim: false,
+        grade: Grade::Read,
+    }
+}
+
+fn of_row(row: &ProcessRow) -> ProcessAtKill {
+    ProcessAtKill {
+        task: TaskFacts {
+            pid: Some(row.pid),
+            tid: row.pid,
+            comm: row.comm.clone(),
+            process_comm: Some(row.comm.clone()),
+            uid: row.uid,
+            oom_score_adj: None,
+            started: row.started,
+            cgroup: row.cgroup.clone(),
+            cgroup_id: None,
+        },
+        rss_bytes: row.rss_bytes,
+        growth_bytes_per_second: row.growth_bytes_per_second,
+        threads: None,
+        copy_of: None,
+        copied_seconds_ago: None,
+        is_victim: false,
+        grade: row.rss_grade,
+    }
+}
+
+fn of_victim(task: &TaskFacts) -> ProcessAtKill {
+    ProcessAtKill {
+        task: task.clone(),
+        rss_bytes: None,
+        growth_bytes_per_second: None,
+        threads: None,
+        copy_of: None,
+        copied_seconds_ago: None,
+        is_victim: true,
+        grade: Grade::Read,
+    }
+}
+
+fn victim_memory(memory: &Memory) -> VictimMemory {
+    VictimMemory {
+        arenas: memory.arenas.clone(),
+        growth_stacks: memory.growth_stacks.clone(),
+        counters: memory.counters.clone(),
+        without_counters: memory.without_counters.clone(),
+        counters_age_seconds: memory.counters_age_seconds,
+        scan_age_seconds: memory.scan_age_seconds,
+        samples: None,
+        unaccounted_bytes: memory.unaccounted_bytes,
+    }
+}
+
+/// History up to the kill, and the kill itself as the last point: its usage and limit were frozen in the kernel.
+fn timeline(record: &OomRecord, ktime: u64, history: &[series::Point<FIGURES>]) -> Vec<Point> {
+    let kill = ktime as f64 / 1e9;
+    let mut points: Vec<Point> = history::coarse(history)
+        .iter()
+        .filter(|point| (point.second as f64) < kill)
+        .map(|point| {
+            let of = |figure: Figure| point.values.get(figure as usize).copied().flatten();
+            Point {
+                seconds_before: (kill - (point.second + point.length) as f64).max(0.0),
+                usage_bytes: of(Figure::Usage),
+                limit_bytes: of(Figure::Limit),
+                anon_bytes: of(Figure::Anon),
+                file_bytes: of(Figure::File),
+                shmem_bytes: of(Figure::Shmem),
+                kernel_bytes: of(Figure::Kernel),
+            }
+        })
+        .collect();
+    if let Some(owner) = &record.limit_owner {
+        points.push(Point {
+            usage_bytes: owner.usage_bytes,
+            limit_bytes: owner.limit_bytes,
+            ..Point::default()
+        });
+    }
+    points
+}

@@ -171,6 +171,18 @@ pub struct Absent {
     pub reason: String,
 }
 
+/// What all readers said of one process, at one time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// When, ns since boot.
+    pub at: u64,
+    /// The counters that could be read.
+    pub counters: Vec<Counters>,
+    /// Those that could not.
+    pub absent: Vec<Absent>,
+}
+
 /// Memory of a process, page by page, as far as it is there.
 pub trait Image {
     /// Fills the buffer from an address; false when not all of it could be read: a page is not present, the address is

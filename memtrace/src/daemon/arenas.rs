@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    allocator::Owned,
+    allocator::{Owned, counters::Reading},
     mm::{
         address_space::{AddressSpace, Stale},
         gauge::Gauge,
@@ -55,6 +55,8 @@ pub struct Arenas<'a> {
     pub stacks: &'a StackGrowth,
     /// For the modules of addresses.
     pub space: &'a AddressSpace,
+    /// What the allocators' own counters said when they were read last.
+    pub reading: Option<&'a Reading>,
 }
 
 /// Sums the ranges up.

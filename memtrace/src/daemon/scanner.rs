@@ -15,7 +15,15 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    allocator::evidence::{ProcessEvidence, read::Reader},
+    allocator::{
+        attribute,
+        counters::{
+            self, Reading, Target,
+            process::{Budget, Process},
+            root::Root,
+        },
+        evidence::{ProcessEvidence, read::Reader},
+    },
     clock,
     mm::{
         procfs::Procfs,
@@ -23,6 +31,9 @@ use crate::{
         smaps::{self, Mapping},
     },
 };
+
+/// The allocators' counters of a process with less resident memory are not worth reading.
+const COUNTED: u64 = 8 << 20;
 
 /// What one look at a process gave.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +46,9 @@ pub struct Scan {
     pub mappings: Vec<Mapping>,
     /// What is in its programs.
     pub evidence: Arc<ProcessEvidence>,
+    /// What its allocators' counters said; `None` when they were not asked.
+    #[serde(default)]
+    pub reading: Option<Reading>,
     /// How long it took.
     pub took: Duration,
 }
@@ -80,5 +94,20 @@ fn scan(procfs: &Procfs, reader: &mut Reader, pid: u32) -> Scan {
     let at = clock::ktime();
     let regions: Vec<Region> = smaps.mappings.iter().map(|mapping| mapping.region.clone()).collect();
     let evidence = if regions.is_empty() { ProcessEvidence::default() } else { reader.gather(pid, &regions) };
-    Scan { pid, at, mappings: smaps.mappings, evidence: Arc::new(evidence), took: begun.elapsed() }
+    let resident: u64 = smaps.mappings.iter().filter_map(|mapping| mapping.usage.rss).map(|rss| rss.0).sum();
+    let reading = (resident >= COUNTED).then(|| read(procfs, pid, &evidence, &regions)).flatten();
+    let evidence = Arc::new(evidence);
+    Scan { pid, at, mappings: smaps.mappings, evidence, reading, took: begun.elapsed() }
+}
+
+/// The counters of its allocators, within a budget of their own. Regions have no calls here, so that an owner can be
+/// less certain than in the rows.
+fn read(procfs: &Procfs, pid: u32, process: &ProcessEvidence, regions: &[Region]) -> Option<Reading> {
+    let owned = attribute(process, regions);
+    let at = clock::ktime();
+    let mut image = Process::open(procfs, pid, Budget::DEFAULT).ok()?;
+    let files = Root::open(procfs, pid);
+    let mut target = Target { image: &mut image, files: &files, process, regions, owned: &owned };
+    let (counters, absent) = counters::read_all(&mut target);
+    Some(Reading { at, counters, absent })
 }

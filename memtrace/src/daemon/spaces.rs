@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    allocator::{Owned, attribute},
+    allocator::{Owned, attribute, counters::Reading},
     daemon::scanner::Scan,
     ingest::decode::Event,
     mm::{
@@ -38,6 +38,8 @@ struct Tracked {
     space: AddressSpace,
     evidence: std::sync::Arc<crate::allocator::evidence::ProcessEvidence>,
     owned: Vec<Owned>,
+    /// What its allocators' counters said when they were read last.
+    reading: Option<Reading>,
     /// Regions changed, so their owners are to be told anew.
     is_changed: bool,
     rows: Vec<Row>,
@@ -76,6 +78,7 @@ impl Tracked {
             space: AddressSpace::new(geometry),
             evidence: std::sync::Arc::default(),
             owned: Vec::new(),
+            reading: None,
             is_changed: true,
             rows: Vec::new(),
             is_touched: true,
@@ -284,7 +287,7 @@ impl Spaces {
 
     /// Takes a scan: what page tables said then, and what happened since.
     pub fn take(&mut self, scan: Scan) {
-        let Scan { pid, at, mappings, evidence, took: _ } = scan;
+        let Scan { pid, at, mappings, evidence, reading, took: _ } = scan;
         self.under_way.remove(&pid);
         let Some(tracked) = self.tracked.get_mut(&pid) else { return };
         let kept = tracked.kept.take();
@@ -306,6 +309,9 @@ impl Spaces {
         tracked.space.settle();
         tracked.scanned_at = Some(at);
         tracked.evidence = evidence;
+        if reading.is_some() {
+            tracked.reading = reading;
+        }
         (tracked.is_changed, tracked.is_touched) = (true, true);
         match kept {
             Some(events) => {
@@ -339,6 +345,7 @@ impl Spaces {
             gauges: &tracked.gauges,
             stacks: &tracked.stacks,
             space: &tracked.space,
+            reading: tracked.reading.as_ref(),
         })
     }
 

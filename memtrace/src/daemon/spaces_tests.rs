@@ -36,6 +36,7 @@ fn scan(pid: u32, at: u64) -> Scan {
     let region = Region::new(HEAP, HEAP + 64 * MIB, Prot(Prot::READ | Prot::WRITE), Backing::Heap);
     let usage = Usage { rss: Some(Bytes(8 * MIB)), pss: Some(Bytes(8 * MIB)), ..Usage::default() };
     Scan {
+        reading: None,
         pid,
         at,
         mappings: vec![Mapping { region, usage }],

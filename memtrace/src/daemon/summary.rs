@@ -16,7 +16,7 @@ const STACKS: usize = 3;
 
 /// What is shown of a process's memory.
 pub fn memory(arenas: &Arenas<'_>, now: u64) -> Memory {
-    let Arenas { rows, closing, stale, scanned_at, gauges, stacks, space } = arenas;
+    let Arenas { rows, closing, stale, scanned_at, gauges, stacks, space, reading } = arenas;
     Memory {
         arenas: rows
             .iter()
@@ -42,9 +42,9 @@ pub fn memory(arenas: &Arenas<'_>, now: u64) -> Memory {
                     .collect(),
             })
             .collect(),
-        counters: Vec::new(),
-        without_counters: Vec::new(),
-        counters_age_seconds: None,
+        counters: reading.map_or(Vec::new(), |reading| reading.counters.clone()),
+        without_counters: reading.map_or(Vec::new(), |reading| reading.absent.clone()),
+        counters_age_seconds: reading.map(|reading| now.saturating_sub(reading.at) as f64 / 1e9),
     }
 }
 

@@ -60,6 +60,23 @@ fn glibc_with_eight_threads() {
     follow(program("c-glibc"), "glibc");
 }
 
+/// What the daemon says of the allocator's own counters, once the program rests, is what the allocator says.
+#[test]
+fn glibc_s_own_counters() {
+    let place = Place::new();
+    let daemon = place.start(&["--scan-share", "50"]);
+    let mut workload = Workload::driven(program("c-glibc"), &["grow 48", "free 50"]);
+    let said = workload.say("in-use").unwrap();
+    eventually(&format!("{} of it are in use", Bytes(said)), PATIENCE, || {
+        let row = daemon.row("the process is followed", workload.pid(), |row| row.memory.is_some());
+        let memory = row.memory.unwrap();
+        let counters = memory.counters.iter().find(|counters| counters.allocator == "glibc")?;
+        let caches = counters.arenas.iter().filter(|arena| arena.name == "thread caches");
+        let cached: u64 = caches.filter_map(|arena| arena.free_resident_bytes).map(|bytes| bytes.0).sum();
+        (counters.allocated_bytes?.0 + cached == said).then_some(())
+    });
+}
+
 #[test]
 fn rust_with_its_default() {
     follow(program("rust-default"), "glibc");

@@ -6,5 +6,6 @@ pub mod cgroup;
 pub mod charge;
 pub mod memcg;
 pub mod name;
+pub mod path;
 pub mod pressure;
 pub mod stat;

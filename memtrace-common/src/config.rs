@@ -99,6 +99,10 @@ offsets! {
     css_parent = "cgroup_subsys_state"."parent";
     /// A cgroup's directory node.
     cgroup_kn = "cgroup"."kn";
+    /// A cgroup's hierarchy.
+    cgroup_root = "cgroup"."root";
+    /// The hierarchy's id in `/proc/PID/cgroup`.
+    cgroup_root_hierarchy = "cgroup_root"."hierarchy_id";
     /// A directory's id: the inode number in cgroupfs, and the cgroup id.
     kernfs_id = "kernfs_node"."id";
     /// A directory's name.

@@ -4,6 +4,7 @@
 //! exactly that structure's. Nothing here is padded, so no byte of kernel memory leaks and every bit pattern is a
 //! value.
 
+pub mod cgroup;
 pub mod fault;
 pub mod oom;
 pub mod task;
@@ -62,6 +63,10 @@ kinds! {
     Mprotect = 13, vma::Mprotect;
     /// A process used up its event budget: what it does until the next period is not streamed.
     Throttled = 14, vma::Throttled;
+    /// A cgroup was made.
+    CgroupMkdir = 15, cgroup::Cgroup;
+    /// A cgroup was removed.
+    CgroupRmdir = 16, cgroup::Cgroup;
     /// Not an event: the OOM record made for the tracer itself, to check the offsets against /proc.
     SelfCheck = 12, oom::OomKill;
 }

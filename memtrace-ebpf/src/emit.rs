@@ -102,6 +102,16 @@ pub fn stream_with<T: 'static>(fill: impl FnOnce(*mut T)) {
     entry.submit(stream_wakeup());
 }
 
+/// The same, and wakes the daemon: for what is rare and must be looked at at once.
+#[inline(always)]
+pub fn stream_now_with<T: 'static>(fill: impl FnOnce(*mut T)) {
+    let Some(mut entry) = STREAM.reserve::<T>(0) else {
+        return lost(Counter::StreamFull);
+    };
+    fill(entry.as_mut_ptr());
+    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+}
+
 /// Sends a record of a kill or a fatal signal, filled in place, and wakes the daemon.
 #[inline(always)]
 pub fn kill_with<T: 'static>(fill: impl FnOnce(*mut T)) {

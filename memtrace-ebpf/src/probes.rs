@@ -1,6 +1,7 @@
 //! One file for each family of hooks: read the fact, filter, emit.
 
 mod brk;
+mod cgroup;
 mod fault;
 mod madvise;
 mod mmap;

@@ -28,6 +28,20 @@ pub fn id(memcg: Pointer) -> u64 {
     read_u64(directory(memcg), offsets().kernfs_id, Counter::MemcgRead)
 }
 
+/// The id of a cgroup.
+#[inline(always)]
+pub fn cgroup_id(cgroup: Pointer) -> u64 {
+    let directory = read_pointer(cgroup, offsets().cgroup_kn, Counter::MemcgRead);
+    read_u64(directory, offsets().kernfs_id, Counter::MemcgRead)
+}
+
+/// The id of a cgroup's hierarchy, or `u32::MAX`.
+#[inline(always)]
+pub fn hierarchy(cgroup: Pointer) -> u32 {
+    let root = read_pointer(cgroup, offsets().cgroup_root, Counter::MemcgRead);
+    read(root, offsets().cgroup_root_hierarchy, Counter::MemcgRead, u32::MAX)
+}
+
 #[inline(always)]
 fn directory(memcg: Pointer) -> Pointer {
     let cgroup = read_pointer(memcg, offsets().css_cgroup, Counter::MemcgRead);

@@ -45,6 +45,8 @@ impl Crest {
             | Event::Fork(_)
             | Event::Exit(_)
             | Event::Signal(_)
+            | Event::CgroupMkdir(_)
+            | Event::CgroupRmdir(_)
             | Event::OomKill(_)
             | Event::SelfCheck(_) => false,
         };

@@ -172,6 +172,7 @@ impl Spaces {
             Event::Exit(exit) => {
                 self.end(exit.task.tgid, event.header().ktime);
             }
+            Event::CgroupMkdir(_) | Event::CgroupRmdir(_) => {}
             Event::Mmap(_)
             | Event::Munmap(_)
             | Event::Mremap(_)

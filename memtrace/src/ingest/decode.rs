@@ -4,6 +4,7 @@
 
 use memtrace_common::event::{
     Header, Kind,
+    cgroup::Cgroup,
     fault::Fault,
     oom::OomKill,
     task::{Exec, Exit, Fork, Signal},
@@ -38,6 +39,10 @@ pub enum Event {
     Exit(Exit),
     /// A fatal signal was generated.
     Signal(Box<Signal>),
+    /// A cgroup was made.
+    CgroupMkdir(Box<Cgroup>),
+    /// A cgroup was removed.
+    CgroupRmdir(Box<Cgroup>),
     /// An OOM victim was marked.
     OomKill(Box<OomKill>),
     /// The tracer looked at itself.
@@ -60,6 +65,7 @@ impl Event {
             Self::Fork(record) => &record.header,
             Self::Exit(record) => &record.header,
             Self::Signal(record) => &record.header,
+            Self::CgroupMkdir(record) | Self::CgroupRmdir(record) => &record.header,
             Self::OomKill(record) | Self::SelfCheck(record) => &record.header,
         }
     }
@@ -81,6 +87,7 @@ impl Event {
             Self::Fork(record) => record.as_bytes(),
             Self::Exit(record) => record.as_bytes(),
             Self::Signal(record) => record.as_bytes(),
+            Self::CgroupMkdir(record) | Self::CgroupRmdir(record) => record.as_bytes(),
             Self::OomKill(record) | Self::SelfCheck(record) => record.as_bytes(),
         }
     }
@@ -134,9 +141,17 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Kind::Fork => Event::Fork(read(bytes, kind)?),
         Kind::Exit => Event::Exit(read(bytes, kind)?),
         Kind::Signal => Event::Signal(Box::new(read(bytes, kind)?)),
+        Kind::CgroupMkdir => Event::CgroupMkdir(cgroup(bytes, kind)?),
+        Kind::CgroupRmdir => Event::CgroupRmdir(cgroup(bytes, kind)?),
         Kind::OomKill => Event::OomKill(oom(bytes, kind)?),
         Kind::SelfCheck => Event::SelfCheck(oom(bytes, kind)?),
     })
+}
+
+fn cgroup(bytes: &[u8], kind: Kind) -> Result<Box<Cgroup>, DecodeError> {
+    let record: Cgroup = read(bytes, kind)?;
+    check(kind, [(record.path_len, record.path.len())])?;
+    Ok(Box::new(record))
 }
 
 fn oom(bytes: &[u8], kind: Kind) -> Result<Box<OomKill>, DecodeError> {
@@ -171,7 +186,7 @@ fn check<const N: usize>(kind: Kind, counts: [(u32, usize); N]) -> Result<(), De
 
 #[cfg(test)]
 mod tests {
-    use memtrace_common::event::{Header, Kind, oom::OomKill, vma::Munmap};
+    use memtrace_common::event::{Header, Kind, cgroup::Cgroup, oom::OomKill, vma::Munmap};
     use proptest::prelude::*;
     use zerocopy::{FromZeros, IntoBytes};
 
@@ -219,6 +234,9 @@ mod tests {
         record.header = header(Kind::OomKill as u16);
         record.chain_len = 17;
         assert_eq!(decode(record.as_bytes()), Err(DecodeError::BadCount(Kind::OomKill)));
+        let mut cgroup = Cgroup::new_zeroed();
+        (cgroup.header, cgroup.path_len) = (header(Kind::CgroupMkdir as u16), 1025);
+        assert_eq!(decode(cgroup.as_bytes()), Err(DecodeError::BadCount(Kind::CgroupMkdir)));
         record.chain_len = 16;
         record.chain[15].name_len = 129;
         assert_eq!(decode(record.as_bytes()), Err(DecodeError::BadCount(Kind::OomKill)));
@@ -262,6 +280,7 @@ mod tests {
                     Event::Fork(r) => r.as_bytes().to_vec(),
                     Event::Exit(r) => r.as_bytes().to_vec(),
                     Event::Signal(r) => r.as_bytes().to_vec(),
+                    Event::CgroupMkdir(r) | Event::CgroupRmdir(r) => r.as_bytes().to_vec(),
                     Event::OomKill(r) | Event::SelfCheck(r) => r.as_bytes().to_vec(),
                 };
                 prop_assert_eq!(again, bytes);

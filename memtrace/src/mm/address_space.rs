@@ -170,9 +170,13 @@ impl AddressSpace {
                 self.mark_stale(Stale::Budget);
                 Released::default()
             }
-            Event::Fork(_) | Event::Exit(_) | Event::Signal(_) | Event::OomKill(_) | Event::SelfCheck(_) => {
-                Released::default()
-            }
+            Event::Fork(_)
+            | Event::Exit(_)
+            | Event::Signal(_)
+            | Event::CgroupMkdir(_)
+            | Event::CgroupRmdir(_)
+            | Event::OomKill(_)
+            | Event::SelfCheck(_) => Released::default(),
         }
     }
 

@@ -205,7 +205,11 @@ impl ProcessTable {
                     self.processes.entry(pid).or_insert_with(|| Process::new(pid)).is_dirty = true;
                 }
             }
-            Event::Signal(_) | Event::OomKill(_) | Event::SelfCheck(_) => {}
+            Event::CgroupMkdir(_)
+            | Event::CgroupRmdir(_)
+            | Event::Signal(_)
+            | Event::OomKill(_)
+            | Event::SelfCheck(_) => {}
         }
     }
 

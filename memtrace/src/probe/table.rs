@@ -142,6 +142,18 @@ pub const FACTS: &[Fact] = &[
         lost: "exit codes, and the end of processes until /proc is read again",
     },
     Fact {
+        name: "cgroup_mkdir",
+        need: Need::Optional,
+        hooks: &[btf("cgroup_mkdir", "cgroup_mkdir")],
+        lost: "names of containers that live for less than a few seconds",
+    },
+    Fact {
+        name: "cgroup_rmdir",
+        need: Need::Optional,
+        hooks: &[btf("cgroup_rmdir", "cgroup_rmdir")],
+        lost: "the end of containers, until the cgroups are walked again",
+    },
+    Fact {
         name: "mmap",
         need: Need::Optional,
         hooks: &[function_exit("fexit_mmap", "__x64_sys_mmap"), syscall_exit("exit_mmap", "sys_exit_mmap")],

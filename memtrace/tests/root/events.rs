@@ -44,6 +44,8 @@ fn calls_of(events: &[Event], pid: u32) -> Vec<String> {
         | Event::Fork(_)
         | Event::Exit(_)
         | Event::Signal(_)
+        | Event::CgroupMkdir(_)
+        | Event::CgroupRmdir(_)
         | Event::OomKill(_)
         | Event::SelfCheck(_) => None,
     })

@@ -11,6 +11,7 @@
 )]
 
 mod arenas;
+mod cgroups;
 mod disk;
 mod doctor;
 mod events;

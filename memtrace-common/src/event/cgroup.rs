@@ -1,0 +1,24 @@
+//! Cgroups: how they come and go, in every hierarchy.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::Header;
+
+/// Bytes of a path that a record carries. Kubernetes makes some 250, in a node that is a container itself 450.
+pub const PATH_LEN: usize = 1024;
+
+/// A cgroup was made or removed (`cgroup_mkdir`, `cgroup_rmdir`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Cgroup {
+    /// Common start; its task is the one that did it.
+    pub header: Header,
+    /// Its id, or [`crate::UNKNOWN`].
+    pub id: u64,
+    /// Id of its hierarchy, as in `/proc/PID/cgroup`: 0 for v2; `u32::MAX` when it could not be read.
+    pub hierarchy: u32,
+    /// Bytes of the path; 0 when it could not be read.
+    pub path_len: u32,
+    /// Path from the hierarchy's root, any bytes; cut when it is longer.
+    pub path: [u8; PATH_LEN],
+}

@@ -4,3 +4,5 @@
 
 pub mod client;
 pub mod server;
+mod stream;
+pub mod v1;

@@ -163,6 +163,7 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         insights,
         probes: Arc::new(status),
         symbols: Symbols::start(Path::new(PROC))?,
+        state_dir: config.state_dir.as_path().into(),
     };
     let stopping = async move {
         let signal = tokio::select! {

@@ -1,10 +1,13 @@
-//! The asking side: one request, one answer, bounded in time and size.
+//! The asking side: one request, one answer, or a stream of lines; bounded in time and size.
 
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, StatusCode, body::Bytes};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -37,20 +40,87 @@ pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientEr
         .enable_all()
         .build()
         .context("failed to start the client's runtime")?;
-    runtime.block_on(async {
-        match tokio::time::timeout(TIMEOUT, ask(socket, path)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(anyhow::anyhow!(
-                "the daemon at {} gave no answer in {} s",
-                socket.display(),
-                TIMEOUT.as_secs()
-            )
-            .into()),
+    runtime.block_on(ask(socket, path))
+}
+
+/// Asks the daemon at `socket` for `path`.
+///
+/// # Errors
+/// See [`ClientError`].
+pub async fn ask<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientError> {
+    let answer = async {
+        let answer = open(socket, path).await?;
+        let body = Limited::new(answer.into_body(), MAX_BODY)
+            .collect()
+            .await
+            .map_err(|error| anyhow::anyhow!("failed to read the answer: {error}"))?;
+        serde_json::from_slice(&body.to_bytes())
+            .with_context(|| format!("failed to understand the daemon's answer to {path}"))
+            .map_err(ClientError::Failed)
+    };
+    in_time(socket, answer).await
+}
+
+/// Asks for a stream of lines.
+///
+/// # Errors
+/// See [`ClientError`].
+pub async fn lines(socket: &Path, path: &str) -> Result<Lines, ClientError> {
+    let answer = in_time(socket, open(socket, path)).await?;
+    Ok(Lines { body: answer.into_body(), read: Vec::new(), searched: 0 })
+}
+
+/// Lines that come as long as the daemon lives.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    read: Vec<u8>,
+    /// Bytes of `read` that hold no line's end.
+    searched: usize,
+}
+
+impl Lines {
+    /// The next line, when it is there; `None` at the end. Nothing is lost when this is dropped before.
+    ///
+    /// # Errors
+    /// When the connection fails, or a line is too long.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        loop {
+            let found = self.read.iter().skip(self.searched).position(|byte| *byte == b'\n');
+            if let Some(at) = found {
+                let rest = self.read.split_off(self.searched + at + 1);
+                let mut line = std::mem::replace(&mut self.read, rest);
+                line.pop();
+                self.searched = 0;
+                return Ok(Some(line));
+            }
+            self.searched = self.read.len();
+            if self.searched > MAX_BODY {
+                bail!("failed to read the stream: a line has more than {MAX_BODY} bytes");
+            }
+            match self.body.frame().await {
+                Some(frame) => {
+                    if let Ok(data) = frame.context("failed to read the stream")?.into_data() {
+                        self.read.extend_from_slice(&data);
+                    }
+                }
+                None => return Ok(None),
+            }
         }
+    }
+}
+
+async fn in_time<T>(
+    socket: &Path,
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
+        let seconds = TIMEOUT.as_secs();
+        Err(anyhow::anyhow!("the daemon at {} gave no answer in {seconds} s", socket.display()).into())
     })
 }
 
-async fn ask<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientError> {
+async fn open(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientError> {
     let stream = UnixStream::connect(socket).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
             ClientError::NoDaemon(socket.display().to_string())
@@ -63,7 +133,7 @@ async fn ask<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Client
     Ok(exchange(stream, path).await.with_context(|| format!("failed to ask the daemon for {path}"))?)
 }
 
-async fn exchange<T: DeserializeOwned>(stream: UnixStream, path: &str) -> anyhow::Result<T> {
+async fn exchange(stream: UnixStream, path: &str) -> anyhow::Result<Response<Incoming>> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await?;
     // Its error shows in the answer as well.
@@ -73,9 +143,5 @@ async fn exchange<T: DeserializeOwned>(stream: UnixStream, path: &str) -> anyhow
     if answer.status() != StatusCode::OK {
         bail!("the daemon answered {}", answer.status());
     }
-    let body = Limited::new(answer.into_body(), MAX_BODY)
-        .collect()
-        .await
-        .map_err(|error| anyhow::anyhow!("failed to read the answer: {error}"))?;
-    Ok(serde_json::from_slice(&body.to_bytes())?)
+    Ok(answer)
 }

@@ -1,6 +1,6 @@
-//! The serving side: `GET /v1/snapshot`, `GET /v1/probes`.
+//! The serving side: the paths of [`v1`](super::v1).
 //!
-//! Input: a watch on the latest snapshot. Must not block the engine, nor hold more than one snapshot a request.
+//! Input: watches on what is published, and the store. Must not block the engine, nor hold more than one snapshot a request.
 
 use std::{
     fs,
@@ -10,23 +10,26 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    extract::{Path as UrlPath, State},
+    http::StatusCode,
+    routing::get,
+};
 use tokio::{net::UnixListener, sync::watch};
 
+use super::{
+    stream,
+    v1::{Kills, path},
+};
 use crate::{
+    oom::record::OomRecord,
     probe::status::ProbeStatus,
-    snapshot::Snapshot,
+    snapshot::{ProcessRow, Snapshot},
+    store::{Filter, Store, StoreError},
     symbols::{Place, Symbols},
     verdict::Insights,
 };
-
-/// Paths of the API.
-pub mod path {
-    /// The latest [`crate::snapshot::Snapshot`].
-    pub const SNAPSHOT: &str = "/v1/snapshot";
-    /// The [`crate::probe::status::ProbeStatus`].
-    pub const PROBES: &str = "/v1/probes";
-}
 
 /// What requests are answered from.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ pub struct Source {
     pub probes: Arc<ProbeStatus>,
     /// Names of user-space code.
     pub symbols: Symbols,
+    /// Where the store is.
+    pub state_dir: Arc<Path>,
 }
 
 /// The socket's place in the file system, removed with its owner.
@@ -96,11 +101,23 @@ pub async fn serve(
     source: Source,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    // Streams have no end of their own, and the server waits for them.
+    let (ending, streams_end) = watch::channel(());
+    let (snapshots, insights) = (source.snapshots.clone(), source.insights.clone());
     let routes = Router::new()
         .route(path::SNAPSHOT, get(snapshot))
         .route(path::PROBES, get(probes))
+        .route(path::INSIGHTS, get(latest_insights))
+        .route(path::STREAM, get(async move || stream::body(snapshots, insights, streams_end)))
+        .route(&format!("{}{{pid}}", path::PROCESSES), get(process))
+        .route(path::KILLS, get(kills))
+        .route(&format!("{}{{id}}", path::KILL), get(kill))
         .with_state(source);
     let Socket { listener, file: _file } = socket;
+    let stop = async move {
+        stop.await;
+        drop(ending);
+    };
     axum::serve(listener, routes).with_graceful_shutdown(stop).await.context("failed to serve the API")
 }
 
@@ -116,26 +133,85 @@ async fn snapshot(State(source): State<Source>) -> Json<Arc<Snapshot>> {
 fn named(snapshot: &Snapshot, symbols: &Symbols) -> Snapshot {
     let mut snapshot = snapshot.clone();
     for process in &mut snapshot.processes {
-        let stacks = process.memory.iter_mut().flat_map(|memory| &mut memory.growth_stacks);
-        let mut frames: Vec<_> = stacks.flat_map(|stack| &mut stack.frames).collect();
-        let (known, places): (Vec<usize>, Vec<Place>) = frames
-            .iter()
-            .enumerate()
-            .filter_map(|(index, frame)| {
-                let (path, offset) = (frame.module.as_ref()?, frame.file_offset?);
-                Some((index, Place { pid: process.pid, path: path.into(), offset }))
-            })
-            .unzip();
-        if places.is_empty() {
-            continue;
-        }
-        for (index, name) in known.into_iter().zip(symbols.names(places)) {
-            if let Some(frame) = frames.get_mut(index) {
-                frame.symbol = name;
-            }
-        }
+        name(process, symbols);
     }
     snapshot
+}
+
+/// Gives the frames of a process's call stacks their names.
+fn name(process: &mut ProcessRow, symbols: &Symbols) {
+    let stacks = process.memory.iter_mut().flat_map(|memory| &mut memory.growth_stacks);
+    let mut frames: Vec<_> = stacks.flat_map(|stack| &mut stack.frames).collect();
+    let (known, places): (Vec<usize>, Vec<Place>) = frames
+        .iter()
+        .enumerate()
+        .filter_map(|(index, frame)| {
+            let (path, offset) = (frame.module.as_ref()?, frame.file_offset?);
+            Some((index, Place { pid: process.pid, path: path.into(), offset }))
+        })
+        .unzip();
+    if places.is_empty() {
+        return;
+    }
+    for (index, name) in known.into_iter().zip(symbols.names(places)) {
+        if let Some(frame) = frames.get_mut(index) {
+            frame.symbol = name;
+        }
+    }
+}
+
+async fn process(
+    State(source): State<Source>,
+    UrlPath(pid): UrlPath<u32>,
+) -> Result<Json<ProcessRow>, StatusCode> {
+    let latest = Arc::clone(&source.snapshots.borrow());
+    let row = latest.processes.iter().find(|row| row.pid == pid).ok_or(StatusCode::NOT_FOUND)?;
+    let mut row = row.clone();
+    let named = tokio::task::spawn_blocking(move || {
+        name(&mut row, &source.symbols);
+        row
+    });
+    named.await.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+async fn latest_insights(State(source): State<Source>) -> Json<Arc<Insights>> {
+    Json(Arc::clone(&source.insights.borrow()))
+}
+
+async fn kills(State(source): State<Source>) -> Result<Json<Kills>, StatusCode> {
+    let newest = Filter { limit: Some(Kills::MOST), ..Filter::default() };
+    let kills = stored(&source, move |store| store.list(&newest)).await?.unwrap_or_default();
+    Ok(Json(Kills { schema: Kills::SCHEMA, kills }))
+}
+
+async fn kill(
+    State(source): State<Source>,
+    UrlPath(id): UrlPath<String>,
+) -> Result<Json<OomRecord>, StatusCode> {
+    let record = stored(&source, move |store| store.kill(&id)).await?.flatten();
+    record.map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+/// Reads the store, which waits for disks; `None` where there is none yet.
+async fn stored<T: Send + 'static>(
+    source: &Source,
+    read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<Option<T>, StatusCode> {
+    let directory = Arc::clone(&source.state_dir);
+    let answer = tokio::task::spawn_blocking(move || match Store::open_read_only(&directory) {
+        Ok(store) => read(&store).map(Some),
+        Err(StoreError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    });
+    match answer.await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(StoreError::Ambiguous { .. })) => Err(StatusCode::CONFLICT),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a request for kills was not answered");
+            Err(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
+    }
 }
 
 async fn probes(State(source): State<Source>) -> Json<Arc<ProbeStatus>> {

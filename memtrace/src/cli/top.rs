@@ -1,19 +1,31 @@
 //! `memtrace top`: who uses memory, how much, and who grows.
 
-use std::{io::Write, path::Path, time::Duration};
+use std::{
+    env,
+    io::{self, IsTerminal as _, Write},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::{Args, ColorChoice, ValueEnum};
 
 use super::{Failure, SocketArgs};
 use crate::{
     api::{
         client::{self, ClientError},
-        server::path::SNAPSHOT,
+        v1::path::SNAPSHOT,
     },
     daemon::model::Model,
+    report::Terminal,
     snapshot::Snapshot,
-    top::table::{self, Options, table},
+    top::{
+        app::App,
+        feed::{Config, Local},
+        live,
+        table::{self, Options, table},
+        theme::Theme,
+    },
 };
 
 /// Arguments of `top`.
@@ -30,9 +42,18 @@ Examples:
   memtrace top --once --by container
   memtrace top --once -o json | jq '.processes[] | select(.growth_bytes_per_second > 1048576) | .comm'")]
 pub struct TopArgs {
-    /// Print once and end. The live view is still to come, so this is required.
-    #[arg(long, required = true)]
+    /// Print once and end; so it does where the output is no terminal.
+    #[arg(long)]
     pub once: bool,
+    /// Seconds between two updates of the live view.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub delay: f64,
+    /// Colours in the live view; auto: unless NO_COLOR is set or the terminal is dumb.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+    /// Draw with ASCII alone; so it does where the locale is not UTF-8.
+    #[arg(long)]
+    pub ascii: bool,
     /// What a row of the table is.
     #[arg(long, value_enum, default_value_t = By::Process)]
     pub by: By,
@@ -72,6 +93,9 @@ pub enum Format {
 /// # Errors
 /// When the daemon does not answer properly, or /proc cannot be read.
 pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    if !args.once && io::stdout().is_terminal() && io::stdin().is_terminal() {
+        return Ok(live(args)?);
+    }
     let snapshot = match client::get::<Snapshot>(&args.socket.socket, SNAPSHOT) {
         Ok(snapshot) => snapshot,
         Err(ClientError::NoDaemon(_)) => from_proc()?,
@@ -95,6 +119,46 @@ pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "expected seconds between 0.1 and 3600".to_owned())
+}
+
+fn live(args: &TopArgs) -> anyhow::Result<()> {
+    let terminal = Terminal::from_env(true);
+    let has_color = match args.color {
+        ColorChoice::Auto => terminal.wants_color(),
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+    };
+    let theme = Theme { has_color, has_unicode: !args.ascii && !terminal.is_dumb && is_utf8() };
+    let mut model = None;
+    let local: Local = Box::new(move || {
+        let model = model.get_or_insert_with(|| Model::of_host(Path::new("/proc")));
+        model.seed().context("failed to list the processes")?;
+        model.touch_all();
+        Ok(model.snapshot(None))
+    });
+    let config = Config {
+        socket: args.socket.socket.clone(),
+        is_own: false,
+        every: Duration::from_secs_f64(args.delay),
+        local,
+    };
+    let host = rustix::system::uname();
+    live::run(App::of(&host.nodename().to_string_lossy()), theme, config)
+}
+
+/// Whether the locale says that text is UTF-8: the first of these that is set counts.
+fn is_utf8() -> bool {
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env::var(name).ok().filter(|l| !l.is_empty()));
+    locale.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
 /// Two readings of /proc, a second apart.
 fn from_proc() -> anyhow::Result<Snapshot> {
     let mut model = Model::of_host(Path::new("/proc"));
@@ -106,5 +170,5 @@ fn from_proc() -> anyhow::Result<Snapshot> {
 
 /// Columns of the terminal; a hundred where there is none.
 fn width() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col)).max(100)
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col)).max(100)
 }

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, TransactionBehavior, named_params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
 use crate::oom::record::{OomRecord, ScopeKind};
@@ -28,7 +28,7 @@ pub struct Filter {
 }
 
 /// A kill in one line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KillSummary {
     /// The record's id.
     pub id: String,

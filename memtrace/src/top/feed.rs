@@ -1,0 +1,226 @@
+//! Where the live view gets its figures: the daemon's stream, or what there is without one.
+//!
+//! A socket -> [`News`]. Runs in a thread of its own; asks again and again for a daemon that is gone, and says so. Must
+//! not wait for whoever reads the news.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{
+    app::{Link, News},
+    rows::ProcessId,
+};
+use crate::{
+    api::{
+        client::{self, ClientError, Lines},
+        v1::{Kills, Update, path},
+    },
+    oom::record::OomRecord,
+    probe::status::ProbeStatus,
+    snapshot::{ProcessRow, Snapshot},
+};
+
+/// How long to wait before a daemon is asked again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often kills are asked for when none seem to have come.
+const KILLS: Duration = Duration::from_secs(10);
+
+/// What the view asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The record of a kill.
+    Record(String),
+    /// The names of a process's call stacks, at each update; of none any more.
+    Names(Option<ProcessId>),
+}
+
+/// What there is without a daemon: a reading of /proc.
+pub type Local = Box<dyn FnMut() -> anyhow::Result<Snapshot> + Send>;
+
+/// How to feed the view.
+pub struct Config {
+    /// Where the daemon listens.
+    pub socket: PathBuf,
+    /// Whether that is a daemon of the view's own.
+    pub is_own: bool,
+    /// Seconds between two updates.
+    pub every: Duration,
+    /// What there is without it.
+    pub local: Local,
+}
+
+/// Starts the feed; `tell` says whether anybody listens still.
+///
+/// # Errors
+/// When its thread cannot be started.
+pub fn start(
+    config: Config,
+    tell: impl Fn(News) -> bool + Send + 'static,
+) -> anyhow::Result<UnboundedSender<Question>> {
+    let (sender, questions) = unbounded_channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the client's runtime")?;
+    let feed = Feed { config, tell, questions, names_of: None, kills_known: None, kills_asked: None };
+    let run = move || runtime.block_on(feed.run());
+    std::thread::Builder::new().name("feed".to_owned()).spawn(run).context("failed to start a thread")?;
+    Ok(sender)
+}
+
+/// Nobody listens any more.
+struct Unheard;
+
+struct Feed<Tell> {
+    config: Config,
+    tell: Tell,
+    questions: UnboundedReceiver<Question>,
+    names_of: Option<ProcessId>,
+    /// Kills that the daemon had recorded when they were read last, and when that was.
+    kills_known: Option<u64>,
+    kills_asked: Option<Instant>,
+}
+
+impl<Tell: Fn(News) -> bool> Feed<Tell> {
+    async fn run(mut self) {
+        // It ends when nobody listens.
+        let Err(Unheard) = self.feed().await;
+    }
+
+    async fn feed(&mut self) -> Result<std::convert::Infallible, Unheard> {
+        let mut had_daemon = false;
+        loop {
+            let link = match client::lines(&self.config.socket, path::STREAM).await {
+                Ok(lines) => {
+                    had_daemon = true;
+                    self.tell(News::Link(if self.config.is_own { Link::Own } else { Link::Daemon }))?;
+                    let why = self.follow(lines).await?;
+                    Link::Lost(why)
+                }
+                Err(ClientError::NoDaemon(_)) if !had_daemon => Link::Proc(format!(
+                    "nobody answers at {}; figures are from /proc",
+                    self.socket().display()
+                )),
+                Err(ClientError::NotPermitted(_)) if !had_daemon => {
+                    Link::Proc(format!("may not ask at {}; figures are from /proc", self.socket().display()))
+                }
+                Err(error) => Link::Lost(error.to_string()),
+            };
+            let is_local = matches!(link, Link::Proc(_));
+            self.tell(News::Link(link))?;
+            if is_local {
+                self.read_locally().await?;
+            } else {
+                self.answer_for(RETRY).await?;
+            }
+        }
+    }
+
+    fn socket(&self) -> &Path {
+        &self.config.socket
+    }
+
+    fn tell(&self, news: News) -> Result<(), Unheard> {
+        if (self.tell)(news) { Ok(()) } else { Err(Unheard) }
+    }
+
+    /// Follows a stream to its end, and says why it ended.
+    async fn follow(&mut self, mut lines: Lines) -> Result<String, Unheard> {
+        (self.kills_known, self.kills_asked) = (None, None);
+        if let Ok(probes) = client::ask::<ProbeStatus>(self.socket(), path::PROBES).await {
+            self.tell(News::Probes(Arc::new(probes)))?;
+        }
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                line = lines.next() => match line {
+                    Ok(Some(_)) if Instant::now() + Duration::from_millis(100) < next => {}
+                    Ok(Some(line)) => {
+                        next = Instant::now() + self.config.every;
+                        match serde_json::from_slice::<Update>(&line) {
+                            Ok(update) => self.update(update).await?,
+                            Err(error) => return Ok(format!("its answer is not understood: {error}")),
+                        }
+                    }
+                    Ok(None) => return Ok("it ended the stream".to_owned()),
+                    Err(error) => return Ok(format!("{error:#}")),
+                },
+                question = self.questions.recv() => self.answer(question).await?,
+            }
+        }
+    }
+
+    async fn update(&mut self, update: Update) -> Result<(), Unheard> {
+        let kills = update.snapshot.tracer.as_ref().map(|tracer| tracer.kills);
+        self.tell(News::Update(update))?;
+        let is_due =
+            self.kills_asked.is_none_or(|asked| asked.elapsed() >= KILLS) || self.kills_known != kills;
+        if is_due {
+            (self.kills_asked, self.kills_known) = (Some(Instant::now()), kills);
+            let kills = client::ask::<Kills>(self.socket(), path::KILLS).await;
+            self.tell(News::Kills(kills.ok().map(Arc::new)))?;
+        }
+        self.names().await
+    }
+
+    async fn names(&self) -> Result<(), Unheard> {
+        let Some(ProcessId { pid, .. }) = self.names_of else { return Ok(()) };
+        match client::ask::<ProcessRow>(self.socket(), &format!("{}{pid}", path::PROCESSES)).await {
+            Ok(row) => self.tell(News::Named(Arc::new(row))),
+            // It has ended: the next update says so.
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn answer(&mut self, question: Option<Question>) -> Result<(), Unheard> {
+        match question {
+            None => Err(Unheard),
+            Some(Question::Names(of)) => {
+                self.names_of = of;
+                self.names().await
+            }
+            Some(Question::Record(id)) => {
+                let path = format!("{}{id}", path::KILL);
+                let record = client::ask::<OomRecord>(self.socket(), &path).await;
+                let record =
+                    record.map(Box::new).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+                self.tell(News::Report(record))
+            }
+        }
+    }
+
+    /// Answers questions for as long as this.
+    async fn answer_for(&mut self, time: Duration) -> Result<(), Unheard> {
+        let end = tokio::time::sleep(time);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return Ok(()),
+                question = self.questions.recv() => self.answer(question).await?,
+            }
+        }
+    }
+
+    /// Reads /proc until a daemon answers; that is asked at each reading.
+    async fn read_locally(&mut self) -> Result<(), Unheard> {
+        loop {
+            match (self.config.local)() {
+                Ok(snapshot) => {
+                    let update = Update { snapshot: Arc::new(snapshot), insights: Arc::default() };
+                    self.tell(News::Update(update))?;
+                }
+                Err(error) => self.tell(News::Link(Link::Proc(format!("{error:#}"))))?,
+            }
+            self.answer_for(self.config.every).await?;
+            if tokio::net::UnixStream::connect(self.socket()).await.is_ok() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Rows of every kind, made of what is known about the node.
+//!
+//! [`Data`] and a [`Scope`] -> a [`Table`] of values. Pure; one file a kind of row. Must not make text of numbers.
+
+mod arena;
+mod container;
+mod kill;
+mod pod;
+mod probe;
+mod process;
+pub mod sort;
+mod stack;
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::{column::Column, value::Value};
+use crate::{
+    api::v1::Kills,
+    container::name::Name,
+    probe::status::ProbeStatus,
+    snapshot::{ContainerRow, ProcessRow, Snapshot},
+    units::Bytes,
+    verdict::Insights,
+};
+
+pub use self::{
+    container::{file, name as verdict_name},
+    pod::key as pod_of,
+    stack::{frame, id as stack_id, stacks},
+};
+
+/// Everything that rows are made of.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// The node.
+    pub snapshot: Arc<Snapshot>,
+    /// What history says.
+    pub insights: Arc<Insights>,
+    /// Events a second.
+    pub events_per_second: Option<f64>,
+    /// The part of a CPU that reading page tables took.
+    pub scan_share: Option<f64>,
+    /// Recorded kills; `None` where they cannot be read.
+    pub kills: Option<Arc<Kills>>,
+    /// What came of the hooks; `None` without a daemon.
+    pub probes: Option<Arc<ProbeStatus>>,
+    /// A process whose call stacks have names.
+    pub named: Option<Arc<ProcessRow>>,
+}
+
+/// What a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// A pod, or a directory of cgroups.
+    Pod,
+    /// A cgroup with processes.
+    Container,
+    /// A process.
+    Process,
+    /// An allocator's use in a process.
+    Arena,
+    /// A call stack that touched new memory.
+    Stack,
+    /// A recorded OOM kill.
+    Kill,
+    /// A fact that is watched, or something that was lost.
+    Probe,
+}
+
+/// Which rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    Node,
+    /// Those of a pod, by its key.
+    Pod(String),
+    /// Those of a container, by its cgroup.
+    Container(String),
+    /// Those of a process.
+    Process(ProcessId),
+}
+
+/// A process; pids are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId {
+    /// Its pid.
+    pub pid: u32,
+    /// When it started, in whole seconds: the figure is computed anew for each snapshot.
+    pub started: Option<i64>,
+}
+
+impl ProcessId {
+    /// Of a row.
+    pub fn of(row: &ProcessRow) -> Self {
+        // Half a second on, so that a start at the turn of one does not flicker between two.
+        Self { pid: row.pid, started: row.started.map(|time| (time.as_millisecond() + 250) / 1000) }
+    }
+
+    /// Whether a row is it; a start that is a second off is the same one.
+    pub fn is(&self, row: &ProcessRow) -> bool {
+        let other = Self::of(row);
+        let is_same_start = self.started.zip(other.started).is_none_or(|(a, b)| a.abs_diff(b) <= 1);
+        self.pid == other.pid && is_same_start
+    }
+}
+
+/// What a row is the same as after a refresh.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowId {
+    /// A pod's key.
+    Pod(String),
+    /// A cgroup.
+    Container(String),
+    /// A process.
+    Process(ProcessId),
+    /// An allocator's use in a process.
+    Arena(ProcessId, String, String),
+    /// A call stack's addresses.
+    Stack(ProcessId, Vec<String>),
+    /// A record's id.
+    Kill(String),
+    /// A fact, a field, or a loss.
+    Probe(String),
+}
+
+/// How urgent a row is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Nothing to see.
+    #[default]
+    Calm,
+    /// Worth a look.
+    Warning,
+    /// Now.
+    Alarm,
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What it is the same as after a refresh.
+    pub id: RowId,
+    /// One value a column of the table.
+    pub values: Vec<Value>,
+    /// How urgent it is.
+    pub state: State,
+}
+
+/// Rows of one kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The columns, hidden ones too.
+    pub columns: Vec<&'static Column>,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+impl Table {
+    /// A column by any of its names, and its place.
+    pub fn column(&self, name: &str) -> Option<(usize, &'static Column)> {
+        self.columns.iter().copied().enumerate().find(|(_, column)| column.is_called(name))
+    }
+}
+
+// Each kind of row has a table of its columns, each with the way that its value is got from a row's facts.
+
+fn columns<Get>(cells: &'static [(Column, Get)]) -> Vec<&'static Column> {
+    cells.iter().map(|(column, _)| column).collect()
+}
+
+fn values<Get>(cells: &[(Column, Get)], value: impl Fn(&Get) -> Value) -> Vec<Value> {
+    cells.iter().map(|(_, get)| value(get)).collect()
+}
+
+impl By {
+    /// The columns of such rows, hidden ones too.
+    pub fn columns(self) -> Vec<&'static Column> {
+        match self {
+            Self::Pod => pod::all_columns(),
+            Self::Container => container::all_columns(),
+            Self::Process => process::all_columns(),
+            Self::Arena => arena::all_columns(),
+            Self::Stack => stack::all_columns(),
+            Self::Kill => kill::all_columns(),
+            Self::Probe => probe::all_columns(),
+        }
+    }
+
+    /// The column that they are ordered by when nothing else is asked for.
+    pub const fn default_sort(self) -> &'static str {
+        match self {
+            Self::Pod | Self::Container => "limit_share",
+            Self::Process => "rss_bytes",
+            Self::Arena => "resident_bytes",
+            Self::Stack => "growth_1m_bytes",
+            Self::Kill => "time",
+            Self::Probe => "number",
+        }
+    }
+
+    /// What they are called, together.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Pod => "pods",
+            Self::Container => "containers",
+            Self::Process => "processes",
+            Self::Arena => "arenas",
+            Self::Stack => "growth stacks",
+            Self::Kill => "kills",
+            Self::Probe => "probes",
+        }
+    }
+}
+
+/// The rows of a kind in a scope, in no order.
+pub fn rows(data: &Data, by: By, scope: &Scope) -> Table {
+    let rows = match by {
+        By::Pod => pod::rows(data),
+        By::Container => container::rows(data, scope),
+        By::Process => process::rows(data, scope),
+        By::Arena => arena::rows(data, scope),
+        By::Stack => stack::rows(data, scope),
+        By::Kill => kill::rows(data, scope),
+        By::Probe => probe::rows(data),
+    };
+    Table { columns: by.columns(), rows }
+}
+
+impl Scope {
+    /// The containers in it.
+    fn containers<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a ContainerRow> {
+        snapshot.containers.iter().filter(move |row| match self {
+            Self::Node => true,
+            Self::Pod(key) => pod::key(row) == *key,
+            Self::Container(cgroup) => row.cgroup == *cgroup,
+            Self::Process(_) => false,
+        })
+    }
+
+    /// The processes in it.
+    fn processes<'a>(&'a self, snapshot: &'a Snapshot) -> Vec<&'a ProcessRow> {
+        let pods: HashMap<&str, String> = match self {
+            Self::Pod(_) => snapshot.containers.iter().map(|row| (&*row.cgroup, pod::key(row))).collect(),
+            Self::Node | Self::Container(_) | Self::Process(_) => HashMap::new(),
+        };
+        let is_in = |row: &&ProcessRow| match self {
+            Self::Node => true,
+            Self::Pod(key) => row.cgroup.as_deref().and_then(|cgroup| pods.get(cgroup)) == Some(key),
+            Self::Container(cgroup) => row.cgroup.as_ref() == Some(cgroup),
+            Self::Process(id) => id.is(row),
+        };
+        snapshot.processes.iter().filter(is_in).collect()
+    }
+}
+
+/// The containers by cgroup.
+fn by_cgroup(snapshot: &Snapshot) -> HashMap<&str, &ContainerRow> {
+    snapshot.containers.iter().map(|row| (row.cgroup.as_str(), row)).collect()
+}
+
+/// What people call the container of a cgroup, else the cgroup.
+fn place(container: Option<&ContainerRow>, cgroup: Option<&str>) -> Value {
+    container.map_or_else(|| Value::words(cgroup), |row| Value::Text(label(row)))
+}
+
+/// A name of a container.
+fn named(container: Option<&ContainerRow>, name: impl Fn(&Name) -> Option<&String>) -> Value {
+    Value::words(container.and_then(|row| name(row.name.as_ref()?)).map(String::as_str))
+}
+
+/// What people call a container, else its cgroup.
+pub fn label(row: &ContainerRow) -> String {
+    row.name.as_ref().and_then(|name| name.label()).unwrap_or_else(|| row.cgroup.clone())
+}
+
+/// Free in its allocators' books and resident all the same; `None` where no allocator says.
+fn slack(process: &ProcessRow) -> Option<Bytes> {
+    let counters = &process.memory.as_ref()?.counters;
+    let free = counters.iter().filter_map(|counters| counters.free_resident_bytes);
+    free.map(|Bytes(bytes)| bytes).reduce(u64::saturating_add).map(Bytes)
+}
+
+/// Seconds from then to the snapshot.
+fn age(snapshot: &Snapshot, then: Timestamp) -> f64 {
+    snapshot.time.duration_since(then).as_secs_f64().max(0.0)
+}

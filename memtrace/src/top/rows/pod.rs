@@ -1,0 +1,145 @@
+//! One row a pod: its containers summed up. What is in no pod is put together by the directory of its cgroup.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Column, Data, Row, RowId, Scope, State, Value, container};
+use crate::{container::memcg::Limit, snapshot::ContainerRow, top::column::Kind, units::Bytes};
+
+/// What a row is made of.
+struct Facts<'a> {
+    key: &'a str,
+    rows: &'a [&'a ContainerRow],
+    data: &'a Data,
+}
+
+/// How a value is got.
+type Get = fn(&Facts<'_>) -> Value;
+
+static CELLS: [(Column, Get); 12] = [
+    (
+        Column::new("name", "POD", Kind::Name, 0, "namespace/pod, or the directory of the cgroups")
+            .or(&["pod"]),
+        |of| Value::text(of.key),
+    ),
+    (
+        Column::new("usage_bytes", "USED", Kind::Bytes, 1, "what the kernel charges its containers")
+            .or(&["used", "mem", "usage"]),
+        |of| Value::bytes(sum(of, |row| row.usage_bytes)),
+    ),
+    (
+        Column::new("limit_bytes", "LIMIT", Kind::Bytes, 3, "its limit, or the sum of its containers'")
+            .or(&["limit"]),
+        |of| Value::bytes(limit(of)),
+    ),
+    (
+        Column::new("limit_share", "OF LIMIT", Kind::Bar, 2, "used, as a part of the limit")
+            .or(&["share", "%", "pct"]),
+        |of| Value::share_of(sum(of, |row| row.usage_bytes), limit(of)),
+    ),
+    (
+        Column::new(
+            "growth_bytes_per_second",
+            "GROW/s",
+            Kind::Change,
+            4,
+            "growth of what cannot be reclaimed, per second",
+        )
+        .or(&["growth", "grow", "rate"]),
+        |of| {
+            let growths =
+                of.rows.iter().filter_map(|row| of.data.insights.get(&row.cgroup)?.growth_bytes_per_second);
+            Value::change(growths.reduce(|sum, growth| sum + growth))
+        },
+    ),
+    (
+        Column::new(
+            "seconds_to_limit",
+            "ETA",
+            Kind::Seconds,
+            5,
+            "time until the first of its containers is at its limit",
+        )
+        .or(&["eta"]),
+        |of| {
+            let times = of.rows.iter().filter_map(|row| of.data.insights.get(&row.cgroup)?.seconds_to_limit);
+            Value::seconds(times.reduce(f64::min))
+        },
+    ),
+    (Column::new("anon_bytes", "ANON", Kind::Bytes, 7, "heaps and stacks").or(&["anon"]), |of| {
+        Value::bytes(sum(of, |row| row.charge.as_ref()?.anon_bytes))
+    }),
+    (Column::new("file_bytes", "FILE", Kind::Bytes, 8, "page cache of files").or(&["file", "cache"]), |of| {
+        Value::bytes(sum(of, container::file))
+    }),
+    (Column::new("kernel_bytes", "KERN", Kind::Bytes, 9, "kernel memory").or(&["kernel", "kern"]), |of| {
+        Value::bytes(sum(of, |row| row.charge.as_ref()?.kernel()))
+    }),
+    (Column::new("kills", "KILLS", Kind::Count, 6, "OOM kills of its processes").or(&["oom"]), |of| {
+        let kills = of.rows.iter().filter_map(|row| Some(of.data.insights.get(&row.cgroup)?.kills));
+        kills.reduce(u64::saturating_add).map_or(Value::Unknown, Value::Count)
+    }),
+    (Column::new("containers", "CONTS", Kind::Count, 10, "its containers").or(&["conts"]), |of| {
+        Value::Count(of.rows.len() as u64)
+    }),
+    (Column::new("processes", "PROCS", Kind::Count, 11, "its processes").or(&["procs"]), |of| {
+        Value::Count(of.rows.iter().map(|row| row.processes as u64).sum())
+    }),
+];
+
+/// What tells pods apart: `namespace/pod`, else the directory of the cgroup.
+pub fn key(row: &ContainerRow) -> String {
+    if let Some(name) = &row.name
+        && let Some(pod) = name.pod.clone().or_else(|| Some(format!("pod {}", name.pod_uid.as_ref()?)))
+    {
+        return name.namespace.iter().cloned().chain([pod]).collect::<Vec<_>>().join("/");
+    }
+    match row.cgroup.rsplit_once('/') {
+        Some(("", _)) | None => "/".to_owned(),
+        Some((directory, _)) => format!("{directory}/"),
+    }
+}
+
+/// The sum over the containers that are in no other one of them: a charge has the descendants' in it.
+fn sum(of: &Facts<'_>, figure: impl Fn(&ContainerRow) -> Option<Bytes>) -> Option<Bytes> {
+    let is_inside = |row: &ContainerRow| {
+        let is_below = |other: &&ContainerRow| {
+            let rest = row.cgroup.strip_prefix(other.cgroup.trim_end_matches('/'));
+            other.cgroup != row.cgroup && rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        of.rows.iter().any(is_below)
+    };
+    let figures = of.rows.iter().filter(|row| !is_inside(row)).map(|row| figure(row));
+    figures.reduce(|sum, more| Some(Bytes(sum?.0.saturating_add(more?.0))))?
+}
+
+/// A limit that is everyone's, else the sum of what each has of its own; `None` when one has none.
+fn limit(of: &Facts<'_>) -> Option<Bytes> {
+    let limits: BTreeMap<&str, Bytes> = of
+        .rows
+        .iter()
+        .map(|row| row.limit.as_ref().map(|Limit { bytes, owner }| (owner.as_str(), *bytes)))
+        .collect::<Option<_>>()?;
+    limits.into_values().map(|Bytes(bytes)| bytes).reduce(u64::saturating_add).map(Bytes)
+}
+
+pub(super) fn all_columns() -> Vec<&'static Column> {
+    super::columns(&CELLS)
+}
+
+pub(super) fn rows(data: &Data) -> Vec<Row> {
+    let mut pods: BTreeMap<String, Vec<&ContainerRow>> = BTreeMap::new();
+    for row in &data.snapshot.containers {
+        pods.entry(key(row)).or_default().push(row);
+    }
+    let states: HashMap<RowId, State> =
+        container::rows(data, &Scope::Node).into_iter().map(|row| (row.id, row.state)).collect();
+    pods.into_iter()
+        .map(|(key, rows)| {
+            let of = Facts { key: &key, rows: &rows, data };
+            let state_of = |row: &&ContainerRow| states.get(&RowId::Container(row.cgroup.clone())).copied();
+            let state = rows.iter().filter_map(state_of).max().unwrap_or_default();
+            let values = super::values(&CELLS, |value| value(&of));
+            Row { id: RowId::Pod(key), values, state }
+        })
+        .collect()
+}

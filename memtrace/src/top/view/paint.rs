@@ -1,0 +1,107 @@
+//! The only way text gets on the screen: made harmless, cut to its place, never outside of it.
+
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+
+use crate::top::{
+    text,
+    theme::{Role, Theme},
+};
+
+/// A buffer and how to draw on it.
+pub struct Painter<'a> {
+    buffer: &'a mut Buffer,
+    /// How things look.
+    pub theme: Theme,
+}
+
+impl<'a> Painter<'a> {
+    /// Draws on a buffer.
+    pub fn new(buffer: &'a mut Buffer, theme: Theme) -> Self {
+        Self { buffer, theme }
+    }
+
+    /// Text at a column of an area's first line; returns the column behind it.
+    pub fn put(&mut self, area: Rect, x: u16, text: &str, role: Role) -> u16 {
+        self.styled(area, x, text, self.theme.style(role))
+    }
+
+    /// The same with a style of one's own.
+    pub fn styled(&mut self, area: Rect, x: u16, text: &str, style: Style) -> u16 {
+        let area = area.intersection(self.buffer.area);
+        if area.is_empty() || x < area.x || x >= area.right() {
+            return x;
+        }
+        let text = text::printable(text);
+        let room = usize::from(area.right() - x);
+        let ascii;
+        let text = if self.theme.has_unicode {
+            text.as_str()
+        } else {
+            ascii = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect::<String>();
+            ascii.as_str()
+        };
+        self.buffer.set_stringn(x, area.y, text, room, style).0
+    }
+
+    /// Pieces one after the other.
+    pub fn pieces(&mut self, area: Rect, x: u16, pieces: &[(&str, Role)]) -> u16 {
+        pieces.iter().fold(x, |x, (text, role)| self.put(area, x, text, *role))
+    }
+
+    /// Text that ends at the right of an area's first line.
+    pub fn right(&mut self, area: Rect, text: &str, role: Role) {
+        let width = text::width(text) as u16;
+        self.put(area, area.right().saturating_sub(width).max(area.x), text, role);
+    }
+
+    /// A bar of so many columns.
+    pub fn bar(&mut self, area: Rect, x: u16, columns: u16, share: f64, role: Role) -> u16 {
+        let (full, rest) = self.theme.bar(share, usize::from(columns));
+        let filled = self.put(area, x, &full, role);
+        let rest = if self.theme.has_unicode { "·".repeat(text::width(&rest)) } else { rest };
+        self.put(area, filled, &rest, Role::Faint)
+    }
+
+    /// One style over an area, as it is.
+    pub fn shade(&mut self, area: Rect, role: Role) {
+        let style = self.theme.style(role);
+        self.buffer.set_style(area.intersection(self.buffer.area), style);
+    }
+
+    /// Nothing, over an area.
+    pub fn clear(&mut self, area: Rect) {
+        let area = area.intersection(self.buffer.area);
+        for position in area.positions() {
+            if let Some(cell) = self.buffer.cell_mut(position) {
+                cell.reset();
+            }
+        }
+    }
+
+    /// A frame around an area, with a title; returns what is inside.
+    pub fn frame(&mut self, area: Rect, title: &str) -> Rect {
+        let area = area.intersection(self.buffer.area);
+        if area.width < 4 || area.height < 2 {
+            return Rect { width: 0, height: 0, ..area };
+        }
+        let [top_left, top_right, bottom_left, bottom_right, across, down] =
+            self.theme.either(["╭", "╮", "╰", "╯", "─", "│"], ["+", "+", "+", "+", "-", "|"]);
+        let line =
+            |left: &str, right: &str| format!("{left}{}{right}", across.repeat(usize::from(area.width) - 2));
+        self.put(row(area, 0), area.x, &line(top_left, top_right), Role::Faint);
+        for y in 1..area.height - 1 {
+            self.put(row(area, y), area.x, down, Role::Faint);
+            self.put(row(area, y), area.right() - 1, down, Role::Faint);
+        }
+        self.put(row(area, area.height - 1), area.x, &line(bottom_left, bottom_right), Role::Faint);
+        let title_area = Rect { width: area.width - 2, ..row(area, 0) };
+        self.put(title_area, area.x + 2, title, Role::Title);
+        Rect { x: area.x + 2, y: area.y + 1, width: area.width.saturating_sub(4), height: area.height - 2 }
+    }
+}
+
+/// A line of an area, counted from its top; empty where there is none.
+pub fn row(area: Rect, line: u16) -> Rect {
+    let height = u16::from(line < area.height);
+    Rect { y: area.y.saturating_add(line), height, ..area }
+}

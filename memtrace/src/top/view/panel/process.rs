@@ -1,0 +1,112 @@
+//! A process: how well its memory is known, what its allocators say themselves, and who touched new memory.
+
+use ratatui::layout::Rect;
+
+use super::{Painter, halves, paint::row};
+use crate::{
+    allocator::counters::Counters,
+    snapshot::{Memory, ProcessRow},
+    top::{format, rows::frame, text, theme::Role},
+    units::Bytes,
+};
+
+pub(super) fn panel(process: &ProcessRow, painter: &mut Painter<'_>, area: Rect) {
+    let (left, right) = halves(area);
+    let inside = painter.frame(left, &format!(" {} {} ", process.comm, process.pid));
+    let size = |bytes: Option<Bytes>| bytes.map_or_else(|| "-".to_owned(), format::bytes);
+    let growth = process.growth_bytes_per_second.map_or_else(|| "-".to_owned(), format::change);
+    painter.pieces(
+        row(inside, 0),
+        inside.x,
+        &[
+            ("rss ", Role::Faint),
+            (&size(process.rss_bytes), Role::Strong),
+            ("   growth/s ", Role::Faint),
+            (&growth, Role::Plain),
+            ("   limit ", Role::Faint),
+            (&size(process.limit.as_ref().map(|limit| limit.bytes)), Role::Plain),
+        ],
+    );
+    let Some(memory) = &process.memory else {
+        painter.put(row(inside, 1), inside.x, "its page tables were not read yet", Role::Faint);
+        return;
+    };
+    let known = well_known(memory);
+    painter.put(
+        row(inside, 1),
+        inside.x,
+        &known,
+        if memory.stale.is_some() { Role::Warning } else { Role::Faint },
+    );
+    counters(memory, painter, inside);
+    if let Some(right) = right {
+        let inside = painter.frame(right, " growth by call stack, sampled: 1 minute, 10 minutes ");
+        let width = usize::from(inside.width);
+        for (line, stack) in (0..inside.height).zip(&memory.growth_stacks) {
+            let [_, minute, ten] = stack.bytes;
+            let figures = format!("+{:<6} +{:<6} ", format::bytes(minute), format::bytes(ten));
+            let frames: Vec<_> = stack.frames.iter().map(frame).collect();
+            let text = text::keep_start(&frames.join(" < "), width.saturating_sub(16), painter.theme.gap());
+            let x = painter.put(row(inside, line), inside.x, &figures, Role::Strong);
+            painter.put(row(inside, line), x, &text, Role::Plain);
+        }
+        if memory.growth_stacks.is_empty() {
+            painter.put(inside, inside.x, "none in the last ten minutes", Role::Faint);
+        }
+    }
+}
+
+fn well_known(memory: &Memory) -> String {
+    let age = memory.scan_age_seconds.map_or_else(|| "?".to_owned(), format::duration);
+    let mut text = format!("page tables read {age} ago");
+    for (bytes, what) in [(memory.unaccounted_bytes, "in no arena yet"), (memory.excess_bytes, "gone since")]
+    {
+        if bytes.0 > 0 {
+            text.push_str(&format!("   {} {what}", format::bytes(bytes)));
+        }
+    }
+    if let Some(reason) = &memory.stale {
+        text.push_str(&format!("   to be read again: {reason}"));
+    }
+    text
+}
+
+/// What the allocators' own counters say.
+fn counters(memory: &Memory, painter: &mut Painter<'_>, area: Rect) {
+    let header = format!(
+        "{:<18} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "", "allocated", "free", "lazy", "retained", "metadata"
+    );
+    let mut line = 2;
+    if !memory.counters.is_empty() {
+        painter.put(row(area, line), area.x, &header, Role::Faint);
+        line += 1;
+    }
+    let size = |bytes: Option<Bytes>| bytes.map_or_else(|| "-".to_owned(), format::bytes);
+    for of in &memory.counters {
+        let Counters { allocator, version, .. } = of;
+        let name =
+            version.as_ref().map_or_else(|| allocator.clone(), |version| format!("{allocator} {version}"));
+        let figures = [
+            of.allocated_bytes,
+            of.free_resident_bytes,
+            of.lazily_freed_bytes,
+            of.retained_bytes,
+            of.metadata_bytes,
+        ]
+        .map(|bytes| format!(" {:>9}", size(bytes)));
+        let name = text::keep_start(&name, 18, painter.theme.gap());
+        painter.put(row(area, line), area.x, &format!("{name:<18}"), Role::Strong);
+        painter.put(row(area, line), area.x + 18, &figures.concat(), Role::Plain);
+        line += 1;
+    }
+    for absent in &memory.without_counters {
+        let text = text::keep_start(
+            &format!("no counters of {absent}"),
+            usize::from(area.width),
+            painter.theme.gap(),
+        );
+        painter.put(row(area, line), area.x, &text, Role::Faint);
+        line += 1;
+    }
+}

@@ -1,0 +1,163 @@
+//! The rows: which columns fit, how wide they are, and the rows that are on the screen.
+
+use ratatui::layout::Rect;
+
+use super::{
+    cell,
+    paint::{Painter, row},
+};
+use crate::top::{
+    app::{App, Link},
+    column::{Column, Kind},
+    rows::Table,
+    text,
+    theme::{Role, Theme},
+};
+
+/// Columns of the screen between two columns of the table.
+const BETWEEN: u16 = 1;
+/// For the glyph of the state.
+const GLYPH: u16 = 2;
+
+/// A column on the screen: its place in the row, itself, and how wide it is.
+pub(super) type Shown = (usize, &'static Column, u16);
+
+/// The columns that fit: those of low rank, and the one that orders the rows.
+pub(super) fn fit(columns: &[&'static Column], sorted: &str, rows: &Table, width: u16) -> Vec<Shown> {
+    let mut by_rank: Vec<(usize, &'static Column)> = columns
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(_, column)| column.rank != Column::HIDDEN || column.is_called(sorted))
+        .collect();
+    let rank = |column: &Column| match (column.rank, column.is_called(sorted)) {
+        (rank, false) => rank,
+        (rank, true) => rank.min(1),
+    };
+    by_rank.sort_by_key(|(_, column)| rank(column));
+    let mut left = width;
+    let mut shown: Vec<Shown> = Vec::new();
+    for (at, column) in by_rank {
+        let (least, _) = column.widths();
+        if shown.is_empty() {
+            shown.push((at, column, least.min(left)));
+            left -= least.min(left);
+        } else if let Some(rest) = left.checked_sub(least + BETWEEN) {
+            shown.push((at, column, least));
+            left = rest;
+        } else if column.rank > 2 {
+            // Nothing of a higher rank takes the place of one that did not fit, so that columns do not come and go.
+            break;
+        }
+    }
+    shown.sort_by_key(|(at, ..)| *at);
+    widen(&mut shown, rows, left);
+    shown
+}
+
+/// Gives what is left to those who can make use of it: names first, as far as there is something to show.
+fn widen(shown: &mut [Shown], table: &Table, mut left: u16) {
+    let longest = |at: usize| {
+        let cells = table.rows.iter().filter_map(|row| row.values.get(at));
+        cells.map(|value| text::width(&value.short())).max().unwrap_or(0) as u16
+    };
+    let order = [
+        |kind: Kind| kind == Kind::Name,
+        |kind: Kind| kind == Kind::Sentence,
+        |kind: Kind| matches!(kind, Kind::Bar | Kind::Trend),
+    ];
+    for takes in order {
+        for (at, column, width) in shown.iter_mut().filter(|(_, column, _)| takes(column.kind)) {
+            let (_, most) = column.widths();
+            let useful = match column.kind {
+                Kind::Name | Kind::Sentence => longest(*at).min(most),
+                _ => most,
+            };
+            let more = useful.saturating_sub(*width).min(left);
+            *width += more;
+            left -= more;
+        }
+    }
+}
+
+/// Draws the titles and the rows.
+pub(super) fn table(app: &App, painter: &mut Painter<'_>, area: Rect) {
+    let Some(place) = app.place() else { return };
+    let table = app.table();
+    let cells = Rect { x: area.x + GLYPH.min(area.width), width: area.width.saturating_sub(GLYPH), ..area };
+    let visible = Table {
+        columns: table.columns.clone(),
+        rows: table.rows.iter().skip(place.offset).take(usize::from(area.height)).cloned().collect(),
+    };
+    let shown = fit(&table.columns, &place.sort.field, &visible, cells.width);
+    titles(painter, row(cells, 0), &shown, &place.sort.field, place.sort.is_descending);
+    if table.rows.is_empty() {
+        let line = row(area, 2.min(area.height.saturating_sub(1)));
+        painter.put(line, area.x + GLYPH, &nothing(app), Role::Faint);
+    }
+    for (line, of) in (1..area.height).zip(&visible.rows) {
+        let line_area = row(cells, line);
+        let is_selected = place.selected.as_ref() == Some(&of.id);
+        painter.put(row(area, line), area.x, painter.theme.glyph(of.state), Theme::role(of.state));
+        let mut x = cells.x;
+        for (at, column, width) in &shown {
+            let cell_area = Rect { x, width: *width, ..line_area };
+            if let Some(value) = of.values.get(*at) {
+                cell::cell(painter, cell_area, column, value, of.state);
+            }
+            x += width + BETWEEN;
+        }
+        if is_selected {
+            painter.shade(row(area, line), Role::Selected);
+        }
+    }
+}
+
+fn titles(painter: &mut Painter<'_>, area: Rect, shown: &[Shown], sorted: &str, is_descending: bool) {
+    let mut x = area.x;
+    let arrow = match is_descending {
+        true => painter.theme.either("▼", "v"),
+        false => painter.theme.either("▲", "^"),
+    };
+    for (_, column, width) in shown {
+        let is_sorted = column.is_called(sorted);
+        let room = usize::from(*width);
+        let mut title = text::keep_start(column.title, room, "");
+        if is_sorted {
+            title = text::keep_start(&title, room.saturating_sub(1), "");
+            title = if column.is_right() { format!("{arrow}{title}") } else { format!("{title}{arrow}") };
+        }
+        let missing = room.saturating_sub(text::width(&title)) as u16;
+        let start = if column.is_right() { x + missing } else { x };
+        painter.put(area, start, &title, if is_sorted { Role::Brand } else { Role::Faint });
+        x += width + BETWEEN;
+    }
+}
+
+/// Why there are no rows.
+fn nothing(app: &App) -> String {
+    let Some(place) = app.place() else { return String::new() };
+    let what = place.by.title();
+    if app.data().is_none() {
+        return match app.link() {
+            Link::Lost(why) | Link::Proc(why) => why.clone(),
+            Link::Connecting | Link::Daemon | Link::Own | Link::Past => {
+                "waiting for the first figures".to_owned()
+            }
+        };
+    }
+    if app.unfiltered() > 0 {
+        return format!("none of {} {what} passes the filter; Esc clears it", app.unfiltered());
+    }
+    use crate::top::rows::By;
+    match place.by {
+        By::Arena => "no page tables read yet: small processes have to wait for their turn".to_owned(),
+        By::Stack => "no sampled growth in the last ten minutes".to_owned(),
+        By::Kill if app.data().is_some_and(|data| data.kills.is_none()) => {
+            "the store of kills cannot be read without a daemon; see memtrace report".to_owned()
+        }
+        By::Kill => "no OOM kill recorded".to_owned(),
+        By::Probe => "no daemon, no probes".to_owned(),
+        By::Pod | By::Container | By::Process => format!("no {what} here any more"),
+    }
+}

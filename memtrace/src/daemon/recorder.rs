@@ -28,6 +28,7 @@ use crate::{
     },
     ingest::loss::Loss,
     oom::{
+        cause::cause,
         owner::Baselines,
         record::OomRecord,
         recorder::{Context, record},
@@ -218,6 +219,7 @@ impl Worker {
             page_size: rustix::param::page_size() as u64,
         };
         surround(&mut record, &kill.frozen, &known);
+        record.circumstances.cause = Some(cause(&record));
         self.waiting.push_back(record);
     }
 

@@ -2,9 +2,31 @@
 //!
 //! Input: the evidence of a record, as values. Output: [`Cause`]. Pure; rules abstain when the evidence is thin.
 
+mod burst;
+pub mod case;
+mod cpuset;
+mod file_tmpfs;
+mod fork_cow;
+mod kernel_memory;
+mod leak;
+mod limit_lowered;
+mod neighbour;
+mod node;
+mod requested;
+mod retention;
+mod start_up;
+mod thread_stacks;
+mod tight;
+
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Confidence, Fact, Remedy};
+use self::case::{Case, fact};
+use super::record::OomRecord;
+
+use crate::{
+    units::{Bytes, Grade},
+    verdict::{Confidence, Fact, Remedy},
+};
 
 /// Kinds of causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,3 +78,77 @@ pub struct Cause {
     /// What to do, or nothing.
     pub remedies: Vec<Remedy>,
 }
+
+/// What a rule says: a cause, nothing to be said, or why it abstains.
+pub type Outcome = Result<Option<Cause>, String>;
+
+/// All rules, the most specific first: what was done to it, then what its memory was, then how it came about.
+const RULES: [fn(&Case<'_>) -> Outcome; 14] = [
+    requested::check,
+    limit_lowered::check,
+    cpuset::check,
+    node::check,
+    thread_stacks::check,
+    fork_cow::check,
+    kernel_memory::check,
+    file_tmpfs::check,
+    retention::check,
+    neighbour::check,
+    burst::check,
+    start_up::check,
+    leak::check,
+    tight::check,
+];
+
+/// Why it was killed: the most specific cause that is more than a guess, else the most specific guess.
+pub fn cause(record: &OomRecord) -> Cause {
+    let case = Case::new(record);
+    let mut guess = None;
+    let mut abstained = Vec::new();
+    for rule in RULES {
+        match rule(&case) {
+            Ok(Some(cause)) if cause.confidence > Confidence::Low => return cause,
+            Ok(found) => guess = guess.or(found),
+            Err(why) if abstained.contains(&why) => {}
+            Err(why) => abstained.push(why),
+        }
+    }
+    guess.unwrap_or_else(|| unknown(&case, abstained))
+}
+
+fn unknown(case: &Case<'_>, abstained: Vec<String>) -> Cause {
+    let limit = case.limit.map_or_else(|| "its limit".to_owned(), |limit| format!("its limit of {limit}"));
+    Cause {
+        kind: CauseKind::Unknown,
+        confidence: Confidence::Low,
+        sentence: format!("{} reached {limit}; too little is known to say how", case.owner()),
+        evidence: abstained.into_iter().map(|why| fact("not known", why, Grade::Inferred)).collect(),
+        remedies: Vec::new(),
+    }
+}
+
+/// What of the victim's memory grew most in the last minute, and from where.
+fn fastest(case: &Case<'_>) -> Vec<Fact> {
+    let grown = case.arenas().iter().filter_map(|row| {
+        let [seconds, minute, _] = row.growth_bytes;
+        Some((row, minute.or(seconds)?))
+    });
+    let arena = grown.filter(|(_, growth)| *growth > 0).max_by_key(|(_, growth)| *growth);
+    let memory = case.record.circumstances.victim_memory.as_ref();
+    let stack = memory.and_then(|memory| memory.growth_stacks.first());
+    let place = stack.and_then(|stack| {
+        let frame = stack.frames.iter().find(|frame| frame.symbol.is_some()).or(stack.frames.first())?;
+        Some((frame.symbol.clone().or_else(|| frame.module.clone())?, stack.bytes.get(1).copied()?))
+    });
+    let arena = arena.map(|(row, growth)| {
+        let bytes = Bytes(growth.unsigned_abs());
+        fact(format!("what grew most: {} {}", row.allocator, row.kind), bytes, row.grade)
+    });
+    let place =
+        place.map(|(place, bytes)| fact(format!("new memory touched from {place}"), bytes, Grade::Sampled));
+    arena.into_iter().chain(place).collect()
+}
+
+#[cfg(test)]
+#[path = "cause/tests.rs"]
+mod tests;

@@ -1,0 +1,183 @@
+//! A record as the rules look at it: the numbers that several of them need.
+//!
+//! Input: an [`OomRecord`]. Output: figures, `None` where the record has none. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    container::charge::Charge,
+    oom::record::{
+        OomRecord, TaskFacts,
+        circumstances::{Point, ProcessAtKill},
+    },
+    snapshot::ArenaRow,
+    units::{Bytes, Grade},
+    verdict::{Fact, trend::Sample},
+};
+
+/// Usage that stays within this part of the limit for [`SETTLED_FOR`] has settled.
+const SETTLED_WITHIN: f64 = 0.05;
+/// So long, in seconds.
+const SETTLED_FOR: f64 = 3.0;
+/// The start of a process in the timeline is known to a second.
+const START_SLACK: f64 = 1.0;
+
+/// See the module.
+pub struct Case<'a> {
+    /// The record.
+    pub record: &'a OomRecord,
+    /// The limit that was hit.
+    pub limit: Option<Bytes>,
+    /// Usage of its owner at the kill.
+    pub usage: Option<Bytes>,
+}
+
+/// The processes of one cgroup, summed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Group {
+    /// Resident.
+    pub rss: u64,
+    /// Growth, bytes a second.
+    pub growth: f64,
+}
+
+impl<'a> Case<'a> {
+    /// The case of a record.
+    pub fn new(record: &'a OomRecord) -> Self {
+        let owner = record.limit_owner.as_ref();
+        Self {
+            record,
+            limit: owner.and_then(|owner| owner.limit_bytes),
+            usage: owner.and_then(|owner| owner.usage_bytes),
+        }
+    }
+
+    /// What the owner of the limit was charged, by kind.
+    pub fn charge(&self) -> Result<(&'a Charge, Grade), String> {
+        let composition = self.record.circumstances.composition.as_ref();
+        let composition = composition.ok_or("its memory by kind is not known")?;
+        Ok((&composition.charge, composition.grade))
+    }
+
+    /// The usage that kinds are held against: that of the same reading, else the one at the kill.
+    pub fn charged(&self) -> Option<Bytes> {
+        let composition = self.record.circumstances.composition.as_ref();
+        composition.and_then(|composition| composition.charge.usage_bytes).or(self.usage)
+    }
+
+    /// Name of the owner of the limit, for a sentence.
+    pub fn owner(&self) -> String {
+        let circumstances = &self.record.circumstances;
+        let label = circumstances.limit_owner_name.as_ref().and_then(|name| name.label());
+        let path = || self.record.limit_owner.as_ref().and_then(|owner| owner.path.clone());
+        label.or_else(path).unwrap_or_else(|| "its cgroup".to_owned())
+    }
+
+    /// Whether a function is on the trigger's kernel stack.
+    pub fn stack_has(&self, names: &[&str]) -> bool {
+        self.stack_symbols().any(|symbol| names.contains(&symbol))
+    }
+
+    /// The functions of the trigger's kernel stack, without the suffixes of compilers.
+    pub fn stack_symbols(&self) -> impl Iterator<Item = &'a str> {
+        let symbols = self.record.kernel_stack.iter().filter_map(|frame| frame.symbol.as_deref());
+        symbols.map(|symbol| symbol.split('.').next().unwrap_or(symbol))
+    }
+
+    /// Seconds that the victim had lived.
+    pub fn age(&self) -> Option<f64> {
+        age(self.record, &self.record.victim.task)
+    }
+
+    /// The arenas of the victim.
+    pub fn arenas(&self) -> &'a [ArenaRow] {
+        self.record.circumstances.victim_memory.as_ref().map_or(&[], |memory| &memory.arenas)
+    }
+
+    /// Highest usage in the interval that ended last before so many seconds before the kill.
+    pub fn usage_before(&self, seconds: f64) -> Option<Bytes> {
+        let timeline = &self.record.circumstances.timeline;
+        timeline.iter().rev().find(|point| point.seconds_before >= seconds)?.usage_bytes
+    }
+
+    /// The timeline since the victim began; all of it when that is not known.
+    pub fn timeline(&self) -> impl Iterator<Item = &'a Point> {
+        let age = self.age().map_or(f64::INFINITY, |age| age + START_SLACK);
+        self.record.circumstances.timeline.iter().filter(move |point| point.seconds_before <= age)
+    }
+
+    /// Usage over that time.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.timeline()
+            .filter_map(|point| {
+                Some(Sample { at: -point.seconds_before, value: point.usage_bytes?.0 as f64 })
+            })
+            .collect()
+    }
+
+    /// Whether usage had settled once since the victim began, and at what.
+    pub fn settled(&self) -> Option<Bytes> {
+        let limit = self.limit?.0 as f64;
+        let samples = self.samples();
+        // Not counting the end: a limit that is hit holds usage where it is.
+        let samples: Vec<&Sample> = samples.iter().filter(|sample| sample.value < 0.98 * limit).collect();
+        samples.iter().enumerate().rev().find_map(|(index, last)| {
+            let window: Vec<f64> = samples
+                .get(..=index)?
+                .iter()
+                .rev()
+                .take_while(|sample| last.at - sample.at <= SETTLED_FOR)
+                .map(|sample| sample.value)
+                .collect();
+            let (low, high) = window
+                .iter()
+                .fold((f64::MAX, 0.0_f64), |(low, high), value| (low.min(*value), high.max(*value)));
+            (window.len() > SETTLED_FOR as usize && high - low <= SETTLED_WITHIN * limit)
+                .then_some(Bytes(high as u64))
+        })
+    }
+
+    /// The processes under the limit by cgroup.
+    pub fn groups(&self) -> BTreeMap<&'a str, Group> {
+        let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
+        for process in &self.record.circumstances.processes {
+            let Some(cgroup) = self.cgroup_of(process) else { continue };
+            let group = groups.entry(cgroup).or_default();
+            group.rss += process.rss_bytes.unwrap_or_default().0;
+            group.growth += process.growth_bytes_per_second.unwrap_or_default();
+        }
+        groups
+    }
+
+    fn cgroup_of(&self, process: &'a ProcessAtKill) -> Option<&'a str> {
+        let own = process.task.cgroup.as_deref();
+        let (victim, trigger) = (&self.record.victim.task, &self.record.trigger.task);
+        let of = |task: &'a TaskFacts| task.cgroup.as_deref().filter(|_| task.pid == process.task.pid);
+        own.or_else(|| of(victim)).or_else(|| of(trigger))
+    }
+}
+
+fn age(record: &OomRecord, task: &TaskFacts) -> Option<f64> {
+    Some(record.time.duration_since(task.started?).as_secs_f64().max(0.0))
+}
+
+/// A fact.
+pub fn fact(what: impl Into<String>, value: impl ToString, grade: Grade) -> Fact {
+    Fact { what: what.into(), value: value.to_string(), grade }
+}
+
+/// A part as a percentage.
+pub fn percent(part: f64) -> String {
+    format!("{:.0} %", part * 100.0)
+}
+
+/// `part` of `whole`; 0 for nothing.
+pub fn share(part: Bytes, whole: Bytes) -> f64 {
+    if whole.0 == 0 { 0.0 } else { part.0 as f64 / whole.0 as f64 }
+}
+
+/// The name of a task's process and its id, for a sentence.
+pub fn who(task: &TaskFacts) -> String {
+    let name = task.process_comm.as_ref().unwrap_or(&task.comm);
+    format!("{name} ({})", task.pid.unwrap_or(task.tid))
+}

@@ -1,0 +1,29 @@
+//! Cpuset or memory policy: the NUMA nodes that the task may use had no memory left; others may have had.
+
+use super::{Case, Cause, CauseKind, Outcome, case::fact};
+use crate::{
+    units::Grade,
+    verdict::{Confidence, Remedy},
+};
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let request = case.record.circumstances.request.as_ref();
+    let constraint = request.and_then(|request| request.constraint.as_deref());
+    let what = match constraint {
+        None => return Err("the kernel's constraint is not known".to_owned()),
+        Some("cpuset") => "its cpuset allows",
+        Some("memory_policy") => "its memory policy allows",
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(Cause {
+        kind: CauseKind::CpusetOrPolicy,
+        confidence: Confidence::High,
+        sentence: format!("the NUMA nodes that {what} had no memory left"),
+        evidence: vec![fact("the kernel's constraint", constraint.unwrap_or_default(), Grade::Read)],
+        remedies: vec![Remedy {
+            text: "allow it more memory nodes (cpuset.mems, numactl)".into(),
+            setting: None,
+        }],
+    }))
+}

@@ -1,0 +1,83 @@
+//! Files in memory: tmpfs and shared memory, or page cache that could not be written back in time.
+//!
+//! tmpfs has no other place than memory (and swap). Its files stay when the process dies.
+
+use super::{
+    Case, Cause, CauseKind, Outcome,
+    case::{fact, percent, share},
+};
+use crate::{
+    units::{Bytes, Grade},
+    verdict::{Confidence, Remedy},
+};
+
+/// Shared memory must be this part of the usage.
+const LEAST_SHARE: f64 = 0.4;
+/// So much leaves no doubt.
+const MOST: f64 = 0.6;
+/// Page cache is taken back when memory is short; only so much of it is a cause, dirty and slow to write.
+const LEAST_CACHE: f64 = 0.6;
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let (charge, grade) = case.charge()?;
+    let usage = case.charged().ok_or("the usage is not known")?;
+    let shmem = charge.shmem_bytes.ok_or("shared memory is not known")?;
+    let part = share(shmem, usage);
+    if part >= LEAST_SHARE {
+        return Ok(Some(shared(case, shmem, part, grade)));
+    }
+    let sum = |a: Option<Bytes>, b: Option<Bytes>| Some(Bytes(a?.0.saturating_add(b?.0)));
+    let cache = sum(charge.active_file_bytes, charge.inactive_file_bytes).unwrap_or_default();
+    if share(cache, usage) < LEAST_CACHE {
+        return Ok(None);
+    }
+    Ok(Some(Cause {
+        kind: CauseKind::FileOrTmpfs,
+        confidence: Confidence::Medium,
+        sentence: format!("page cache filled the limit, {cache}, faster than it could be written back"),
+        evidence: vec![fact("page cache", cache, grade), fact("of", usage, grade)],
+        remedies: vec![Remedy {
+            text: "write with O_DIRECT or sync_file_range, or throttle by memory.high".into(),
+            setting: None,
+        }],
+    }))
+}
+
+fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
+    // Of that, what the processes have mapped is their shared memory; the rest are files.
+    let mapped = case.record.victim.memory.shmem_bytes.unwrap_or_default();
+    let mounts = case.record.circumstances.composition.iter().flat_map(|composition| &composition.tmpfs);
+    let mount = mounts.clone().next();
+    let is_tmpfs = mapped.0 < shmem.0 / 2;
+    let what = match mount.filter(|_| is_tmpfs) {
+        Some(tmpfs) => format!("files in the tmpfs {} take {}", tmpfs.mount, tmpfs.used_bytes.min(shmem)),
+        None if is_tmpfs => format!("files in a tmpfs take {shmem}"),
+        None => format!("shared memory takes {shmem}"),
+    };
+    let mut evidence = vec![
+        fact("tmpfs and shared memory", shmem, grade),
+        fact("of what was in use", percent(part), grade),
+        fact("mapped by the victim", mapped, Grade::Read),
+    ];
+    evidence.extend(mounts.map(|tmpfs| fact(format!("in {}", tmpfs.mount), tmpfs.used_bytes, Grade::Read)));
+    let mut remedies = Vec::new();
+    if is_tmpfs {
+        remedies.push(Remedy {
+            text: "delete files there: a restart of the container will not free them".to_owned(),
+            setting: None,
+        });
+        remedies.push(Remedy {
+            text: "give the mount a size below the limit".to_owned(),
+            setting: Some("emptyDir.sizeLimit, or the mount option size=".to_owned()),
+        });
+    }
+    let and = if is_tmpfs { "; a restart will not free them" } else { "" };
+    Cause {
+        kind: CauseKind::FileOrTmpfs,
+        confidence: if part >= MOST { Confidence::High } else { Confidence::Medium },
+        sentence: format!("{what}, {} of what was in use{and}", percent(part)),
+        evidence,
+        remedies,
+    }
+}

@@ -1,0 +1,66 @@
+//! Fork and copy on write: a copy of a large process lives, and each page that either writes is there twice.
+//!
+//! A child that runs its parent's program and is about as large; what is charged beyond the parent's own size are the
+//! copies. That of Redis while it saves is the best known.
+
+use super::{
+    Case, Cause, CauseKind, Outcome,
+    case::{fact, percent, share, who},
+};
+use crate::{
+    oom::record::circumstances::ProcessAtKill,
+    units::{Bytes, Grade},
+    verdict::{Confidence, Remedy},
+};
+
+/// The parent must hold this part of what is charged.
+const LARGE: f64 = 0.25;
+/// A child that is smaller than this part of its parent was not copied from it, or has let go of it.
+const ALIKE: f64 = 0.5;
+/// The copies must be this part of the usage.
+const LEAST_COPIED: f64 = 0.15;
+/// A child that is older is a worker of its own, in seconds.
+const OLDEST: f64 = 1800.0;
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let processes = &case.record.circumstances.processes;
+    if processes.is_empty() {
+        return Err("the processes under the limit are not known".to_owned());
+    }
+    let usage = case.charged().ok_or("the usage is not known")?;
+    let anon = case.charge().ok().and_then(|(charge, _)| charge.anon_bytes).unwrap_or(usage);
+    let size = |process: &ProcessAtKill| process.rss_bytes.unwrap_or_default();
+    let found = processes.iter().find_map(|child| {
+        let parent = child.copy_of?;
+        let parent = processes.iter().find(|process| process.task.pid == Some(parent))?;
+        let copied = Bytes(anon.0.saturating_sub(size(parent).0.max(size(child).0)));
+        let fits = share(size(parent), usage) >= LARGE
+            && share(size(child), size(parent)) >= ALIKE
+            && share(copied, usage) >= LEAST_COPIED
+            && child.copied_seconds_ago.is_none_or(|ago| ago <= OLDEST);
+        fits.then_some((parent, child, copied))
+    });
+    let Some((parent, child, copied)) = found else { return Ok(None) };
+    let part = share(copied, usage);
+    let ago = child.copied_seconds_ago.map_or_else(String::new, |ago| format!(" {ago:.0} s before"));
+    Ok(Some(Cause {
+        kind: CauseKind::ForkCopyOnWrite,
+        confidence: if part >= 0.3 { Confidence::High } else { Confidence::Medium },
+        sentence: format!(
+            "{} forked{ago}, and writes since then made copies of {copied}, {} of what was in use",
+            who(&parent.task),
+            percent(part)
+        ),
+        evidence: vec![
+            fact(format!("resident in {}", who(&parent.task)), size(parent), parent.grade),
+            fact(format!("resident in its copy {}", who(&child.task)), size(child), child.grade),
+            fact("anonymous memory in all, shared pages once", anon, Grade::Read),
+            fact("copied since the fork", copied, Grade::Inferred),
+        ],
+        remedies: vec![Remedy {
+            text: "leave room for a second copy of what is written while the child lives, or write less meanwhile".into(),
+            setting: None,
+        }],
+    }))
+}

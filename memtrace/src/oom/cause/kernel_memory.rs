@@ -1,0 +1,75 @@
+//! Kernel memory: most of what is charged is the kernel's, for this group: sockets, pipes, slab, page tables.
+
+use super::{
+    Case, Cause, CauseKind, Outcome,
+    case::{fact, percent, share},
+};
+use crate::{
+    container::charge::Charge,
+    units::{Bytes, Grade},
+    verdict::{Confidence, Remedy},
+};
+
+/// It must be this part of the usage.
+const LEAST_SHARE: f64 = 0.4;
+/// So much leaves no doubt.
+const MOST: f64 = 0.6;
+
+/// What functions on the kernel stack are of.
+const HINTS: [(&str, &str); 7] = [
+    ("pipe_", "pipes"),
+    ("sock_", "sockets"),
+    ("skb_", "sockets"),
+    ("tcp_", "sockets"),
+    ("unix_stream", "sockets"),
+    ("alloc_inode", "inodes"),
+    ("d_alloc", "directory entries"),
+];
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let (charge, grade) = case.charge()?;
+    let usage = case.charged().ok_or("the usage is not known")?;
+    let kernel = charge.kernel().ok_or("kernel memory is not known")?;
+    let part = share(kernel, usage);
+    if part < LEAST_SHARE {
+        return Ok(None);
+    }
+    let mut evidence =
+        vec![fact("kernel memory", kernel, grade), fact("of what was in use", percent(part), grade)];
+    let largest = kinds(charge).into_iter().max_by_key(|(_, bytes)| *bytes);
+    if let Some((kind, bytes)) = largest {
+        evidence.push(fact(format!("most of it: {kind}"), bytes, grade));
+    }
+    let mut symbols = case.stack_symbols();
+    let hint = symbols.find_map(|symbol| HINTS.iter().find(|(of, _)| symbol.starts_with(of)));
+    if let Some((_, what)) = hint {
+        evidence.push(fact("what asked for the last page, by the kernel stack", *what, Grade::Read));
+    }
+    let what = hint.map(|(_, what)| (*what).to_owned());
+    let what = what.or_else(|| largest.map(|(kind, _)| kind.to_owned()));
+    let what = what.map_or_else(String::new, |what| format!(", by {what}"));
+    Ok(Some(Cause {
+        kind: CauseKind::KernelMemory,
+        confidence: if part >= MOST { Confidence::High } else { Confidence::Medium },
+        sentence: format!("the kernel holds {kernel} for it{what}: {} of what was in use", percent(part)),
+        evidence,
+        remedies: vec![Remedy {
+            text: "look for files, sockets or pipes that are opened and not read or closed".into(),
+            setting: None,
+        }],
+    }))
+}
+
+fn kinds(charge: &Charge) -> Vec<(&'static str, Bytes)> {
+    let kinds = [
+        ("socket buffers", charge.sock_bytes),
+        ("kernel stacks", charge.kernel_stack_bytes),
+        ("page tables", charge.page_tables_bytes),
+        ("slab that can be taken back", charge.slab_reclaimable_bytes),
+        ("slab that cannot", charge.slab_unreclaimable_bytes),
+        ("per-CPU memory", charge.percpu_bytes),
+        ("vmalloc", charge.vmalloc_bytes),
+    ];
+    kinds.into_iter().filter_map(|(kind, bytes)| Some((kind, bytes?))).collect()
+}

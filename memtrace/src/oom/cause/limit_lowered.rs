@@ -1,0 +1,79 @@
+//! Limit lowered: it used what it had used before, and the limit came down to it.
+//!
+//! The kernel stack shows the write where the write itself killed (v2). Otherwise the history does: the limit was
+//! higher, and what was in use then is most of what it is now.
+
+use super::{
+    Case, Cause, CauseKind, Outcome,
+    case::{fact, who},
+};
+use crate::{
+    units::{Bytes, Grade},
+    verdict::{Confidence, Remedy},
+};
+
+/// Writers of limits: v2, and v1 for the memory and the memory-and-swap limit.
+const WRITERS: [&str; 4] =
+    ["memory_max_write", "mem_cgroup_write", "mem_cgroup_resize_max", "memory_high_write"];
+/// Lowered longer ago, the program has had time to grow into it, in seconds.
+const WITHIN: f64 = 120.0;
+/// A limit must have come down by this part to be worth a word.
+const LEAST: f64 = 0.02;
+/// Of the usage at the kill, so much must have been in use before the limit came down.
+const USED_BEFORE: f64 = 0.75;
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let limit = case.limit.ok_or("the limit is not known")?;
+    let trigger = &case.record.trigger.task;
+    let remedies = vec![Remedy {
+        text: "lower a limit only after usage has come down, or give the program time with memory.high"
+            .into(),
+        setting: None,
+    }];
+    if case.stack_has(&WRITERS) {
+        return Ok(Some(Cause {
+            kind: CauseKind::LimitLowered,
+            confidence: Confidence::High,
+            sentence: format!(
+                "{} set the limit of {} to {limit}, below what was in use",
+                who(trigger),
+                case.owner()
+            ),
+            evidence: vec![
+                fact("who wrote the limit", who(trigger), Grade::Read),
+                fact("kernel stack", "passes the write of the limit", Grade::Read),
+                fact("limit", limit, Grade::Read),
+            ],
+            remedies,
+        }));
+    }
+    let timeline = &case.record.circumstances.timeline;
+    let before = timeline.iter().rev().find(|point| {
+        point.limit_bytes.is_some_and(|before| limit.0 as f64 <= before.0 as f64 * (1.0 - LEAST))
+    });
+    let Some(before) = before.filter(|point| point.seconds_before <= WITHIN) else { return Ok(None) };
+    let (Some(was), Some(used), Some(usage)) = (before.limit_bytes, before.usage_bytes, case.usage) else {
+        return Err("usage before the limit came down is not known".to_owned());
+    };
+    if (used.0 as f64) < USED_BEFORE * usage.0 as f64 {
+        return Ok(None);
+    }
+    Ok(Some(Cause {
+        kind: CauseKind::LimitLowered,
+        confidence: Confidence::Medium,
+        sentence: format!(
+            "the limit of {} was lowered from {was} to {limit} within {:.0} s before the kill, with {used} in use",
+            case.owner(),
+            before.seconds_before.max(1.0)
+        ),
+        evidence: vec![
+            fact("limit before", was, Grade::Read),
+            fact("limit at the kill", limit, Grade::Read),
+            fact("in use before", used, Grade::Read),
+            fact("grown since", Bytes(usage.0.saturating_sub(used.0)), Grade::Read),
+            fact("who lowered it", "not known: the write did not kill by itself", Grade::Inferred),
+        ],
+        remedies,
+    }))
+}

@@ -1,0 +1,57 @@
+//! Node exhaustion: no limit was hit, the node itself had no memory left. The victim is who the kernel chose, not who
+//! used it up.
+
+use super::{
+    Case, Cause, CauseKind, Outcome,
+    case::{fact, who},
+};
+use crate::{
+    oom::record::ScopeKind,
+    units::Grade,
+    verdict::{Confidence, Remedy},
+};
+
+/// Processes that the evidence names.
+const NAMED: usize = 3;
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let record = case.record;
+    match record.scope.kind {
+        ScopeKind::Global => {}
+        ScopeKind::Memcg => return Ok(None),
+        ScopeKind::Unknown => return Err("it is not known whether a limit was hit".to_owned()),
+    }
+    let circumstances = &record.circumstances;
+    let mut evidence =
+        vec![fact("no memory cgroup's limit was hit", record.scope.why.clone(), record.scope.grade)];
+    if let Some(node) = &circumstances.node {
+        let figures = [
+            ("memory of the node", node.total_bytes),
+            ("available at the last reading", node.available_bytes),
+            ("free swap", node.swap_free_bytes),
+        ];
+        evidence
+            .extend(figures.into_iter().filter_map(|(what, bytes)| Some(fact(what, bytes?, Grade::Read))));
+    }
+    for process in circumstances.processes.iter().take(NAMED) {
+        if let Some(rss) = process.rss_bytes {
+            evidence.push(fact(format!("held by {}", who(&process.task)), rss, process.grade));
+        }
+    }
+    let largest = circumstances.processes.first().filter(|process| !process.is_victim);
+    let and = largest.map_or_else(String::new, |process| {
+        format!("; the largest process was {}, the kernel chose another by its score", who(&process.task))
+    });
+    Ok(Some(Cause {
+        kind: CauseKind::NodeExhaustion,
+        confidence: Confidence::High,
+        sentence: format!("the node had no memory left{and}"),
+        evidence,
+        remedies: vec![Remedy {
+            text: "give limits to what has none, and requests that match what is used; keep a reserve for the system"
+                .into(),
+            setting: None,
+        }],
+    }))
+}

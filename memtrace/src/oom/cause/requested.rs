@@ -1,0 +1,26 @@
+//! Requested: somebody asked the kernel for an OOM kill (sysrq `f`). Memory need not have been short at all.
+
+use super::{Case, Cause, CauseKind, Outcome, case::fact};
+use crate::{units::Grade, verdict::Confidence};
+
+/// The order that sysrq asks with (`is_sysrq_oom`, include/linux/oom.h).
+const SYSRQ: i32 = -1;
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let request = case.record.circumstances.request.as_ref();
+    let by_order = request.and_then(|request| request.order) == Some(SYSRQ);
+    if !by_order && !case.stack_has(&["moom_callback"]) {
+        return Ok(None);
+    }
+    let how = if by_order { "order of the request" } else { "kernel stack" };
+    let value = if by_order { "-1" } else { "passes moom_callback" };
+    Ok(Some(Cause {
+        kind: CauseKind::Requested,
+        confidence: Confidence::High,
+        sentence: "somebody asked the kernel for an OOM kill (sysrq f); memory need not have been short"
+            .to_owned(),
+        evidence: vec![fact(how, value, Grade::Read)],
+        remedies: Vec::new(),
+    }))
+}

@@ -1,0 +1,61 @@
+//! Allocator retention: much of the victim's memory was free in its allocator's books.
+//!
+//! Rests on the allocator's own counters, read before the kill; old ones are no evidence, because what was free then may
+//! have been used since.
+
+use super::{
+    Case, Cause, CauseKind, Outcome,
+    case::{fact, percent, share},
+};
+use crate::{
+    units::Grade,
+    verdict::{Confidence, retention},
+};
+
+/// The free part of what the allocators hold must be this much.
+const LEAST_SHARE: f64 = 0.3;
+/// And this part of what was in use under the limit.
+const LEAST_OF_USAGE: f64 = 0.25;
+/// Older counters are not looked at, in seconds.
+const OLDEST: f64 = 30.0;
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let memory = case.record.circumstances.victim_memory.as_ref();
+    let memory = memory.ok_or("the victim's allocators are not known")?;
+    let (free, part) =
+        retention::free(&memory.counters).ok_or("no allocator's counters could be read".to_owned())?;
+    let age = memory.counters_age_seconds.unwrap_or(f64::INFINITY);
+    if age > OLDEST {
+        return Err(format!("the allocators' counters are {age:.0} s old"));
+    }
+    let usage = case.charged().ok_or("the usage is not known")?;
+    if part < LEAST_SHARE || share(free, usage) < LEAST_OF_USAGE {
+        return Ok(None);
+    }
+    let most = memory.counters.iter().max_by_key(|of| of.free_resident_bytes);
+    let mut evidence: Vec<_> = memory
+        .counters
+        .iter()
+        .filter_map(|of| {
+            let (free, allocated) = (of.free_resident_bytes?, of.allocated_bytes?);
+            Some(fact(
+                format!("free and resident in {}", of.allocator),
+                format!("{free} beside {allocated} in use"),
+                of.grade,
+            ))
+        })
+        .collect();
+    evidence.push(fact("age of these counters", format!("{age:.0} s"), Grade::Read));
+    Ok(Some(Cause {
+        kind: CauseKind::AllocatorRetention,
+        confidence: if part >= 0.5 && age <= 10.0 { Confidence::High } else { Confidence::Medium },
+        sentence: format!(
+            "{free} of its memory was free and kept by {}: {} of what its allocators hold",
+            most.map_or("its allocator", |of| of.allocator.as_str()),
+            percent(part)
+        ),
+        evidence,
+        remedies: most.and_then(|of| retention::remedy(&of.allocator)).into_iter().collect(),
+    }))
+}

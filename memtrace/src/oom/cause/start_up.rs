@@ -1,0 +1,41 @@
+//! Start-up: it was killed while it started, before it had ever settled.
+
+use super::{Case, Cause, CauseKind, Outcome, case::fact};
+use crate::{
+    units::{Bytes, Grade},
+    verdict::{Confidence, Remedy},
+};
+
+/// Seconds that a start takes at most.
+const LONGEST: f64 = 30.0;
+/// So early leaves no doubt.
+const EARLY: f64 = 10.0;
+/// A limit this much above what it had when it was killed may do.
+const ADVISED: f64 = 1.5;
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let age = case.age().ok_or("the victim's start is not known")?;
+    let limit = case.limit.ok_or("the limit is not known")?;
+    if age > LONGEST || case.settled().is_some() {
+        return Ok(None);
+    }
+    let rss = case.record.victim.memory.rss();
+    let mut evidence = vec![
+        fact("age of the victim", format!("{age:.1} s"), Grade::Read),
+        fact("limit", limit, Grade::Read),
+    ];
+    evidence.extend(rss.map(|rss| fact("resident in the victim", rss, Grade::Read)));
+    let is_most = rss.is_some_and(|rss| rss.0 >= limit.0 / 2);
+    let advised = Bytes((limit.0 as f64 * ADVISED) as u64);
+    Ok(Some(Cause {
+        kind: CauseKind::StartUp,
+        confidence: if age <= EARLY && is_most { Confidence::High } else { Confidence::Medium },
+        sentence: format!("it reached the limit of {limit} while it started, {age:.1} s after it began"),
+        evidence,
+        remedies: vec![Remedy {
+            text: format!("give it room to start, {advised} to begin with, and see where it settles"),
+            setting: Some(advised.0.to_string()),
+        }],
+    }))
+}

@@ -1,0 +1,295 @@
+use super::{Bytes, Case, Cause, CauseKind, Confidence, cause};
+use crate::{
+    allocator::counters::Counters,
+    container::charge::Charge,
+    oom::record::{
+        AddressSpaceUse, Evidence, Frame, LimitOwner, OomRecord, SCHEMA, Scope, ScopeKind, TaskFacts,
+        Trigger, Victim,
+        circumstances::{Circumstances, Composition, Point, ProcessAtKill, Request, Tmpfs, VictimMemory},
+    },
+    units::Grade,
+};
+
+const MIB: u64 = 1 << 20;
+const LIMIT: u64 = 100 * MIB;
+
+fn task(pid: u32, comm: &str, cgroup: &str) -> TaskFacts {
+    TaskFacts {
+        pid: Some(pid),
+        tid: pid,
+        comm: comm.into(),
+        process_comm: Some(comm.into()),
+        uid: Some(0),
+        oom_score_adj: Some(0),
+        started: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+        cgroup: Some(cgroup.into()),
+        cgroup_id: Some(7),
+    }
+}
+
+/// A kill at the limit of `/pod`, `age` seconds after the victim began.
+fn record(age: i64) -> OomRecord {
+    let memory = AddressSpaceUse {
+        anon_bytes: Some(Bytes(90 * MIB)),
+        file_bytes: Some(Bytes(MIB)),
+        shmem_bytes: Some(Bytes(0)),
+        swap_bytes: Some(Bytes(0)),
+        page_table_bytes: None,
+        virtual_bytes: None,
+    };
+    let started: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    OomRecord {
+        schema: SCHEMA,
+        id: "x".into(),
+        time: started + jiff::SignedDuration::from_secs(age),
+        boot_id: "b".into(),
+        ktime_ns: 1,
+        cgroup_version: Some(2),
+        scope: Scope { kind: ScopeKind::Memcg, grade: Grade::Read, why: String::new() },
+        limit_owner: Some(LimitOwner {
+            path: Some("/pod".into()),
+            cgroup_id: Some(7),
+            limit_bytes: Some(Bytes(LIMIT)),
+            usage_bytes: Some(Bytes(LIMIT)),
+            peak_bytes: Some(Bytes(LIMIT)),
+            fail_count: None,
+            limit_hits: None,
+            grade: Grade::Read,
+            why: String::new(),
+        }),
+        victim: Victim { task: task(10, "victim", "/pod"), memory },
+        trigger: Trigger { task: task(10, "victim", "/pod"), is_victim: true },
+        chain: Vec::new(),
+        kernel_stack: Vec::new(),
+        user_stack: Vec::new(),
+        evidence: Evidence {
+            hook: String::new(),
+            kill_signal_seen: true,
+            losses: Vec::new(),
+            unknown: Vec::new(),
+        },
+        circumstances: Circumstances::default(),
+    }
+}
+
+/// Usage in MiB a second apart, the last value one second before the kill.
+fn usage(record: &mut OomRecord, values: impl IntoIterator<Item = u64>) {
+    let values: Vec<u64> = values.into_iter().collect();
+    let count = values.len();
+    record.circumstances.timeline = values
+        .into_iter()
+        .enumerate()
+        .map(|(index, mib)| Point {
+            seconds_before: (count - index) as f64,
+            usage_bytes: Some(Bytes(mib * MIB)),
+            limit_bytes: Some(Bytes(LIMIT)),
+            ..Point::default()
+        })
+        .collect();
+    record.circumstances.timeline.push(Point {
+        usage_bytes: Some(Bytes(LIMIT)),
+        limit_bytes: Some(Bytes(LIMIT)),
+        ..Point::default()
+    });
+}
+
+fn charge(record: &mut OomRecord, charge: Charge) {
+    let charge = Charge { usage_bytes: Some(Bytes(LIMIT)), ..charge };
+    record.circumstances.composition =
+        Some(Composition { charge, tmpfs: Vec::new(), grade: Grade::Read, age_seconds: 0.0 });
+}
+
+fn process(pid: u32, cgroup: &str, rss: u64, growth: f64) -> ProcessAtKill {
+    ProcessAtKill {
+        task: task(pid, "p", cgroup),
+        rss_bytes: Some(Bytes(rss * MIB)),
+        growth_bytes_per_second: Some(growth),
+        threads: None,
+        copy_of: None,
+        copied_seconds_ago: None,
+        is_victim: pid == 10,
+        grade: Grade::Read,
+    }
+}
+
+fn stack(record: &mut OomRecord, names: &[&str]) {
+    let frame = |name: &&str| Frame { address: "0x1".into(), symbol: Some((*name).into()) };
+    record.kernel_stack = names.iter().map(frame).collect();
+}
+
+fn judged(record: &OomRecord) -> (CauseKind, Confidence) {
+    let Cause { kind, confidence, .. } = cause(record);
+    (kind, confidence)
+}
+
+#[test]
+fn with_nothing_known_it_says_so() {
+    let mut record = record(100);
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::Unknown, Confidence::Low));
+    assert!(found.evidence.iter().any(|fact| fact.value == "not enough samples: 0"), "{found:?}");
+    usage(&mut record, [50, 60]);
+    assert!(cause(&record).evidence.iter().any(|fact| fact.value == "not enough samples: 3"));
+}
+
+#[test]
+fn steady_growth_is_a_leak() {
+    let mut record = record(80);
+    usage(&mut record, (20..100).map(|second| second));
+    assert_eq!(judged(&record), (CauseKind::Leak, Confidence::Medium));
+    record.time += jiff::SignedDuration::from_secs(1000);
+    usage(&mut record, (0..800).map(|second| 20 + second / 10));
+    assert_eq!(judged(&record), (CauseKind::Leak, Confidence::High));
+}
+
+#[test]
+fn a_jump_after_calm_is_a_burst() {
+    let mut record = record(20);
+    usage(&mut record, (0..20).map(|_| 30));
+    assert_eq!(judged(&record), (CauseKind::Burst, Confidence::High));
+}
+
+#[test]
+fn a_start_that_never_settled_is_one() {
+    let mut record = record(4);
+    usage(&mut record, [10, 40, 70]);
+    assert_eq!(judged(&record), (CauseKind::StartUp, Confidence::High));
+}
+
+#[test]
+fn a_steady_state_without_room_is_too_tight() {
+    let mut record = record(20);
+    usage(&mut record, (0..18).map(|second| 90 + second % 2).chain([96]));
+    assert_eq!(judged(&record), (CauseKind::LimitTooTight, Confidence::Medium));
+}
+
+#[test]
+fn files_in_memory_name_their_mount() {
+    let mut record = record(100);
+    charge(&mut record, Charge { shmem_bytes: Some(Bytes(80 * MIB)), ..Charge::default() });
+    let tmpfs = Tmpfs { mount: "/scratch".into(), used_bytes: Bytes(79 * MIB) };
+    record.circumstances.composition.as_mut().unwrap().tmpfs = vec![tmpfs];
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::FileOrTmpfs, Confidence::High));
+    assert!(found.sentence.contains("/scratch"), "{}", found.sentence);
+    assert!(found.sentence.contains("a restart will not free them"), "{}", found.sentence);
+    record.victim.memory.shmem_bytes = Some(Bytes(80 * MIB));
+    assert!(
+        cause(&record).sentence.starts_with("shared memory takes"),
+        "what is mapped goes with its process"
+    );
+}
+
+#[test]
+fn kernel_memory_names_what_it_is_for() {
+    let mut record = record(100);
+    charge(&mut record, Charge { kernel_bytes: Some(Bytes(70 * MIB)), ..Charge::default() });
+    stack(&mut record, &["mem_cgroup_out_of_memory", "alloc_pages", "pipe_write"]);
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::KernelMemory, Confidence::High));
+    assert!(found.sentence.contains("by pipes"), "{}", found.sentence);
+}
+
+#[test]
+fn many_threads_outrank_the_kernel_memory_that_they_take() {
+    let mut record = record(100);
+    charge(&mut record, Charge { kernel_bytes: Some(Bytes(60 * MIB)), ..Charge::default() });
+    let victim = ProcessAtKill { threads: Some(3000), ..process(10, "/pod", 40, 0.0) };
+    record.circumstances.processes = vec![victim];
+    assert_eq!(judged(&record), (CauseKind::ThreadStacks, Confidence::High));
+    record.circumstances.processes[0].threads = Some(40);
+    assert_eq!(judged(&record).0, CauseKind::KernelMemory);
+}
+
+#[test]
+fn a_child_that_is_a_copy_makes_copies() {
+    let mut record = record(100);
+    charge(&mut record, Charge { anon_bytes: Some(Bytes(95 * MIB)), ..Charge::default() });
+    let child =
+        ProcessAtKill { copy_of: Some(10), copied_seconds_ago: Some(3.0), ..process(11, "/pod", 55, 0.0) };
+    record.circumstances.processes = vec![process(10, "/pod", 56, 0.0), child];
+    assert_eq!(judged(&record), (CauseKind::ForkCopyOnWrite, Confidence::High));
+    record.circumstances.processes[1].copy_of = None;
+    assert_eq!(judged(&record).0, CauseKind::Unknown, "two programs are no copies");
+}
+
+#[test]
+fn memory_that_its_allocator_keeps_needs_fresh_counters() {
+    let mut record = record(100);
+    charge(&mut record, Charge { anon_bytes: Some(Bytes(95 * MIB)), ..Charge::default() });
+    let counters = Counters {
+        allocator: "glibc".into(),
+        free_resident_bytes: Some(Bytes(60 * MIB)),
+        allocated_bytes: Some(Bytes(30 * MIB)),
+        ..Counters::default()
+    };
+    let memory = |age| VictimMemory {
+        counters: vec![counters.clone()],
+        counters_age_seconds: Some(age),
+        ..VictimMemory::default()
+    };
+    record.circumstances.victim_memory = Some(memory(2.0));
+    assert_eq!(judged(&record), (CauseKind::AllocatorRetention, Confidence::High));
+    record.circumstances.victim_memory = Some(memory(90.0));
+    assert_eq!(judged(&record).0, CauseKind::Unknown);
+}
+
+#[test]
+fn a_neighbour_is_who_grew_and_asked() {
+    let mut record = record(100);
+    record.victim.task.cgroup = Some("/pod/a".into());
+    record.trigger.task = task(20, "other", "/pod/b");
+    record.circumstances.processes = vec![process(10, "/pod/a", 60, 0.0), process(20, "/pod/b", 35, 2e6)];
+    assert_eq!(judged(&record), (CauseKind::Neighbour, Confidence::High));
+    record.limit_owner.as_mut().unwrap().path = Some("/pod/a".into());
+    assert_eq!(judged(&record).0, CauseKind::Unknown, "its own limit is not shared");
+}
+
+#[test]
+fn the_writer_of_a_limit_is_named() {
+    let mut record = record(100);
+    record.trigger.task = task(30, "sh", "/admin");
+    stack(&mut record, &["mem_cgroup_out_of_memory", "memory_max_write", "kernfs_fop_write_iter"]);
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::LimitLowered, Confidence::High));
+    assert!(found.sentence.starts_with("sh (30) set the limit of /pod to 100.0 MiB"), "{}", found.sentence);
+}
+
+#[test]
+fn a_limit_that_came_down_to_what_was_in_use() {
+    let mut record = record(100);
+    usage(&mut record, (0..20).map(|_| 90));
+    for point in &mut record.circumstances.timeline[..15] {
+        point.limit_bytes = Some(Bytes(2 * LIMIT));
+    }
+    assert_eq!(judged(&record), (CauseKind::LimitLowered, Confidence::Medium));
+    usage(&mut record, (0..20).map(|_| 30));
+    record.circumstances.timeline[0].limit_bytes = Some(Bytes(2 * LIMIT));
+    assert_ne!(judged(&record).0, CauseKind::LimitLowered, "it grew into it by itself");
+}
+
+#[test]
+fn kills_without_a_limit() {
+    let mut record = record(100);
+    (record.scope.kind, record.limit_owner) = (ScopeKind::Global, None);
+    record.circumstances.processes = vec![process(20, "/big", 900, 0.0), process(10, "/pod", 60, 0.0)];
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::NodeExhaustion, Confidence::High));
+    assert!(found.sentence.contains("p (20)"), "{}", found.sentence);
+    let asked = |constraint: &str, order| {
+        Some(Request { constraint: Some(constraint.into()), order: Some(order), ..Request::default() })
+    };
+    record.circumstances.request = asked("cpuset", 0);
+    assert_eq!(judged(&record).0, CauseKind::CpusetOrPolicy);
+    record.circumstances.request = asked("none", -1);
+    assert_eq!(judged(&record).0, CauseKind::Requested);
+}
+
+#[test]
+fn settling_needs_a_level_that_is_held() {
+    let mut record = record(100);
+    usage(&mut record, [10, 20, 30, 40, 50, 60]);
+    assert_eq!(Case::new(&record).settled(), None);
+    usage(&mut record, [10, 20, 30, 30, 31, 31, 60]);
+    assert_eq!(Case::new(&record).settled(), Some(Bytes(31 * MIB)));
+}

@@ -1,0 +1,69 @@
+//! Thread stacks: so many threads that their stacks, here and in the kernel, are much of what is charged.
+
+use super::{
+    Case, Cause, CauseKind, Outcome,
+    case::{fact, percent, share},
+};
+use crate::{
+    units::{Bytes, Grade},
+    verdict::{Confidence, Remedy},
+};
+
+/// Fewer threads are not many.
+const MANY: u32 = 256;
+/// Their stacks must be this part of the usage.
+const LEAST_SHARE: f64 = 0.3;
+/// Of a thread in the kernel: its stack (`THREAD_SIZE`, x86-64 and arm64).
+const KERNEL_STACK: u64 = 16 << 10;
+/// Of a thread outside, at least: a page of stack and its page table.
+const SMALLEST: u64 = 8 << 10;
+/// Name of the arenas that are stacks.
+const STACK: &str = "stack";
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let victim = case.record.circumstances.processes.iter().find(|process| process.is_victim);
+    let threads = victim.and_then(|victim| victim.threads).ok_or("the number of threads is not known")?;
+    if threads < MANY {
+        return Ok(None);
+    }
+    let usage = case.charged().ok_or("the usage is not known")?;
+    let resident: u64 =
+        case.arenas().iter().filter(|row| row.allocator == STACK).map(|row| row.resident_bytes.0).sum();
+    let user = resident.max(u64::from(threads) * SMALLEST);
+    let kernel = case.charge().ok().and_then(|(charge, _)| charge.kernel_stack_bytes);
+    let in_kernel = kernel.unwrap_or(Bytes(u64::from(threads) * KERNEL_STACK));
+    let all = Bytes(user.saturating_add(in_kernel.0));
+    let part = share(all, usage);
+    if part < LEAST_SHARE {
+        return Ok(None);
+    }
+    let estimated = if kernel.is_some() { Grade::Read } else { Grade::Inferred };
+    Ok(Some(Cause {
+        kind: CauseKind::ThreadStacks,
+        confidence: if part >= 0.5 { Confidence::High } else { Confidence::Medium },
+        sentence: format!(
+            "{threads} threads: their stacks take some {all}, {} of what was in use",
+            percent(part.min(1.0))
+        ),
+        evidence: vec![
+            fact("threads of the victim", threads, Grade::Read),
+            fact(
+                "resident stacks",
+                Bytes(user),
+                if resident > 0 { Grade::Measured } else { Grade::Inferred },
+            ),
+            fact("stacks in the kernel", in_kernel, estimated),
+        ],
+        remedies: vec![
+            Remedy {
+                text: "bound the number of threads: a pool instead of one for each request".into(),
+                setting: None,
+            },
+            Remedy {
+                text: "smaller stacks help only where they are touched deeply".into(),
+                setting: Some("ulimit -s".into()),
+            },
+        ],
+    }))
+}

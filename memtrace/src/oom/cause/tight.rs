@@ -1,0 +1,66 @@
+//! Limit too tight: it ran for long just under its limit, and then needed a little more.
+
+use super::{
+    Case, Cause, CauseKind, Outcome,
+    case::{fact, percent},
+};
+use crate::{
+    units::{Bytes, Grade},
+    verdict::{Confidence, Remedy, trend},
+};
+
+/// Its level must be this part of the limit.
+const NEAR: f64 = 0.8;
+/// It must have been there for so many seconds.
+const SHORTEST: f64 = 8.0;
+/// So long leaves no doubt.
+const LONG: f64 = 60.0;
+/// In the time before, it may have moved by this part of the limit.
+const FLAT: f64 = 0.1;
+/// The end does not count, in seconds: something did happen then.
+const END: f64 = 2.0;
+/// A limit this much above the level leaves room.
+const ADVISED: f64 = 1.25;
+
+/// See the module.
+pub fn check(case: &Case<'_>) -> Outcome {
+    let limit = case.limit.ok_or("the limit is not known")?;
+    let samples: Vec<_> = case.samples().into_iter().filter(|sample| sample.at < -END).collect();
+    if samples.len() < SHORTEST as usize {
+        return Err(format!("not enough samples: {}", samples.len()));
+    }
+    let end = samples.last().map_or(0.0, |sample| sample.at);
+    let near: Vec<_> =
+        samples.iter().rev().take_while(|sample| sample.value >= NEAR * limit.0 as f64).copied().collect();
+    let since = near.last().map_or(0.0, |sample| end - sample.at);
+    let moved = near
+        .iter()
+        .map(|sample| sample.value)
+        .fold((f64::MAX, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    if since < SHORTEST || moved.1 - moved.0 > FLAT * limit.0 as f64 {
+        return Ok(None);
+    }
+    let level =
+        trend::median(&mut near.iter().map(|sample| sample.value).collect::<Vec<_>>()).unwrap_or_default();
+    let level = Bytes(level as u64);
+    let part = level.0 as f64 / limit.0 as f64;
+    let advised = Bytes((level.0 as f64 * ADVISED) as u64 >> 20 << 20);
+    Ok(Some(Cause {
+        kind: CauseKind::LimitTooTight,
+        confidence: if since >= LONG { Confidence::High } else { Confidence::Medium },
+        sentence: format!(
+            "it ran steadily at {level}, {} of its limit of {limit}, and needed a little more",
+            percent(part)
+        ),
+        evidence: vec![
+            fact("level", level, Grade::Read),
+            fact("for", format!("{since:.0} s"), Grade::Read),
+            fact("moved in that time by", Bytes((moved.1 - moved.0) as u64), Grade::Read),
+            fact("limit", limit, Grade::Read),
+        ],
+        remedies: vec![Remedy {
+            text: format!("raise the limit to {advised}, or make it need less"),
+            setting: Some(advised.0.to_string()),
+        }],
+    }))
+}

@@ -21,6 +21,7 @@ mod lifecycle;
 mod losses;
 mod peaks;
 mod record;
+mod scenarios;
 mod storm;
 mod top;
 #[path = "../ownership/workload.rs"]

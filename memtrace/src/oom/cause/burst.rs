@@ -9,8 +9,10 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// What is a moment, in seconds.
-const MOMENT: f64 = 2.0;
+/// What is a moment, in seconds; the daemon looks once a second.
+const MOMENTS: [f64; 2] = [2.0, 4.0];
+/// It must have taken so many times what it took in any moment before: what goes on and on is no burst.
+const MORE: f64 = 3.0;
 /// In it usage must have risen by this part of the limit.
 const LEAST_RISE: f64 = 0.25;
 /// So much leaves no doubt.
@@ -20,14 +22,35 @@ const LARGE: f64 = 0.4;
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is not known")?;
     let usage = case.usage.ok_or("the usage is not known")?;
-    let before = case.usage_before(MOMENT).ok_or(format!("no usage from {MOMENT:.0} s before is known"))?;
-    let rise = Bytes(usage.0.saturating_sub(before.0));
-    let part = share(rise, limit);
-    if part < LEAST_RISE || case.settled().is_none() {
+    if case.settled().is_none() {
         return Ok(None);
     }
+    let samples = case.samples();
+    let found = MOMENTS.into_iter().find_map(|moment| {
+        let before = case.usage_before(moment)?;
+        let rise = usage.0.saturating_sub(before.0);
+        let earlier = samples.iter().filter(|sample| sample.at <= -moment);
+        let most = earlier.clone().map(|to| {
+            let from = samples.iter().rev().find(|from| from.at <= to.at - moment);
+            from.map_or(0.0, |from| to.value - from.value)
+        });
+        let usual = most.fold(0.0, f64::max);
+        (rise as f64 >= MORE * usual && share(Bytes(rise), limit) >= LEAST_RISE).then_some((
+            moment,
+            before,
+            Bytes(rise),
+        ))
+    });
+    let Some((moment, before, rise)) = found else {
+        return if samples.len() < 4 {
+            Err(format!("not enough samples: {}", samples.len()))
+        } else {
+            Ok(None)
+        };
+    };
+    let part = share(rise, limit);
     let mut evidence = vec![
-        fact(format!("usage {MOMENT:.0} s before"), before, Grade::Read),
+        fact(format!("usage {moment:.0} s before"), before, Grade::Read),
         fact("usage at the kill", usage, Grade::Read),
         fact("that is so much of the limit", percent(part), Grade::Read),
     ];
@@ -35,7 +58,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     Ok(Some(Cause {
         kind: CauseKind::Burst,
         confidence: if part >= LARGE { Confidence::High } else { Confidence::Medium },
-        sentence: format!("it took {rise} within {MOMENT:.0} s, from {before} to the limit of {limit}"),
+        sentence: format!("it took {rise} within {moment:.0} s, from {before} to the limit of {limit}"),
         evidence,
         remedies: vec![Remedy {
             text:

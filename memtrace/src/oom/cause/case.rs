@@ -89,6 +89,15 @@ impl<'a> Case<'a> {
         age(self.record, &self.record.victim.task)
     }
 
+    /// Seconds that the victim's container had lived: its oldest process that is left.
+    pub fn container_age(&self) -> Option<f64> {
+        let cgroup = self.record.victim.task.cgroup.as_deref();
+        let processes = self.record.circumstances.processes.iter();
+        let own = processes.filter(|process| cgroup.is_some() && process.task.cgroup.as_deref() == cgroup);
+        let ages = own.filter_map(|process| age(self.record, &process.task));
+        ages.chain(self.age()).max_by(f64::total_cmp)
+    }
+
     /// The arenas of the victim.
     pub fn arenas(&self) -> &'a [ArenaRow] {
         self.record.circumstances.victim_memory.as_ref().map_or(&[], |memory| &memory.arenas)
@@ -100,9 +109,9 @@ impl<'a> Case<'a> {
         timeline.iter().rev().find(|point| point.seconds_before >= seconds)?.usage_bytes
     }
 
-    /// The timeline since the victim began; all of it when that is not known.
+    /// The timeline since the victim's container began; all of it when that is not known.
     pub fn timeline(&self) -> impl Iterator<Item = &'a Point> {
-        let age = self.age().map_or(f64::INFINITY, |age| age + START_SLACK);
+        let age = self.container_age().map_or(f64::INFINITY, |age| age + START_SLACK);
         self.record.circumstances.timeline.iter().filter(move |point| point.seconds_before <= age)
     }
 
@@ -115,7 +124,7 @@ impl<'a> Case<'a> {
             .collect()
     }
 
-    /// Whether usage had settled once since the victim began, and at what.
+    /// Whether usage had settled once since the container began, and at what.
     pub fn settled(&self) -> Option<Bytes> {
         let limit = self.limit?.0 as f64;
         let samples = self.samples();

@@ -17,7 +17,7 @@ const MOST: f64 = 0.6;
 
 /// What functions on the kernel stack are of.
 const HINTS: [(&str, &str); 7] = [
-    ("pipe_", "pipes"),
+    ("pipe_write", "pipes"),
     ("sock_", "sockets"),
     ("skb_", "sockets"),
     ("tcp_", "sockets"),
@@ -42,7 +42,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
         evidence.push(fact(format!("most of it: {kind}"), bytes, grade));
     }
     let mut symbols = case.stack_symbols();
-    let hint = symbols.find_map(|symbol| HINTS.iter().find(|(of, _)| symbol.starts_with(of)));
+    let hint = symbols.find_map(|symbol| HINTS.iter().find(|(of, _)| symbol.contains(of)));
     if let Some((_, what)) = hint {
         evidence.push(fact("what asked for the last page, by the kernel stack", *what, Grade::Read));
     }

@@ -15,14 +15,14 @@ const ADVISED: f64 = 1.5;
 
 /// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
-    let age = case.age().ok_or("the victim's start is not known")?;
+    let age = case.container_age().ok_or("the victim's start is not known")?;
     let limit = case.limit.ok_or("the limit is not known")?;
     if age > LONGEST || case.settled().is_some() {
         return Ok(None);
     }
     let rss = case.record.victim.memory.rss();
     let mut evidence = vec![
-        fact("age of the victim", format!("{age:.1} s"), Grade::Read),
+        fact("age of the victim's container", format!("{age:.1} s"), Grade::Read),
         fact("limit", limit, Grade::Read),
     ];
     evidence.extend(rss.map(|rss| fact("resident in the victim", rss, Grade::Read)));

@@ -135,7 +135,7 @@ fn with_nothing_known_it_says_so() {
 #[test]
 fn steady_growth_is_a_leak() {
     let mut record = record(80);
-    usage(&mut record, (20..100).map(|second| second));
+    usage(&mut record, 20..100);
     assert_eq!(judged(&record), (CauseKind::Leak, Confidence::Medium));
     record.time += jiff::SignedDuration::from_secs(1000);
     usage(&mut record, (0..800).map(|second| 20 + second / 10));

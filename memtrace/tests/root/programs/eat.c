@@ -10,6 +10,11 @@
  *   churn N      mmap and munmap a page, N times
  *   fork         the rest in a child; the parent prints "child PID" and waits for it
  *   exec         the rest in a new program
+ *   each MIB     touch so much for every line of input    write FILE  append to it until killed
+ *   threads N    threads that wait            pipes      fill pipes until killed
+ *   fragments MIB  small pieces, most of them freed       copy MIB  touch, fork, print "child PID", and at the next
+ *                                                          line of input write it all again
+ *   refuse MIB   an address space of that size, and malloc that must not fail
  *   exit N | abort | segv
  */
 #define _GNU_SOURCE
@@ -56,6 +61,96 @@ static void grow(void) {
     for (int mib = 0; mib < FAR_TOO_MUCH; mib++)
         touch(MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1);
     errx(99, "nobody killed me");
+}
+
+static void line_of_input(void) {
+    char line[64];
+    if (!fgets(line, sizeof line, stdin))
+        _exit(0);
+}
+
+static void each(int mib) {
+    for (;;) {
+        line_of_input();
+        touch((size_t)mib * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1);
+    }
+}
+
+static void append(const char *path) {
+    static char block[1 << 16];
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    for (int blocks = 0; fd >= 0 && blocks < FAR_TOO_MUCH * 16; blocks++)
+        if (write(fd, block, sizeof block) < 0)
+            err(1, "failed to write to %s", path);
+    errx(99, "nobody killed me, or failed to open %s", path);
+}
+
+static void *sleeper(void *nothing) {
+    (void)nothing;
+    pause();
+    return NULL;
+}
+
+static void threads(int count) {
+    pthread_attr_t small;
+    pthread_t thread;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 64 << 10);
+    for (int i = 0; i < count; i++)
+        if (pthread_create(&thread, &small, sleeper, NULL))
+            errx(1, "failed to start thread %d", i);
+}
+
+static void pipes(void) {
+    static char block[MIB];
+    struct rlimit files = { 4096, 4096 };
+    setrlimit(RLIMIT_NOFILE, &files);
+    for (int i = 0; i < FAR_TOO_MUCH; i++) {
+        int ends[2];
+        if (pipe(ends) || fcntl(ends[1], F_SETPIPE_SZ, MIB) < 0)
+            err(1, "failed to make pipe %d", i);
+        if (write(ends[1], block, sizeof block) < 0)
+            err(1, "failed to fill pipe %d", i);
+    }
+    errx(99, "nobody killed me");
+}
+
+static void fragments(int mib) {
+    enum { PIECE = 2000, KEPT = 32 };
+    int count = mib * (MIB / (PIECE + 16));
+    char **pieces = malloc((size_t)count * sizeof *pieces);
+    for (int i = 0; i < count; i++) {
+        pieces[i] = malloc(PIECE);
+        memset(pieces[i], 1, PIECE);
+    }
+    /* The last one stays, so that the heap keeps its size. */
+    for (int i = 0; i < count - 1; i++)
+        if (i % KEPT)
+            free(pieces[i]);
+}
+
+static void copy(int mib) {
+    size_t bytes = (size_t)mib * MIB;
+    volatile char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (size_t at = 0; at < bytes; at += PAGE)
+        memory[at] = 1;
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, 9);
+        pause();
+        _exit(0);
+    }
+    printf("child %d\n", child);
+    line_of_input();
+    for (size_t at = 0; at < bytes; at += PAGE)
+        memory[at] = 2;
+}
+
+static void refuse(int mib) {
+    struct rlimit space = { (rlim_t)mib * MIB, (rlim_t)mib * MIB };
+    setrlimit(RLIMIT_AS, &space);
+    if (!malloc((size_t)mib * MIB))
+        abort();
 }
 
 static void storm(int children) {
@@ -128,11 +223,10 @@ static void *run(void *arguments) {
         else if (!strcmp(step, "abort")) abort();
         else if (!strcmp(step, "segv")) *(volatile int *)8 = 1;
         else if (!strcmp(step, "tid")) printf("tid %d\n", gettid());
+        else if (!strcmp(step, "pipes")) pipes();
         else if (!strcmp(step, "wait")) {
-            char line[64];
             puts("ready");
-            if (!fgets(line, sizeof line, stdin))
-                _exit(0);
+            line_of_input();
         } else {
             const char *value = *++at;
             if (!value) errx(2, "%s needs a value", step);
@@ -148,6 +242,12 @@ static void *run(void *arguments) {
             else if (!strcmp(step, "shmem")) touch((size_t)number * MIB, MAP_SHARED | MAP_ANONYMOUS, -1, 1);
             else if (!strcmp(step, "file")) map_file(value);
             else if (!strcmp(step, "storm")) storm(number);
+            else if (!strcmp(step, "each")) each(number);
+            else if (!strcmp(step, "write")) append(value);
+            else if (!strcmp(step, "threads")) threads(number);
+            else if (!strcmp(step, "fragments")) fragments(number);
+            else if (!strcmp(step, "copy")) copy(number);
+            else if (!strcmp(step, "refuse")) refuse(number);
             else if (!strcmp(step, "exit")) _exit(number);
             else if (!strcmp(step, "churn")) {
                 for (int i = 0; i < number; i++)

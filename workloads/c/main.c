@@ -95,19 +95,20 @@ static unsigned long held(const void *block, size_t size)
 #ifdef __GLIBC__
 	return malloc_usable_size((void *)block) + sizeof(size_t);
 #else
-	/* Size classes of mallocng (src/malloc/mallocng/malloc.c); 4 bytes of each slot are its header. */
+	/* The slot's own header names its group, which names its record (src/malloc/mallocng/meta.h). */
 	static const unsigned short classes[] = {
 		1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 18, 20, 25, 31, 36, 42, 50, 63, 72, 84, 102, 127, 146, 170, 204,
 		255, 292, 340, 409, 511, 584, 682, 818, 1023, 1169, 1364, 1637, 2047, 2340, 2730, 3276, 4095, 4680, 5460,
 		6552, 8191,
 	};
-	(void)block;
-	if (size >= 131052)
-		return (size + 4 + 16 + 4095) & ~4095UL;
-	for (unsigned long i = 0; i < sizeof(classes) / sizeof(*classes); i++)
-		if (classes[i] * 16UL >= size + 4)
-			return classes[i] * 16UL;
-	return 0;
+	const unsigned char *bytes = block;
+	unsigned long units = bytes[-4] ? *(const unsigned *)(bytes - 8) : *(const unsigned short *)(bytes - 2);
+	const unsigned long *record = *(const unsigned long **)(bytes - 16 * units - 16);
+	unsigned long last = record[4] & 31, class = record[4] >> 6 & 63, pages = record[4] >> 12;
+	(void)size;
+	if (class == 63)
+		return pages * 4096;
+	return !last && pages ? pages * 4096 - 16 : classes[class] * 16UL;
 #endif
 }
 

@@ -29,7 +29,17 @@ def free(percent: int) -> None:
 
 
 def arenas() -> int:
-    """How many arenas obmalloc has now; CPython prints that to the standard error only."""
+    """How many arenas obmalloc has now."""
+    return stat(rb"arenas allocated current")
+
+
+def in_use() -> int:
+    """Bytes that obmalloc has in use."""
+    return stat(rb"bytes in allocated blocks")
+
+
+def stat(name: bytes) -> int:
+    """A line of _debugmallocstats; CPython prints that to the standard error only."""
     with tempfile.TemporaryFile() as file:
         kept = os.dup(2)
         os.dup2(file.fileno(), 2)
@@ -37,7 +47,7 @@ def arenas() -> int:
         os.dup2(kept, 2)
         os.close(kept)
         file.seek(0)
-        return int(re.search(rb"arenas allocated current *= *(\d+)", file.read())[1])
+        return int(re.search(name + rb" *= *([\d,]+)", file.read())[1].replace(b",", b""))
 
 
 def main() -> None:
@@ -53,6 +63,8 @@ def main() -> None:
             free(value)
         elif name == "arenas":
             value = arenas()
+        elif name == "in-use":
+            value = in_use()
         elif name == "quit":
             break
         elif name != "hold":

@@ -11,7 +11,9 @@
     reason = "tests panic"
 )]
 
+mod cpython;
 mod glibc;
+mod musl;
 mod reading;
 #[path = "../ownership/workload.rs"]
 mod workload;

@@ -19,6 +19,7 @@ mod chunk;
 mod layout;
 mod locate;
 mod pages;
+mod sample;
 
 use arena::{Arena, Held};
 use chunk::{Span, Tally};
@@ -26,12 +27,15 @@ use layout::Parameters;
 use pages::Pages;
 
 const NAME: &str = "glibc";
-/// Chunks that a walk of the lists may see: some 30 ms of them.
-const MOST_BINNED: u32 = 20_000;
+/// Chunks that a walk of the lists may see: some 10 ms of them.
+const MOST_BINNED: u32 = 8_000;
 
 /// One part of so many is how far a reading of a process that allocates can be off: its heaps are read one piece after
 /// the other. Measured with two threads that do nothing else.
 const BUSY: u64 = 50;
+
+/// Readings that are begun anew when they do not add up.
+const MOST_RETRIES: u32 = 3;
 
 /// The reader.
 pub struct Glibc;
@@ -64,8 +68,18 @@ impl CounterReader for Glibc {
         }
         let base =
             parameters.as_ref().map(|found| found.word(found.layout.sbrk_base)).filter(|base| *base != 0);
-        let reading = Reading { arenas, base: base.or(heap), parameters, stacks };
-        reading.count(&mut pages).map_err(|reason| self.absent(reason))
+        let mut reading = Reading { arenas, base: base.or(heap), parameters, stacks };
+        let mut counted = reading.count(&mut pages);
+        // A heap that grew or an arena that came meanwhile: once more, from where they are now.
+        for _ in 0..MOST_RETRIES {
+            if counted.is_ok() || pages.image.is_spent() {
+                break;
+            }
+            pages.forget();
+            reading.arenas = locate::arenas(&mut pages, &data);
+            counted = reading.count(&mut pages);
+        }
+        counted.map_err(|reason| self.absent(reason))
     }
 }
 
@@ -106,10 +120,13 @@ impl Reading {
         let mut counters = Counters { allocator: NAME.to_owned(), grade: Grade::Read, ..Counters::default() };
         let mut caches = cache::of_threads(pages, &self.stacks);
         let (mut allocated, mut free, mut resident, mut reserve, mut unknown) = (0_u64, 0, 0, 0, 0);
+        // What can be walked in the time that there is, and what of it the walk of one arena may take.
+        let all: u64 = self.arenas.iter().map(Arena::system_mem).fold(0, u64::saturating_add);
+        let walkable = pages.image.left() / 4 * 3;
         for (at, arena) in self.arenas.iter().enumerate() {
             let name = if at == 0 { "main".to_owned() } else { format!("arena {at}") };
             let counted = self
-                .count_arena(pages, arena, at == 0)
+                .count_arena(pages, arena, at == 0, (walkable, all))
                 .ok_or(format!("{name}: it changes too fast, or makes no sense"))?;
             let Counted { system, free: held, top, reserve: unused, unknown: lost, caches: spotted } =
                 counted;
@@ -174,7 +191,13 @@ impl Reading {
         versions.map(str::to_owned)
     }
 
-    fn count_arena(&self, pages: &mut Pages<'_>, arena: &Arena, is_main: bool) -> Option<Counted> {
+    fn count_arena(
+        &self,
+        pages: &mut Pages<'_>,
+        arena: &Arena,
+        is_main: bool,
+        (walkable, all): (u64, u64),
+    ) -> Option<Counted> {
         let top = arena.top_size(pages)?;
         let system = arena.system_mem();
         let heaps = if is_main { Vec::new() } else { arena.heaps(pages)? };
@@ -186,7 +209,7 @@ impl Reading {
             }
             None => return None,
         };
-        let tally = self.tally(pages, arena, &spans)?;
+        let tally = tally(pages, arena, &spans, (walkable, all))?;
         let fast = arena.fast(pages);
         let top_resident = pages.image.resident(arena.top(), arena.top().saturating_add(top));
         let reserve = heaps.iter().map(|(_, size)| HEAP_SIZE.saturating_sub(*size)).sum();
@@ -197,34 +220,37 @@ impl Reading {
         };
         Some(Counted { system, free, top, reserve, unknown: tally.unknown, caches: tally.spotted })
     }
+}
 
-    /// Chunk by chunk where that can be done, else by the lists.
-    fn tally(&self, pages: &mut Pages<'_>, arena: &Arena, spans: &[Span]) -> Option<Tally> {
-        let mut tally = Tally::default();
-        let bytes: u64 = spans.iter().map(|span| span.end.saturating_sub(span.start)).sum();
-        let is_one =
-            spans.iter().all(|span| span.start <= span.end && span.end - span.start <= arena.system_mem());
-        if is_one && bytes <= pages.image.left() / 2 {
-            for span in spans {
-                chunk::walk(pages.image, *span, &cache::SIZES, &mut tally);
-            }
-            if tally.unknown == 0 {
-                return Some(tally);
-            }
+/// Chunk by chunk where that can be done, else by the lists, else by samples.
+fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], (walkable, all): (u64, u64)) -> Option<Tally> {
+    let mut tally = Tally::default();
+    // The main heap can have other people's memory in it, or be in several places.
+    let is_one =
+        spans.iter().all(|span| span.start <= span.end && span.end - span.start <= arena.system_mem());
+    if is_one && all <= walkable {
+        for span in spans {
+            chunk::walk(pages.image, *span, &cache::SIZES, &mut tally);
         }
-        // The main heap can have other people's memory in it, or be in several places.
-        let held = arena.binned(pages, MOST_BINNED);
-        if held.is_complete {
-            let spotted = std::mem::take(&mut tally.spotted);
-            return Some(Tally {
-                free: held.bytes,
-                free_resident: held.resident,
-                spotted,
-                ..Tally::default()
-            });
+        if tally.unknown == 0 {
+            return Some(tally);
         }
-        (tally.seen > 0).then_some(tally)
     }
+    let held = arena.binned(pages, MOST_BINNED);
+    if held.is_complete {
+        let spotted = std::mem::take(&mut tally.spotted);
+        return Some(Tally { free: held.bytes, free_resident: held.resident, spotted, ..Tally::default() });
+    }
+    if is_one && all > walkable {
+        let part = u128::from(walkable) * u128::from(arena.system_mem()) / u128::from(all.max(1));
+        let large = arena.large(pages);
+        let spots =
+            spans.iter().map(|span| (span.start, pages.word(span.start + 8).unwrap_or(0) & !chunk::FLAGS));
+        let spotted = spots.collect();
+        let sampled = sample::sample(pages.image, spans, u64::try_from(part / 2).ok()?, &large)?;
+        return Some(Tally { spotted, ..sampled });
+    }
+    (tally.seen > 0).then_some(tally)
 }
 
 fn settings(found: &locate::Found) -> Vec<Setting> {

@@ -10,8 +10,8 @@ fn ourselves(budget: Budget) -> Process {
 
 /// Pages of our own, the first of them touched.
 fn pages(count: usize, touched: usize) -> Vec<u8> {
-    // Large and zeroed: its pages come when they are written to.
-    let mut pages = vec![0_u8; (count + 1) * PAGE + (1 << 20)];
+    // So large that malloc maps it anew: its pages come when they are written to.
+    let mut pages = vec![0_u8; (count + 1) * PAGE + (40 << 20)];
     let start = first_page(&pages);
     for page in 0..touched {
         pages[start + page * PAGE] = 7;

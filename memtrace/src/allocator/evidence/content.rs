@@ -35,8 +35,10 @@ pub struct Found {
 /// `IS_MMAPPED` of malloc.c.
 const IS_MMAPPED: u64 = 2;
 const FLAGS: u64 = 7;
-/// Sizes of pools and arenas: from 3.10 on, and before.
-const OBMALLOC: [(u64, u64); 2] = [(16 << 10, 1 << 20), (4 << 10, 256 << 10)];
+/// Sizes of obmalloc's pools: from CPython 3.10 on, and before.
+pub const POOLS: [u64; 2] = [16 << 10, 4 << 10];
+/// The same with those of its arenas.
+const OBMALLOC: [(u64, u64); 2] = [(POOLS[0], 1 << 20), (POOLS[1], 256 << 10)];
 /// `sizeof(struct pool_header)` rounded up, and the alignment of objects.
 const POOL_OVERHEAD: u64 = 48;
 const POOL_ALIGNMENT: u64 = 16;
@@ -66,18 +68,23 @@ pub fn first_pools(at: u64) -> impl Iterator<Item = (u64, u64, u64)> {
         .filter_map(move |(pool, arena)| Some((at.checked_next_multiple_of(pool)?, pool, arena)))
 }
 
-/// `struct pool_header` of pycore_obmalloc.h, of a pool of this size.
-pub fn is_pool(at: u64, [count, free, next, previous, index, offsets]: [u64; 6], pool: u64) -> bool {
+/// Bytes in use of what may be a pool, by its `struct pool_header` (pycore_obmalloc.h).
+pub fn in_pool(at: u64, [count, free, _, _, index, offsets]: [u64; 6], pool: u64) -> Option<u64> {
     let (count, size_index) = (count & 0xffff_ffff, index >> 32);
     let (next_offset, last_offset) = (offsets & 0xffff_ffff, offsets >> 32);
     let size = (size_index.min(64) + 1) * POOL_ALIGNMENT;
-    size_index < 32
+    let is_pool = size_index < 32
         && last_offset == pool - size
         && (POOL_OVERHEAD..=pool).contains(&next_offset)
         && count <= (pool - POOL_OVERHEAD) / size
-        && (free == 0 || (at..at.saturating_add(pool)).contains(&free))
-        && next != 0
-        && previous != 0
+        && (free == 0 || (at..at.saturating_add(pool)).contains(&free));
+    is_pool.then_some(count * size)
+}
+
+/// Whether it is certain enough to tell an arena by: it is linked to others of its size.
+pub fn is_pool(at: u64, words: [u64; 6], pool: u64) -> bool {
+    let [_, _, next, previous, ..] = words;
+    in_pool(at, words, pool).is_some() && next != 0 && previous != 0
 }
 
 #[cfg(test)]

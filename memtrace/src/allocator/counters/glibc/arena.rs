@@ -171,6 +171,25 @@ impl Arena {
         held
     }
 
+    /// The free chunks of the bins for the largest, from 32 KiB on: some of them, when there are very many.
+    pub fn large(&self, pages: &mut Pages<'_>) -> Vec<(u64, u64)> {
+        /// `largebin_index` of 32 KiB, less the unused bin 0.
+        const FIRST: u64 = 112;
+        const MOST: usize = 2048;
+        let mut large = Vec::new();
+        for bin in FIRST - 1..layout::BINS {
+            let (header, mut chunk) = (self.header(bin), self.bin(bin).0);
+            while chunk != header && large.len() < MOST {
+                let head = chunk.checked_add(8).and_then(|at| pages.word(at));
+                let next = chunk.checked_add(16).and_then(|at| pages.word(at));
+                let (Some(head), Some(next)) = (head, next) else { break };
+                large.push((chunk, head & !FLAGS));
+                chunk = next;
+            }
+        }
+        large
+    }
+
     /// What the other bins hold, chunk by chunk; `most` of them at most.
     pub fn binned(&self, pages: &mut Pages<'_>, most: u32) -> Held {
         let mut held = Held { is_complete: true, ..Held::default() };

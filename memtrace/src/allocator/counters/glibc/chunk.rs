@@ -16,7 +16,8 @@ pub const SMALLEST: u64 = 32;
 /// `MALLOC_ALIGNMENT`.
 pub const ALIGNMENT: u64 = 16;
 
-const PIECE: u64 = 128 << 10;
+/// What is read in one go.
+pub const PIECE: u64 = 128 << 10;
 const MOST_RETRIES: u32 = 4;
 /// So many chunks in a row make sense by chance only where there are none.
 const CHAIN: u32 = 24;
@@ -51,7 +52,7 @@ pub struct Tally {
 const MOST_SPOTTED: usize = 1024;
 
 /// A piece of memory.
-struct Piece {
+pub struct Piece {
     start: u64,
     words: Vec<u64>,
     is_whole: bool,
@@ -59,7 +60,7 @@ struct Piece {
 
 /// Walks a span.
 pub fn walk(image: &mut dyn Image, span: Span, sizes: &[u64], tally: &mut Tally) {
-    let mut piece = Piece { start: span.start, words: Vec::new(), is_whole: true };
+    let mut piece = Piece::new(span.start);
     let mut retries = 0;
     let mut at = span.start;
     while at < span.end {
@@ -98,9 +99,13 @@ pub fn walk(image: &mut dyn Image, span: Span, sizes: &[u64], tally: &mut Tally)
     }
 }
 
-enum Step {
+/// What is at an address.
+pub enum Step {
+    /// A chunk.
     Chunk {
+        /// Its bytes.
         size: u64,
+        /// Whether nobody has it.
         is_free: bool,
     },
     /// The fence posts at the end of a heap that is full.
@@ -108,7 +113,7 @@ enum Step {
 }
 
 /// The chunk at an address, from the piece or a new one.
-fn step(image: &mut dyn Image, piece: &mut Piece, at: u64, span: Span) -> Option<Step> {
+pub fn step(image: &mut dyn Image, piece: &mut Piece, at: u64, span: Span) -> Option<Step> {
     if !piece.holds(at + 8) {
         piece.load(image, at, span);
     }
@@ -139,7 +144,13 @@ const fn is_sized(head: u64) -> bool {
 }
 
 impl Piece {
-    fn end(&self) -> u64 {
+    /// Nothing yet.
+    pub const fn new(start: u64) -> Self {
+        Self { start, words: Vec::new(), is_whole: true }
+    }
+
+    /// The first address behind it.
+    pub const fn end(&self) -> u64 {
         self.start + self.words.len() as u64 * 8
     }
 
@@ -153,7 +164,7 @@ impl Piece {
     }
 
     /// Reads the memory from an address on; what is not present reads as zero.
-    fn load(&mut self, image: &mut dyn Image, at: u64, span: Span) {
+    pub fn load(&mut self, image: &mut dyn Image, at: u64, span: Span) {
         // The head of the top chunk belongs to it.
         let end = at.saturating_add(PIECE).min(span.end.saturating_add(16));
         let present = image.present(at, end);
@@ -173,7 +184,7 @@ impl Piece {
     }
 
     /// The first address from one on where chunk follows chunk to the end of the piece, or many do.
-    fn chain(&self, from: u64, span: Span) -> Option<u64> {
+    pub fn chain(&self, from: u64, span: Span) -> Option<u64> {
         let mut at = from;
         while self.holds(at + 8) {
             if self.is_chain(at, span) {

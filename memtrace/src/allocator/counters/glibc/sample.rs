@@ -1,0 +1,112 @@
+//! A heap that is too large to be walked: pieces of it, evenly spread.
+//!
+//! Input: an image and spans of chunks. Output: an estimated [`Tally`], and how far it may be off. A piece starts
+//! anywhere: the first address from which chunk follows chunk is taken to be one. A piece in the middle of one large
+//! chunk has none, and is free if a list says so.
+
+use super::{
+    super::Image,
+    chunk::{PIECE, Piece, Span, Step, Tally, step},
+};
+
+/// Fewer pieces than this say nothing.
+const FEWEST: u64 = 8;
+
+/// What a piece held.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    bytes: u64,
+    free: u64,
+    resident: u64,
+}
+
+/// Looks at so many bytes of the spans. `large` are the chunks that are known to be free and large.
+pub fn sample(image: &mut dyn Image, spans: &[Span], bytes: u64, large: &[(u64, u64)]) -> Option<Tally> {
+    let all: u64 = spans.iter().map(|span| span.end.saturating_sub(span.start)).sum();
+    let count = (bytes / PIECE).max(FEWEST).min(all / PIECE);
+    let mut pieces = Vec::new();
+    for at in 0..count {
+        // The middle of each of so many equal parts.
+        let place = u128::from(all) * (2 * u128::from(at) + 1) / (2 * u128::from(count));
+        let (span, place) = place_in(spans, u64::try_from(place).ok()?)?;
+        if image.is_spent() {
+            break;
+        }
+        pieces.extend(look(image, span, place, large));
+    }
+    estimate(&pieces, all)
+}
+
+/// The span that is so far behind the start of the first, and the address in it.
+fn place_in(spans: &[Span], mut place: u64) -> Option<(Span, u64)> {
+    for span in spans {
+        let len = span.end.saturating_sub(span.start);
+        if place < len {
+            return Some((*span, span.start + place / 16 * 16));
+        }
+        place -= len;
+    }
+    None
+}
+
+fn look(image: &mut dyn Image, span: Span, place: u64, large: &[(u64, u64)]) -> Option<Seen> {
+    let mut piece = Piece::new(place);
+    piece.load(image, place, span);
+    let end = piece.end().min(span.end);
+    let Some(mut at) = piece.chain(place, span) else {
+        let free: Option<&(u64, u64)> =
+            large.iter().find(|(start, size)| (*start..start.saturating_add(*size)).contains(&place));
+        let bytes = end.saturating_sub(place);
+        let (free, resident) = free.map_or((0, 0), |_| (bytes, image.resident(place, end)));
+        return Some(Seen { bytes, free, resident });
+    };
+    let mut seen = Seen::default();
+    while at < end {
+        let Some(Step::Chunk { size, is_free }) = step(image, &mut piece, at, span) else { break };
+        let part = size.min(end - at);
+        seen.bytes += part;
+        if is_free {
+            seen.free += part;
+            seen.resident += image.resident(at, at + part);
+        }
+        at += size;
+    }
+    (seen.bytes > 0).then_some(seen)
+}
+
+/// The share of all that was seen, of all; twice the standard error as the bound.
+fn estimate(pieces: &[Seen], all: u64) -> Option<Tally> {
+    let sum = |of: fn(&Seen) -> u64| pieces.iter().map(of).sum::<u64>() as f64;
+    let (bytes, free) = (sum(|piece| piece.bytes), sum(|piece| piece.free));
+    if (pieces.len() as u64) < FEWEST || bytes == 0.0 {
+        return None;
+    }
+    let share = free / bytes;
+    let squares: f64 =
+        pieces.iter().map(|piece| (piece.free as f64 - share * piece.bytes as f64).powi(2)).sum();
+    let error = 2.0 * squares.sqrt() / bytes;
+    let scaled = |part: f64| (part / bytes * all as f64) as u64;
+    Some(Tally {
+        free: scaled(free),
+        free_resident: scaled(sum(|piece| piece.resident)),
+        unknown: (error * all as f64) as u64,
+        seen: bytes as u64,
+        ..Tally::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_stands_for_the_rest() {
+        let half = Seen { bytes: 1000, free: 500, resident: 250 };
+        let tally = estimate(&[half; 10], 1 << 30).unwrap();
+        assert_eq!((tally.free, tally.free_resident, tally.unknown), (1 << 29, 1 << 28, 0));
+        let mut pieces = [half; 10];
+        pieces[0].free = 1000;
+        assert!(estimate(&pieces, 1 << 30).unwrap().unknown > 0);
+        assert!(estimate(&pieces[..4], 1 << 30).is_none());
+    }
+}

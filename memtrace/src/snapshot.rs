@@ -90,6 +90,12 @@ pub struct Scans {
     pub done: u64,
     /// Time that they took, in seconds.
     pub seconds: f64,
+    /// Those of them that read no mappings, but pages alone (`PAGEMAP_SCAN`).
+    #[serde(default)]
+    pub by_pages: u64,
+    /// Time that these took, in seconds.
+    #[serde(default)]
+    pub by_pages_seconds: f64,
     /// The part of one CPU that they may take, in percent.
     pub share_percent: u32,
 }

@@ -101,14 +101,18 @@ impl Engine {
         while let Ok(scan) = self.scanner.scans.try_recv() {
             scans.done += 1;
             scans.seconds += scan.took.as_secs_f64();
+            if !scan.parts.is_empty() {
+                scans.by_pages += 1;
+                scans.by_pages_seconds += scan.took.as_secs_f64();
+            }
             self.model.take(scan);
         }
     }
 
     fn ask_for_scans(&mut self) {
-        for pid in self.model.due() {
+        for request in self.model.due() {
             // It ends only after the engine does.
-            if self.scanner.requests.send(pid).is_err() {
+            if self.scanner.requests.send(request).is_err() {
                 tracing::error!("the scanner has ended; arenas are not followed any more");
             }
         }

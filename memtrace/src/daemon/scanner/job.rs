@@ -48,10 +48,14 @@ pub(super) struct Job {
 enum State {
     Asked(Depth),
     Smaps(Slow),
-    Pages { table: PageTable, walk: Walk, found: Vec<Found>, known: Known },
+    Pages(Box<Pages>),
 }
 
-struct Known {
+/// A walk through page tables, and what is known besides.
+struct Pages {
+    table: PageTable,
+    walk: Walk,
+    found: Vec<Found>,
     regions: Vec<Region>,
     evidence: Option<Arc<ProcessEvidence>>,
 }
@@ -102,7 +106,8 @@ impl Job {
                 let reading = count(procfs, pid, resident, &evidence, &regions);
                 Some(Scan { at, mappings, evidence: Some(Arc::new(evidence)), reading, ..self.scan() })
             }
-            State::Pages { table, walk, found, known } => {
+            State::Pages(pages) => {
+                let Pages { table, walk, found, regions, evidence } = &mut **pages;
                 match table.look(walk, BUDGET) {
                     Ok(Look::Found(more)) => found.extend(more),
                     // This kernel has no such call.
@@ -117,7 +122,6 @@ impl Job {
                 }
                 let at = clock::ktime();
                 let (parts, outside) = (std::mem::take(found), walk.outside());
-                let Known { regions, evidence } = known;
                 let (new, evidence) = match evidence.take() {
                     Some(evidence) => (None, evidence),
                     None => {
@@ -154,12 +158,8 @@ fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
         Depth::Mappings => Slow::smaps(procfs, pid).ok().map(State::Smaps),
         Depth::Pages { parts, regions, evidence } => {
             let table = PageTable::open(procfs, pid).ok()?;
-            Some(State::Pages {
-                table,
-                walk: Walk::new(parts),
-                found: Vec::new(),
-                known: Known { regions, evidence },
-            })
+            let (walk, found) = (Walk::new(parts), Vec::new());
+            Some(State::Pages(Box::new(Pages { table, walk, found, regions, evidence })))
         }
     }
 }

@@ -10,7 +10,7 @@ use memtrace_common::{
     event::{Header, Kind, vma::Throttled},
 };
 
-use crate::maps::{BUDGETS, Budget, COUNTERS, KILLS, STREAM, config};
+use crate::maps::{BUDGETS, Budget, COUNTERS, KILLS, STREAM, config, held_back};
 
 /// Unread bytes of the stream above which the daemon is woken before its next tick.
 const WAKE_ABOVE: u64 = 1 << 20;
@@ -56,6 +56,8 @@ pub fn is_within_budget() -> bool {
     if limit == 0 {
         return true;
     }
+    // Never 0, which would mean all.
+    let limit = (limit >> held_back().0).max(1);
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     // SAFETY: the helper only returns a number.
     let period = unsafe { bpf_ktime_get_boot_ns() } >> BUDGET_PERIOD_SHIFT;

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, LruHashMap, PerCpuArray, RingBuf},
 };
 use memtrace_common::{
     config::{Config, Offsets},
@@ -50,6 +50,22 @@ pub struct Budget {
 /// Event budgets by process.
 #[map]
 pub static BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(8192, 0);
+
+/// What the daemon holds back to keep within its own budget: the shift of the event budget in the low half of the word,
+/// that of the fault sampling in the high half. 0 for nothing.
+#[map]
+pub static GOVERNOR: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Sampled faults so far, for those that are passed over.
+#[map]
+pub static FAULTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// How far to shift the event budget and the fault sampling.
+#[inline(always)]
+pub fn held_back() -> (u32, u32) {
+    let word = GOVERNOR.get(0).copied().unwrap_or(0);
+    (word as u32 & 31, (word >> 32) as u32 & 31)
+}
 
 /// The constants. Each field read through this is a constant to the verifier.
 #[inline(always)]

@@ -3,7 +3,7 @@
 //! Input: the kernel's clocks. Output: `jiff` timestamps. The kernel programs stamp events with `CLOCK_BOOTTIME`,
 //! which neither jumps nor stops in suspend.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
@@ -15,6 +15,13 @@ pub fn ktime() -> u64 {
         .unwrap_or(0)
         .saturating_mul(1_000_000_000)
         .saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// Processor time that this process has used, all threads.
+pub fn own_cpu() -> Duration {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    let nanoseconds = u32::try_from(used.tv_nsec).unwrap_or(0);
+    Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), nanoseconds)
 }
 
 /// The wall-clock time of an instant since boot, by the clocks' distance now.

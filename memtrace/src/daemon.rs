@@ -7,6 +7,7 @@ pub mod analyst;
 pub mod arenas;
 pub mod charges;
 pub mod engine;
+pub mod governor;
 pub mod kernel_log;
 pub mod lock;
 pub mod model;
@@ -37,6 +38,7 @@ use tokio::{
 
 use self::{
     engine::{Engine, Latest},
+    governor::Governor,
     lock::LockError,
     model::Model,
     recorder::Surroundings,
@@ -69,6 +71,8 @@ pub struct Config {
     pub options: Options,
     /// The part of one CPU that reading page tables may take, in percent.
     pub scan_share: u32,
+    /// The part of one CPU that all of it may take, in percent; 0 for any.
+    pub cpu_budget: u32,
 }
 
 /// Why the daemon did not start, or ended.
@@ -120,7 +124,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
 }
 
 async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarchy>) -> anyhow::Result<()> {
-    let Probes { stream, kills, counters, status, mut object } = probes;
+    let Probes { stream, kills, counters, governor: held_back, status, mut object } = probes;
     // Before anything can take long: a signal that comes now must not be missed.
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
@@ -143,7 +147,8 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
     let scanner = scanner::start(Procfs::new(PROC), config.scan_share)?;
     let engine = Engine {
         scanner,
-        scan_share: config.scan_share,
+        governor: Governor::new(config.cpu_budget, config.scan_share),
+        held_back,
         reader: Reader::new(stream, kills, counters),
         model,
         status: status.clone(),

@@ -90,8 +90,56 @@ pub struct Scans {
     pub done: u64,
     /// Time that they took, in seconds.
     pub seconds: f64,
+    /// Those of them that read no mappings, but pages alone (`PAGEMAP_SCAN`).
+    #[serde(default)]
+    pub by_pages: u64,
+    /// Time that these took, in seconds.
+    #[serde(default)]
+    pub by_pages_seconds: f64,
     /// The part of one CPU that they may take, in percent.
     pub share_percent: u32,
+    /// What all of the daemon takes.
+    #[serde(default)]
+    pub cpu: Cpu,
+}
+
+/// What the daemon itself takes of the processors, and what it holds back for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cpu {
+    /// The part of one CPU that it may take, in percent; 0 for any.
+    pub budget_percent: u32,
+    /// What it took lately.
+    pub used_percent: Option<f64>,
+    /// How many steps are held back: first page tables are read less often, then faults are sampled more coarsely, then
+    /// fewer calls of one process are streamed.
+    pub step: usize,
+    /// One fault of 2 to this many samples is taken.
+    pub fault_shift: u32,
+    /// The event budget of a process is divided by 2 to this.
+    pub budget_shift: u32,
+}
+
+impl Cpu {
+    /// In words.
+    pub fn describe(&self) -> String {
+        let Self { budget_percent, used_percent, step, fault_shift, budget_shift } = *self;
+        let used = used_percent.map_or_else(|| "?".to_owned(), |used| format!("{used:.1}"));
+        let budget =
+            if budget_percent == 0 { "no budget".to_owned() } else { format!("budget {budget_percent}%") };
+        let mut text = format!("own CPU {used}% of one ({budget})");
+        if step == 0 {
+            return text;
+        }
+        text.push_str(", HELD BACK: page tables are read less often");
+        if fault_shift > 0 {
+            text.push_str(&format!(", faults sampled {} times more coarsely", 1_u64 << fault_shift.min(63)));
+        }
+        if budget_shift > 0 {
+            text.push_str(&format!(", event budgets divided by {}", 1_u64 << budget_shift.min(63)));
+        }
+        text
+    }
 }
 
 /// One process.

@@ -9,6 +9,7 @@ use memtrace_common::event::{
 use crate::{
     emit::{header, is_own_process, stream_with},
     kernel::stack,
+    maps::{FAULTS, held_back},
 };
 
 /// `PERF_COUNT_SW_PAGE_FAULTS` on each CPU.
@@ -17,6 +18,19 @@ pub fn page_fault(ctx: PerfEventContext) -> u32 {
     if is_own_process() {
         return 0;
     }
+    let shift = held_back().1;
+    if shift > 0
+        && let Some(count) = FAULTS.get_ptr_mut(0)
+    {
+        // SAFETY: the pointer is into this CPU's own slot.
+        let count = unsafe {
+            *count += 1;
+            *count
+        };
+        if count & ((1 << shift) - 1) != 0 {
+            return 0;
+        }
+    }
     // SAFETY: the context is the kernel's own `bpf_perf_event_data`, whose fields the verifier knows.
     let (addr, period) = unsafe { ((*ctx.ctx).addr, (*ctx.ctx).sample_period) };
     stream_with::<Fault>(|out| {
@@ -24,7 +38,7 @@ pub fn page_fault(ctx: PerfEventContext) -> u32 {
         unsafe {
             (*out).header = header(Kind::Fault);
             (*out).addr = addr;
-            (*out).period = period;
+            (*out).period = period << shift;
             (*out).reserved = 0;
             (*out).stack = [0; FRAMES];
             (*out).stack_len = stack::user(&ctx, &raw mut (*out).stack);

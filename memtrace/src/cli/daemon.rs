@@ -30,6 +30,10 @@ pub struct DaemonArgs {
     /// Spend at most this part of one CPU, in percent, on reading page tables.
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub scan_share: u32,
+    /// Take at most this part of one CPU, in percent, for all of it: above, page tables are read less often, then page
+    /// faults are sampled more coarsely, then fewer calls of one process are streamed. 0 for any.
+    #[arg(long, value_name = "PERCENT", default_value_t = 20)]
+    pub cpu_budget: u32,
     /// Form of the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -64,6 +68,7 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
         socket: args.socket.socket.clone(),
         options: args.probe.options(),
         scan_share: args.scan_share,
+        cpu_budget: args.cpu_budget,
     };
     daemon::run(&config).map_err(|error| match error {
         DaemonError::NotPermitted(error) => Failure::NotPermitted(error),

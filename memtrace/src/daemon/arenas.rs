@@ -1,7 +1,6 @@
 //! Owned ranges summed up to rows: one for each allocator and kind of use.
 //!
-//! Input: an address space and its owners. Output: [`Row`]s, largest first. Pure. A region's pages are shared out to
-//! the ranges in it by their length, and the grade says so.
+//! Input: an address space, its owners, and what was measured of each. Output: [`Row`]s, largest first. Pure.
 
 use std::collections::{HashMap, HashSet};
 
@@ -59,11 +58,33 @@ pub struct Arenas<'a> {
     pub reading: Option<&'a Reading>,
 }
 
-/// Sums the ranges up.
-pub fn rows(space: &AddressSpace, owned: &[Owned]) -> Vec<Row> {
+/// Bytes that ranges were measured to hold, by their start and end.
+pub type Split = HashMap<(u64, u64), u64>;
+
+/// What was measured of the ranges of one region, all of them.
+fn measured(ranges: &[Owned], split: &Split) -> Option<u64> {
+    let mut parts = ranges.iter().map(|range| split.get(&(range.start, range.end)));
+    parts.try_fold(0_u64, |sum, part| Some(sum.saturating_add(*part?))).filter(|sum| *sum > 0)
+}
+
+/// Resident bytes that are shared out by length, because nobody measured what each range holds.
+pub fn unmeasured(space: &AddressSpace, owned: &[Owned], split: &Split) -> u64 {
+    let shared = owned.chunk_by(|a, b| a.region == b.region).filter(|ranges| ranges.len() > 1);
+    let open = shared.filter(|ranges| measured(ranges, split).is_none());
+    let held = open.filter_map(|ranges| space.at(ranges.first()?.start)?.1);
+    held.map(|held| held.resident.0).fold(0, u64::saturating_add)
+}
+
+/// Sums the ranges up. A region of several owners is shared out as its ranges were measured, else by their length.
+pub fn rows(space: &AddressSpace, owned: &[Owned], split: &Split) -> Vec<Row> {
     let mut rows: HashMap<(&str, &str), (Row, HashSet<u64>)> = HashMap::new();
     let mut regions = space.iter().peekable();
-    for range in owned {
+    let by_region = owned.chunk_by(|a, b| a.region == b.region);
+    let ranges = by_region.flat_map(|ranges| {
+        let sum = if ranges.len() > 1 { measured(ranges, split) } else { None };
+        ranges.iter().map(move |range| (range, sum))
+    });
+    for (range, sum) in ranges {
         while regions.peek().is_some_and(|(region, _)| region.end <= range.start) {
             regions.next();
         }
@@ -73,7 +94,13 @@ pub fn rows(space: &AddressSpace, owned: &[Owned]) -> Vec<Row> {
         if start >= end {
             continue;
         }
-        let share = |bytes: Bytes| part(bytes, end - start, region.len());
+        let is_all = (start, end) == (range.start, range.end);
+        let (own, all) = match (sum, split.get(&(range.start, range.end))) {
+            (Some(sum), Some(own)) if is_all => (*own, sum),
+            _ => (end - start, region.len()),
+        };
+        let is_measured = (own, all) != (end - start, region.len());
+        let share = |bytes: Bytes| part(bytes, own, all);
         let owner = &range.owner;
         let new = || {
             let row = Row {
@@ -104,7 +131,7 @@ pub fn rows(space: &AddressSpace, owned: &[Owned]) -> Vec<Row> {
         row.swapped.0 += share(*swapped).0;
         row.pss = row.pss.zip(*pss).map(|(sum, pss)| Bytes(sum.0 + share(pss).0));
         if resident.0 > 0 {
-            let by_length = if is_whole { Grade::Read } else { Grade::Inferred };
+            let by_length = if is_whole || is_measured { Grade::Read } else { Grade::Inferred };
             row.grade = worst([row.grade, *grade, by_length, owner.grade]);
         }
     }

@@ -12,11 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aya::maps::{Array, MapData};
 use jiff::Timestamp;
 use memtrace_common::{counter::Counter, event::oom::OomKill};
 use tokio::sync::watch;
 
 use super::{
+    governor::{Governor, Orders},
     model::{AtKill, Model},
     recorder::{Counts, Kill},
     scanner::Scanner,
@@ -61,8 +63,10 @@ pub struct Engine {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     /// Reads page tables.
     pub scanner: Scanner,
-    /// The part of one CPU that it may take, in percent.
-    pub scan_share: u32,
+    /// How much of the work to do.
+    pub governor: Governor,
+    /// Where the kernel programs are told.
+    pub held_back: Array<MapData, u64>,
     /// Set when it is to end.
     pub stop: Arc<AtomicBool>,
 }
@@ -74,7 +78,7 @@ impl Engine {
         let mut tick = Instant::now();
         let mut bare_marks = 0;
         let mut gaps = Gaps::default();
-        let mut scans = Scans { share_percent: self.scan_share, ..Scans::default() };
+        let mut scans = Scans::default();
         while !self.stop.load(Ordering::Relaxed) && !self.model.world().has_failed() {
             let Self { reader, model, status, kills, latest, .. } = &mut self;
             let mut marked = Vec::new();
@@ -101,20 +105,41 @@ impl Engine {
         while let Ok(scan) = self.scanner.scans.try_recv() {
             scans.done += 1;
             scans.seconds += scan.took.as_secs_f64();
+            if !scan.parts.is_empty() {
+                scans.by_pages += 1;
+                scans.by_pages_seconds += scan.took.as_secs_f64();
+            }
             self.model.take(scan);
         }
     }
 
+    /// Does no more than the budget allows.
+    fn govern(&mut self) -> Orders {
+        let before = self.governor.orders();
+        let orders = self.governor.tick(clock::own_cpu(), clock::ktime());
+        self.scanner.share.store(orders.scan_share, Ordering::Relaxed);
+        let Orders { scan_share: _, fault_shift, budget_shift } = orders;
+        if orders != before {
+            tracing::info!("{}", self.governor.state().describe());
+            let word = u64::from(fault_shift) << 32 | u64::from(budget_shift);
+            if let Err(error) = self.held_back.set(0, word, 0) {
+                tracing::warn!(%error, "the kernel programs cannot be told to do less");
+            }
+        }
+        orders
+    }
+
     fn ask_for_scans(&mut self) {
-        for pid in self.model.due() {
+        for request in self.model.due() {
             // It ends only after the engine does.
-            if self.scanner.requests.send(pid).is_err() {
+            if self.scanner.requests.send(request).is_err() {
                 tracing::error!("the scanner has ended; arenas are not followed any more");
             }
         }
     }
 
     fn publish(&mut self, started: Timestamp, bare_marks: u64, gaps: &mut Gaps, scans: Scans) {
+        let orders = self.govern();
         let losses = self.reader.losses();
         if gaps.need_resync(&losses) {
             if let Err(error) = self.model.resync() {
@@ -126,7 +151,13 @@ impl Engine {
         self.ask_for_scans();
         let (followed, followed_bytes) = self.model.followed();
         let tracer = Tracer {
-            scans: Scans { followed, followed_bytes, ..scans },
+            scans: Scans {
+                followed,
+                followed_bytes,
+                share_percent: orders.scan_share,
+                cpu: self.governor.state(),
+                ..scans
+            },
             started,
             events: self.reader.events(),
             fault_period: self.status.attached("page_fault").map_or(0, |_| self.status.fault_period),

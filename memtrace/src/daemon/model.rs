@@ -20,7 +20,7 @@ use crate::{
             self,
             ticks::{Now, Ticks},
         },
-        scanner::Scan,
+        scanner::{Request, Scan},
         spaces::Spaces,
         summary,
         world::{Call, Question, World},
@@ -136,10 +136,10 @@ impl Model {
     }
 
     /// The processes whose page tables to read next.
-    pub fn due(&mut self) -> Vec<u32> {
+    pub fn due(&mut self) -> Vec<Request> {
         let resident =
             self.processes.iter().filter_map(|process| Some((process.pid, process.resident()?.bytes)));
-        let due = self.spaces.due(resident);
+        let due = self.spaces.due(resident, now(&self.world).1);
         self.world.called(&Call::Due);
         due
     }

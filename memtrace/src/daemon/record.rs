@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     DaemonError, PROC,
     engine::{Engine, Latest},
+    governor::Governor,
     model::{Model, geometry},
     scanner, tracer,
     world::{Header, World},
@@ -91,14 +92,15 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
 }
 
 fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Recorded> {
-    let Probes { stream, kills, counters, status, object } = probes;
+    let Probes { stream, kills, counters, governor: held_back, status, object } = probes;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     // Kills are events like others here: they are in the file.
     let (sender, _kills) = channel();
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine {
         scanner: scanner::start(Procfs::new(PROC), config.scan_share)?,
-        scan_share: config.scan_share,
+        governor: Governor::new(0, config.scan_share),
+        held_back,
         reader: Reader::new(stream, kills, counters),
         model,
         status,

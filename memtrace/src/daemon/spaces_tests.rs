@@ -13,8 +13,11 @@ use zerocopy::FromZeros;
 use super::*;
 use crate::{
     allocator::evidence::ProcessEvidence,
+    daemon::scanner::Depth,
     mm::{
+        page_table::Found,
         region::{Backing, Prot},
+        residency::Measured,
         smaps::{Mapping, Usage},
     },
 };
@@ -25,6 +28,11 @@ const MAPPED: u64 = 0x7f00_0000_0000;
 
 fn header(kind: Kind, tgid: u32, ktime: u64) -> Header {
     Header { ktime, tgid, tid: tgid, kind: kind as u16, cpu: 0, reserved: 0 }
+}
+
+/// The processes to scan, some seconds after the start.
+fn due(spaces: &mut Spaces, rss: impl IntoIterator<Item = (u32, u64)>) -> Vec<u32> {
+    spaces.due(rss.into_iter(), 5_000_000_000).into_iter().map(|request| request.pid).collect()
 }
 
 fn spaces() -> Spaces {
@@ -40,7 +48,10 @@ fn scan(pid: u32, at: u64) -> Scan {
         pid,
         at,
         mappings: vec![Mapping { region, usage }],
-        evidence: Arc::new(ProcessEvidence::default()),
+        parts: Vec::new(),
+        outside: Bytes(0),
+        begun: at,
+        evidence: Some(Arc::new(ProcessEvidence::default())),
         took: Duration::ZERO,
     }
 }
@@ -71,41 +82,41 @@ fn resident(spaces: &mut Spaces, pid: u32) -> u64 {
 fn the_largest_are_scanned_first_and_the_small_never() {
     let mut spaces = spaces();
     let processes = (1..=70).map(|pid| (pid, u64::from(pid) * MIB)).chain([(99, MIB / 2)]);
-    assert!(spaces.due(processes.clone()).into_iter().eq((7..=70).rev()));
-    assert!(spaces.due(processes.clone()).is_empty(), "so many are under way");
+    assert!(due(&mut spaces, processes.clone()).into_iter().eq((7..=70).rev()));
+    assert!(due(&mut spaces, processes.clone()).is_empty(), "so many are under way");
     spaces.take(scan(70, 1));
-    assert_eq!(spaces.due(processes), [6]);
+    assert_eq!(due(&mut spaces, processes), [6]);
 }
 
 #[test]
 fn what_a_scan_gave_is_shown_until_something_moves() {
     let mut spaces = spaces();
     assert!(spaces.arenas(7, Bytes(0), 1).is_none());
-    spaces.due([(7, 8 * MIB)].into_iter());
+    due(&mut spaces, [(7, 8 * MIB)]);
     spaces.take(scan(7, 1));
     assert_eq!(resident(&mut spaces, 7), 8 * MIB);
     let arenas = spaces.arenas(7, Bytes(9 * MIB), 1).unwrap();
     assert_eq!(arenas.closing.unattributed, Bytes(MIB), "the kernel's total is never hidden");
-    assert!(spaces.due([(7, 8 * MIB)].into_iter()).is_empty());
-    assert_eq!(spaces.due([(7, 13 * MIB)].into_iter()), [7]);
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
+    assert_eq!(due(&mut spaces, [(7, 13 * MIB)]), [7]);
 }
 
 #[test]
 fn a_process_at_rest_is_read_once_more() {
     let mut spaces = spaces();
-    spaces.due([(7, 8 * MIB)].into_iter());
+    due(&mut spaces, [(7, 8 * MIB)]);
     spaces.take(scan(7, 1));
     spaces.apply(&fault(7, HEAP + MIB, 2));
-    assert!(spaces.due([(7, 8 * MIB)].into_iter()).is_empty(), "busy, and little moved");
-    assert_eq!(spaces.due([(7, 8 * MIB)].into_iter()), [7]);
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty(), "busy, and little moved");
+    assert_eq!(due(&mut spaces, [(7, 8 * MIB)]), [7]);
     spaces.take(scan(7, 3));
-    assert!(spaces.due([(7, 8 * MIB)].into_iter()).is_empty());
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
 }
 
 #[test]
 fn faults_grow_their_owner_and_their_stack() {
     let mut spaces = spaces();
-    spaces.due([(7, 8 * MIB)].into_iter());
+    due(&mut spaces, [(7, 8 * MIB)]);
     spaces.take(scan(7, 1));
     spaces.apply(&fault(7, HEAP + MIB, 2));
     assert_eq!(resident(&mut spaces, 7), 8 * MIB + 64 * 4096);
@@ -118,7 +129,7 @@ fn faults_grow_their_owner_and_their_stack() {
 #[test]
 fn calls_that_came_while_the_scan_was_under_way_count_once() {
     let mut spaces = spaces();
-    spaces.due([(7, 8 * MIB)].into_iter());
+    due(&mut spaces, [(7, 8 * MIB)]);
     // Read at 10: what happened at 5 is in it, what happened at 15 is not.
     spaces.apply(&map(7, 5, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
     assert_eq!(resident(&mut spaces, 7), 0, "nothing is shown before the first scan");
@@ -132,7 +143,7 @@ fn calls_that_came_while_the_scan_was_under_way_count_once() {
 #[test]
 fn a_call_that_the_scan_has_seen_already_is_not_done_again() {
     let mut spaces = spaces();
-    spaces.due([(7, 8 * MIB)].into_iter());
+    due(&mut spaces, [(7, 8 * MIB)]);
     spaces.take(scan(7, 10));
     let unmap = Munmap { header: header(Kind::Munmap, 7, 9), addr: HEAP, len: 64 * MIB };
     spaces.apply(&Event::Munmap(unmap));
@@ -142,7 +153,7 @@ fn a_call_that_the_scan_has_seen_already_is_not_done_again() {
 #[test]
 fn a_new_program_begins_anew_and_a_child_with_a_copy() {
     let mut spaces = spaces();
-    spaces.due([(7, 8 * MIB)].into_iter());
+    due(&mut spaces, [(7, 8 * MIB)]);
     spaces.take(scan(7, 1));
     let mut fork = Fork::new_zeroed();
     (fork.header, fork.child.tgid) = (header(Kind::Fork, 7, 2), 8);
@@ -158,7 +169,83 @@ fn a_new_program_begins_anew_and_a_child_with_a_copy() {
 #[test]
 fn a_process_that_cannot_be_read_is_not_asked_for_all_the_time() {
     let mut spaces = spaces();
-    assert_eq!(spaces.due([(7, 8 * MIB)].into_iter()), [7]);
+    assert_eq!(due(&mut spaces, [(7, 8 * MIB)]), [7]);
     spaces.take(Scan { mappings: Vec::new(), ..scan(7, 1) });
-    assert!(spaces.due([(7, 8 * MIB)].into_iter()).is_empty());
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
+}
+
+/// A look at pages alone: so much in the heap.
+fn pages(pid: u32, at: u64, resident: u64) -> Scan {
+    let measured = Measured { resident: Bytes(resident), swapped: Some(Bytes(0)), ..Measured::default() };
+    let found = Found { start: HEAP, end: HEAP + 64 * MIB, measured, ..Found::default() };
+    Scan { mappings: Vec::new(), parts: vec![found], evidence: None, ..scan(pid, at) }
+}
+
+#[test]
+fn a_known_process_is_asked_for_its_pages_and_after_a_while_for_its_mappings() {
+    let mut spaces = spaces();
+    let depth = |spaces: &mut Spaces, rss: u64, now: u64| {
+        spaces.due([(7, rss)].into_iter(), now).into_iter().next().unwrap().depth
+    };
+    assert!(matches!(depth(&mut spaces, 8 * MIB, 1), Depth::Mappings));
+    spaces.take(scan(7, 1));
+    let asked = depth(&mut spaces, 20 * MIB, 2);
+    let Depth::Pages { parts, regions: _, evidence } = asked else { panic!("{asked:?}") };
+    let ranges = parts.iter().map(|part| (part.start, part.end));
+    assert_eq!(ranges.collect::<Vec<_>>(), [(HEAP, HEAP + 64 * MIB)]);
+    assert!(evidence.is_some(), "nothing was mapped since");
+    spaces.take(pages(7, 3, 20 * MIB));
+    assert_eq!(resident(&mut spaces, 7), 20 * MIB);
+    assert!(matches!(depth(&mut spaces, 40 * MIB, 61_000_000_000), Depth::Mappings));
+}
+
+#[test]
+fn what_happened_behind_a_look_at_pages_counts_once() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    due(&mut spaces, [(7, 20 * MIB)]);
+    spaces.apply(&fault(7, HEAP + MIB, 5));
+    spaces.apply(&fault(7, HEAP + MIB, 15));
+    spaces.apply(&map(7, 16, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
+    spaces.take(pages(7, 10, 20 * MIB));
+    // The look has seen the first fault, and no call.
+    assert_eq!(resident(&mut spaces, 7), 20 * MIB + 64 * 4096 + 4 * MIB);
+    spaces.apply(&fault(7, HEAP + MIB, 9));
+    assert_eq!(resident(&mut spaces, 7), 20 * MIB + 64 * 4096 + 4 * MIB);
+}
+
+#[test]
+fn pages_where_no_region_is_have_the_mappings_read() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    due(&mut spaces, [(7, 20 * MIB)]);
+    spaces.take(Scan { outside: Bytes(9 * MIB), ..pages(7, 2, 8 * MIB) });
+    let asked = spaces.due([(7, 40 * MIB)].into_iter(), 3);
+    assert!(matches!(asked[..], [Request { pid: 7, depth: Depth::Mappings }]), "{asked:?}");
+}
+
+#[test]
+fn a_scan_of_the_program_before_is_not_this_ones() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    let mut exec = Exec::new_zeroed();
+    (exec.header, exec.task.tgid) = (header(Kind::Exec, 7, 20), 7);
+    spaces.apply(&Event::Exec(exec));
+    spaces.take(scan(7, 10));
+    assert!(spaces.arenas(7, Bytes(0), 30).is_none());
+}
+
+#[test]
+fn who_shares_an_address_space_changes_it() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    let mut fork = Fork::new_zeroed();
+    (fork.header, fork.child.tgid, fork.shares_mm) = (header(Kind::Fork, 7, 2), 8, 1);
+    spaces.apply(&Event::Fork(fork));
+    spaces.apply(&fault(8, HEAP + MIB, 3));
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB + 64 * 4096);
+    assert_eq!(resident(&mut spaces, 8), 0);
 }

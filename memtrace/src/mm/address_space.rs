@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use self::span::{Pool, Span};
 use super::{
-    region::Region,
+    region::{Backing, Region},
     residency::{Residency, Totals},
 };
 use crate::{ingest::decode::Event, units::Bytes};
@@ -213,6 +213,16 @@ impl AddressSpace {
     /// The page tables were read in full.
     pub const fn settle(&mut self) {
         self.moved = 0;
+    }
+
+    /// Whether there are pages of which only smaps tells how many share them: since a fork, or in new mappings of files.
+    pub fn lacks_pss(&self) -> bool {
+        self.spans.values().any(|span| span.held.lacks_pss())
+    }
+
+    /// Whether there are files of which only maps tells the name.
+    pub fn lacks_names(&self) -> bool {
+        self.spans.values().any(|span| span.traits.backing == Backing::UnknownFile)
     }
 
     /// How many regions there are.

@@ -7,6 +7,7 @@ use std::{
     fs::File as Handle,
     io::{self, Read as _},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -16,6 +17,8 @@ use super::{
 
 /// As much of a file as is read: 600,000 usual lines. Paths are the process's choice, so there has to be an end.
 const LIMIT: u64 = 64 << 20;
+/// What is read between two looks at the clock.
+const PIECE: u64 = 32 << 10;
 
 /// What a maps file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +52,52 @@ pub(super) fn read_file(procfs: &Procfs, pid: u32, file: &str, limit: u64) -> Re
         bytes.truncate(whole);
     }
     Ok((bytes, is_truncated))
+}
+
+/// A file of a process that is read bit by bit: its reader has others to read too, and the kernel does its work, which for
+/// smaps is to walk the page tables, as the file is read.
+#[derive(Debug)]
+pub struct Slow {
+    handle: Handle,
+    path: std::path::PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Slow {
+    /// Begins with `/proc/PID/smaps`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn smaps(procfs: &Procfs, pid: u32) -> Result<Self, Error> {
+        let path = procfs.root().join(pid.to_string()).join("smaps");
+        match Handle::open(&path) {
+            Ok(handle) => Ok(Self { handle, path, bytes: Vec::new() }),
+            Err(source) => Err(error(source, path)),
+        }
+    }
+
+    /// Reads on until the end, for which the bytes are returned, or until the time is over.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn read_on(&mut self, time: Duration) -> Result<Option<Vec<u8>>, Error> {
+        let begun = Instant::now();
+        while (self.bytes.len() as u64) < super::smaps::LIMIT {
+            let mut piece = (&mut self.handle).take(PIECE);
+            match piece.read_to_end(&mut self.bytes) {
+                Ok(0) => return Ok(Some(std::mem::take(&mut self.bytes))),
+                Ok(_) => {}
+                Err(source) => return Err(error(source, self.path.clone())),
+            }
+            if begun.elapsed() >= time {
+                return Ok(None);
+            }
+        }
+        // As much as there is room for, in whole lines.
+        let whole = self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.bytes.truncate(whole);
+        Ok(Some(std::mem::take(&mut self.bytes)))
+    }
 }
 
 pub(crate) fn error(source: io::Error, path: std::path::PathBuf) -> Error {

@@ -154,7 +154,7 @@ fn speed() {
         };
         text += &format!("{start:x}-{:x} rw-p 00000000 {tail}\n", start + 0x2000);
     }
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     const ROUNDS: u32 = 20;
     for _ in 0..ROUNDS {
         assert_eq!(parse(text.as_bytes()).regions.len(), 60_000);

@@ -6,6 +6,8 @@
 
 use std::{fs::File, io, iter::Peekable, os::fd::AsRawFd as _, vec::IntoIter};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     maps,
     procfs::{Error, Procfs},
@@ -16,7 +18,7 @@ use super::{
 use crate::units::Bytes;
 
 /// What a range holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// First address.
     pub start: u64,
@@ -25,6 +27,7 @@ pub struct Found {
     /// For [`super::address_space::AddressSpace::set_truth`].
     pub measured: Measured,
     /// The part of what is resident that is pages of files or shared memory; `None` when that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<Bytes>,
     /// The part of what is resident that is mapped by huge pages; `None` from smaps, which does not tell all.
     pub huge: Option<Bytes>,

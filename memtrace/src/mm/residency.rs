@@ -8,6 +8,8 @@ use super::{
     region::{Prot, Region},
     smaps::Usage,
 };
+use serde::{Deserialize, Serialize};
+
 use crate::units::{Bytes, Grade};
 
 /// What a region holds.
@@ -28,15 +30,18 @@ pub struct Residency {
 }
 
 /// What page tables say of a range.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// Resident; for hugetlb regions, in hugetlb pages.
     pub resident: Bytes,
     /// The part of `resident` that was given back with `MADV_FREE`; only smaps tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lazy_free: Option<Bytes>,
     /// Swapped out.
+    #[serde(default)]
     pub swapped: Option<Bytes>,
     /// Each page divided by the number of its mappings; only smaps tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pss: Option<Bytes>,
 }
 
@@ -112,6 +117,11 @@ impl Held {
         Self { pages: 0, lazy: 0, swapped: 0, pss: 0, at: 0, grade: Some(Grade::Sampled) };
     /// Of a region that was there before.
     pub(super) const UNREAD: Self = Self { pss: Self::NO_PSS, grade: None, ..Self::EMPTY };
+
+    /// Whether there are pages of which nobody knows how many share them.
+    pub(super) const fn lacks_pss(&self) -> bool {
+        self.pages > 0 && self.pss == Self::NO_PSS
+    }
 
     /// As it is shown; `None` when nobody ever looked.
     pub(super) fn show(self, page: u64) -> Option<Residency> {
@@ -205,13 +215,30 @@ impl Held {
         self.pss = Self::NO_PSS;
     }
 
-    /// The truth, as far as the region has room for it.
-    pub(super) fn set(&mut self, truth: &Measured, all: u64, page: u64, at: u64, grade: Grade) {
+    /// The truth, as far as the region has room for it. What only smaps tells is, in a measurement without it, as it was
+    /// in proportion; private pages that nobody shared yet are the process's own.
+    pub(super) fn set(
+        &mut self,
+        truth: &Measured,
+        all: u64,
+        is_private: bool,
+        page: u64,
+        at: u64,
+        grade: Grade,
+    ) {
+        let was = *self;
         let pages = |bytes: Option<Bytes>| Some(clip(bytes?.0.checked_div(page)?.min(all)));
         self.pages = pages(Some(truth.resident)).unwrap_or(0);
         self.lazy = pages(truth.lazy_free).unwrap_or(self.lazy).min(self.pages);
         self.swapped = pages(truth.swapped).unwrap_or(self.swapped);
-        self.pss = truth.pss.map_or(Self::NO_PSS, |pss| clip(pss.0 / 1024).min(Self::NO_PSS - 1));
+        let own = u64::from(self.pages).saturating_mul(page / 1024);
+        let pss = match truth.pss {
+            Some(pss) => Some(pss.0 / 1024),
+            None if was.pss == Self::NO_PSS => None,
+            None if was.pages == 0 => is_private.then_some(own),
+            None => u64::from(was.pss).saturating_mul(self.pages.into()).checked_div(was.pages.into()),
+        };
+        self.pss = pss.map_or(Self::NO_PSS, |pss| clip(pss).min(Self::NO_PSS - 1));
         self.at = clip(at >> Self::TICK);
         self.grade = Some(grade);
     }

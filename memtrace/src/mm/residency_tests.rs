@@ -69,16 +69,38 @@ proptest! {
         others in prop::array::uniform3(prop::option::of(any::<u64>())),
     ) {
         let [lazy_free, swapped, pss] = others.map(|bytes| bytes.map(Bytes));
-        held.set(&Measured { resident: Bytes(resident), lazy_free, swapped, pss }, all, PAGE, u64::MAX, Grade::Measured);
+        let was_known = held.pss != Held::NO_PSS;
+        held.set(&Measured { resident: Bytes(resident), lazy_free, swapped, pss }, all, true, PAGE, u64::MAX, Grade::Measured);
         sound(&held, all);
-        prop_assert_eq!(held.show(PAGE).unwrap().pss.is_some(), pss.is_some());
+        prop_assert_eq!(held.show(PAGE).unwrap().pss.is_some(), pss.is_some() || was_known);
     }
+}
+
+/// Page tables alone do not tell who shares a page.
+#[test]
+fn a_share_that_was_not_measured_stays_in_proportion() {
+    let pss = |held: &Held| held.show(PAGE).unwrap().pss;
+    let truth = |pages: u64, pss: Option<Bytes>| Measured {
+        resident: Bytes(pages * PAGE),
+        pss,
+        ..Measured::default()
+    };
+    let mut held = Held::UNREAD;
+    held.set(&truth(10, Some(Bytes(5 * PAGE))), 100, true, PAGE, 1, Grade::Measured);
+    held.set(&truth(20, None), 100, true, PAGE, 2, Grade::Measured);
+    assert_eq!(pss(&held), Some(Bytes(10 * PAGE)));
+    let mut own = Held::EMPTY;
+    own.set(&truth(7, None), 100, true, PAGE, 2, Grade::Measured);
+    assert_eq!(pss(&own), Some(Bytes(7 * PAGE)));
+    let mut file = Held::EMPTY;
+    file.set(&truth(7, None), 100, false, PAGE, 2, Grade::Measured);
+    assert_eq!(pss(&file), None);
 }
 
 #[test]
 fn the_worse_grade_stands_and_unknown_is_worst() {
     let mut measured = Held::EMPTY;
-    measured.set(&Measured::default(), 10, PAGE, 1 << 40, Grade::Measured);
+    measured.set(&Measured::default(), 10, true, PAGE, 1 << 40, Grade::Measured);
     assert_eq!(measured.show(PAGE).unwrap().grade, Grade::Measured);
     measured.absorb(Held::EMPTY);
     let shown = measured.show(PAGE).unwrap();

@@ -12,7 +12,7 @@ use crate::units::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// As much of a file as is read: some 800 bytes a mapping.
-const LIMIT: u64 = 256 << 20;
+pub(super) const LIMIT: u64 = 256 << 20;
 
 /// The counts of one mapping, or of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

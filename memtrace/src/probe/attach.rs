@@ -4,7 +4,7 @@
 
 use aya::{
     Btf, Ebpf, EbpfLoader, include_bytes_aligned,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{Array, MapData, PerCpuArray, RingBuf},
     programs::{
         BtfTracePoint, FEntry, FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint,
         RawTracePointRunOptions, TestRun as _, TracePoint,
@@ -31,6 +31,7 @@ static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrac
 const STREAM: &str = "STREAM";
 const KILLS: &str = "KILLS";
 const COUNTERS: &str = "COUNTERS";
+const GOVERNOR: &str = "GOVERNOR";
 
 /// How to attach.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Probes {
     pub kills: RingBuf<MapData>,
     /// Losses in the kernel.
     pub counters: PerCpuArray<MapData, u64>,
+    /// What is held back, see `daemon::governor`.
+    pub governor: Array<MapData, u64>,
     /// What came of each hook.
     pub status: ProbeStatus,
     /// Keeps the programs attached.
@@ -124,6 +127,9 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
         counters: take(&mut object, COUNTERS)
             .and_then(|map| PerCpuArray::try_from(map).ok())
             .ok_or_else(|| failed(COUNTERS))?,
+        governor: take(&mut object, GOVERNOR)
+            .and_then(|map| Array::try_from(map).ok())
+            .ok_or_else(|| failed(GOVERNOR))?,
         status,
         object,
     })

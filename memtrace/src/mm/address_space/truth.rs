@@ -23,9 +23,11 @@ impl AddressSpace {
         let page = self.geometry.page;
         let Some((first, span)) = self.first_in(start, end) else { return Applied::Nowhere };
         if (first, span.end) == (start, end) {
-            self.rehold(first, |held, all| held.set(truth, all, page, at, Grade::Measured));
+            let is_private = span.traits.is_anonymous();
+            self.rehold(first, |held, all| held.set(truth, all, is_private, page, at, Grade::Measured));
             return Applied::Exact;
         }
+        let is_private = span.traits.is_anonymous();
         let inside: Vec<(u64, u64, u64)> = self
             .spans
             .range(start..end)
@@ -48,7 +50,7 @@ impl AddressSpace {
             let more = part_of(rest, all - kept, rest_room);
             (rest, rest_room) = (rest - more, rest_room - (all - kept));
             let share = left.take(kept + more, all, page);
-            self.rehold(start, |held, all| held.set(&share, all, page, at, Grade::Inferred));
+            self.rehold(start, |held, all| held.set(&share, all, is_private, page, at, Grade::Inferred));
         }
         Applied::Shared
     }

@@ -40,11 +40,21 @@ fn tracer_lines(tracer: &Tracer) -> String {
     let mut out = format!(
         "hooks {hooks_attached}/{hooks_total}   {events} events   {sampling}   {kills} OOM kills recorded\n"
     );
-    let Scans { followed, followed_bytes: _, done, seconds, share_percent } = scans;
+    let Scans {
+        followed,
+        followed_bytes: _,
+        done,
+        seconds,
+        by_pages,
+        by_pages_seconds: _,
+        share_percent,
+        cpu,
+    } = scans;
     let _ = writeln!(
         out,
-        "page tables: {done} reads in {seconds:.2} s (budget {share_percent}% of a CPU)   {followed} processes followed"
+        "page tables: {done} reads, {by_pages} of pages alone, {seconds:.2} s (budget {share_percent}% of a CPU)   {followed} processes followed"
     );
+    let _ = writeln!(out, "{}", cpu.describe());
     if *kills_not_stored > 0 {
         let _ = writeln!(
             out,

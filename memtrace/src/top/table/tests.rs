@@ -61,7 +61,8 @@ fn the_largest_comes_first_and_lines_keep_their_width() {
     let expected = "\
 memtrace 2026-01-02 03:04:05 UTC   3 processes
 hooks 11/11   1234 events   1 fault of 64 sampled   2 OOM kills recorded
-page tables: 7 reads in 0.25 s (budget 5% of a CPU)   3 processes followed
+page tables: 7 reads, 0 of pages alone, 0.25 s (budget 5% of a CPU)   3 processes followed
+own CPU ?% of one (no budget)
 losses: none
 
      PID COMMAND                  RSS      GROWTH/s       LIMIT %LIMIT  CGROUP

@@ -1,0 +1,185 @@
+//! One process that is being read, piece by piece.
+//!
+//! Input: a request. Output: a [`Scan`], after some pieces. A process that ends meanwhile gives an empty one.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Depth, Request, Scan};
+use crate::{
+    allocator::{
+        attribute,
+        counters::{
+            self, Reading, Target,
+            process::{Budget as ReadBudget, Process},
+            root::Root,
+        },
+        evidence::{ProcessEvidence, read::Reader},
+    },
+    clock,
+    mm::{
+        maps::Slow,
+        page_table::{Budget, Found, Look, PageTable, Walk},
+        procfs::Procfs,
+        region::Region,
+        smaps,
+    },
+    units::Bytes,
+};
+
+/// How long a piece may take, but for a mapping that is large by itself: the kernel does not stop in the middle of one.
+const PIECE: Duration = Duration::from_millis(20);
+/// The same in pages, where the kernel can be told.
+const BUDGET: Budget = Budget { pages: 1 << 20, calls: 4096 };
+
+/// The allocators' counters of a process with less resident memory are not worth reading.
+const COUNTED: u64 = 8 << 20;
+
+/// A process that is being read.
+pub(super) struct Job {
+    pid: u32,
+    begun: u64,
+    took: Duration,
+    state: State,
+}
+
+enum State {
+    Asked(Depth),
+    Smaps(Slow),
+    Pages(Box<Pages>),
+}
+
+/// A walk through page tables, and what is known besides.
+struct Pages {
+    table: PageTable,
+    walk: Walk,
+    found: Vec<Found>,
+    regions: Vec<Region>,
+    evidence: Option<Arc<ProcessEvidence>>,
+}
+
+impl Job {
+    pub(super) fn new(Request { pid, depth }: Request) -> Self {
+        Self { pid, begun: 0, took: Duration::ZERO, state: State::Asked(depth) }
+    }
+
+    /// Does one piece: the scan, or the job to go on with.
+    pub(super) fn piece(mut self, procfs: &Procfs, reader: &mut Reader) -> Result<Scan, Box<Self>> {
+        let begun = Instant::now();
+        if self.begun == 0 {
+            self.begun = clock::ktime();
+        }
+        let outcome = self.work(procfs, reader);
+        self.took += begun.elapsed();
+        match outcome {
+            Some(scan) => Ok(Scan { took: self.took, ..scan }),
+            None => Err(Box::new(self)),
+        }
+    }
+
+    fn work(&mut self, procfs: &Procfs, reader: &mut Reader) -> Option<Scan> {
+        let pid = self.pid;
+        if let State::Asked(depth) = &mut self.state {
+            let depth = std::mem::replace(depth, Depth::Mappings);
+            match begin(procfs, pid, depth) {
+                Some(state) => self.state = state,
+                None => return Some(self.scan()),
+            }
+        }
+        match &mut self.state {
+            State::Asked(_) => Some(self.scan()),
+            State::Smaps(slow) => {
+                let bytes = match slow.read_on(PIECE) {
+                    Ok(bytes) => bytes?,
+                    Err(_) => return Some(self.scan()),
+                };
+                let at = clock::ktime();
+                let mappings = smaps::parse(&bytes).mappings;
+                let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
+                if regions.is_empty() {
+                    return Some(self.scan());
+                }
+                let evidence = reader.gather(pid, &regions);
+                let resident = mappings.iter().filter_map(|mapping| mapping.usage.rss);
+                let reading = count(procfs, pid, resident, &evidence, &regions);
+                Some(Scan { at, mappings, evidence: Some(Arc::new(evidence)), reading, ..self.scan() })
+            }
+            State::Pages(pages) => {
+                let Pages { table, walk, found, regions, evidence } = &mut **pages;
+                match table.look(walk, BUDGET) {
+                    Ok(Look::Found(more)) => found.extend(more),
+                    // This kernel has no such call.
+                    Ok(Look::Unsupported) => {
+                        self.state = State::Asked(Depth::Mappings);
+                        return None;
+                    }
+                    Err(_) => return Some(self.scan()),
+                }
+                if !walk.is_done() {
+                    return None;
+                }
+                let at = clock::ktime();
+                let (parts, outside) = (std::mem::take(found), walk.outside());
+                let (new, evidence) = match evidence.take() {
+                    Some(evidence) => (None, evidence),
+                    None => {
+                        let new = Arc::new(reader.gather(pid, regions));
+                        (Some(Arc::clone(&new)), new)
+                    }
+                };
+                let resident = parts.iter().map(|part| part.measured.resident);
+                let reading = count(procfs, pid, resident, &evidence, regions);
+                Some(Scan { at, parts, outside, evidence: new, reading, ..self.scan() })
+            }
+        }
+    }
+
+    /// One that gave nothing.
+    fn scan(&self) -> Scan {
+        Scan {
+            pid: self.pid,
+            begun: self.begun,
+            at: clock::ktime(),
+            mappings: Vec::new(),
+            parts: Vec::new(),
+            outside: Bytes(0),
+            evidence: None,
+            reading: None,
+            took: self.took,
+        }
+    }
+}
+
+/// `None` for a process that is gone.
+fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
+    match depth {
+        Depth::Mappings => Slow::smaps(procfs, pid).ok().map(State::Smaps),
+        Depth::Pages { parts, regions, evidence } => {
+            let table = PageTable::open(procfs, pid).ok()?;
+            let (walk, found) = (Walk::new(parts), Vec::new());
+            Some(State::Pages(Box::new(Pages { table, walk, found, regions, evidence })))
+        }
+    }
+}
+
+/// The counters of the allocators of a process that is large enough, within a budget of their own.
+fn count(
+    procfs: &Procfs,
+    pid: u32,
+    resident: impl Iterator<Item = Bytes>,
+    process: &ProcessEvidence,
+    regions: &[Region],
+) -> Option<Reading> {
+    if resident.map(|Bytes(bytes)| bytes).fold(0, u64::saturating_add) < COUNTED {
+        return None;
+    }
+    let owned = attribute(process, regions);
+    let at = clock::ktime();
+    let mut image = Process::open(procfs, pid, ReadBudget::DEFAULT).ok()?;
+    let files = Root::open(procfs, pid);
+    let mut target = Target { image: &mut image, files: &files, process, regions, owned: &owned };
+    let (counters, absent) = counters::read_all(&mut target);
+    Some(Reading { at, counters, absent })
+}

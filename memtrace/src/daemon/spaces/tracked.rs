@@ -1,0 +1,318 @@
+//! What is followed of one process: its space, whose memory is in it, and how much a scan would tell.
+//!
+//! Input: events and scans of this process. Output: what [`Spaces`](super::Spaces) shows and asks for. Pure.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    allocator::{Owned, attribute, counters::Reading, evidence::ProcessEvidence},
+    daemon::{
+        arenas::{self, Row, Split},
+        peaks::Crest,
+        scanner::{Depth, Scan},
+    },
+    ingest::decode::Event,
+    mm::{
+        address_space::{AddressSpace, Geometry, Stale},
+        gauge::Gauge,
+        growth::StackGrowth,
+        page_table::Found,
+        region::Region,
+        residency::Measured,
+        smaps::Mapping,
+    },
+    units::Bytes,
+};
+
+/// A process whose RSS is smaller is not worth a scan.
+pub(super) const SMALL: u64 = 1 << 20;
+/// What has to move before the page tables of a busy process are read again: this, or one percent of it if that is less.
+/// Those of one that has come to rest are read once more whatever moved.
+const MOVED: u64 = 4 << 20;
+/// Events that are kept while a scan is under way; more, and its result is stale at once.
+const MOST_KEPT: usize = 10_000;
+/// How long what only smaps tells may be behind, in ns: where pages were freed lazily or may be shared, and elsewhere.
+const DETAILS: u64 = 10_000_000_000;
+const OLD: u64 = 60_000_000_000;
+
+/// What is followed of a process.
+pub(super) struct Tracked {
+    pub(super) space: AddressSpace,
+    pub(super) evidence: Arc<ProcessEvidence>,
+    pub(super) owned: Vec<Owned>,
+    /// What its allocators' counters said when they were read last.
+    pub(super) reading: Option<Reading>,
+    /// Regions changed, so their owners are to be told anew.
+    pub(super) is_changed: bool,
+    pub(super) rows: Vec<Row>,
+    /// Anything happened, so the rows are to be summed up anew.
+    pub(super) is_touched: bool,
+    pub(super) stacks: StackGrowth,
+    pub(super) gauges: HashMap<(&'static str, &'static str), Gauge>,
+    /// The kernel's total when the last scan was asked for. Never the sum of a scan: smaps counts pages that the total
+    /// does not (those of a ring buffer), and such a process would be read for ever.
+    pub(super) rss_at_scan: u64,
+    pub(super) scanned_at: Option<u64>,
+    /// The last scan gave nothing: the process is gone, or not ours to read.
+    pub(super) is_unreadable: bool,
+    /// Whether anything happened since the scans were last chosen.
+    pub(super) is_busy: bool,
+    /// Events since a scan was asked for.
+    pub(super) kept: Option<Vec<Event>>,
+    pub(super) crest: Crest,
+    /// Of its cgroup.
+    pub(super) tide: Option<usize>,
+    /// What the ranges of regions with several owners were measured to hold.
+    pub(super) split: Split,
+    /// When smaps was read last.
+    pub(super) detailed_at: u64,
+    /// Something happened while the page tables were read: they are read again when it has come to rest.
+    pub(super) is_smeared: bool,
+    /// Regions changed since its programs and memory were looked at.
+    pub(super) is_unexplored: bool,
+    /// Pages were found where no region is.
+    pub(super) is_incomplete: bool,
+    /// How far the kernel's total was above the regions' at the last scan.
+    pub(super) gap: i64,
+    /// What that scan could not tell the owners of.
+    pub(super) open_left: u64,
+    /// What was asked for are pages alone.
+    pub(super) is_by_pages: bool,
+    /// When its program began, ns since boot; 0 for one that was there before.
+    pub(super) born: u64,
+}
+
+impl Tracked {
+    pub(super) fn new(geometry: Geometry) -> Self {
+        Self {
+            space: AddressSpace::new(geometry),
+            evidence: Arc::default(),
+            owned: Vec::new(),
+            reading: None,
+            is_changed: true,
+            rows: Vec::new(),
+            is_touched: true,
+            stacks: StackGrowth::default(),
+            gauges: HashMap::new(),
+            rss_at_scan: 0,
+            scanned_at: None,
+            is_unreadable: false,
+            is_busy: true,
+            kept: None,
+            crest: Crest::default(),
+            tide: None,
+            split: Split::new(),
+            detailed_at: 0,
+            is_smeared: false,
+            is_unexplored: true,
+            is_incomplete: false,
+            gap: 0,
+            open_left: 0,
+            is_by_pages: false,
+            born: 0,
+        }
+    }
+
+    /// What its regions hold.
+    pub(super) const fn resident(&self) -> u64 {
+        self.space.totals().resident.0
+    }
+
+    pub(super) fn apply(&mut self, event: &Event) {
+        // The ring is read some time after it was written: what the last scan has seen is not done again. One of pages has
+        // seen no calls.
+        let ktime = event.header().ktime;
+        let is_seen = ktime <= self.detailed_at
+            || (is_about_pages(event) && self.scanned_at.is_some_and(|at| ktime <= at));
+        if is_seen {
+            return;
+        }
+        (self.is_touched, self.is_busy) = (true, true);
+        self.crest.before(event, &self.space);
+        match event {
+            Event::Fault(fault) => {
+                let brought = self.space.fault(fault.addr, fault.period);
+                let stack = fault.stack.get(..fault.stack_len as usize).unwrap_or_default();
+                self.stacks.add(fault.header.ktime, stack, brought.0);
+            }
+            _ => {
+                self.space.apply(event);
+                (self.is_changed, self.is_unexplored) = (true, true);
+            }
+        }
+        self.crest.after(event, &self.space);
+        if let Some(kept) = &mut self.kept {
+            if self.is_by_pages && !is_about_pages(event) {
+                // Done, and what was read does not undo it.
+            } else if kept.len() >= MOST_KEPT {
+                self.kept = None;
+                self.space.mark_stale(Stale::Budget);
+            } else {
+                kept.push(event.clone());
+            }
+        }
+    }
+
+    /// How much a scan would tell, in bytes; 0 for a process that needs none.
+    pub(super) fn worth(&self, rss: u64) -> u64 {
+        let drift = self.gap(rss).abs_diff(self.gap);
+        let moved = self.space.moved().0.max(rss.abs_diff(self.rss_at_scan)).max(drift);
+        let much = MOVED.min(rss / 100).max(SMALL / 2);
+        match (self.scanned_at, self.space.stale()) {
+            (_, _) if self.is_unreadable && moved < MOVED.max(rss / 100) => 0,
+            (None, _) => rss,
+            (Some(_), Some(_)) => moved.max(MOVED),
+            (Some(_), None) if moved >= much => moved,
+            (Some(_), None) => {
+                let open = self.open();
+                let is_open = open >= self.open_left.saturating_add(much);
+                let rests = if self.is_busy { 0 } else { moved.max(u64::from(self.is_smeared)) };
+                rests.max(if is_open { open } else { 0 })
+            }
+        }
+    }
+
+    /// How far the kernel's total is above the sum of the regions. Not 0 by itself: smaps counts pages that the total does
+    /// not (those of a ring buffer), but it does not change by itself either.
+    fn gap(&self, rss: u64) -> i64 {
+        let sum = i64::try_from(self.resident()).unwrap_or(i64::MAX);
+        i64::try_from(rss).unwrap_or(i64::MAX).saturating_sub(sum)
+    }
+
+    /// Bytes whose owners are told by length alone, as long as that is a guess.
+    fn open(&self) -> u64 {
+        if self.is_changed { 0 } else { arenas::unmeasured(&self.space, &self.owned, &self.split) }
+    }
+
+    /// Tells the owners anew, if anything changed.
+    pub(super) fn own(&mut self) {
+        if std::mem::take(&mut self.is_changed) {
+            let regions: Vec<Region> = self.space.regions().collect();
+            self.owned = attribute(&self.evidence, &regions);
+        }
+    }
+
+    /// What to read: no more than is needed.
+    pub(super) fn depth(&mut self, now: u64) -> Depth {
+        let age = now.saturating_sub(self.detailed_at);
+        let is_old =
+            age >= OLD || (age >= DETAILS && (self.space.totals().lazy_free.0 > 0 || self.space.lacks_pss()));
+        let is_unknown = self.scanned_at.is_none() || self.space.stale().is_some() || self.is_incomplete;
+        self.is_by_pages = false;
+        if is_unknown || is_old || self.space.lacks_names() {
+            return Depth::Mappings;
+        }
+        self.own();
+        let regions: Vec<Region> = self.space.regions().collect();
+        let part = |owned: &Owned| {
+            let region = regions.get(owned.region)?;
+            Some(Region { start: owned.start, end: owned.end, ..region.clone() })
+        };
+        let parts = self.owned.iter().filter_map(part).collect();
+        let is_unexplored = std::mem::take(&mut self.is_unexplored);
+        self.is_by_pages = true;
+        Depth::Pages { parts, regions, evidence: (!is_unexplored).then(|| Arc::clone(&self.evidence)) }
+    }
+
+    /// Takes a scan: what page tables said then, and what happened since.
+    pub(super) fn take(&mut self, scan: Scan) {
+        let is_empty = scan.is_empty();
+        let Scan { pid: _, begun, at, mappings, parts, outside, evidence, reading, took: _ } = scan;
+        let kept = self.kept.take();
+        if at <= self.born {
+            return; // of the program before
+        }
+        self.is_unreadable = is_empty;
+        if is_empty {
+            // It stays as it was, and is not asked for again before it moves.
+            self.gap = self.gap(self.rss_at_scan);
+            return;
+        }
+        let was = self.resident();
+        let is_detailed = !mappings.is_empty();
+        let taken = if is_detailed {
+            self.take_mappings(&mappings, at);
+            Vec::new()
+        } else {
+            self.is_incomplete = outside.0 >= SMALL.max(was / 100);
+            self.take_parts(&parts, at)
+        };
+        self.crest.correct(was, self.resident());
+        self.space.settle();
+        self.scanned_at = Some(at);
+        if let Some(evidence) = evidence {
+            (self.evidence, self.is_changed) = (evidence, true);
+        }
+        if reading.is_some() {
+            self.reading = reading;
+        }
+        self.is_touched = true;
+        let Some(events) = kept else { return self.space.mark_stale(Stale::Budget) };
+        self.gap = self.gap(self.rss_at_scan);
+        self.open_left = if is_detailed { 0 } else { self.open() };
+        let is_during = |event: &Event| (begun..=at).contains(&event.header().ktime);
+        self.is_smeared = events.iter().any(is_during);
+        for event in events.iter().filter(|event| event.header().ktime > at) {
+            // Growth by stack was counted when the event came. Calls were done already where regions stayed.
+            if is_detailed || falls_in(event, &taken) {
+                self.space.apply(event);
+            }
+        }
+    }
+
+    fn take_mappings(&mut self, mappings: &[Mapping], at: u64) {
+        let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
+        self.space.resync(&regions);
+        for Mapping { region, usage } in mappings {
+            if let Some(measured) = Measured::of(region, usage) {
+                self.space.set_truth(region.start, region.end, &measured, at);
+            }
+        }
+        (self.detailed_at, self.is_changed, self.is_incomplete) = (at, true, false);
+        self.is_unexplored = false;
+    }
+
+    /// Takes what ranges were found to hold; those of the regions that are as they were then.
+    fn take_parts(&mut self, parts: &[Found], at: u64) -> Vec<(u64, u64)> {
+        self.split.clear();
+        let mut taken = Vec::new();
+        let regions: Vec<(u64, u64)> =
+            self.space.regions().map(|region| (region.start, region.end)).collect();
+        let mut rest = parts;
+        for (start, end) in regions {
+            rest = rest.get(rest.partition_point(|part| part.start < start)..).unwrap_or_default();
+            let inside = rest.get(..rest.partition_point(|part| part.end <= end)).unwrap_or_default();
+            if inside.iter().map(|part| part.end.saturating_sub(part.start)).sum::<u64>() != end - start {
+                continue;
+            }
+            let sum = |of: fn(&Found) -> Option<Bytes>| {
+                Bytes(inside.iter().filter_map(of).fold(0, |sum, Bytes(more)| sum.saturating_add(more)))
+            };
+            let resident = sum(|part| Some(part.measured.resident));
+            let swapped = Some(sum(|part| part.measured.swapped));
+            self.space.set_truth(start, end, &Measured { resident, swapped, ..Measured::default() }, at);
+            taken.push((start, end));
+            if inside.len() > 1 {
+                let held = inside.iter().map(|part| ((part.start, part.end), part.measured.resident.0));
+                self.split.extend(held);
+            }
+        }
+        taken
+    }
+}
+
+/// Whether it changes what is resident and no region.
+const fn is_about_pages(event: &Event) -> bool {
+    matches!(event, Event::Fault(_) | Event::Madvise(_))
+}
+
+/// Whether an event is about the pages of one of these ranges, which are in order of address.
+fn falls_in(event: &Event, ranges: &[(u64, u64)]) -> bool {
+    let addr = match event {
+        Event::Fault(fault) => fault.addr,
+        Event::Madvise(call) => call.addr,
+        _ => return false,
+    };
+    let after = ranges.partition_point(|(start, _)| *start <= addr);
+    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, end)| addr < *end)
+}

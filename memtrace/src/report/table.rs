@@ -31,14 +31,14 @@ pub fn table(kills: &[KillSummary], style: Style) -> String {
         })
         .sum();
     let room = style.columns().saturating_sub(used).max(PATH);
-    let mut rows = vec![TITLES.map(str::to_owned)];
+    let mut rows = vec![TITLES.map(str::to_owned).to_vec()];
     for (kill, [time, id, victim, owner]) in kills.iter().zip(cells) {
         let cgroup = shorten_path(&printable(kill.cgroup.as_deref().unwrap_or(UNKNOWN)), room);
-        rows.push([time, id, victim, owner, cgroup]);
+        rows.push(vec![time, id, victim, owner, cgroup]);
     }
     let mut out = String::new();
     let paints = std::iter::once(Paint::Heading).chain(std::iter::repeat(Paint::Plain));
-    for (line, paint) in columns([Align::Left; 5], &rows).iter().zip(paints) {
+    for (line, paint) in columns(&[Align::Left; 5], &rows).iter().zip(paints) {
         out.push_str(&style.paint(paint, line));
         out.push('\n');
     }

@@ -52,6 +52,11 @@ fn a_sibling_asked_and_the_pod_had_the_limit() {
 }
 
 #[test]
+fn everything_is_known() {
+    golden("full.txt", &text(&fixture::full::record(), Style::default()));
+}
+
+#[test]
 fn the_victim_asked_itself() {
     golden("self.txt", &text(&fixture::self_trigger(), Style::default()));
 }
@@ -75,7 +80,7 @@ fn the_list_names_the_limit_and_the_cgroup() {
 
 #[test]
 fn colour_adds_nothing_but_colour() {
-    for record in [fixture::record(0), fixture::global(), fixture::thread_victim()] {
+    for record in [fixture::full::record(), fixture::global(), fixture::thread_victim()] {
         let coloured = text(&record, Style { color: true, ..Style::default() });
         assert!(coloured.contains("\x1b["));
         assert_eq!(plain(&coloured), text(&record, Style::default()));

@@ -17,6 +17,17 @@ pub fn ktime() -> u64 {
         .saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// Nanoseconds in suspend since boot.
+pub fn suspended() -> u64 {
+    let nanoseconds = |clock| {
+        let now = clock_gettime(clock);
+        i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
+    };
+    // In this order: what passes between the two must not look like suspend.
+    let (boot, running) = (nanoseconds(ClockId::Boottime), nanoseconds(ClockId::Monotonic));
+    u64::try_from(boot - running).unwrap_or(0)
+}
+
 /// The wall-clock time of an instant since boot, by the clocks' distance now.
 pub fn wall(ktime_ns: u64) -> Timestamp {
     at(Timestamp::now(), ktime(), ktime_ns)

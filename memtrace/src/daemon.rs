@@ -5,6 +5,7 @@
 
 pub mod analyst;
 pub mod arenas;
+pub mod backfill;
 pub mod charges;
 pub mod engine;
 pub mod kernel_log;
@@ -39,7 +40,7 @@ use self::{
     engine::{Engine, Latest},
     lock::LockError,
     model::Model,
-    recorder::Surroundings,
+    recorder::{Keep, Surroundings},
 };
 use crate::{
     api::server::{self, Source},
@@ -69,6 +70,10 @@ pub struct Config {
     pub options: Options,
     /// The part of one CPU that reading page tables may take, in percent.
     pub scan_share: u32,
+    /// How many kills are kept.
+    pub keep: Keep,
+    /// Whether kills that were not seen are recorded from the kernel log.
+    pub backfill: bool,
 }
 
 /// Why the daemon did not start, or ended.
@@ -132,6 +137,8 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         watches_signals: status.attached("signal").is_some(),
         hierarchy: hierarchy.clone(),
         state_dir: config.state_dir.clone(),
+        keep: config.keep,
+        backfill: config.backfill,
         shared: shared.clone(),
     })?;
     let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());

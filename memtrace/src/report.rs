@@ -9,7 +9,9 @@ mod tests;
 mod block;
 mod describe;
 mod document;
+mod html;
 mod layout;
+mod markdown;
 mod page;
 mod sentence;
 mod stack;
@@ -18,6 +20,8 @@ mod table;
 mod text;
 
 pub use self::{
+    html::html,
+    markdown::markdown,
     sentence::sentence,
     style::{Style, Terminal},
     table::table,

@@ -15,16 +15,26 @@ mod trigger;
 mod victim;
 mod why;
 
+pub(super) use self::{
+    composition::{Part, parts},
+    timeline::peak_of,
+    why::words as cause_words,
+};
 use super::{
     describe::moment,
     document::{Block, Document},
     sentence,
 };
-use crate::oom::record::{OomRecord, circumstances::Source};
+use crate::oom::{
+    cause::CauseKind,
+    record::{OomRecord, circumstances::Source},
+};
 
 pub(super) fn document(record: &OomRecord) -> Document {
     let cause = record.circumstances.cause.as_ref();
-    let lead = cause.map(|cause| cause.sentence.clone()).into_iter().chain([sentence(record)]).collect();
+    // That the cause is not known is no answer.
+    let answer = cause.filter(|cause| cause.kind != CauseKind::Unknown).map(|cause| cause.sentence.clone());
+    let lead = answer.into_iter().chain([sentence(record)]).collect();
     let blocks = [
         cause.map(why::why),
         Some(when(record)),
@@ -68,6 +78,7 @@ fn evidence(record: &OomRecord) -> Block {
     match record.circumstances.source {
         Source::Live => block.field("hook", &evidence.hook),
         Source::KernelLog => {
+            block.field("found in", &evidence.hook);
             block.doubt("source", "the kernel log, read afterwards: the daemon did not see this kill");
         }
     }
@@ -77,9 +88,8 @@ fn evidence(record: &OomRecord) -> Block {
         (false, Source::KernelLog) => "not watched: the kernel's line says that it killed",
     };
     block.field("signal", signal);
-    match (evidence.losses.is_empty(), record.circumstances.source) {
-        (true, Source::Live) => block.field("lost", "nothing, up to this kill"),
-        (true, Source::KernelLog) | (false, _) => {}
+    if evidence.losses.is_empty() && record.circumstances.source == Source::Live {
+        block.field("lost", "nothing, up to this kill");
     }
     for loss in &evidence.losses {
         block.doubt("lost", format!("{} {}: {}", loss.count, loss.name, loss.meaning));

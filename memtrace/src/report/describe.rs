@@ -16,6 +16,13 @@ pub(super) const UNKNOWN: &str = "unknown";
 pub(super) fn who(task: &TaskFacts) -> String {
     let TaskFacts { pid, tid, comm, process_comm, .. } = task;
     let thread = name(comm);
+    if task.is_unknown() {
+        return if comm.is_empty() {
+            "a task that is not known".to_owned()
+        } else {
+            format!("{thread} (pid unknown)")
+        };
+    }
     match (pid, process_comm.as_deref().map(name)) {
         (Some(pid), process) if pid == tid => format!("{} (pid {pid})", process.unwrap_or(thread)),
         (Some(pid), Some(process)) => format!("{process} (pid {pid}, thread {thread} with tid {tid})"),

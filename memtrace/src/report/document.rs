@@ -4,6 +4,7 @@
 //! them printable in its own way.
 
 use super::{layout::Align, style::Paint};
+use crate::units::Grade;
 
 /// Everything that is told about a kill.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,7 +20,17 @@ pub(super) struct Document {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Block {
     pub(super) heading: String,
+    /// What the HTML form draws above it.
+    pub(super) figure: Option<Figure>,
     pub(super) items: Vec<Item>,
+}
+
+/// A drawing of something in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Figure {
+    Timeline,
+    Composition,
+    Stacks,
 }
 
 /// A part of a block.
@@ -78,6 +89,8 @@ pub(super) enum Cell {
     Text(String),
     /// A share in percent, drawn.
     Bar(u128),
+    /// How the row is known.
+    Grade(Grade),
 }
 
 impl<T: Into<String>> From<T> for Cell {
@@ -120,7 +133,11 @@ impl Table {
 
 impl Block {
     pub(super) fn new(heading: &str) -> Self {
-        Self { heading: heading.to_owned(), items: Vec::new() }
+        Self { heading: heading.to_owned(), figure: None, items: Vec::new() }
+    }
+
+    pub(super) fn drawn(heading: &str, figure: Figure) -> Self {
+        Self { figure: Some(figure), ..Self::new(heading) }
     }
 
     pub(super) fn field(&mut self, name: &str, value: impl Into<String>) {

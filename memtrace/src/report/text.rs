@@ -29,7 +29,7 @@ pub fn text(record: &OomRecord, style: Style) -> String {
         }
         page.paragraph(paragraph, if index == 0 { Paint::Heading } else { Paint::Plain });
     }
-    for Block { heading, items } in &blocks {
+    for Block { heading, items, figure: _ } in &blocks {
         page.heading(heading);
         for item in items {
             put(&mut page, item);
@@ -76,6 +76,7 @@ fn put_table(page: &mut Page, table: &Table) {
 fn cells(table: &Table, row: &Row) -> Vec<String> {
     let text = |(cell, column): (&Cell, &Column)| match (cell, column.fit) {
         (Cell::Bar(share), _) => bar(*share),
+        (Cell::Grade(grade), _) => grade.to_string(),
         (Cell::Text(text), Fit::Cut(columns)) => cut(&printable(text), columns),
         (Cell::Text(text), Fit::Whole | Fit::Path | Fit::Rest) => printable(text),
     };

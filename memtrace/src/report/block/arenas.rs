@@ -7,7 +7,7 @@ use crate::{
     oom::record::{OomRecord, circumstances::VictimMemory},
     report::{
         describe::{change, figure, span},
-        document::{Block, Column, Fit, Table},
+        document::{Block, Cell, Column, Figure, Fit, Table},
         stack,
     },
     snapshot::ArenaRow,
@@ -46,7 +46,7 @@ pub(super) fn arenas(record: &OomRecord) -> Option<Block> {
             some(*lazy_free_bytes).into(),
             seconds.map(change).unwrap_or_default().into(),
             minutes.map(change).unwrap_or_default().into(),
-            grade.to_string().into(),
+            Cell::Grade(*grade),
         ]);
     }
     if memory.unaccounted_bytes.0 > 0 {
@@ -93,7 +93,7 @@ pub(super) fn counters(record: &OomRecord) -> Option<Block> {
             counters.lazily_freed_bytes.map(some).unwrap_or_default().into(),
             counters.metadata_bytes.map(some).unwrap_or_default().into(),
             counters.error_bytes.map(some).unwrap_or_default().into(),
-            counters.grade.to_string().into(),
+            Cell::Grade(counters.grade),
         ]);
     }
     block.table(table);
@@ -135,7 +135,8 @@ pub(super) fn stacks(record: &OomRecord) -> Option<Block> {
     if stacks.is_empty() {
         return None;
     }
-    let mut block = Block::new("Who touched new memory: call stacks of the victim, sampled");
+    let mut block =
+        Block::drawn("Who touched new memory: call stacks of the victim, sampled", Figure::Stacks);
     for growth in stacks.iter().take(STACKS) {
         let [seconds, _, minutes] = growth.bytes;
         block.field("touched", format!("{minutes} in ten minutes, {seconds} in the last ten seconds"));

@@ -10,7 +10,7 @@ use crate::{
     },
     report::{
         describe::{figure, percent, span},
-        document::{Block, Cell, Column, Fit, Table},
+        document::{Block, Cell, Column, Figure, Fit, Table},
     },
     units::Bytes,
 };
@@ -52,7 +52,7 @@ fn kernel_parts(charge: &Charge) -> [(&'static str, Option<Bytes>); 7] {
 
 pub(super) fn composition(record: &OomRecord) -> Option<Block> {
     let Composition { charge, tmpfs, grade, age_seconds } = record.circumstances.composition.as_ref()?;
-    let mut block = Block::new("What was charged to the group whose limit was hit");
+    let mut block = Block::drawn("What was charged to the group whose limit was hit", Figure::Composition);
     let mut table = Table::new(vec![
         Column::left("", Fit::Whole),
         Column::right(""),

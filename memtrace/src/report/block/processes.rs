@@ -6,7 +6,7 @@ use crate::{
     oom::record::{OomRecord, circumstances::ProcessAtKill},
     report::{
         describe::{cgroup, figure, name, rate, span},
-        document::{Block, Column, Fit, Table},
+        document::{Block, Cell, Column, Fit, Table},
         style::Paint,
     },
 };
@@ -38,7 +38,7 @@ pub(super) fn processes(record: &OomRecord) -> Option<Block> {
             figure(*rss_bytes).into(),
             growth_bytes_per_second.map(rate).unwrap_or_default().into(),
             task.oom_score_adj.map(|adj| adj.to_string()).unwrap_or_default().into(),
-            grade.to_string().into(),
+            Cell::Grade(*grade),
             cgroup(task.cgroup.as_deref(), task.cgroup_id).into(),
         ];
         if *is_victim {

@@ -6,7 +6,7 @@ use crate::{
     oom::record::{OomRecord, circumstances::Point},
     report::{
         describe::{percent, span},
-        document::Block,
+        document::{Block, Figure},
     },
     units::Bytes,
 };
@@ -25,7 +25,7 @@ pub(in crate::report) fn peak_of(points: &[Point]) -> Option<Bytes> {
 pub(super) fn timeline(record: &OomRecord) -> Option<Block> {
     let points = &record.circumstances.timeline;
     let (first, peak) = (points.first()?, peak_of(points)?);
-    let mut block = Block::new("Usage of the group whose limit was hit, up to the kill");
+    let mut block = Block::drawn("Usage of the group whose limit was hit, up to the kill", Figure::Timeline);
     for (title, from) in [("all of it", f64::MAX), ("last 2 minutes", 120.0)] {
         let part: Vec<&Point> = points.iter().filter(|point| point.seconds_before <= from).collect();
         if from < f64::MAX && (part.len() < 8 || part.len() == points.len()) {

@@ -15,7 +15,9 @@ pub(super) fn trigger(record: &OomRecord) -> Block {
     } else {
         "Trigger: who asked for memory when there was none"
     });
-    if trigger.is_victim && trigger.task.tid == victim.task.tid {
+    if trigger.task.is_unknown() {
+        block.doubt("process", who(&trigger.task));
+    } else if trigger.is_victim && trigger.task.tid == victim.task.tid {
         block.field("process", "the victim itself");
     } else if trigger.is_victim {
         block.field("process", format!("the victim itself, {}", who(&trigger.task)));

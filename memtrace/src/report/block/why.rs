@@ -5,7 +5,7 @@
 use crate::{
     oom::cause::{Cause, CauseKind},
     report::{
-        document::{Block, Column, Fit, Table},
+        document::{Block, Cell, Column, Fit, Table},
         layout::Align,
         style::Paint,
     },
@@ -24,7 +24,7 @@ pub(super) fn why(cause: &Cause) -> Block {
         Column::left("", Fit::Whole),
     ]);
     for Fact { what, value, grade } in evidence {
-        table.row(vec![what.as_str().into(), value.as_str().into(), grade.to_string().into()]);
+        table.row(vec![what.as_str().into(), value.as_str().into(), Cell::Grade(*grade)]);
     }
     block.table(table);
     for Remedy { text, setting } in remedies {

@@ -24,6 +24,17 @@ pub fn own_cpu() -> Duration {
     Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), nanoseconds)
 }
 
+/// Nanoseconds in suspend since boot.
+pub fn suspended() -> u64 {
+    let nanoseconds = |clock| {
+        let now = clock_gettime(clock);
+        i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
+    };
+    // In this order: what passes between the two must not look like suspend.
+    let (boot, running) = (nanoseconds(ClockId::Boottime), nanoseconds(ClockId::Monotonic));
+    u64::try_from(boot - running).unwrap_or(0)
+}
+
 /// The wall-clock time of an instant since boot, by the clocks' distance now.
 pub fn wall(ktime_ns: u64) -> Timestamp {
     at(Timestamp::now(), ktime(), ktime_ns)

@@ -5,6 +5,7 @@
 
 pub mod analyst;
 pub mod arenas;
+pub mod backfill;
 pub mod charges;
 pub mod engine;
 pub mod governor;
@@ -41,7 +42,7 @@ use self::{
     governor::Governor,
     lock::LockError,
     model::Model,
-    recorder::Surroundings,
+    recorder::{Keep, Surroundings},
 };
 use crate::{
     api::server::{self, Source},
@@ -73,6 +74,10 @@ pub struct Config {
     pub scan_share: u32,
     /// The part of one CPU that all of it may take, in percent; 0 for any.
     pub cpu_budget: u32,
+    /// How many kills are kept.
+    pub keep: Keep,
+    /// Whether kills that were not seen are recorded from the kernel log.
+    pub backfill: bool,
 }
 
 /// Why the daemon did not start, or ended.
@@ -136,6 +141,8 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         watches_signals: status.attached("signal").is_some(),
         hierarchy: hierarchy.clone(),
         state_dir: config.state_dir.clone(),
+        keep: config.keep,
+        backfill: config.backfill,
         shared: shared.clone(),
     })?;
     let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());

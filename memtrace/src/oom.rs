@@ -5,6 +5,7 @@
 
 pub mod cause;
 pub mod dump;
+pub mod kernel_log;
 pub mod owner;
 pub mod record;
 pub mod recorder;

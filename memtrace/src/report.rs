@@ -1,15 +1,17 @@
-//! What is told about a kill: text for a person.
+//! What is told about a kill: text, Markdown and HTML for a person.
 //!
-//! `&OomRecord` -> text. Pure: reads nothing, decides nothing that the record does not say, and prints what is
+//! `&OomRecord` -> a document -> one of its forms. Pure: reads nothing, decides nothing that the record does not say, and prints what is
 //! unknown as unknown. Names come escaped in the record; what is not is escaped here, never printed raw.
 
 #[cfg(test)]
 mod tests;
 
-mod blocks;
-mod chain;
+mod block;
 mod describe;
+mod document;
+mod html;
 mod layout;
+mod markdown;
 mod page;
 mod sentence;
 mod stack;
@@ -18,6 +20,8 @@ mod table;
 mod text;
 
 pub use self::{
+    html::html,
+    markdown::markdown,
     sentence::sentence,
     style::{Style, Terminal},
     table::table,

@@ -4,12 +4,15 @@
 //! or a disk that was full in between. Must not know who writes (the daemon holds the state directory's lock, not
 //! this module), must not judge a record, and must not throw away what it cannot read.
 
+#[cfg(test)]
+mod durability;
 mod error;
 #[cfg(test)]
 pub mod fixture;
 mod kills;
 mod migrate;
 mod open;
+mod retention;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +23,7 @@ use rusqlite::Connection;
 pub use self::{
     error::StoreError,
     kills::{Filter, KillSummary},
+    retention::Retention,
 };
 
 /// Name of the database in the state directory.

@@ -1,12 +1,12 @@
 //! `memtrace daemon`: watch this node.
 
-use std::{io::IsTerminal as _, path::PathBuf};
+use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, ProbeArgs, SocketArgs};
-use crate::daemon::{self, Config, DaemonError};
+use crate::daemon::{self, Config, DaemonError, recorder::Keep};
 
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
@@ -34,6 +34,15 @@ pub struct DaemonArgs {
     /// faults are sampled more coarsely, then fewer calls of one process are streamed. 0 for any.
     #[arg(long, value_name = "PERCENT", default_value_t = 20)]
     pub cpu_budget: u32,
+    /// Keep OOM kills for so many days; 0: for ever.
+    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    pub keep_days: u32,
+    /// Keep as many OOM kills as fit into so many MiB, the newest.
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep_size: u32,
+    /// Do not record kills from the kernel log that happened while no daemon ran, or were lost.
+    #[arg(long)]
+    pub no_backfill: bool,
     /// Form of the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -69,6 +78,11 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
         options: args.probe.options(),
         scan_share: args.scan_share,
         cpu_budget: args.cpu_budget,
+        keep: Keep {
+            age: Duration::from_secs(u64::from(args.keep_days) * 86_400),
+            bytes: u64::from(args.keep_size) << 20,
+        },
+        backfill: !args.no_backfill,
     };
     daemon::run(&config).map_err(|error| match error {
         DaemonError::NotPermitted(error) => Failure::NotPermitted(error),

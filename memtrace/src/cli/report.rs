@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::{
     oom::record::OomRecord,
-    report::{Style, Terminal, table, text},
+    report::{Style, Terminal, html, markdown, table, text},
     store::{Filter, KillSummary, Store, StoreError},
 };
 
@@ -32,6 +32,8 @@ Examples:
   memtrace report --last                      the newest kill: who, by whose limit, asked by whom
   memtrace report list --since 2h             the kills of the last two hours
   memtrace report list --cgroup pod6e0b4bb2   in one pod, or because of its limit
+  memtrace report list --namespace shop --cause leak
+  memtrace report --last --format html > kill.html
   memtrace report show 20261122T190501Z-42    one kill; the beginning of its id is enough
   memtrace report list -o json | jq -r '.kills[].id'
 
@@ -90,6 +92,18 @@ pub struct ListArgs {
     /// Only kills with this text in the name of the victim.
     #[arg(long, value_name = "TEXT")]
     pub comm: Option<String>,
+    /// Only kills in pods of this namespace.
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Only kills in this pod: its whole name.
+    #[arg(long, value_name = "NAME")]
+    pub pod: Option<String>,
+    /// Only kills in this container: its name, or the beginning of its id.
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Only kills with this cause, such as leak, burst or limit_too_tight; docs/record.md has them all.
+    #[arg(long, value_name = "KIND")]
+    pub cause: Option<String>,
     /// At most so many.
     #[arg(short = 'n', long, value_name = "N")]
     pub limit: Option<usize>,
@@ -114,8 +128,12 @@ pub struct ShowArgs {
 pub enum Format {
     /// For people.
     Text,
-    /// For programs; docs/record.md describes it.
+    /// For programs; docs/record.md describes it, and docs/record.schema.json.
     Json,
+    /// For a ticket or a chat.
+    Markdown,
+    /// A page in one file, without scripts: with the timeline and the growth drawn.
+    Html,
 }
 
 /// Form of the list.
@@ -263,6 +281,8 @@ fn one(record: &OomRecord, format: Format, style: Style) -> Result<String, Repor
     match format {
         Format::Text => Ok(text(record, style)),
         Format::Json => Ok(serde_json::to_string_pretty(record)? + "\n"),
+        Format::Markdown => Ok(markdown(record)),
+        Format::Html => Ok(html(record)),
     }
 }
 
@@ -273,12 +293,17 @@ fn list(args: &ListArgs, store: &Store, now: Timestamp, style: Style) -> Result<
         kills: Vec<KillSummary>,
     }
 
-    let ListArgs { since, until, cgroup, comm, limit, output } = args;
+    let ListArgs { since, until, cgroup, comm, namespace, pod, container, cause, limit, output } = args;
     let filter = Filter {
         since: since.map(|when| when.at(now)),
         until: until.map(|when| when.at(now)),
         cgroup: cgroup.clone(),
         comm: comm.clone(),
+        namespace: namespace.clone(),
+        pod: pod.clone(),
+        container: container.clone(),
+        // As people type it: leak, limit-too-tight.
+        cause: cause.as_ref().map(|cause| cause.to_lowercase().replace('-', "_")),
         limit: *limit,
     };
     let kills = store.list(&filter)?;

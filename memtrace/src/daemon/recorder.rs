@@ -12,14 +12,14 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use memtrace_common::event::oom::OomKill;
 
-use super::{analyst::Shared, engine::Latest, kernel_log::KernelLog, model::AtKill};
+use super::{analyst::Shared, backfill::Backfill, engine::Latest, kernel_log::KernelLog, model::AtKill};
 use crate::{
     clock,
     container::{
@@ -29,13 +29,14 @@ use crate::{
     ingest::loss::Loss,
     oom::{
         cause::cause,
+        kernel_log::{Boot, Trace},
         owner::Baselines,
         record::OomRecord,
         recorder::{Context, record},
         surroundings::{Known, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
-    store::{Filter, Store, StoreError},
+    store::{Filter, Retention, Store, StoreError},
     units::escape,
 };
 
@@ -43,6 +44,19 @@ use crate::{
 const MAX_WAITING: usize = 10_000;
 /// How often a disk that failed is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often the kernel log is looked at for kills that were missed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often old kills are deleted.
+const TIDY: Duration = Duration::from_secs(600);
+
+/// How many kills are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// So long; zero: for ever.
+    pub age: Duration,
+    /// In so many bytes.
+    pub bytes: u64,
+}
 
 /// A kill and what the engine knew when it came.
 pub struct Kill {
@@ -79,6 +93,10 @@ pub struct Surroundings {
     pub state_dir: PathBuf,
     /// Counts kills, and knows what came before them.
     pub shared: Shared,
+    /// How many are kept.
+    pub keep: Keep,
+    /// Whether kills that were not seen are recorded from the kernel log.
+    pub backfill: bool,
 }
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
@@ -103,6 +121,12 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
     // After the programs are attached: a group that is not among these is younger than the tracer.
     let baselines = baselines(surroundings.hierarchy.as_ref());
     let log = KernelLog::from_now();
+    let backfill = if surroundings.backfill {
+        let recorded = store.kills_of_boot(&surroundings.boot_id)?;
+        Some(Backfill::start(boot(&surroundings), recorded.iter().map(Trace::of)))
+    } else {
+        None
+    };
     let (sender, receiver) = channel();
     let counts = Arc::new(Counts::default());
     let shared = Arc::clone(&counts);
@@ -116,6 +140,9 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 // Bound to its thread.
                 symbols: Kallsyms::default(),
                 log,
+                backfill,
+                replaced: Vec::new(),
+                tidied: None,
                 waiting: VecDeque::new(),
                 in_log: 0,
                 given_up: 0,
@@ -141,12 +168,33 @@ fn baselines(hierarchy: Option<&Hierarchy>) -> Baselines {
     Baselines::of_existing(groups.map(|(id, path)| (id, memcg::oom_events(hierarchy, &path))))
 }
 
+fn boot(surroundings: &Surroundings) -> Boot {
+    Boot {
+        id: surroundings.boot_id.clone(),
+        now: (Timestamp::now(), clock::ktime()),
+        suspended_ns: clock::suspended(),
+        cgroup_version: surroundings.hierarchy.as_ref().map(version),
+        page_size: rustix::param::page_size() as u64,
+    }
+}
+
+fn version(hierarchy: &Hierarchy) -> u8 {
+    match hierarchy.version {
+        Version::V1 => 1,
+        Version::V2 => 2,
+    }
+}
+
 struct Worker {
     surroundings: Surroundings,
     store: Store,
     baselines: Baselines,
     symbols: Kallsyms,
     log: KernelLog,
+    backfill: Option<Backfill>,
+    /// Records from the kernel log whose kills were seen after all, with what takes their place.
+    replaced: Vec<(String, OomRecord)>,
+    tidied: Option<Instant>,
     waiting: VecDeque<OomRecord>,
     /// How many of the waiting were printed to the log.
     in_log: usize,
@@ -159,11 +207,8 @@ impl Worker {
         // The first look at the kernel's symbols takes long; it must not delay the first kill.
         self.symbols.names(&[0]);
         loop {
-            let first = if self.waiting.is_empty() {
-                kills.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                kills.recv_timeout(RETRY)
-            };
+            let patience = if self.waiting.is_empty() { LOOK } else { RETRY };
+            let first = kills.recv_timeout(patience);
             match first {
                 Ok(kill) => {
                     self.take(&kill);
@@ -172,7 +217,8 @@ impl Worker {
                         self.take(&kill);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                // Only when no kill waits: what was seen is not missed.
+                Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.store_waiting();
                     return;
@@ -183,8 +229,7 @@ impl Worker {
     }
 
     fn take(&mut self, kill: &Kill) {
-        let Surroundings { boot_id, hook, watches_signals, hierarchy, state_dir: _, shared: _ } =
-            &self.surroundings;
+        let Surroundings { boot_id, hook, watches_signals, hierarchy, .. } = &self.surroundings;
         let path_of = |id| {
             let path = hierarchy.as_ref()?.walk().remove(&id)?;
             Some(escape(&path))
@@ -192,10 +237,7 @@ impl Worker {
         let context = Context {
             now: (Timestamp::now(), clock::ktime()),
             boot_id,
-            cgroup_version: hierarchy.as_ref().map(|hierarchy| match hierarchy.version {
-                Version::V1 => 1,
-                Version::V2 => 2,
-            }),
+            cgroup_version: hierarchy.as_ref().map(version),
             page_size: rustix::param::page_size() as u64,
             hook,
             watches_signals: *watches_signals,
@@ -220,10 +262,42 @@ impl Worker {
         };
         surround(&mut record, &kill.frozen, &known);
         record.circumstances.cause = Some(cause(&record));
-        self.waiting.push_back(record);
+        match self.backfill.as_mut().and_then(|backfill| backfill.seen(&record)) {
+            Some(id) => self.replaced.push((id, record)),
+            None => self.waiting.push_back(record),
+        }
+    }
+
+    /// Takes what the kernel log has and nobody saw, and deletes what is too old.
+    fn look(&mut self) {
+        let missed = self.backfill.as_mut().map(|backfill| backfill.missed(Instant::now()));
+        for mut record in missed.unwrap_or_default() {
+            record.circumstances.cause = Some(cause(&record));
+            tracing::warn!(id = %record.id, "an OOM kill was not seen; it is recorded from the kernel log");
+            self.waiting.push_back(record);
+        }
+        if self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
+            self.tidied = Some(Instant::now());
+            self.tidy();
+        }
+    }
+
+    fn tidy(&mut self) {
+        let Keep { age, bytes } = self.surroundings.keep;
+        let since = (!age.is_zero()).then(|| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN));
+        match self.store.keep(Retention { since, bytes }) {
+            Ok(0) => {}
+            Ok(deleted) => tracing::info!(deleted, "old OOM kills were deleted"),
+            Err(error) => tracing::warn!(error = %chain(&error), "old OOM kills could not be deleted"),
+        }
     }
 
     fn store_waiting(&mut self) {
+        for (id, record) in std::mem::take(&mut self.replaced) {
+            if let Err(error) = self.store.replace_kill(&id, &record) {
+                tracing::warn!(error = %chain(&error), %id, "the record from the kernel log stays");
+            }
+        }
         if self.waiting.is_empty() {
             return;
         }

@@ -102,7 +102,7 @@ pub struct LimitOwner {
 pub struct TaskFacts {
     /// Process id in the initial pid namespace; `None` when only the thread is known.
     pub pid: Option<u32>,
-    /// Thread id.
+    /// Thread id; 0 when nothing is known of the task ([`TaskFacts::is_unknown`]).
     pub tid: u32,
     /// Name of the thread.
     pub comm: String,
@@ -118,6 +118,13 @@ pub struct TaskFacts {
     pub cgroup: Option<String>,
     /// Id of that cgroup.
     pub cgroup_id: Option<u64>,
+}
+
+impl TaskFacts {
+    /// Nothing is known of it: only the kernel log told of the kill, and it does not name this task.
+    pub fn is_unknown(&self) -> bool {
+        self.tid == 0 && self.pid.is_none()
+    }
 }
 
 /// Who was killed, and what it held.

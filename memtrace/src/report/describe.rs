@@ -16,6 +16,13 @@ pub(super) const UNKNOWN: &str = "unknown";
 pub(super) fn who(task: &TaskFacts) -> String {
     let TaskFacts { pid, tid, comm, process_comm, .. } = task;
     let thread = name(comm);
+    if task.is_unknown() {
+        return if comm.is_empty() {
+            "a task that is not known".to_owned()
+        } else {
+            format!("{thread} (pid unknown)")
+        };
+    }
     match (pid, process_comm.as_deref().map(name)) {
         (Some(pid), process) if pid == tid => format!("{} (pid {pid})", process.unwrap_or(thread)),
         (Some(pid), Some(process)) => format!("{process} (pid {pid}, thread {thread} with tid {tid})"),
@@ -84,6 +91,9 @@ pub(super) fn age(from: Timestamp, to: Timestamp) -> Option<String> {
     if milliseconds < 0 {
         return None;
     }
+    if milliseconds < 1000 {
+        return Some(format!("{milliseconds} ms"));
+    }
     let seconds = milliseconds / 1000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     Some(match (days, hours, minutes) {
@@ -92,6 +102,27 @@ pub(super) fn age(from: Timestamp, to: Timestamp) -> Option<String> {
         (0, ..) => format!("{hours} h {} min", minutes % 60),
         _ => format!("{days} d {} h", hours % 24),
     })
+}
+
+/// A stretch of seconds in its two largest units.
+pub(super) fn span(seconds: f64) -> String {
+    let nanoseconds = (seconds.abs() * 1e9).min(1e18) as i64;
+    let end = Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default();
+    age(Timestamp::UNIX_EPOCH, end).unwrap_or_else(|| UNKNOWN.to_owned())
+}
+
+/// Bytes more or fewer.
+pub(super) fn change(bytes: i64) -> String {
+    match bytes {
+        0 => "0 B".to_owned(),
+        1.. => format!("+{}", Bytes(bytes.unsigned_abs())),
+        _ => format!("-{}", Bytes(bytes.unsigned_abs())),
+    }
+}
+
+/// Bytes a second more or fewer.
+pub(super) fn rate(bytes_per_second: f64) -> String {
+    change(bytes_per_second.round() as i64)
 }
 
 #[cfg(test)]

@@ -163,8 +163,8 @@ pub(super) fn pad(text: &str, columns: usize, align: Align) -> String {
 pub(super) const BETWEEN: &str = "  ";
 
 /// Lays out rows of cells in columns that are as wide as their widest cell; no spaces at the ends of lines.
-pub(super) fn columns<const N: usize>(aligns: [Align; N], rows: &[[String; N]]) -> Vec<String> {
-    let mut widths = [0; N];
+pub(super) fn columns(aligns: &[Align], rows: &[Vec<String>]) -> Vec<String> {
+    let mut widths = vec![0; aligns.len()];
     for row in rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
             *widest = width(cell).max(*widest);
@@ -174,9 +174,9 @@ pub(super) fn columns<const N: usize>(aligns: [Align; N], rows: &[[String; N]]) 
         .map(|row| {
             let cells: Vec<String> = row
                 .iter()
-                .zip(widths)
+                .zip(&widths)
                 .zip(aligns)
-                .map(|((cell, width), align)| pad(cell, width, align))
+                .map(|((cell, width), align)| pad(cell, *width, *align))
                 .collect();
             cells.join(BETWEEN).trim_end().to_owned()
         })

@@ -54,10 +54,6 @@ impl Page {
     }
 
     /// A named value, on as many lines as it takes.
-    pub(super) fn field(&mut self, name: &str, value: &str) {
-        self.painted_field(name, value, Paint::Plain);
-    }
-
     pub(super) fn painted_field(&mut self, name: &str, value: &str, paint: Paint) {
         self.lines_field(name, &wrap(&printable(value), self.value_columns()), paint);
     }
@@ -68,6 +64,13 @@ impl Page {
         for line in lines {
             self.put(&label, line, paint);
             label = " ".repeat(VALUES);
+        }
+    }
+
+    /// A sentence under a block.
+    pub(super) fn note(&mut self, text: &str) {
+        for line in wrap(&printable(text), self.columns()) {
+            self.line(&line, Paint::Plain);
         }
     }
 

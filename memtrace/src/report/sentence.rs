@@ -83,7 +83,7 @@ fn held(victim: &Victim) -> String {
 /// Who set the kill off, when it was not the victim.
 fn trigger(record: &OomRecord) -> String {
     let OomRecord { trigger, victim, .. } = record;
-    if trigger.is_victim || is_by_hand(record) {
+    if trigger.is_victim || is_by_hand(record) || trigger.task.is_unknown() {
         return String::new();
     }
     let by = who(&trigger.task);

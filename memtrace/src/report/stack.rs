@@ -2,8 +2,10 @@
 //!
 //! Frames as recorded -> lines. The record keeps all of them.
 
-use super::layout::{cut, printable};
-use crate::oom::record::{Frame, OomRecord};
+use crate::{
+    oom::record::{Frame, OomRecord},
+    snapshot::UserFrame,
+};
 
 /// Lines for one stack.
 const SHOWN: usize = 12;
@@ -33,19 +35,27 @@ pub(super) fn is_limit_write(record: &OomRecord) -> bool {
 }
 
 /// One line a frame: the function, or the address where it has no name.
-pub(super) fn lines(frames: &[Frame], columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = frames
-        .iter()
-        .take(SHOWN)
-        .map(|frame| {
-            let text = frame.symbol.as_deref().filter(|symbol| !symbol.is_empty()).unwrap_or(&frame.address);
-            cut(&printable(text), columns)
-        })
-        .collect();
+pub(super) fn lines(frames: &[Frame]) -> Vec<String> {
+    let text = |frame: &Frame| {
+        frame.symbol.as_ref().filter(|symbol| !symbol.is_empty()).unwrap_or(&frame.address).clone()
+    };
+    let mut lines: Vec<String> = frames.iter().take(SHOWN).map(text).collect();
     if let Some(more @ 1..) = frames.len().checked_sub(SHOWN) {
         lines.push(format!("and {more} more in the JSON record"));
     }
     lines
+}
+
+/// A frame of a growth stack: the function; else where in which file; else the address.
+pub(super) fn user_frame(frame: &UserFrame) -> String {
+    let UserFrame { address, module, file_offset, symbol } = frame;
+    let file = |module: &String| module.rsplit('/').next().unwrap_or_default().to_owned();
+    match (symbol.as_ref().filter(|symbol| !symbol.is_empty()), module, file_offset) {
+        (Some(symbol), ..) => symbol.clone(),
+        (None, Some(module), Some(offset)) => format!("{}+{offset:#x}", file(module)),
+        (None, Some(module), None) => format!("{} {address}", file(module)),
+        (None, None, _) => address.clone(),
+    }
 }
 
 fn is_own(frame: &Frame) -> bool {
@@ -80,7 +90,7 @@ mod tests {
 
     #[test]
     fn long_stacks_say_how_much_is_missing() {
-        let lines = lines(kernel(&record(0).kernel_stack), 80);
+        let lines = lines(kernel(&record(0).kernel_stack));
         assert_eq!(lines.len(), 13);
         assert_eq!(lines.last().unwrap(), "and 2 more in the JSON record");
     }

@@ -9,21 +9,23 @@ use super::{
 };
 use crate::{oom::record::ScopeKind, store::KillSummary};
 
-const TITLES: [&str; 5] = ["TIME (UTC)", "ID", "VICTIM (PID)", "LIMIT OF", "CGROUP"];
+const TITLES: [&str; 6] = ["TIME (UTC)", "ID", "VICTIM (PID)", "CAUSE", "LIMIT OF", "CONTAINER OR CGROUP"];
 /// So much of an id is enough: `show` takes its beginning.
 const ID: usize = 40;
-/// A pid of 7 digits, and most names.
-const VICTIM: usize = 23;
+/// A pid of 7 digits, and the beginning of most names.
+const VICTIM: usize = 20;
 /// What the path has left when the others are as wide as they get.
-const PATH: usize = 12;
+const PATH: usize = 10;
+/// What a cause that this program does not know has.
+const CAUSE: usize = 9;
 
 /// Writes the table, or says that there is nothing to list.
 pub fn table(kills: &[KillSummary], style: Style) -> String {
     if kills.is_empty() {
         return "no OOM kills recorded\n".to_owned();
     }
-    let cells: Vec<[String; 4]> = kills.iter().map(fixed_cells).collect();
-    let used: usize = (0..4)
+    let cells: Vec<[String; 5]> = kills.iter().map(fixed_cells).collect();
+    let used: usize = (0..5)
         .map(|column| {
             let title = TITLES.get(column).map_or(0, |title| width(title));
             let widths = cells.iter().filter_map(|row| row.get(column)).map(|cell| width(cell));
@@ -31,29 +33,57 @@ pub fn table(kills: &[KillSummary], style: Style) -> String {
         })
         .sum();
     let room = style.columns().saturating_sub(used).max(PATH);
-    let mut rows = vec![TITLES.map(str::to_owned)];
-    for (kill, [time, id, victim, owner]) in kills.iter().zip(cells) {
-        let cgroup = shorten_path(&printable(kill.cgroup.as_deref().unwrap_or(UNKNOWN)), room);
-        rows.push([time, id, victim, owner, cgroup]);
+    let mut rows = vec![TITLES.map(str::to_owned).to_vec()];
+    for (kill, fixed) in kills.iter().zip(cells) {
+        let place = label(kill).or_else(|| kill.cgroup.clone()).unwrap_or_else(|| UNKNOWN.to_owned());
+        let place = shorten_path(&printable(&place), room);
+        rows.push(fixed.into_iter().chain([place]).collect());
     }
     let mut out = String::new();
     let paints = std::iter::once(Paint::Heading).chain(std::iter::repeat(Paint::Plain));
-    for (line, paint) in columns([Align::Left; 5], &rows).iter().zip(paints) {
+    for (line, paint) in columns(&[Align::Left; 6], &rows).iter().zip(paints) {
         out.push_str(&style.paint(paint, line));
         out.push('\n');
     }
     out
 }
 
-fn fixed_cells(kill: &KillSummary) -> [String; 4] {
+fn fixed_cells(kill: &KillSummary) -> [String; 5] {
     let pid = format!(" ({})", figure(kill.victim_pid));
     let comm = cut(&printable(name(&kill.victim_comm)), VICTIM - pid.len());
     [
-        kill.time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        kill.time.strftime("%m-%d %H:%M:%S").to_string(),
         printable(&kill.id).chars().take(ID).collect(),
         format!("{comm}{pid}"),
+        cause(kill.cause.as_deref()),
         owner(kill),
     ]
+}
+
+/// `namespace/pod/container`, as far as known.
+fn label(kill: &KillSummary) -> Option<String> {
+    let parts: Vec<&str> =
+        [&kill.namespace, &kill.pod, &kill.container].into_iter().flatten().map(String::as_str).collect();
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+/// The kind in a word.
+fn cause(kind: Option<&str>) -> String {
+    let word = match kind {
+        None | Some("unknown") => UNKNOWN,
+        Some("limit_too_tight") => "too tight",
+        Some("start_up") => "start-up",
+        Some("allocator_retention") => "retention",
+        Some("file_or_tmpfs") => "files",
+        Some("kernel_memory") => "kernel",
+        Some("thread_stacks") => "stacks",
+        Some("fork_copy_on_write") => "fork",
+        Some("node_exhaustion") => "node",
+        Some("cpuset_or_policy") => "cpuset",
+        Some("limit_lowered") => "lowered",
+        Some(kind) => kind,
+    };
+    cut(&printable(word), CAUSE)
 }
 
 /// Whose limit it was, seen from the victim's cgroup; the record has its path.

@@ -2,14 +2,16 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p memtrace --lib report` writes the files anew.
 
+mod schema;
+
 use std::{env, fs, path::Path};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{Style, layout::width, sentence, style::WIDTH, table, text};
+use super::{Style, html, layout::width, markdown, sentence, style::WIDTH, table, text};
 use crate::{
-    oom::record::{OomRecord, ScopeKind},
+    oom::record::{OomRecord, ScopeKind, circumstances::Source},
     store::{
         KillSummary,
         fixture::{self, arbitrary},
@@ -27,6 +29,7 @@ fn golden(name: &str, actual: &str) {
 
 fn summary(record: &OomRecord) -> KillSummary {
     let task = &record.victim.task;
+    let (name, cause) = (record.circumstances.container.as_ref(), record.circumstances.cause.as_ref());
     KillSummary {
         id: record.id.clone(),
         time: record.time,
@@ -36,6 +39,11 @@ fn summary(record: &OomRecord) -> KillSummary {
         victim_comm: task.process_comm.as_ref().unwrap_or(&task.comm).clone(),
         cgroup: task.cgroup.clone(),
         limit_owner: record.limit_owner.as_ref().and_then(|owner| owner.path.clone()),
+        namespace: name.and_then(|name| name.namespace.clone()),
+        pod: name.and_then(|name| name.pod.clone()),
+        container: name.and_then(|name| name.container.clone()),
+        cause: cause.map(|cause| serde_json::to_value(cause.kind).unwrap().as_str().unwrap().to_owned()),
+        source: record.circumstances.source,
     }
 }
 
@@ -49,6 +57,29 @@ fn plain(text: &str) -> String {
 #[test]
 fn a_sibling_asked_and_the_pod_had_the_limit() {
     golden("sibling.txt", &text(&fixture::record(0), Style::default()));
+}
+
+#[test]
+fn everything_is_known() {
+    golden("full.txt", &text(&fixture::full::record(), Style::default()));
+}
+
+#[test]
+fn everything_as_markdown_and_as_a_page() {
+    golden("full.md", &markdown(&fixture::full::record()));
+    let page = html(&fixture::full::record());
+    assert!(page.len() < 1 << 20);
+    golden("full.html", &page);
+}
+
+#[test]
+fn a_page_asks_for_nothing_and_runs_nothing() {
+    for record in [fixture::full::record(), fixture::record(0), fixture::global(), fixture::thread_victim()] {
+        let page = html(&record);
+        for word in ["<script", "http://", "https://", "src=", "@import", "url(", " onload", "javascript:"] {
+            assert!(!page.contains(word), "{word}");
+        }
+    }
 }
 
 #[test]
@@ -68,14 +99,20 @@ fn a_thread_was_marked_and_little_is_known() {
 
 #[test]
 fn the_list_names_the_limit_and_the_cgroup() {
-    let cases = [fixture::record(0), fixture::self_trigger(), fixture::global(), fixture::thread_victim()];
+    let cases = [
+        fixture::full::record(),
+        fixture::record(0),
+        fixture::self_trigger(),
+        fixture::global(),
+        fixture::thread_victim(),
+    ];
     golden("list.txt", &table(&cases.each_ref().map(summary), Style::default()));
     assert_eq!(table(&[], Style::default()), "no OOM kills recorded\n");
 }
 
 #[test]
 fn colour_adds_nothing_but_colour() {
-    for record in [fixture::record(0), fixture::global(), fixture::thread_victim()] {
+    for record in [fixture::full::record(), fixture::global(), fixture::thread_victim()] {
         let coloured = text(&record, Style { color: true, ..Style::default() });
         assert!(coloured.contains("\x1b["));
         assert_eq!(plain(&coloured), text(&record, Style::default()));
@@ -156,7 +193,7 @@ fn every_field_is_documented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/record.md");
     let documented = fs::read_to_string(path).unwrap();
     let mut found = Vec::new();
-    for record in [fixture::record(0), fixture::global()] {
+    for record in [fixture::full::record(), fixture::record(0), fixture::global()] {
         keys(&serde_json::to_value(&record).unwrap(), &mut found);
         keys(&serde_json::to_value(summary(&record)).unwrap(), &mut found);
     }
@@ -200,6 +237,11 @@ fn any_summary() -> impl Strategy<Value = KillSummary> {
             scope: if nanosecond % 2 == 0 { ScopeKind::Memcg } else { ScopeKind::Global },
             victim_pid,
             victim_comm,
+            namespace: cgroup.clone(),
+            pod: None,
+            container: limit_owner.clone(),
+            cause: cgroup.clone(),
+            source: Source::Live,
             cgroup,
             limit_owner,
         },
@@ -218,6 +260,19 @@ proptest! {
         prop_assert!(!sentence(&record).chars().any(char::is_control));
         let coloured = text(&record, Style { color: true, ..Style::default() });
         prop_assert_eq!(plain(&coloured), text(&record, Style::default()));
+    }
+
+    /// What the page is made of stays the page's own: names add no elements.
+    #[test]
+    fn any_page_has_only_its_own_elements(record in arbitrary::record()) {
+        let page = html(&record);
+        prop_assert!(!page.contains("<script") && page.len() < 1 << 20);
+        let opened = |name: &str| page.matches(&format!("<{name}")).count();
+        for name in ["section", "table", "figure", "svg", "dl", "pre", "main", "html"] {
+            let closed = page.matches(&format!("</{name}>")).count();
+            prop_assert_eq!(opened(name), closed, "{}", name);
+        }
+        prop_assert!(!markdown(&record).chars().any(|c| c.is_control() && c != '\n'));
     }
 
     #[test]

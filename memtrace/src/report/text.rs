@@ -4,47 +4,105 @@
 //! blocks; one name that is longer than a line is the only thing that may be wider.
 
 use super::{
-    blocks,
-    chain::chain,
-    describe::moment,
+    block,
+    document::{Block, Cell, Column, Document, Fit, Item, Row, Table},
+    layout::{BETWEEN, columns, cut, printable, shorten_path, width},
     page::Page,
-    sentence,
     style::{Paint, Style},
 };
 use crate::oom::record::OomRecord;
 
+/// Characters of a bar for the whole.
+const BAR: u128 = 30;
+const MARK: &str = "> ";
+const NO_MARK: &str = "  ";
+/// What a path has left when the figures are as wide as they get.
+const PATH: usize = 12;
+
 /// Writes the report of one kill.
 pub fn text(record: &OomRecord, style: Style) -> String {
+    let Document { lead, blocks, closing } = block::document(record);
     let mut page = Page::new(style);
-    page.paragraph(&sentence(record), Paint::Heading);
-
-    page.heading("When");
-    page.field("time", &moment(record.time));
-    page.field("since boot", &since_boot(record.ktime_ns));
-    page.field("boot id", &record.boot_id);
-    page.field("record id", &record.id);
-
-    blocks::victim(&mut page, record);
-    blocks::memory(&mut page, &record.victim.memory);
-    blocks::limit(&mut page, record);
-    chain(&mut page, record);
-    blocks::trigger(&mut page, record);
-    blocks::evidence(&mut page, record);
-
+    for (index, paragraph) in lead.iter().enumerate() {
+        if index > 0 {
+            page.blank();
+        }
+        page.paragraph(paragraph, if index == 0 { Paint::Heading } else { Paint::Plain });
+    }
+    for Block { heading, items, figure: _ } in &blocks {
+        page.heading(heading);
+        for item in items {
+            put(&mut page, item);
+        }
+    }
     page.blank();
-    page.paragraph(closing(record), Paint::Plain);
+    page.paragraph(&closing, Paint::Plain);
     page.finish()
 }
 
-/// Seconds like the kernel log's, to find the lines there; its clock stops in suspend, this one does not.
-fn since_boot(ktime_ns: u64) -> String {
-    format!("{}.{:06} s", ktime_ns / 1_000_000_000, ktime_ns % 1_000_000_000 / 1_000)
+fn put(page: &mut Page, item: &Item) {
+    match item {
+        Item::Field { name, value, paint } => page.painted_field(name, value, *paint),
+        Item::Lines { name, lines } => {
+            let room = page.value_columns();
+            let lines: Vec<String> = lines.iter().map(|line| cut(&printable(line), room)).collect();
+            page.lines_field(name, &lines, Paint::Plain);
+        }
+        Item::Table(table) => put_table(page, table),
+        Item::Note(text) => page.note(text),
+    }
 }
 
-fn closing(record: &OomRecord) -> &'static str {
-    if record.evidence.kill_signal_seen {
-        "An OOMKill comes from outside: the kernel sent SIGKILL, the program did not crash."
-    } else {
-        "An OOMKill comes from outside: the kernel sends SIGKILL, the program does not crash."
+fn put_table(page: &mut Page, table: &Table) {
+    let mut rows: Vec<Vec<String>> = table.rows.iter().map(|row| cells(table, row)).collect();
+    if table.has_titles() {
+        rows.insert(0, table.columns.iter().map(|column| column.title.to_owned()).collect());
     }
+    let margin = if table.has_marks() { MARK.len() } else { 0 };
+    shrink(&table.columns, &mut rows, page.columns().saturating_sub(margin));
+    let aligns: Vec<_> = table.columns.iter().map(|column| column.align).collect();
+    let titles = table.has_titles().then_some((None, Paint::Heading));
+    let marks = titles.into_iter().chain(table.rows.iter().map(|row| (row.mark, row.paint)));
+    for (line, (mark, paint)) in columns(&aligns, &rows).iter().zip(marks) {
+        let before = match (margin, mark) {
+            (0, _) => "",
+            (_, Some(_)) => MARK,
+            (_, None) => NO_MARK,
+        };
+        page.line(&format!("{before}{line}"), paint);
+    }
+}
+
+fn cells(table: &Table, row: &Row) -> Vec<String> {
+    let text = |(cell, column): (&Cell, &Column)| match (cell, column.fit) {
+        (Cell::Bar(share), _) => bar(*share),
+        (Cell::Grade(grade), _) => grade.to_string(),
+        (Cell::Text(text), Fit::Cut(columns)) => cut(&printable(text), columns),
+        (Cell::Text(text), Fit::Whole | Fit::Path | Fit::Rest) => printable(text),
+    };
+    row.cells.iter().zip(&table.columns).map(text).collect()
+}
+
+/// Shortens the one column that may be shortened to what the others leave of the line.
+fn shrink(columns: &[Column], rows: &mut [Vec<String>], room: usize) {
+    let is_elastic = |column: &Column| matches!(column.fit, Fit::Path | Fit::Rest);
+    let Some(elastic) = columns.iter().position(is_elastic) else { return };
+    let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max();
+    let others: usize = (0..columns.len())
+        .filter(|column| *column != elastic)
+        .map(|column| BETWEEN.len() + widest(column).unwrap_or(0))
+        .sum();
+    let room = room.saturating_sub(others).max(PATH);
+    for cell in rows.iter_mut().filter_map(|row| row.get_mut(elastic)) {
+        *cell = match columns.get(elastic).map(|column| column.fit) {
+            Some(Fit::Path) => shorten_path(cell, room),
+            _ => cut(cell, room),
+        };
+    }
+}
+
+/// At least one mark for what is there at all.
+fn bar(share: u128) -> String {
+    let marks = (share * BAR).div_ceil(100).min(BAR) as usize;
+    format!("[{}{}]", "#".repeat(marks), ".".repeat(BAR as usize - marks))
 }

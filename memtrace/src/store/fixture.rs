@@ -3,6 +3,7 @@
 //! A number -> a record; the same number gives the same record. Nothing here reads a machine.
 
 pub mod arbitrary;
+pub mod full;
 
 use jiff::Timestamp;
 

@@ -2,12 +2,14 @@
 //!
 //! [`OomRecord`]s <-> rows of `kills`. Must not change a record: what comes back equals what went in.
 
+use std::path::Path;
+
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, TransactionBehavior, named_params};
+use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
-use crate::oom::record::{OomRecord, ScopeKind};
+use super::{Store, StoreError, migrate};
+use crate::oom::record::{OomRecord, ScopeKind, circumstances::Source};
 
 /// How many ids an ambiguous beginning lists.
 const MATCHES_SHOWN: usize = 8;
@@ -23,6 +25,14 @@ pub struct Filter {
     pub cgroup: Option<String>,
     /// Text in the name of the victim's process.
     pub comm: Option<String>,
+    /// Namespace of the victim's pod.
+    pub namespace: Option<String>,
+    /// Its pod.
+    pub pod: Option<String>,
+    /// Its container: the name, or the beginning of the id.
+    pub container: Option<String>,
+    /// The cause, as in JSON.
+    pub cause: Option<String>,
     /// At most so many, the newest.
     pub limit: Option<usize>,
 }
@@ -46,6 +56,21 @@ pub struct KillSummary {
     pub cgroup: Option<String>,
     /// The cgroup whose limit was hit.
     pub limit_owner: Option<String>,
+    /// Namespace of the victim's pod.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Its pod.
+    #[serde(default)]
+    pub pod: Option<String>,
+    /// Its container.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// Why, as in the record; `None` where that was not asked yet.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// Whether it was seen, or found in the kernel log.
+    #[serde(default)]
+    pub source: Source,
 }
 
 impl Store {
@@ -60,40 +85,40 @@ impl Store {
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut new = 0;
-        {
-            let mut insert = transaction
-                .prepare_cached(
-                    "INSERT INTO kills (id, time_ns, boot_id, scope, victim_pid, victim_comm, cgroup,
-                                        limit_owner, record)
-                     VALUES (:id, :time_ns, :boot_id, :scope, :victim_pid, :victim_comm, :cgroup,
-                             :limit_owner, :record)
-                     ON CONFLICT (id) DO NOTHING",
-                )
-                .map_err(failed)?;
-            for record in records {
-                let task = &record.victim.task;
-                let json = serde_json::to_vec(record).map_err(|source| StoreError::Record {
-                    id: record.id.clone(),
-                    path: path.clone(),
-                    source,
-                })?;
-                new += insert
-                    .execute(named_params! {
-                        ":id": record.id,
-                        ":time_ns": nanoseconds(record.time),
-                        ":boot_id": record.boot_id,
-                        ":scope": scope_name(record.scope.kind),
-                        ":victim_pid": task.pid,
-                        ":victim_comm": task.process_comm.as_ref().unwrap_or(&task.comm),
-                        ":cgroup": task.cgroup,
-                        ":limit_owner": record.limit_owner.as_ref().and_then(|owner| owner.path.as_ref()),
-                        ":record": json,
-                    })
-                    .map_err(failed)?;
-            }
+        for record in records {
+            new += insert(&transaction, path, record)?;
         }
         transaction.commit().map_err(failed)?;
         Ok(new)
+    }
+
+    /// Puts a record in the place of another of the same kill: it was found in the kernel log before it was seen.
+    ///
+    /// # Errors
+    /// When it could not be stored; then the other is still there.
+    pub fn replace_kill(&mut self, id: &str, record: &OomRecord) -> Result<(), StoreError> {
+        let Self { connection, path, .. } = self;
+        let failed = |error| StoreError::sqlite("store kills in", path, error);
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        transaction.execute("DELETE FROM kills WHERE id = ?1", [id]).map_err(failed)?;
+        insert(&transaction, path, record)?;
+        transaction.commit().map_err(failed)
+    }
+
+    /// The records of one boot, oldest first; one that cannot be read is left out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn kills_of_boot(&self, boot_id: &str) -> Result<Vec<OomRecord>, StoreError> {
+        let failed = |error| self.read_failed(error);
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT record FROM kills WHERE boot_id = ?1 ORDER BY time_ns, rowid")
+            .map_err(failed)?;
+        let rows = statement.query_map([boot_id], |row| row.get::<_, Vec<u8>>(0)).map_err(failed)?;
+        let records = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
+        Ok(records.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect())
     }
 
     /// The record with this id, or the only one whose id begins like this.
@@ -147,23 +172,40 @@ impl Store {
     /// When the store cannot be read.
     pub fn list(&self, filter: &Filter) -> Result<Vec<KillSummary>, StoreError> {
         let failed = |error| self.read_failed(error);
-        let Filter { since, until, cgroup, comm, limit } = filter;
+        let Filter { since, until, cgroup, comm, namespace, pod, container, cause, limit } = filter;
+        // A reader does not migrate: a store that no daemon of this version has opened has no names.
+        let kills = match migrate::version(&self.connection).map_err(failed)? {
+            ..2 => {
+                "(SELECT *, NULL AS namespace, NULL AS pod, NULL AS container, NULL AS container_id,
+                         NULL AS cause, 'live' AS source FROM kills)"
+            }
+            2.. => "kills",
+        };
         let mut statement = self
             .connection
-            .prepare_cached(
-                "SELECT id, time_ns, boot_id, scope, victim_pid, victim_comm, cgroup, limit_owner FROM kills
+            .prepare_cached(&format!(
+                "SELECT id, time_ns, boot_id, scope, victim_pid, victim_comm, cgroup, limit_owner, namespace, pod,
+                        coalesce(container, substr(container_id, 1, 12)), cause, source FROM {kills}
                  WHERE (:since IS NULL OR time_ns >= :since)
                    AND (:until IS NULL OR time_ns < :until)
                    AND (:cgroup IS NULL OR instr(cgroup, :cgroup) > 0 OR instr(limit_owner, :cgroup) > 0)
                    AND (:comm IS NULL OR instr(victim_comm, :comm) > 0)
-                 ORDER BY time_ns DESC, rowid DESC LIMIT :limit",
-            )
+                   AND (:namespace IS NULL OR namespace = :namespace)
+                   AND (:pod IS NULL OR pod = :pod)
+                   AND (:container IS NULL OR container = :container OR instr(container_id, :container) = 1)
+                   AND (:cause IS NULL OR cause = :cause)
+                 ORDER BY time_ns DESC, id DESC LIMIT :limit"
+            ))
             .map_err(failed)?;
         let parameters = named_params! {
             ":since": since.map(nanoseconds),
             ":until": until.map(nanoseconds),
             ":cgroup": cgroup,
             ":comm": comm,
+            ":namespace": namespace,
+            ":pod": pod,
+            ":container": container,
+            ":cause": cause,
             // -1 is SQL's "no limit".
             ":limit": limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(-1)),
         };
@@ -223,11 +265,61 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<KillSummary> {
         victim_comm: row.get(5)?,
         cgroup: row.get(6)?,
         limit_owner: row.get(7)?,
+        namespace: row.get(8)?,
+        pod: row.get(9)?,
+        container: row.get(10)?,
+        cause: row.get(11)?,
+        source: if row.get::<_, String>(12)? == "kernel_log" { Source::KernelLog } else { Source::Live },
     })
 }
 
+/// Inserts one; 0 when it is there already.
+fn insert(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Result<usize, StoreError> {
+    let failed = |error| StoreError::sqlite("store kills in", path, error);
+    let OomRecord { circumstances, victim, .. } = record;
+    let (task, name) = (&victim.task, circumstances.container.as_ref());
+    let json = serde_json::to_vec(record).map_err(|source| StoreError::Record {
+        id: record.id.clone(),
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut statement = transaction
+        .prepare_cached(
+            "INSERT INTO kills (id, time_ns, boot_id, scope, victim_pid, victim_comm, cgroup, limit_owner,
+                                namespace, pod, container, container_id, cause, source, record)
+             VALUES (:id, :time_ns, :boot_id, :scope, :victim_pid, :victim_comm, :cgroup, :limit_owner,
+                     :namespace, :pod, :container, :container_id, :cause, :source, :record)
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .map_err(failed)?;
+    statement
+        .execute(named_params! {
+            ":id": record.id,
+            ":time_ns": nanoseconds(record.time),
+            ":boot_id": record.boot_id,
+            ":scope": scope_name(record.scope.kind),
+            ":victim_pid": task.pid,
+            ":victim_comm": task.process_comm.as_ref().unwrap_or(&task.comm),
+            ":cgroup": task.cgroup,
+            ":limit_owner": record.limit_owner.as_ref().and_then(|owner| owner.path.as_ref()),
+            ":namespace": name.and_then(|name| name.namespace.as_ref()),
+            ":pod": name.and_then(|name| name.pod.as_ref()),
+            ":container": name.and_then(|name| name.container.as_ref()),
+            ":container_id": name.and_then(|name| name.container_id.as_ref()),
+            ":cause": circumstances.cause.as_ref().and_then(|cause| word(cause.kind)),
+            ":source": word(circumstances.source),
+            ":record": json,
+        })
+        .map_err(failed)
+}
+
+/// The word that JSON has for it.
+fn word(value: impl Serialize) -> Option<String> {
+    serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
+}
+
 /// The years 1677 to 2262 fit; what is outside stays in order.
-fn nanoseconds(time: Timestamp) -> i64 {
+pub(super) fn nanoseconds(time: Timestamp) -> i64 {
     let exact = time.as_nanosecond();
     i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
 }

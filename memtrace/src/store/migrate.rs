@@ -20,6 +20,23 @@ const STEPS: &[&str] = &[
          record BLOB NOT NULL
      ) STRICT;
      CREATE INDEX kills_by_time ON kills (time_ns);",
+    // 2: what people look for kills by: names and cause.
+    "ALTER TABLE kills ADD COLUMN namespace TEXT;
+     ALTER TABLE kills ADD COLUMN pod TEXT;
+     ALTER TABLE kills ADD COLUMN container TEXT;
+     ALTER TABLE kills ADD COLUMN container_id TEXT;
+     ALTER TABLE kills ADD COLUMN cause TEXT;
+     ALTER TABLE kills ADD COLUMN source TEXT NOT NULL DEFAULT 'live';
+     UPDATE kills SET
+         namespace = json_extract(CAST(record AS TEXT), '$.container.namespace'),
+         pod = json_extract(CAST(record AS TEXT), '$.container.pod'),
+         container = json_extract(CAST(record AS TEXT), '$.container.container'),
+         container_id = json_extract(CAST(record AS TEXT), '$.container.container_id'),
+         cause = json_extract(CAST(record AS TEXT), '$.cause.kind'),
+         source = coalesce(json_extract(CAST(record AS TEXT), '$.source'), 'live');
+     CREATE INDEX kills_by_pod ON kills (namespace, pod);
+     CREATE INDEX kills_by_cause ON kills (cause);
+     CREATE INDEX kills_by_boot ON kills (boot_id);",
 ];
 
 /// The version that this program writes.

@@ -115,7 +115,7 @@ fn a_newer_store_is_refused_and_stays_as_it_is() {
     let dir = directory();
     let path = dir.path().join(FILE);
     let newer = Connection::open(&path).unwrap();
-    newer.execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE future (a); PRAGMA user_version=2").unwrap();
+    newer.execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE future (a); PRAGMA user_version=99").unwrap();
     // Its daemon was killed: the log has what the database has not.
     std::mem::forget(newer);
     let state = || -> Vec<Vec<u8>> {
@@ -124,7 +124,7 @@ fn a_newer_store_is_refused_and_stays_as_it_is() {
     let before = state();
     for result in [Store::open(dir.path()), Store::open_read_only(dir.path())] {
         let error = result.unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 99, known: 2, .. }), "{error}");
         assert_eq!(state(), before);
     }
 }
@@ -281,4 +281,69 @@ proptest! {
         prop_assert_eq!(summary.time, record.time);
         prop_assert_eq!(summary.cgroup, record.victim.task.cgroup);
     }
+}
+
+/// What version 1 stored is found by what version 2 can look for.
+#[test]
+fn an_older_store_gets_the_newer_columns() {
+    let dir = directory();
+    let full = fixture::full::record();
+    {
+        let old = Connection::open(dir.path().join(FILE)).unwrap();
+        old.execute_batch(
+            "CREATE TABLE kills (id TEXT NOT NULL UNIQUE, time_ns INTEGER NOT NULL, boot_id TEXT NOT NULL,
+             scope TEXT NOT NULL, victim_pid INTEGER, victim_comm TEXT NOT NULL, cgroup TEXT, limit_owner TEXT,
+             record BLOB NOT NULL) STRICT;
+             PRAGMA user_version=1;",
+        )
+        .unwrap();
+        let json = serde_json::to_vec(&full).unwrap();
+        old.execute(
+            "INSERT INTO kills VALUES (?1, 5, 'b', 'memcg', 1, 'x', NULL, NULL, ?2)",
+            rusqlite::params![full.id, json],
+        )
+        .unwrap();
+    }
+    let reader = Store::open_read_only(dir.path()).unwrap();
+    assert_eq!(reader.list(&Filter::default()).unwrap()[0].cause, None, "readers do not migrate");
+    drop(reader);
+    let store = Store::open(dir.path()).unwrap();
+    let summary = store.list(&Filter::default()).unwrap().remove(0);
+    assert_eq!((summary.namespace.as_deref(), summary.container.as_deref()), (Some("shop"), Some("redis")));
+    assert_eq!(summary.cause.as_deref(), Some("leak"));
+}
+
+#[test]
+fn kills_are_found_by_their_names_and_their_cause() {
+    let dir = directory();
+    let mut store = Store::open(dir.path()).unwrap();
+    let full = fixture::full::record();
+    store.insert_kills(&[full.clone(), record(1)]).unwrap();
+    let found = |change: fn(&mut Filter)| {
+        let mut filter = Filter::default();
+        change(&mut filter);
+        ids(&store, &filter)
+    };
+    let only = [full.id.clone()];
+    assert_eq!(found(|filter| filter.namespace = Some("shop".into())), only);
+    assert_eq!(found(|filter| filter.pod = Some("cart-7d9c5b8f6-x2x4q".into())), only);
+    assert_eq!(found(|filter| filter.container = Some("redis".into())), only);
+    assert_eq!(found(|filter| filter.container = Some("3f9d0c".into())), only);
+    assert_eq!(found(|filter| filter.cause = Some("leak".into())), only);
+    assert!(found(|filter| filter.namespace = Some("sho".into())).is_empty());
+    assert!(found(|filter| filter.cause = Some("burst".into())).is_empty());
+}
+
+#[test]
+fn a_kill_that_was_seen_after_all_takes_the_place_of_the_logs() {
+    let dir = directory();
+    let mut store = Store::open(dir.path()).unwrap();
+    store.insert_kills(&[record(0), record(1)]).unwrap();
+    let seen = OomRecord { id: "seen".to_owned(), ..record(0) };
+    store.replace_kill(&record(0).id, &seen).unwrap();
+    assert_eq!((store.count().unwrap(), store.kill("seen").unwrap()), (2, Some(seen.clone())));
+    // Under the same id, too.
+    store.replace_kill("seen", &OomRecord { ktime_ns: 1, ..seen }).unwrap();
+    assert_eq!(store.kill("seen").unwrap().unwrap().ktime_ns, 1);
+    assert_eq!(store.kills_of_boot(&record(0).boot_id).unwrap().len(), 2);
 }

@@ -11,6 +11,7 @@
 )]
 
 mod arenas;
+mod backfill;
 mod cgroups;
 mod disk;
 mod doctor;

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memtrace::oom::record::{Loss, OomRecord};
+use jiff::Timestamp;
+use memtrace::oom::record::{Loss, OomRecord, circumstances::Source};
+use rustix::process::Signal;
 
 use crate::fixture::{
     PATIENCE, cgroup::Cgroup, daemon::Place, eventually, kernel_log::KernelLog, mib, program::Program,
@@ -19,6 +21,89 @@ const CHILDREN: usize = 15;
 fn node_kills() -> u64 {
     let text = std::fs::read_to_string("/proc/vmstat").unwrap();
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap()
+}
+
+/// The daemon dies in the middle, without warning: what it had not stored, and what came while it was away, is found in
+/// the kernel log.
+#[test]
+fn a_thousand_kills_from_fifty_cgroups_with_the_daemon_killed_in_the_middle() {
+    const GROUPS: usize = 50;
+    const CHILDREN: usize = 20;
+    let place = Place::new();
+    let mut daemon = place.start(&[]);
+    let parent = Cgroup::new();
+    let names: Vec<_> = (0..GROUPS).map(|index| format!("s{index}")).collect();
+    let groups: Vec<_> = names.iter().map(|name| parent.child(name).limit(mib(4))).collect();
+    let counted = || groups.iter().map(Cgroup::oom_kills).sum::<u64>();
+    let (before, start) = (node_kills(), Instant::now());
+    let children = CHILDREN.to_string();
+    let mut storms: Vec<_> = groups
+        .iter()
+        .map(|group| Program::eat(&["wait", "cgroup", group.directory(), "storm", &children]))
+        .collect();
+    storms.iter().for_each(Program::ready);
+    storms.iter_mut().for_each(Program::go_on);
+    let all = (GROUPS * CHILDREN) as u64;
+    eventually("half of them are dead", PATIENCE, || (counted() >= all / 2).then_some(()));
+    daemon.signal(Signal::KILL);
+    daemon.end();
+    let mut latencies = latencies(&place.records(), &daemon.log());
+    drop(daemon);
+    let at_death = counted();
+    eventually("some die unseen", PATIENCE, || (counted() >= (at_death + 20).min(all)).then_some(()));
+    let daemon = place.start_with_backfill();
+    let dead: HashSet<u32> = storms
+        .iter_mut()
+        .flat_map(|storm| {
+            let pids: Vec<u32> = storm.lines().iter().map(|line| line.parse().unwrap()).collect();
+            assert!(storm.end().success());
+            pids
+        })
+        .collect();
+    let took = start.elapsed();
+    assert_eq!((dead.len() as u64, counted()), (all, all), "each child was killed once");
+    let of_storm = || -> Vec<OomRecord> {
+        place.records().into_iter().filter(|record| dead.contains(&record.victim.task.tid)).collect()
+    };
+    let records = eventually("all are recorded", Duration::from_secs(30), || {
+        Some(of_storm()).filter(|records| records.len() as u64 >= all)
+    });
+    let distinct: HashSet<u32> = records.iter().map(|record| record.victim.task.tid).collect();
+    assert_eq!((records.len() as u64, distinct.len() as u64), (all, all), "all, and none twice");
+    assert_eq!(node_kills() - before, all, "as many as the kernel counts");
+    let backfilled = records.iter().filter(|record| record.circumstances.source == Source::KernelLog).count();
+    assert!(backfilled > 0);
+    latencies.extend(self::latencies(&records, &daemon.log()));
+    latencies.sort();
+    let median = latencies[latencies.len() / 2];
+    println!(
+        "{all} kills in {:.1} s, {backfilled} of them from the kernel log; from the kill to the disk: median {:.1} ms, \
+         longest {:.1} ms of {}",
+        took.as_secs_f64(),
+        median.as_secs_f64() * 1e3,
+        latencies[latencies.len() - 1].as_secs_f64() * 1e3,
+        latencies.len()
+    );
+    assert!(took < Duration::from_secs(60));
+    assert!(median < Duration::from_millis(50), "{median:?}");
+}
+
+/// From each kill to the line of the daemon's log that says that it is stored.
+fn latencies(records: &[OomRecord], log: &str) -> Vec<Duration> {
+    let killed: HashMap<&str, Timestamp> = records
+        .iter()
+        .filter(|record| record.circumstances.source == Source::Live)
+        .map(|record| (record.id.as_str(), record.time))
+        .collect();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines
+        .filter(|line| line["fields"]["message"] == "recorded an OOM kill")
+        .filter_map(|line| {
+            let stored: Timestamp = line["timestamp"].as_str()?.parse().ok()?;
+            let killed = killed.get(line["fields"]["id"].as_str()?)?;
+            Some(Duration::try_from(stored.duration_since(*killed)).unwrap_or_default())
+        })
+        .collect()
 }
 
 #[test]

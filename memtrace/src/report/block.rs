@@ -1,0 +1,109 @@
+//! The blocks of a report, in the order in which they answer questions.
+//!
+//! `&OomRecord` -> [`Document`]. Blocks about what is not in the record are left out, but for those that every record
+//! has: what is unknown there is said.
+
+mod arenas;
+mod chain;
+mod composition;
+mod limit;
+mod names;
+mod outcome;
+mod processes;
+mod timeline;
+mod trigger;
+mod victim;
+mod why;
+
+pub(super) use self::{
+    composition::{Part, parts},
+    timeline::peak_of,
+    why::words as cause_words,
+};
+use super::{
+    describe::moment,
+    document::{Block, Document},
+    sentence,
+};
+use crate::oom::{
+    cause::CauseKind,
+    record::{OomRecord, circumstances::Source},
+};
+
+pub(super) fn document(record: &OomRecord) -> Document {
+    let cause = record.circumstances.cause.as_ref();
+    // That the cause is not known is no answer.
+    let answer = cause.filter(|cause| cause.kind != CauseKind::Unknown).map(|cause| cause.sentence.clone());
+    let lead = answer.into_iter().chain([sentence(record)]).collect();
+    let blocks = [
+        cause.map(why::why),
+        Some(when(record)),
+        names::names(record),
+        Some(victim::victim(record)),
+        Some(victim::memory(&record.victim.memory)),
+        Some(limit::limit(record)),
+        Some(chain::chain(record)),
+        composition::composition(record),
+        timeline::timeline(record),
+        processes::processes(record),
+        arenas::arenas(record),
+        arenas::counters(record),
+        arenas::stacks(record),
+        outcome::more_victims(record),
+        Some(trigger::trigger(record)),
+        outcome::node(record),
+        outcome::outcome(record),
+        Some(evidence(record)),
+    ];
+    Document { lead, blocks: blocks.into_iter().flatten().collect(), closing: closing(record).to_owned() }
+}
+
+fn when(record: &OomRecord) -> Block {
+    let mut block = Block::new("When");
+    block.field("time", moment(record.time));
+    block.field("since boot", since_boot(record.ktime_ns));
+    block.field("boot id", &record.boot_id);
+    block.field("record id", &record.id);
+    block
+}
+
+/// Seconds like the kernel log's, to find the lines there; its clock stops in suspend, this one does not.
+fn since_boot(ktime_ns: u64) -> String {
+    format!("{}.{:06} s", ktime_ns / 1_000_000_000, ktime_ns % 1_000_000_000 / 1_000)
+}
+
+fn evidence(record: &OomRecord) -> Block {
+    let evidence = &record.evidence;
+    let mut block = Block::new("Evidence");
+    match record.circumstances.source {
+        Source::Live => block.field("hook", &evidence.hook),
+        Source::KernelLog => {
+            block.field("found in", &evidence.hook);
+            block.doubt("source", "the kernel log, read afterwards: the daemon did not see this kill");
+        }
+    }
+    let signal = match (evidence.kill_signal_seen, record.circumstances.source) {
+        (true, _) => "the kernel was seen to send SIGKILL",
+        (false, Source::Live) => "not watched: that SIGKILL followed is taken from the hook",
+        (false, Source::KernelLog) => "not watched: the kernel's line says that it killed",
+    };
+    block.field("signal", signal);
+    if evidence.losses.is_empty() && record.circumstances.source == Source::Live {
+        block.field("lost", "nothing, up to this kill");
+    }
+    for loss in &evidence.losses {
+        block.doubt("lost", format!("{} {}: {}", loss.count, loss.name, loss.meaning));
+    }
+    for unknown in &evidence.unknown {
+        block.doubt("unknown", unknown);
+    }
+    block
+}
+
+fn closing(record: &OomRecord) -> &'static str {
+    if record.evidence.kill_signal_seen {
+        "An OOMKill comes from outside: the kernel sent SIGKILL, the program did not crash."
+    } else {
+        "An OOMKill comes from outside: the kernel sends SIGKILL, the program does not crash."
+    }
+}

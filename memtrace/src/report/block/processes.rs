@@ -1,0 +1,69 @@
+//! The processes under the limit, largest first.
+//!
+//! [`ProcessAtKill`]s -> a table, the victims marked.
+
+use crate::{
+    oom::record::{OomRecord, circumstances::ProcessAtKill},
+    report::{
+        describe::{cgroup, figure, name, rate, span},
+        document::{Block, Cell, Column, Fit, Table},
+        style::Paint,
+    },
+};
+
+/// Rows; the record has all.
+const SHOWN: usize = 20;
+
+pub(super) fn processes(record: &OomRecord) -> Option<Block> {
+    let processes = &record.circumstances.processes;
+    if processes.is_empty() {
+        return None;
+    }
+    let mut block = Block::new("Processes under the limit");
+    let mut table = Table::new(vec![
+        Column::left("PROCESS", Fit::Cut(16)),
+        Column::right("PID"),
+        Column::right("RESIDENT"),
+        Column::right("GROWTH/S"),
+        Column::right("ADJ"),
+        Column::left("KNOWN BY", Fit::Whole),
+        Column::left("CGROUP", Fit::Path),
+    ]);
+    for process in processes.iter().take(SHOWN) {
+        let ProcessAtKill { task, rss_bytes, growth_bytes_per_second, is_victim, grade, .. } = process;
+        let comm = name(task.process_comm.as_ref().unwrap_or(&task.comm));
+        let cells = vec![
+            comm.into(),
+            figure(task.pid).into(),
+            figure(*rss_bytes).into(),
+            growth_bytes_per_second.map(rate).unwrap_or_default().into(),
+            task.oom_score_adj.map(|adj| adj.to_string()).unwrap_or_default().into(),
+            Cell::Grade(*grade),
+            cgroup(task.cgroup.as_deref(), task.cgroup_id).into(),
+        ];
+        if *is_victim {
+            table.marked("killed", cells, Paint::Culprit);
+        } else {
+            table.row(cells);
+        }
+    }
+    if table.has_marks() {
+        block.table(table);
+        block.note("> killed");
+    } else {
+        block.table(table);
+    }
+    if let Some(more @ 1..) = processes.len().checked_sub(SHOWN) {
+        block.note(format!("and {more} more in the JSON record"));
+    }
+    for process in processes {
+        if let (Some(pid), Some(parent)) = (process.task.pid, process.copy_of) {
+            let since = process.copied_seconds_ago.map(|ago| format!(" {} before", span(ago)));
+            block.note(format!(
+                "process {pid} is a copy of {parent}, forked{}: pages that either writes to are copied",
+                since.unwrap_or_default()
+            ));
+        }
+    }
+    Some(block)
+}

@@ -1,0 +1,175 @@
+//! What a report says, before it has a form: blocks of named values, tables and notes.
+//!
+//! Made of a record by `block`; laid out by `text`, `markdown` and `html`. Cells hold plain words; every form makes
+//! them printable in its own way.
+
+use super::{layout::Align, style::Paint};
+use crate::units::Grade;
+
+/// Everything that is told about a kill.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Document {
+    /// The answer, one paragraph each.
+    pub(super) lead: Vec<String>,
+    pub(super) blocks: Vec<Block>,
+    /// The last word.
+    pub(super) closing: String,
+}
+
+/// A heading and what is under it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Block {
+    pub(super) heading: String,
+    /// What the HTML form draws above it.
+    pub(super) figure: Option<Figure>,
+    pub(super) items: Vec<Item>,
+}
+
+/// A drawing of something in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Figure {
+    Timeline,
+    Composition,
+    Stacks,
+}
+
+/// A part of a block.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Item {
+    /// A named value.
+    Field { name: String, value: String, paint: Paint },
+    /// A named list, one line each, cut where it does not fit: frames.
+    Lines { name: String, lines: Vec<String> },
+    /// Columns.
+    Table(Table),
+    /// A sentence.
+    Note(String),
+}
+
+/// Columns of cells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Table {
+    pub(super) columns: Vec<Column>,
+    pub(super) rows: Vec<Row>,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Column {
+    /// Empty in tables that need no titles.
+    pub(super) title: &'static str,
+    pub(super) align: Align,
+    pub(super) fit: Fit,
+}
+
+/// What happens to cells that are too wide for a line of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// They never are.
+    Whole,
+    /// The end is left out.
+    Cut(usize),
+    /// It has what the others leave, and the beginning is left out; one column at most.
+    Path,
+    /// It has what the others leave, and the end is left out; one column at most.
+    Rest,
+}
+
+/// A row; `mark` stands before it and in `paint`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) mark: Option<&'static str>,
+    pub(super) cells: Vec<Cell>,
+    pub(super) paint: Paint,
+}
+
+/// A cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cell {
+    Text(String),
+    /// A share in percent, drawn.
+    Bar(u128),
+    /// How the row is known.
+    Grade(Grade),
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl Column {
+    pub(super) const fn left(title: &'static str, fit: Fit) -> Self {
+        Self { title, align: Align::Left, fit }
+    }
+
+    pub(super) const fn right(title: &'static str) -> Self {
+        Self { title, align: Align::Right, fit: Fit::Whole }
+    }
+}
+
+impl Table {
+    pub(super) fn new(columns: Vec<Column>) -> Self {
+        Self { columns, rows: Vec::new() }
+    }
+
+    pub(super) fn row(&mut self, cells: Vec<Cell>) {
+        self.rows.push(Row { mark: None, cells, paint: Paint::Plain });
+    }
+
+    pub(super) fn marked(&mut self, mark: &'static str, cells: Vec<Cell>, paint: Paint) {
+        self.rows.push(Row { mark: Some(mark), cells, paint });
+    }
+
+    pub(super) fn has_titles(&self) -> bool {
+        self.columns.iter().any(|column| !column.title.is_empty())
+    }
+
+    pub(super) fn has_marks(&self) -> bool {
+        self.rows.iter().any(|row| row.mark.is_some())
+    }
+}
+
+impl Block {
+    pub(super) fn new(heading: &str) -> Self {
+        Self { heading: heading.to_owned(), figure: None, items: Vec::new() }
+    }
+
+    pub(super) fn drawn(heading: &str, figure: Figure) -> Self {
+        Self { figure: Some(figure), ..Self::new(heading) }
+    }
+
+    pub(super) fn field(&mut self, name: &str, value: impl Into<String>) {
+        self.painted(name, value, Paint::Plain);
+    }
+
+    /// A named value, where it is known.
+    pub(super) fn known<T: ToString>(&mut self, name: &str, value: Option<T>) {
+        if let Some(value) = value {
+            self.field(name, value.to_string());
+        }
+    }
+
+    pub(super) fn painted(&mut self, name: &str, value: impl Into<String>, paint: Paint) {
+        self.items.push(Item::Field { name: name.to_owned(), value: value.into(), paint });
+    }
+
+    pub(super) fn doubt(&mut self, name: &str, value: impl Into<String>) {
+        self.painted(name, value, Paint::Doubt);
+    }
+
+    pub(super) fn lines(&mut self, name: &str, lines: Vec<String>) {
+        self.items.push(Item::Lines { name: name.to_owned(), lines });
+    }
+
+    pub(super) fn table(&mut self, table: Table) {
+        if !table.rows.is_empty() {
+            self.items.push(Item::Table(table));
+        }
+    }
+
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.items.push(Item::Note(text.into()));
+    }
+}

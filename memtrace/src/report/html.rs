@@ -1,0 +1,255 @@
+//! One kill as a page: one file that needs no network, no script and no other file; light, dark, and on paper.
+//!
+//! `&OomRecord` -> HTML. The template escapes whatever it is given; the two drawings are made of numbers (`plot`) and
+//! of names that their maker escapes (`flame`). The page forbids itself scripts and requests.
+
+mod flame;
+mod plot;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{
+    block::{self, Part, parts},
+    describe::{UNKNOWN, figure, moment, percent},
+    document::{Block, Cell, Column, Document, Figure, Fit, Item, Row, Table},
+    layout::{Align, printable},
+    style::Paint,
+};
+use crate::{
+    container::name::Name,
+    oom::record::{
+        OomRecord,
+        circumstances::{Composition, Source},
+    },
+    verdict::Confidence,
+};
+
+const STYLE: &str = include_str!("html/style.css");
+/// No scripts, no requests: an image may only be a part of the page.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+
+/// Writes the page of one kill.
+pub fn html(record: &OomRecord) -> String {
+    let Document { lead, blocks, closing } = block::document(record);
+    let (first, rest) =
+        lead.split_first().map_or((String::new(), &[][..]), |(first, rest)| (first.clone(), rest));
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content="memtrace";
+                link rel="icon" href="data:,";
+                title { "OOM kill " (printable(&record.id)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    header {
+                        p.kicker { "OOM kill, " (moment(record.time)) ", record " (printable(&record.id)) }
+                        h1 { (printable(&first)) }
+                        @for paragraph in rest { p.lead { (printable(paragraph)) } }
+                        (chips(record))
+                        (tiles(record))
+                    }
+                    @for block in &blocks { (section(record, block)) }
+                    footer {
+                        p { (closing) }
+                        p {
+                            "Every figure has a grade: "
+                            (grade("read")) " by the kernel or an allocator itself, "
+                            (grade("measured")) " from page tables, "
+                            (grade("sampled")) " from samples, "
+                            (grade("inferred")) " by a rule. What is not known is said to be unknown, never 0."
+                        }
+                    }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn chips(record: &OomRecord) -> Markup {
+    let circumstances = &record.circumstances;
+    let label = circumstances.container.as_ref().and_then(Name::label);
+    html! {
+        div.chips {
+            @if let Some(cause) = &circumstances.cause {
+                span.chip.culprit { (block::cause_words(cause.kind)) }
+                span.chip {
+                    "confidence: "
+                    (match cause.confidence {
+                        Confidence::Low => "low",
+                        Confidence::Medium => "medium",
+                        Confidence::High => "high",
+                    })
+                }
+            }
+            @if let Some(label) = label { span.chip { (printable(&label)) } }
+            @if circumstances.source == Source::KernelLog { span.chip { "from the kernel log" } }
+        }
+    }
+}
+
+fn tiles(record: &OomRecord) -> Markup {
+    let owner = record.limit_owner.as_ref();
+    let (limit, usage) =
+        (owner.and_then(|owner| owner.limit_bytes), owner.and_then(|owner| owner.usage_bytes));
+    let share = usage.zip(limit).and_then(|(usage, limit)| percent(usage, limit));
+    let tile = |figure: Option<String>, what: String| {
+        html! { @if let Some(figure) = figure { div.tile { b { (figure) } span { (what) } } } }
+    };
+    let used = share.map_or_else(|| "in use".to_owned(), |share| format!("in use, {share} % of the limit"));
+    html! {
+        div.tiles {
+            (tile(limit.map(|bytes| bytes.to_string()), "limit that was hit".to_owned()))
+            (tile(usage.map(|bytes| bytes.to_string()), used))
+            (tile(record.victim.memory.rss().map(|bytes| bytes.to_string()), "resident in the victim".to_owned()))
+            (tile(owner.and_then(|owner| owner.limit_hits).map(|hits| hits.to_string()), "times at the limit".to_owned()))
+        }
+    }
+}
+
+fn section(record: &OomRecord, block: &Block) -> Markup {
+    let drawing = block.figure.and_then(|figure| draw(record, figure));
+    let is_drawn = drawing.is_some() && block.figure == Some(Figure::Timeline);
+    html! {
+        section {
+            h2 { (block.heading) }
+            @if let Some(drawing) = &drawing { (drawing) }
+            @for group in block.items.chunk_by(|a, b| is_field(a) && is_field(b)) {
+                @if group.iter().all(is_field) {
+                    dl { @for item in group { (field(item)) } }
+                } @else {
+                    @for item in group { (other(item, is_drawn)) }
+                }
+            }
+        }
+    }
+}
+
+fn is_field(item: &Item) -> bool {
+    matches!(item, Item::Field { .. })
+}
+
+fn field(item: &Item) -> Markup {
+    html! {
+        @if let Item::Field { name, value, paint } = item {
+            dt { (printable(name)) }
+            dd.(class(*paint)) { (printable(value)) }
+        }
+    }
+}
+
+/// What is no field; `is_drawn` leaves out the small bars of text where there is a drawing of the same.
+fn other(item: &Item, is_drawn: bool) -> Markup {
+    html! {
+        @match item {
+            Item::Field { .. } => {},
+            Item::Lines { .. } if is_drawn => {},
+            Item::Lines { name, lines } => {
+                p.note { (printable(name)) }
+                pre { @for line in lines { (printable(line)) "\n" } }
+            },
+            Item::Table(table) => (self::table(table)),
+            Item::Note(text) => p.note { (printable(text)) },
+        }
+    }
+}
+
+fn table(table: &Table) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                @if table.has_titles() {
+                    thead { tr { @for column in &table.columns { th.(align(column)) { (column.title) } } } }
+                }
+                tbody {
+                    @for Row { mark, cells, paint } in &table.rows {
+                        tr.(class(*paint)) .marked[mark.is_some()] title=[*mark] {
+                            @for (cell, column) in cells.iter().zip(&table.columns) { (self::cell(cell, column)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(cell: &Cell, column: &Column) -> Markup {
+    html! {
+        td.(align(column)) {
+            @match cell {
+                Cell::Text(text) => (printable(text)),
+                Cell::Grade(grade) => (self::grade(&grade.to_string())),
+                Cell::Bar(share) => div.meter { i style=(format!("width:{}%", (*share).min(100))) {} },
+            }
+        }
+    }
+}
+
+fn align(column: &Column) -> &'static str {
+    match (column.align, column.fit) {
+        (Align::Right, _) => "right",
+        (Align::Left, Fit::Path | Fit::Rest) => "path",
+        (Align::Left, Fit::Whole | Fit::Cut(_)) => "left",
+    }
+}
+
+fn class(paint: Paint) -> &'static str {
+    match paint {
+        Paint::Plain | Paint::Heading => "plain",
+        Paint::Culprit => "culprit",
+        Paint::Doubt => "doubt",
+    }
+}
+
+fn grade(name: &str) -> Markup {
+    html! { span.grade.(name) { (name) } }
+}
+
+fn draw(record: &OomRecord, figure: Figure) -> Option<Markup> {
+    match figure {
+        Figure::Timeline => plot::plots(&record.circumstances.timeline),
+        Figure::Composition => record.circumstances.composition.as_ref().and_then(composition),
+        Figure::Stacks => {
+            let stacks = &record.circumstances.victim_memory.as_ref()?.growth_stacks;
+            let drawing = flame::graph(stacks)?;
+            Some(html! {
+                figure.flame {
+                    (PreEscaped(drawing))
+                    figcaption { "New memory by call stack over ten minutes; the width is what was touched" }
+                }
+            })
+        }
+    }
+}
+
+/// One bar, as long as the charge.
+fn composition(composition: &Composition) -> Option<Markup> {
+    let whole = composition.charge.usage_bytes.filter(|usage| usage.0 > 0)?;
+    let parts: Vec<Part> =
+        parts(&composition.charge).into_iter().filter(|part| part.bytes.is_some()).collect();
+    let width = |part: &Part| 100.0 * part.bytes.unwrap_or_default().0 as f64 / whole.0 as f64;
+    let share = |part: &Part| {
+        part.bytes
+            .and_then(|bytes| percent(bytes, whole))
+            .map_or_else(|| UNKNOWN.to_owned(), |share| format!("{share} %"))
+    };
+    Some(html! {
+        figure {
+            div.stack role="img" aria-label="what was charged, by kind" {
+                @for part in &parts {
+                    i.(part.key) style=(format!("width:{:.2}%", width(part).min(100.0)))
+                        title=(format!("{}: {}", part.name, figure(part.bytes))) {}
+                }
+            }
+            ul.legend {
+                @for part in &parts { li { i.(part.key) {} (part.name) " " (share(part)) } }
+            }
+        }
+    })
+}

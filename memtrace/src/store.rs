@@ -8,6 +8,7 @@ mod error;
 #[cfg(test)]
 pub mod fixture;
 mod kills;
+mod members;
 mod migrate;
 mod open;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use rusqlite::Connection;
 pub use self::{
     error::StoreError,
     kills::{Filter, KillSummary},
+    members::MemberKill,
 };
 
 /// Name of the database in the state directory.

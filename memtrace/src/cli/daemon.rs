@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, path::PathBuf};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, ProbeArgs, SocketArgs};
+use super::{Failure, NameArgs, ProbeArgs, SocketArgs};
 use crate::daemon::{self, Config, DaemonError};
 
 /// Arguments of `daemon`.
@@ -30,6 +30,9 @@ pub struct DaemonArgs {
     /// Spend at most this part of one CPU, in percent, on reading page tables.
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub scan_share: u32,
+    /// Where container runtimes are.
+    #[command(flatten)]
+    pub names: NameArgs,
     /// Form of the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -64,6 +67,7 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
         socket: args.socket.socket.clone(),
         options: args.probe.options(),
         scan_share: args.scan_share,
+        names: args.names.config(),
     };
     daemon::run(&config).map_err(|error| match error {
         DaemonError::NotPermitted(error) => Failure::NotPermitted(error),

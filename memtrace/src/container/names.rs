@@ -33,6 +33,9 @@ pub struct Registry {
     by_path: HashMap<Vec<u8>, u64>,
     containers: HashMap<String, Known>,
     pods: HashMap<String, Known>,
+    /// Kills of members while the first process lived, by [`key`].
+    member_kills: HashMap<String, u64>,
+    changes: u64,
 }
 
 #[derive(Debug)]
@@ -93,8 +96,25 @@ impl Registry {
         }
     }
 
+    /// How often what is known of names has changed: while it is the same, names need not be looked up again.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// So many members of a container were killed while its first process lived.
+    pub fn set_member_kills(&mut self, key: String, count: u64) {
+        self.changes += 1;
+        self.member_kills.insert(key, count);
+    }
+
+    /// See [`Registry::set_member_kills`]; 0 when none was.
+    pub fn member_kills(&self, name: &Name) -> u64 {
+        key(name).and_then(|key| self.member_kills.get(&key)).copied().unwrap_or_default()
+    }
+
     /// A source names a container; what it does not say stays as it was, and the first source is the best.
     pub fn container(&mut self, id: &str, name: Name, now: u64) {
+        self.changes += 1;
         if let Some(uid) = &name.pod_uid {
             let Name { namespace, pod, pod_uid, runtime, source, .. } = name.clone();
             let pod = Name { namespace, pod, pod_uid, runtime, source, ..Name::default() };
@@ -105,6 +125,7 @@ impl Registry {
 
     /// A source names a pod.
     pub fn pod(&mut self, uid: &str, name: Name, now: u64) {
+        self.changes += 1;
         learn(&mut self.pods, uid, name, now);
     }
 
@@ -175,6 +196,14 @@ impl Registry {
     /// How many cgroups, containers and pods are known.
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.cgroups.len(), self.containers.len(), self.pods.len())
+    }
+}
+
+/// What stays the same when a container is restarted: its name in its pod, else its id, else the unit.
+pub fn key(name: &Name) -> Option<String> {
+    match (&name.pod_uid, &name.container) {
+        (Some(uid), Some(container)) => Some(format!("{uid}/{container}")),
+        _ => name.container_id.clone().or_else(|| name.container.clone()).or_else(|| name.unit.clone()),
     }
 }
 

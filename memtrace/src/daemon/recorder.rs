@@ -19,14 +19,26 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use memtrace_common::event::oom::OomKill;
 
-use super::{analyst::Shared, engine::Latest, kernel_log::KernelLog, model::AtKill};
+use super::{
+    analyst::Shared,
+    engine::Latest,
+    kernel_log::KernelLog,
+    ledger::Ledger,
+    model::AtKill,
+    namer::{
+        Change,
+        sources::{Asked, Ended},
+    },
+};
 use crate::{
     clock,
     container::{
         cgroup::{Hierarchy, Version},
         memcg::{self},
+        names::Names,
     },
     ingest::loss::Loss,
+    mm::procfs::Procfs,
     oom::{
         cause::cause,
         owner::Baselines,
@@ -43,6 +55,8 @@ use crate::{
 const MAX_WAITING: usize = 10_000;
 /// How often a disk that failed is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often it looks whether a kill is to be judged.
+const SOON: Duration = Duration::from_millis(500);
 
 /// A kill and what the engine knew when it came.
 pub struct Kill {
@@ -79,6 +93,12 @@ pub struct Surroundings {
     pub state_dir: PathBuf,
     /// Counts kills, and knows what came before them.
     pub shared: Shared,
+    /// What cgroups are called.
+    pub names: Names,
+    /// Where the namer is asked how a killed container ended.
+    pub changes: Sender<Change>,
+    /// Its answers.
+    pub ended: Receiver<Ended>,
 }
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
@@ -102,6 +122,12 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
     }
     // After the programs are attached: a group that is not among these is younger than the tracer.
     let baselines = baselines(surroundings.hierarchy.as_ref());
+    let ledger = Ledger::open(
+        Procfs::new("/proc"),
+        surroundings.hierarchy.clone(),
+        surroundings.names.clone(),
+        &store,
+    )?;
     let log = KernelLog::from_now();
     let (sender, receiver) = channel();
     let counts = Arc::new(Counts::default());
@@ -116,6 +142,7 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 // Bound to its thread.
                 symbols: Kallsyms::default(),
                 log,
+                ledger,
                 waiting: VecDeque::new(),
                 in_log: 0,
                 given_up: 0,
@@ -147,6 +174,7 @@ struct Worker {
     baselines: Baselines,
     symbols: Kallsyms,
     log: KernelLog,
+    ledger: Ledger,
     waiting: VecDeque<OomRecord>,
     /// How many of the waiting were printed to the log.
     in_log: usize,
@@ -159,12 +187,7 @@ impl Worker {
         // The first look at the kernel's symbols takes long; it must not delay the first kill.
         self.symbols.names(&[0]);
         loop {
-            let first = if self.waiting.is_empty() {
-                kills.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                kills.recv_timeout(RETRY)
-            };
-            match first {
+            match kills.recv_timeout(if self.ledger.is_waiting() { SOON } else { RETRY }) {
                 Ok(kill) => {
                     self.take(&kill);
                     // One commit for all that came meanwhile.
@@ -179,16 +202,30 @@ impl Worker {
                 }
             }
             self.store_waiting();
+            self.add();
+        }
+    }
+
+    /// What came later than the kill: how the runtime saw its end, and whether the container lives on.
+    fn add(&mut self) {
+        while let Ok(Ended { record, reason, exit_code }) = self.surroundings.ended.try_recv() {
+            if let Err(error) = self.store.add_runtime(&record, reason.as_deref(), exit_code) {
+                tracing::error!(%record, ?reason, exit_code, error = %chain(&error),
+                    "failed to store what the runtime says of a kill");
+            }
+        }
+        if let Err(error) = self.ledger.settle(&mut self.store) {
+            tracing::warn!(error = %chain(&error), "failed to store a member's kill; trying again");
         }
     }
 
     fn take(&mut self, kill: &Kill) {
-        let Surroundings { boot_id, hook, watches_signals, hierarchy, state_dir: _, shared: _ } =
-            &self.surroundings;
-        let path_of = |id| {
-            let path = hierarchy.as_ref()?.walk().remove(&id)?;
-            Some(escape(&path))
+        let Surroundings { boot_id, hook, watches_signals, hierarchy, names, .. } = &self.surroundings;
+        let raw_path_of = |id| {
+            let known = names.lock().path(id).map(<[u8]>::to_vec);
+            known.or_else(|| hierarchy.as_ref()?.walk().remove(&id))
         };
+        let path_of = |id| Some(escape(&raw_path_of(id)?));
         let context = Context {
             now: (Timestamp::now(), clock::ktime()),
             boot_id,
@@ -219,7 +256,10 @@ impl Worker {
             page_size: rustix::param::page_size() as u64,
         };
         surround(&mut record, &kill.frozen, &known);
+        let path = record.victim.task.cgroup_id.and_then(raw_path_of);
+        name(&mut record, names);
         record.circumstances.cause = Some(cause(&record));
+        self.ledger.note(&record, path.as_deref());
         self.waiting.push_back(record);
     }
 
@@ -233,6 +273,15 @@ impl Worker {
                 for record in records.iter() {
                     tracing::info!(id = %record.id, victim = %record.victim.task.comm, tid = record.victim.task.tid,
                         "recorded an OOM kill");
+                    let container = record.circumstances.container.as_ref();
+                    if let Some(container) = container.and_then(|name| name.container_id.clone()) {
+                        // Without a namer there is no answer.
+                        drop(
+                            self.surroundings
+                                .changes
+                                .send(Change::Killed(Asked { record: record.id.clone(), container })),
+                        );
+                    }
                     if let Some(cgroup) = &record.victim.task.cgroup {
                         self.surroundings.shared.count_kill(cgroup);
                     }
@@ -258,6 +307,23 @@ impl Worker {
         }
         self.in_log = self.waiting.len();
     }
+}
+
+/// Whose the cgroups are, each by its own id: the trigger's is not the victim's, and the limit may be another's.
+fn name(record: &mut OomRecord, names: &Names) {
+    let registry = names.lock();
+    let of = |id: Option<u64>, path: Option<&String>| {
+        id.and_then(|id| registry.of(id)).or_else(|| registry.of_path(path?.as_bytes()))
+    };
+    let (victim, trigger) = (&record.victim.task, &record.trigger.task);
+    let container = of(victim.cgroup_id, victim.cgroup.as_ref());
+    let is_elsewhere = trigger.cgroup_id != victim.cgroup_id;
+    let trigger_container = of(trigger.cgroup_id, trigger.cgroup.as_ref()).filter(|_| is_elsewhere);
+    let owner = record.limit_owner.as_ref();
+    let limit_owner_name = owner.and_then(|owner| of(owner.cgroup_id, owner.path.as_ref()));
+    record.circumstances.container = container;
+    record.circumstances.trigger_container = trigger_container;
+    record.circumstances.limit_owner_name = limit_owner_name;
 }
 
 /// An error with its causes.

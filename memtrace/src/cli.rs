@@ -4,6 +4,7 @@
 
 pub mod daemon;
 pub mod doctor;
+pub mod health;
 pub mod record;
 pub mod replay;
 pub mod report;
@@ -55,6 +56,8 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Say what this kernel gives, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),
+    /// Say whether the daemon watches.
+    Health(health::HealthArgs),
     /// Keep what the tracer sees in a file, to be run again.
     Record(record::RecordArgs),
     /// Show what a recording shows.
@@ -82,6 +85,27 @@ pub struct ProbeArgs {
     /// Treat this kernel as if it lacked something: to see what is lost, or to keep away from a broken hook.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub without: Vec<Lacking>,
+}
+
+/// Where containers' names come from.
+#[derive(Clone, Debug, Args)]
+pub struct NameArgs {
+    /// Where the host's root is, for the directories and sockets of container runtimes.
+    #[arg(long, value_name = "DIR", env = "MEMTRACE_HOST_ROOT", default_value = "/")]
+    pub host_root: PathBuf,
+    /// A socket of a CRI runtime, beside the usual ones.
+    #[arg(long, value_name = "PATH")]
+    pub cri_socket: Vec<PathBuf>,
+}
+
+impl NameArgs {
+    /// As the namer takes it.
+    pub fn config(&self) -> crate::daemon::namer::Config {
+        crate::daemon::namer::Config {
+            host_root: self.host_root.clone(),
+            cri_sockets: self.cri_socket.clone(),
+        }
+    }
 }
 
 /// What `--without` takes.
@@ -181,6 +205,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Report(args) => report::run(&args, Terminal::from_env(io::stdout().is_terminal()), &mut out)
             .map_err(Failure::from),
         Command::Doctor(args) => doctor::run(&args, &mut out),
+        Command::Health(args) => health::run(&args, &mut out),
         Command::Record(args) => record::run(&args, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),
     };

@@ -4,8 +4,12 @@
 
 pub mod cgroup;
 pub mod charge;
+pub mod cri;
+pub mod docker;
 pub mod memcg;
 pub mod name;
+pub mod names;
+pub mod oci_bundle;
 pub mod path;
 pub mod pressure;
 pub mod stat;

@@ -10,10 +10,14 @@ pub mod charges;
 pub mod engine;
 pub mod governor;
 pub mod kernel_log;
+pub mod labels;
+pub mod ledger;
 pub mod lock;
 pub mod model;
+pub mod namer;
 pub mod node;
 pub mod peaks;
+pub mod privileges;
 pub mod record;
 pub mod recorder;
 pub mod replay;
@@ -78,6 +82,8 @@ pub struct Config {
     pub keep: Keep,
     /// Whether kills that were not seen are recorded from the kernel log.
     pub backfill: bool,
+    /// Where names come from.
+    pub names: namer::Config,
 }
 
 /// Why the daemon did not start, or ended.
@@ -120,6 +126,10 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     // It holds the kernel's type information, 5 MiB that are not needed again.
     drop(support);
     log_status(&probes.status);
+    match privileges::drop_others() {
+        Ok(kept) => tracing::info!(?kept, "gave up all other capabilities"),
+        Err(error) => tracing::warn!(%error, "capabilities could not be given up"),
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -135,6 +145,11 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     forward_kernel_log(&mut object);
     let shared = analyst::Shared::default();
+    let namer = namer::start(
+        &config.names,
+        hierarchy.clone(),
+        namer::hierarchy_id(&Procfs::new(PROC), hierarchy.as_ref()),
+    )?;
     let recorder = recorder::start(Surroundings {
         boot_id: clock::boot_id(Path::new(PROC)).context("failed to read the boot id")?,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
@@ -144,8 +159,12 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         keep: config.keep,
         backfill: config.backfill,
         shared: shared.clone(),
+        names: namer.names.clone(),
+        changes: namer.changes.clone(),
+        ended: namer.ended,
     })?;
     let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());
+    model.name_by(namer.names.clone());
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     let insights = analyst::start(latest.clone(), hierarchy, shared);
@@ -160,6 +179,7 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         model,
         status: status.clone(),
         kills: recorder.sender,
+        changes: Some(namer.changes),
         counts: Arc::clone(&recorder.counts),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,

@@ -265,6 +265,9 @@ pub struct ContainerRow {
     /// What people call it.
     #[serde(default)]
     pub name: Option<Name>,
+    /// Kills of members while the container's first process lived, over all its restarts: nobody else reports them.
+    #[serde(default)]
+    pub member_kills: u64,
     /// Cgroup id.
     #[serde(default)]
     pub cgroup_id: Option<u64>,
@@ -295,6 +298,7 @@ impl ContainerRow {
             rss_bytes: Bytes::default(),
             arenas: Vec::new(),
             name: None,
+            member_kills: 0,
             cgroup_id: None,
             charge: None,
             charge_age_seconds: None,

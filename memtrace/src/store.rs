@@ -10,6 +10,7 @@ mod error;
 #[cfg(test)]
 pub mod fixture;
 mod kills;
+mod members;
 mod migrate;
 mod open;
 mod retention;
@@ -23,6 +24,7 @@ use rusqlite::Connection;
 pub use self::{
     error::StoreError,
     kills::{Filter, KillSummary},
+    members::MemberKill,
     retention::Retention,
 };
 

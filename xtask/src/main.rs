@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod build;
+mod chart;
 mod ci;
 mod demo;
 mod elf;
 mod grow;
+mod image;
 mod layers;
 mod lint;
 mod outcome;
@@ -45,6 +47,8 @@ enum Verb {
     Test(test::Args),
     Vm(vm::Args),
     Demo(demo::Args),
+    Image(image::Args),
+    Chart(chart::Args),
     Lint(lint::Args),
     Layers(layers::Args),
     Ci(ci::Args),
@@ -59,6 +63,8 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(&args),
         Verb::Vm(args) => vm::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Chart(args) => chart::run(&args),
+        Verb::Image(args) => image::run(&args),
         Verb::Lint(args) => lint::run(&args),
         Verb::Layers(args) => layers::run(&args),
         Verb::Ci(args) => ci::run(&args),

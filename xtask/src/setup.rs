@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::{process, workspace::Workspace};
 
-mod debian;
+pub(crate) mod debian;
 mod linker;
 mod rust;
 mod toolchain;

@@ -70,6 +70,14 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).with_context(|| format!("failed to create {}", directory.display()))?;
     }
+    // With the sticky bit nobody can put another socket in its place.
+    let mode = path
+        .parent()
+        .and_then(|directory| fs::metadata(directory).ok())
+        .map(|data| data.permissions().mode());
+    if mode.is_some_and(|mode| mode & 0o1002 == 0o002) {
+        bail!("everybody can write to the directory of {}: `chmod o-w` it", path.display());
+    }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         bail!("another daemon answers at {}", path.display());
     }

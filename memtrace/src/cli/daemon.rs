@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, ProbeArgs, SocketArgs};
+use super::{Failure, NameArgs, ProbeArgs, SocketArgs};
 use crate::daemon::{self, Config, DaemonError, recorder::Keep};
 
 /// Arguments of `daemon`.
@@ -43,6 +43,9 @@ pub struct DaemonArgs {
     /// Do not record kills from the kernel log that happened while no daemon ran, or were lost.
     #[arg(long)]
     pub no_backfill: bool,
+    /// Where container runtimes are.
+    #[command(flatten)]
+    pub names: NameArgs,
     /// Form of the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -83,6 +86,7 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
             bytes: u64::from(args.keep_size) << 20,
         },
         backfill: !args.no_backfill,
+        names: args.names.config(),
     };
     daemon::run(&config).map_err(|error| match error {
         DaemonError::NotPermitted(error) => Failure::NotPermitted(error),

@@ -6,10 +6,13 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, ProbeArgs};
+use super::{Failure, NameArgs, ProbeArgs};
 use crate::{
     container::cgroup::{Hierarchy, Version},
-    daemon::tracer,
+    daemon::{
+        namer::sources::{self, SourceStatus},
+        tracer,
+    },
     mm::procfs::Procfs,
     probe::{attach::AttachError, status::ProbeStatus, support::MissingCapability, tracefs},
 };
@@ -30,6 +33,9 @@ pub struct DoctorArgs {
     /// How to trace.
     #[command(flatten)]
     pub probe: ProbeArgs,
+    /// Where container runtimes are.
+    #[command(flatten)]
+    pub names: NameArgs,
 }
 
 /// Form of the output.
@@ -56,6 +62,9 @@ pub struct Diagnosis {
     pub missing_capabilities: Vec<(String, String)>,
     /// The memory controller, in words.
     pub memory_controller: Option<String>,
+    /// What names containers here, and what should and does not.
+    #[serde(default)]
+    pub name_sources: Vec<SourceStatus>,
 }
 
 /// Runs the command.
@@ -89,6 +98,7 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             };
             format!("{version}, mounted at {}", hierarchy.mount.display())
         }),
+        name_sources: name_sources(args)?,
     };
     match args.output {
         Format::Text => write!(out, "{}", text(&diagnosis))?,
@@ -104,9 +114,26 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
 }
 
+/// Asks every source of names that is there.
+fn name_sources(args: &DoctorArgs) -> Result<Vec<SourceStatus>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start a runtime")?;
+    Ok(runtime.block_on(sources::examine(&args.names.config())))
+}
+
 /// The diagnosis for people.
 fn text(diagnosis: &Diagnosis) -> String {
-    let Diagnosis { schema: _, works, failure, probes, missing_capabilities, memory_controller } = diagnosis;
+    let Diagnosis {
+        schema: _,
+        works,
+        failure,
+        probes,
+        missing_capabilities,
+        memory_controller,
+        name_sources,
+    } = diagnosis;
     let mut out = String::new();
     let mut line = |text: &str| {
         out.push_str(text);
@@ -151,6 +178,15 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     for (name, purpose) in missing_capabilities {
         line(&format!("  LOST  {name} is missing: cannot {purpose}"));
+    }
+    line("");
+    line("Names");
+    for SourceStatus { source, place, works, detail } in name_sources {
+        let works = if *works { "ok  " } else { "LOST" };
+        line(&format!("  {works}  {source:<11} {place}: {detail}"));
+    }
+    if name_sources.is_empty() {
+        line("  no container runtime is here: units and cgroup paths are the names");
     }
     out
 }

@@ -14,7 +14,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{mm::procfs::CgroupLine, units::escape};
+use crate::{
+    mm::procfs::{CgroupLine, Procfs},
+    units::escape,
+};
 
 /// Directories that one walk visits at most; beyond that ids stay unknown.
 const MAX_DIRECTORIES: usize = 100_000;
@@ -39,6 +42,8 @@ pub struct Hierarchy {
     pub mount: PathBuf,
     /// Which of its directories is mounted there: `/` unless a part of it was bind-mounted.
     pub root: Vec<u8>,
+    /// The root of our cgroup namespace: what `/proc/PID/cgroup` counts from. `/` outside of containers.
+    pub namespace: Vec<u8>,
 }
 
 impl Hierarchy {
@@ -48,11 +53,22 @@ impl Hierarchy {
     /// When mountinfo cannot be read.
     pub fn find(proc: &Path) -> io::Result<Option<Self>> {
         let mountinfo = fs::read(proc.join("self/mountinfo"))?;
-        Ok(candidates(&mountinfo).into_iter().find(|found| match found.version {
+        let candidates = candidates(&mountinfo);
+        let accounts = |found: &&Self| match found.version {
             Version::V1 => true,
             Version::V2 => fs::read_to_string(found.mount.join("cgroup.controllers"))
                 .is_ok_and(|controllers| controllers.split_whitespace().any(|name| name == "memory")),
-        }))
+        };
+        let Some(mut found) = candidates.iter().find(accounts).cloned() else { return Ok(None) };
+        if found.root.starts_with(b"/..") {
+            // The host's hierarchy in a container: what is mounted is above our namespace's root, and everything is
+            // counted from there.
+            found.root = b"/".to_vec();
+            let lines = Procfs::new(proc).cgroup(std::process::id()).unwrap_or_default();
+            found.namespace =
+                found.namespace(found.path_of(&lines).unwrap_or(b"/")).unwrap_or(found.namespace);
+        }
+        Ok(Some(found))
     }
 
     /// The path of a process's memory cgroup, from its `/proc/PID/cgroup`.
@@ -62,6 +78,37 @@ impl Hierarchy {
             Version::V2 => line.hierarchy == 0 && line.controllers.is_empty(),
         };
         lines.iter().find(wanted).map(|line| line.path.as_slice())
+    }
+
+    /// The whole path of a cgroup, from one that `/proc/PID/cgroup` has: that is counted from our namespace's root, and
+    /// `/..` leads up from there.
+    pub fn absolute(&self, path: &[u8]) -> Vec<u8> {
+        if self.namespace == b"/" {
+            return path.to_vec();
+        }
+        let mut names: Vec<&[u8]> = Vec::new();
+        for name in self.namespace.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
+            match name {
+                b"" => {}
+                b".." => drop(names.pop()),
+                name => names.push(name),
+            }
+        }
+        [b"/", names.join(&b'/').as_slice()].concat()
+    }
+
+    /// The root of our cgroup namespace: where we are, less what we call it ourselves.
+    fn namespace(&self, own: &[u8]) -> Option<Vec<u8>> {
+        let pid = std::process::id().to_string();
+        let is_ours = |path: &Vec<u8>| {
+            let members = self
+                .directory(path)
+                .and_then(|directory| fs::read_to_string(directory.join("cgroup.procs")).ok());
+            members.is_some_and(|members| members.lines().any(|line| line == pid))
+        };
+        let whole = self.walk().into_values().find(is_ours)?;
+        let root = whole.strip_suffix(own.strip_suffix(b"/").unwrap_or(own))?;
+        Some(if root.is_empty() { b"/".to_vec() } else { root.to_vec() })
     }
 
     /// The directory of a cgroup, when it is visible under this mount.
@@ -115,10 +162,14 @@ pub fn join(names: &[&[u8]]) -> String {
     if path.is_empty() { "/".to_owned() } else { path }
 }
 
-/// The cgroup mounts of a mountinfo file, v1 memory first, whole hierarchies before parts.
+/// The cgroup mounts of a mountinfo file, v1 memory first; of each, what is mounted from above our cgroup namespace,
+/// then whole hierarchies, then parts.
 fn candidates(mountinfo: &[u8]) -> Vec<Hierarchy> {
     let mut found: Vec<_> = mountinfo.split(|byte| *byte == b'\n').filter_map(parse_mount).collect();
-    found.sort_by_key(|hierarchy| (hierarchy.version == Version::V2, hierarchy.root != b"/"));
+    found.sort_by_key(|hierarchy| {
+        let is_above = hierarchy.root.starts_with(b"/..");
+        (hierarchy.version == Version::V2, !is_above, hierarchy.root != b"/")
+    });
     found
 }
 
@@ -138,6 +189,7 @@ fn parse_mount(line: &[u8]) -> Option<Hierarchy> {
         version,
         mount: PathBuf::from(std::ffi::OsString::from_vec(unescape(mount))),
         root: unescape(root),
+        namespace: b"/".to_vec(),
     })
 }
 

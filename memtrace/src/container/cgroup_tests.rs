@@ -42,12 +42,52 @@ fn what_a_namespace_hides_has_no_directory() {
     assert_eq!(mount.directory(b"/..x").unwrap(), Path::new("/sys/fs/cgroup/memory/..x"));
 }
 
+/// What a pod of Kubernetes has on v2: a namespace of its own, and the host's hierarchy mounted by a host path.
+#[test]
+fn the_hosts_hierarchy_in_a_container_is_preferred_and_paths_are_counted_from_it() {
+    let mountinfo = b"\
+40 30 0:26 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw\n\
+41 30 0:26 /../../../.. /host/sys/fs/cgroup ro - cgroup2 cgroup rw\n";
+    let mut found = candidates(mountinfo).remove(0);
+    assert_eq!(found.mount, Path::new("/host/sys/fs/cgroup"));
+    found.namespace = b"/kubepods.slice/podx.slice/own.scope".to_vec();
+    assert_eq!(found.absolute(b"/"), b"/kubepods.slice/podx.slice/own.scope");
+    assert_eq!(found.absolute(b"/below"), b"/kubepods.slice/podx.slice/own.scope/below");
+    assert_eq!(found.absolute(b"/../../pody.slice/z.scope"), b"/kubepods.slice/pody.slice/z.scope");
+    assert_eq!(found.absolute(b"/../../../system.slice"), b"/system.slice");
+    assert_eq!(found.absolute(b"/../../../../../.."), b"/");
+    found.namespace = b"/".to_vec();
+    assert_eq!(found.absolute(b"/a/b"), b"/a/b");
+}
+
+#[test]
+fn the_namespaces_root_is_found_by_our_own_process() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("pods/own/below")).unwrap();
+    fs::write(dir.path().join("pods/own/below/cgroup.procs"), format!("1\n{}\n", std::process::id()))
+        .unwrap();
+    let mount = Hierarchy {
+        version: Version::V2,
+        mount: dir.path().into(),
+        root: b"/".to_vec(),
+        namespace: b"/".to_vec(),
+    };
+    assert_eq!(mount.namespace(b"/below").unwrap(), b"/pods/own");
+    assert_eq!(mount.namespace(b"/").unwrap(), b"/pods/own/below");
+    assert_eq!(mount.namespace(b"/elsewhere"), None);
+}
+
 #[test]
 fn a_walk_finds_every_directory_by_its_inode() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("a/b c")).unwrap();
     fs::write(dir.path().join("a/memory.max"), "max").unwrap();
-    let mount = Hierarchy { version: Version::V2, mount: dir.path().into(), root: b"/".to_vec() };
+    let mount = Hierarchy {
+        version: Version::V2,
+        mount: dir.path().into(),
+        root: b"/".to_vec(),
+        namespace: b"/".to_vec(),
+    };
     let found = mount.walk();
     assert_eq!(found.len(), 3);
     assert_eq!(found[&mount.id(b"/a/b c").unwrap()], b"/a/b c");

@@ -110,7 +110,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let hierarchy = Hierarchy { version, mount: dir.path().into(), root: b"/".to_vec() };
+        let hierarchy =
+            Hierarchy { version, mount: dir.path().into(), root: b"/".to_vec(), namespace: b"/".to_vec() };
         (dir, hierarchy)
     }
 

@@ -13,7 +13,8 @@ fn tree(version: Version, files: &[(&str, &[u8])]) -> (tempfile::TempDir, Hierar
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    let hierarchy = Hierarchy { version, mount: dir.path().into(), root: b"/".to_vec() };
+    let hierarchy =
+        Hierarchy { version, mount: dir.path().into(), root: b"/".to_vec(), namespace: b"/".to_vec() };
     (dir, hierarchy)
 }
 

@@ -21,7 +21,12 @@ fn all_of_a_big_node_are_read_in_turn_and_what_moves_first() {
     for row in &rows {
         fs::create_dir(dir.path().join(&row.cgroup[1..])).unwrap();
     }
-    let hierarchy = Hierarchy { version: Version::V2, mount: dir.path().into(), root: b"/".to_vec() };
+    let hierarchy = Hierarchy {
+        version: Version::V2,
+        mount: dir.path().into(),
+        root: b"/".to_vec(),
+        namespace: b"/".to_vec(),
+    };
     let (world, mut charges) = (World::live(), Charges::default());
     let names: Vec<String> = rows.iter().map(|row| row.cgroup.clone()).collect();
     let paths: HashMap<String, &[u8]> = names.iter().map(|name| (name.clone(), name.as_bytes())).collect();

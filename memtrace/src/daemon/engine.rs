@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::{
     governor::{Governor, Orders},
     model::{AtKill, Model},
+    namer::Change,
     recorder::{Counts, Kill},
     scanner::Scanner,
 };
@@ -57,6 +58,8 @@ pub struct Engine {
     pub kills: Sender<Kill>,
     /// What became of them.
     pub counts: Arc<Counts>,
+    /// Where it is told which cgroups come and go.
+    pub changes: Option<Sender<Change>>,
     /// The last snapshot.
     pub latest: Latest,
     /// Where snapshots go.
@@ -80,9 +83,9 @@ impl Engine {
         let mut gaps = Gaps::default();
         let mut scans = Scans::default();
         while !self.stop.load(Ordering::Relaxed) && !self.model.world().has_failed() {
-            let Self { reader, model, status, kills, latest, .. } = &mut self;
+            let Self { reader, model, status, kills, changes, latest, .. } = &mut self;
             let mut marked = Vec::new();
-            let more = reader.read(clock::ktime, |event| take(event, model, &mut marked));
+            let more = reader.read(clock::ktime, |event| take(event, model, changes, &mut marked));
             bare_marks += send(marked, reader, status, (kills, latest));
             self.take_scans(&mut scans);
             if tick <= Instant::now() {
@@ -93,9 +96,9 @@ impl Engine {
                 self.reader.wait(WAIT.min(tick.saturating_duration_since(Instant::now())));
             }
         }
-        let Self { reader, model, status, kills, latest, .. } = &mut self;
+        let Self { reader, model, status, kills, changes, latest, .. } = &mut self;
         let mut marked = Vec::new();
-        reader.finish(|event| take(event, model, &mut marked));
+        reader.finish(|event| take(event, model, changes, &mut marked));
         send(marked, reader, status, (kills, latest));
         self.model
     }
@@ -197,8 +200,14 @@ impl Gaps {
 /// A mark, and what the model knew when it came.
 type Marked = (Box<OomKill>, AtKill);
 
-fn take(event: Event, model: &mut Model, marked: &mut Vec<Marked>) {
+fn take(event: Event, model: &mut Model, changes: &Option<Sender<Change>>, marked: &mut Vec<Marked>) {
     model.apply(&event);
+    if let Some(changes) = changes
+        && let Some(change) = Change::of(&event)
+        && changes.send(change).is_err()
+    {
+        tracing::error!("the namer has ended; new containers have no names");
+    }
     if let Event::OomKill(kill) = event {
         // Now: the next event may be the victim's end.
         let at_kill = model.at_kill(&kill);

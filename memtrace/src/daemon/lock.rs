@@ -5,7 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,9 @@ pub enum LockError {
     /// Another daemon has it.
     #[error("another daemon uses the state directory {0}")]
     InUse(PathBuf),
+    /// Anybody could put records there, or take them away.
+    #[error("{0} can be written to by everybody: `chmod o-w` it")]
+    WorldWritable(PathBuf),
     /// It cannot be made or written to.
     #[error("failed to {action} {path}: {source}")]
     Io {
@@ -42,6 +45,11 @@ impl LockError {
     }
 }
 
+/// Whether everybody may write to a directory; one that is not there is none.
+pub fn is_world_writable(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & 0o002 != 0)
+}
+
 /// Makes the directory if it is not there, for its owner alone, and locks it.
 ///
 /// # Errors
@@ -52,6 +60,9 @@ pub fn lock(state_dir: &Path) -> Result<StateLock, LockError> {
         path: state_dir.to_owned(),
         source,
     })?;
+    if is_world_writable(state_dir) {
+        return Err(LockError::WorldWritable(state_dir.to_owned()));
+    }
     let path = state_dir.join("lock");
     let file = OpenOptions::new()
         .create(true)
@@ -79,6 +90,14 @@ mod tests {
         assert!(matches!(lock(&state), Err(LockError::InUse(_))));
         drop(first);
         assert!(lock(&state).is_ok());
+    }
+
+    #[test]
+    fn a_directory_of_everybody_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(lock(dir.path()), Err(LockError::WorldWritable(_))));
     }
 
     #[test]

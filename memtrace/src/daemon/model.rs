@@ -12,9 +12,11 @@ use crate::{
     container::{
         cgroup::Hierarchy,
         memcg::{self, Limit},
+        names::Names,
     },
     daemon::{
         charges::{self, Charges},
+        labels::Labels,
         node,
         peaks::{
             self,
@@ -57,6 +59,7 @@ pub struct Model {
     spaces: Spaces,
     limits: HashMap<Vec<u8>, (u64, Option<Limit>)>,
     charges: Charges,
+    labels: Labels,
     world: World,
     ticks: Ticks,
     /// A number for each cgroup that has processes, since the last tick.
@@ -87,6 +90,7 @@ impl Model {
             spaces: Spaces::new(geometry),
             limits: HashMap::new(),
             charges: Charges::default(),
+            labels: Labels::default(),
             world,
             ticks: Ticks::default(),
             groups: HashMap::new(),
@@ -96,6 +100,11 @@ impl Model {
     /// The world that it asks.
     pub fn world(&mut self) -> &mut World {
         &mut self.world
+    }
+
+    /// Names its rows by these.
+    pub fn name_by(&mut self, names: Names) {
+        self.labels = Labels::new(names);
     }
 
     /// A model of the /proc and the cgroups of this host.
@@ -201,7 +210,8 @@ impl Model {
 
     /// The node now.
     pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
-        let Self { procfs, hierarchy, processes, spaces, limits, charges, world, ticks, groups } = self;
+        let Self { procfs, hierarchy, processes, spaces, limits, charges, labels, world, ticks, groups } =
+            self;
         let (time, now) = now(world);
         let both = Now { time, ktime: now };
         limits.retain(|_, (read, _)| read.saturating_add(LIMIT_TTL) > now);
@@ -246,6 +256,7 @@ impl Model {
             group.limit = path.and_then(&mut limit_of);
         }
         charges.fill(world, hierarchy.as_ref(), &paths, &mut containers, now);
+        labels.fill(&paths, &mut containers);
         let mut parts = peaks::ticks::parts(&rows);
         for container in &mut containers {
             let path = paths.get(&container.cgroup).copied();
@@ -297,7 +308,10 @@ impl<S: Source> Source for Asked<'_, S> {
 }
 
 fn source<'a>(procfs: &'a Procfs, hierarchy: Option<&'a Hierarchy>, world: &'a World) -> impl Source + 'a {
-    let cgroup_of = move |lines: &[CgroupLine]| Some(hierarchy?.path_of(lines)?.to_vec());
+    let cgroup_of = move |lines: &[CgroupLine]| {
+        let hierarchy = hierarchy?;
+        Some(hierarchy.absolute(hierarchy.path_of(lines)?))
+    };
     Asked { source: ProcSource { procfs, cgroup_of }, world }
 }
 

@@ -105,6 +105,7 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
         model,
         status,
         kills: sender,
+        changes: None,
         counts: Arc::default(),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,

@@ -19,14 +19,27 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use memtrace_common::event::oom::OomKill;
 
-use super::{analyst::Shared, backfill::Backfill, engine::Latest, kernel_log::KernelLog, model::AtKill};
+use super::{
+    analyst::Shared,
+    backfill::Backfill,
+    engine::Latest,
+    kernel_log::KernelLog,
+    ledger::Ledger,
+    model::AtKill,
+    namer::{
+        Change,
+        sources::{Asked, Ended},
+    },
+};
 use crate::{
     clock,
     container::{
         cgroup::{Hierarchy, Version},
         memcg::{self},
+        names::Names,
     },
     ingest::loss::Loss,
+    mm::procfs::Procfs,
     oom::{
         cause::cause,
         kernel_log::{Boot, Trace},
@@ -57,6 +70,8 @@ pub struct Keep {
     /// In so many bytes.
     pub bytes: u64,
 }
+/// How often it looks whether a kill is to be judged.
+const SOON: Duration = Duration::from_millis(500);
 
 /// A kill and what the engine knew when it came.
 pub struct Kill {
@@ -97,6 +112,12 @@ pub struct Surroundings {
     pub keep: Keep,
     /// Whether kills that were not seen are recorded from the kernel log.
     pub backfill: bool,
+    /// What cgroups are called.
+    pub names: Names,
+    /// Where the namer is asked how a killed container ended.
+    pub changes: Sender<Change>,
+    /// Its answers.
+    pub ended: Receiver<Ended>,
 }
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
@@ -120,6 +141,12 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
     }
     // After the programs are attached: a group that is not among these is younger than the tracer.
     let baselines = baselines(surroundings.hierarchy.as_ref());
+    let ledger = Ledger::open(
+        Procfs::new("/proc"),
+        surroundings.hierarchy.clone(),
+        surroundings.names.clone(),
+        &store,
+    )?;
     let log = KernelLog::from_now();
     let backfill = if surroundings.backfill {
         let recorded = store.kills_of_boot(&surroundings.boot_id)?;
@@ -143,6 +170,7 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 backfill,
                 replaced: Vec::new(),
                 tidied: None,
+                ledger,
                 waiting: VecDeque::new(),
                 in_log: 0,
                 given_up: 0,
@@ -195,6 +223,7 @@ struct Worker {
     /// Records from the kernel log whose kills were seen after all, with what takes their place.
     replaced: Vec<(String, OomRecord)>,
     tidied: Option<Instant>,
+    ledger: Ledger,
     waiting: VecDeque<OomRecord>,
     /// How many of the waiting were printed to the log.
     in_log: usize,
@@ -207,9 +236,12 @@ impl Worker {
         // The first look at the kernel's symbols takes long; it must not delay the first kill.
         self.symbols.names(&[0]);
         loop {
-            let patience = if self.waiting.is_empty() { LOOK } else { RETRY };
-            let first = kills.recv_timeout(patience);
-            match first {
+            let patience = match () {
+                () if self.ledger.is_waiting() => SOON,
+                () if self.waiting.is_empty() => LOOK,
+                () => RETRY,
+            };
+            match kills.recv_timeout(patience) {
                 Ok(kill) => {
                     self.take(&kill);
                     // One commit for all that came meanwhile.
@@ -225,15 +257,30 @@ impl Worker {
                 }
             }
             self.store_waiting();
+            self.add();
+        }
+    }
+
+    /// What came later than the kill: how the runtime saw its end, and whether the container lives on.
+    fn add(&mut self) {
+        while let Ok(Ended { record, reason, exit_code }) = self.surroundings.ended.try_recv() {
+            if let Err(error) = self.store.add_runtime(&record, reason.as_deref(), exit_code) {
+                tracing::error!(%record, ?reason, exit_code, error = %chain(&error),
+                    "failed to store what the runtime says of a kill");
+            }
+        }
+        if let Err(error) = self.ledger.settle(&mut self.store) {
+            tracing::warn!(error = %chain(&error), "failed to store a member's kill; trying again");
         }
     }
 
     fn take(&mut self, kill: &Kill) {
-        let Surroundings { boot_id, hook, watches_signals, hierarchy, .. } = &self.surroundings;
-        let path_of = |id| {
-            let path = hierarchy.as_ref()?.walk().remove(&id)?;
-            Some(escape(&path))
+        let Surroundings { boot_id, hook, watches_signals, hierarchy, names, .. } = &self.surroundings;
+        let raw_path_of = |id| {
+            let known = names.lock().path(id).map(<[u8]>::to_vec);
+            known.or_else(|| hierarchy.as_ref()?.walk().remove(&id))
         };
+        let path_of = |id| Some(escape(&raw_path_of(id)?));
         let context = Context {
             now: (Timestamp::now(), clock::ktime()),
             boot_id,
@@ -261,7 +308,10 @@ impl Worker {
             page_size: rustix::param::page_size() as u64,
         };
         surround(&mut record, &kill.frozen, &known);
+        let path = record.victim.task.cgroup_id.and_then(raw_path_of);
+        name(&mut record, names);
         record.circumstances.cause = Some(cause(&record));
+        self.ledger.note(&record, path.as_deref());
         match self.backfill.as_mut().and_then(|backfill| backfill.seen(&record)) {
             Some(id) => self.replaced.push((id, record)),
             None => self.waiting.push_back(record),
@@ -307,6 +357,15 @@ impl Worker {
                 for record in records.iter() {
                     tracing::info!(id = %record.id, victim = %record.victim.task.comm, tid = record.victim.task.tid,
                         "recorded an OOM kill");
+                    let container = record.circumstances.container.as_ref();
+                    if let Some(container) = container.and_then(|name| name.container_id.clone()) {
+                        // Without a namer there is no answer.
+                        drop(
+                            self.surroundings
+                                .changes
+                                .send(Change::Killed(Asked { record: record.id.clone(), container })),
+                        );
+                    }
                     if let Some(cgroup) = &record.victim.task.cgroup {
                         self.surroundings.shared.count_kill(cgroup);
                     }
@@ -332,6 +391,23 @@ impl Worker {
         }
         self.in_log = self.waiting.len();
     }
+}
+
+/// Whose the cgroups are, each by its own id: the trigger's is not the victim's, and the limit may be another's.
+fn name(record: &mut OomRecord, names: &Names) {
+    let registry = names.lock();
+    let of = |id: Option<u64>, path: Option<&String>| {
+        id.and_then(|id| registry.of(id)).or_else(|| registry.of_path(path?.as_bytes()))
+    };
+    let (victim, trigger) = (&record.victim.task, &record.trigger.task);
+    let container = of(victim.cgroup_id, victim.cgroup.as_ref());
+    let is_elsewhere = trigger.cgroup_id != victim.cgroup_id;
+    let trigger_container = of(trigger.cgroup_id, trigger.cgroup.as_ref()).filter(|_| is_elsewhere);
+    let owner = record.limit_owner.as_ref();
+    let limit_owner_name = owner.and_then(|owner| of(owner.cgroup_id, owner.path.as_ref()));
+    record.circumstances.container = container;
+    record.circumstances.trigger_container = trigger_container;
+    record.circumstances.limit_owner_name = limit_owner_name;
 }
 
 /// An error with its causes.

@@ -44,7 +44,7 @@ fn own_facts(procfs: &Procfs, hierarchy: Option<&Hierarchy>) -> OwnFacts {
         .cgroup(pid)
         .ok()
         .zip(hierarchy)
-        .and_then(|(lines, hierarchy)| Some((hierarchy, hierarchy.path_of(&lines)?.to_vec())));
+        .and_then(|(lines, hierarchy)| Some((hierarchy, hierarchy.absolute(hierarchy.path_of(&lines)?))));
     let cpus = support_cpus();
     OwnFacts {
         comm: std::fs::read(procfs.root().join("thread-self/comm"))

@@ -59,6 +59,10 @@ const CAPABILITIES: &[(Capability, MissingCapability)] = &[
     ),
     (Capability::CAP_DAC_READ_SEARCH, cap("CAP_DAC_READ_SEARCH", "read other users' files in /proc", false)),
     (
+        Capability::CAP_CHECKPOINT_RESTORE,
+        cap("CAP_CHECKPOINT_RESTORE", "open the files that processes have mapped", false),
+    ),
+    (
         Capability::CAP_SYSLOG,
         cap("CAP_SYSLOG", "read kernel addresses, which tell the scope of a kill", false),
     ),

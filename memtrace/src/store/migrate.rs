@@ -37,6 +37,15 @@ const STEPS: &[&str] = &[
      CREATE INDEX kills_by_pod ON kills (namespace, pod);
      CREATE INDEX kills_by_cause ON kills (cause);
      CREATE INDEX kills_by_boot ON kills (boot_id);",
+    // 3: kills of members while their container's first process lived; `container` stands over restarts.
+    "CREATE TABLE member_kills (
+         container TEXT NOT NULL,
+         record TEXT NOT NULL UNIQUE,
+         time_ns INTEGER NOT NULL,
+         comm TEXT NOT NULL,
+         name BLOB NOT NULL
+     ) STRICT;
+     CREATE INDEX member_kills_by_container ON member_kills (container);",
 ];
 
 /// The version that this program writes.

@@ -124,7 +124,7 @@ fn a_newer_store_is_refused_and_stays_as_it_is() {
     let before = state();
     for result in [Store::open(dir.path()), Store::open_read_only(dir.path())] {
         let error = result.unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 99, known: 2, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
         assert_eq!(state(), before);
     }
 }
@@ -346,4 +346,42 @@ fn a_kill_that_was_seen_after_all_takes_the_place_of_the_logs() {
     store.replace_kill("seen", &OomRecord { ktime_ns: 1, ..seen }).unwrap();
     assert_eq!(store.kill("seen").unwrap().unwrap().ktime_ns, 1);
     assert_eq!(store.kills_of_boot(&record(0).boot_id).unwrap().len(), 2);
+}
+
+#[test]
+fn members_kills_are_entered_once_and_counted_over_restarts() {
+    let dir = directory();
+    let mut store = Store::open(dir.path()).unwrap();
+    let kill = |container: &str, n: u32| super::MemberKill {
+        container: container.to_owned(),
+        record: record(n).id,
+        time: record(n).time,
+        comm: "worker".to_owned(),
+        name: crate::container::name::Name::default(),
+    };
+    assert_eq!(store.insert_member_kill(&kill("uid/a", 0)).unwrap(), 1);
+    assert_eq!(store.insert_member_kill(&kill("uid/a", 0)).unwrap(), 1);
+    assert_eq!(store.insert_member_kill(&kill("uid/b", 1)).unwrap(), 1);
+    assert_eq!(store.insert_member_kill(&kill("uid/a", 2)).unwrap(), 2);
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.member_kills().unwrap(), [("uid/a".to_owned(), 2), ("uid/b".to_owned(), 1)]);
+}
+
+#[test]
+fn what_the_runtime_says_later_is_added_and_nothing_else_is_changed() {
+    let dir = directory();
+    let mut store = Store::open(dir.path()).unwrap();
+    let mut expected = record(0);
+    store.insert_kills(&[expected.clone(), record(1)]).unwrap();
+    store.add_runtime(&expected.id, Some("Error"), 137).unwrap();
+    store.add_runtime("nowhere", Some("Error"), 1).unwrap();
+    let found = store.kill(&expected.id).unwrap().unwrap();
+    let outcome = found.circumstances.outcome.clone().unwrap();
+    assert_eq!((outcome.runtime_reason.as_deref(), outcome.runtime_exit_code), (Some("Error"), Some(137)));
+    assert!(outcome.disagreement.is_some());
+    expected.circumstances.outcome = Some(outcome);
+    assert_eq!(found, expected);
+    assert_eq!(store.kill(&record(1).id).unwrap(), Some(record(1)));
+    assert_eq!(store.count().unwrap(), 2);
 }

@@ -1,0 +1,97 @@
+//! What a runtime says, as names; runtimes that hang, talk nonsense or are not there.
+
+use std::path::Path;
+
+use messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata};
+use prost::Message as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixListener,
+};
+
+use super::*;
+
+fn pair(key: &str, value: &[u8]) -> Pair {
+    Pair { key: key.into(), value: value.to_vec() }
+}
+
+fn container() -> Container {
+    Container {
+        id: b"2a5d".to_vec(),
+        metadata: Some(ContainerMetadata { name: b"redis".to_vec(), attempt: 2 }),
+        image: Some(ImageSpec { image: b"sha256:77".to_vec() }),
+        labels: vec![
+            pair("io.kubernetes.pod.name", b"cart-0"),
+            pair("io.kubernetes.pod.namespace", b"shop"),
+            pair("io.kubernetes.pod.uid", b"d1b6"),
+        ],
+        annotations: Vec::new(),
+    }
+}
+
+#[test]
+fn a_container_is_named_by_its_labels() {
+    let (id, name) = named(&container(), "containerd").unwrap();
+    assert_eq!((id.as_str(), name.label().unwrap().as_str()), ("2a5d", "shop/cart-0/redis"));
+    assert_eq!((name.restart, name.image, name.runtime.as_deref()), (Some(2), None, Some("containerd")));
+    let counted =
+        Container { annotations: vec![pair("io.kubernetes.container.restartCount", b"5")], ..container() };
+    assert_eq!(named(&counted, "").unwrap().1.restart, Some(5));
+}
+
+#[test]
+fn any_bytes_and_long_labels_are_escaped_and_cut() {
+    let mut odd = container();
+    odd.metadata = Some(ContainerMetadata { name: b"\xff\x1b[2J\n".to_vec(), attempt: 0 });
+    odd.labels = vec![pair("io.kubernetes.pod.name", &[b'x'; 4096])];
+    // Over the wire and back: what is not UTF-8 must not make the list unreadable.
+    let list = ListContainersResponse { containers: vec![odd, container()] };
+    let list = ListContainersResponse::decode(list.encode_to_vec().as_slice()).unwrap();
+    let names: Vec<_> = list.containers.iter().filter_map(|one| named(one, "x")).collect();
+    assert_eq!(names[0].1.container.as_deref(), Some("\\xff\\u{1b}[2J\\u{a}"));
+    assert!(names[0].1.pod.as_ref().unwrap().len() < 600);
+    assert_eq!(names[1].1.container.as_deref(), Some("redis"));
+}
+
+#[test]
+fn a_sandbox_names_its_pod_and_itself() {
+    let metadata =
+        PodSandboxMetadata { name: b"cart-0".to_vec(), uid: b"d1b6".to_vec(), namespace: b"shop".to_vec() };
+    let sandbox = PodSandbox { id: b"5f".to_vec(), metadata: Some(metadata) };
+    assert_eq!(pod(&sandbox, "cri-o").unwrap().1.label().unwrap(), "shop/cart-0");
+    assert_eq!(sandbox_name(&sandbox, "cri-o").unwrap().1.label().unwrap(), "shop/cart-0/(sandbox)");
+    assert_eq!(pod(&PodSandbox::default(), "cri-o"), None);
+}
+
+fn listen(dir: &Path, answer: Option<&'static [u8]>) -> PathBuf {
+    let socket = dir.join("s");
+    let listener = UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            if let Some(answer) = answer {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(answer).await;
+            } else {
+                held.push(stream);
+            }
+        }
+    });
+    socket
+}
+
+#[tokio::test]
+async fn a_runtime_that_is_not_there_or_talks_nonsense_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Cri::connect(&dir.path().join("absent")).await, Err(CriError::Connect(_))));
+    let socket = listen(dir.path(), Some(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+    assert!(Cri::connect(&socket).await.is_err());
+}
+
+#[tokio::test]
+async fn a_runtime_that_hangs_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = listen(dir.path(), None);
+    let error = Cri::connect(&socket).await.unwrap_err();
+    assert_eq!(error.to_string(), "no answer to Version in 200ms");
+}

@@ -1,0 +1,256 @@
+//! Which cgroup is called what: what the sources said, kept by container id and pod uid.
+//!
+//! Input: cgroups that come and go, names from the sources. Output: the [`Name`] of a cgroup, also for some time after
+//! it is gone. Asks nobody. Everything is bounded: by number, and by [`AFTER_DEATH`].
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    time::Duration,
+};
+
+use super::{name::Name, path};
+use crate::units::escape;
+
+/// How long a name is kept when its cgroup is gone and no source lists it any more.
+pub const AFTER_DEATH: Duration = Duration::from_secs(600);
+/// Cgroups, containers and pods that are kept at most; of more, the ones that came last are not known.
+const MOST: usize = 100_000;
+/// Characters of a name that are kept. Kubernetes has 253 at most; others may write anything into a label.
+const LONGEST: usize = 512;
+
+/// The names, shared: the namer writes, everybody reads.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    inner: Arc<Mutex<Registry>>,
+}
+
+/// See the module. Times are ns since boot.
+#[derive(Debug, Default)]
+pub struct Registry {
+    cgroups: HashMap<u64, Cgroup>,
+    /// The cgroup that has a path now.
+    by_path: HashMap<Vec<u8>, u64>,
+    containers: HashMap<String, Known>,
+    pods: HashMap<String, Known>,
+    /// Kills of members while the first process lived, by [`key`].
+    member_kills: HashMap<String, u64>,
+    changes: u64,
+}
+
+#[derive(Debug)]
+struct Cgroup {
+    path: Vec<u8>,
+    died: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Known {
+    name: Name,
+    seen: u64,
+}
+
+impl Names {
+    /// Waits for whoever writes, which takes microseconds.
+    pub fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does not wait: `None` while somebody writes. For the thread that must never wait.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, Registry>> {
+        match self.inner.try_lock() {
+            Ok(registry) => Some(registry),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl Registry {
+    /// A cgroup is there.
+    pub fn born(&mut self, id: u64, path: &[u8]) {
+        if self.cgroups.len() < MOST || self.cgroups.contains_key(&id) {
+            self.cgroups.insert(id, Cgroup { path: path.to_vec(), died: None });
+            self.by_path.insert(path.to_vec(), id);
+        }
+    }
+
+    /// A cgroup is gone; its path may be used again.
+    pub fn died(&mut self, id: u64, now: u64) {
+        if let Some(cgroup) = self.cgroups.get_mut(&id) {
+            cgroup.died.get_or_insert(now);
+            if self.by_path.get(&cgroup.path) == Some(&id) {
+                self.by_path.remove(&cgroup.path);
+            }
+        }
+    }
+
+    /// These, by id and path, are all the cgroups that there are.
+    pub fn walked(&mut self, existing: HashMap<u64, Vec<u8>>, now: u64) {
+        let gone: Vec<u64> = self.cgroups.keys().filter(|id| !existing.contains_key(id)).copied().collect();
+        gone.into_iter().for_each(|id| self.died(id, now));
+        for (id, path) in existing {
+            if self.cgroups.get(&id).is_none_or(|known| known.path != path) {
+                self.born(id, &path);
+            }
+        }
+    }
+
+    /// How often what is known of names has changed: while it is the same, names need not be looked up again.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// So many members of a container were killed while its first process lived.
+    pub fn set_member_kills(&mut self, key: String, count: u64) {
+        self.changes += 1;
+        self.member_kills.insert(key, count);
+    }
+
+    /// See [`Registry::set_member_kills`]; 0 when none was.
+    pub fn member_kills(&self, name: &Name) -> u64 {
+        key(name).and_then(|key| self.member_kills.get(&key)).copied().unwrap_or_default()
+    }
+
+    /// A source names a container; what it does not say stays as it was, and the first source is the best.
+    pub fn container(&mut self, id: &str, name: Name, now: u64) {
+        self.changes += 1;
+        if let Some(uid) = &name.pod_uid {
+            let Name { namespace, pod, pod_uid, runtime, source, .. } = name.clone();
+            let pod = Name { namespace, pod, pod_uid, runtime, source, ..Name::default() };
+            learn(&mut self.pods, uid, pod, now);
+        }
+        learn(&mut self.containers, id, name, now);
+    }
+
+    /// A source names a pod.
+    pub fn pod(&mut self, uid: &str, name: Name, now: u64) {
+        self.changes += 1;
+        learn(&mut self.pods, uid, name, now);
+    }
+
+    /// Whether a source has named this container.
+    pub fn knows(&self, container_id: &str) -> bool {
+        self.containers.get(container_id).is_some_and(|known| known.name.container.is_some())
+    }
+
+    /// Containers whose cgroup is there and that no source has named.
+    pub fn nameless(&self) -> usize {
+        self.by_path
+            .keys()
+            .filter_map(|path| path::name(path)?.container_id)
+            .filter(|id| !self.knows(id))
+            .count()
+    }
+
+    /// The path of a cgroup, also of one that is gone.
+    pub fn path(&self, id: u64) -> Option<&[u8]> {
+        self.cgroups.get(&id).map(|cgroup| cgroup.path.as_slice())
+    }
+
+    /// The id of the cgroup that has this path now.
+    pub fn id(&self, path: &[u8]) -> Option<u64> {
+        self.by_path.get(path).copied()
+    }
+
+    /// What a cgroup is called, also one that is gone.
+    pub fn of(&self, id: u64) -> Option<Name> {
+        self.of_path(self.path(id)?)
+    }
+
+    /// What the cgroup with this path is called.
+    pub fn of_path(&self, path: &[u8]) -> Option<Name> {
+        let mut name = path::name(path)?;
+        let from_path = name.source.take();
+        if let Some(known) = name.container_id.as_ref().and_then(|id| self.containers.get(id)) {
+            fill(&mut name, &known.name);
+            // The path may hold a name where the runtime has an id.
+            name.runtime = known.name.runtime.clone().or(name.runtime);
+        }
+        if let Some(known) = name.pod_uid.as_ref().and_then(|uid| self.pods.get(uid)) {
+            fill(&mut name, &known.name);
+        }
+        name.source = name.source.or(from_path);
+        Some(name)
+    }
+
+    /// Forgets what has been gone for [`AFTER_DEATH`].
+    pub fn prune(&mut self, now: u64) {
+        let kept = u64::try_from(AFTER_DEATH.as_nanos()).unwrap_or(u64::MAX);
+        let is_old = |at: u64| at.saturating_add(kept) < now;
+        self.cgroups.retain(|_, cgroup| !cgroup.died.is_some_and(is_old));
+        // A container or pod that has a cgroup, dead or alive, is seen.
+        for cgroup in self.cgroups.values() {
+            let Some(Name { container_id, pod_uid, .. }) = path::name(&cgroup.path) else { continue };
+            if let Some(known) = container_id.and_then(|id| self.containers.get_mut(&id)) {
+                known.seen = now;
+            }
+            if let Some(known) = pod_uid.and_then(|uid| self.pods.get_mut(&uid)) {
+                known.seen = now;
+            }
+        }
+        self.containers.retain(|_, known| !is_old(known.seen));
+        self.pods.retain(|_, known| !is_old(known.seen));
+    }
+
+    /// How many cgroups, containers and pods are known.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        (self.cgroups.len(), self.containers.len(), self.pods.len())
+    }
+}
+
+/// What stays the same when a container is restarted: its name in its pod, else its id, else the unit.
+pub fn key(name: &Name) -> Option<String> {
+    match (&name.pod_uid, &name.container) {
+        (Some(uid), Some(container)) => Some(format!("{uid}/{container}")),
+        _ => name.container_id.clone().or_else(|| name.container.clone()).or_else(|| name.unit.clone()),
+    }
+}
+
+fn learn(known: &mut HashMap<String, Known>, key: &str, name: Name, now: u64) {
+    if let Some(known) = known.get_mut(key) {
+        known.seen = now;
+        fill(&mut known.name, &name);
+    } else if known.len() < MOST {
+        known.insert(key.to_owned(), Known { name, seen: now });
+    }
+}
+
+/// Takes over what is missing.
+fn fill(name: &mut Name, more: &Name) {
+    let Name { namespace, pod, pod_uid, container, container_id, image, restart, unit, runtime, source } =
+        more;
+    for (field, more) in [
+        (&mut name.namespace, namespace),
+        (&mut name.pod, pod),
+        (&mut name.pod_uid, pod_uid),
+        (&mut name.container, container),
+        (&mut name.container_id, container_id),
+        (&mut name.image, image),
+        (&mut name.unit, unit),
+        (&mut name.runtime, runtime),
+        (&mut name.source, source),
+    ] {
+        if field.is_none() {
+            field.clone_from(more);
+        }
+    }
+    name.restart = name.restart.or(*restart);
+}
+
+/// A name from outside, safe to print and of bounded length; `None` when there is nothing in it.
+pub fn text(bytes: &[u8]) -> Option<String> {
+    if bytes.is_empty() {
+        return None;
+    }
+    // An escape takes ten characters at most.
+    let text = escape(bytes.get(..LONGEST * 4).unwrap_or(bytes));
+    if text.chars().count() <= LONGEST {
+        return Some(text);
+    }
+    Some(text.chars().take(LONGEST - 1).chain(['…']).collect())
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

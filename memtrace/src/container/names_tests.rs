@@ -1,0 +1,101 @@
+//! Names by cgroup: filled in, kept after death, forgotten in time; any bytes.
+
+use super::*;
+
+const ID: &str = "2a5d4ad6ed4b8bd0ba5d9d7e5bd6b6b0c1f0a3b2c4d5e6f708192a3b4c5d6e7f";
+const UID: &str = "d1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f";
+const OTHER: &str = "00000000-5a0e-4a7e-9a63-0a1b2c3d4e5f";
+const MINUTE: u64 = 60_000_000_000;
+
+fn container_path() -> Vec<u8> {
+    format!("/kubepods/burstable/pod{UID}/{ID}").into_bytes()
+}
+
+fn named() -> Name {
+    Name {
+        namespace: Some("shop".into()),
+        pod: Some("cart-0".into()),
+        pod_uid: Some(UID.into()),
+        container: Some("redis".into()),
+        source: Some("oci bundle".into()),
+        ..Name::default()
+    }
+}
+
+#[test]
+fn a_name_reaches_the_container_what_is_below_it_and_its_pod() {
+    let mut registry = Registry::default();
+    registry.born(7, &container_path());
+    assert_eq!(registry.of(7).unwrap().source.unwrap(), "path");
+    assert_eq!(registry.nameless(), 1);
+    registry.container(ID, named(), 0);
+    assert_eq!(registry.nameless(), 0);
+    let below = [&container_path()[..], b"/init"].concat();
+    for path in [container_path(), below] {
+        let name = registry.of_path(&path).unwrap();
+        assert_eq!(name.label().unwrap(), "shop/cart-0/redis");
+        assert_eq!(name.source.unwrap(), "oci bundle");
+    }
+    let pod = registry.of_path(format!("/kubepods/burstable/pod{UID}").as_bytes()).unwrap();
+    assert_eq!(pod.label().unwrap(), "shop/cart-0");
+}
+
+#[test]
+fn two_pods_of_one_name_are_told_apart() {
+    let mut registry = Registry::default();
+    registry.container(ID, named(), 0);
+    let name = registry.of_path(format!("/kubepods/pod{OTHER}").as_bytes()).unwrap();
+    assert_eq!((name.pod, name.pod_uid.as_deref()), (None, Some(OTHER)));
+}
+
+#[test]
+fn a_later_source_adds_and_does_not_overwrite() {
+    let mut registry = Registry::default();
+    registry.container(ID, named(), 0);
+    let more = Name { restart: Some(3), pod: Some("wrong".into()), source: Some("cri".into()), ..named() };
+    registry.container(ID, more, 1);
+    let name = registry.of_path(&container_path()).unwrap();
+    assert_eq!(
+        (name.restart, name.pod.as_deref(), name.source.as_deref()),
+        (Some(3), Some("cart-0"), Some("oci bundle"))
+    );
+}
+
+#[test]
+fn names_outlive_their_cgroup_for_ten_minutes() {
+    let mut registry = Registry::default();
+    registry.born(7, &container_path());
+    registry.container(ID, named(), 0);
+    // It lives for an hour, and no source says so again.
+    registry.prune(60 * MINUTE);
+    registry.died(7, 60 * MINUTE);
+    registry.prune(69 * MINUTE);
+    assert_eq!(registry.of(7).unwrap().container.unwrap(), "redis");
+    assert_eq!(registry.id(&container_path()), None);
+    registry.prune(71 * MINUTE);
+    assert_eq!(registry.of(7), None);
+    registry.prune(81 * MINUTE);
+    assert_eq!(registry.counts(), (0, 0, 0));
+}
+
+#[test]
+fn a_path_that_is_used_again_is_another_cgroup() {
+    let mut registry = Registry::default();
+    registry.born(7, b"/a.service");
+    registry.born(8, b"/a.service");
+    registry.died(7, 1);
+    assert_eq!(registry.id(b"/a.service"), Some(8));
+    registry.walked([(9, b"/b.service".to_vec())].into(), 2);
+    assert_eq!((registry.id(b"/a.service"), registry.id(b"/b.service")), (None, Some(9)));
+    assert_eq!(registry.path(8).unwrap(), b"/a.service");
+}
+
+#[test]
+fn any_bytes_become_bounded_text() {
+    assert_eq!(text(b""), None);
+    assert_eq!(text(b"a\n\x1b[2J").unwrap(), "a\\u{a}\\u{1b}[2J");
+    let long = text(&[b'x'; 4096]).unwrap();
+    assert_eq!((long.chars().count(), long.ends_with('…')), (LONGEST, true));
+    assert_eq!(text(&[0xff; 4096]).unwrap().chars().count(), LONGEST);
+    assert_eq!(text("ü".repeat(LONGEST).as_bytes()).unwrap().chars().count(), LONGEST);
+}

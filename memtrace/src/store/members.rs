@@ -1,0 +1,132 @@
+//! The kills of members while their container's first process lived, and what is added to a stored kill later.
+//!
+//! [`MemberKill`]s <-> rows of `member_kills`; a runtime's word on a kill -> its record. Adds, and takes nothing away.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, TransactionBehavior, named_params};
+
+use super::{Store, StoreError};
+use crate::{
+    container::name::Name,
+    oom::record::{OomRecord, circumstances::Outcome},
+};
+
+/// Entries that are kept, the newest.
+const MOST: i64 = 10_000;
+
+/// A member of a container was killed, and the container lived on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberKill {
+    /// What stays the same when the container is restarted.
+    pub container: String,
+    /// Id of the record of the kill.
+    pub record: String,
+    /// When it was.
+    pub time: Timestamp,
+    /// Name of the process.
+    pub comm: String,
+    /// Names of the container.
+    pub name: Name,
+}
+
+impl Store {
+    /// Enters a kill, once, and returns how many its container has now.
+    ///
+    /// # Errors
+    /// When it could not be stored.
+    pub fn insert_member_kill(&mut self, kill: &MemberKill) -> Result<u64, StoreError> {
+        let Self { connection, path, .. } = self;
+        let failed = |error| StoreError::sqlite("store a member's kill in", path, error);
+        let name = serde_json::to_vec(&kill.name).map_err(|source| StoreError::Record {
+            id: kill.record.clone(),
+            path: path.clone(),
+            source,
+        })?;
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        transaction
+            .execute(
+                "INSERT INTO member_kills (container, record, time_ns, comm, name)
+                 VALUES (:container, :record, :time_ns, :comm, :name) ON CONFLICT (record) DO NOTHING",
+                named_params! {
+                    ":container": kill.container,
+                    ":record": kill.record,
+                    ":time_ns": i64::try_from(kill.time.as_nanosecond()).unwrap_or(i64::MAX),
+                    ":comm": kill.comm,
+                    ":name": name,
+                },
+            )
+            .map_err(failed)?;
+        transaction
+            .execute(
+                "DELETE FROM member_kills WHERE rowid NOT IN
+                 (SELECT rowid FROM member_kills ORDER BY time_ns DESC LIMIT :most)",
+                named_params! { ":most": MOST },
+            )
+            .map_err(failed)?;
+        let count: i64 = transaction
+            .query_row(
+                "SELECT count(*) FROM member_kills WHERE container = :container",
+                named_params! { ":container": kill.container },
+                |row| row.get(0),
+            )
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    /// How many members each container has lost so.
+    ///
+    /// # Errors
+    /// When they could not be read.
+    pub fn member_kills(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let failed = |error| StoreError::sqlite("read members' kills from", &self.path, error);
+        let mut query = self
+            .connection
+            .prepare("SELECT container, count(*) FROM member_kills GROUP BY container ORDER BY container")
+            .map_err(failed)?;
+        let rows = query
+            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))
+            .map_err(failed)?;
+        rows.map(|row| row.map(|(container, count)| (container, u64::try_from(count).unwrap_or_default())))
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// Adds what a container runtime says of the end to the record of a kill; a record that is not here stays away.
+    ///
+    /// # Errors
+    /// When it could not be stored.
+    pub fn add_runtime(&mut self, id: &str, reason: Option<&str>, exit_code: i32) -> Result<(), StoreError> {
+        let Self { connection, path, .. } = self;
+        let failed = |error| StoreError::sqlite("add to a kill in", path, error);
+        let unreadable = |source| StoreError::Record { id: id.to_owned(), path: path.clone(), source };
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let stored: Option<Vec<u8>> = transaction
+            .query_row("SELECT record FROM kills WHERE id = :id", named_params! { ":id": id }, |row| {
+                row.get(0)
+            })
+            .optional()
+            .map_err(failed)?;
+        let Some(stored) = stored else { return Ok(()) };
+        let mut record: OomRecord = serde_json::from_slice(&stored).map_err(unreadable)?;
+        let outcome = record.circumstances.outcome.get_or_insert_with(Outcome::default);
+        outcome.runtime_reason = reason.map(str::to_owned);
+        outcome.runtime_exit_code = Some(exit_code);
+        if reason != Some("OOMKilled") {
+            let said = reason.unwrap_or("nothing");
+            outcome.disagreement.get_or_insert_with(|| {
+                format!("the kernel killed it for memory; the runtime says {said}, exit code {exit_code}")
+            });
+        }
+        let json = serde_json::to_vec(&record).map_err(unreadable)?;
+        transaction
+            .execute(
+                "UPDATE kills SET record = :record WHERE id = :id",
+                named_params! { ":record": json, ":id": id },
+            )
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)
+    }
+}

@@ -1,0 +1,25 @@
+//! Containers for real: pods made by CRI in a containerd of the tests' own, killed by their limits, and named.
+//!
+//! Run by `cargo xtask test` as root, one at a time: it installs containerd and runc, and makes the images. What memtrace
+//! says is compared with what the runtime and the kernel say.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests panic"
+)]
+
+mod cri;
+mod daemonset;
+/// What the tests of the host stand on as well.
+#[path = "../root"]
+mod host {
+    #[expect(dead_code, reason = "the tests of the host use the rest")]
+    pub mod fixture;
+}
+mod kills;
+mod names;
+mod runtime;
+
+use host::fixture;

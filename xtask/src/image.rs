@@ -1,0 +1,115 @@
+//! `image`: memtrace as a container image, made of the one static binary without a container engine.
+//!
+//! target/release/memtrace -> target/images/memtrace.tar, which `ctr images import`, `podman load` and `skopeo` take. Must
+//! not put anything into it but the binary: there is no shell, no libc and no package in it.
+
+mod oci;
+mod tar;
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use self::{oci::Image, tar::Layer};
+use crate::{build, elf, process, setup::debian::Debian, workspace::Workspace};
+
+/// The image may have so many bytes.
+const LARGEST: usize = 20 << 20;
+/// Debian's static busybox, for the images of tests.
+const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/bin/busybox"];
+
+/// Build the container image, an OCI archive with the one static binary.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask image
+  cargo xtask image --name registry.example/memtrace:0.1.0
+  ctr -n k8s.io images import target/images/memtrace.tar")]
+pub(crate) struct Args {
+    /// Name and tag that the archive carries.
+    #[arg(long, default_value = "docker.io/memtrace/memtrace:latest")]
+    name: String,
+    /// Use the binary that is there, whatever its age.
+    #[arg(long, hide = true)]
+    no_build: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let workspace = Workspace::find()?;
+    if !args.no_build {
+        build::build(&workspace)?;
+    }
+    let path = memtrace(&workspace, &args.name)?;
+    let size = fs::metadata(&path)?.len();
+    println!("{}: {:.1} MiB, {}", workspace.relative(&path), size as f64 / f64::from(1 << 20), args.name);
+    Ok(())
+}
+
+/// Where images are written.
+pub(crate) fn directory(workspace: &Workspace) -> PathBuf {
+    workspace.root().join("target/images")
+}
+
+/// The image of memtrace; the binary has to be built.
+pub(crate) fn memtrace(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let binary = workspace.memtrace();
+    let program = fs::read(&binary).with_context(|| format!("failed to read {}", binary.display()))?;
+    if !elf::is_static(&program)? {
+        bail!("{} is not static: an image without libc cannot run it", binary.display());
+    }
+    let mut layer = Layer::default();
+    layer.file("memtrace", 0o755, &program)?;
+    let image = Image { name, entrypoint: &["/memtrace"], command: &["daemon"], layer: layer.finish() };
+    let archive = image.archive()?;
+    if archive.len() > LARGEST {
+        bail!("the image has {} bytes, more than {LARGEST}", archive.len());
+    }
+    write(workspace, "memtrace.tar", &archive)
+}
+
+/// The images that tests run: busybox as a sandbox and as a shell.
+pub(crate) fn for_tests(workspace: &Workspace) -> Result<PathBuf> {
+    let find = || BUSYBOX.iter().find_map(|path| fs::read(path).ok());
+    let busybox = match find() {
+        Some(busybox) => busybox,
+        None => {
+            Debian::detect().install(&["busybox-static"], "Install a static busybox as /bin/busybox.")?;
+            find().context("failed to find busybox after its installation")?
+        }
+    };
+    if !elf::is_static(&busybox)? {
+        bail!("busybox is not static: install the package busybox-static");
+    }
+    let mut layer = Layer::default();
+    for directory in ["bin", "tmp", "proc", "sys", "dev", "etc"] {
+        layer.directory(directory)?;
+    }
+    layer.file("bin/busybox", 0o755, &busybox)?;
+    for tool in ["sh", "sleep", "tail", "head", "cat", "dd"] {
+        layer.link(&format!("bin/{tool}"), "busybox")?;
+    }
+    let layer = layer.finish();
+    for (name, file, command) in [
+        ("docker.io/local/pause:1", "pause.tar", &["/bin/sleep", "100000"][..]),
+        ("docker.io/local/busybox:1", "busybox.tar", &["/bin/sh"][..]),
+    ] {
+        let image = Image { name, entrypoint: &[], command, layer: layer.clone() };
+        write(workspace, file, &image.archive()?)?;
+    }
+    Ok(directory(workspace))
+}
+
+/// Whether a program is there that tests of containers need; installed when it can be.
+pub(crate) fn ensure_runtime() -> Result<()> {
+    if process::find("containerd").is_some() && process::find("runc").is_some() {
+        return Ok(());
+    }
+    Debian::detect().install(&["containerd", "runc"], "Install containerd 1.6 or later, and runc.")
+}
+
+fn write(workspace: &Workspace, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let directory = directory(workspace);
+    fs::create_dir_all(&directory).context("failed to create target/images")?;
+    let path = directory.join(name);
+    fs::write(&path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
+    Ok(path)
+}

@@ -11,6 +11,7 @@ pub mod kernel_log;
 pub mod lock;
 pub mod model;
 pub mod node;
+pub mod past;
 pub mod peaks;
 pub mod record;
 pub mod recorder;
@@ -137,6 +138,7 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
     let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
+    let past = past::reader(latest.clone(), shared.clone());
     let insights = analyst::start(latest.clone(), hierarchy, shared);
     let socket = server::bind(&config.socket)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -164,6 +166,7 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         probes: Arc::new(status),
         symbols: Symbols::start(Path::new(PROC))?,
         state_dir: config.state_dir.as_path().into(),
+        past,
     };
     let stopping = async move {
         let signal = tokio::select! {

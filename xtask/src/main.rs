@@ -14,6 +14,7 @@ mod grow;
 mod layers;
 mod lint;
 mod outcome;
+mod picture;
 mod process;
 mod setup;
 mod test;
@@ -45,6 +46,7 @@ enum Verb {
     Test(test::Args),
     Vm(vm::Args),
     Demo(demo::Args),
+    Picture(picture::Args),
     Lint(lint::Args),
     Layers(layers::Args),
     Ci(ci::Args),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(&args),
         Verb::Vm(args) => vm::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Picture(args) => picture::run(&args),
         Verb::Lint(args) => lint::run(&args),
         Verb::Layers(args) => layers::run(&args),
         Verb::Ci(args) => ci::run(&args),

@@ -39,7 +39,7 @@ const EXAMPLES: &str = "\
 Examples:
   memtrace doctor                    what this kernel gives, and what is lost without the rest
   sudo memtrace daemon               watch this node; kills are stored in /var/lib/memtrace
-  memtrace top --once                processes by resident memory, with cgroup, limit and growth
+  memtrace top                       containers, live: usage, limit, growth, verdict; Enter goes into them
   memtrace report --last             the last OOM kill: who, by whose limit, asked by whom
   memtrace report list -o json       all of them, for a script
 

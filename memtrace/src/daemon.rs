@@ -16,6 +16,7 @@ pub mod lock;
 pub mod model;
 pub mod namer;
 pub mod node;
+pub mod past;
 pub mod peaks;
 pub mod privileges;
 pub mod record;
@@ -167,6 +168,7 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
     model.name_by(namer.names.clone());
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
+    let past = past::reader(latest.clone(), shared.clone());
     let insights = analyst::start(latest.clone(), hierarchy, shared);
     let socket = server::bind(&config.socket)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -196,6 +198,7 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         probes: Arc::new(status),
         symbols: Symbols::start(Path::new(PROC))?,
         state_dir: config.state_dir.as_path().into(),
+        past,
     };
     let stopping = async move {
         let signal = tokio::select! {

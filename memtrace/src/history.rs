@@ -97,6 +97,11 @@ impl History {
             u64::from(!push(&mut self.containers, &cgroup.to_owned(), id, figures, now, MAX_CONTAINERS));
     }
 
+    /// All containers that something is known of, also those that are gone.
+    pub fn containers(&self) -> impl Iterator<Item = (&str, &Series<FIGURES>)> {
+        self.containers.iter().map(|(cgroup, followed)| (cgroup.as_str(), &followed.series))
+    }
+
     /// What is known of a container.
     pub fn container(&self, cgroup: &str) -> Option<&Series<FIGURES>> {
         self.containers.get(cgroup).map(|followed| &followed.series)

@@ -4,6 +4,7 @@
 //! and changes nothing. There is no way to kill anything from here: memtrace only reads.
 
 pub mod app;
+pub mod batch;
 pub mod column;
 pub mod feed;
 pub mod filter;
@@ -12,7 +13,6 @@ pub mod input;
 pub mod live;
 pub mod page;
 pub mod rows;
-pub mod table;
 pub mod term;
 pub mod text;
 pub mod theme;

@@ -9,11 +9,11 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{build, setup, workspace::Workspace};
 
-mod agent;
-mod cgroup;
-mod patience;
+pub(crate) mod agent;
+pub(crate) mod cgroup;
+pub(crate) mod patience;
 mod program;
-mod requirements;
+pub(crate) mod requirements;
 
 use agent::Agent;
 use cgroup::Cgroup;
@@ -90,7 +90,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn built() -> Result<PathBuf> {
+/// Sets up, builds, and says where the program is.
+pub(crate) fn built() -> Result<PathBuf> {
     let workspace = Workspace::find()?;
     setup::ensure(&workspace)?;
     build::build(&workspace)?;

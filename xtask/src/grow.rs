@@ -3,7 +3,7 @@
 //! Cgroup and pace -> a process that moves itself there and takes memory until it is killed.
 //! Must not outlive the demo.
 
-use std::{fs, hint, path::PathBuf, process, thread, time::Duration};
+use std::{ffi::CString, fs, hint, path::PathBuf, process, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -21,16 +21,25 @@ pub(crate) struct Args {
     /// Give up after this many MiB: the limit was not enforced
     #[arg(long)]
     give_up_mib: usize,
+    /// Keep what is taken, after this many MiB
+    #[arg(long)]
+    hold_mib: Option<usize>,
+    /// Name of the program
+    #[arg(long, default_value = "memtrace-demo")]
+    name: CString,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context("failed to ask for a signal when the demo ends")?;
-    rustix::thread::set_name(c"memtrace-demo").context("failed to set the name of the program")?;
+    rustix::thread::set_name(&args.name).context("failed to set the name of the program")?;
     fs::write(&args.procs, process::id().to_string())
         .with_context(|| format!("failed to write {}", args.procs.display()))?;
     let mut taken = Vec::new();
     while taken.len() < args.give_up_mib {
+        while args.hold_mib.is_some_and(|most| taken.len() >= most) {
+            thread::park();
+        }
         // Ones, not zeros: zeroed memory would not be touched.
         taken.push(vec![1u8; MIB]);
         hint::black_box(&taken);

@@ -16,6 +16,7 @@ mod image;
 mod layers;
 mod lint;
 mod outcome;
+mod picture;
 mod process;
 mod setup;
 mod test;
@@ -49,6 +50,7 @@ enum Verb {
     Demo(demo::Args),
     Image(image::Args),
     Chart(chart::Args),
+    Picture(picture::Args),
     Lint(lint::Args),
     Layers(layers::Args),
     Ci(ci::Args),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Chart(args) => chart::run(&args),
         Verb::Image(args) => image::run(&args),
+        Verb::Picture(args) => picture::run(&args),
         Verb::Lint(args) => lint::run(&args),
         Verb::Layers(args) => layers::run(&args),
         Verb::Ci(args) => ci::run(&args),

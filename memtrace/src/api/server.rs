@@ -16,11 +16,12 @@ use axum::{
     http::StatusCode,
     routing::get,
 };
+use jiff::Timestamp;
 use tokio::{net::UnixListener, sync::watch};
 
 use super::{
     stream,
-    v1::{Kills, path},
+    v1::{Kills, Update, path},
 };
 use crate::{
     oom::record::OomRecord,
@@ -30,6 +31,9 @@ use crate::{
     symbols::{Place, Symbols},
     verdict::Insights,
 };
+
+/// What history knows of a time.
+pub type Past = Arc<dyn Fn(Timestamp) -> Option<Update> + Send + Sync>;
 
 /// What requests are answered from.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ pub struct Source {
     pub symbols: Symbols,
     /// Where the store is.
     pub state_dir: Arc<Path>,
+    /// What history knows.
+    pub past: Past,
 }
 
 /// The socket's place in the file system, removed with its owner.
@@ -118,6 +124,7 @@ pub async fn serve(
         .route(path::INSIGHTS, get(latest_insights))
         .route(path::STREAM, get(async move || stream::body(snapshots, insights, streams_end)))
         .route(&format!("{}{{pid}}", path::PROCESSES), get(process))
+        .route(&format!("{}{{at}}", path::HISTORY), get(history))
         .route(path::KILLS, get(kills))
         .route(&format!("{}{{id}}", path::KILL), get(kill))
         .with_state(source);
@@ -184,6 +191,16 @@ async fn process(
 
 async fn latest_insights(State(source): State<Source>) -> Json<Arc<Insights>> {
     Json(Arc::clone(&source.insights.borrow()))
+}
+
+async fn history(
+    State(source): State<Source>,
+    UrlPath(at): UrlPath<String>,
+) -> Result<Json<Update>, StatusCode> {
+    let at = at.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
+    // Looks at every series there is.
+    let found = tokio::task::spawn_blocking(move || (source.past)(at)).await;
+    found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
 async fn kills(State(source): State<Source>) -> Result<Json<Kills>, StatusCode> {

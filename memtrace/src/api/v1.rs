@@ -20,6 +20,8 @@ pub mod path {
     pub const STREAM: &str = "/v1/stream";
     /// One [`crate::snapshot::ProcessRow`] with the names of its call stacks; the pid follows.
     pub const PROCESSES: &str = "/v1/processes/";
+    /// The [`super::Update`] of a time that is past, as far as history goes; the time follows, RFC 3339 in UTC.
+    pub const HISTORY: &str = "/v1/history/";
     /// The [`super::Kills`] in the store.
     pub const KILLS: &str = "/v1/kills";
     /// One [`crate::oom::record::OomRecord`]; its id, or the beginning of it, follows.

@@ -2,7 +2,9 @@
 
 use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, NameArgs, ProbeArgs, SocketArgs};
@@ -49,6 +51,9 @@ pub struct DaemonArgs {
     /// Form of the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// End with this process, which started this one.
+    #[arg(long, value_name = "PID", hide = true)]
+    pub end_with: Option<u32>,
 }
 
 /// Form of the log.
@@ -75,6 +80,9 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
+    if let Some(parent) = args.end_with {
+        end_with(parent)?;
+    }
     let config = Config {
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
@@ -92,4 +100,15 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
         DaemonError::NotPermitted(error) => Failure::NotPermitted(error),
         DaemonError::Failed(error) => Failure::Failed(error),
     })
+}
+
+/// Has this process end with the one that started it, also when that one is killed.
+fn end_with(parent: u32) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM))
+        .context("failed to ask for a signal at the parent's end")?;
+    // It may have ended before.
+    if getppid().is_none_or(|pid| pid.as_raw_nonzero().get().cast_unsigned() != parent) {
+        bail!("the process that started this one has ended");
+    }
+    Ok(())
 }

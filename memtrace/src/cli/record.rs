@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     Failure, ProbeArgs,
-    show::{self, ShowArgs},
+    show::{self, By, ShowArgs},
 };
 use crate::{
     daemon::{
@@ -70,7 +70,8 @@ pub fn run(args: &RecordArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if args.json {
         return show::json(&recorded.snapshot, out);
     }
-    show::show(&recorded.snapshot, &ShowArgs::default(), out)?;
+    let show_args = ShowArgs { by: Some(By::Process), most: Some(10), ..ShowArgs::default() };
+    show::show(&show::snapshot_alone(recorded.snapshot), &show_args, true, out)?;
     writeln!(out, "\n{} in {}", Bytes(recorded.bytes), args.file.display())?;
     Ok(())
 }

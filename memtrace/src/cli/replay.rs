@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     Failure,
-    show::{ShowArgs, show},
+    show::{ShowArgs, show, snapshot_alone},
 };
 use crate::daemon::replay::{Replayed, replay};
 
@@ -48,5 +48,5 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
         eprintln!("memtrace: {name} lacks {unanswered} answers; what they would have told is not shown");
     }
     let snapshot = last.ok_or_else(|| anyhow!("{name} has no snapshot"))?;
-    show(&snapshot, &args.show, out)
+    show(&snapshot_alone(snapshot), &args.show, true, out)
 }

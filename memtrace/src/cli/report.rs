@@ -186,7 +186,7 @@ impl When {
     }
 
     /// The point in time; before the calendar begins is at its beginning.
-    fn at(self, now: Timestamp) -> Timestamp {
+    pub fn at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(time) => time,
             Self::Ago(duration) => now.checked_sub(duration).unwrap_or(Timestamp::MIN),

@@ -1,88 +1,249 @@
-//! A snapshot on stdout, as `top --once` and `replay` print it.
+//! What is known about a node on stdout, as `top --once` and `replay` print it.
 //!
-//! Input: a snapshot and how to show it. Output: a table or JSON.
+//! Input: [`Data`] and how to show it. Output: a table, or forms for programs.
 
-use std::io::Write;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::Failure;
 use crate::{
     snapshot::Snapshot,
-    top::table::{self, Options, table},
+    top::{
+        app::{App, News},
+        batch::{self, Form},
+        filter::Filter,
+        input,
+        rows::{self, Data, sort::Sort},
+        theme::Theme,
+        view,
+    },
 };
 
-/// How to show a snapshot.
-#[derive(Clone, Debug, Args)]
+/// Rows of a table where nothing else is asked for.
+const ROWS: usize = 30;
+/// Columns and rows of a picture.
+const PICTURE: (u16, u16) = (132, 30);
+
+/// How to show what is known.
+#[derive(Clone, Debug, Default, Args)]
 pub struct ShowArgs {
-    /// What a row of the table is.
-    #[arg(long, value_enum, default_value_t = By::Process)]
-    pub by: By,
+    /// What a row is [default: container].
+    #[arg(long, value_enum)]
+    pub by: Option<By>,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
-    /// Rows of the table at most.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
-    pub rows: usize,
+    /// Order the rows by this field, in its own direction: `used`, `growth`, `eta`.
+    #[arg(long, value_name = "FIELD")]
+    pub sort: Option<String>,
+    /// Turn the order round.
+    #[arg(short, long)]
+    pub reverse: bool,
+    /// Only rows that pass: text, /regex/, field=value, field>512m, !term; all terms must hold.
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Only these fields, in this order.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub fields: Vec<String>,
+    /// Rows at most [default: 30 in tables, all in other forms].
+    #[arg(long = "top", value_name = "N")]
+    pub most: Option<usize>,
 }
 
-impl Default for ShowArgs {
-    fn default() -> Self {
-        Self { by: By::Process, output: Format::Table, rows: 10 }
-    }
-}
-
-/// What a row of the table is.
+/// What a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum By {
-    /// A cgroup, with what the kernel charges it.
+    /// A pod, or a directory of cgroups.
+    Pod,
+    /// A cgroup with processes: what the kernel charges it.
     Container,
     /// A process.
     Process,
     /// An allocator's use in a process: whose memory it is.
     Arena,
+    /// A call stack that touched new memory.
+    Stack,
+    /// A recorded OOM kill.
+    Kill,
+    /// A fact that is watched, or something that was lost.
+    Probe,
 }
 
-/// Form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Table,
-    /// For programs: everything, in bytes.
-    Json,
-}
-
-/// Prints it.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn show(snapshot: &Snapshot, args: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    match args.output {
-        Format::Table => {
-            let by = match args.by {
-                By::Container => table::By::Container,
-                By::Process => table::By::Process,
-                By::Arena => table::By::Arena,
-            };
-            write!(out, "{}", table(snapshot, Options { by, width: width(), rows: args.rows }))?;
-            Ok(())
+impl By {
+    /// As the rows have it.
+    pub const fn rows(self) -> rows::By {
+        match self {
+            Self::Pod => rows::By::Pod,
+            Self::Container => rows::By::Container,
+            Self::Process => rows::By::Process,
+            Self::Arena => rows::By::Arena,
+            Self::Stack => rows::By::Stack,
+            Self::Kill => rows::By::Kill,
+            Self::Probe => rows::By::Probe,
         }
-        Format::Json => json(snapshot, out),
     }
 }
 
-/// Prints it as JSON.
+/// Form of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: the columns that fit.
+    #[default]
+    Table,
+    /// For people: all columns.
+    Wide,
+    /// For programs: the whole snapshot; with --by, --sort, --filter, --fields or --top the rows.
+    Json,
+    /// For programs: a row a line.
+    Ndjson,
+    /// For programs: raw figures with commas between.
+    Csv,
+    /// A picture of the live view.
+    Svg,
+}
+
+impl ShowArgs {
+    /// What a row is.
+    pub fn by(&self) -> rows::By {
+        self.by.unwrap_or(By::Container).rows()
+    }
+
+    /// Whether the whole snapshot is printed as it is.
+    fn is_whole(&self) -> bool {
+        let Self { by, output, sort, reverse, filter, fields, most } = self;
+        *output == Format::Json
+            && by.is_none()
+            && sort.is_none()
+            && !reverse
+            && filter.is_none()
+            && fields.is_empty()
+            && most.is_none()
+    }
+
+    /// The order.
+    ///
+    /// # Errors
+    /// When there is no such field.
+    pub fn order(&self) -> Result<Sort, Failure> {
+        let sort = match &self.sort {
+            None => Sort::of(self.by()),
+            Some(field) => Sort::by(self.by(), field).ok_or_else(|| self.no_field(field))?,
+        };
+        Ok(Sort { is_descending: sort.is_descending != self.reverse, ..sort })
+    }
+
+    /// The filter.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn rows_shown(&self) -> Result<Filter, Failure> {
+        let text = self.filter.as_deref().unwrap_or_default();
+        Filter::parse(text, self.by()).map_err(|why| Failure::Usage(anyhow!("--filter: {why}")))
+    }
+
+    fn options(&self, form: Form, is_first: bool) -> Result<batch::Options, Failure> {
+        let columns = self.by().columns();
+        let column = |name: &String| {
+            let found = columns.iter().copied().find(|column| column.is_called(name));
+            found.ok_or_else(|| self.no_field(name))
+        };
+        let fields = self.fields.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let usual = if matches!(form, Form::Table | Form::Wide) { ROWS } else { usize::MAX };
+        Ok(batch::Options {
+            form,
+            by: self.by(),
+            sort: self.order()?,
+            filter: self.rows_shown()?,
+            fields: (!fields.is_empty()).then_some(fields),
+            most: self.most.unwrap_or(usual),
+            width: width(),
+            is_first,
+        })
+    }
+
+    fn no_field(&self, name: &str) -> Failure {
+        let known: Vec<_> = self.by().columns().iter().map(|column| column.field).collect();
+        Failure::Usage(anyhow!("{} have no field {name:?}, but: {}", self.by().title(), known.join(" ")))
+    }
+}
+
+/// Prints it; `is_first` when it is printed again and again.
+///
+/// # Errors
+/// When the arguments make no sense, or it cannot be written.
+pub fn show(data: &Data, args: &ShowArgs, is_first: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    if args.is_whole() {
+        return json(&data.snapshot, out);
+    }
+    let form = match args.output {
+        Format::Table => Form::Table,
+        Format::Wide => Form::Wide,
+        Format::Json => Form::Json,
+        Format::Ndjson => Form::Ndjson,
+        Format::Csv => Form::Csv,
+        Format::Svg => return picture(&[data], args, "", out),
+    };
+    if !is_first && matches!(form, Form::Table | Form::Wide) {
+        writeln!(out)?;
+    }
+    write!(out, "{}", batch::print(data, &args.options(form, is_first)?))?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints the live view as it would be after these updates and keys.
+///
+/// # Errors
+/// When the arguments make no sense, or it cannot be written.
+pub fn picture(known: &[&Data], args: &ShowArgs, keys: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    let host = rustix::system::uname();
+    let mut app = App::of(&host.nodename().to_string_lossy());
+    app.start_with(args.by(), args.order()?, args.rows_shown()?, args.filter.as_deref().unwrap_or_default());
+    for news in known.iter().flat_map(|data| News::of(data)) {
+        app.take(news);
+    }
+    for key in keys.chars() {
+        let code = if key == '\n' { KeyCode::Enter } else { KeyCode::Char(key) };
+        let action = input::action(KeyEvent::new(code, KeyModifiers::NONE), app.focus(), false);
+        // What it wishes for, nobody is here to do.
+        let _ = action.and_then(|action| app.act(action));
+    }
+    let (columns, rows) = PICTURE;
+    write!(out, "{}", view::svg::picture(&mut app, Theme::FULL, columns, rows))?;
+    Ok(())
+}
+
+/// What is known when there is a snapshot and nothing else.
+pub fn snapshot_alone(snapshot: impl Into<Arc<Snapshot>>) -> Data {
+    Data {
+        snapshot: snapshot.into(),
+        insights: Arc::default(),
+        events_per_second: None,
+        scan_share: None,
+        kills: None,
+        probes: None,
+        named: None,
+    }
+}
+
+/// Prints a snapshot as JSON.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn json(snapshot: &Snapshot, out: &mut dyn Write) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(snapshot).context("failed to write JSON")?;
     writeln!(out, "{json}")?;
+    out.flush()?;
     Ok(())
 }
 
 /// Columns of the terminal; a hundred where there is none.
 fn width() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col)).max(100)
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col)).max(100)
 }

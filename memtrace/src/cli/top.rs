@@ -1,122 +1,84 @@
 //! `memtrace top`: who uses memory, how much, and who grows.
 
+mod live;
+mod own;
+
 use std::{
-    env,
     io::{self, IsTerminal as _, Write},
     path::Path,
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use clap::{Args, ColorChoice, ValueEnum};
+use clap::{Args, ColorChoice};
+use jiff::Timestamp;
 
-use super::{Failure, SocketArgs};
+use super::{
+    Failure, SocketArgs,
+    report::When,
+    show::{Format, ShowArgs, picture, show, snapshot_alone},
+};
 use crate::{
     api::{
         client::{self, ClientError},
-        v1::path::SNAPSHOT,
+        v1::{Kills, Update, path},
     },
     daemon::model::Model,
-    report::Terminal,
     snapshot::Snapshot,
-    top::{
-        app::App,
-        feed::{Config, Local},
-        live,
-        table::{self, Options, table},
-        theme::Theme,
-    },
+    top::rows::{By, Data},
 };
 
 /// Arguments of `top`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Asks the daemon. Without one it reads /proc itself, twice, and says so; growth is then over one second.
-RSS is what is resident in a process's page tables, shared pages included: it is not the heap. GROWTH/s is over
-the last ten seconds. LIMIT is the lowest limit from the process's cgroup up to the root.
+On a terminal this is a live view (? shows its keys); elsewhere, and with --once or -n, it prints rows and ends.
+It asks the daemon. Without one the live view attaches its own probes (as root), and a batch reads /proc and cgroups
+alone; both say so.
+USED is what the kernel charges a cgroup; RSS is what is resident in a process's page tables, shared pages included:
+it is not the heap. LIMIT is the lowest limit from the cgroup up to the root.
 
 Examples:
-  memtrace top --once
-  memtrace top --once -n 5
-  memtrace top --once --by arena          whose memory it is: allocator, use, resident, growth
-  memtrace top --once --by container
-  memtrace top --once -o json | jq '.processes[] | select(.growth_bytes_per_second > 1048576) | .comm'")]
+  memtrace top                                          the live view
+  memtrace top --by process --sort growth               the same, of processes, those that grow first
+  memtrace top --once --filter 'ns=shop %>80'           containers near their limits
+  memtrace top --once --by arena --top 50               whose memory it is: allocator, use, resident, growth
+  memtrace top -n 60 -d 1 -o csv --fields name,used,limit > minute.csv
+  memtrace top -o ndjson | jq 'select(.growth_bytes_per_second > 1048576) | .name'
+  memtrace top -o json | jq .processes[0].memory        everything that is known, once
+  memtrace top --at 10m                                 ten minutes ago, from the daemon's memory
+  memtrace top -o svg > top.svg                         a picture for a ticket")]
 pub struct TopArgs {
     /// Print once and end; so it does where the output is no terminal.
     #[arg(long)]
     pub once: bool,
-    /// Seconds between two updates of the live view.
+    /// Print so many times and end.
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub iterations: Option<u64>,
+    /// Seconds between two updates.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub delay: f64,
+    /// Show what history knows of this time: RFC 3339, or so long ago (90s, 30m, 2h). Left and right go through time.
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    pub at: Option<When>,
+    /// What is shown.
+    #[command(flatten)]
+    pub show: ShowArgs,
     /// Colours in the live view; auto: unless NO_COLOR is set or the terminal is dumb.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
     /// Draw with ASCII alone; so it does where the locale is not UTF-8.
     #[arg(long)]
     pub ascii: bool,
-    /// What a row of the table is.
-    #[arg(long, value_enum, default_value_t = By::Process)]
-    pub by: By,
-    /// Form of the output.
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    pub output: Format,
-    /// Rows of the table at most.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
-    pub rows: usize,
+    /// Without a daemon the live view attaches probes of its own, for as long as it runs: do not.
+    #[arg(long)]
+    pub no_probes: bool,
+    /// Keys that are pressed before the picture of `-o svg` is made.
+    #[arg(long, value_name = "KEYS", default_value = "", hide = true)]
+    pub keys: String,
     /// Where the daemon listens.
     #[command(flatten)]
     pub socket: SocketArgs,
-}
-
-/// What a row of the table is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum By {
-    /// A cgroup, with what the kernel charges it.
-    Container,
-    /// A process.
-    Process,
-    /// An allocator's use in a process: whose memory it is.
-    Arena,
-}
-
-/// Form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Table,
-    /// For programs: everything, in bytes.
-    Json,
-}
-
-/// Runs the command.
-///
-/// # Errors
-/// When the daemon does not answer properly, or /proc cannot be read.
-pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    if !args.once && io::stdout().is_terminal() && io::stdin().is_terminal() {
-        return Ok(live(args)?);
-    }
-    let snapshot = match client::get::<Snapshot>(&args.socket.socket, SNAPSHOT) {
-        Ok(snapshot) => snapshot,
-        Err(ClientError::NoDaemon(_)) => from_proc()?,
-        Err(error @ ClientError::NotPermitted(_)) => return Err(Failure::NotPermitted(error.into())),
-        Err(ClientError::Failed(error)) => return Err(Failure::Failed(error)),
-    };
-    match args.output {
-        Format::Table => {
-            let by = match args.by {
-                By::Container => table::By::Container,
-                By::Process => table::By::Process,
-                By::Arena => table::By::Arena,
-            };
-            write!(out, "{}", table(&snapshot, Options { by, width: width(), rows: args.rows }))?;
-        }
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&snapshot).context("failed to write JSON")?;
-            writeln!(out, "{json}")?;
-        }
-    }
-    Ok(())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -124,51 +86,79 @@ fn seconds(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "expected seconds between 0.1 and 3600".to_owned())
 }
 
-fn live(args: &TopArgs) -> anyhow::Result<()> {
-    let terminal = Terminal::from_env(true);
-    let has_color = match args.color {
-        ColorChoice::Auto => terminal.wants_color(),
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-    };
-    let theme = Theme { has_color, has_unicode: !args.ascii && !terminal.is_dumb && is_utf8() };
-    let mut model = None;
-    let local: Local = Box::new(move || {
-        let model = model.get_or_insert_with(|| Model::of_host(Path::new("/proc")));
-        model.seed().context("failed to list the processes")?;
-        model.touch_all();
-        Ok(model.snapshot(None))
-    });
-    let config = Config {
-        socket: args.socket.socket.clone(),
-        is_own: false,
-        every: Duration::from_secs_f64(args.delay),
-        local,
-    };
-    let host = rustix::system::uname();
-    live::run(App::of(&host.nodename().to_string_lossy()), theme, config)
+/// Runs the command.
+///
+/// # Errors
+/// When the daemon does not answer properly, or /proc cannot be read.
+pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    // Nonsense is said before anything is waited for.
+    let (sort, filter) = (args.show.order()?, args.show.rows_shown()?);
+    let is_batch = args.once || args.iterations.is_some() || args.show.output != Format::Table;
+    if !is_batch && io::stdout().is_terminal() && io::stdin().is_terminal() {
+        return live::run(args, sort, filter);
+    }
+    let every = Duration::from_secs_f64(args.delay);
+    let mut local = None;
+    let mut next = Instant::now();
+    if args.show.output == Format::Svg {
+        // Two, for what is told by the second.
+        let by = args.show.by();
+        let first = known(&args.socket.socket, by, &mut local)?;
+        std::thread::sleep(every);
+        let second = known(&args.socket.socket, by, &mut local)?;
+        return picture(&[&first, &second], &args.show, &args.keys, out);
+    }
+    for iteration in 0..args.iterations.unwrap_or(1) {
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        next = Instant::now() + every;
+        let data = match args.at {
+            Some(at) => past(&args.socket.socket, at.at(Timestamp::now()))?,
+            None => known(&args.socket.socket, args.show.by(), &mut local)?,
+        };
+        show(&data, &args.show, iteration == 0, out)?;
+    }
+    Ok(())
 }
 
-/// Whether the locale says that text is UTF-8: the first of these that is set counts.
-fn is_utf8() -> bool {
-    let locale =
-        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env::var(name).ok().filter(|l| !l.is_empty()));
-    locale.is_some_and(|locale| {
-        let locale = locale.to_ascii_lowercase();
-        locale.contains("utf-8") || locale.contains("utf8")
-    })
+/// What the daemon knows, as far as rows of this kind need it; else what /proc tells.
+fn known(socket: &Path, by: By, local: &mut Option<Model>) -> Result<Data, Failure> {
+    let snapshot = match client::get::<Snapshot>(socket, path::SNAPSHOT) {
+        Ok(snapshot) => snapshot,
+        Err(ClientError::NoDaemon(_)) => return Ok(snapshot_alone(from_proc(local)?)),
+        Err(error @ ClientError::NotPermitted(_)) => return Err(Failure::NotPermitted(error.into())),
+        Err(ClientError::Failed(error)) => return Err(Failure::Failed(error)),
+    };
+    let mut data = snapshot_alone(snapshot);
+    let failed = |error: ClientError| Failure::Failed(error.into());
+    match by {
+        By::Pod | By::Container => data.insights = client::get(socket, path::INSIGHTS).map_err(failed)?,
+        By::Kill => data.kills = Some(Arc::new(client::get::<Kills>(socket, path::KILLS).map_err(failed)?)),
+        By::Probe => data.probes = Some(client::get(socket, path::PROBES).map_err(failed)?),
+        By::Process | By::Arena | By::Stack => {}
+    }
+    Ok(data)
 }
 
-/// Two readings of /proc, a second apart.
-fn from_proc() -> anyhow::Result<Snapshot> {
-    let mut model = Model::of_host(Path::new("/proc"));
+/// What the daemon's history knows of a time.
+fn past(socket: &Path, at: Timestamp) -> Result<Data, Failure> {
+    match client::get::<Update>(socket, &format!("{}{at}", path::HISTORY)) {
+        Ok(update) => Ok(Data { insights: update.insights, ..snapshot_alone(update.snapshot) }),
+        Err(error @ ClientError::NoDaemon(_)) => Err(Failure::NoDaemon(error.into())),
+        Err(error @ ClientError::NotPermitted(_)) => Err(Failure::NotPermitted(error.into())),
+        Err(ClientError::Failed(error)) => {
+            Err(Failure::Failed(error.context(format!("nothing is known of {at}"))))
+        }
+    }
+}
+
+/// A reading of /proc; the first one is two, a second apart, for growth.
+fn from_proc(local: &mut Option<Model>) -> anyhow::Result<Snapshot> {
+    let is_first = local.is_none();
+    let model = local.get_or_insert_with(|| Model::of_host(Path::new("/proc")));
     model.seed().context("failed to list the processes")?;
-    std::thread::sleep(Duration::from_secs(1));
+    if is_first {
+        std::thread::sleep(Duration::from_secs(1));
+    }
     model.touch_all();
     Ok(model.snapshot(None))
-}
-
-/// Columns of the terminal; a hundred where there is none.
-fn width() -> usize {
-    rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col)).max(100)
 }

@@ -9,9 +9,13 @@ mod overlay;
 use std::sync::Arc;
 
 use super::{
+    filter::Filter,
     input::Focus,
     page::{Place, Tab},
-    rows::{self, By, Data, ProcessId, Row, RowId, Table, sort},
+    rows::{
+        self, By, Data, ProcessId, Row, RowId, Scope, Table,
+        sort::{self, Sort},
+    },
     trend::Trends,
 };
 use crate::{
@@ -56,6 +60,24 @@ pub enum News {
     Report(Result<Box<OomRecord>, String>),
     /// Where the data come from now.
     Link(Link),
+    /// Something to say.
+    Said(String),
+}
+
+impl News {
+    /// What is known already, as if it came now.
+    pub fn of(data: &Data) -> Vec<Self> {
+        let update = Update { snapshot: Arc::clone(&data.snapshot), insights: Arc::clone(&data.insights) };
+        let link = match data.snapshot.tracer {
+            Some(_) => Link::Daemon,
+            None => Link::Proc("figures are from /proc".to_owned()),
+        };
+        [Self::Link(link), Self::Kills(data.kills.clone())]
+            .into_iter()
+            .chain(data.probes.clone().map(Self::Probes))
+            .chain([Self::Update(update)])
+            .collect()
+    }
 }
 
 /// What the state wants from outside.
@@ -130,6 +152,21 @@ impl App {
         Self { host: host.to_owned(), ..Self::default() }
     }
 
+    /// Starts with rows of this kind, in this order, those that pass.
+    pub fn start_with(&mut self, by: By, sort: Sort, filter: Filter, filter_text: &str) {
+        let root = Place { sort, filter, filter_text: filter_text.to_owned(), ..Place::new(by, Scope::Node) };
+        self.tab = match by {
+            By::Pod | By::Container => 0,
+            By::Process => 1,
+            By::Arena | By::Stack => 2,
+            By::Kill => 3,
+            By::Probe => 4,
+        };
+        if let Some(places) = self.tabs.get_mut(self.tab) {
+            *places = vec![root];
+        }
+    }
+
     /// The host's name.
     pub fn host(&self) -> &str {
         &self.host
@@ -173,6 +210,7 @@ impl App {
                 self.overlay = Some(Overlay::report(report.as_deref()));
             }
             News::Link(link) => self.link = link,
+            News::Said(message) => self.message = Some(message),
         }
         if self.held.is_none() {
             self.lay_out();
@@ -328,3 +366,6 @@ fn kill_of(kills: Option<&Kills>, row: &RowId) -> Option<String> {
         RowId::Pod(_) | RowId::Process(_) | RowId::Arena(..) | RowId::Stack(..) | RowId::Probe(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,10 +10,12 @@ use std::{
 };
 
 use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
     app::{Link, News},
+    format,
     rows::ProcessId,
 };
 use crate::{
@@ -28,6 +30,8 @@ use crate::{
 
 /// How long to wait before a daemon is asked again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How far a step through time goes.
+const STEP: SignedDuration = SignedDuration::from_secs(10);
 /// How often kills are asked for when none seem to have come.
 const KILLS: Duration = Duration::from_secs(10);
 
@@ -36,12 +40,17 @@ const KILLS: Duration = Duration::from_secs(10);
 pub enum Question {
     /// The record of a kill.
     Record(String),
+    /// Steps forward in time, or back.
+    Step(isize),
     /// The names of a process's call stacks, at each update; of none any more.
     Names(Option<ProcessId>),
 }
 
 /// What there is without a daemon: a reading of /proc.
 pub type Local = Box<dyn FnMut() -> anyhow::Result<Snapshot> + Send>;
+
+/// Why there is no daemon, in words.
+pub type Reason = Box<dyn FnMut() -> String + Send>;
 
 /// How to feed the view.
 pub struct Config {
@@ -51,8 +60,12 @@ pub struct Config {
     pub is_own: bool,
     /// Seconds between two updates.
     pub every: Duration,
+    /// Show history from here on, not what is now.
+    pub at: Option<Timestamp>,
     /// What there is without it.
     pub local: Local,
+    /// Why it is used.
+    pub reason: Reason,
 }
 
 /// Starts the feed; `tell` says whether anybody listens still.
@@ -94,8 +107,12 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
     }
 
     async fn feed(&mut self) -> Result<std::convert::Infallible, Unheard> {
+        if let Some(at) = self.config.at {
+            return self.go_back(at).await;
+        }
         let mut had_daemon = false;
         loop {
+            let mut is_refused = false;
             let link = match client::lines(&self.config.socket, path::STREAM).await {
                 Ok(lines) => {
                     had_daemon = true;
@@ -103,19 +120,17 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
                     let why = self.follow(lines).await?;
                     Link::Lost(why)
                 }
-                Err(ClientError::NoDaemon(_)) if !had_daemon => Link::Proc(format!(
-                    "nobody answers at {}; figures are from /proc",
-                    self.socket().display()
-                )),
+                Err(ClientError::NoDaemon(_)) if !had_daemon => Link::Proc((self.config.reason)()),
                 Err(ClientError::NotPermitted(_)) if !had_daemon => {
-                    Link::Proc(format!("may not ask at {}; figures are from /proc", self.socket().display()))
+                    is_refused = true;
+                    Link::Proc(format!("not permitted to ask the daemon at {}", self.socket().display()))
                 }
                 Err(error) => Link::Lost(error.to_string()),
             };
             let is_local = matches!(link, Link::Proc(_));
             self.tell(News::Link(link))?;
             if is_local {
-                self.read_locally().await?;
+                self.read_locally(is_refused).await?;
             } else {
                 self.answer_for(RETRY).await?;
             }
@@ -181,6 +196,7 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
     async fn answer(&mut self, question: Option<Question>) -> Result<(), Unheard> {
         match question {
             None => Err(Unheard),
+            Some(Question::Step(_)) => Ok(()),
             Some(Question::Names(of)) => {
                 self.names_of = of;
                 self.names().await
@@ -191,6 +207,32 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
                 let record =
                     record.map(Box::new).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
                 self.tell(News::Report(record))
+            }
+        }
+    }
+
+    /// Shows what history knows of a time, and of others as it is asked for.
+    async fn go_back(&mut self, mut at: Timestamp) -> Result<std::convert::Infallible, Unheard> {
+        self.tell(News::Link(Link::Past))?;
+        let kills = client::ask::<Kills>(self.socket(), path::KILLS).await;
+        self.tell(News::Kills(kills.ok().map(Arc::new)))?;
+        loop {
+            match client::ask::<Update>(self.socket(), &format!("{}{at}", path::HISTORY)).await {
+                Ok(update) => self.tell(News::Update(update))?,
+                Err(error) => {
+                    let why = anyhow::Error::from(error);
+                    self.tell(News::Said(format!("nothing is known of {}: {why:#}", format::time(at))))?;
+                }
+            }
+            loop {
+                match self.questions.recv().await {
+                    Some(Question::Step(by)) => {
+                        let step = STEP.checked_mul(i32::try_from(by).unwrap_or(0)).unwrap_or_default();
+                        at = at.checked_add(step).unwrap_or(at).min(Timestamp::now());
+                        break;
+                    }
+                    other => self.answer(other).await?,
+                }
             }
         }
     }
@@ -208,10 +250,14 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
     }
 
     /// Reads /proc until a daemon answers; that is asked at each reading.
-    async fn read_locally(&mut self) -> Result<(), Unheard> {
+    async fn read_locally(&mut self, is_refused: bool) -> Result<(), Unheard> {
         loop {
             match (self.config.local)() {
                 Ok(snapshot) => {
+                    if !is_refused {
+                        let why = (self.config.reason)();
+                        self.tell(News::Link(Link::Proc(why)))?;
+                    }
                     let update = Update { snapshot: Arc::new(snapshot), insights: Arc::default() };
                     self.tell(News::Update(update))?;
                 }

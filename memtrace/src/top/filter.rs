@@ -237,3 +237,6 @@ fn regex(text: &str) -> Result<Regex, String> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,7 +144,9 @@ fn take(
             screen.copy(&text).context("failed to write to the terminal")?;
             app.say(format!("copied: {}", text.lines().next().unwrap_or_default()));
         }
-        Some(Wish::Step(_)) => app.say("no history is stored yet".to_owned()),
+        Some(Wish::Step(by)) => {
+            let _ = questions.send(Question::Step(by));
+        }
     }
     Ok(true)
 }

@@ -245,10 +245,22 @@ impl Scope {
             Self::Pod(_) => snapshot.containers.iter().map(|row| (&*row.cgroup, pod::key(row))).collect(),
             Self::Node | Self::Container(_) | Self::Process(_) => HashMap::new(),
         };
+        let is_group =
+            |cgroup: &str| snapshot.containers.iter().any(|row| row.is_group && row.cgroup == cgroup);
+        // A group's processes are those of the cgroups below it.
+        let below = match self {
+            Self::Container(cgroup) if is_group(cgroup) => Some(format!("{cgroup}/")),
+            Self::Container(_) | Self::Node | Self::Pod(_) | Self::Process(_) => None,
+        };
+        let is_below = |row: &ProcessRow| {
+            below
+                .as_ref()
+                .is_some_and(|below| row.cgroup.as_ref().is_some_and(|cgroup| cgroup.starts_with(below)))
+        };
         let is_in = |row: &&ProcessRow| match self {
             Self::Node => true,
             Self::Pod(key) => row.cgroup.as_deref().and_then(|cgroup| pods.get(cgroup)) == Some(key),
-            Self::Container(cgroup) => row.cgroup.as_ref() == Some(cgroup),
+            Self::Container(cgroup) => row.cgroup.as_ref() == Some(cgroup) || is_below(row),
             Self::Process(id) => id.is(row),
         };
         snapshot.processes.iter().filter(is_in).collect()
@@ -272,7 +284,9 @@ fn named(container: Option<&ContainerRow>, name: impl Fn(&Name) -> Option<&Strin
 
 /// What people call a container, else its cgroup.
 pub fn label(row: &ContainerRow) -> String {
-    row.name.as_ref().and_then(|name| name.label()).unwrap_or_else(|| row.cgroup.clone())
+    let name = row.name.as_ref().and_then(|name| name.label()).unwrap_or_else(|| row.cgroup.clone());
+    // All that is below it.
+    if row.is_group && name != "/" { format!("{name}/*") } else { name }
 }
 
 /// Free in its allocators' books and resident all the same; `None` where no allocator says.
@@ -286,3 +300,6 @@ fn slack(process: &ProcessRow) -> Option<Bytes> {
 fn age(snapshot: &Snapshot, then: Timestamp) -> f64 {
     snapshot.time.duration_since(then).as_secs_f64().max(0.0)
 }
+
+#[cfg(test)]
+pub mod tests;

@@ -11,6 +11,7 @@ pub mod help;
 mod menu;
 mod paint;
 mod panel;
+pub mod svg;
 mod table;
 
 use ratatui::{buffer::Buffer, layout::Rect};
@@ -122,3 +123,6 @@ pub fn draw(app: &App, theme: Theme, buffer: &mut Buffer) {
     }
     footer::footer(app, &mut painter, areas.footer);
 }
+
+#[cfg(test)]
+pub mod tests;

@@ -182,7 +182,7 @@ fn a_name_of_any_bytes_drives_no_terminal() {
         Program::eat(&["cgroup", group.directory(), "comm", &hex, "touch", "1", "wait", "grow"]);
     program.ready();
     daemon.row("the name is known", program.pid(), |row| row.comm.starts_with('\\'));
-    let shown = place.run_top(&["-n", "100000"]);
+    let shown = place.run_top(&["--by", "process", "--top", "100000"]);
     program.go_on();
     let (killed, _) = log.kill(program.pid());
     let record = place.record(program.pid());

@@ -35,7 +35,7 @@ fn a_process_its_cgroup_and_its_growth() {
     let (rate, window) = (row.growth_bytes_per_second.unwrap(), row.growth_window_seconds.unwrap());
     assert!(rate > 0.0 && rate * window >= mib(49) as f64, "{rate} B/s over {window} s");
 
-    let table = place.run_top(&[]);
+    let table = place.run_top(&["--by", "process", "--top", "100000", "--fields", "pid,comm,rss,limit"]);
     let text = said(&table);
     let line = text.lines().find(|line| line.split_whitespace().next() == Some(&holder.pid().to_string()));
     let line = line.unwrap_or_else(|| panic!("no line for {} in {text}", holder.pid()));
@@ -48,7 +48,7 @@ fn without_a_daemon_it_reads_proc_and_says_so() {
     let place = Place::new();
     let program = Program::eat(&["touch", "20", "wait"]);
     program.ready();
-    let table = place.run_top(&["-n", "100000"]);
+    let table = place.run_top(&["--by", "process", "--top", "100000"]);
     assert!(table.status.success(), "{}", said(&table));
     assert!(said(&table).contains("no daemon: read from /proc alone, without probes"), "{}", said(&table));
     let json = place.run_top(&["-o", "json"]);

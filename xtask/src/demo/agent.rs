@@ -93,6 +93,11 @@ impl Agent {
         bail!("failed to stop the daemon with SIGTERM within {} s; it was killed", STOP.as_secs())
     }
 
+    /// The same with arguments.
+    pub(crate) fn top_with(&self, args: &[&str]) -> Result<String> {
+        text("memtrace top", self.ask_top(args)?)
+    }
+
     fn ask_top(&self, args: &[&str]) -> Result<Output> {
         let mut command = Command::new(&self.bin);
         self.ask(command.args(["top", "--once"]).args(args), "--socket", &socket_of(&self.state))

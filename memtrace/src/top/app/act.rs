@@ -157,7 +157,11 @@ impl App {
                 (place.filter, place.filter_text) = (filter, text.to_owned());
             }
             Err(why) => {
-                // The last one that made sense stays.
+                // The last word may be unfinished; what is before it holds.
+                let before = text.trim_end().rsplit_once(' ').map_or("", |(before, _)| before);
+                if let Ok(filter) = Filter::parse(before, place.by) {
+                    place.filter = filter;
+                }
                 place.filter_text = text.to_owned();
                 self.message = Some(why);
             }

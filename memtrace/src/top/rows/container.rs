@@ -33,7 +33,7 @@ const H: u8 = Column::HIDDEN;
 /// How a value is got.
 type Get = fn(&Facts<'_>) -> Value;
 
-static CELLS: [(Column, Get); 27] = [
+static CELLS: [(Column, Get); 28] = [
     (
         Column::new("name", "CONTAINER", Kind::Name, 0, "namespace/pod/container, a unit, or the cgroup"),
         |of| Value::Text(label(of.row)),
@@ -173,6 +173,11 @@ static CELLS: [(Column, Get); 27] = [
         Column::new("rss_bytes", "RSS", Kind::Bytes, H, "resident memory of its processes, summed up")
             .or(&["rss"]),
         |of| Value::Bytes(of.row.rss_bytes),
+    ),
+    (
+        Column::new("charge_age_seconds", "READ", Kind::Seconds, H, "age of what it is made of")
+            .or(&["read"]),
+        |of| Value::seconds(of.row.charge_age_seconds),
     ),
     (Column::new("limit_hits", "HITS", Kind::Count, H, "how often the limit was hit").or(&["hits"]), |of| {
         let hits = of.row.charge.as_ref().and_then(|charge| charge.max_events);

@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Column, Data, Row, RowId, Scope, State, Value, container};
-use crate::{container::memcg::Limit, snapshot::ContainerRow, top::column::Kind, units::Bytes};
+use crate::{
+    container::{memcg::Limit, name::Name},
+    snapshot::ContainerRow,
+    top::column::Kind,
+    units::Bytes,
+};
 
 /// What a row is made of.
 struct Facts<'a> {
@@ -79,12 +84,16 @@ static CELLS: [(Column, Get); 12] = [
         kills.reduce(u64::saturating_add).map_or(Value::Unknown, Value::Count)
     }),
     (Column::new("containers", "CONTS", Kind::Count, 10, "its containers").or(&["conts"]), |of| {
-        Value::Count(of.rows.len() as u64)
+        Value::Count(of.rows.iter().filter(|row| !row.is_group).count() as u64)
     }),
     (Column::new("processes", "PROCS", Kind::Count, 11, "its processes").or(&["procs"]), |of| {
         Value::Count(of.rows.iter().map(|row| row.processes as u64).sum())
     }),
 ];
+
+fn has_pod(name: &Name) -> bool {
+    name.pod.is_some() || name.pod_uid.is_some()
+}
 
 /// What tells pods apart: `namespace/pod`, else the directory of the cgroup.
 pub fn key(row: &ContainerRow) -> String {
@@ -114,6 +123,9 @@ fn sum(of: &Facts<'_>, figure: impl Fn(&ContainerRow) -> Option<Bytes>) -> Optio
 
 /// A limit that is everyone's, else the sum of what each has of its own; `None` when one has none.
 fn limit(of: &Facts<'_>) -> Option<Bytes> {
+    if let Some(group) = of.rows.iter().find(|row| row.is_group) {
+        return group.limit.as_ref().map(|limit| limit.bytes);
+    }
     let limits: BTreeMap<&str, Bytes> = of
         .rows
         .iter()
@@ -128,7 +140,9 @@ pub(super) fn all_columns() -> Vec<&'static Column> {
 
 pub(super) fn rows(data: &Data) -> Vec<Row> {
     let mut pods: BTreeMap<String, Vec<&ContainerRow>> = BTreeMap::new();
-    for row in &data.snapshot.containers {
+    // A directory's own limit is told by its own row; a pod's is the pod's.
+    let is_counted = |row: &&ContainerRow| !row.is_group || row.name.as_ref().is_some_and(has_pod);
+    for row in data.snapshot.containers.iter().filter(is_counted) {
         pods.entry(key(row)).or_default().push(row);
     }
     let states: HashMap<RowId, State> =

@@ -103,6 +103,11 @@ pub(super) fn node(app: &App, painter: &mut Painter<'_>, area: Rect) {
 pub(super) fn tracer(app: &App, painter: &mut Painter<'_>, area: Rect) {
     let x = painter.put(area, area.x, "Tracer  ", Role::Title);
     let Some(data) = app.data() else { return };
+    if app.is_in_the_past() {
+        let words = "usage, limits and kinds of then; left and right go ten seconds through time";
+        painter.put(area, x, words, Role::Faint);
+        return;
+    }
     let Some(tracer) = &data.snapshot.tracer else {
         painter.put(area, x, "no probes: figures are from /proc and cgroups alone", Role::Warning);
         return;
@@ -110,11 +115,11 @@ pub(super) fn tracer(app: &App, painter: &mut Painter<'_>, area: Rect) {
     let Tracer { fault_period, hooks_attached, hooks_total, kills, losses, scans, .. } = tracer;
     let rate = data.events_per_second.map_or("-".to_owned(), |rate| format::count(rate.round() as u64));
     let sampling = match fault_period {
-        0 => ("none", String::new()),
-        period => ("1 in ", period.to_string()),
+        0 => "none".to_owned(),
+        period => format!("1 of {period}"),
     };
     let hooks = if hooks_attached < hooks_total { Role::Warning } else { Role::Plain };
-    let budget = data.scan_share.map_or("-".to_owned(), format::percent);
+    let spent = data.scan_share.map_or("-".to_owned(), format::percent);
     let lost: u64 = losses.iter().map(|loss| loss.count).fold(0, u64::saturating_add);
     let (lost, lost_role) = match lost {
         0 => ("none".to_owned(), Role::Good),
@@ -126,18 +131,17 @@ pub(super) fn tracer(app: &App, painter: &mut Painter<'_>, area: Rect) {
         &[
             (&rate, Role::Strong),
             (" events/s", Role::Faint),
-            ("   lost ", Role::Faint),
+            ("  lost ", Role::Faint),
             (&lost, lost_role),
-            ("   hooks ", Role::Faint),
-            (&format!("{hooks_attached}/{hooks_total}"), hooks),
-            ("   faults sampled ", Role::Faint),
-            (sampling.0, Role::Plain),
-            (&sampling.1, Role::Plain),
-            ("   scans ", Role::Faint),
-            (&budget, Role::Plain),
-            (&format!(" of {}% CPU", scans.share_percent), Role::Faint),
-            ("   kills ", Role::Faint),
+            ("  kills ", Role::Faint),
             (&kills.to_string(), if *kills > 0 { Role::Alarm } else { Role::Plain }),
+            ("  hooks ", Role::Faint),
+            (&format!("{hooks_attached}/{hooks_total}"), hooks),
+            ("  faults ", Role::Faint),
+            (&sampling, Role::Plain),
+            ("  scans ", Role::Faint),
+            (&spent, Role::Plain),
+            (&format!(" of {}% CPU", scans.share_percent), Role::Faint),
         ],
     );
 }
@@ -182,7 +186,8 @@ pub(super) fn tabs(app: &App, painter: &mut Painter<'_>, area: Rect) {
         x = painter.put(area, x, &words, if is_chosen { Role::Chosen } else { Role::Title });
     }
     let (shown, all) = (app.table().rows.len(), app.unfiltered());
-    let rows = if shown == all { format!("{all} rows") } else { format!("{shown} of {all} rows") };
+    let what = app.place().map_or("rows", |place| place.by.title());
+    let rows = if shown == all { format!("{all} {what}") } else { format!("{shown} of {all} {what}") };
     if x + 2 + (rows.len() as u16) < area.right() {
         painter.right(area, &rows, Role::Faint);
     }

@@ -9,7 +9,8 @@ use super::{
 use crate::top::{
     app::{App, Link},
     column::{Column, Kind},
-    rows::Table,
+    page::Place,
+    rows::{By, Scope, Table},
     text,
     theme::{Role, Theme},
 };
@@ -22,23 +23,38 @@ const GLYPH: u16 = 2;
 /// A column on the screen: its place in the row, itself, and how wide it is.
 pub(super) type Shown = (usize, &'static Column, u16);
 
+/// What the place says already.
+fn is_said(scope: &Scope, column: &Column) -> bool {
+    match scope {
+        Scope::Node | Scope::Pod(_) => false,
+        Scope::Container(_) => column.field == "container",
+        Scope::Process(_) => matches!(column.field, "pid" | "comm" | "container"),
+    }
+}
+
 /// The columns that fit: those of low rank, and the one that orders the rows.
-pub(super) fn fit(columns: &[&'static Column], sorted: &str, rows: &Table, width: u16) -> Vec<Shown> {
-    let mut by_rank: Vec<(usize, &'static Column)> = columns
+fn fit(place: &Place, visible: &Table, width: u16) -> Vec<Shown> {
+    let sorted = &place.sort.field;
+    let is_sorted = |column: &Column| column.is_called(sorted);
+    let mut by_rank: Vec<(usize, &'static Column)> = visible
+        .columns
         .iter()
         .copied()
         .enumerate()
-        .filter(|(_, column)| column.rank != Column::HIDDEN || column.is_called(sorted))
+        .filter(|(_, column)| column.rank != Column::HIDDEN || is_sorted(column))
+        .filter(|(_, column)| !is_said(&place.scope, column) || is_sorted(column))
         .collect();
-    let rank = |column: &Column| match (column.rank, column.is_called(sorted)) {
-        (rank, false) => rank,
-        (rank, true) => rank.min(1),
-    };
-    by_rank.sort_by_key(|(_, column)| rank(column));
+    by_rank.sort_by_key(|(_, column)| if is_sorted(column) { column.rank.min(1) } else { column.rank });
     let mut left = width;
     let mut shown: Vec<Shown> = Vec::new();
     for (at, column) in by_rank {
         let (least, _) = column.widths();
+        let least = match column.kind {
+            // A name is worth more than one more figure.
+            Kind::Name => least.max(longest(visible, at).min(width / 4)),
+            _ if is_sorted(column) => least.max(column.title.len() as u16 + 1),
+            _ => least,
+        };
         if shown.is_empty() {
             shown.push((at, column, least.min(left)));
             left -= least.min(left);
@@ -51,16 +67,18 @@ pub(super) fn fit(columns: &[&'static Column], sorted: &str, rows: &Table, width
         }
     }
     shown.sort_by_key(|(at, ..)| *at);
-    widen(&mut shown, rows, left);
+    widen(&mut shown, visible, left);
     shown
+}
+
+/// Columns of the screen that the longest value of a column takes.
+fn longest(table: &Table, at: usize) -> u16 {
+    let cells = table.rows.iter().filter_map(|row| row.values.get(at));
+    cells.map(|value| text::width(&value.short())).max().unwrap_or(0) as u16
 }
 
 /// Gives what is left to those who can make use of it: names first, as far as there is something to show.
 fn widen(shown: &mut [Shown], table: &Table, mut left: u16) {
-    let longest = |at: usize| {
-        let cells = table.rows.iter().filter_map(|row| row.values.get(at));
-        cells.map(|value| text::width(&value.short())).max().unwrap_or(0) as u16
-    };
     let order = [
         |kind: Kind| kind == Kind::Name,
         |kind: Kind| kind == Kind::Sentence,
@@ -70,7 +88,7 @@ fn widen(shown: &mut [Shown], table: &Table, mut left: u16) {
         for (at, column, width) in shown.iter_mut().filter(|(_, column, _)| takes(column.kind)) {
             let (_, most) = column.widths();
             let useful = match column.kind {
-                Kind::Name | Kind::Sentence => longest(*at).min(most),
+                Kind::Name | Kind::Sentence => longest(table, *at).min(most),
                 _ => most,
             };
             let more = useful.saturating_sub(*width).min(left);
@@ -89,7 +107,7 @@ pub(super) fn table(app: &App, painter: &mut Painter<'_>, area: Rect) {
         columns: table.columns.clone(),
         rows: table.rows.iter().skip(place.offset).take(usize::from(area.height)).cloned().collect(),
     };
-    let shown = fit(&table.columns, &place.sort.field, &visible, cells.width);
+    let shown = fit(place, &visible, cells.width);
     titles(painter, row(cells, 0), &shown, &place.sort.field, place.sort.is_descending);
     if table.rows.is_empty() {
         let line = row(area, 2.min(area.height.saturating_sub(1)));
@@ -149,7 +167,9 @@ fn nothing(app: &App) -> String {
     if app.unfiltered() > 0 {
         return format!("none of {} {what} passes the filter; Esc clears it", app.unfiltered());
     }
-    use crate::top::rows::By;
+    if app.is_in_the_past() && !matches!(place.by, By::Pod | By::Container | By::Kill) {
+        return format!("history keeps containers and kills; no {what} of then");
+    }
     match place.by {
         By::Arena => "no page tables read yet: small processes have to wait for their turn".to_owned(),
         By::Stack => "no sampled growth in the last ten minutes".to_owned(),

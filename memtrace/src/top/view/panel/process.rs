@@ -73,10 +73,8 @@ fn well_known(memory: &Memory) -> String {
 
 /// What the allocators' own counters say.
 fn counters(memory: &Memory, painter: &mut Painter<'_>, area: Rect) {
-    let header = format!(
-        "{:<18} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "", "allocated", "free", "lazy", "retained", "metadata"
-    );
+    let header =
+        format!("{:<14} {:>9} {:>7} {:>7} {:>8} {:>5}", "", "allocated", "free", "lazy", "retained", "meta");
     let mut line = 2;
     if !memory.counters.is_empty() {
         painter.put(row(area, line), area.x, &header, Role::Faint);
@@ -87,17 +85,17 @@ fn counters(memory: &Memory, painter: &mut Painter<'_>, area: Rect) {
         let Counters { allocator, version, .. } = of;
         let name =
             version.as_ref().map_or_else(|| allocator.clone(), |version| format!("{allocator} {version}"));
-        let figures = [
-            of.allocated_bytes,
-            of.free_resident_bytes,
-            of.lazily_freed_bytes,
-            of.retained_bytes,
-            of.metadata_bytes,
-        ]
-        .map(|bytes| format!(" {:>9}", size(bytes)));
-        let name = text::keep_start(&name, 18, painter.theme.gap());
-        painter.put(row(area, line), area.x, &format!("{name:<18}"), Role::Strong);
-        painter.put(row(area, line), area.x + 18, &figures.concat(), Role::Plain);
+        let figures = format!(
+            " {:>9} {:>7} {:>7} {:>8} {:>5}",
+            size(of.allocated_bytes),
+            size(of.free_resident_bytes),
+            size(of.lazily_freed_bytes),
+            size(of.retained_bytes),
+            size(of.metadata_bytes),
+        );
+        let name = text::keep_start(&name, 14, painter.theme.gap());
+        painter.put(row(area, line), area.x, &format!("{name:<14}"), Role::Strong);
+        painter.put(row(area, line), area.x + 14, &figures, Role::Plain);
         line += 1;
     }
     for absent in &memory.without_counters {

@@ -1,0 +1,112 @@
+//! What belongs to a process and to none of its arenas: below the table of arenas.
+//!
+//! The rows that are shown -> lines about their processes: counters, what closes the sum, who grows.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use crate::{
+    allocator::counters::Counters,
+    snapshot::{GrowthStack, Memory, ProcessRow},
+    top::{
+        rows::{Data, ProcessId, RowId, Table, frame},
+        text::printable,
+    },
+    units::escape,
+};
+
+/// Frames of a growth stack that fit one line.
+const FRAMES: usize = 4;
+
+/// Lines about the processes whose arenas are shown.
+pub(super) fn notes(data: &Data, table: &Table) -> String {
+    let shown: BTreeSet<ProcessId> = table
+        .rows
+        .iter()
+        .filter_map(|row| match &row.id {
+            RowId::Arena(id, ..) => Some(*id),
+            RowId::Pod(_)
+            | RowId::Container(_)
+            | RowId::Process(_)
+            | RowId::Stack(..)
+            | RowId::Kill(_)
+            | RowId::Probe(_) => None,
+        })
+        .collect();
+    let mut out = String::new();
+    for process in &data.snapshot.processes {
+        if let Some(memory) = process.memory.as_ref().filter(|_| shown.contains(&ProcessId::of(process))) {
+            rest(&mut out, process, memory);
+        }
+    }
+    let unread = data.snapshot.processes.iter().filter(|process| process.memory.is_none()).count();
+    if unread > 0 {
+        let _ = writeln!(
+            out,
+            "{unread} processes whose page tables were not read (small, or not their turn yet)"
+        );
+    }
+    if out.is_empty() { out } else { format!("\n{out}") }
+}
+
+/// What belongs to a process and to none of its rows.
+fn rest(out: &mut String, process: &ProcessRow, memory: &Memory) {
+    let Memory {
+        arenas: _,
+        unaccounted_bytes,
+        excess_bytes,
+        stale,
+        growth_stacks,
+        counters,
+        without_counters,
+        counters_age_seconds,
+        ..
+    } = memory;
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{:>8} {:<16} {text}", process.pid, printable(&process.comm));
+    };
+    for counters in counters {
+        line(counted(counters, *counters_age_seconds));
+    }
+    for absent in without_counters {
+        line(format!(
+            "{}'s own counters are not known: {}",
+            absent.allocator,
+            escape(absent.reason.as_bytes())
+        ));
+    }
+    if unaccounted_bytes.0 > 0 {
+        line(format!("{unaccounted_bytes} resident and in no row yet"));
+    }
+    if excess_bytes.0 > 0 {
+        line(format!("{excess_bytes} in a row and not resident any more"));
+    }
+    if let Some(reason) = stale {
+        line(format!("to be read again: {reason}"));
+    }
+    if let Some(GrowthStack { bytes: [_, minute, _], frames }) = growth_stacks.first()
+        && minute.0 > 0
+    {
+        line(format!(
+            "+{minute}/1m touched by {}",
+            frames.iter().take(FRAMES).map(frame).collect::<Vec<_>>().join(" < ")
+        ));
+    }
+}
+
+/// `glibc 2.35-2.42: 40.0 MiB allocated, 43.8 MiB free but resident (read, 3 s ago)`
+fn counted(counters: &Counters, age: Option<f64>) -> String {
+    let Counters { allocator, version, error_bytes, grade, .. } = counters;
+    let figures = [
+        (counters.allocated_bytes, "allocated"),
+        (counters.free_resident_bytes, "free but resident"),
+        (counters.lazily_freed_bytes.filter(|bytes| bytes.0 > 0), "freed lazily"),
+        (counters.retained_bytes, "mapped only"),
+    ];
+    let figures: Vec<_> =
+        figures.iter().filter_map(|(bytes, what)| Some(format!("{} {what}", (*bytes)?))).collect();
+    let version =
+        version.as_ref().map_or(String::new(), |version| format!(" {}", escape(version.as_bytes())));
+    let error = error_bytes.filter(|error| error.0 > 0).map_or(String::new(), |error| format!(", ±{error}"));
+    let age = age.map_or(String::new(), |age| format!(", {age:.0} s ago"));
+    format!("{allocator}{version}: {}{error} ({grade}{age})", figures.join(", "))
+}

@@ -1,0 +1,107 @@
+//! `picture`: the pictures of `memtrace top` in the README, of real programs on this machine.
+//!
+//! Machine -> docs/top.svg and docs/top-container.svg. Must leave the machine as it found it, as the demo does.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    demo::{self, agent::Agent, cgroup::Cgroup, patience::Patience, requirements},
+    workspace::Workspace,
+};
+
+/// Draw memtrace top as it shows some programs of ours, for the README.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Needs what the demo needs. Takes about two minutes after the build.")]
+pub(crate) struct Args {
+    /// A memtrace to show instead of building one
+    #[arg(long, hide = true)]
+    bin: Option<PathBuf>,
+    /// Seconds of history in the pictures
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    seconds: u64,
+}
+
+/// A program: its name, limit, what it keeps, and the time between two MiB.
+struct Role {
+    name: &'static str,
+    limit_mib: u64,
+    hold_mib: u64,
+    pace_ms: u64,
+}
+
+const ROLES: [Role; 6] = [
+    Role { name: "cart", limit_mib: 256, hold_mib: 1024, pace_ms: 480 },
+    Role { name: "checkout", limit_mib: 128, hold_mib: 112, pace_ms: 20 },
+    Role { name: "search", limit_mib: 512, hold_mib: 210, pace_ms: 1 },
+    Role { name: "session", limit_mib: 96, hold_mib: 80, pace_ms: 1 },
+    Role { name: "mailer", limit_mib: 64, hold_mib: 18, pace_ms: 1 },
+    Role { name: "metrics", limit_mib: 192, hold_mib: 90, pace_ms: 900 },
+];
+/// A program that dies of its limit once, in the cgroup of `mailer`.
+const VICTIM: Role = Role { name: "mailer", limit_mib: 64, hold_mib: 1024, pace_ms: 1 };
+
+/// A child that is gone when dropped.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail only for a child that is gone already, which is what we want.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let home = requirements::check()?;
+    let bin = match &args.bin {
+        Some(bin) => bin.clone(),
+        None => demo::built()?,
+    };
+    let docs = Workspace::find()?.root().join("docs");
+    let patience = Patience::until_interrupted()?;
+    let state = tempfile::Builder::new().prefix("memtrace-picture-").tempdir();
+    let state = state.context("failed to create a directory for the daemon's state")?;
+    let mut agent = Agent::start(&bin, state.path())?;
+    agent.wait_until_ready(&patience)?;
+
+    let make =
+        |role: &Role| Cgroup::create(home.clone(), &format!("{}.service", role.name), role.limit_mib << 20);
+    let cgroups = ROLES.iter().map(make).collect::<Result<Vec<_>>>()?;
+    let mailer = ROLES.iter().position(|role| role.name == VICTIM.name).and_then(|at| cgroups.get(at));
+    if let Some(cgroup) = mailer {
+        let mut victim = start(&VICTIM, cgroup)?;
+        let ended = || victim.0.try_wait().context("failed to wait for the victim");
+        patience.wait("see a program killed", Duration::from_secs(30), ended)?;
+    }
+    let programs = ROLES.iter().zip(&cgroups).map(|(role, cgroup)| start(role, cgroup));
+    let programs = programs.collect::<Result<Vec<_>>>()?;
+    println!("letting {} programs run for {} s", programs.len(), args.seconds);
+    let end = std::time::Instant::now() + Duration::from_secs(args.seconds);
+    let is_over = || Ok((std::time::Instant::now() >= end).then_some(()));
+    patience.wait("have some history", Duration::from_secs(args.seconds + 10), is_over)?;
+
+    for (name, keys) in [("top.svg", ""), ("top-container.svg", "\n")] {
+        let picture = agent.top_with(&["-o", "svg", "--filter", "service", "--keys", keys])?;
+        let path = docs.join(name);
+        fs::write(&path, picture).with_context(|| format!("failed to write {}", path.display()))?;
+        println!("{}", path.display());
+    }
+    drop(programs);
+    agent.stop()
+}
+
+fn start(role: &Role, cgroup: &Cgroup) -> Result<Program> {
+    let xtask = env::current_exe().context("failed to find our own program")?;
+    let mut command = Command::new(xtask);
+    command.args(["grow", "--give-up-mib", "4096", "--name", role.name]);
+    command.args(["--hold-mib", &role.hold_mib.to_string(), "--pace-ms", &role.pace_ms.to_string()]);
+    command.arg("--procs").arg(cgroup.procs());
+    Ok(Program(command.spawn().context("failed to start a program")?))
+}

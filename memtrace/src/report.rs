@@ -9,6 +9,7 @@ mod tests;
 mod blocks;
 mod chain;
 mod describe;
+pub mod explain;
 mod layout;
 mod page;
 mod sentence;

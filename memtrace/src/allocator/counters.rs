@@ -14,15 +14,28 @@ use crate::{
 
 #[cfg(test)]
 pub mod any;
+pub mod data;
 #[cfg(test)]
 pub mod fake;
 pub mod gate;
 pub mod glibc;
+pub mod go;
+pub mod hotspot;
+pub mod jemalloc;
+pub mod mimalloc;
 pub mod process;
 pub mod root;
+pub mod tcmalloc;
 
 /// All readers.
-pub const READERS: &[&dyn CounterReader] = &[&glibc::Glibc];
+pub const READERS: &[&dyn CounterReader] = &[
+    &glibc::Glibc,
+    &jemalloc::Jemalloc,
+    &mimalloc::Mimalloc,
+    &tcmalloc::Gperftools,
+    &go::Go,
+    &hotspot::Hotspot,
+];
 
 /// Reads the counters of one allocator.
 pub trait CounterReader: Sync {

@@ -13,5 +13,6 @@
 
 mod glibc;
 mod reading;
+mod runtimes;
 #[path = "../ownership/workload.rs"]
 mod workload;

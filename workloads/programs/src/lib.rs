@@ -10,7 +10,15 @@ use std::{
 pub const MIB: usize = 1 << 20;
 
 /// Reads commands to the end of input or `quit`; `work` says false to a command that it does not know.
-pub fn serve(mut work: impl FnMut(&str, usize) -> io::Result<bool>) -> ExitCode {
+pub fn serve(work: impl FnMut(&str, usize) -> io::Result<bool>) -> ExitCode {
+    serve_with(work, |_| None)
+}
+
+/// The same; `figure` answers the commands that ask for one.
+pub fn serve_with(
+    mut work: impl FnMut(&str, usize) -> io::Result<bool>,
+    mut figure: impl FnMut(&str) -> Option<u64>,
+) -> ExitCode {
     say("ok ready");
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { return ExitCode::FAILURE };
@@ -20,6 +28,10 @@ pub fn serve(mut work: impl FnMut(&str, usize) -> io::Result<bool>) -> ExitCode 
         if name == "quit" {
             say("ok quit");
             return ExitCode::SUCCESS;
+        }
+        if let Some(figure) = figure(name) {
+            say(&format!("ok {name} {figure}"));
+            continue;
         }
         match if name == "hold" { Ok(true) } else { work(name, value) } {
             Ok(true) => say(&format!("ok {name} {value}")),

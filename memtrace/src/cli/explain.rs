@@ -85,7 +85,7 @@ pub fn run(args: &ExplainArgs, terminal: Terminal, out: &mut dyn Write) -> Resul
     let mut explanations = Vec::new();
     for word in words {
         let subject = find(&snapshot, word).map_err(|error| Failure::Usage(error.into()))?;
-        let facts = facts(&snapshot, &subject, insights.is_some());
+        let facts = facts(&snapshot, &subject);
         explanations.push(explain::explain(&snapshot, insights.as_ref(), &facts, &subject));
     }
     let color = match args.color {
@@ -163,12 +163,12 @@ fn alone(words: &[&str]) -> Result<Snapshot, Failure> {
 }
 
 /// What the snapshot does not hold.
-fn facts(snapshot: &Snapshot, subject: &Subject<'_>, has_daemon: bool) -> Facts {
+fn facts(snapshot: &Snapshot, subject: &Subject<'_>) -> Facts {
     let members = explain::explain(snapshot, None, &Facts::default(), subject).processes;
     let purging = members.iter().map(|process| process.pid).filter(|pid| has_purger(*pid)).collect();
     let tmpfs = members.first().map(|process| tmpfs(process.pid)).unwrap_or_default();
     let has_swap = snapshot.node.swap_free_bytes.is_some_and(|free| free.0 > 0);
-    Facts { purging, tmpfs, has_swap, has_daemon }
+    Facts { purging, tmpfs, has_swap }
 }
 
 /// Whether jemalloc's background thread runs in a process: by its name, which it gives itself.

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod arena;
+mod extents;
 mod layout;
 
 use arena::Arena;
@@ -22,6 +23,8 @@ use layout::{LAYOUTS, Layout};
 const NAME: &str = "jemalloc";
 /// `MALLOCX_ARENA_LIMIT`.
 const MOST_ARENAS: u32 = 4095;
+/// Extents have to add up to the pages in use but for one part of so many, which can move while they are read.
+const CLOSE: u64 = 50;
 /// Words of data that may be followed: some 20 ms of them.
 const MOST_FOLLOWED: usize = 10_000;
 
@@ -41,7 +44,8 @@ impl CounterReader for Jemalloc {
         let page = target.image.page_size();
         let is_here = |layout: &&Layout| layout.arch == std::env::consts::ARCH && layout.page == page;
         let layouts: Vec<&'static Layout> = LAYOUTS.iter().filter(is_here).collect();
-        let arenas = locate(target, &layouts);
+        let data = data::of(target, Mark::Jemalloc);
+        let arenas = locate(target, &layouts, &data);
         let Some(Found { layout, arenas }) = arenas else {
             return Err(self.absent(if target.image.is_spent() {
                 "the time for it was over before its arenas were found"
@@ -55,7 +59,8 @@ impl CounterReader for Jemalloc {
                 .ok_or_else(|| self.absent(format!("arena {index} makes no sense")))?;
             read.push((index, arena));
         }
-        let mut counters = counters(layout, &read);
+        let off = fill(target, &data, &mut read);
+        let mut counters = counters(layout, &read, off);
         counters.settings.push(environment(target.process));
         Ok(counters)
     }
@@ -68,8 +73,7 @@ struct Found {
 }
 
 /// The place with the most arenas: others, such as `a0`, point to the first one too.
-fn locate(target: &mut Target<'_>, layouts: &[&'static Layout]) -> Option<Found> {
-    let data = data::of(target, Mark::Jemalloc);
+fn locate(target: &mut Target<'_>, layouts: &[&'static Layout], data: &[data::Data]) -> Option<Found> {
     let mut refused = HashSet::new();
     let mut best: Option<Found> = None;
     for (at, words) in data.iter().flat_map(data::Data::suffixes) {
@@ -119,7 +123,26 @@ fn followers(target: &mut Target<'_>, layout: &'static Layout, at: u64, first: u
     arenas
 }
 
-fn counters(layout: &Layout, arenas: &[(u32, Arena)]) -> Counters {
+/// Where no statistics are kept, how full the pages in use are, from the heads of all extents; nothing unless they add
+/// up to the pages that the arenas count. How far that is off: what moved meanwhile, and of a process at rest nothing.
+fn fill(target: &mut Target<'_>, data: &[data::Data], arenas: &mut [(u32, Arena)]) -> u64 {
+    if arenas.iter().all(|(_, arena)| arena.allocated.is_some()) {
+        return 0;
+    }
+    let active = arenas.iter().fold(0_u64, |sum, (_, arena)| sum.saturating_add(arena.active));
+    let Some(extents) = extents::count(target, data) else { return 0 };
+    let off = extents.bytes.abs_diff(active);
+    if active == 0 || off > active / CLOSE {
+        return 0;
+    }
+    for (index, arena) in arenas {
+        let allocated = extents.allocated.get(index).copied().unwrap_or_default();
+        arena.allocated = Some(allocated.min(arena.active.saturating_add(off)));
+    }
+    if off == 0 { 0 } else { off.saturating_add(active / CLOSE) }
+}
+
+fn counters(layout: &Layout, arenas: &[(u32, Arena)], off: u64) -> Counters {
     let sum = |of: fn(&Arena) -> u64| {
         Some(Bytes(arenas.iter().fold(0, |sum: u64, (_, arena)| sum.saturating_add(of(arena)))))
     };
@@ -147,7 +170,7 @@ fn counters(layout: &Layout, arenas: &[(u32, Arena)]) -> Counters {
     Counters {
         allocator: NAME.to_owned(),
         version: Some(layout.version.to_owned()),
-        error_bytes: allocated.map(|_| Bytes(0)),
+        error_bytes: allocated.map(|_| Bytes(off)),
         grade: if allocated.is_some() { Grade::Read } else { Grade::Inferred },
         allocated_bytes: allocated.or_else(|| sum(|arena| arena.active)),
         free_resident_bytes: sum(|arena| arena.dirty),

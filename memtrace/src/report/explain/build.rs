@@ -21,8 +21,6 @@ pub struct Facts {
     pub tmpfs: Vec<Mount>,
     /// Swap can be used.
     pub has_swap: bool,
-    /// The daemon was asked; without it there is no history.
-    pub has_daemon: bool,
 }
 
 /// A tmpfs file system.
@@ -128,6 +126,12 @@ fn notes_on(picture: &Picture<'_>, has_insights: bool) -> Vec<String> {
         notes.push(
             "verdicts over time (a leak, a plateau, when the limit is hit) need history, which the daemon keeps: \
              this page is from one look"
+                .to_owned(),
+        );
+    }
+    if picture.facts.has_swap {
+        notes.push(
+            "this node has swap: the kernel can write heaps there too, and what is there is not in the sum"
                 .to_owned(),
         );
     }

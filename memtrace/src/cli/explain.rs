@@ -151,6 +151,7 @@ fn alone(words: &[&str]) -> Result<Snapshot, Failure> {
     let scanner = scanner::start(Procfs::new(proc), 100)?;
     let mut asked = 0;
     for process in pids.iter().filter(|process| process.rss_bytes > Some(Bytes(0))).take(MOST_READ) {
+        model.expect(process.pid);
         asked += usize::from(scanner.requests.send(process.pid).is_ok());
     }
     for _ in 0..asked {

@@ -277,13 +277,18 @@ impl Spaces {
         self.tracked.values_mut().for_each(|tracked| tracked.is_busy = false);
         due.sort_unstable_by(|a, b| b.cmp(a));
         due.truncate(UNDER_WAY.saturating_sub(self.under_way.len()));
-        let geometry = self.geometry;
         for (_, rss, pid) in &due {
-            self.under_way.insert(*pid);
-            let tracked = self.tracked.entry(*pid).or_insert_with(|| Tracked::new(geometry));
-            (tracked.kept, tracked.rss_at_scan) = (Some(Vec::new()), *rss);
+            self.expect(*pid, *rss);
         }
         due.into_iter().map(|(.., pid)| pid).collect()
+    }
+
+    /// A scan of this process is asked for: it will come.
+    pub fn expect(&mut self, pid: u32, rss: u64) {
+        self.under_way.insert(pid);
+        let geometry = self.geometry;
+        let tracked = self.tracked.entry(pid).or_insert_with(|| Tracked::new(geometry));
+        (tracked.kept, tracked.rss_at_scan) = (Some(Vec::new()), rss);
     }
 
     /// Takes a scan: what page tables said then, and what happened since.

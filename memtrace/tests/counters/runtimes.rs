@@ -55,7 +55,7 @@ fn jemalloc_without_statistics_is_read_all_the_same() {
 
 #[test]
 fn jemalloc_with_statistics_is_exact() {
-    let mut workload = Workload::start(program("rust-jemalloc-stats"));
+    let mut workload = Workload::driven(program("rust-jemalloc-stats"), &["grow 8"]);
     for step in STEPS {
         workload.say(step);
         let counters = counters(&workload, "jemalloc");
@@ -69,6 +69,8 @@ fn the_distributions_jemalloc_is_exact() {
     let mut workload = Workload::start(preloaded("libjemalloc.so.2"));
     for step in STEPS {
         workload.say(step);
+        // The first question makes what answers it.
+        ask(&mut workload, "stats.allocated");
         let counters = counters(&workload, "jemalloc");
         assert_eq!(bytes(counters.allocated_bytes), ask(&mut workload, "stats.allocated"), "{step}");
         assert_eq!(counters.version.as_deref(), Some("5.3.0"));
@@ -92,6 +94,7 @@ fn tcmallocs_page_heap_is_exact() {
     let mut workload = Workload::start(preloaded("libtcmalloc_minimal.so.4"));
     for step in STEPS {
         workload.say(step);
+        ask(&mut workload, "tcmalloc.pageheap_free_bytes");
         let counters = counters(&workload, "tcmalloc");
         let free = ask(&mut workload, "tcmalloc.pageheap_free_bytes");
         let unmapped = ask(&mut workload, "tcmalloc.pageheap_unmapped_bytes");

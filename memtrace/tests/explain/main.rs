@@ -124,9 +124,8 @@ fn what_leaks_is_not_called_reserved() {
 
 #[test]
 fn two_targets_stand_side_by_side_and_a_wrong_one_is_explained() {
-    let group = Group::new("pair");
-    let go = start(&group, "go", &["grow 16"]);
-    let rust = start(&group, "rust-jemalloc", &["grow 16"]);
+    let go = Workload::driven(program("go"), &["grow 16"]);
+    let rust = Workload::driven(program("rust-jemalloc"), &["grow 16"]);
     let pids = [go.pid().to_string(), rust.pid().to_string()];
     let text = String::from_utf8(output(&[&pids[0], &pids[1], "--alone"])).unwrap();
     assert!(text.contains("go: resident") && text.contains("jemalloc: resident"), "{text}");

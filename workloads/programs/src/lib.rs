@@ -11,14 +11,14 @@ pub const MIB: usize = 1 << 20;
 
 /// Reads commands to the end of input or `quit`; `work` says false to a command that it does not know.
 pub fn serve(work: impl FnMut(&str, usize) -> io::Result<bool>) -> ExitCode {
-    serve_with(work, |_| None)
+    serve_with(work, &[])
 }
 
-/// The same; `figure` answers the commands that ask for one.
-pub fn serve_with(
-    mut work: impl FnMut(&str, usize) -> io::Result<bool>,
-    mut figure: impl FnMut(&str) -> Option<u64>,
-) -> ExitCode {
+/// A command that asks for a figure, and what answers it.
+pub type Figure = (&'static str, fn() -> Option<u64>);
+
+/// The same; figures are asked for by name, and while one is made nothing of the question is on the heap.
+pub fn serve_with(mut work: impl FnMut(&str, usize) -> io::Result<bool>, figures: &[Figure]) -> ExitCode {
     say("ok ready");
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { return ExitCode::FAILURE };
@@ -29,8 +29,12 @@ pub fn serve_with(
             say("ok quit");
             return ExitCode::SUCCESS;
         }
-        if let Some(figure) = figure(name) {
-            say(&format!("ok {name} {figure}"));
+        if let Some((name, figure)) = figures.iter().find(|(known, _)| *known == name) {
+            drop(line);
+            match figure() {
+                Some(figure) => say(&format!("ok {name} {figure}")),
+                None => say(&format!("error failed to tell {name}")),
+            }
             continue;
         }
         match if name == "hold" { Ok(true) } else { work(name, value) } {

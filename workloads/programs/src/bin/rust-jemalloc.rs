@@ -2,7 +2,7 @@
 
 use std::{ffi::CStr, process::ExitCode, ptr};
 
-use programs::{Store, serve_with};
+use programs::{Figure, Store, serve_with};
 
 unsafe extern "C" {
     /// `mallctl`, under the prefix of the crate.
@@ -20,28 +20,24 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let mut store = Store::default();
-    serve_with(|name, value| store.work(name, value), figure)
+    serve_with(|name, value| store.work(name, value), &FIGURES)
 }
 
-/// Pages by state, of all arenas (4096 stands for them); which jemalloc counts in builds without statistics too.
-fn figure(name: &str) -> Option<u64> {
-    let name = match name {
-        "active" => c"stats.arenas.4096.pactive",
-        "dirty" => c"stats.arenas.4096.pdirty",
-        "muzzy" => c"stats.arenas.4096.pmuzzy",
-        "allocated" => c"stats.allocated",
-        _ => return None,
-    };
+/// Pages by state, of all arenas (4096 stands for them), which jemalloc counts in builds without statistics too; and
+/// blocks, which it does not.
+const FIGURES: [Figure; 4] = [
+    ("active", || Some(read(c"stats.arenas.4096.pactive")? * 4096)),
+    ("dirty", || Some(read(c"stats.arenas.4096.pdirty")? * 4096)),
+    ("muzzy", || Some(read(c"stats.arenas.4096.pmuzzy")? * 4096)),
+    ("allocated", || read(c"stats.allocated")),
+];
+
+fn read(name: &CStr) -> Option<u64> {
     let mut epoch = 1_u64;
     // SAFETY: an epoch is a u64.
     unsafe {
         _rjem_mallctl(c"epoch".as_ptr(), ptr::null_mut(), ptr::null_mut(), (&raw mut epoch).cast(), 8);
     }
-    let factor = if name == c"stats.allocated" { 1 } else { 4096 };
-    Some(read(name)? * factor)
-}
-
-fn read(name: &CStr) -> Option<u64> {
     let (mut value, mut len) = (0_usize, size_of::<usize>());
     // SAFETY: these figures are of type size_t.
     let status =

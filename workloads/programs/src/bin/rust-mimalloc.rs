@@ -29,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let mut store = Store::default();
-    serve_with(|name, value| store.work(name, value), |name| (name == "allocated").then(allocated))
+    serve_with(|name, value| store.work(name, value), &[("allocated", || Some(allocated()))])
 }
 
 /// Blocks of this thread, by their sizes.

@@ -91,7 +91,8 @@ fn leaves(target: &mut Target<'_>, data: &[Data]) -> Option<Vec<u64>> {
 /// Which GiB a leaf is for: what its first element's extent says.
 fn key(image: &mut dyn Image, leaf: u64) -> Option<u64> {
     let (start, end) = image.present(leaf, leaf.checked_add(LEAF)?).first().copied()?;
-    let first = elements(image, start, (end - start).min(image.page_size()));
+    let page = image.page_size();
+    let first = elements(image, start, (end - start).min(page));
     let (at, element) = first.first().copied()?;
     let mut head = [0; HEAD];
     image.read(element & HEAD_MASK, &mut head).then_some(())?;

@@ -5,6 +5,7 @@
 pub mod daemon;
 pub mod doctor;
 pub mod health;
+pub mod explain;
 pub mod record;
 pub mod replay;
 pub mod report;
@@ -40,6 +41,7 @@ Examples:
   memtrace doctor                    what this kernel gives, and what is lost without the rest
   sudo memtrace daemon               watch this node; kills are stored in /var/lib/memtrace
   memtrace top                       containers, live: usage, limit, growth, verdict; Enter goes into them
+  memtrace explain redis.service     whose memory it is, what is free in it, and what to do
   memtrace report --last             the last OOM kill: who, by whose limit, asked by whom
   memtrace report list -o json       all of them, for a script
 
@@ -54,6 +56,8 @@ pub enum Command {
     Top(top::TopArgs),
     /// Show the OOM kills that were recorded.
     Report(report::ReportArgs),
+    /// Explain the memory of a process, a container or a pod on one page: reserved or used, and what to do.
+    Explain(explain::ExplainArgs),
     /// Say what this kernel gives, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),
     /// Say whether the daemon watches.
@@ -204,6 +208,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Top(args) => top::run(&args, &mut out),
         Command::Report(args) => report::run(&args, Terminal::from_env(io::stdout().is_terminal()), &mut out)
             .map_err(Failure::from),
+        Command::Explain(args) => {
+            explain::run(&args, Terminal::from_env(io::stdout().is_terminal()), &mut out)
+        }
         Command::Doctor(args) => doctor::run(&args, &mut out),
         Command::Health(args) => health::run(&args, &mut out),
         Command::Record(args) => record::run(&args, &mut out),

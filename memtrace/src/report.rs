@@ -10,6 +10,7 @@ mod block;
 mod describe;
 mod document;
 mod html;
+pub mod explain;
 mod layout;
 mod markdown;
 mod page;

@@ -1,4 +1,6 @@
 // Grows, holds and frees memory on command with C++ containers. See ../README.md for the protocol.
+#include <dlfcn.h>
+
 #include <cstdint>
 #include <cstring>
 #include <iostream>
@@ -50,6 +52,22 @@ void release(Store &store, unsigned percent)
 	store.large.resize(store.large.size() * (100 - percent) / 100);
 }
 
+// What the allocator that was preloaded says: jemalloc's `stats.allocated`, or a property of gperftools.
+bool figure(const std::string &name, std::size_t &value)
+{
+	using Mallctl = int (*)(const char *, void *, std::size_t *, void *, std::size_t);
+	using Property = int (*)(const char *, std::size_t *);
+	auto mallctl = reinterpret_cast<Mallctl>(dlsym(RTLD_DEFAULT, "mallctl"));
+	auto property = reinterpret_cast<Property>(dlsym(RTLD_DEFAULT, "MallocExtension_GetNumericProperty"));
+	if (mallctl) {
+		std::uint64_t epoch = 1;
+		std::size_t size = sizeof value;
+		mallctl("epoch", nullptr, nullptr, &epoch, sizeof epoch);
+		return mallctl(name.c_str(), &value, &size, nullptr, 0) == 0;
+	}
+	return property && property(name.c_str(), &value);
+}
+
 } // namespace
 
 int main()
@@ -61,8 +79,14 @@ int main()
 		std::istringstream words(line);
 		std::string name;
 		unsigned value = 0;
+		std::size_t known = 0;
 		if (!(words >> name))
 			continue;
+		// A name with a dot is a figure's.
+		if (name.find('.') != std::string::npos && figure(name, known)) {
+			std::cout << "ok " << name << ' ' << known << std::endl;
+			continue;
+		}
 		words >> value;
 		if (name == "quit")
 			break;

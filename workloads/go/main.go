@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 )
 
 const mib = 1 << 20
@@ -56,6 +57,18 @@ func release(percent int) {
 	runtime.GC()
 }
 
+// Asked for without allocating anything in between.
+var stats runtime.MemStats
+var line [64]byte
+
+func figure(name string, value uint64) {
+	text := append(line[:0], "ok "...)
+	text = append(text, name...)
+	text = append(text, ' ')
+	text = strconv.AppendUint(text, value, 10)
+	os.Stdout.Write(append(text, '\n'))
+}
+
 func main() {
 	fmt.Println("ok ready")
 	lines := bufio.NewScanner(os.Stdin)
@@ -72,6 +85,14 @@ func main() {
 			release(value)
 		case "return":
 			debug.FreeOSMemory()
+		case "allocated":
+			runtime.ReadMemStats(&stats)
+			figure(name, stats.HeapAlloc)
+			continue
+		case "in-use", "idle", "released":
+			runtime.ReadMemStats(&stats)
+			figure(name, map[string]uint64{"in-use": stats.HeapInuse, "idle": stats.HeapIdle, "released": stats.HeapReleased}[name])
+			continue
 		case "hold":
 		case "quit":
 			fmt.Println("ok quit")

@@ -1,6 +1,7 @@
 // Grows, holds and frees memory on command. See ../README.md for the protocol.
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
@@ -61,6 +62,11 @@ public final class Workload {
                 case "free" -> free(value);
                 case "direct" -> growDirect(value);
                 case "gc" -> System.gc();
+                case "allocated" -> {
+                    System.out.println("ok allocated "
+                        + ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed());
+                    continue;
+                }
                 case "hold" -> { }
                 case "quit" -> {
                     System.out.println("ok quit");

@@ -47,6 +47,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     stage("containers", &containers)?;
     stage("ownership", &ownership)?;
     stage("counters", &counters)?;
+    stage("explain", &explain)?;
     stage("miri", &miri)?;
     println!("{}", summary(&stages));
     if as_root { Ok(()) } else { Err(NotPermitted(NO_ROOT.to_owned()).into()) }
@@ -107,6 +108,16 @@ fn counters(workspace: &Workspace) -> Result<bool> {
         return Ok(false);
     }
     let test = ["test", "--package", "memtrace", "--test", "counters", "--", "--test-threads=1"];
+    process::run(workspace.cargo().args(test))?;
+    Ok(true)
+}
+
+/// One page on real programs in cgroups of their own.
+fn explain(workspace: &Workspace) -> Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(false);
+    }
+    let test = ["test", "--package", "memtrace", "--test", "explain", "--", "--test-threads=1"];
     process::run(workspace.cargo().args(test))?;
     Ok(true)
 }

@@ -15,16 +15,31 @@ use crate::{
 #[cfg(test)]
 pub mod any;
 pub mod cpython;
+pub mod data;
 #[cfg(test)]
 pub mod fake;
 pub mod gate;
 pub mod glibc;
 pub mod musl;
+pub mod go;
+pub mod hotspot;
+pub mod jemalloc;
+pub mod mimalloc;
 pub mod process;
 pub mod root;
+pub mod tcmalloc;
 
 /// All readers.
-pub const READERS: &[&dyn CounterReader] = &[&glibc::Glibc, &musl::Musl, &cpython::Cpython];
+pub const READERS: &[&dyn CounterReader] = &[
+    &glibc::Glibc,
+    &musl::Musl,
+    &jemalloc::Jemalloc,
+    &mimalloc::Mimalloc,
+    &tcmalloc::Gperftools,
+    &go::Go,
+    &hotspot::Hotspot,
+    &cpython::Cpython,
+];
 
 /// Reads the counters of one allocator.
 pub trait CounterReader: Sync {

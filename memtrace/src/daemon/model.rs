@@ -153,6 +153,12 @@ impl Model {
         due
     }
 
+    /// Page tables of this process are read, whether it is worth it or not.
+    pub fn expect(&mut self, pid: u32) {
+        let resident = self.processes.get(pid).and_then(|process| process.resident());
+        self.spaces.expect(pid, resident.map_or(0, |reading| reading.bytes));
+    }
+
     /// Takes what a read of page tables gave.
     pub fn take(&mut self, scan: Scan) {
         self.world.scanned(&scan);

@@ -170,14 +170,16 @@ impl Spaces {
         self.tracked.values_mut().for_each(|tracked| tracked.is_busy = false);
         due.sort_unstable_by(|a, b| b.cmp(a));
         due.truncate(UNDER_WAY.saturating_sub(self.under_way.len()));
+        due.into_iter().map(|(_, rss, pid)| self.expect(pid, rss, now)).collect()
+    }
+
+    /// A scan of this process is asked for: it will come.
+    pub fn expect(&mut self, pid: u32, rss: u64, now: u64) -> Request {
+        self.under_way.insert(pid);
         let geometry = self.geometry;
-        let ask = |(_, rss, pid)| {
-            self.under_way.insert(pid);
-            let tracked = self.tracked.entry(pid).or_insert_with(|| Tracked::new(geometry));
-            (tracked.kept, tracked.rss_at_scan) = (Some(Vec::new()), rss);
-            Request { pid, depth: tracked.depth(now) }
-        };
-        due.into_iter().map(ask).collect()
+        let tracked = self.tracked.entry(pid).or_insert_with(|| Tracked::new(geometry));
+        (tracked.kept, tracked.rss_at_scan) = (Some(Vec::new()), rss);
+        Request { pid, depth: tracked.depth(now) }
     }
 
     /// Takes a scan: what page tables said then, and what happened since.

@@ -15,5 +15,6 @@ mod cpython;
 mod glibc;
 mod musl;
 mod reading;
+mod runtimes;
 #[path = "../ownership/workload.rs"]
 mod workload;

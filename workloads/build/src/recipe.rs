@@ -27,7 +27,8 @@ const MAKE: (&str, &str) = ("make", "make");
 const STRIP: &[(&str, &str)] = &[("strip", "binutils")];
 
 /// Shared libraries that a test preloads; linked into the output folder.
-pub const PRELOADS: [(&str, &str); 1] = [("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4")];
+pub const PRELOADS: [(&str, &str); 2] =
+    [("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"), ("libjemalloc.so.2", "libjemalloc2")];
 
 const fn rust(name: &'static str) -> Recipe {
     Recipe { name, tools: GCC, source: name, output: name, step: Step::Cargo(&["--bins"]) }
@@ -102,6 +103,7 @@ pub const RECIPES: &[Recipe] = &[
             "SOURCE",
             "-o",
             "OUTPUT",
+            "-ldl",
         ]),
     },
     rust("rust-default"),
@@ -121,6 +123,20 @@ pub const RECIPES: &[Recipe] = &[
         source: "target/out/rust-jemalloc",
         output: "rust-jemalloc-stripped",
         step: Step::Run(&["strip", "SOURCE", "-o", "OUTPUT"]),
+    },
+    Recipe {
+        name: "rust-jemalloc-stats",
+        tools: &[GCC[0], MAKE],
+        source: "rust-jemalloc",
+        output: "rust-jemalloc-stats",
+        step: Step::Cargo(&["--features", "jemalloc-stats", "--bin", "rust-jemalloc"]),
+    },
+    Recipe {
+        name: "rust-mimalloc-v2",
+        tools: GCC,
+        source: "rust-mimalloc",
+        output: "rust-mimalloc-v2",
+        step: Step::Cargo(&["--features", "mimalloc-v2", "--bin", "rust-mimalloc"]),
     },
     Recipe {
         name: "rust-mimalloc",
@@ -149,6 +165,13 @@ pub const RECIPES: &[Recipe] = &[
         source: "go/main.go",
         output: "go",
         step: Step::Run(&["go", "build", "-o", "OUTPUT", "SOURCE"]),
+    },
+    Recipe {
+        name: "go-stripped",
+        tools: &[("go", "golang-go")],
+        source: "go/main.go",
+        output: "go-stripped",
+        step: Step::Run(&["go", "build", "-ldflags=-s -w", "-o", "OUTPUT", "SOURCE"]),
     },
     Recipe {
         name: "java",

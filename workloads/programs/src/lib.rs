@@ -10,7 +10,15 @@ use std::{
 pub const MIB: usize = 1 << 20;
 
 /// Reads commands to the end of input or `quit`; `work` says false to a command that it does not know.
-pub fn serve(mut work: impl FnMut(&str, usize) -> io::Result<bool>) -> ExitCode {
+pub fn serve(work: impl FnMut(&str, usize) -> io::Result<bool>) -> ExitCode {
+    serve_with(work, &[])
+}
+
+/// A command that asks for a figure, and what answers it.
+pub type Figure = (&'static str, fn() -> Option<u64>);
+
+/// The same; figures are asked for by name, and while one is made nothing of the question is on the heap.
+pub fn serve_with(mut work: impl FnMut(&str, usize) -> io::Result<bool>, figures: &[Figure]) -> ExitCode {
     say("ok ready");
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { return ExitCode::FAILURE };
@@ -20,6 +28,14 @@ pub fn serve(mut work: impl FnMut(&str, usize) -> io::Result<bool>) -> ExitCode 
         if name == "quit" {
             say("ok quit");
             return ExitCode::SUCCESS;
+        }
+        if let Some((name, figure)) = figures.iter().find(|(known, _)| *known == name) {
+            drop(line);
+            match figure() {
+                Some(figure) => say(&format!("ok {name} {figure}")),
+                None => say(&format!("error failed to tell {name}")),
+            }
+            continue;
         }
         match if name == "hold" { Ok(true) } else { work(name, value) } {
             Ok(true) => say(&format!("ok {name} {value}")),

@@ -1,0 +1,134 @@
+//! What the allocators of a target hold, each in all of its processes.
+//!
+//! Counters and arena rows -> [`Holding`]s, largest first. Pure.
+
+use std::collections::BTreeMap;
+
+use super::{Holding, balance::is_anonymous, build::Picture};
+use crate::{
+    allocator::counters::{Absent, Counters, Setting},
+    snapshot::{Memory, ProcessRow},
+    units::{Bytes, Grade},
+};
+
+/// Below this an allocator without counters is not worth a block.
+const SMALL: u64 = 1 << 20;
+/// What jemalloc is asked for by its thread's name.
+pub(super) const BACKGROUND: &str = "background_thread";
+
+/// All of them.
+pub(super) fn of(picture: &Picture<'_>) -> Vec<Holding> {
+    let mut holdings = BTreeMap::new();
+    for (row, memory) in picture.processes.iter().filter_map(|row| Some((*row, row.memory.as_ref()?))) {
+        for counters in &memory.counters {
+            let settings = settings(picture, row, counters);
+            add(place(&mut holdings, &counters.allocator), memory, counters, settings);
+        }
+        for Absent { allocator, reason } in &memory.without_counters {
+            let holding = place(&mut holdings, allocator);
+            holding.resident_bytes.0 = holding.resident_bytes.0.saturating_add(resident(memory, allocator));
+            holding.absent.get_or_insert_with(|| reason.clone());
+        }
+    }
+    // Some allocators' counters nobody can read: their memory is there all the same.
+    let memory = picture.processes.iter().filter_map(|row| row.memory.as_ref());
+    for row in memory.flat_map(|memory| &memory.arenas).filter(|row| is_anonymous(row)) {
+        let found = holdings.get(&row.allocator);
+        let is_told = found.is_some_and(|holding| holding.processes > 0 || holding.absent.is_some());
+        if !is_told && !matches!(row.allocator.as_str(), "stack" | "unattributed") {
+            let holding = place(&mut holdings, &row.allocator);
+            holding.resident_bytes.0 = holding.resident_bytes.0.saturating_add(row.resident_bytes.0);
+        }
+    }
+    let mut holdings: Vec<Holding> = holdings.into_values().collect();
+    holdings.iter_mut().for_each(finish);
+    holdings.retain(|holding| holding.resident_bytes.0 >= SMALL);
+    holdings.sort_by(|a, b| (b.resident_bytes, &a.allocator).cmp(&(a.resident_bytes, &b.allocator)));
+    holdings
+}
+
+fn place<'h>(holdings: &'h mut BTreeMap<String, Holding>, allocator: &str) -> &'h mut Holding {
+    holdings.entry(allocator.to_owned()).or_insert_with(|| Holding {
+        allocator: allocator.to_owned(),
+        version: None,
+        processes: 0,
+        resident_bytes: Bytes(0),
+        allocated_bytes: None,
+        error_bytes: None,
+        free_resident_bytes: None,
+        lazily_freed_bytes: None,
+        retained_bytes: None,
+        metadata_bytes: None,
+        untold_bytes: None,
+        arenas: 0,
+        settings: Vec::new(),
+        grade: Grade::Read,
+        missing: Vec::new(),
+        absent: None,
+    })
+}
+
+fn resident(memory: &Memory, allocator: &str) -> u64 {
+    let rows = memory.arenas.iter().filter(|row| row.allocator == allocator);
+    rows.fold(0, |sum, row| sum.saturating_add(row.resident_bytes.0))
+}
+
+fn add(holding: &mut Holding, memory: &Memory, counters: &Counters, settings: Vec<Setting>) {
+    let Counters { version, allocated_bytes, error_bytes, .. } = counters;
+    let is_first = holding.processes == 0;
+    let sum = |held: &mut Option<Bytes>, more: Option<Bytes>| {
+        *held = match (*held, more) {
+            (Some(held), Some(more)) => Some(Bytes(held.0.saturating_add(more.0))),
+            (None, more) if is_first => more,
+            _ => None,
+        };
+    };
+    sum(&mut holding.allocated_bytes, *allocated_bytes);
+    sum(&mut holding.error_bytes, *error_bytes);
+    sum(&mut holding.free_resident_bytes, counters.free_resident_bytes);
+    sum(&mut holding.lazily_freed_bytes, counters.lazily_freed_bytes);
+    sum(&mut holding.retained_bytes, counters.retained_bytes);
+    sum(&mut holding.metadata_bytes, counters.metadata_bytes);
+    if is_first {
+        holding.version.clone_from(version);
+        holding.settings = settings;
+        holding.grade = counters.grade;
+    } else if holding.version != *version {
+        holding.version = None;
+    }
+    if holding.grade != counters.grade {
+        holding.grade = Grade::Inferred;
+    }
+    for missing in &counters.missing {
+        if !holding.missing.contains(missing) {
+            holding.missing.push(missing.clone());
+        }
+    }
+    holding.processes += 1;
+    holding.arenas += counters.arenas.len();
+    holding.resident_bytes.0 = holding.resident_bytes.0.saturating_add(resident(memory, &counters.allocator));
+}
+
+fn settings(picture: &Picture<'_>, row: &ProcessRow, counters: &Counters) -> Vec<Setting> {
+    let mut settings = counters.settings.clone();
+    if counters.allocator == "jemalloc" {
+        let is_on = picture.facts.purging.contains(&row.pid);
+        settings.push(Setting { name: BACKGROUND.to_owned(), value: is_on.to_string() });
+    }
+    settings
+}
+
+fn finish(holding: &mut Holding) {
+    let told = [
+        holding.allocated_bytes,
+        holding.free_resident_bytes,
+        holding.lazily_freed_bytes,
+        holding.metadata_bytes,
+    ];
+    if holding.processes > 0 {
+        let told = told.into_iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(part.0));
+        holding.untold_bytes = Some(Bytes(holding.resident_bytes.0.saturating_sub(told)));
+    } else if holding.absent.is_none() {
+        holding.absent = Some("no counters of this allocator can be read from outside".to_owned());
+    }
+}

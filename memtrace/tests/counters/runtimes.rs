@@ -1,0 +1,149 @@
+//! jemalloc, mimalloc, tcmalloc, Go and HotSpot against what each says of itself.
+
+use std::process::Command;
+
+use memtrace::allocator::counters::Counters;
+
+use super::{
+    reading::{Known, bytes},
+    workload::{Workload, folder, program},
+};
+
+const STEPS: [&str; 4] = ["hold", "grow 96", "free 60", "grow 32"];
+
+fn counters(workload: &Workload, allocator: &str) -> Counters {
+    let counters = Known::of(workload.pid()).counters(allocator);
+    println!("{counters:?}");
+    counters.unwrap_or_else(|absent| panic!("{absent}"))
+}
+
+fn ask(workload: &mut Workload, question: &str) -> u64 {
+    workload.say(question).unwrap_or_else(|| panic!("no answer to {question}"))
+}
+
+fn preloaded(library: &str) -> Command {
+    let mut command = program("cpp");
+    command.env("LD_PRELOAD", folder().join(library));
+    command
+}
+
+/// The crate's own build keeps no statistics: pages are exact, and how full they are is told by their extents. Nobody in
+/// the process can say that; the same program with statistics holds the same blocks.
+#[test]
+fn jemalloc_without_statistics_is_read_all_the_same() {
+    for name in ["rust-jemalloc", "rust-jemalloc-stripped"] {
+        let mut workload = Workload::start(program(name));
+        let mut twin = Workload::start(program("rust-jemalloc-stats"));
+        for step in STEPS {
+            workload.say(step);
+            twin.say(step);
+            let counters = counters(&workload, "jemalloc");
+            let said = ask(&mut twin, "allocated");
+            let read = bytes(counters.allocated_bytes);
+            assert!(
+                read.abs_diff(said) <= said / 200 + 4096,
+                "{name} {step}: {read} read, {said} in its twin"
+            );
+            assert!(read <= ask(&mut workload, "active"), "{name} {step}");
+            assert_eq!(bytes(counters.free_resident_bytes), ask(&mut workload, "dirty"), "{name} {step}");
+            assert_eq!(bytes(counters.lazily_freed_bytes), ask(&mut workload, "muzzy"), "{name} {step}");
+            assert_eq!(counters.version.as_deref(), Some("5.3.1"));
+            assert_eq!(bytes(counters.error_bytes), 0);
+        }
+    }
+}
+
+#[test]
+fn jemalloc_with_statistics_is_exact() {
+    let mut workload = Workload::driven(program("rust-jemalloc-stats"), &["grow 8"]);
+    for step in STEPS {
+        workload.say(step);
+        let counters = counters(&workload, "jemalloc");
+        assert_eq!(bytes(counters.allocated_bytes), ask(&mut workload, "allocated"), "{step}");
+        assert_eq!(bytes(counters.error_bytes), 0);
+    }
+}
+
+#[test]
+fn the_distributions_jemalloc_is_exact() {
+    let mut workload = Workload::start(preloaded("libjemalloc.so.2"));
+    for step in STEPS {
+        workload.say(step);
+        // The first question makes what answers it.
+        ask(&mut workload, "stats.allocated");
+        let counters = counters(&workload, "jemalloc");
+        assert_eq!(bytes(counters.allocated_bytes), ask(&mut workload, "stats.allocated"), "{step}");
+        assert_eq!(counters.version.as_deref(), Some("5.3.0"));
+    }
+}
+
+#[test]
+fn mimalloc_is_exact() {
+    for name in ["rust-mimalloc", "rust-mimalloc-stripped", "rust-mimalloc-v2"] {
+        let mut workload = Workload::start(program(name));
+        for step in STEPS {
+            workload.say(step);
+            let counters = counters(&workload, "mimalloc");
+            assert_eq!(bytes(counters.allocated_bytes), ask(&mut workload, "allocated"), "{name} {step}");
+        }
+    }
+}
+
+#[test]
+fn tcmallocs_page_heap_is_exact() {
+    let mut workload = Workload::start(preloaded("libtcmalloc_minimal.so.4"));
+    for step in STEPS {
+        workload.say(step);
+        ask(&mut workload, "tcmalloc.pageheap_free_bytes");
+        let counters = counters(&workload, "tcmalloc");
+        let free = ask(&mut workload, "tcmalloc.pageheap_free_bytes");
+        let unmapped = ask(&mut workload, "tcmalloc.pageheap_unmapped_bytes");
+        // Free spans that were never touched are not resident.
+        assert!(bytes(counters.free_resident_bytes) <= free);
+        assert_eq!(bytes(counters.retained_bytes), unmapped, "{step}");
+        let in_use = ask(&mut workload, "generic.current_allocated_bytes");
+        assert!(bytes(counters.allocated_bytes) >= in_use, "{step}");
+    }
+}
+
+#[test]
+fn go_says_what_its_memory_statistics_say() {
+    for name in ["go", "go-stripped"] {
+        let mut workload = Workload::start(program(name));
+        for step in ["hold", "grow 96", "free 60", "return 0", "grow 16"] {
+            workload.say(step);
+            let said = ask(&mut workload, "allocated");
+            let read = counters(&workload, "go");
+            let error = bytes(read.allocated_bytes).abs_diff(said);
+            assert!(error <= 64 << 10, "{name} {step}: {said} said, off by {error}");
+            assert!(error <= bytes(read.error_bytes));
+            let released = ask(&mut workload, "released");
+            let difference = bytes(read.retained_bytes).abs_diff(released);
+            assert!(difference <= 1 << 20, "{name} {step}: {released} released, off by {difference}");
+            assert_eq!(read.version.as_deref(), Some("1.19.8"));
+        }
+    }
+}
+
+#[test]
+fn hotspot_says_what_was_in_use_after_the_last_collection() {
+    let mut command = Command::new("java");
+    command.args(["-Xmx512m", "-cp"]).arg(folder()).arg("Workload");
+    let mut workload = Workload::start(command);
+    for step in ["grow 96", "free 60", "grow 32"] {
+        workload.say(step);
+        workload.say("gc");
+        let said = ask(&mut workload, "allocated");
+        let counters = counters(&workload, "jvm");
+        let heap: u64 = counters
+            .arenas
+            .iter()
+            .filter(|arena| arena.name != "metaspace")
+            .map(|arena| bytes(arena.allocated_bytes))
+            .sum();
+        let error = heap.abs_diff(said);
+        assert!(error <= 2 << 20, "{step}: {said} said, {heap} read");
+        assert!(error <= bytes(counters.error_bytes));
+        assert!(counters.settings.iter().any(|setting| setting.value.contains("-Xmx512m")));
+    }
+}

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{build, setup, workspace::Workspace};
 
+mod apt;
 mod collected;
 mod compare;
 mod cpio;
@@ -32,7 +33,9 @@ mod requirements;
 mod results;
 mod scenario;
 mod summary;
+mod tools;
 mod transcript;
+mod tree;
 
 use guest::Guest;
 use kernel::{KERNELS, Kernel};
@@ -41,6 +44,7 @@ use plan::Boot;
 use results::{Results, Table};
 use scenario::SCENARIOS;
 use summary::Outcome;
+use tools::Qemu;
 
 /// Boot the supported kernels under QEMU, and compare what memtrace gets there with what is expected.
 #[derive(Debug, clap::Args)]
@@ -57,9 +61,9 @@ pub(crate) struct Args {
     bin: Option<PathBuf>,
 }
 
-const HELP: &str = "Needs QEMU, a static busybox and apt; installs them as root on Debian. Does not need KVM, nor root otherwise.
-Kernels are Debian's cloud images, downloaded once to MEMTRACE_VM_CACHE (~/.cache/memtrace/vm) and only unpacked.
-They come from this machine's Debian mirror, or from MEMTRACE_VM_MIRROR.
+const HELP: &str = "Needs apt, dpkg and a C compiler. Does not need KVM, nor root.
+Kernels are Debian's cloud images, downloaded once to MEMTRACE_VM_CACHE (~/.cache/memtrace/vm) and only unpacked; so
+are QEMU and busybox where this machine has none. They come from this machine's Debian mirror, or from MEMTRACE_VM_MIRROR.
 What each guest said is kept in target/vm/KERNEL: results.txt, and the kernel's console.log.
 
 Examples:
@@ -77,14 +81,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(bin) => bin.clone(),
         None => built(&workspace)?,
     };
-    let guest = Guest::prepare(&workspace, &bin)?;
     let cache = image::cache()?;
+    let guest = Guest::prepare(&workspace, &cache, &bin)?;
+    let qemu = Qemu::find(&cache)?;
     let all: Vec<&Kernel> = KERNELS.iter().collect();
     let kernels: &[&Kernel] = if args.kernels.is_empty() { &all } else { &args.kernels };
     let start = Instant::now();
     let mut outcomes = Vec::new();
     for kernel in kernels {
-        let (results, took) = boot(&workspace, &guest, kernel, &image::ensure(&cache, kernel)?)?;
+        let (results, took) = boot(&workspace, &guest, &qemu, kernel, &image::ensure(&cache, kernel)?)?;
         outcomes.push(outcome(workspace.root(), kernel, results, took, args.update)?);
     }
     let stale = document(workspace.root(), args.update)?;
@@ -109,13 +114,20 @@ fn built(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// Boots a kernel in every way that it is booted.
-fn boot(workspace: &Workspace, guest: &Guest, kernel: &Kernel, image: &Path) -> Result<(Results, Duration)> {
+fn boot(
+    workspace: &Workspace,
+    guest: &Guest,
+    qemu: &Qemu,
+    kernel: &Kernel,
+    image: &Path,
+) -> Result<(Results, Duration)> {
     let mut results = Results::default();
     let mut took = Duration::ZERO;
     for boot in Boot::all(kernel) {
         let name = boot.name(kernel);
         let dir = workspace.target().join("vm").join(&name);
-        let machine = Machine { dir, image, archive: guest.archive(&boot.script())?, append: boot.append() };
+        let machine =
+            Machine { dir, qemu, image, archive: guest.archive(&boot.script())?, append: boot.append() };
         let run = machine.run().with_context(|| format!("failed to boot {name}"))?;
         say(&format!("{name}: {:.1} s", run.took.as_secs_f64()));
         took += run.took;

@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{cpio::Archive, requirements};
+use super::{cpio::Archive, tools};
 use crate::{elf, process, workspace::Workspace};
 
 /// Also what is mounted on; the kernel's own file systems bring the rest.
@@ -21,14 +21,14 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// Reads and compiles what the guest needs.
-    pub(crate) fn prepare(workspace: &Workspace, memtrace: &Path) -> Result<Self> {
+    pub(crate) fn prepare(workspace: &Workspace, cache: &Path, memtrace: &Path) -> Result<Self> {
         let source = workspace.root().join("vm");
         let binary = read(memtrace)?;
         if !elf::is_static(&binary)? {
             bail!("failed to use {}: it is not static, and the guest has no libc", memtrace.display());
         }
         let mut files = vec![
-            ("bin/busybox".to_owned(), requirements::busybox()?),
+            ("bin/busybox".to_owned(), tools::busybox(cache)?),
             ("bin/memtrace".to_owned(), binary),
             ("bin/eat".to_owned(), compile(&source.join("programs/eat.c"), &workspace.target().join("vm"))?),
             ("init".to_owned(), read(&source.join("guest/init"))?),

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::transcript::Transcript;
+use super::{tools::Qemu, transcript::Transcript};
 use crate::process;
 
 /// The longest that a boot with everything in it may take; a few times what it takes on two idle cores.
@@ -31,6 +31,7 @@ const TAIL: usize = 40;
 pub(crate) struct Machine<'a> {
     /// Where its files are kept: target/vm/NAME.
     pub(crate) dir: PathBuf,
+    pub(crate) qemu: &'a Qemu,
     pub(crate) image: &'a Path,
     pub(crate) archive: Vec<u8>,
     /// More kernel arguments.
@@ -85,12 +86,8 @@ impl Machine<'_> {
     fn command(&self, archive: &Path, results: &Path, console: &Path) -> Command {
         let mut command = Command::new("timeout");
         // In the foreground, so that an interrupt from the terminal reaches the machine.
-        command.args([
-            "--foreground",
-            "--kill-after=5",
-            &PATIENCE.as_secs().to_string(),
-            "qemu-system-x86_64",
-        ]);
+        command.args(["--foreground", "--kill-after=5", &PATIENCE.as_secs().to_string()]);
+        self.qemu.add_to(&mut command);
         // cx16: QEMU 7.2 corrupts flags around cmpxchg16b, and one boot in eight of 6.12 hangs or panics.
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-machine", "q35"]);
         command.args(["-m", MEMORY, "-smp", &CPUS.to_string()]);

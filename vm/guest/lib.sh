@@ -32,6 +32,17 @@ doctor() {
     echo $code
 }
 
+# events: memtrace's own tests of what arrives from the kernel, by each way.
+events() {
+    MEMTRACE_TEST_PROGRAMS=/tests MEMTRACE_BIN=/bin/memtrace \
+        /tests/root --test-threads=1 events:: cgroups:: >/run/printed 2>&1
+    code=$?
+    section events/printed
+    cat /run/printed
+    section events/exit
+    echo $code
+}
+
 # daemon NAME ARGUMENT...: one at a time, with a store of its own.
 daemon() {
     STATE=/run/$1

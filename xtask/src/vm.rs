@@ -19,6 +19,7 @@ mod compare;
 mod cpio;
 mod doctor;
 mod document;
+mod events;
 mod expected;
 mod guest;
 mod image;
@@ -36,6 +37,7 @@ mod summary;
 mod tools;
 mod transcript;
 mod tree;
+mod verifier;
 
 use guest::Guest;
 use kernel::{KERNELS, Kernel};
@@ -76,23 +78,32 @@ pub(crate) const DOCUMENT: &str = "docs/kernel-support.md";
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::find()?;
-    requirements::ensure()?;
     let bin = match &args.bin {
         Some(bin) => bin.clone(),
         None => built(&workspace)?,
     };
+    let all: Vec<&'static Kernel> = KERNELS.iter().collect();
+    let kernels = if args.kernels.is_empty() { &all } else { &args.kernels };
+    boot_all(&workspace, &bin, kernels, args.update)
+}
+
+/// Every kernel, with a binary that is built.
+pub(crate) fn all(workspace: &Workspace, bin: &Path) -> Result<()> {
+    boot_all(workspace, bin, &KERNELS.iter().collect::<Vec<_>>(), false)
+}
+
+fn boot_all(workspace: &Workspace, bin: &Path, kernels: &[&'static Kernel], update: bool) -> Result<()> {
+    requirements::ensure()?;
     let cache = image::cache()?;
-    let guest = Guest::prepare(&workspace, &cache, &bin)?;
+    let guest = Guest::prepare(workspace, &cache, bin, &build::root_tests(workspace)?)?;
     let qemu = Qemu::find(&cache)?;
-    let all: Vec<&Kernel> = KERNELS.iter().collect();
-    let kernels: &[&Kernel] = if args.kernels.is_empty() { &all } else { &args.kernels };
     let start = Instant::now();
     let mut outcomes = Vec::new();
     for kernel in kernels {
-        let (results, took) = boot(&workspace, &guest, &qemu, kernel, &image::ensure(&cache, kernel)?)?;
-        outcomes.push(outcome(workspace.root(), kernel, results, took, args.update)?);
+        let (results, took) = boot(workspace, &guest, &qemu, kernel, &image::ensure(&cache, kernel)?)?;
+        outcomes.push(outcome(workspace.root(), kernel, results, took, update)?);
     }
-    let stale = document(workspace.root(), args.update)?;
+    let stale = document(workspace.root(), update)?;
     println!("\n{}\n{}", summary::table(&outcomes), summary::surprises(&outcomes));
     let surprises: usize = outcomes.iter().map(|outcome| outcome.surprises.len()).sum();
     if surprises > 0 {
@@ -105,6 +116,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     say(&format!("{} kernels, no surprise, {:.0} s", kernels.len(), start.elapsed().as_secs_f64()));
     Ok(())
+}
+
+/// A small Debian without a kernel, for guests and for what is measured.
+pub(crate) fn small_root() -> Result<PathBuf> {
+    tree::ensure(&image::cache()?, &tree::SMALL)
 }
 
 fn built(workspace: &Workspace) -> Result<PathBuf> {
@@ -157,6 +173,9 @@ fn measure(boot: Boot, kernel: &Kernel, run: &Run) -> Results {
     for mode in boot.modes() {
         results.extend(doctor::measure(mode.name, said));
     }
+    if boot.runs_tests() {
+        results.extend(events::measure(said));
+    }
     for tracer in boot.tracers() {
         for scenario in SCENARIOS.iter().filter(|scenario| scenario.tracer == *tracer) {
             results.extend(judge::judge(scenario, said));
@@ -196,6 +215,7 @@ fn outcome(
     let boots = Boot::all(kernel);
     let mut units = vec!["boot"];
     units.extend(boots.iter().flat_map(|boot| boot.modes()).map(|mode| mode.name));
+    units.extend([verifier::UNIT, events::UNIT]);
     units.extend(boots.iter().flat_map(|boot| boot.tracers()).map(|tracer| tracer.name()));
     units.extend(SCENARIOS.iter().map(|scenario| scenario.name));
     Ok(Outcome { series: kernel.series, units, surprises, remarks, took })

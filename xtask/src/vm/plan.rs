@@ -78,6 +78,11 @@ impl Boot {
         }
     }
 
+    /// Whether memtrace's own tests of its events are run.
+    pub(crate) fn runs_tests(self) -> bool {
+        self == Self::Usual
+    }
+
     /// The script.
     pub(crate) fn script(self) -> String {
         let mut lines = vec![". /vm/lib.sh".to_owned(), "kernel".to_owned()];
@@ -86,6 +91,9 @@ impl Boot {
                 Some(without) => format!("doctor {name} --without {without}"),
                 None => format!("doctor {name}"),
             });
+        }
+        if self.runs_tests() {
+            lines.push("events".to_owned());
         }
         for tracer in self.tracers() {
             lines.push(format!("daemon {} {}", tracer.name(), tracer.arguments()).trim_end().to_owned());

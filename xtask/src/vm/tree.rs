@@ -24,6 +24,13 @@ pub(crate) struct Recipe {
     pub(crate) packages: &'static [&'static str],
 }
 
+/// A shell, Python, redis with its benchmark, and jemalloc.
+pub(crate) const SMALL: Recipe = Recipe {
+    name: "small-root",
+    suite: "bookworm",
+    packages: &["dash", "coreutils", "python3", "redis-server", "redis-tools", "libjemalloc2"],
+};
+
 /// Says of which packages a tree was made.
 const STAMP: &str = "packages";
 /// Where all of it goes; the old places are links (usrmerge).

@@ -11,6 +11,22 @@ use super::{
     transcript::Transcript,
 };
 
+/// Parts of a record that the daemon had gathered before the kill: how much depends on what it had seen by then, and
+/// not on the kernel.
+const CIRCUMSTANCES: [&str; 11] = [
+    "cause",
+    "composition",
+    "container",
+    "limit_owner_name",
+    "more_victims",
+    "node",
+    "outcome",
+    "processes",
+    "timeline",
+    "trigger_container",
+    "victim_memory",
+];
+
 /// The results of a scenario.
 pub(crate) fn judge(scenario: &Scenario, said: &Transcript) -> Results {
     let mut results = Results::default();
@@ -113,8 +129,9 @@ fn known(scenario: &Scenario, record: &Record, results: &mut Results) {
     let is_steady = |name: &str| {
         scenario.asker != Asker::Anyone || !(name.starts_with("trigger.") || name == "user_stack")
     };
-    let unknown: Vec<&str> =
-        record.unknown.iter().map(String::as_str).filter(|name| is_steady(name)).collect();
+    let is_of_kernel = |name: &str| !CIRCUMSTANCES.contains(&name.split(['.', '[']).next().unwrap_or(name));
+    let unknown = record.unknown.iter().map(String::as_str);
+    let unknown: Vec<&str> = unknown.filter(|name| is_of_kernel(name) && is_steady(name)).collect();
     results.note(at("hook"), &record.evidence.hook);
     results.note(at("scope"), &format!("{} ({})", record.scope.kind, record.scope.grade));
     results.note(at("limit-of"), &owner);

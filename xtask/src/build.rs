@@ -43,12 +43,15 @@ pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
     executable(&said).context("failed to find the root tests in what cargo said")
 }
 
-/// The last program in cargo's messages.
+/// The test program among cargo's messages; memtrace itself is built for it as well.
 fn executable(messages: &str) -> Option<PathBuf> {
     let messages =
         messages.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut programs = messages.filter_map(|message| Some(message.get("executable")?.as_str()?.into()));
-    programs.next()
+    let mut tests = messages.filter_map(|message| {
+        let is_test = message.get("profile")?.get("test")?.as_bool()?;
+        message.get("executable")?.as_str().filter(|_| is_test).map(PathBuf::from)
+    });
+    tests.next()
 }
 
 fn release(workspace: &Workspace, host: &str) -> Vec<std::ffi::OsString> {
@@ -125,9 +128,11 @@ mod tests {
 
     #[test]
     fn the_test_program_is_the_one_that_cargo_names() {
-        let said = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
-                    {\"reason\":\"compiler-artifact\",\"executable\":\"/t/root-1\"}\n{\"reason\":\"build-finished\"}\n";
-        assert_eq!(executable(said), Some("/t/root-1".into()));
+        let message = |executable: &str, is_test: bool| {
+            serde_json::json!({"executable": executable, "profile": {"test": is_test}}).to_string()
+        };
+        let said = [message("/t/root-1", true), message("/t/memtrace", false), "{}".to_owned()].join("\n");
+        assert_eq!(executable(&said), Some("/t/root-1".into()));
         assert_eq!(executable("{}"), None);
     }
 

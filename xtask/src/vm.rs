@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{build, setup, workspace::Workspace};
 
+mod allocators;
 mod apt;
 mod collected;
 mod compare;
@@ -97,10 +98,12 @@ fn boot_all(workspace: &Workspace, bin: &Path, kernels: &[&'static Kernel], upda
     let cache = image::cache()?;
     let guest = Guest::prepare(workspace, &cache, bin, &build::root_tests(workspace)?)?;
     let qemu = Qemu::find(&cache)?;
+    let disk = tree::disk(&cache, &tree::SMALL)?;
     let start = Instant::now();
     let mut outcomes = Vec::new();
     for kernel in kernels {
-        let (results, took) = boot(workspace, &guest, &qemu, kernel, &image::ensure(&cache, kernel)?)?;
+        let (results, took) =
+            boot(workspace, &guest, (&qemu, &disk), kernel, &image::ensure(&cache, kernel)?)?;
         outcomes.push(outcome(workspace.root(), kernel, results, took, update)?);
     }
     let stale = document(workspace.root(), update)?;
@@ -133,7 +136,7 @@ fn built(workspace: &Workspace) -> Result<PathBuf> {
 fn boot(
     workspace: &Workspace,
     guest: &Guest,
-    qemu: &Qemu,
+    (qemu, disk): (&Qemu, &Path),
     kernel: &Kernel,
     image: &Path,
 ) -> Result<(Results, Duration)> {
@@ -142,8 +145,14 @@ fn boot(
     for boot in Boot::all(kernel) {
         let name = boot.name(kernel);
         let dir = workspace.target().join("vm").join(&name);
-        let machine =
-            Machine { dir, qemu, image, archive: guest.archive(&boot.script())?, append: boot.append() };
+        let machine = Machine {
+            dir,
+            qemu,
+            disk,
+            image,
+            archive: guest.archive(&boot.script())?,
+            append: boot.append(),
+        };
         let run = machine.run().with_context(|| format!("failed to boot {name}"))?;
         say(&format!("{name}: {:.1} s", run.took.as_secs_f64()));
         took += run.took;
@@ -175,6 +184,7 @@ fn measure(boot: Boot, kernel: &Kernel, run: &Run) -> Results {
     }
     if boot.runs_tests() {
         results.extend(events::measure(said));
+        results.extend(allocators::measure(said));
     }
     for tracer in boot.tracers() {
         for scenario in SCENARIOS.iter().filter(|scenario| scenario.tracer == *tracer) {
@@ -215,7 +225,7 @@ fn outcome(
     let boots = Boot::all(kernel);
     let mut units = vec!["boot"];
     units.extend(boots.iter().flat_map(|boot| boot.modes()).map(|mode| mode.name));
-    units.extend([verifier::UNIT, events::UNIT]);
+    units.extend([verifier::UNIT, events::UNIT, allocators::UNIT]);
     units.extend(boots.iter().flat_map(|boot| boot.tracers()).map(|tracer| tracer.name()));
     units.extend(SCENARIOS.iter().map(|scenario| scenario.name));
     Ok(Outcome { series: kernel.series, units, surprises, remarks, took })

@@ -97,6 +97,9 @@ impl Boot {
         }
         for tracer in self.tracers() {
             lines.push(format!("daemon {} {}", tracer.name(), tracer.arguments()).trim_end().to_owned());
+            if *tracer == Tracer::Usual {
+                lines.push("allocators".to_owned());
+            }
             for scenario in SCENARIOS.iter().filter(|scenario| scenario.tracer == *tracer) {
                 lines.push(format!("scenario {} {}.sh", scenario.name, scenario.script));
             }
@@ -120,7 +123,7 @@ mod tests {
     fn the_usual_boot_forces_each_fallback_and_then_kills() {
         let script = Boot::Usual.script();
         assert!(script.contains("doctor doctor\ndoctor without-fexit --without fexit\n"), "{script}");
-        assert!(script.contains("daemon daemon\nscenario own-limit own-limit.sh\n"), "{script}");
+        assert!(script.contains("daemon daemon\nallocators\nscenario own-limit own-limit.sh\n"), "{script}");
         assert!(
             script.ends_with(
                 "daemon daemon-without-btf --without btf\n\

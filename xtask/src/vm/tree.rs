@@ -31,6 +31,9 @@ pub(crate) const SMALL: Recipe = Recipe {
     packages: &["dash", "coreutils", "python3", "redis-server", "redis-tools", "libjemalloc2"],
 };
 
+/// What file systems of the kernel are mounted on; no package has them.
+const MOUNTED: [&str; 3] = ["dev", "proc", "tmp"];
+const DISK_SIZE: &str = "400M";
 /// Says of which packages a tree was made.
 const STAMP: &str = "packages";
 /// Where all of it goes; the old places are links (usrmerge).
@@ -55,6 +58,10 @@ pub(crate) fn ensure(cache: &Path, recipe: &Recipe) -> Result<PathBuf> {
         symlink(Path::new("usr").join(dir), made.join(dir))
             .with_context(|| format!("failed to link {dir} in {}", made.display()))?;
     }
+    for dir in MOUNTED {
+        fs::create_dir(made.join(dir))
+            .with_context(|| format!("failed to create {dir} in {}", made.display()))?;
+    }
     for archive in apt.closure(packages)? {
         unpack(&archive, &made)?;
         fs::remove_file(&archive).with_context(|| format!("failed to remove {}", archive.display()))?;
@@ -66,6 +73,22 @@ pub(crate) fn ensure(cache: &Path, recipe: &Recipe) -> Result<PathBuf> {
     fs::rename(&made, &root).with_context(|| format!("failed to write {}", root.display()))?;
     fs::write(&stamp, made_of).with_context(|| format!("failed to write {}", stamp.display()))?;
     Ok(root)
+}
+
+/// The tree as the file system of a disk.
+pub(crate) fn disk(cache: &Path, recipe: &Recipe) -> Result<PathBuf> {
+    let root = ensure(cache, recipe)?;
+    let home = cache.join(recipe.name);
+    let disk = home.join("disk.ext4");
+    // A tree made anew has a directory of its own, without a disk.
+    if !disk.is_file() {
+        let part = home.join("disk.part");
+        let mut make = Command::new("mke2fs");
+        make.args(["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d"]).arg(&root);
+        process::capture(make.arg(&part).arg(DISK_SIZE))?;
+        fs::rename(&part, &disk).with_context(|| format!("failed to write {}", disk.display()))?;
+    }
+    Ok(disk)
 }
 
 /// `dpkg-deb -x` would replace the links of the old places by directories.

@@ -13,7 +13,7 @@ kernel() {
     uname -r
     section kernel/lockdown
     cat /sys/kernel/security/lockdown
-    echo +memory >$GROUPS_AT/cgroup.subtree_control
+    echo "+memory +cpuset" >$GROUPS_AT/cgroup.subtree_control
     # The table of all tasks is long, and nothing here reads it.
     echo 0 >/proc/sys/vm/oom_dump_tasks
     # This shell and what it starts survive; a program of a scenario sets its own.
@@ -30,6 +30,54 @@ doctor() {
     cat /run/diagnosis
     section "$name/exit"
     echo $code
+}
+
+# events: memtrace's own tests of what arrives from the kernel, by each way.
+events() {
+    MEMTRACE_TEST_PROGRAMS=/tests MEMTRACE_BIN=/bin/memtrace \
+        /tests/root --test-threads=1 events:: cgroups:: >/run/printed 2>&1
+    code=$?
+    section events/printed
+    cat /run/printed
+    section events/exit
+    echo $code
+}
+
+# allocators: programs of a small Debian, and what the daemon recognises in them.
+allocators() {
+    mkdir -p /small
+    mount -t ext4 -o ro /dev/nvme0n1 /small
+    for dir in proc dev tmp; do mount -o bind /$dir /small/$dir; done
+    group allocators
+    in_debian redis redis-server --port 0 --save "" --unixsocket /tmp/redis
+    in_debian python3 python3 -c "
+kept = [bytes(400) for _ in range(20000)] + [bytes(4000) for _ in range(2000)]
+open('/tmp/python', 'w').close()
+import signal
+signal.pause()"
+    until_true 300 test -e /tmp/python
+    until_true 300 test -e /tmp/redis
+    until_true 150 are_recognised
+    section allocators/programs
+    cat /run/programs
+    section allocators/snapshot
+    memtrace top --once -o json --socket "$STATE/socket"
+    while read -r _ left; do kill -9 "$left"; wait "$left"; done </run/programs
+    until_true 50 rmdir $GROUPS_AT/allocators
+    umount /small/proc /small/dev /small/tmp /small
+}
+
+# in_debian NAME COMMAND ARGUMENT...
+in_debian() {
+    name=$1
+    shift
+    sh -c 'echo $$ >"$0/allocators/cgroup.procs"; exec chroot /small "$@"' "$GROUPS_AT" "$@" >/dev/null 2>&1 &
+    echo "$name $!" >>/run/programs
+}
+
+are_recognised() {
+    memtrace top --once -o json --socket "$STATE/socket" >/run/snapshot
+    grep -q '"cpython"' /run/snapshot && grep -q '"jemalloc"' /run/snapshot
 }
 
 # daemon NAME ARGUMENT...: one at a time, with a store of its own.

@@ -3,7 +3,11 @@
 //! Workspace -> target/release/memtrace. Must not build anything that `cargo build` would build otherwise:
 //! the kernel programs are memtrace's build script's work.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -23,18 +27,47 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
 /// Builds with the toolchain that `setup` found.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let host = host()?;
-    let mut cargo = workspace.cargo();
-    cargo.args(["build", "--release", "--package", "memtrace", "--target", &host, "--target-dir"]);
-    cargo.arg(workspace.target());
-    // Flags for one target leave build scripts and macros alone, but only where no RUSTFLAGS overrule them.
-    let variable = flags_variable(&host);
-    let flags = [env::var("RUSTFLAGS").ok(), env::var(&variable).ok()].into_iter().flatten();
-    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    cargo.env(variable, static_flags(flags));
-    process::run(&mut cargo)?;
+    process::run(statically(workspace, &host).arg("build").args(release(workspace, &host)))?;
     let built = workspace.target().join(&host).join("release/memtrace");
     publish(&built, &workspace.memtrace())?;
     describe(workspace)
+}
+
+/// The root tests as one static program, for a guest that has no libc.
+pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
+    let host = host()?;
+    let mut cargo = statically(workspace, &host);
+    cargo.arg("test").args(release(workspace, &host));
+    cargo.args(["--test", "root", "--no-run", "--message-format", "json-render-diagnostics"]);
+    let said = process::capture(&mut cargo)?;
+    executable(&said).context("failed to find the root tests in what cargo said")
+}
+
+/// The test program among cargo's messages; memtrace itself is built for it as well.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let messages =
+        messages.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut tests = messages.filter_map(|message| {
+        let is_test = message.get("profile")?.get("test")?.as_bool()?;
+        message.get("executable")?.as_str().filter(|_| is_test).map(PathBuf::from)
+    });
+    tests.next()
+}
+
+fn release(workspace: &Workspace, host: &str) -> Vec<std::ffi::OsString> {
+    let words = ["--release", "--package", "memtrace", "--target", host, "--target-dir"];
+    words.into_iter().map(Into::into).chain([workspace.target().into()]).collect()
+}
+
+/// A cargo whose programs need no loader.
+fn statically(workspace: &Workspace, host: &str) -> Command {
+    let mut cargo = workspace.cargo();
+    // Flags for one target leave build scripts and macros alone, but only where no RUSTFLAGS overrule them.
+    let variable = flags_variable(host);
+    let flags = [env::var("RUSTFLAGS").ok(), env::var(&variable).ok()].into_iter().flatten();
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env(variable, static_flags(flags));
+    cargo
 }
 
 /// The target that the default compiler builds for.
@@ -91,6 +124,16 @@ mod tests {
             flags_variable("x86_64-unknown-linux-gnu"),
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS"
         );
+    }
+
+    #[test]
+    fn the_test_program_is_the_one_that_cargo_names() {
+        let message = |executable: &str, is_test: bool| {
+            serde_json::json!({"executable": executable, "profile": {"test": is_test}}).to_string()
+        };
+        let said = [message("/t/root-1", true), message("/t/memtrace", false), "{}".to_owned()].join("\n");
+        assert_eq!(executable(&said), Some("/t/root-1".into()));
+        assert_eq!(executable("{}"), None);
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{layers, lint, outcome, process, setup, workspace::Workspace};
+use crate::{layers, lint, outcome, process, setup, vm, workspace::Workspace};
 
-/// Run all that CI runs: setup, lint, layers, test; the first failure stops.
+/// Run all that CI runs: setup, lint, layers, test, vm, bench; the first failure stops.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "With CI=true, tests that could not be run (no root) are a failure.
 
@@ -22,11 +22,14 @@ pub(crate) struct Args {}
 
 type Stage = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STAGES: [Stage; 4] = [
+const STAGES: [Stage; 6] = [
     ("setup", |workspace| setup::ensure(workspace).map(|_| ())),
     ("lint", lint::lint),
     ("layers", layers::check),
-    ("test", test),
+    ("test", |workspace| verb(workspace, &["test"])),
+    ("vm", |workspace| vm::all(workspace, &workspace.memtrace())),
+    // For its output: no figure fails it.
+    ("bench", |workspace| verb(workspace, &["bench", "--quick"])),
 ];
 
 pub(crate) fn run(_args: &Args) -> Result<()> {
@@ -44,16 +47,16 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
 }
 
 /// The command that people run, not a function of ours: what is documented is what is checked.
-fn test(workspace: &Workspace) -> Result<()> {
-    let status = process::status(workspace.cargo().args(["xtask", "test"]))?;
+fn verb(workspace: &Workspace, words: &[&str]) -> Result<()> {
+    let status = process::status(workspace.cargo().arg("xtask").args(words))?;
     let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
     match status.code() {
         Some(0) => Ok(()),
         Some(code) if code == i32::from(outcome::NOT_PERMITTED) && !in_ci => {
-            println!("some tests were NOT run, see above; with CI=true this is a failure");
+            println!("not all of it was run, see above; with CI=true this is a failure");
             Ok(())
         }
-        _ => bail!("failed to run `cargo xtask test`: {status}"),
+        _ => bail!("failed to run `cargo xtask {}`: {status}", words.join(" ")),
     }
 }
 

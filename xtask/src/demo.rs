@@ -46,6 +46,11 @@ const GROWTH: Duration = Duration::from_secs(6);
 /// Lines of `memtrace top` that are shown: the header and the largest consumers.
 const TOP_LINES: usize = 14;
 
+/// Where a memory cgroup of ours can be made.
+pub(crate) fn memory_home() -> Result<PathBuf> {
+    Ok(requirements::check()?.parent)
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let home = requirements::check()?;
     let bin = match &args.bin {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod chart;
 mod ci;
@@ -37,6 +38,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask build         target/release/memtrace, one static binary with the kernel programs inside
   sudo -E cargo xtask demo  watch a program run into its memory limit, and read the report
   cargo xtask vm            boot the supported kernels and compare what memtrace gets there
+  sudo -E cargo xtask bench what it costs, against the same work without it
   cargo xtask ci            what CI runs
 
 Exit codes: 0 ok, 1 failed, 2 usage, 4 not permitted (needs root or a kernel feature; says which).";
@@ -47,6 +49,7 @@ enum Verb {
     Build(build::Args),
     Test(test::Args),
     Vm(vm::Args),
+    Bench(bench::Args),
     Demo(demo::Args),
     Image(image::Args),
     Chart(chart::Args),
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Vm(args) => vm::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Chart(args) => chart::run(&args),
         Verb::Image(args) => image::run(&args),

@@ -13,11 +13,14 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{build, setup, workspace::Workspace};
 
+mod allocators;
+mod apt;
 mod collected;
 mod compare;
 mod cpio;
 mod doctor;
 mod document;
+mod events;
 mod expected;
 mod guest;
 mod image;
@@ -32,7 +35,10 @@ mod requirements;
 mod results;
 mod scenario;
 mod summary;
+mod tools;
 mod transcript;
+mod tree;
+mod verifier;
 
 use guest::Guest;
 use kernel::{KERNELS, Kernel};
@@ -41,6 +47,7 @@ use plan::Boot;
 use results::{Results, Table};
 use scenario::SCENARIOS;
 use summary::Outcome;
+use tools::Qemu;
 
 /// Boot the supported kernels under QEMU, and compare what memtrace gets there with what is expected.
 #[derive(Debug, clap::Args)]
@@ -57,9 +64,9 @@ pub(crate) struct Args {
     bin: Option<PathBuf>,
 }
 
-const HELP: &str = "Needs QEMU, a static busybox and apt; installs them as root on Debian. Does not need KVM, nor root otherwise.
-Kernels are Debian's cloud images, downloaded once to MEMTRACE_VM_CACHE (~/.cache/memtrace/vm) and only unpacked.
-They come from this machine's Debian mirror, or from MEMTRACE_VM_MIRROR.
+const HELP: &str = "Needs apt, dpkg and a C compiler. Does not need KVM, nor root.
+Kernels are Debian's cloud images, downloaded once to MEMTRACE_VM_CACHE (~/.cache/memtrace/vm) and only unpacked; so
+are QEMU and busybox where this machine has none. They come from this machine's Debian mirror, or from MEMTRACE_VM_MIRROR.
 What each guest said is kept in target/vm/KERNEL: results.txt, and the kernel's console.log.
 
 Examples:
@@ -72,22 +79,34 @@ pub(crate) const DOCUMENT: &str = "docs/kernel-support.md";
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::find()?;
-    requirements::ensure()?;
     let bin = match &args.bin {
         Some(bin) => bin.clone(),
         None => built(&workspace)?,
     };
-    let guest = Guest::prepare(&workspace, &bin)?;
+    let all: Vec<&'static Kernel> = KERNELS.iter().collect();
+    let kernels = if args.kernels.is_empty() { &all } else { &args.kernels };
+    boot_all(&workspace, &bin, kernels, args.update)
+}
+
+/// Every kernel, with a binary that is built.
+pub(crate) fn all(workspace: &Workspace, bin: &Path) -> Result<()> {
+    boot_all(workspace, bin, &KERNELS.iter().collect::<Vec<_>>(), false)
+}
+
+fn boot_all(workspace: &Workspace, bin: &Path, kernels: &[&'static Kernel], update: bool) -> Result<()> {
+    requirements::ensure()?;
     let cache = image::cache()?;
-    let all: Vec<&Kernel> = KERNELS.iter().collect();
-    let kernels: &[&Kernel] = if args.kernels.is_empty() { &all } else { &args.kernels };
+    let guest = Guest::prepare(workspace, &cache, bin, &build::root_tests(workspace)?)?;
+    let qemu = Qemu::find(&cache)?;
+    let disk = tree::disk(&cache, &tree::SMALL)?;
     let start = Instant::now();
     let mut outcomes = Vec::new();
     for kernel in kernels {
-        let (results, took) = boot(&workspace, &guest, kernel, &image::ensure(&cache, kernel)?)?;
-        outcomes.push(outcome(workspace.root(), kernel, results, took, args.update)?);
+        let (results, took) =
+            boot(workspace, &guest, (&qemu, &disk), kernel, &image::ensure(&cache, kernel)?)?;
+        outcomes.push(outcome(workspace.root(), kernel, results, took, update)?);
     }
-    let stale = document(workspace.root(), args.update)?;
+    let stale = document(workspace.root(), update)?;
     println!("\n{}\n{}", summary::table(&outcomes), summary::surprises(&outcomes));
     let surprises: usize = outcomes.iter().map(|outcome| outcome.surprises.len()).sum();
     if surprises > 0 {
@@ -102,6 +121,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// A small Debian without a kernel, for guests and for what is measured.
+pub(crate) fn small_root() -> Result<PathBuf> {
+    tree::ensure(&image::cache()?, &tree::SMALL)
+}
+
 fn built(workspace: &Workspace) -> Result<PathBuf> {
     setup::ensure(workspace)?;
     build::build(workspace)?;
@@ -109,13 +133,26 @@ fn built(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// Boots a kernel in every way that it is booted.
-fn boot(workspace: &Workspace, guest: &Guest, kernel: &Kernel, image: &Path) -> Result<(Results, Duration)> {
+fn boot(
+    workspace: &Workspace,
+    guest: &Guest,
+    (qemu, disk): (&Qemu, &Path),
+    kernel: &Kernel,
+    image: &Path,
+) -> Result<(Results, Duration)> {
     let mut results = Results::default();
     let mut took = Duration::ZERO;
     for boot in Boot::all(kernel) {
         let name = boot.name(kernel);
         let dir = workspace.target().join("vm").join(&name);
-        let machine = Machine { dir, image, archive: guest.archive(&boot.script())?, append: boot.append() };
+        let machine = Machine {
+            dir,
+            qemu,
+            disk,
+            image,
+            archive: guest.archive(&boot.script())?,
+            append: boot.append(),
+        };
         let run = machine.run().with_context(|| format!("failed to boot {name}"))?;
         say(&format!("{name}: {:.1} s", run.took.as_secs_f64()));
         took += run.took;
@@ -144,6 +181,10 @@ fn measure(boot: Boot, kernel: &Kernel, run: &Run) -> Results {
     results.holds("boot.lockdown", lockdown.contains(wanted), || (wanted.to_owned(), lockdown.to_owned()));
     for mode in boot.modes() {
         results.extend(doctor::measure(mode.name, said));
+    }
+    if boot.runs_tests() {
+        results.extend(events::measure(said));
+        results.extend(allocators::measure(said));
     }
     for tracer in boot.tracers() {
         for scenario in SCENARIOS.iter().filter(|scenario| scenario.tracer == *tracer) {
@@ -184,6 +225,7 @@ fn outcome(
     let boots = Boot::all(kernel);
     let mut units = vec!["boot"];
     units.extend(boots.iter().flat_map(|boot| boot.modes()).map(|mode| mode.name));
+    units.extend([verifier::UNIT, events::UNIT, allocators::UNIT]);
     units.extend(boots.iter().flat_map(|boot| boot.tracers()).map(|tracer| tracer.name()));
     units.extend(SCENARIOS.iter().map(|scenario| scenario.name));
     Ok(Outcome { series: kernel.series, units, surprises, remarks, took })

@@ -103,10 +103,18 @@ pub fn mark_victim_classic(ctx: TracePointContext) -> u32 {
         unsafe {
             freeze(&ctx, Kind::OomKill, core::ptr::null(), out);
             (*out).flags |= flag::CLASSIC;
-            (*out).victim.tid = field::<u32>(&ctx, fields.pid).unwrap_or(0);
-            (*out).victim.uid = field::<u32>(&ctx, fields.uid).unwrap_or(u32::MAX);
-            (*out).victim.oom_score_adj =
-                field::<i16>(&ctx, fields.oom_score_adj).map_or(i32::MIN, i32::from);
+            let tid = field::<u32>(&ctx, fields.pid).unwrap_or(0);
+            (*out).victim.tid = tid;
+            // Older kernels tell nothing else; but who asks for memory is most often who has to die.
+            if tid == bpf_get_current_pid_tgid() as u32 {
+                task::fill_current(&raw mut (*out).victim);
+            }
+            if let Some(uid) = field::<u32>(&ctx, fields.uid) {
+                (*out).victim.uid = uid;
+            }
+            if let Some(adj) = field::<i16>(&ctx, fields.oom_score_adj) {
+                (*out).victim.oom_score_adj = i32::from(adj);
+            }
             (*out).mm.total_vm = field::<u64>(&ctx, fields.total_vm).unwrap_or(UNKNOWN);
             (*out).mm.anon = field::<u64>(&ctx, fields.anon_rss).unwrap_or(UNKNOWN);
             (*out).mm.file = field::<u64>(&ctx, fields.file_rss).unwrap_or(UNKNOWN);

@@ -20,7 +20,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::{
     plan::{self, FactPlan, describe},
     self_check::{self, Mismatch, OwnFacts},
-    status::{HookStatus, PassedOver, ProbeStatus},
+    status::{HookStatus, PassedOver, ProbeStatus, ProgramCost},
     support::{KernelSupport, MissingCapability, Without},
     table::{Form, Hook, Need, SELF_CHECK},
 };
@@ -203,11 +203,12 @@ fn attach_fact(
     fault_period: u64,
 ) -> HookStatus {
     let FactPlan { fact, candidates, mut passed_over } = plan;
-    let mut attached = None;
+    let (mut attached, mut program) = (None, None);
     for hook in candidates {
         match attach_hook(object, hook, btf, cpus, fault_period) {
             Ok(()) => {
                 attached = Some(describe(hook.form));
+                program = object.program(hook.program).and_then(|loaded| cost(hook.program, loaded));
                 break;
             }
             Err(why) => passed_over.push(PassedOver { hook: describe(hook.form), why }),
@@ -218,8 +219,20 @@ fn attach_fact(
         required: fact.need == Need::Required,
         lost: attached.is_none().then(|| fact.lost.to_owned()),
         attached,
+        program,
         passed_over,
     }
+}
+
+fn cost(name: &str, program: &Program) -> Option<ProgramCost> {
+    let info = program.info().ok()?;
+    Some(ProgramCost {
+        id: info.id(),
+        name: name.to_owned(),
+        verified: info.verified_instruction_count(),
+        // Eight bytes each (struct bpf_insn).
+        instructions: info.size_translated().map(|bytes| bytes / 8),
+    })
 }
 
 fn attach_hook(

@@ -11,10 +11,26 @@ pub struct HookStatus {
     pub required: bool,
     /// How it is got, when it is.
     pub attached: Option<String>,
+    /// The program that gets it, and what it cost the verifier.
+    #[serde(default)]
+    pub program: Option<ProgramCost>,
     /// The ways that were passed over before, each with its reason.
     pub passed_over: Vec<PassedOver>,
     /// What is lost; `None` while it is attached.
     pub lost: Option<String>,
+}
+
+/// A loaded program, as the kernel counts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramCost {
+    /// The kernel's number for it.
+    pub id: u32,
+    /// Name in the kernel object.
+    pub name: String,
+    /// Instructions that the verifier walked; `None` before 5.16, which does not say.
+    pub verified: Option<u32>,
+    /// Instructions that were left to run.
+    pub instructions: Option<u32>,
 }
 
 /// A way that did not work.

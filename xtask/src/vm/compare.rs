@@ -20,11 +20,12 @@ const CHARGES_KB: u64 = 64 * 4;
 /// A virtual CPU that the host does not run for a while makes events late; nothing else may be lost.
 const LATE: &str = "late";
 
-/// Compares one kill. Returns the largest difference of a figure to the log, in kB.
+/// Compares one kill; `freed_kb` is what earlier victims had and may be giving back. Returns the largest difference of a figure to the log, in kB.
 pub(crate) fn compare(
     at: &str,
     record: &Record,
     kill: &Kill,
+    freed_kb: u64,
     collected: &Collected,
     results: &mut Results,
 ) -> u64 {
@@ -42,13 +43,19 @@ pub(crate) fn compare(
     results.equal(&format!("{at}.losses"), &Vec::new(), &lost);
     results.remarks.extend(late.iter().map(|loss| format!("{at}: {} events were {LATE}", loss.count)));
     if let Some(report) = &kill.report {
-        compare_report(at, record, report, kill.tid, results);
+        compare_report(at, record, report, (kill.tid, freed_kb), results);
     }
     compare_events(at, record, collected, results);
     figures(at, &victim.memory, kill, results)
 }
 
-fn compare_report(at: &str, record: &Record, report: &Report, victim: u32, results: &mut Results) {
+fn compare_report(
+    at: &str,
+    record: &Record,
+    report: &Report,
+    (victim, freed_kb): (u32, u64),
+    results: &mut Results,
+) {
     let kind = if report.oom_memcg.is_some() { "memcg" } else { "global" };
     if record.scope.kind != "unknown" {
         results.equal(&format!("{at}.scope"), &kind, &record.scope.kind.as_str());
@@ -57,8 +64,9 @@ fn compare_report(at: &str, record: &Record, report: &Report, victim: u32, resul
         results.equal(&format!("{at}.owner"), &report.oom_memcg, &owner.path);
         results.equal(&format!("{at}.limit-kb"), &report.limit, &owner.limit_bytes.map(|bytes| bytes / 1024));
         if let (Some(usage), Some(logged)) = (owner.usage_bytes.map(|bytes| bytes / 1024), report.usage) {
-            results.holds(&format!("{at}.usage-kb"), usage.abs_diff(logged) <= CHARGES_KB, || {
-                (format!("{logged}, or up to {CHARGES_KB} beside it"), usage.to_string())
+            let wanted = logged.saturating_sub(CHARGES_KB + freed_kb)..=logged + CHARGES_KB;
+            results.holds(&format!("{at}.usage-kb"), wanted.contains(&usage), || {
+                (format!("{logged}, or {} to {}", wanted.start(), wanted.end()), usage.to_string())
             });
         }
     }
@@ -131,7 +139,7 @@ mod tests {
             records: Vec::new(),
         };
         let mut results = Results::default();
-        compare("own", record, &kills[0], &collected, &mut results);
+        compare("own", record, &kills[0], 0, &collected, &mut results);
         results.wrong.into_iter().map(|surprise| surprise.check).collect()
     }
 

@@ -4,7 +4,11 @@
 
 use serde::Deserialize;
 
-use super::{results::Results, transcript::Transcript};
+use super::{
+    results::Results,
+    transcript::Transcript,
+    verifier::{self, Cost},
+};
 
 /// The parts of the diagnosis that are compared.
 #[derive(Debug, Deserialize)]
@@ -27,6 +31,7 @@ struct Probes {
 struct Hook {
     fact: String,
     attached: Option<String>,
+    program: Option<Cost>,
     passed_over: Vec<PassedOver>,
     lost: Option<String>,
 }
@@ -71,13 +76,16 @@ pub(crate) fn measure(mode: &str, said: &Transcript) -> Results {
     note("memory-controller", memory_controller.as_deref().unwrap_or("none"));
     for hook in &hooks {
         results.note(format!("{mode}{FACT}{}", hook.fact), &value(hook));
+        if let Some(cost) = &hook.program {
+            results.note(verifier::check(cost), &verifier::value(cost));
+        }
     }
     results
 }
 
 /// `FORM | not by HOOK: WHY | ... | lost: WHAT`
 fn value(hook: &Hook) -> String {
-    let Hook { fact: _, attached, passed_over, lost } = hook;
+    let Hook { fact: _, attached, program: _, passed_over, lost } = hook;
     let mut parts = vec![attached.clone().unwrap_or_else(|| LOST.to_owned())];
     parts
         .extend(passed_over.iter().map(|PassedOver { hook, why }| format!("not by {hook}: {}", steady(why))));

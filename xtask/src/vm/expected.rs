@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::results::{Surprise, Table, unit_of};
+use super::{
+    results::{Surprise, Table, unit_of},
+    verifier,
+};
 
 const ABSENT: &str = "(not in the table)";
 const NOT_MEASURED: &str = "(not measured)";
@@ -44,7 +47,11 @@ pub(crate) fn differences(expected: &Table, measured: &Table, wrong: &[Surprise]
     let came_to_nothing = |check: &str| wrong.iter().any(|surprise| surprise.check == unit_of(check));
     let differing = all.filter(|check| !came_to_nothing(check)).filter_map(|check| {
         let (expected, found) = (expected.get(check), measured.get(check));
-        (expected != found).then(|| Surprise {
+        let agree = match (expected, found) {
+            (Some(expected), Some(found)) => expected == found || verifier::agree(check, expected, found),
+            (_, _) => false,
+        };
+        (!agree).then(|| Surprise {
             check: check.clone(),
             expected: expected.map_or(ABSENT, String::as_str).to_owned(),
             found: found.map_or(NOT_MEASURED, String::as_str).to_owned(),

@@ -7,11 +7,11 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{cpio::Archive, requirements};
+use super::{cpio::Archive, tools};
 use crate::{elf, process, workspace::Workspace};
 
 /// Also what is mounted on; the kernel's own file systems bring the rest.
-const DIRECTORIES: [&str; 8] = ["bin", "dev", "proc", "run", "sys", "tmp", "vm", "vm/scenarios"];
+const DIRECTORIES: [&str; 9] = ["bin", "dev", "proc", "run", "sys", "tests", "tmp", "vm", "vm/scenarios"];
 
 /// Every file but the plan, by its name in the guest.
 #[derive(Debug)]
@@ -21,19 +21,33 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// Reads and compiles what the guest needs.
-    pub(crate) fn prepare(workspace: &Workspace, memtrace: &Path) -> Result<Self> {
+    pub(crate) fn prepare(
+        workspace: &Workspace,
+        cache: &Path,
+        memtrace: &Path,
+        tests: &Path,
+    ) -> Result<Self> {
         let source = workspace.root().join("vm");
         let binary = read(memtrace)?;
         if !elf::is_static(&binary)? {
             bail!("failed to use {}: it is not static, and the guest has no libc", memtrace.display());
         }
         let mut files = vec![
-            ("bin/busybox".to_owned(), requirements::busybox()?),
+            ("bin/busybox".to_owned(), tools::busybox(cache)?),
             ("bin/memtrace".to_owned(), binary),
             ("bin/eat".to_owned(), compile(&source.join("programs/eat.c"), &workspace.target().join("vm"))?),
             ("init".to_owned(), read(&source.join("guest/init"))?),
             ("vm/lib.sh".to_owned(), read(&source.join("guest/lib.sh"))?),
         ];
+        let programs = workspace.root().join("memtrace/tests/root/programs");
+        for name in ["eat", "calls"] {
+            let program = compile(&programs.join(format!("{name}.c")), &workspace.target().join("vm/tests"))?;
+            files.push((format!("tests/{name}"), program));
+        }
+        let mut stripped = Command::new("strip");
+        let to = workspace.target().join("vm/tests/root");
+        process::capture(stripped.arg("-o").arg(&to).arg(tests))?;
+        files.push(("tests/root".to_owned(), read(&to)?));
         let scenarios = source.join("guest/scenarios");
         let entries =
             fs::read_dir(&scenarios).with_context(|| format!("failed to read {}", scenarios.display()))?;
@@ -70,7 +84,7 @@ fn compile(source: &Path, dir: &Path) -> Result<Vec<u8>> {
     fs::create_dir_all(dir).with_context(|| format!("failed to create {}", dir.display()))?;
     let program = dir.join(source.file_stem().context("failed to name the program")?);
     let mut cc = Command::new("cc");
-    cc.args(["-static", "-O1", "-Wall", "-Wextra", "-o"]).arg(&program).arg(source);
+    cc.args(["-static", "-O1", "-pthread", "-Wall", "-Wextra", "-o"]).arg(&program).arg(source);
     process::capture(&mut cc)?;
     read(&program)
 }

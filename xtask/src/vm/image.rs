@@ -12,13 +12,13 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    apt::Apt,
     kernel::{Kernel, version_order},
-    mirror, say,
+    say,
 };
 use crate::process;
 
 const CACHE: &str = "MEMTRACE_VM_CACHE";
-const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Where images are kept between runs: outside of the tree.
 pub(crate) fn cache() -> Result<PathBuf> {
@@ -39,20 +39,19 @@ pub(crate) fn ensure(cache: &Path, kernel: &Kernel) -> Result<PathBuf> {
     if image.is_file() {
         return Ok(image);
     }
-    let apt = Apt::new(cache, kernel.suite)?;
     say(&format!("{}: reading the package list of {}", kernel.series, kernel.suite));
-    apt.update()?;
+    let apt = Apt::new(cache, kernel.suite)?;
     let package = if apt.has(kernel.package) {
         kernel.package.to_owned()
     } else {
-        let newest = apt.newest(kernel)?;
+        let newest = newest(&apt, kernel)?;
         say(&format!("WARNING: {} is gone from the mirror; booting {newest} instead", kernel.package));
         newest
     };
     let image = at(cache, &package);
     if !image.is_file() {
         say(&format!("{}: downloading {package}", kernel.series));
-        apt.unpack(&package, &image)?;
+        unpack(&apt, &package, &image)?;
     }
     Ok(image)
 }
@@ -61,75 +60,28 @@ fn at(cache: &Path, package: &str) -> PathBuf {
     cache.join(package).join("vmlinuz")
 }
 
-/// An apt that knows one suite, and nothing of this machine.
-struct Apt {
-    home: PathBuf,
-    suite: &'static str,
+/// Newer than the pinned one, where that is gone.
+fn newest(apt: &Apt, kernel: &Kernel) -> Result<String> {
+    let names = apt.names()?;
+    let of_series = names.lines().filter(|name| kernel.is_of_series(name));
+    of_series.max_by_key(|name| version_order(name)).map(str::to_owned).with_context(|| {
+        format!("failed to find a kernel {} in {}: the mirror has none", kernel.series, kernel.suite)
+    })
 }
 
-impl Apt {
-    fn new(cache: &Path, suite: &'static str) -> Result<Self> {
-        let home = cache.join("apt").join(suite);
-        for dir in ["lists/partial", "archives/partial"] {
-            fs::create_dir_all(home.join(dir))
-                .with_context(|| format!("failed to create {}", home.join(dir).display()))?;
-        }
-        let source = format!("deb [arch=amd64 signed-by={KEYS}] {} {suite} main\n", mirror::find()?);
-        let list = home.join("sources.list");
-        fs::write(&list, source).with_context(|| format!("failed to write {}", list.display()))?;
-        Ok(Self { home, suite })
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        let home = self.home.display();
-        let options = [
-            format!("Dir::Etc::sourcelist={home}/sources.list"),
-            "Dir::Etc::sourceparts=-".to_owned(),
-            format!("Dir::State::Lists={home}/lists"),
-            format!("Dir::Cache={home}"),
-            "APT::Sandbox::User=root".to_owned(),
-            // Suites that are no longer updated say that they were valid until long ago.
-            "Acquire::Check-Valid-Until=false".to_owned(),
-        ];
-        for option in options {
-            command.arg("-o").arg(option);
-        }
-        command
-    }
-
-    fn update(&self) -> Result<()> {
-        let updated = process::capture(self.command("apt-get").args(["-qq", "update"]));
-        updated.map(|_| ()).with_context(|| format!("failed to read the package list of {}", self.suite))
-    }
-
-    fn has(&self, package: &str) -> bool {
-        process::capture(self.command("apt-cache").args(["show", package])).is_ok_and(|said| !said.is_empty())
-    }
-
-    fn newest(&self, kernel: &Kernel) -> Result<String> {
-        let names = process::capture(self.command("apt-cache").arg("pkgnames"))?;
-        let of_series = names.lines().filter(|name| kernel.is_of_series(name));
-        of_series.max_by_key(|name| version_order(name)).map(str::to_owned).with_context(|| {
-            format!("failed to find a kernel {} in {}: the mirror has none", kernel.series, self.suite)
-        })
-    }
-
-    /// Downloads and unpacks the package, and keeps nothing but the image.
-    fn unpack(&self, package: &str, image: &Path) -> Result<()> {
-        let dir = tempfile::Builder::new().prefix("unpack-").tempdir_in(&self.home);
-        let dir = dir.context("failed to create a directory to unpack in")?;
-        process::capture(self.command("apt-get").args(["-qq", "download", package]).current_dir(dir.path()))?;
-        let archive = the_only(dir.path(), |name| name.ends_with(".deb"))?;
-        let tree = dir.path().join("tree");
-        process::capture(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&tree))?;
-        let unpacked = find_image(&tree).with_context(|| format!("failed to find a kernel in {package}"))?;
-        let home = image.parent().context("failed to find the image's directory")?;
-        fs::create_dir_all(home).with_context(|| format!("failed to create {}", home.display()))?;
-        let part = image.with_extension("part");
-        fs::copy(&unpacked, &part).with_context(|| format!("failed to write {}", part.display()))?;
-        fs::rename(&part, image).with_context(|| format!("failed to write {}", image.display()))
-    }
+/// Downloads and unpacks the package, and keeps nothing but the image.
+fn unpack(apt: &Apt, package: &str, image: &Path) -> Result<()> {
+    let dir = apt.scratch()?;
+    apt.download(package, dir.path())?;
+    let archive = the_only(dir.path(), |name| name.ends_with(".deb"))?;
+    let tree = dir.path().join("tree");
+    process::capture(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&tree))?;
+    let unpacked = find_image(&tree).with_context(|| format!("failed to find a kernel in {package}"))?;
+    let home = image.parent().context("failed to find the image's directory")?;
+    fs::create_dir_all(home).with_context(|| format!("failed to create {}", home.display()))?;
+    let part = image.with_extension("part");
+    fs::copy(&unpacked, &part).with_context(|| format!("failed to write {}", part.display()))?;
+    fs::rename(&part, image).with_context(|| format!("failed to write {}", image.display()))
 }
 
 /// boot/vmlinuz-*, or from 7.x on usr/lib/modules/*/vmlinuz.

@@ -11,6 +11,22 @@ use super::{
     transcript::Transcript,
 };
 
+/// Parts of a record that the daemon had gathered before the kill: how much depends on what it had seen by then, and
+/// not on the kernel.
+const CIRCUMSTANCES: [&str; 11] = [
+    "cause",
+    "composition",
+    "container",
+    "limit_owner_name",
+    "more_victims",
+    "node",
+    "outcome",
+    "processes",
+    "timeline",
+    "trigger_container",
+    "victim_memory",
+];
+
 /// The results of a scenario.
 pub(crate) fn judge(scenario: &Scenario, said: &Transcript) -> Results {
     let mut results = Results::default();
@@ -87,13 +103,14 @@ fn records_are(name: &str, collected: &Collected, results: &mut Results) {
     let recorded: Vec<_> =
         records.iter().map(|record| (record.victim.tid, record.victim.comm.as_str())).collect();
     results.equal(&format!("{name}.records"), &killed, &recorded);
-    let mut largest = 0;
+    let (mut largest, mut freed_kb) = (0, 0);
     for kill in kills {
         let record = records.iter().find(|record| record.names_victim(kill.tid));
         if let Some(record) = record {
             let at = format!("{name}.{}", kill.comm);
-            largest = largest.max(compare(&at, record, kill, collected, results));
+            largest = largest.max(compare(&at, record, kill, freed_kb, collected, results));
         }
+        freed_kb += kill.anon + kill.shmem;
     }
     if largest > 0 {
         results.remarks.push(format!("{name}: a resident figure differs from the log's by {largest} kB"));
@@ -112,8 +129,9 @@ fn known(scenario: &Scenario, record: &Record, results: &mut Results) {
     let is_steady = |name: &str| {
         scenario.asker != Asker::Anyone || !(name.starts_with("trigger.") || name == "user_stack")
     };
-    let unknown: Vec<&str> =
-        record.unknown.iter().map(String::as_str).filter(|name| is_steady(name)).collect();
+    let is_of_kernel = |name: &str| !CIRCUMSTANCES.contains(&name.split(['.', '[']).next().unwrap_or(name));
+    let unknown = record.unknown.iter().map(String::as_str);
+    let unknown: Vec<&str> = unknown.filter(|name| is_of_kernel(name) && is_steady(name)).collect();
     results.note(at("hook"), &record.evidence.hook);
     results.note(at("scope"), &format!("{} ({})", record.scope.kind, record.scope.grade));
     results.note(at("limit-of"), &owner);

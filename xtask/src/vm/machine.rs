@@ -12,11 +12,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::transcript::Transcript;
+use super::{tools::Qemu, transcript::Transcript};
 use crate::process;
 
 /// The longest that a boot with everything in it may take; a few times what it takes on two idle cores.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(420);
 /// So small that the node is soon out of memory.
 const MEMORY: &str = "256M";
 /// Two, so that a victim and the one who asked for memory run at the same time.
@@ -31,8 +31,11 @@ const TAIL: usize = 40;
 pub(crate) struct Machine<'a> {
     /// Where its files are kept: target/vm/NAME.
     pub(crate) dir: PathBuf,
+    pub(crate) qemu: &'a Qemu,
     pub(crate) image: &'a Path,
     pub(crate) archive: Vec<u8>,
+    /// A disk with a small Debian.
+    pub(crate) disk: &'a Path,
     /// More kernel arguments.
     pub(crate) append: &'a str,
 }
@@ -85,15 +88,20 @@ impl Machine<'_> {
     fn command(&self, archive: &Path, results: &Path, console: &Path) -> Command {
         let mut command = Command::new("timeout");
         // In the foreground, so that an interrupt from the terminal reaches the machine.
-        command.args([
-            "--foreground",
-            "--kill-after=5",
-            &PATIENCE.as_secs().to_string(),
-            "qemu-system-x86_64",
-        ]);
+        command.args(["--foreground", "--kill-after=5", &PATIENCE.as_secs().to_string()]);
+        self.qemu.add_to(&mut command);
         // cx16: QEMU 7.2 corrupts flags around cmpxchg16b, and one boot in eight of 6.12 hangs or panics.
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-machine", "q35"]);
         command.args(["-m", MEMORY, "-smp", &CPUS.to_string()]);
+        // A second node of memory, for a cpuset to be out of.
+        for (node, size, cpus) in [(0, "192M", ",cpus=0-1"), (1, "64M", "")] {
+            command.arg("-object").arg(format!("memory-backend-ram,id=ram{node},size={size}"));
+            command.arg("-numa").arg(format!("node,nodeid={node}{cpus},memdev=ram{node}"));
+        }
+        // NVMe is built into every one of these kernels; what is written is thrown away.
+        let disk = self.disk.display();
+        command.arg("-drive").arg(format!("if=none,id=disk,format=raw,snapshot=on,file={disk}"));
+        command.args(["-device", "nvme,drive=disk,serial=small"]);
         command.args(["-nodefaults", "-display", "none", "-no-reboot"]);
         for (id, file) in [("console", console), ("results", results)] {
             command.arg("-chardev").arg(format!("file,id={id},path={}", file.display()));

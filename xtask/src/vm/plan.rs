@@ -78,6 +78,11 @@ impl Boot {
         }
     }
 
+    /// Whether memtrace's own tests of its events are run.
+    pub(crate) fn runs_tests(self) -> bool {
+        self == Self::Usual
+    }
+
     /// The script.
     pub(crate) fn script(self) -> String {
         let mut lines = vec![". /vm/lib.sh".to_owned(), "kernel".to_owned()];
@@ -87,8 +92,14 @@ impl Boot {
                 None => format!("doctor {name}"),
             });
         }
+        if self.runs_tests() {
+            lines.push("events".to_owned());
+        }
         for tracer in self.tracers() {
             lines.push(format!("daemon {} {}", tracer.name(), tracer.arguments()).trim_end().to_owned());
+            if *tracer == Tracer::Usual {
+                lines.push("allocators".to_owned());
+            }
             for scenario in SCENARIOS.iter().filter(|scenario| scenario.tracer == *tracer) {
                 lines.push(format!("scenario {} {}.sh", scenario.name, scenario.script));
             }
@@ -112,7 +123,7 @@ mod tests {
     fn the_usual_boot_forces_each_fallback_and_then_kills() {
         let script = Boot::Usual.script();
         assert!(script.contains("doctor doctor\ndoctor without-fexit --without fexit\n"), "{script}");
-        assert!(script.contains("daemon daemon\nscenario own-limit own-limit.sh\n"), "{script}");
+        assert!(script.contains("daemon daemon\nallocators\nscenario own-limit own-limit.sh\n"), "{script}");
         assert!(
             script.ends_with(
                 "daemon daemon-without-btf --without btf\n\

@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use super::verifier;
+
 /// Values by check, as a table has them.
 pub(crate) type Table = BTreeMap<String, String>;
 
@@ -72,7 +74,11 @@ impl Results {
     /// Adds those of another.
     pub(crate) fn extend(&mut self, other: Self) {
         let Self { table, wrong, remarks } = other;
-        self.table.extend(table);
+        for (check, value) in table {
+            let kept =
+                self.table.get(&check).filter(|known| verifier::is_above(&check, known, &value)).cloned();
+            self.table.insert(check, kept.unwrap_or(value));
+        }
         self.wrong.extend(wrong);
         self.remarks.extend(remarks);
     }

@@ -85,7 +85,7 @@ const OWN_LIMIT: Scenario = Scenario {
 };
 
 /// In the order in which they are run; what shakes the whole node comes last.
-pub(crate) const SCENARIOS: [Scenario; 9] = [
+pub(crate) const SCENARIOS: [Scenario; 10] = [
     OWN_LIMIT,
     Scenario {
         name: "parent-limit",
@@ -138,6 +138,15 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
         limit: Limit::Node,
         victims: Victims::One("chosen"),
         asker: Asker::Worker,
+        ..OWN_LIMIT
+    },
+    Scenario {
+        name: "cpuset",
+        script: "cpuset",
+        does: "a cpuset's only memory node is full, the other is not",
+        limit: Limit::Node,
+        victims: Victims::One("pinned"),
+        asker: Asker::Anyone,
         ..OWN_LIMIT
     },
     Scenario {

@@ -1,0 +1,116 @@
+//! `bench`: what memtrace costs, against the same work without it.
+//!
+//! This machine -> paired figures, JSON in target/bench, and docs/performance.md when asked. Must not pass or fail by
+//! any figure: machines differ, and this one is shared.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::{build, outcome::NotPermitted, setup, vm, workspace::Workspace};
+
+mod agent;
+mod alone;
+mod containers;
+mod document;
+mod load;
+mod machine;
+mod model;
+mod peers;
+mod programs;
+mod redis;
+mod rounds;
+mod stats;
+mod targets;
+
+/// Measure what memtrace costs: paired with the same work without it, round by round.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Needs root. All of it happens on this machine; nothing goes over a network.
+No figure makes it fail: it measures, people judge.
+
+Examples:
+  sudo -E cargo xtask bench           all of it, some 10 minutes
+  sudo -E cargo xtask bench --quick   fewer rounds and containers, less than 5 minutes
+  sudo -E cargo xtask bench --update  and write docs/performance.md")]
+pub(crate) struct Args {
+    /// Fewer rounds and fewer containers
+    #[arg(long)]
+    quick: bool,
+    /// Write docs/performance.md from what is measured
+    #[arg(long, conflicts_with = "quick")]
+    update: bool,
+    /// A memtrace to measure instead of building one
+    #[arg(long, value_name = "FILE")]
+    bin: Option<PathBuf>,
+}
+
+/// Everything that was measured.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Measured {
+    pub(crate) machine: machine::Machine,
+    pub(crate) rounds: rounds::Rounds,
+    pub(crate) peers: Vec<peers::Peer>,
+    pub(crate) programs: Vec<programs::Program>,
+    pub(crate) containers: Vec<containers::Idle>,
+    pub(crate) model: model::Model,
+    pub(crate) alone: alone::Alone,
+}
+
+const DOCUMENT: &str = "docs/performance.md";
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let workspace = Workspace::find()?;
+    if !rustix::process::geteuid().is_root() {
+        return Err(NotPermitted("the benchmark needs root: it attaches kernel programs".to_owned()).into());
+    }
+    let bin = match &args.bin {
+        Some(bin) => bin.clone(),
+        None => {
+            setup::ensure(&workspace)?;
+            build::build(&workspace)?;
+            workspace.memtrace()
+        }
+    };
+    let dir = workspace.target().join("bench");
+    let programs = load::Programs::prepare(workspace.root(), &dir, vm::small_root()?)?;
+    let scale = if args.quick { Scale::QUICK } else { Scale::FULL };
+    let measured = Measured {
+        machine: machine::describe(),
+        rounds: rounds::measure(&bin, &programs, scale.rounds)?,
+        peers: peers::measure(&programs, scale.peer_rounds)?,
+        programs: programs::measure(&bin, &programs)?,
+        containers: containers::measure(&bin, scale.containers)?,
+        model: model::measure(&bin, &programs)?,
+        alone: alone::measure(&bin, scale.kills)?,
+    };
+    let json = serde_json::to_string_pretty(&measured).context("failed to write JSON")?;
+    let file = dir.join("bench.json");
+    fs::write(&file, json).with_context(|| format!("failed to write {}", file.display()))?;
+    let text = document::render(&measured);
+    println!("{text}");
+    say(&format!("all figures are in {}", workspace.relative(&file)));
+    if args.update {
+        let document = workspace.root().join(DOCUMENT);
+        fs::write(&document, text).with_context(|| format!("failed to write {}", document.display()))?;
+    }
+    Ok(())
+}
+
+/// How much is done.
+struct Scale {
+    rounds: usize,
+    peer_rounds: usize,
+    /// Containers, and the processes in each.
+    containers: &'static [(usize, usize)],
+    kills: usize,
+}
+
+impl Scale {
+    const FULL: Self =
+        Self { rounds: 12, peer_rounds: 3, containers: &[(0, 0), (50, 8), (250, 8)], kills: 20 };
+    const QUICK: Self = Self { rounds: 10, peer_rounds: 1, containers: &[(0, 0), (50, 8)], kills: 5 };
+}
+
+fn say(what: &str) {
+    println!("bench: {what}");
+}

@@ -1,0 +1,151 @@
+//! The same work with and without memtrace, in turns.
+//!
+//! Loads and states -> one figure of each in each round, and their ratios. A round has every state once, in an order
+//! that turns around from round to round, so that a drift of the machine is nobody's.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{
+    agent::Agent,
+    load::{Figure, LOADS, Programs},
+    redis::Redis,
+    say,
+    stats::{Summary, ratios, summary},
+};
+
+/// What runs beside the work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    pub(crate) name: &'static str,
+    pub(crate) does: &'static str,
+    /// The daemon's arguments; `None` for no daemon.
+    arguments: Option<&'static [&'static str]>,
+}
+
+/// The first is what the others are compared with.
+pub(crate) const STATES: [State; 4] = [
+    State { name: "off", does: "no memtrace", arguments: None },
+    State { name: "daemon", does: "the daemon as it is by default", arguments: Some(&[]) },
+    State {
+        name: "no faults",
+        does: "the daemon without the page-fault sampler",
+        arguments: Some(&["--fault-period", "0"]),
+    },
+    State {
+        name: "hooks only",
+        does: "every program runs, none sends: an event budget of 1 and no sampler",
+        arguments: Some(&["--fault-period", "0", "--event-budget", "1"]),
+    },
+];
+
+/// Everything that came of the rounds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rounds {
+    pub(crate) rounds: usize,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// A load in a state.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cell {
+    pub(crate) load: &'static str,
+    pub(crate) state: &'static str,
+    /// As the load prints it.
+    pub(crate) figure: Option<Summary>,
+    /// To the same round without memtrace; for rates the other way around, so that more is always dearer.
+    pub(crate) ratio: Option<Summary>,
+    /// What one took more, in ns; `None` for rates.
+    pub(crate) added_ns: Option<Summary>,
+    /// Every round's figure.
+    pub(crate) figures: Vec<f64>,
+}
+
+pub(crate) fn measure(bin: &Path, programs: &Programs, rounds: usize) -> Result<Rounds> {
+    let redis = Redis::start(programs)?;
+    let socket = redis.socket();
+    let mut figures = vec![Vec::new(); LOADS.len() * STATES.len()];
+    // Once before, so that nothing is read from the disk in the first round.
+    once(bin, programs, &socket, 0, &mut vec![Vec::new(); figures.len()])?;
+    for round in 0..rounds {
+        say(&format!("round {} of {rounds}", round + 1));
+        let mut order: Vec<usize> = (0..STATES.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for state in order {
+            once(bin, programs, &socket, state, &mut figures)?;
+        }
+    }
+    Ok(Rounds { rounds, cells: cells(&figures) })
+}
+
+/// Every load once, in this state.
+fn once(
+    bin: &Path,
+    programs: &Programs,
+    socket: &Path,
+    state: usize,
+    figures: &mut [Vec<f64>],
+) -> Result<()> {
+    let arguments = STATES.get(state).and_then(|state| state.arguments);
+    let _agent = arguments.map(|arguments| Agent::start(bin, arguments)).transpose()?;
+    for (load, row) in LOADS.iter().zip(figures.chunks_mut(STATES.len())) {
+        let figure = programs.run(load, &[], socket)?;
+        if let Some(cell) = row.get_mut(state) {
+            cell.push(figure);
+        }
+    }
+    Ok(())
+}
+
+fn cells(figures: &[Vec<f64>]) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (load, row) in LOADS.iter().zip(figures.chunks(STATES.len())) {
+        let Some(base) = row.first() else { continue };
+        for (state, figures) in STATES.iter().zip(row) {
+            let (ratio, added) = match load.figure {
+                Figure::Nanoseconds => {
+                    let added: Vec<f64> = figures.iter().zip(base).map(|(with, off)| with - off).collect();
+                    (ratios(figures, base), summary(&added))
+                }
+                Figure::Rate => (ratios(base, figures), None),
+            };
+            cells.push(Cell {
+                load: load.name,
+                state: state.name,
+                figure: summary(figures),
+                ratio: summary(&ratio),
+                added_ns: added,
+                figures: figures.clone(),
+            });
+        }
+    }
+    cells
+}
+
+impl Rounds {
+    pub(crate) fn cell(&self, load: &str, state: &str) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.load == load && cell.state == state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_is_always_dearer() {
+        let mut figures = vec![vec![100.0]; LOADS.len() * STATES.len()];
+        figures[1] = vec![110.0];
+        let redis = LOADS.iter().position(|load| load.figure == Figure::Rate).unwrap();
+        figures[redis * STATES.len() + 1] = vec![80.0];
+        let rounds = Rounds { rounds: 1, cells: cells(&figures) };
+        let ratio = |load| rounds.cell(load, "daemon").unwrap().ratio.unwrap().median;
+        assert_eq!((ratio(LOADS[0].name), ratio("redis"), ratio("mmap")), (1.1, 1.25, 1.0));
+        assert_eq!(rounds.cell(LOADS[0].name, "daemon").unwrap().added_ns.unwrap().median, 10.0);
+        assert!(rounds.cell("redis", "daemon").unwrap().added_ns.is_none());
+    }
+}

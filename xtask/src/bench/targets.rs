@@ -1,0 +1,128 @@
+//! What the figures should be: one row each.
+//!
+//! Figures -> met or not, with the reason that was found for a shortfall. Must not hide a target that was not measured.
+
+use super::{Measured, stats::Summary};
+
+/// A target, and what was measured.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) what: &'static str,
+    pub(crate) wanted: &'static str,
+    /// In words; `None` when it was not measured.
+    pub(crate) found: Option<String>,
+    pub(crate) is_met: bool,
+    /// Why it is not met, or not measured.
+    pub(crate) reason: &'static str,
+}
+
+/// All of them.
+pub(crate) fn targets(measured: &Measured) -> Vec<Target> {
+    let Measured { rounds, containers, model, .. } = measured;
+    let ratio = |load: &str| rounds.cell(load, "daemon").and_then(|cell| cell.ratio);
+    let added = |load: &str| rounds.cell(load, "daemon").and_then(|cell| cell.added_ns);
+    let at_most = |what, wanted, found: Option<Summary>, limit: f64, unit: &str, reason| Target {
+        what,
+        wanted,
+        found: found
+            .map(|Summary { median, low, high, .. }| format!("{median:.3}{unit} ({low:.3} to {high:.3})")),
+        is_met: found.is_some_and(|found| found.median <= limit),
+        reason,
+    };
+    let idle = containers.last();
+    let figure = |what, wanted, found: Option<f64>, unit: &str, is_met: bool, reason| Target {
+        what,
+        wanted,
+        found: found.map(|found| format!("{found:.2}{unit}")),
+        is_met,
+        reason,
+    };
+    let mut all = vec![
+        at_most("page-fault loop", "at most 1.02×", ratio("fault"), 1.02, "×", reason::FAULT),
+        at_most("mmap and munmap loop", "at most 1.20×", ratio("mmap"), 1.20, "×", reason::MMAP),
+        at_most(
+            "a call that is not watched",
+            "at most +20 ns",
+            added("syscall"),
+            20.0,
+            " ns",
+            reason::SYSCALL,
+        ),
+    ];
+    for (load, what) in
+        [("churn", "malloc churn, glibc"), ("churn-jemalloc", "malloc churn, jemalloc"), ("redis", "redis")]
+    {
+        all.push(at_most(
+            what,
+            "at least 0.99 of the throughput",
+            ratio(load),
+            1.0 / 0.99,
+            "×",
+            reason::THROUGHPUT,
+        ));
+    }
+    all.push(figure(
+        "an HTTP service with jemalloc",
+        "at least 0.99 of the throughput",
+        None,
+        "",
+        false,
+        reason::HTTP,
+    ));
+    let replayed = model.replayed_events_per_second.map(|rate| rate / 1e6);
+    all.push(figure(
+        "model, one core",
+        "2 M events/s",
+        replayed,
+        " M events/s",
+        replayed.is_some_and(|rate| rate >= 2.0),
+        reason::MODEL,
+    ));
+    let live = model.live_events_per_second;
+    all.push(Target {
+        what: "live stream",
+        wanted: "200 k events/s with 0 losses",
+        found: Some(format!("{:.0} k events/s, {} lost", live / 1e3, model.live_losses)),
+        is_met: live >= 200e3 && model.live_losses == 0,
+        reason: reason::LIVE,
+    });
+    let is_250 = idle.is_some_and(|idle| idle.containers >= 250);
+    let idle = idle.filter(|_| is_250);
+    for (what, wanted, found, unit, limit, reason) in [
+        (
+            "idle CPU, 250 containers",
+            "at most 0.5 % of a core",
+            idle.map(|i| i.cpu_percent),
+            " %",
+            0.5,
+            reason::IDLE,
+        ),
+        (
+            "resident memory, 250 containers",
+            "at most 40 MiB",
+            idle.map(|i| i.rss_mib),
+            " MiB",
+            40.0,
+            reason::RSS,
+        ),
+        ("BPF maps", "at most 32 MiB", idle.map(|i| i.map_mib), " MiB", 32.0, reason::MAPS),
+    ] {
+        all.push(figure(what, wanted, found, unit, found.is_some_and(|found| found <= limit), reason));
+    }
+    all
+}
+
+/// What was found to be behind a shortfall.
+mod reason {
+    const UNKNOWN: &str = "not looked into yet";
+    pub(super) const FAULT: &str = UNKNOWN;
+    pub(super) const MMAP: &str = UNKNOWN;
+    pub(super) const SYSCALL: &str = UNKNOWN;
+    pub(super) const THROUGHPUT: &str = UNKNOWN;
+    pub(super) const HTTP: &str = "not measured: the benchmark has no such service yet";
+    pub(super) const MODEL: &str = UNKNOWN;
+    pub(super) const LIVE: &str = UNKNOWN;
+    pub(super) const IDLE: &str = UNKNOWN;
+    pub(super) const RSS: &str = UNKNOWN;
+    pub(super) const MAPS: &str = UNKNOWN;
+}

@@ -151,8 +151,8 @@ fn alone(words: &[&str]) -> Result<Snapshot, Failure> {
     let scanner = scanner::start(Procfs::new(proc), 100)?;
     let mut asked = 0;
     for process in pids.iter().filter(|process| process.rss_bytes > Some(Bytes(0))).take(MOST_READ) {
-        model.expect(process.pid);
-        asked += usize::from(scanner.requests.send(process.pid).is_ok());
+        let request = model.expect(process.pid);
+        asked += usize::from(scanner.requests.send(request).is_ok());
     }
     for _ in 0..asked {
         let scan = scanner.scans.recv().context("the scanner ended")?;

@@ -154,9 +154,9 @@ impl Model {
     }
 
     /// Page tables of this process are read, whether it is worth it or not.
-    pub fn expect(&mut self, pid: u32) {
+    pub fn expect(&mut self, pid: u32) -> Request {
         let resident = self.processes.get(pid).and_then(|process| process.resident());
-        self.spaces.expect(pid, resident.map_or(0, |reading| reading.bytes));
+        self.spaces.expect(pid, resident.map_or(0, |reading| reading.bytes), now(&self.world).1)
     }
 
     /// Takes what a read of page tables gave.

@@ -89,6 +89,7 @@ fn row(cgroup: &str, then: &Point<FIGURES>, now: Option<&ContainerRow>) -> Conta
         rss_bytes: Bytes::default(),
         arenas: Vec::new(),
         name: now.and_then(|row| row.name.clone()),
+        member_kills: now.map_or(0, |row| row.member_kills),
         cgroup_id: None,
         is_group: now.is_some_and(|row| row.is_group),
         charge_age_seconds: None,

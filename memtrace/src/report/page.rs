@@ -54,6 +54,11 @@ impl Page {
     }
 
     /// A named value, on as many lines as it takes.
+    pub(super) fn field(&mut self, name: &str, value: &str) {
+        self.painted_field(name, value, Paint::Plain);
+    }
+
+    /// The same, painted.
     pub(super) fn painted_field(&mut self, name: &str, value: &str, paint: Paint) {
         self.lines_field(name, &wrap(&printable(value), self.value_columns()), paint);
     }

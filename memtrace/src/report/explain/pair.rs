@@ -19,11 +19,11 @@ const NAME: usize = 30;
 pub fn pair(one: &Explanation, two: &Explanation, style: Style) -> String {
     let mut page = Page::new(style);
     let name = |of: &Explanation| cut(&printable(&of.name), NAME);
-    let mut rows = vec![[String::new(), name(one), name(two)]];
+    let mut rows = vec![vec![String::new(), name(one), name(two)]];
     let mut row = |what: &str, figure: &dyn Fn(&Explanation) -> Option<Bytes>| {
         let (one, two) = (figure(one), figure(two));
         if one.or(two).is_some_and(|_| one != Some(Bytes(0)) || two != Some(Bytes(0))) {
-            rows.push([what.to_owned(), shown(one), shown(two)]);
+            rows.push(vec![what.to_owned(), shown(one), shown(two)]);
         }
     };
     row("charged, or resident", &|of| of.total_bytes);
@@ -47,7 +47,7 @@ pub fn pair(one: &Explanation, two: &Explanation, style: Style) -> String {
     let sum = |parts: &[super::Part]| Bytes(parts.iter().fold(0, |sum, part| sum + part.bytes.0));
     row("the kernel could take back", &|of| Some(sum(&of.reclaimable)));
     row("and without swap not", &|of| Some(sum(&of.firm)));
-    for (at, line) in columns([Align::Left, Align::Right, Align::Right], &rows).iter().enumerate() {
+    for (at, line) in columns(&[Align::Left, Align::Right, Align::Right], &rows).iter().enumerate() {
         page.line(line, if at == 0 { Paint::Heading } else { Paint::Plain });
     }
     for of in [one, two] {

@@ -8,7 +8,7 @@ use crate::{
     api::v1::Kills,
     container::{charge::Charge, memcg::Limit, name::Name},
     ingest::loss::Loss,
-    oom::record::ScopeKind,
+    oom::record::{ScopeKind, circumstances::Source},
     probe::status::{HookStatus, PassedOver, ProbeStatus},
     snapshot::{
         ArenaRow, ContainerRow, GrowthStack, Memory, Node, ProcessRow, SCHEMA, Scans, Snapshot, Tracer,
@@ -62,6 +62,7 @@ fn container(
         rss_bytes: mib(used * 7 / 8),
         arenas: Vec::new(),
         name,
+        member_kills: 0,
         cgroup_id: Some(7),
         is_group: false,
         charge_age_seconds: Some(0.2),
@@ -179,6 +180,11 @@ fn kill(id: &str, time: &str, cgroup: &str) -> KillSummary {
         victim_comm: "server".into(),
         cgroup: Some(cgroup.into()),
         limit_owner: Some(cgroup.into()),
+        namespace: None,
+        pod: None,
+        container: None,
+        cause: None,
+        source: Source::Live,
     }
 }
 
@@ -187,6 +193,7 @@ fn probes() -> ProbeStatus {
         fact: fact.into(),
         required: false,
         attached: attached.map(str::to_owned),
+        program: None,
         passed_over: passed,
         lost: attached.is_none().then(|| "who touches new memory".to_owned()),
     };

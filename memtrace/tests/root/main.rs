@@ -12,6 +12,9 @@
 
 mod arenas;
 mod backfill;
+#[path = "../ownership/census.rs"]
+#[expect(dead_code, reason = "made for the tests of ownership, of which these need a part")]
+mod census;
 mod cgroups;
 mod disk;
 mod doctor;
@@ -25,5 +28,6 @@ mod record;
 mod scenarios;
 mod storm;
 mod top;
+mod truth;
 #[path = "../ownership/workload.rs"]
 mod workload;

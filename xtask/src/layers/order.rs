@@ -24,7 +24,7 @@ const ORDER: [&str; 14] = [
 ];
 
 /// Where the parts are put together: these may import everything, and nothing else may import them.
-const ROOTS: [&str; 2] = ["cli", "daemon"];
+const ROOTS: [&str; 3] = ["cli", "daemon", "fuzz"];
 
 const FLOW: &str = "facts flow one way (kernel programs -> events -> address spaces -> allocators -> \
 containers -> snapshot -> history -> verdicts -> outputs)";

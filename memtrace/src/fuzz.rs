@@ -1,0 +1,99 @@
+//! What is fuzzed: each takes any bytes, and must come back without a panic and with what holds for all.
+//!
+//! Called by `fuzz/fuzz_targets`, and here by the tests on the corpora that are checked in. Not for use elsewhere.
+
+#![doc(hidden)]
+
+use crate::{
+    daemon::replay,
+    ingest::decode,
+    mm::{
+        address_space::{AddressSpace, Geometry},
+        maps,
+        residency::Measured,
+        smaps,
+    },
+};
+
+/// Records of a ring buffer, one after the other, each behind its length (two bytes): decoded, and applied to a space.
+pub fn ring_record(bytes: &[u8]) {
+    let mut space = AddressSpace::new(Geometry::default());
+    let mut rest = bytes;
+    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_le_bytes(*length)).min(tail.len());
+        let (record, tail) = tail.split_at(length);
+        rest = tail;
+        if let Ok(event) = decode::decode(record) {
+            assert!(event.bytes() == record, "an event is not the record that it was");
+            space.apply(&event);
+            check(&space);
+        }
+    }
+    let _ = decode::decode(bytes);
+}
+
+/// A maps file, and a space made of it.
+pub fn maps(bytes: &[u8]) {
+    let maps = maps::parse(bytes);
+    let mut space = AddressSpace::new(Geometry::default());
+    space.resync(&maps.regions);
+    check(&space);
+}
+
+/// An smaps file, and a space that is told what it holds.
+pub fn smaps(bytes: &[u8]) {
+    let smaps = smaps::parse(bytes);
+    let mut space = AddressSpace::new(Geometry::default());
+    let regions: Vec<_> = smaps.mappings.iter().map(|mapping| mapping.region.clone()).collect();
+    space.resync(&regions);
+    for smaps::Mapping { region, usage } in &smaps.mappings {
+        if let Some(measured) = Measured::of(region, usage) {
+            space.set_truth(region.start, region.end, &measured, 1);
+        }
+    }
+    check(&space);
+}
+
+/// A recording, run to its end.
+pub fn recording(bytes: &[u8]) {
+    let _ = replay::replay(bytes, |_| {});
+}
+
+/// What holds for every space, whatever it was told.
+fn check(space: &AddressSpace) {
+    let (mut behind, mut resident) = (0, 0_u64);
+    for (region, held) in space.iter() {
+        assert!(region.start >= behind && !region.is_empty(), "regions overlap or are empty");
+        behind = region.end;
+        if let Some(held) = held {
+            assert!(held.resident.0 <= region.len(), "more is resident than there is room");
+            assert!(held.lazy_free <= held.resident, "more is free than is resident");
+            resident += if region.is_hugetlb { 0 } else { held.resident.0 };
+        }
+    }
+    assert!(space.totals().resident.0 == resident, "the sum is not that of the regions");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// Runs a target on its corpus.
+    fn run(name: &str, target: fn(&[u8])) {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+        let mut count = 0;
+        for entry in fs::read_dir(&corpus).unwrap() {
+            target(&fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "{} is empty", corpus.display());
+    }
+
+    #[test]
+    fn corpora_have_no_finding() {
+        run("ring_record", super::ring_record);
+        run("maps", super::maps);
+        run("smaps", super::smaps);
+        run("recording", super::recording);
+    }
+}

@@ -174,6 +174,10 @@ impl Image for Process {
             }
             page = stop;
         }
+        if page < end_page {
+            // Not all of it was looked at: what is made of this must not pass for the whole.
+            self.left = 0;
+        }
         present
     }
 

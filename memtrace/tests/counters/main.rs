@@ -11,8 +11,11 @@
     reason = "tests panic"
 )]
 
+mod busy;
+mod cost;
 mod cpython;
 mod glibc;
+mod harmless;
 mod musl;
 mod reading;
 mod runtimes;

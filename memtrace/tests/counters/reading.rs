@@ -74,3 +74,12 @@ impl Known {
 pub fn bytes(figure: Option<memtrace::units::Bytes>) -> u64 {
     figure.expect("a figure").0
 }
+
+/// Waits for the other program to get so far.
+pub fn until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it does not get on");
+        std::thread::yield_now();
+    }
+}

@@ -31,10 +31,17 @@ pub(crate) struct Args {
     /// Use the binary that is there, whatever its age.
     #[arg(long, hide = true)]
     no_build: bool,
+    /// Make the images that tests run, and no other.
+    #[arg(long, hide = true)]
+    tests: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::find()?;
+    if args.tests {
+        println!("{}", for_tests(&workspace)?.display());
+        return Ok(());
+    }
     if !args.no_build {
         build::build(&workspace)?;
     }

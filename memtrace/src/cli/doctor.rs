@@ -150,9 +150,9 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     for hook in &probes.hooks {
         match (&hook.attached, &hook.lost) {
-            (Some(form), _) => line(&format!("  ok    {:<11} {form}", hook.fact)),
+            (Some(form), _) => line(&format!("  ok    {:<12} {form}", hook.fact)),
             (None, lost) => {
-                line(&format!("  LOST  {:<11} {}", hook.fact, lost.as_deref().unwrap_or_default()))
+                line(&format!("  LOST  {:<12} {}", hook.fact, lost.as_deref().unwrap_or_default()))
             }
         }
         for passed in &hook.passed_over {

@@ -129,7 +129,7 @@ fn a_hundred_containers_that_live_for_a_moment_are_named() {
     let _daemon = place.start(&strings(&arguments));
     let pod = containerd.pod("/burstable", "job-0", None);
     let containers: Vec<Container<'_>> =
-        (0..COUNT).map(|n| pod.run(&format!("job-{n}"), EAT, mib(8))).collect();
+        (0..COUNT).map(|n| pod.run(&format!("job-{n}"), EAT, mib(24))).collect();
     let found: Vec<OomRecord> = containers.iter().map(|container| one(&place, container)).collect();
     for (n, (record, container)) in found.iter().zip(&containers).enumerate() {
         is_named(record, &pod, "job-0", container, &format!("job-{n}"));

@@ -37,11 +37,17 @@ impl Image<'_> {
             "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
             "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &self.layer)],
         }))?;
-        let mut described = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
-        // containerd takes the name from the one, podman and skopeo the tag from the other.
-        described["annotations"] =
-            json!({ "io.containerd.image.name": self.name, "org.opencontainers.image.ref.name": tag });
-        let index = serde_json::to_vec(&json!({ "schemaVersion": 2, "manifests": [described] }))?;
+        // containerd takes the name from the one annotation, podman and skopeo the tag from the other.
+        let index = serde_json::to_vec(&json!({
+            "schemaVersion": 2,
+            "manifests": [{
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": digest(&manifest),
+                "size": manifest.len(),
+                "annotations":
+                    { "io.containerd.image.name": self.name, "org.opencontainers.image.ref.name": tag },
+            }],
+        }))?;
         let mut archive = Layer::default();
         archive.file("oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         archive.file("index.json", 0o644, &index)?;

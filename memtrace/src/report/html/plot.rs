@@ -93,7 +93,7 @@ impl Scale {
 fn draw(points: &[Point], svg: &mut String, size: (u32, u32)) -> Option<()> {
     let longest = points.iter().map(|point| point.seconds_before).fold(1.0, f64::max);
     let scale = Scale::of(longest, peak_of(points)?);
-    let top = scale.y(peak_of(points)?).max(f64::MIN_POSITIVE) * 1.12;
+    let top = scale.y(peak_of(points)?).max(1.0) * 1.12;
     let root = SVGBackend::with_string(svg, size).into_drawing_area();
     let mut chart = ChartBuilder::on(&root)
         .margin_top(8)

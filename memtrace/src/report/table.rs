@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{oom::record::ScopeKind, store::KillSummary};
 
-const TITLES: [&str; 6] = ["TIME (UTC)", "ID", "VICTIM (PID)", "CAUSE", "LIMIT OF", "CONTAINER OR CGROUP"];
+const TITLES: [&str; 6] = ["TIME (UTC)", "ID", "VICTIM (PID)", "CAUSE", "LIMIT OF", "CONTAINER"];
 /// So much of an id is enough: `show` takes its beginning.
 const ID: usize = 40;
 /// A pid of 7 digits, and the beginning of most names.

@@ -35,6 +35,8 @@ impl Agent {
         let errors = log.try_clone().context("failed to share the daemon's log")?;
         let mut command = Command::new(bin);
         command.arg("daemon").arg("--state-dir").arg(state).arg("--socket").arg(socket_of(state));
+        // The last kill must be this one's, not one that the kernel log still has.
+        command.arg("--no-backfill");
         let child = command.stdout(log).stderr(errors).spawn();
         let child = child.with_context(|| format!("failed to start {} daemon", bin.display()))?;
         Ok(Self { bin: bin.to_owned(), state: state.to_owned(), child })

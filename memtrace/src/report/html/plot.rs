@@ -64,6 +64,9 @@ struct Scale {
     time: &'static str,
     bytes: f64,
     size: &'static str,
+    /// The ends of the axes. Nothing is drawn beyond them: the drawing counts pixels in 32 bits.
+    left: f64,
+    top: f64,
 }
 
 impl Scale {
@@ -78,29 +81,30 @@ impl Scale {
             0x20_0000..0x8000_0000 => (1024.0 * 1024.0, "MiB"),
             _ => (1024.0 * 1024.0 * 1024.0, "GiB"),
         };
-        Self { seconds, time, bytes, size }
+        let top = (peak.0 as f64 / bytes).max(1.0) * 1.12;
+        Self { seconds, time, bytes, size, left: -longest / seconds, top }
     }
 
     fn x(&self, point: &Point) -> f64 {
-        -point.seconds_before / self.seconds
+        (-point.seconds_before / self.seconds).clamp(self.left, 0.0)
     }
 
     fn y(&self, bytes: Bytes) -> f64 {
-        bytes.0 as f64 / self.bytes
+        (bytes.0 as f64 / self.bytes).min(self.top)
     }
 }
 
 fn draw(points: &[Point], svg: &mut String, size: (u32, u32)) -> Option<()> {
     let longest = points.iter().map(|point| point.seconds_before).fold(1.0, f64::max);
     let scale = Scale::of(longest, peak_of(points)?);
-    let top = scale.y(peak_of(points)?).max(f64::MIN_POSITIVE) * 1.12;
+    let top = scale.top;
     let root = SVGBackend::with_string(svg, size).into_drawing_area();
     let mut chart = ChartBuilder::on(&root)
         .margin_top(8)
         .margin_right(14)
         .x_label_area_size(26)
         .y_label_area_size(64)
-        .build_cartesian_2d(-longest / scale.seconds..0.0, 0.0..top)
+        .build_cartesian_2d(scale.left..0.0, 0.0..top)
         .ok()?;
     let text = ("sans-serif", 12).into_font().color(&TEXT);
     chart

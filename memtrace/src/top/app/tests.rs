@@ -108,12 +108,12 @@ fn reports_are_asked_for_and_names_are_copied() {
 fn any_column_can_order_the_rows() {
     let mut app = app(&data());
     let columns = By::Container.columns();
-    for index in 0..columns.len() {
+    for (index, column) in columns.iter().enumerate() {
         press(&mut app, "s");
         app.act(Action::First);
         app.act(Action::Move(index as isize));
         app.act(Action::Enter);
-        assert_eq!(app.place().unwrap().sort.field, columns[index].field);
+        assert_eq!(app.place().unwrap().sort.field, column.field);
     }
     let before = app.place().unwrap().sort.is_descending;
     press(&mut app, "r");

@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Write docs/performance.md from what is measured
     #[arg(long, conflicts_with = "quick")]
     update: bool,
+    /// So many rounds, instead of 12 or, with --quick, 10
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
     /// A memtrace to measure instead of building one
     #[arg(long, value_name = "FILE")]
     bin: Option<PathBuf>,
@@ -76,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let scale = if args.quick { Scale::QUICK } else { Scale::FULL };
     let measured = Measured {
         machine: machine::describe(),
-        rounds: rounds::measure(&bin, &programs, scale.rounds)?,
+        rounds: rounds::measure(&bin, &programs, args.rounds.map_or(scale.rounds, usize::from))?,
         peers: peers::measure(&programs, scale.peer_rounds)?,
         programs: programs::measure(&bin, &programs)?,
         containers: containers::measure(&bin, scale.containers)?,

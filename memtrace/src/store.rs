@@ -5,6 +5,7 @@
 //! this module), must not judge a record, and must not throw away what it cannot read.
 
 mod error;
+mod exits;
 #[cfg(test)]
 pub mod fixture;
 mod kills;

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::{
     model::{AtKill, Model},
-    recorder::{Counts, Kill},
+    recorder::{Counts, Kill, News},
     scanner::Scanner,
 };
 use crate::{
@@ -52,7 +52,7 @@ pub struct Engine {
     /// What came of the hooks.
     pub status: ProbeStatus,
     /// Where kills go.
-    pub kills: Sender<Kill>,
+    pub kills: Sender<News>,
     /// What became of them.
     pub counts: Arc<Counts>,
     /// The last snapshot.
@@ -80,6 +80,7 @@ impl Engine {
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event| take(event, model, &mut marked));
             bare_marks += send(marked, reader, status, (kills, latest));
+            send_ends(model, (kills, latest));
             self.take_scans(&mut scans);
             if tick <= Instant::now() {
                 self.publish(started, bare_marks, &mut gaps, scans);
@@ -93,6 +94,7 @@ impl Engine {
         let mut marked = Vec::new();
         reader.finish(|event| take(event, model, &mut marked));
         send(marked, reader, status, (kills, latest));
+        send_ends(model, (kills, latest));
         self.model
     }
 
@@ -180,7 +182,7 @@ fn send(
     marked: Vec<Marked>,
     reader: &Reader,
     status: &ProbeStatus,
-    (kills, snapshot): (&Sender<Kill>, &Latest),
+    (kills, snapshot): (&Sender<News>, &Latest),
 ) -> u64 {
     if marked.is_empty() {
         return 0;
@@ -191,10 +193,8 @@ fn send(
     for (frozen, at_kill) in marked {
         if is_kill(&frozen, watches_signals) {
             // The recorder ends only after the engine does.
-            if kills
-                .send(Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() })
-                .is_err()
-            {
+            let kill = Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() };
+            if kills.send(News::Kill(Box::new(kill))).is_err() {
                 tracing::error!("the recorder has ended; an OOM kill is lost");
             }
         } else {
@@ -202,6 +202,15 @@ fn send(
         }
     }
     bare
+}
+
+/// Sends the ends of processes, after the kills that they may be the ends of.
+fn send_ends(model: &mut Model, (news, latest): (&Sender<News>, &Latest)) {
+    for ended in model.ended() {
+        if news.send(News::Ended(Box::new(ended), latest.clone())).is_err() {
+            tracing::error!("the recorder has ended; the end of a process is lost");
+        }
+    }
 }
 
 #[cfg(test)]

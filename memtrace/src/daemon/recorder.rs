@@ -19,7 +19,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use memtrace_common::event::oom::OomKill;
 
-use super::{analyst::Shared, engine::Latest, kernel_log::KernelLog, model::AtKill};
+use super::{
+    aftermath::Aftermath, analyst::Shared, engine::Latest, exits::Ended, kernel_log::KernelLog, model::AtKill,
+};
 use crate::{
     clock,
     container::{
@@ -29,6 +31,8 @@ use crate::{
     ingest::loss::Loss,
     oom::{
         cause::cause,
+        exit::ExitRecord,
+        group::is_member,
         owner::Baselines,
         record::OomRecord,
         recorder::{Context, record},
@@ -54,6 +58,14 @@ pub struct Kill {
     pub at_kill: AtKill,
     /// The last snapshot before.
     pub snapshot: Latest,
+}
+
+/// What the engine tells.
+pub enum News {
+    /// A kill.
+    Kill(Box<Kill>),
+    /// The end of a process, and the last snapshot before it.
+    Ended(Box<Ended>, Latest),
 }
 
 /// Counts that the snapshot shows.
@@ -84,7 +96,7 @@ pub struct Surroundings {
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
 pub struct Recorder {
     /// Where the engine sends kills.
-    pub sender: Sender<Kill>,
+    pub sender: Sender<News>,
     /// What became of them.
     pub counts: Arc<Counts>,
     /// The thread.
@@ -117,6 +129,8 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 symbols: Kallsyms::default(),
                 log,
                 waiting: VecDeque::new(),
+                exits: Vec::new(),
+                aftermath: Aftermath::default(),
                 in_log: 0,
                 given_up: 0,
                 counts: shared,
@@ -148,6 +162,8 @@ struct Worker {
     symbols: Kallsyms,
     log: KernelLog,
     waiting: VecDeque<OomRecord>,
+    exits: Vec<ExitRecord>,
+    aftermath: Aftermath,
     /// How many of the waiting were printed to the log.
     in_log: usize,
     given_up: u64,
@@ -155,30 +171,57 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, kills: &Receiver<Kill>) {
+    fn run(mut self, news: &Receiver<News>) {
         // The first look at the kernel's symbols takes long; it must not delay the first kill.
         self.symbols.names(&[0]);
         loop {
-            let first = if self.waiting.is_empty() {
-                kills.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            let is_open = !self.waiting.is_empty() || !self.exits.is_empty() || self.aftermath.is_waiting();
+            let first = if is_open {
+                news.recv_timeout(RETRY)
             } else {
-                kills.recv_timeout(RETRY)
+                news.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            let mut ends = Vec::new();
+            let mut sort = |worker: &mut Self, told: News| match told {
+                News::Kill(kill) => worker.take(&kill),
+                News::Ended(ended, latest) => ends.push((ended, latest)),
             };
             match first {
-                Ok(kill) => {
-                    self.take(&kill);
+                Ok(told) => {
+                    sort(&mut self, told);
                     // One commit for all that came meanwhile.
-                    while let Ok(kill) = kills.try_recv() {
-                        self.take(&kill);
+                    while let Ok(told) = news.try_recv() {
+                        sort(&mut self, told);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.store_waiting();
+                    self.follow_up(&[]);
                     return;
                 }
             }
             self.store_waiting();
+            self.follow_up(&ends);
+        }
+    }
+
+    /// What is not urgent: ends, and what they and a look at /proc add to the kills that are on disk.
+    fn follow_up(&mut self, ends: &[(Box<Ended>, Latest)]) {
+        for (ended, latest) in ends {
+            let exit = self.aftermath.ended(ended, latest, &self.surroundings.boot_id);
+            self.exits.push(exit);
+        }
+        self.aftermath.look_at_mounts(Path::new("/proc"));
+        let written = self.aftermath.write(&mut self.store);
+        let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
+        match stored {
+            Ok(()) => self.exits.clear(),
+            // Ends are many and less than kills: the newest are kept for the next try.
+            Err(_) => drop(self.exits.drain(..self.exits.len().saturating_sub(MAX_WAITING))),
+        }
+        if let Err(error) = written.and(stored) {
+            tracing::warn!(error = %chain(&error), "failed to store what followed a kill; it is tried again");
         }
     }
 
@@ -219,6 +262,14 @@ impl Worker {
             page_size: rustix::param::page_size() as u64,
         };
         surround(&mut record, &kill.frozen, &known);
+        // Another victim of a kill that has a record: on disk, or on its way there.
+        if let Some(first) = self.waiting.iter_mut().rev().find(|first| is_member(first, &record)) {
+            first.circumstances.more_victims.push(record.victim);
+            return;
+        }
+        if self.aftermath.merge(&record) {
+            return;
+        }
         record.circumstances.cause = Some(cause(&record));
         self.waiting.push_back(record);
     }
@@ -236,6 +287,7 @@ impl Worker {
                     if let Some(cgroup) = &record.victim.task.cgroup {
                         self.surroundings.shared.count_kill(cgroup);
                     }
+                    self.aftermath.add(record);
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
                 self.waiting.clear();

@@ -96,6 +96,34 @@ impl Store {
         Ok(new)
     }
 
+    /// Writes records anew that became richer after they were stored; what is not here is passed over.
+    ///
+    /// # Errors
+    /// When they could not be stored; the old ones are still there then.
+    pub fn update_kills<'a>(
+        &mut self,
+        records: impl IntoIterator<Item = &'a OomRecord>,
+    ) -> Result<(), StoreError> {
+        let Self { connection, path, .. } = self;
+        let failed = |error| StoreError::sqlite("store kills in", path, error);
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        for record in records {
+            let json = serde_json::to_vec(record).map_err(|source| StoreError::Record {
+                id: record.id.clone(),
+                path: path.clone(),
+                source,
+            })?;
+            transaction
+                .execute(
+                    "UPDATE kills SET record = :record WHERE id = :id",
+                    named_params! { ":id": record.id, ":record": json },
+                )
+                .map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)
+    }
+
     /// The record with this id, or the only one whose id begins like this.
     ///
     /// # Errors
@@ -205,7 +233,7 @@ impl Store {
         .transpose()
     }
 
-    fn read_failed(&self, error: rusqlite::Error) -> StoreError {
+    pub(super) fn read_failed(&self, error: rusqlite::Error) -> StoreError {
         StoreError::sqlite("read kills from", &self.path, error)
     }
 }
@@ -227,7 +255,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<KillSummary> {
 }
 
 /// The years 1677 to 2262 fit; what is outside stays in order.
-fn nanoseconds(time: Timestamp) -> i64 {
+pub(super) fn nanoseconds(time: Timestamp) -> i64 {
     let exact = time.as_nanosecond();
     i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
 }

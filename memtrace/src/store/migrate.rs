@@ -20,6 +20,14 @@ const STEPS: &[&str] = &[
          record BLOB NOT NULL
      ) STRICT;
      CREATE INDEX kills_by_time ON kills (time_ns);",
+    // 2: how processes ended.
+    "CREATE TABLE exits (
+         id TEXT NOT NULL UNIQUE,
+         time_ns INTEGER NOT NULL,
+         cgroup TEXT,
+         record BLOB NOT NULL
+     ) STRICT;
+     CREATE INDEX exits_by_time ON exits (time_ns);",
 ];
 
 /// The version that this program writes.

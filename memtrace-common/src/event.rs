@@ -67,6 +67,8 @@ kinds! {
     CgroupMkdir = 15, cgroup::Cgroup;
     /// A cgroup was removed.
     CgroupRmdir = 16, cgroup::Cgroup;
+    /// Memory was asked for and refused.
+    Refused = 17, vma::Refused;
     /// Not an event: the OOM record made for the tracer itself, to check the offsets against /proc.
     SelfCheck = 12, oom::OomKill;
 }

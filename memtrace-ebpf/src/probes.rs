@@ -13,7 +13,7 @@ mod task;
 /// The programs at a system call's return, in both forms: `fexit` on the entry point (registers and result are its
 /// arguments) and the `sys_exit_*` tracepoint (result at 16, registers from the task). Both run the same body.
 macro_rules! syscall_exit {
-    ($($(#[$doc:meta])* $fexit:ident($function:literal), $tracepoint:ident => $body:path;)*) => {$(
+    ($($(#[$doc:meta])* $fexit:ident($function:literal), $tracepoint:ident => $body:path $(, $refused:path)?;)*) => {$(
         $(#[$doc])*
         #[aya_ebpf::macros::fexit(function = $function)]
         pub fn $fexit(ctx: aya_ebpf::programs::FExitContext) -> u32 {
@@ -23,6 +23,13 @@ macro_rules! syscall_exit {
             {
                 $body(call, result as u64);
             }
+            $(
+                if $crate::probes::was_refused(result)
+                    && let Some(call) = $crate::kernel::regs::call(ctx.arg(0))
+                {
+                    $refused(call);
+                }
+            )?
             0
         }
 
@@ -35,6 +42,13 @@ macro_rules! syscall_exit {
             {
                 $body(call, result as u64);
             }
+            $(
+                if $crate::probes::was_refused(result)
+                    && let Some(call) = $crate::kernel::regs::current_call()
+                {
+                    $refused(call);
+                }
+            )?
             0
         }
     )*};
@@ -48,6 +62,25 @@ const MAX_ERRNO: i64 = 4095;
 #[inline(always)]
 fn succeeded(result: i64) -> bool {
     !(-MAX_ERRNO..0).contains(&result) && !crate::emit::is_own_process() && crate::emit::is_within_budget()
+}
+
+/// True for a call that failed with `ENOMEM`, of another process, within its budget.
+#[inline(always)]
+fn was_refused(result: i64) -> bool {
+    const ENOMEM: i64 = 12;
+    result == -ENOMEM && !crate::emit::is_own_process() && crate::emit::is_within_budget()
+}
+
+/// Reports a refusal; smaller ones do not end a program.
+#[inline(always)]
+fn refused(len: u64) {
+    const LEAST: u64 = 4096;
+    if len >= LEAST {
+        crate::emit::stream(memtrace_common::event::vma::Refused {
+            header: crate::emit::header(memtrace_common::event::Kind::Refused),
+            len,
+        });
+    }
 }
 
 /// `long ret` of every `syscalls:sys_exit_*` event.

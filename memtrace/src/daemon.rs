@@ -3,11 +3,13 @@
 //! Threads: `engine` (ring buffers and the model, the one writer), `recorder` (kills to disk), and a tokio runtime
 //! for the API. Everything downstream reads the published `Arc<Snapshot>`.
 
+pub mod aftermath;
 pub mod analyst;
 pub mod arenas;
 pub mod backfill;
 pub mod charges;
 pub mod engine;
+pub mod exits;
 pub mod governor;
 pub mod kernel_log;
 pub mod labels;
@@ -25,6 +27,7 @@ pub mod replay;
 pub mod scanner;
 pub mod spaces;
 pub mod summary;
+pub mod tmpfs;
 pub mod tracer;
 pub mod world;
 

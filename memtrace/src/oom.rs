@@ -5,6 +5,8 @@
 
 pub mod cause;
 pub mod dump;
+pub mod exit;
+pub mod group;
 pub mod kernel_log;
 pub mod owner;
 pub mod record;

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod durability;
 mod error;
+mod exits;
 #[cfg(test)]
 pub mod fixture;
 mod kills;

@@ -103,6 +103,17 @@ pub struct Mprotect {
     pub prot: u64,
 }
 
+/// The kernel refused to give so many bytes for want of memory or of address space (`ENOMEM` of mmap and mremap, a brk
+/// that did not move).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Refused {
+    /// Common start.
+    pub header: Header,
+    /// Bytes that were asked for.
+    pub len: u64,
+}
+
 /// The header's process used up its event budget for this period ([`crate::config::BUDGET_PERIOD_SHIFT`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -19,5 +19,7 @@ fn brk(call: Call, brk: u64) {
     // A refusal returns the break as it was; `brk(0)` only asks for it.
     if brk == request {
         stream(Brk { header: header(Kind::Brk), brk });
+    } else if request > brk {
+        super::refused(request - brk);
     }
 }

@@ -13,11 +13,11 @@ use crate::{
 
 syscall_exit! {
     /// `mmap(addr, len, prot, flags, fd, offset)`
-    fexit_mmap("__x64_sys_mmap"), exit_mmap => mmap;
+    fexit_mmap("__x64_sys_mmap"), exit_mmap => mmap, mmap_refused;
     /// `munmap(addr, len)`
     fexit_munmap("__x64_sys_munmap"), exit_munmap => munmap;
     /// `mremap(old_addr, old_len, new_len, flags, new_addr)`
-    fexit_mremap("__x64_sys_mremap"), exit_mremap => mremap;
+    fexit_mremap("__x64_sys_mremap"), exit_mremap => mremap, mremap_refused;
 }
 
 #[inline(always)]
@@ -34,6 +34,18 @@ fn mmap(call: Call, addr: u64) {
         fd: fd as i32,
         reserved: 0,
     });
+}
+
+#[inline(always)]
+fn mmap_refused(call: Call) {
+    let [_, len, ..] = call.arguments;
+    super::refused(len);
+}
+
+#[inline(always)]
+fn mremap_refused(call: Call) {
+    let [_, old_len, new_len, ..] = call.arguments;
+    super::refused(new_len.saturating_sub(old_len));
 }
 
 #[inline(always)]

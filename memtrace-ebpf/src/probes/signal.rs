@@ -1,4 +1,4 @@
-//! SIGKILL, SIGABRT and SIGSEGV, with their sender.
+//! SIGKILL, SIGTERM, SIGABRT, SIGBUS and SIGSEGV, with their sender.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 use memtrace_common::{
@@ -13,8 +13,10 @@ use crate::{
 };
 
 const SIGABRT: u32 = 6;
+const SIGBUS: u32 = 7;
 const SIGKILL: u32 = 9;
 const SIGSEGV: u32 = 11;
+const SIGTERM: u32 = 15;
 /// `SEND_SIG_PRIV` (include/linux/sched/signal.h): the kernel sends on its own account.
 const SEND_SIG_PRIV: u64 = 1;
 
@@ -22,7 +24,7 @@ const SEND_SIG_PRIV: u64 = 1;
 #[btf_tracepoint(function = "signal_generate")]
 pub fn signal_generate(ctx: BtfTracePointContext) -> u32 {
     let signal: u32 = ctx.arg(0);
-    if !matches!(signal, SIGABRT | SIGKILL | SIGSEGV) {
+    if !matches!(signal, SIGABRT | SIGBUS | SIGKILL | SIGSEGV | SIGTERM) {
         return 0;
     }
     let (info, target, result): (u64, Pointer, u32) = (ctx.arg(1), ctx.arg(2), ctx.arg(4));

@@ -2,6 +2,8 @@
 //!
 //! Arguments and the store -> text or JSON on `out`. Must not write to the store, and must not need a daemon.
 
+mod exits;
+
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -13,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use thiserror::Error;
 
+pub use self::exits::ExitsArgs;
 use crate::{
     oom::record::OomRecord,
     report::{Style, Terminal, html, markdown, table, text},
@@ -70,6 +73,8 @@ pub enum ReportCommand {
     List(ListArgs),
     /// Show one kill.
     Show(ShowArgs),
+    /// List how processes ended: by the OOM killer, by whose signal, by themselves.
+    Exits(ExitsArgs),
 }
 
 /// Arguments of `report list`.
@@ -266,6 +271,7 @@ fn produce(args: &ReportArgs, terminal: Terminal, now: Timestamp) -> Result<Stri
         Some(ReportCommand::List(args)) => {
             list(args, &store, now, Style { width: terminal.list_width(), ..style })
         }
+        Some(ReportCommand::Exits(args)) => exits::exits(args, &store, now),
         Some(ReportCommand::Show(ShowArgs { id, format })) => match store.kill(id)? {
             Some(record) => one(&record, *format, style),
             None => Err(ReportError::NoSuchRecord { id: id.clone(), store: path() }),

@@ -21,7 +21,7 @@ use super::{
     governor::{Governor, Orders},
     model::{AtKill, Model},
     namer::Change,
-    recorder::{Counts, Kill},
+    recorder::{Counts, Kill, News},
     scanner::Scanner,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub struct Engine {
     /// What came of the hooks.
     pub status: ProbeStatus,
     /// Where kills go.
-    pub kills: Sender<Kill>,
+    pub kills: Sender<News>,
     /// What became of them.
     pub counts: Arc<Counts>,
     /// Where it is told which cgroups come and go.
@@ -87,6 +87,7 @@ impl Engine {
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event| take(event, model, changes, &mut marked));
             bare_marks += send(marked, reader, status, (kills, latest));
+            send_ends(model, (kills, latest));
             self.take_scans(&mut scans);
             if tick <= Instant::now() {
                 self.publish(started, bare_marks, &mut gaps, scans);
@@ -100,6 +101,7 @@ impl Engine {
         let mut marked = Vec::new();
         reader.finish(|event| take(event, model, changes, &mut marked));
         send(marked, reader, status, (kills, latest));
+        send_ends(model, (kills, latest));
         self.model
     }
 
@@ -220,7 +222,7 @@ fn send(
     marked: Vec<Marked>,
     reader: &Reader,
     status: &ProbeStatus,
-    (kills, snapshot): (&Sender<Kill>, &Latest),
+    (kills, snapshot): (&Sender<News>, &Latest),
 ) -> u64 {
     if marked.is_empty() {
         return 0;
@@ -231,10 +233,8 @@ fn send(
     for (frozen, at_kill) in marked {
         if is_kill(&frozen, watches_signals) {
             // The recorder ends only after the engine does.
-            if kills
-                .send(Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() })
-                .is_err()
-            {
+            let kill = Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() };
+            if kills.send(News::Kill(Box::new(kill))).is_err() {
                 tracing::error!("the recorder has ended; an OOM kill is lost");
             }
         } else {
@@ -242,6 +242,15 @@ fn send(
         }
     }
     bare
+}
+
+/// Sends the ends of processes, after the kills that they may be the ends of.
+fn send_ends(model: &mut Model, (news, latest): (&Sender<News>, &Latest)) {
+    for ended in model.ended() {
+        if news.send(News::Ended(Box::new(ended), latest.clone())).is_err() {
+            tracing::error!("the recorder has ended; the end of a process is lost");
+        }
+    }
 }
 
 #[cfg(test)]

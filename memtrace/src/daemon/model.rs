@@ -16,6 +16,7 @@ use crate::{
     },
     daemon::{
         charges::{self, Charges},
+        exits::{Ended, Exits},
         labels::Labels,
         node,
         peaks::{
@@ -42,6 +43,9 @@ use crate::{
 /// Limits change seldom; a reading is good for so long, in ns.
 const LIMIT_TTL: u64 = 10_000_000_000;
 
+/// Ends that wait to be asked for at most.
+const MOST_ENDED: usize = 100_000;
+
 /// What the model knows of a kill.
 #[derive(Debug)]
 pub struct AtKill {
@@ -56,6 +60,8 @@ pub struct Model {
     procfs: Procfs,
     hierarchy: Option<Hierarchy>,
     processes: ProcessTable,
+    exits: Exits,
+    ended: Vec<Ended>,
     spaces: Spaces,
     limits: HashMap<Vec<u8>, (u64, Option<Limit>)>,
     charges: Charges,
@@ -87,6 +93,8 @@ impl Model {
             procfs,
             hierarchy,
             processes: ProcessTable::default(),
+            exits: Exits::default(),
+            ended: Vec::new(),
             spaces: Spaces::new(geometry),
             limits: HashMap::new(),
             charges: Charges::default(),
@@ -139,9 +147,17 @@ impl Model {
     /// Applies one event.
     pub fn apply(&mut self, event: &Event) {
         if self.world.takes(event) {
+            let ended = self.exits.take(event, &self.processes);
+            // Nobody asks in a replay.
+            self.ended.extend(ended.filter(|_| self.ended.len() < MOST_ENDED));
             self.processes.apply(event);
             self.spaces.apply(event);
         }
+    }
+
+    /// The ends that are worth a record, since this was last asked.
+    pub fn ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
     }
 
     /// The processes whose page tables to read next.
@@ -191,8 +207,9 @@ impl Model {
 
     /// Reads what moved.
     pub fn refresh(&mut self) {
-        let Self { procfs, hierarchy, processes, world, .. } = self;
+        let Self { procfs, hierarchy, processes, world, exits, .. } = self;
         processes.refresh(&source(procfs, hierarchy.as_ref(), world), now(world).1);
+        exits.look(processes);
         world.called(&Call::Refresh);
     }
 
@@ -216,8 +233,20 @@ impl Model {
 
     /// The node now.
     pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
-        let Self { procfs, hierarchy, processes, spaces, limits, charges, labels, world, ticks, groups } =
-            self;
+        let Self {
+            procfs,
+            hierarchy,
+            processes,
+            spaces,
+            limits,
+            charges,
+            labels,
+            world,
+            ticks,
+            groups,
+            exits: _,
+            ended: _,
+        } = self;
         let (time, now) = now(world);
         let both = Now { time, ktime: now };
         limits.retain(|_, (read, _)| read.saturating_add(LIMIT_TTL) > now);

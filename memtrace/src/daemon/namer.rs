@@ -88,6 +88,7 @@ impl Change {
                 Some(Self::Removed { hierarchy: removed.hierarchy, id: removed.id })
             }
             Event::CgroupMkdir(_)
+            | Event::Refused(_)
             | Event::Mmap(_)
             | Event::Munmap(_)
             | Event::Mremap(_)

@@ -44,6 +44,7 @@ impl Crest {
             | Event::Exec(_)
             | Event::Fork(_)
             | Event::Exit(_)
+            | Event::Refused(_)
             | Event::Signal(_)
             | Event::CgroupMkdir(_)
             | Event::CgroupRmdir(_)

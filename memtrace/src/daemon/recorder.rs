@@ -20,15 +20,17 @@ use jiff::Timestamp;
 use memtrace_common::event::oom::OomKill;
 
 use super::{
+    aftermath::Aftermath,
     analyst::Shared,
     backfill::Backfill,
     engine::Latest,
+    exits::Ended,
     kernel_log::KernelLog,
     ledger::Ledger,
     model::AtKill,
     namer::{
         Change,
-        sources::{Asked, Ended},
+        sources::{Asked, Ended as EndedSaid},
     },
 };
 use crate::{
@@ -42,6 +44,8 @@ use crate::{
     mm::procfs::Procfs,
     oom::{
         cause::cause,
+        exit::ExitRecord,
+        group::is_member,
         kernel_log::{Boot, Trace},
         owner::Baselines,
         record::OomRecord,
@@ -85,6 +89,14 @@ pub struct Kill {
     pub snapshot: Latest,
 }
 
+/// What the engine tells.
+pub enum News {
+    /// A kill.
+    Kill(Box<Kill>),
+    /// The end of a process, and the last snapshot before it.
+    Ended(Box<Ended>, Latest),
+}
+
 /// Counts that the snapshot shows.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -117,13 +129,13 @@ pub struct Surroundings {
     /// Where the namer is asked how a killed container ended.
     pub changes: Sender<Change>,
     /// Its answers.
-    pub ended: Receiver<Ended>,
+    pub ended: Receiver<EndedSaid>,
 }
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
 pub struct Recorder {
     /// Where the engine sends kills.
-    pub sender: Sender<Kill>,
+    pub sender: Sender<News>,
     /// What became of them.
     pub counts: Arc<Counts>,
     /// The thread.
@@ -172,6 +184,8 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 tidied: None,
                 ledger,
                 waiting: VecDeque::new(),
+                exits: Vec::new(),
+                aftermath: Aftermath::default(),
                 in_log: 0,
                 given_up: 0,
                 counts: shared,
@@ -225,6 +239,8 @@ struct Worker {
     tidied: Option<Instant>,
     ledger: Ledger,
     waiting: VecDeque<OomRecord>,
+    exits: Vec<ExitRecord>,
+    aftermath: Aftermath,
     /// How many of the waiting were printed to the log.
     in_log: usize,
     given_up: u64,
@@ -232,38 +248,45 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, kills: &Receiver<Kill>) {
+    fn run(mut self, news: &Receiver<News>) {
         // The first look at the kernel's symbols takes long; it must not delay the first kill.
         self.symbols.names(&[0]);
         loop {
             let patience = match () {
-                () if self.ledger.is_waiting() => SOON,
+                () if self.ledger.is_waiting() || self.aftermath.is_waiting() => SOON,
                 () if self.waiting.is_empty() => LOOK,
                 () => RETRY,
             };
-            match kills.recv_timeout(patience) {
-                Ok(kill) => {
-                    self.take(&kill);
+            let mut ends = Vec::new();
+            let mut sort = |worker: &mut Self, told: News| match told {
+                News::Kill(kill) => worker.take(&kill),
+                News::Ended(ended, latest) => ends.push((ended, latest)),
+            };
+            match news.recv_timeout(patience) {
+                Ok(told) => {
+                    sort(&mut self, told);
                     // One commit for all that came meanwhile.
-                    while let Ok(kill) = kills.try_recv() {
-                        self.take(&kill);
+                    while let Ok(told) = news.try_recv() {
+                        sort(&mut self, told);
                     }
                 }
                 // Only when no kill waits: what was seen is not missed.
                 Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.store_waiting();
+                    self.follow_up(&[]);
                     return;
                 }
             }
             self.store_waiting();
+            self.follow_up(&ends);
             self.add();
         }
     }
 
     /// What came later than the kill: how the runtime saw its end, and whether the container lives on.
     fn add(&mut self) {
-        while let Ok(Ended { record, reason, exit_code }) = self.surroundings.ended.try_recv() {
+        while let Ok(EndedSaid { record, reason, exit_code }) = self.surroundings.ended.try_recv() {
             if let Err(error) = self.store.add_runtime(&record, reason.as_deref(), exit_code) {
                 tracing::error!(%record, ?reason, exit_code, error = %chain(&error),
                     "failed to store what the runtime says of a kill");
@@ -271,6 +294,25 @@ impl Worker {
         }
         if let Err(error) = self.ledger.settle(&mut self.store) {
             tracing::warn!(error = %chain(&error), "failed to store a member's kill; trying again");
+        }
+    }
+
+    /// What is not urgent: ends, and what they and a look at /proc add to the kills that are on disk.
+    fn follow_up(&mut self, ends: &[(Box<Ended>, Latest)]) {
+        for (ended, latest) in ends {
+            let exit = self.aftermath.ended(ended, latest, &self.surroundings.boot_id);
+            self.exits.push(exit);
+        }
+        self.aftermath.look_at_mounts(Path::new("/proc"));
+        let written = self.aftermath.write(&mut self.store);
+        let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
+        match stored {
+            Ok(()) => self.exits.clear(),
+            // Ends are many and less than kills: the newest are kept for the next try.
+            Err(_) => drop(self.exits.drain(..self.exits.len().saturating_sub(MAX_WAITING))),
+        }
+        if let Err(error) = written.and(stored) {
+            tracing::warn!(error = %chain(&error), "failed to store what followed a kill; it is tried again");
         }
     }
 
@@ -310,9 +352,21 @@ impl Worker {
         surround(&mut record, &kill.frozen, &known);
         let path = record.victim.task.cgroup_id.and_then(raw_path_of);
         name(&mut record, names);
+        // The kernel log has a line for each victim: it is known, whatever becomes of this one.
+        let replaced = self.backfill.as_mut().and_then(|backfill| backfill.seen(&record));
+        // Another victim of a kill that has a record: on disk, or on its way there.
+        if replaced.is_none() {
+            if let Some(first) = self.waiting.iter_mut().rev().find(|first| is_member(first, &record)) {
+                first.circumstances.more_victims.push(record.victim);
+                return;
+            }
+            if self.aftermath.merge(&record) {
+                return;
+            }
+        }
         record.circumstances.cause = Some(cause(&record));
         self.ledger.note(&record, path.as_deref());
-        match self.backfill.as_mut().and_then(|backfill| backfill.seen(&record)) {
+        match replaced {
             Some(id) => self.replaced.push((id, record)),
             None => self.waiting.push_back(record),
         }
@@ -369,6 +423,7 @@ impl Worker {
                     if let Some(cgroup) = &record.victim.task.cgroup {
                         self.surroundings.shared.count_kill(cgroup);
                     }
+                    self.aftermath.add(record);
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
                 self.waiting.clear();

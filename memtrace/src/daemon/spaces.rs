@@ -74,6 +74,7 @@ impl Spaces {
             | Event::Mprotect(_)
             | Event::Throttled(_)
             | Event::Fault(_)
+            | Event::Refused(_)
             | Event::Signal(_)
             | Event::OomKill(_)
             | Event::SelfCheck(_) => {

@@ -8,7 +8,7 @@ use memtrace_common::event::{
     fault::Fault,
     oom::OomKill,
     task::{Exec, Exit, Fork, Signal},
-    vma::{Brk, Madvise, Mmap, Mprotect, Mremap, Munmap, Throttled},
+    vma::{Brk, Madvise, Mmap, Mprotect, Mremap, Munmap, Refused, Throttled},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout};
 
@@ -29,6 +29,8 @@ pub enum Event {
     Mprotect(Mprotect),
     /// A process used up its event budget.
     Throttled(Throttled),
+    /// Memory was refused.
+    Refused(Refused),
     /// A page fault was sampled.
     Fault(Box<Fault>),
     /// A process replaced its program.
@@ -60,6 +62,7 @@ impl Event {
             Self::Madvise(record) => &record.header,
             Self::Mprotect(record) => &record.header,
             Self::Throttled(record) => &record.header,
+            Self::Refused(record) => &record.header,
             Self::Fault(record) => &record.header,
             Self::Exec(record) => &record.header,
             Self::Fork(record) => &record.header,
@@ -82,6 +85,7 @@ impl Event {
             Self::Madvise(record) => record.as_bytes(),
             Self::Mprotect(record) => record.as_bytes(),
             Self::Throttled(record) => record.as_bytes(),
+            Self::Refused(record) => record.as_bytes(),
             Self::Fault(record) => record.as_bytes(),
             Self::Exec(record) => record.as_bytes(),
             Self::Fork(record) => record.as_bytes(),
@@ -132,6 +136,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         Kind::Madvise => Event::Madvise(read(bytes, kind)?),
         Kind::Mprotect => Event::Mprotect(read(bytes, kind)?),
         Kind::Throttled => Event::Throttled(read(bytes, kind)?),
+        Kind::Refused => Event::Refused(read(bytes, kind)?),
         Kind::Fault => {
             let fault: Fault = read(bytes, kind)?;
             check(kind, [(fault.stack_len, fault.stack.len())])?;
@@ -275,6 +280,7 @@ mod tests {
                     Event::Madvise(r) => r.as_bytes().to_vec(),
                     Event::Mprotect(r) => r.as_bytes().to_vec(),
                     Event::Throttled(r) => r.as_bytes().to_vec(),
+                    Event::Refused(r) => r.as_bytes().to_vec(),
                     Event::Fault(r) => r.as_bytes().to_vec(),
                     Event::Exec(r) => r.as_bytes().to_vec(),
                     Event::Fork(r) => r.as_bytes().to_vec(),

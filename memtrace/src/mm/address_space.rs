@@ -172,6 +172,7 @@ impl AddressSpace {
             }
             Event::Fork(_)
             | Event::Exit(_)
+            | Event::Refused(_)
             | Event::Signal(_)
             | Event::CgroupMkdir(_)
             | Event::CgroupRmdir(_)

@@ -207,6 +207,7 @@ impl ProcessTable {
             }
             Event::CgroupMkdir(_)
             | Event::CgroupRmdir(_)
+            | Event::Refused(_)
             | Event::Signal(_)
             | Event::OomKill(_)
             | Event::SelfCheck(_) => {}

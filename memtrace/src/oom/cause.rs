@@ -149,6 +149,10 @@ fn fastest(case: &Case<'_>) -> Vec<Fact> {
     arena.into_iter().chain(place).collect()
 }
 
+/// Records for tests.
+#[cfg(test)]
+#[path = "cause/fixture.rs"]
+pub mod fixture;
 #[cfg(test)]
 #[path = "cause/tests.rs"]
 mod tests;

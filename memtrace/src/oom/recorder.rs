@@ -101,7 +101,7 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
         own.or_else(|| (context.path_of)(id))
     };
     let time = clock::at(context.now.0, context.now.1, kill.header.ktime);
-    let victim = task_facts(&kill.victim, context, &path_of);
+    let victim = task_facts(&kill.victim, context.now, &path_of);
     let is_victim = kill.victim.tgid != 0 && kill.victim.tgid == kill.trigger.tgid
         || kill.victim.tgid == 0 && kill.victim.tid == kill.trigger.tid;
     OomRecord {
@@ -114,7 +114,7 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
         scope,
         limit_owner,
         victim: Victim { task: victim, memory: memory(kill, context.page_size) },
-        trigger: Trigger { task: task_facts(&kill.trigger, context, &path_of), is_victim },
+        trigger: Trigger { task: task_facts(&kill.trigger, context.now, &path_of), is_victim },
         kernel_stack,
         user_stack: frames(&kill.user_stack, kill.user_stack_len, |addresses| vec![None; addresses.len()]),
         chain: levels,
@@ -129,7 +129,7 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
 }
 
 /// `20261122T190501Z-4242-5f3a`: sorts by time, and is read out over the phone.
-fn id(time: Timestamp, tid: u32, boot_id: &str) -> String {
+pub fn id(time: Timestamp, tid: u32, boot_id: &str) -> String {
     let boot: String = boot_id.chars().filter(char::is_ascii_alphanumeric).take(4).collect();
     let time = time.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string();
     format!("{time}-{tid}-{boot}")
@@ -190,7 +190,8 @@ fn levels(kill: &OomKill, chain: &[oom::MemcgLevel], page_size: u64) -> Vec<Memc
         .collect()
 }
 
-fn task_facts(task: &Task, context: &Context<'_>, path_of: &dyn Fn(u64) -> Option<String>) -> TaskFacts {
+/// What is known of a task; `now` is the wall clock, and boot time at the same instant.
+pub fn task_facts(task: &Task, now: (Timestamp, u64), path_of: &dyn Fn(u64) -> Option<String>) -> TaskFacts {
     let memcg = known(task.memcg);
     TaskFacts {
         pid: (task.tgid != 0).then_some(task.tgid),
@@ -199,7 +200,7 @@ fn task_facts(task: &Task, context: &Context<'_>, path_of: &dyn Fn(u64) -> Optio
         process_comm: Some(comm(&task.leader_comm)).filter(|comm| !comm.is_empty()),
         uid: (task.uid != u32::MAX).then_some(task.uid),
         oom_score_adj: (task.oom_score_adj != i32::MIN).then_some(task.oom_score_adj),
-        started: known(task.start_boottime).map(|start| clock::at(context.now.0, context.now.1, start)),
+        started: known(task.start_boottime).map(|start| clock::at(now.0, now.1, start)),
         cgroup: memcg.and_then(path_of),
         cgroup_id: memcg,
     }

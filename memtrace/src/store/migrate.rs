@@ -46,6 +46,14 @@ const STEPS: &[&str] = &[
          name BLOB NOT NULL
      ) STRICT;
      CREATE INDEX member_kills_by_container ON member_kills (container);",
+    // 4: how processes ended.
+    "CREATE TABLE exits (
+         id TEXT NOT NULL UNIQUE,
+         time_ns INTEGER NOT NULL,
+         cgroup TEXT,
+         record BLOB NOT NULL
+     ) STRICT;
+     CREATE INDEX exits_by_time ON exits (time_ns);",
 ];
 
 /// The version that this program writes.

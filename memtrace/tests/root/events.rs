@@ -43,6 +43,7 @@ fn calls_of(events: &[Event], pid: u32) -> Vec<String> {
         | Event::Exec(_)
         | Event::Fork(_)
         | Event::Exit(_)
+        | Event::Refused(_)
         | Event::Signal(_)
         | Event::CgroupMkdir(_)
         | Event::CgroupRmdir(_)

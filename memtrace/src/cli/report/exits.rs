@@ -1,0 +1,80 @@
+//! `memtrace report exits`: how processes ended, and who ended them.
+//!
+//! Arguments and the store -> a table or JSON. Containers' first processes, and whatever died of a signal.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{ListFormat, ReportError, When};
+use crate::{
+    oom::exit::{ExitRecord, SCHEMA},
+    store::{Filter, Store},
+};
+
+/// Arguments of `report exits`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  memtrace report exits -n 20
+  memtrace report exits --since 1h --cgroup pod6e0b4bb2
+  memtrace report exits -o json | jq '.exits[] | select(.kind != \"oom_kill\" and .signal == 9)'")]
+pub struct ExitsArgs {
+    /// Only ends since then: RFC 3339, or so long ago (90s, 30m, 2h, 7d).
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    pub since: Option<When>,
+    /// Only ends before then: likewise.
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    pub until: Option<When>,
+    /// Only ends with this text in the path of the process's cgroup.
+    #[arg(long, value_name = "TEXT")]
+    pub cgroup: Option<String>,
+    /// At most so many.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub output: ListFormat,
+}
+
+/// What `report exits` prints.
+pub(super) fn exits(args: &ExitsArgs, store: &Store, now: Timestamp) -> Result<String, ReportError> {
+    #[derive(Serialize)]
+    struct List {
+        schema: u32,
+        exits: Vec<ExitRecord>,
+    }
+
+    let ExitsArgs { since, until, cgroup, limit, output } = args;
+    let exits = store.exits(&Filter {
+        since: since.map(|when| when.at(now)),
+        until: until.map(|when| when.at(now)),
+        cgroup: cgroup.clone(),
+        limit: *limit,
+        ..Filter::default()
+    })?;
+    match output {
+        ListFormat::Json => Ok(serde_json::to_string_pretty(&List { schema: SCHEMA, exits })? + "\n"),
+        ListFormat::Table if exits.is_empty() => Ok("no ends of processes recorded\n".to_owned()),
+        ListFormat::Table => Ok(table(&exits)),
+    }
+}
+
+/// One end in two lines: when and who, then how.
+fn table(exits: &[ExitRecord]) -> String {
+    let mut out = String::new();
+    for exit in exits {
+        let name = exit.container.as_ref().and_then(|name| name.label());
+        let place = name.or_else(|| exit.task.cgroup.clone()).unwrap_or_default();
+        let who = exit.task.process_comm.as_ref().unwrap_or(&exit.task.comm);
+        let pid = exit.task.pid.unwrap_or(exit.task.tid);
+        let time = exit.time.strftime("%Y-%m-%d %H:%M:%S");
+        let _ = writeln!(out, "{time}  {who} ({pid})  {place}\n    {}", exit.sentence);
+        if let Some(disagreement) = &exit.disagreement {
+            let _ = writeln!(out, "    {disagreement}");
+        }
+    }
+    out
+}

@@ -1,0 +1,168 @@
+//! Ends of processes that are worth a record, and what came before each: signals and refused memory.
+//!
+//! Input: events, in order. Output: [`Ended`]. Bounded: of processes that get signals and do not end, the oldest are
+//! forgotten.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use memtrace_common::event::task::{Exit, Signal};
+
+use crate::{ingest::decode::Event, mm::process::ProcessTable};
+
+/// Processes whose signals are remembered.
+const MOST: usize = 2048;
+/// Signals that are remembered of one.
+const SIGNALS: usize = 8;
+/// `TRACE_SIGNAL_DELIVERED`: the others did not reach it.
+const DELIVERED: u32 = 0;
+const SIGKILL: u32 = 9;
+
+/// A process that ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its end.
+    pub exit: Exit,
+    /// Path of its cgroup, escaped.
+    pub cgroup: Option<String>,
+    /// Whether it was the oldest of its cgroup.
+    pub is_main: bool,
+    /// Signals that were sent to it, oldest first.
+    pub signals: Vec<Signal>,
+    /// Memory that it was last refused, and when (ns since boot).
+    pub refused: Option<(u64, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Before {
+    signals: Vec<Signal>,
+    refused: Option<(u64, u64)>,
+}
+
+/// What came before ends.
+#[derive(Debug, Default)]
+pub struct Exits {
+    before: HashMap<u32, Before>,
+    order: VecDeque<u32>,
+    /// The oldest process of each cgroup, as of the last tick.
+    mains: HashSet<u32>,
+}
+
+impl Exits {
+    /// Looks anew at who is the oldest of its cgroup; once a tick.
+    pub fn look(&mut self, processes: &ProcessTable) {
+        let mut oldest: HashMap<&[u8], (u64, u32)> = HashMap::new();
+        for process in processes.iter() {
+            let (Some(cgroup), Some(start)) = (process.cgroup.as_deref(), process.start) else { continue };
+            if cgroup == b"/" {
+                continue; // no container
+            }
+            let key = (start, process.pid);
+            oldest.entry(cgroup).and_modify(|known| *known = key.min(*known)).or_insert(key);
+        }
+        self.mains = oldest.into_values().map(|(_, pid)| pid).collect();
+    }
+
+    /// Takes an event, before it is applied to the table.
+    pub fn take(&mut self, event: &Event, processes: &ProcessTable) -> Option<Ended> {
+        match event {
+            Event::Signal(signal) if signal.result == DELIVERED || signal.signal == SIGKILL => {
+                let before = self.before(signal.target.tgid);
+                if before.signals.len() < SIGNALS {
+                    before.signals.push(**signal);
+                }
+                None
+            }
+            Event::Refused(refused) => {
+                self.before(refused.header.tgid).refused = Some((refused.len, refused.header.ktime));
+                None
+            }
+            Event::Exec(exec) => {
+                // Another program: what was refused to the one before is not its.
+                self.before.remove(&exec.task.tgid);
+                None
+            }
+            Event::Exit(exit) => self.ended(exit, processes),
+            _ => None,
+        }
+    }
+
+    fn before(&mut self, pid: u32) -> &mut Before {
+        if !self.before.contains_key(&pid) {
+            self.order.push_back(pid);
+            while self.order.len() > MOST {
+                if let Some(oldest) = self.order.pop_front() {
+                    self.before.remove(&oldest);
+                }
+            }
+        }
+        self.before.entry(pid).or_default()
+    }
+
+    fn ended(&mut self, exit: &Exit, processes: &ProcessTable) -> Option<Ended> {
+        let pid = exit.task.tgid;
+        let Before { signals, refused } = self.before.remove(&pid).unwrap_or_default();
+        let process = processes.get(pid);
+        let cgroup = process.and_then(|process| process.cgroup.as_deref());
+        let was_main = self.mains.remove(&pid);
+        let is_by_signal = exit.exit_code & 0x7f != 0;
+        // Of those that lived less than a tick only the ends that tell something are looked at.
+        let is_alone = || {
+            let start = process.and_then(|process| process.start);
+            !processes
+                .iter()
+                .any(|other| other.pid != pid && other.cgroup.as_deref() == cgroup && other.start < start)
+        };
+        let is_main =
+            was_main || (exit.exit_code != 0 && cgroup.is_some_and(|path| path != b"/") && is_alone());
+        (is_main || is_by_signal || refused.is_some()).then(|| Ended {
+            exit: *exit,
+            cgroup: cgroup.map(crate::units::escape),
+            is_main,
+            signals,
+            refused,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memtrace_common::event::{Header, task::Exit, task::Signal, vma::Refused};
+    use zerocopy::FromZeros;
+
+    use super::{Event, Exits, MOST, ProcessTable};
+
+    fn signal(pid: u32, number: u32) -> Event {
+        let mut signal = Signal::new_zeroed();
+        (signal.target.tgid, signal.signal) = (pid, number);
+        Event::Signal(Box::new(signal))
+    }
+
+    fn exit(pid: u32, code: u32) -> Event {
+        let mut exit = Exit::new_zeroed();
+        (exit.task.tgid, exit.exit_code) = (pid, code);
+        Event::Exit(exit)
+    }
+
+    #[test]
+    fn an_end_comes_with_what_came_before_it() {
+        let (mut exits, none) = (Exits::default(), ProcessTable::default());
+        exits.take(&signal(7, 15), &none);
+        exits.take(&signal(8, 9), &none);
+        let header = Header { tgid: 7, ..Header::new_zeroed() };
+        exits.take(&Event::Refused(Refused { header, len: 99 }), &none);
+        let ended = exits.take(&exit(7, 6), &none).unwrap();
+        assert_eq!(ended.signals.iter().map(|sent| sent.signal).collect::<Vec<_>>(), [15]);
+        assert_eq!(ended.refused, Some((99, 0)));
+        assert!(exits.take(&exit(7, 0), &none).is_none(), "the next of that number is another");
+    }
+
+    #[test]
+    fn those_that_do_not_end_are_forgotten() {
+        let (mut exits, none) = (Exits::default(), ProcessTable::default());
+        for pid in 0..=MOST as u32 {
+            exits.take(&signal(pid, 15), &none);
+        }
+        assert_eq!(exits.before.len(), MOST);
+        assert!(exits.take(&exit(0, 9), &none).unwrap().signals.is_empty());
+    }
+}

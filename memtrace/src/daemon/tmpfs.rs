@@ -1,0 +1,80 @@
+//! The tmpfs mounts that a process sees, and what is in each.
+//!
+//! Input: /proc. Output: mounts, fullest first. statfs on a tmpfs reads memory, so it cannot hang.
+
+use std::{collections::HashSet, ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, path::Path};
+
+use crate::{
+    oom::record::circumstances::Tmpfs,
+    units::{Bytes, escape},
+};
+
+/// Less is not worth a word.
+const LEAST: u64 = 1 << 20;
+/// Mounts that are kept.
+const MOST: usize = 8;
+
+/// `None` when the process is gone or may not be read.
+pub fn mounts(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
+    let process = proc.join(pid.to_string());
+    let mountinfo = fs::read(process.join("mountinfo")).ok().filter(|text| !text.is_empty())?;
+    let mut seen = HashSet::new();
+    let mut found: Vec<Tmpfs> = parse(&mountinfo)
+        .into_iter()
+        .filter(|(device, _)| seen.insert(device.to_vec()))
+        .filter_map(|(_, mount)| {
+            let inside = mount.strip_prefix(b"/").unwrap_or(&mount);
+            let stat = rustix::fs::statvfs(process.join("root").join(OsStr::from_bytes(inside))).ok()?;
+            let used = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize);
+            Some(Tmpfs { mount: escape(&mount), used_bytes: Bytes(used) })
+        })
+        .filter(|mount| mount.used_bytes.0 >= LEAST)
+        .collect();
+    found.sort_by_key(|mount| std::cmp::Reverse(mount.used_bytes));
+    found.truncate(MOST);
+    Some(found)
+}
+
+/// `36 35 98:0 /root /mount rw,noatime master:1 - tmpfs source rw`: device and mount of each tmpfs.
+fn parse(mountinfo: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b' ');
+            let (device, mount) = (fields.nth(2)?, fields.nth(1)?);
+            fields.find(|field| *field == b"-")?;
+            (fields.next()? == b"tmpfs").then(|| (device, unescape(mount)))
+        })
+        .collect()
+}
+
+/// Space, tab, newline and backslash are `\040` and so on (Documentation: proc(5)).
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|_| *first == b'\\');
+        let value = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        out.push(value.unwrap_or(*first));
+        rest = if value.is_some() { after.get(3..).unwrap_or_default() } else { after };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Path, mounts, parse};
+
+    #[test]
+    fn only_tmpfs_and_names_as_they_are() {
+        let text = b"22 1 0:21 / /proc rw - proc proc rw\n\
+            36 35 0:45 / /a\\040b rw,nosuid shared:5 master:2 - tmpfs tmpfs rw,size=9k\n36 35 odd";
+        assert_eq!(parse(text), [(&b"0:45"[..], b"/a b".to_vec())]);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_none() {
+        assert!(mounts(Path::new("/proc"), u32::MAX).is_none());
+        assert!(mounts(Path::new("/proc"), std::process::id()).is_some());
+    }
+}

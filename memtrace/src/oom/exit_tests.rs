@@ -1,0 +1,98 @@
+use super::{Bytes, ExitKind, Facts, RuntimeExit, SentSignal, TaskFacts, disagreement, judge};
+
+fn task(pid: u32, comm: &str) -> TaskFacts {
+    TaskFacts {
+        pid: Some(pid),
+        tid: pid,
+        comm: comm.into(),
+        process_comm: Some(comm.into()),
+        uid: Some(0),
+        oom_score_adj: None,
+        started: None,
+        cgroup: Some("/a".into()),
+        cgroup_id: None,
+    }
+}
+
+fn ended(status: u32) -> Facts {
+    Facts { task: task(1, "app"), status, signals: Vec::new(), refused: None, oom_record: None }
+}
+
+fn sent(signal: u32, by: &str) -> SentSignal {
+    SentSignal { signal, sender: task(99, by), from_kernel: false, seconds_before: 0.1 }
+}
+
+#[test]
+fn an_oom_kill_is_one_whose_record_there_is() {
+    let facts = Facts { oom_record: Some("x".into()), ..ended(9) };
+    assert_eq!(judge(&facts).kind, ExitKind::OomKill);
+    // Its record does not make a clean exit one.
+    let facts = Facts { oom_record: Some("x".into()), ..ended(0) };
+    assert_eq!(judge(&facts).kind, ExitKind::Exited);
+}
+
+#[test]
+fn a_kill_names_its_sender_and_what_that_means() {
+    for (by, word) in
+        [("bash", "somebody's command"), ("earlyoom", "before the kernel"), ("kubelet", "eviction")]
+    {
+        let found = judge(&Facts { signals: vec![sent(9, by)], ..ended(9) });
+        assert_eq!(found.kind, ExitKind::Killed);
+        assert!(found.sentence.contains(&format!("{by} (99)")), "{}", found.sentence);
+        assert!(
+            found.sentence.contains(word) && found.sentence.ends_with("no OOM kill"),
+            "{}",
+            found.sentence
+        );
+        assert_eq!(found.sender.unwrap().pid, Some(99));
+    }
+    assert!(judge(&ended(9)).sentence.contains("sender was not seen"));
+}
+
+#[test]
+fn a_refusal_explains_an_abort_when_it_is_fresh() {
+    let refused = |before| Facts { refused: Some((Bytes(1 << 30), before)), ..ended(6) };
+    assert_eq!(judge(&refused(0.1)).kind, ExitKind::FailedAllocation);
+    assert_eq!(judge(&refused(60.0)).kind, ExitKind::Aborted);
+    assert_eq!(judge(&ended(6 | 0x80)).kind, ExitKind::Aborted, "with a core dump");
+    let facts = Facts { refused: Some((Bytes(1 << 30), 0.1)), ..ended(1 << 8) };
+    assert_eq!(judge(&facts).kind, ExitKind::FailedAllocation);
+}
+
+#[test]
+fn a_number_that_looks_like_a_signal_is_none() {
+    let found = judge(&ended(137 << 8));
+    assert_eq!(found.kind, ExitKind::Exited);
+    assert!(found.sentence.contains("137 by itself"), "{}", found.sentence);
+    assert_eq!(judge(&ended(11)).kind, ExitKind::Segfault);
+    assert_eq!(judge(&ended(4)).sentence, "it was ended by SIGILL");
+    assert_eq!(judge(&ended(0)).sentence, "it exited with 0");
+}
+
+#[test]
+fn a_stop_is_told_from_an_end_of_its_own() {
+    let facts = Facts { signals: vec![sent(15, "containerd-shim")], ..ended(143 << 8) };
+    let found = judge(&facts);
+    assert_eq!(found.kind, ExitKind::Terminated);
+    assert_eq!(
+        found.sentence,
+        "it exited with 143 after SIGTERM from containerd-shim (99): the container was stopped"
+    );
+}
+
+#[test]
+fn a_runtime_that_says_otherwise_is_contradicted() {
+    let oom = RuntimeExit { reason: Some("OOMKilled".into()), exit_code: Some(143) };
+    let said =
+        disagreement(ExitKind::Terminated, "SIGTERM from containerd-shim (99)", 143 << 8, &oom).unwrap();
+    assert_eq!(
+        said,
+        "the runtime says OOMKilled; the kernel did not kill it: SIGTERM from containerd-shim (99)"
+    );
+    let error = RuntimeExit { reason: Some("Error".into()), exit_code: Some(137) };
+    assert!(disagreement(ExitKind::OomKill, "", 9, &error).unwrap().contains("the runtime says Error"));
+    let agrees = RuntimeExit { reason: Some("OOMKilled".into()), exit_code: Some(137) };
+    assert_eq!(disagreement(ExitKind::OomKill, "", 9, &agrees), None);
+    let code = RuntimeExit { reason: None, exit_code: Some(1) };
+    assert!(disagreement(ExitKind::Exited, "", 0, &code).is_some());
+}

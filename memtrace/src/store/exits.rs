@@ -1,0 +1,150 @@
+//! How processes ended, in the store.
+//!
+//! [`ExitRecord`]s <-> rows of `exits`. The newest are kept: they are many, and a kill has its own record.
+
+use rusqlite::{TransactionBehavior, named_params};
+
+use super::{Filter, Store, StoreError, kills::nanoseconds};
+use crate::oom::exit::ExitRecord;
+
+/// Ends that are kept at most.
+const MOST: i64 = 20_000;
+
+impl Store {
+    /// Stores ends, all or none. One that is already here is written anew.
+    ///
+    /// # Errors
+    /// When they could not be stored.
+    pub fn insert_exits(&mut self, records: &[ExitRecord]) -> Result<(), StoreError> {
+        let Self { connection, path, .. } = self;
+        let failed = |error| StoreError::sqlite("store exits in", path, error);
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        for record in records {
+            let json = serde_json::to_vec(record).map_err(|source| StoreError::Record {
+                id: record.id.clone(),
+                path: path.clone(),
+                source,
+            })?;
+            transaction
+                .execute(
+                    "INSERT OR REPLACE INTO exits (id, time_ns, cgroup, record)
+                     VALUES (:id, :time_ns, :cgroup, :record)",
+                    named_params! {
+                        ":id": record.id,
+                        ":time_ns": nanoseconds(record.time),
+                        ":cgroup": record.task.cgroup,
+                        ":record": json,
+                    },
+                )
+                .map_err(failed)?;
+        }
+        transaction
+            .execute(
+                "DELETE FROM exits WHERE rowid <= (SELECT max(rowid) FROM exits) - :most",
+                named_params! { ":most": MOST },
+            )
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    /// The ends that pass the filter (time, cgroup and count), newest first; none in a store from before there were any.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn exits(&self, filter: &Filter) -> Result<Vec<ExitRecord>, StoreError> {
+        let failed = |error| self.read_failed(error);
+        let Filter { since, until, cgroup, limit, .. } = filter;
+        let there: i64 = self
+            .connection
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'exits'", [], |row| row.get(0))
+            .map_err(failed)?;
+        if there == 0 {
+            return Ok(Vec::new());
+        }
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT id, record FROM exits
+                 WHERE (:since IS NULL OR time_ns >= :since)
+                   AND (:until IS NULL OR time_ns < :until)
+                   AND (:cgroup IS NULL OR instr(cgroup, :cgroup) > 0)
+                 ORDER BY time_ns DESC, rowid DESC LIMIT :limit",
+            )
+            .map_err(failed)?;
+        let parameters = named_params! {
+            ":since": since.map(nanoseconds),
+            ":until": until.map(nanoseconds),
+            ":cgroup": cgroup,
+            ":limit": limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(-1)),
+        };
+        let rows: Vec<(String, Vec<u8>)> = statement
+            .query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(failed)?
+            .collect::<rusqlite::Result<_>>()
+            .map_err(failed)?;
+        let read = |(id, json): (String, Vec<u8>)| {
+            serde_json::from_slice(&json).map_err(|source| StoreError::Record {
+                id,
+                path: self.path.clone(),
+                source,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Filter, Store};
+    use crate::oom::{
+        cause,
+        exit::{ExitKind, ExitRecord, SCHEMA},
+    };
+
+    fn exit(id: &str, second: i64) -> ExitRecord {
+        ExitRecord {
+            schema: SCHEMA,
+            id: id.into(),
+            time: jiff::Timestamp::from_second(second).unwrap(),
+            boot_id: "b".into(),
+            task: cause::fixture::task(7, "app", "/pod/a"),
+            container: None,
+            is_main: true,
+            kind: ExitKind::Exited,
+            sentence: "it exited with 0".into(),
+            exit_code: Some(0),
+            signal: None,
+            sender: None,
+            oom_record: None,
+            peak_rss_bytes: None,
+            evidence: Vec::new(),
+            runtime: None,
+            disagreement: None,
+        }
+    }
+
+    #[test]
+    fn what_comes_back_is_what_went_in_newest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        let (old, new) = (exit("a", 1), exit("b", 2));
+        store.insert_exits(&[old.clone(), new.clone()]).unwrap();
+        store.insert_exits(std::slice::from_ref(&old)).unwrap();
+        assert_eq!(store.exits(&Filter::default()).unwrap(), [new.clone(), old]);
+        let limited = Filter { limit: Some(1), cgroup: Some("pod".into()), ..Filter::default() };
+        assert_eq!(store.exits(&limited).unwrap(), [new]);
+    }
+
+    #[test]
+    fn a_record_that_became_richer_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        let mut record = cause::fixture::record(10);
+        store.insert_kills(std::slice::from_ref(&record)).unwrap();
+        record.circumstances.more_victims.push(record.victim.clone());
+        store.update_kills([&record]).unwrap();
+        assert_eq!(store.kill(&record.id).unwrap(), Some(record));
+        assert_eq!(store.count().unwrap(), 1);
+    }
+}

@@ -1,0 +1,79 @@
+//! Deaths that are not OOM kills: no record of one, and the truth about who or what ended each.
+
+use std::process::Command;
+
+use memtrace::{
+    oom::exit::{ExitKind, ExitRecord},
+    store::{Filter, Store, StoreError},
+};
+use rustix::process::Signal;
+
+use crate::fixture::{PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program};
+
+fn exit_of(place: &Place, pid: u32) -> ExitRecord {
+    eventually(&format!("the end of {pid} is stored"), PATIENCE, || {
+        let store = match Store::open_read_only(&place.state()) {
+            Ok(store) => store,
+            Err(StoreError::Missing { .. }) => return None,
+            Err(error) => panic!("failed to open the store: {error}"),
+        };
+        store.exits(&Filter::default()).unwrap().into_iter().find(|exit| exit.task.pid == Some(pid))
+    })
+}
+
+/// A program that ends as its steps say, in a group of its own; what was recorded of that.
+fn end_of(place: &Place, steps: &[&str]) -> ExitRecord {
+    let group = Cgroup::new().limit(mib(64));
+    let mut program = Program::eat(&[&["cgroup", group.directory()], steps].concat());
+    program.end();
+    exit_of(place, program.pid())
+}
+
+#[test]
+fn ends_that_look_like_oom_kills_and_are_none() {
+    let place = Place::new();
+    let _daemon = place.start(&[]);
+
+    let by_choice = end_of(&place, &["exit", "137"]);
+    assert_eq!((by_choice.kind, by_choice.exit_code, by_choice.signal), (ExitKind::Exited, Some(137), None));
+    assert!(by_choice.sentence.contains("by itself"), "{}", by_choice.sentence);
+
+    let aborted = end_of(&place, &["abort"]);
+    assert_eq!((aborted.kind, aborted.signal), (ExitKind::Aborted, Some(6)));
+    let refused = end_of(&place, &["refuse", "256"]);
+    assert_eq!((refused.kind, refused.signal), (ExitKind::FailedAllocation, Some(6)));
+    assert!(refused.sentence.contains("256.0 MiB"), "{}", refused.sentence);
+    let segfault = end_of(&place, &["segv"]);
+    assert_eq!((segfault.kind, segfault.signal), (ExitKind::Segfault, Some(11)));
+
+    let program = Program::eat(&["wait"]);
+    program.ready();
+    program.signal(Signal::KILL);
+    let killed = exit_of(&place, program.pid());
+    assert_eq!((killed.kind, killed.signal), (ExitKind::Killed, Some(9)));
+    assert_eq!(killed.sender.and_then(|sender| sender.pid), Some(std::process::id()));
+
+    let program = Program::eat(&["wait"]);
+    program.ready();
+    let mut shell =
+        Command::new("sh").args(["-c", &format!("kill -9 {}; :", program.pid())]).spawn().unwrap();
+    let by_shell = exit_of(&place, program.pid());
+    assert_eq!(by_shell.sender.as_ref().and_then(|sender| sender.pid), Some(shell.id()));
+    assert!(by_shell.sentence.contains("somebody's command; no OOM kill"), "{}", by_shell.sentence);
+    shell.wait().unwrap();
+
+    assert!(place.records().is_empty(), "none of them is an OOM kill");
+}
+
+#[test]
+fn an_oom_kill_and_its_end_agree() {
+    let place = Place::new();
+    let _daemon = place.start(&[]);
+    let end = end_of(&place, &["grow"]);
+    let record = place.record(end.task.pid.unwrap());
+    assert_eq!((end.kind, end.oom_record.as_ref()), (ExitKind::OomKill, Some(&record.id)));
+    let outcome = eventually("the record has its outcome", PATIENCE, || {
+        place.record(end.task.pid.unwrap()).circumstances.outcome
+    });
+    assert_eq!((outcome.signal, outcome.exit_code), (Some(9), None));
+}

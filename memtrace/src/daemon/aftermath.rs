@@ -157,9 +157,10 @@ impl Aftermath {
         let survivors = record.circumstances.processes.iter().filter(|process| !process.is_victim);
         let survivors = survivors
             .filter(|process| process.task.cgroup.as_deref().is_none_or(|cgroup| is_below(cgroup, owner)));
-        // The victim is often still there: its memory goes before its name spaces do. Last of all, our own mounts.
+        // The victim is often still there: its memory goes before its name spaces do. Last of all, the node's mounts and
+        // our own, which may be another name space.
         let pids = record.victim.task.pid.into_iter().chain(survivors.filter_map(|process| process.task.pid));
-        let pids = pids.take(ASKED).chain(record.trigger.task.pid).chain([std::process::id()]);
+        let pids = pids.take(ASKED).chain(record.trigger.task.pid).chain([1, std::process::id()]);
         let mounts = pids.into_iter().find_map(|pid| tmpfs::mounts(proc, pid));
         let Some(composition) = &mut record.circumstances.composition else { return };
         let shmem = composition.charge.shmem_bytes.unwrap_or_default();

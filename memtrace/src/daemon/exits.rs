@@ -13,6 +13,10 @@ use crate::{ingest::decode::Event, mm::process::ProcessTable};
 const MOST: usize = 2048;
 /// Signals that are remembered of one.
 const SIGNALS: usize = 8;
+/// Refusals that follow each other so fast, in ns, are of one allocation.
+const ONE_TRY: u64 = 100_000_000;
+/// Exit codes from here on look like a signal's (the shell's convention).
+const LIKE_A_SIGNAL: u32 = 129;
 /// `TRACE_SIGNAL_DELIVERED`: the others did not reach it.
 const DELIVERED: u32 = 0;
 const SIGKILL: u32 = 9;
@@ -73,7 +77,11 @@ impl Exits {
                 None
             }
             Event::Refused(refused) => {
-                self.before(refused.header.tgid).refused = Some((refused.len, refused.header.ktime));
+                let before = self.before(refused.header.tgid);
+                // An allocator tries several ways, the last of them for less: what the program wanted is the largest.
+                let (len, at) = (refused.len, refused.header.ktime);
+                let earlier = before.refused.filter(|(_, earlier)| earlier.saturating_add(ONE_TRY) >= at);
+                before.refused = Some((earlier.map_or(len, |(most, _)| most.max(len)), at));
                 None
             }
             Event::Exec(exec) => {
@@ -114,7 +122,8 @@ impl Exits {
         };
         let is_main =
             was_main || (exit.exit_code != 0 && cgroup.is_some_and(|path| path != b"/") && is_alone());
-        (is_main || is_by_signal || refused.is_some()).then(|| Ended {
+        let looks_like_one = !is_by_signal && (exit.exit_code >> 8) & 0xff >= LIKE_A_SIGNAL;
+        (is_main || is_by_signal || looks_like_one || refused.is_some()).then(|| Ended {
             exit: *exit,
             cgroup: cgroup.map(crate::units::escape),
             is_main,

@@ -100,8 +100,8 @@ fn kernel_did(scenario: &Scenario, collected: &Collected, results: &mut Results)
 fn records_are(name: &str, collected: &Collected, results: &mut Results) {
     let Collected { kills, records, .. } = collected;
     let killed: Vec<(u32, &str)> = kills.iter().map(|kill| (kill.tid, kill.comm.as_str())).collect();
-    let recorded: Vec<_> =
-        records.iter().map(|record| (record.victim.tid, record.victim.comm.as_str())).collect();
+    let victims = records.iter().flat_map(|record| [&record.victim].into_iter().chain(&record.more_victims));
+    let recorded: Vec<_> = victims.map(|victim| (victim.tid, victim.comm.as_str())).collect();
     results.equal(&format!("{name}.records"), &killed, &recorded);
     let (mut largest, mut freed_kb) = (0, 0);
     for kill in kills {

@@ -13,6 +13,9 @@ pub(crate) struct Record {
     pub(crate) scope: Scope,
     pub(crate) limit_owner: Option<Owner>,
     pub(crate) victim: Victim,
+    /// Of a group that dies as one, which is one record.
+    #[serde(default)]
+    pub(crate) more_victims: Vec<Victim>,
     pub(crate) trigger: Trigger,
     pub(crate) chain: Vec<Level>,
     pub(crate) evidence: Evidence,

@@ -4,8 +4,8 @@
 
 pub mod daemon;
 pub mod doctor;
-pub mod health;
 pub mod explain;
+pub mod health;
 pub mod record;
 pub mod replay;
 pub mod report;

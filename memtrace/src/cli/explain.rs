@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -11,6 +12,7 @@ use clap::{Args, ColorChoice, ValueEnum};
 
 use super::{Failure, SocketArgs};
 use crate::{
+    allocator::{counters::process::Budget, evidence::read::Reader},
     api::{
         client::{self, ClientError},
         v1::path::{INSIGHTS, SNAPSHOT},
@@ -30,6 +32,9 @@ use crate::{
 const MOST_MOUNTS: usize = 256;
 /// Processes whose page tables are read without a daemon.
 const MOST_READ: usize = 512;
+
+/// What the counters of one process may take where nobody waits for the next: the target is not held up by it.
+const ONCE: Budget = Budget { bytes: 1 << 30, time: Duration::from_secs(2) };
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -148,15 +153,11 @@ fn alone(words: &[&str]) -> Result<Snapshot, Failure> {
         let subject = find(&first, word).map_err(|error| Failure::Usage(error.into()))?;
         pids.extend(explain::explain(&first, None, &Facts::default(), &subject).processes);
     }
-    let scanner = scanner::start(Procfs::new(proc), 100)?;
-    let mut asked = 0;
+    let procfs = Procfs::new(proc);
+    let mut reader = Reader::new(procfs.clone());
     for process in pids.iter().filter(|process| process.rss_bytes > Some(Bytes(0))).take(MOST_READ) {
         let request = model.expect(process.pid);
-        asked += usize::from(scanner.requests.send(request).is_ok());
-    }
-    for _ in 0..asked {
-        let scan = scanner.scans.recv().context("the scanner ended")?;
-        model.take(scan);
+        model.take(scanner::scan(&procfs, &mut reader, request, ONCE));
     }
     // The totals of the moment, beside the page tables of it.
     model.touch_all();

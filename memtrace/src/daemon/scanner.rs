@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::job::Job;
 use crate::{
     allocator::{
-        counters::Reading,
+        counters::{Reading, process::Budget},
         evidence::{ProcessEvidence, read::Reader},
     },
     mm::{page_table::Found, procfs::Procfs, region::Region, smaps::Mapping},
@@ -114,6 +114,17 @@ pub fn start(procfs: Procfs, share: u32) -> anyhow::Result<Scanner> {
         .spawn(move || run(&procfs, &own, &asked, &done))
         .context("failed to start the scanner thread")?;
     Ok(Scanner { requests, scans, share })
+}
+
+/// One whole look at a process, with so much for its allocators' counters, by the thread that asks.
+pub fn scan(procfs: &Procfs, reader: &mut Reader, request: Request, counters: Budget) -> Scan {
+    let mut job = Job::with(request, counters);
+    loop {
+        match job.piece(procfs, reader) {
+            Ok(scan) => return scan,
+            Err(unfinished) => job = *unfinished,
+        }
+    }
 }
 
 fn run(procfs: &Procfs, share: &AtomicU32, asked: &Receiver<Request>, done: &Sender<Scan>) {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use memtrace::allocator::counters::Counters;
+use memtrace::{allocator::counters::Counters, units::Bytes};
 
 use super::{
     reading::{Known, bytes},
@@ -40,15 +40,19 @@ fn jemalloc_without_statistics_is_read_all_the_same() {
             let counters = counters(&workload, "jemalloc");
             let said = ask(&mut twin, "allocated");
             let read = bytes(counters.allocated_bytes);
-            assert!(
-                read.abs_diff(said) <= said / 200 + 4096,
-                "{name} {step}: {read} read, {said} in its twin"
-            );
+            if counters.error_bytes == Some(Bytes(0)) {
+                // What jemalloc needs for its statistics is in the twin alone.
+                let is_close = read.abs_diff(said) <= said / 200 + (64 << 10);
+                assert!(is_close, "{name} {step}: {read} read, {said} in its twin");
+            } else {
+                // Extents that do not add up are not believed: whole pages are, and that is said.
+                assert_eq!(read, ask(&mut workload, "active"), "{name} {step}");
+                assert!(counters.missing.iter().any(|missing| missing.contains("whole pages")));
+            }
             assert!(read <= ask(&mut workload, "active"), "{name} {step}");
             assert_eq!(bytes(counters.free_resident_bytes), ask(&mut workload, "dirty"), "{name} {step}");
             assert_eq!(bytes(counters.lazily_freed_bytes), ask(&mut workload, "muzzy"), "{name} {step}");
             assert_eq!(counters.version.as_deref(), Some("5.3.1"));
-            assert_eq!(bytes(counters.error_bytes), 0);
         }
     }
 }

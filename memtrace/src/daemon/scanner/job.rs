@@ -42,6 +42,7 @@ pub(super) struct Job {
     pid: u32,
     begun: u64,
     took: Duration,
+    counters: ReadBudget,
     state: State,
 }
 
@@ -61,8 +62,13 @@ struct Pages {
 }
 
 impl Job {
-    pub(super) fn new(Request { pid, depth }: Request) -> Self {
-        Self { pid, begun: 0, took: Duration::ZERO, state: State::Asked(depth) }
+    pub(super) fn new(request: Request) -> Self {
+        Self::with(request, ReadBudget::DEFAULT)
+    }
+
+    /// With so much for its allocators' counters.
+    pub(super) fn with(Request { pid, depth }: Request, counters: ReadBudget) -> Self {
+        Self { pid, begun: 0, took: Duration::ZERO, counters, state: State::Asked(depth) }
     }
 
     /// Does one piece: the scan, or the job to go on with.
@@ -103,7 +109,7 @@ impl Job {
                 }
                 let evidence = reader.gather(pid, &regions);
                 let resident = mappings.iter().filter_map(|mapping| mapping.usage.rss);
-                let reading = count(procfs, pid, resident, &evidence, &regions);
+                let reading = count(self.counters, procfs, pid, resident, &evidence, &regions);
                 Some(Scan { at, mappings, evidence: Some(Arc::new(evidence)), reading, ..self.scan() })
             }
             State::Pages(pages) => {
@@ -130,7 +136,7 @@ impl Job {
                     }
                 };
                 let resident = parts.iter().map(|part| part.measured.resident);
-                let reading = count(procfs, pid, resident, &evidence, regions);
+                let reading = count(self.counters, procfs, pid, resident, &evidence, regions);
                 Some(Scan { at, parts, outside, evidence: new, reading, ..self.scan() })
             }
         }
@@ -166,6 +172,7 @@ fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
 
 /// The counters of the allocators of a process that is large enough, within a budget of their own.
 fn count(
+    budget: ReadBudget,
     procfs: &Procfs,
     pid: u32,
     resident: impl Iterator<Item = Bytes>,
@@ -177,7 +184,7 @@ fn count(
     }
     let owned = attribute(process, regions);
     let at = clock::ktime();
-    let mut image = Process::open(procfs, pid, ReadBudget::DEFAULT).ok()?;
+    let mut image = Process::open(procfs, pid, budget).ok()?;
     let files = Root::open(procfs, pid);
     let mut target = Target { image: &mut image, files: &files, process, regions, owned: &owned };
     let (counters, absent) = counters::read_all(&mut target);

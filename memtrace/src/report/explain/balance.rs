@@ -169,7 +169,11 @@ fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>
     }
     let sum = inner.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes.0));
     let rest = outer.0.saturating_sub(sum);
-    if rest > 0 {
+    let inner_count = inner.len() as u64;
+    if let Some(first) = inner.first_mut().filter(|_| rest < inner_count) {
+        // Rounding.
+        first.bytes.0 = first.bytes.0.saturating_add(rest);
+    } else if rest > 0 {
         let (name, means) = match what {
             "anonymous memory" => ("else", "programs' changed data, processes not read"),
             "shared memory, tmpfs" => ("not mapped", "files in tmpfs that no process maps"),

@@ -90,10 +90,7 @@ fn leaves(target: &mut Target<'_>, data: &[Data]) -> Option<Vec<u64>> {
 
 /// Which GiB a leaf is for: what its first element's extent says.
 fn key(image: &mut dyn Image, leaf: u64) -> Option<u64> {
-    let (start, end) = image.present(leaf, leaf.checked_add(LEAF)?).first().copied()?;
-    let page = image.page_size();
-    let first = elements(image, start, (end - start).min(page));
-    let (at, element) = first.first().copied()?;
+    let (at, element) = first(image, leaf)?;
     let mut head = [0; HEAD];
     image.read(element & HEAD_MASK, &mut head).then_some(())?;
     let address = data::word(&head, 8)?;
@@ -105,14 +102,31 @@ fn key(image: &mut dyn Image, leaf: u64) -> Option<u64> {
     (is_first && size > 0 && szind == element >> 48).then_some(address >> (PAGE_BITS + LEAF_BITS))
 }
 
-/// The words of a stretch that are set, with their addresses.
+/// The first element that is set. A leaf begins anywhere in a page, which what lies before it made present.
+fn first(image: &mut dyn Image, leaf: u64) -> Option<(u64, u64)> {
+    let page = image.page_size().max(1);
+    for (start, end) in image.present(leaf, leaf.checked_add(LEAF)?) {
+        let mut at = start;
+        while at < end {
+            let next = (at / page + 1).saturating_mul(page).min(end);
+            if let Some(found) = elements(image, at, next - at).first() {
+                return Some(*found);
+            }
+            at = next;
+        }
+    }
+    None
+}
+
+/// The words of a stretch that point to a head, with their addresses. Where two extents became one a class without a
+/// head is left (`emap_merge_commit`).
 fn elements(image: &mut dyn Image, start: u64, len: u64) -> Vec<(u64, u64)> {
     let mut found = Vec::new();
     for (from, to) in image.present(start, start.saturating_add(len)) {
         let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
         if image.read(from, &mut bytes) {
             let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
-            found.extend((from..).step_by(8).zip(words).filter(|(_, word)| *word != 0));
+            found.extend((from..).step_by(8).zip(words).filter(|(_, word)| word & HEAD_MASK != 0));
         }
     }
     found

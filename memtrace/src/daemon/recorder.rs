@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::AtomicU64,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
@@ -28,10 +28,7 @@ use super::{
     kernel_log::KernelLog,
     ledger::Ledger,
     model::AtKill,
-    namer::{
-        Change,
-        sources::{Asked, Ended as EndedSaid},
-    },
+    namer::{Change, sources::Ended as EndedSaid},
 };
 use crate::{
     clock,
@@ -53,9 +50,11 @@ use crate::{
         surroundings::{Known, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
-    store::{Filter, Retention, Store, StoreError},
+    store::{Filter, Store},
     units::escape,
 };
+
+mod after;
 
 /// Kills that wait for the disk at most; the oldest are given up first, counted, and are in the log.
 const MAX_WAITING: usize = 10_000;
@@ -251,6 +250,7 @@ impl Worker {
     fn run(mut self, news: &Receiver<News>) {
         // The first look at the kernel's symbols takes long; it must not delay the first kill.
         self.symbols.names(&[0]);
+        let mut looked = Instant::now();
         loop {
             let patience = match () {
                 () if self.ledger.is_waiting() || self.aftermath.is_waiting() => SOON,
@@ -270,49 +270,21 @@ impl Worker {
                         sort(&mut self, told);
                     }
                 }
-                // Only when no kill waits: what was seen is not missed.
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.store_waiting();
                     self.follow_up(&[]);
                     return;
                 }
             }
+            if looked.elapsed() >= LOOK {
+                // No kill waits now: what was seen is not missed.
+                self.look();
+                looked = Instant::now();
+            }
             self.store_waiting();
             self.follow_up(&ends);
             self.add();
-        }
-    }
-
-    /// What came later than the kill: how the runtime saw its end, and whether the container lives on.
-    fn add(&mut self) {
-        while let Ok(EndedSaid { record, reason, exit_code }) = self.surroundings.ended.try_recv() {
-            if let Err(error) = self.store.add_runtime(&record, reason.as_deref(), exit_code) {
-                tracing::error!(%record, ?reason, exit_code, error = %chain(&error),
-                    "failed to store what the runtime says of a kill");
-            }
-        }
-        if let Err(error) = self.ledger.settle(&mut self.store) {
-            tracing::warn!(error = %chain(&error), "failed to store a member's kill; trying again");
-        }
-    }
-
-    /// What is not urgent: ends, and what they and a look at /proc add to the kills that are on disk.
-    fn follow_up(&mut self, ends: &[(Box<Ended>, Latest)]) {
-        for (ended, latest) in ends {
-            let exit = self.aftermath.ended(ended, latest, &self.surroundings.boot_id);
-            self.exits.push(exit);
-        }
-        self.aftermath.look_at_mounts(Path::new("/proc"));
-        let written = self.aftermath.write(&mut self.store);
-        let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
-        match stored {
-            Ok(()) => self.exits.clear(),
-            // Ends are many and less than kills: the newest are kept for the next try.
-            Err(_) => drop(self.exits.drain(..self.exits.len().saturating_sub(MAX_WAITING))),
-        }
-        if let Err(error) = written.and(stored) {
-            tracing::warn!(error = %chain(&error), "failed to store what followed a kill; it is tried again");
         }
     }
 
@@ -370,81 +342,6 @@ impl Worker {
             Some(id) => self.replaced.push((id, record)),
             None => self.waiting.push_back(record),
         }
-    }
-
-    /// Takes what the kernel log has and nobody saw, and deletes what is too old.
-    fn look(&mut self) {
-        let missed = self.backfill.as_mut().map(|backfill| backfill.missed(Instant::now()));
-        for mut record in missed.unwrap_or_default() {
-            record.circumstances.cause = Some(cause(&record));
-            tracing::warn!(id = %record.id, "an OOM kill was not seen; it is recorded from the kernel log");
-            self.waiting.push_back(record);
-        }
-        if self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
-            self.tidied = Some(Instant::now());
-            self.tidy();
-        }
-    }
-
-    fn tidy(&mut self) {
-        let Keep { age, bytes } = self.surroundings.keep;
-        let since = (!age.is_zero()).then(|| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN));
-        match self.store.keep(Retention { since, bytes }) {
-            Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "old OOM kills were deleted"),
-            Err(error) => tracing::warn!(error = %chain(&error), "old OOM kills could not be deleted"),
-        }
-    }
-
-    fn store_waiting(&mut self) {
-        for (id, record) in std::mem::take(&mut self.replaced) {
-            if let Err(error) = self.store.replace_kill(&id, &record) {
-                tracing::warn!(error = %chain(&error), %id, "the record from the kernel log stays");
-            }
-        }
-        if self.waiting.is_empty() {
-            return;
-        }
-        let records = self.waiting.make_contiguous();
-        match self.store.insert_kills(records) {
-            Ok(_) => {
-                for record in records.iter() {
-                    tracing::info!(id = %record.id, victim = %record.victim.task.comm, tid = record.victim.task.tid,
-                        "recorded an OOM kill");
-                    let container = record.circumstances.container.as_ref();
-                    if let Some(container) = container.and_then(|name| name.container_id.clone()) {
-                        // Without a namer there is no answer.
-                        drop(
-                            self.surroundings
-                                .changes
-                                .send(Change::Killed(Asked { record: record.id.clone(), container })),
-                        );
-                    }
-                    if let Some(cgroup) = &record.victim.task.cgroup {
-                        self.surroundings.shared.count_kill(cgroup);
-                    }
-                    self.aftermath.add(record);
-                }
-                self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
-                self.waiting.clear();
-                self.in_log = 0;
-            }
-            Err(error) => self.keep(&error),
-        }
-        self.counts.not_stored.store(self.waiting.len() as u64 + self.given_up, Ordering::Relaxed);
-    }
-
-    /// The disk did not take them: each is printed once, and kept for the next try.
-    fn keep(&mut self, error: &StoreError) {
-        for record in self.waiting.iter().skip(self.in_log) {
-            let json = serde_json::to_string(record).unwrap_or_else(|error| error.to_string());
-            tracing::error!(error = %chain(error), record = %json, "failed to store an OOM kill; it is kept and retried");
-        }
-        while self.waiting.len() > MAX_WAITING {
-            self.waiting.pop_front();
-            self.given_up += 1;
-        }
-        self.in_log = self.waiting.len();
     }
 }
 

@@ -54,7 +54,7 @@ fn read(mut fake: Fake) -> Result<Counters, Absent> {
         Region::new(DATA, DATA + 0x1_0000, writable, Backing::File(Arc::clone(&file))),
         Region::new(HEAP, HEAP + 8 * STEP, writable, Backing::Anonymous),
     ];
-    let images = Vec::from_iter([DATA..DATA + 0x1_0000]);
+    let images = vec![std::ops::Range { start: DATA, end: DATA + 0x1_0000 }];
     let marks = Marks::default().with(Mark::Jemalloc);
     let module = Module { file, code: Vec::new(), images, marks, is_read: true };
     let process = ProcessEvidence::new(vec![module]);

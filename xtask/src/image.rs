@@ -39,6 +39,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::find()?;
     if args.tests {
+        ensure_runtime()?;
         println!("{}", for_tests(&workspace)?.display());
         return Ok(());
     }

@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod charge;
 pub mod cri;
 pub mod docker;
+pub mod end;
 pub mod memcg;
 pub mod name;
 pub mod names;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use messages::{
     Container, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse, ListContainersRequest,
     ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse, Pair, PodSandbox, VersionRequest,
@@ -26,7 +27,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{name::Name, names::text};
+use super::{end::End, name::Name, names::text};
 
 /// The source's name.
 pub const SOURCE: &str = "cri";
@@ -125,15 +126,14 @@ impl Cri {
         Ok((containers, pods))
     }
 
-    /// Reason and exit code of a container; `None` while it has not ended.
+    /// How a container ended; `None` while it has not.
     ///
     /// # Errors
     /// When the runtime gives no answer, or does not know it.
-    pub async fn ended(&self, id: &str) -> Result<Option<(Option<String>, i32)>, CriError> {
+    pub async fn ended(&self, id: &str) -> Result<Option<End>, CriError> {
         let request = ContainerStatusRequest { container_id: id.as_bytes().to_vec() };
         let answer: ContainerStatusResponse = self.ask("ContainerStatus", request).await?;
-        let ended = answer.status.filter(|status| status.state == EXITED);
-        Ok(ended.map(|ContainerStatus { reason, exit_code, .. }| (text(&reason), exit_code)))
+        Ok(answer.status.as_ref().and_then(end))
     }
 
     async fn ask<Q, A>(&self, method: &'static str, request: Q) -> Result<A, CriError>
@@ -158,6 +158,13 @@ impl Cri {
         };
         timeout(PATIENCE, call).await.map_err(|_| CriError::TimedOut { what: method })?
     }
+}
+
+fn end(status: &ContainerStatus) -> Option<End> {
+    let ContainerStatus { state, finished_at, exit_code, reason } = status;
+    // 0 is what a runtime says that does not know.
+    let finished_at = Timestamp::from_nanosecond(i128::from(*finished_at)).ok().filter(|_| *finished_at > 0);
+    (*state == EXITED).then(|| End { reason: text(reason), exit_code: *exit_code, finished_at })
 }
 
 fn named(container: &Container, runtime: &str) -> Option<Named> {

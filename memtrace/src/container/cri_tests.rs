@@ -63,6 +63,22 @@ fn a_sandbox_names_its_pod_and_itself() {
     assert_eq!(pod(&PodSandbox::default(), "cri-o"), None);
 }
 
+#[test]
+fn an_end_is_one_only_when_the_container_has_exited() {
+    let status = ContainerStatus {
+        state: EXITED,
+        finished_at: 1_764_000_000_000_000_000,
+        exit_code: 137,
+        reason: b"OOMKilled".to_vec(),
+    };
+    let ended = end(&status).unwrap();
+    assert_eq!((ended.reason.as_deref(), ended.exit_code), (Some("OOMKilled"), 137));
+    assert_eq!(ended.finished_at.unwrap().as_second(), 1_764_000_000);
+    assert_eq!(end(&ContainerStatus { state: 1, ..status.clone() }), None);
+    let unknown = ContainerStatus { finished_at: 0, reason: Vec::new(), ..status };
+    assert_eq!(end(&unknown), Some(End { reason: None, exit_code: 137, finished_at: None }));
+}
+
 fn listen(dir: &Path, answer: Option<&'static [u8]>) -> PathBuf {
     let socket = dir.join("s");
     let listener = UnixListener::bind(&socket).unwrap();

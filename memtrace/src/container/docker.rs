@@ -1,16 +1,17 @@
 //! Names from Docker or podman, by Docker's API (HTTP over a unix socket).
 //!
-//! Input: the socket. Output: the [`Name`]s of all containers. One request, bounded in time and size.
+//! Input: the socket. Output: the [`Name`]s of all containers, and how one ended. Requests are bounded in time and size.
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::{net::UnixStream, time::timeout};
 
-use super::{name::Name, names::text};
+use super::{end::End, name::Name, names::text};
 
 /// The source's name.
 pub const SOURCE: &str = "docker";
@@ -33,25 +34,59 @@ struct Container {
     labels: Option<HashMap<String, String>>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    state: State,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    status: String,
+    #[serde(default, rename = "OOMKilled")]
+    oom_killed: bool,
+    exit_code: i32,
+    #[serde(default)]
+    finished_at: Option<String>,
+}
+
 /// All containers, by id.
 ///
 /// # Errors
 /// In words, when there is no answer.
 pub async fn names(socket: &Path, runtime: &str) -> Result<Vec<(String, Name)>, String> {
-    match timeout(PATIENCE, ask(socket)).await {
-        Ok(Ok(json)) => parse(&json, runtime).map_err(|error| error.to_string()),
-        Ok(Err(error)) => Err(format!("{error:#}")),
+    let json = in_time(socket, "/containers/json?all=true").await?;
+    parse(&json, runtime).map_err(|error| error.to_string())
+}
+
+/// How a container ended; `None` while it has not.
+///
+/// # Errors
+/// In words, when there is no answer, or it does not know the container.
+pub async fn ended(socket: &Path, id: &str) -> Result<Option<End>, String> {
+    // An id is part of a path: nothing that leads elsewhere.
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err("it is no id of a container".to_owned());
+    }
+    let json = in_time(socket, &format!("/containers/{id}/json")).await?;
+    end(&json).map_err(|error| error.to_string())
+}
+
+async fn in_time(socket: &Path, path: &str) -> Result<Bytes, String> {
+    match timeout(PATIENCE, ask(socket, path)).await {
+        Ok(answer) => answer.map_err(|error| format!("{error:#}")),
         Err(_) => Err(format!("no answer in {PATIENCE:?}")),
     }
 }
 
-async fn ask(socket: &Path) -> anyhow::Result<Bytes> {
+async fn ask(socket: &Path, path: &str) -> anyhow::Result<Bytes> {
     let stream = UnixStream::connect(socket).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await?;
     // Its error shows in the answer as well.
     tokio::spawn(connection);
-    let request = Request::get("/containers/json?all=true").header("host", "docker").body(Empty::new())?;
+    let request = Request::get(path).header("host", "docker").body(Empty::new())?;
     let answer = sender.send_request(request).await?;
     anyhow::ensure!(answer.status() == StatusCode::OK, "it answered {}", answer.status());
     let body = Limited::new(answer.into_body(), LARGEST).collect().await;
@@ -84,6 +119,24 @@ fn parse(json: &[u8], runtime: &str) -> serde_json::Result<Vec<(String, Name)>> 
     Ok(containers.into_iter().filter_map(named).collect())
 }
 
+fn end(json: &[u8]) -> serde_json::Result<Option<End>> {
+    let State { status, oom_killed, exit_code, finished_at } =
+        serde_json::from_slice::<Inspected>(json)?.state;
+    // It has no word of its own but the flag; the others are those of cri-dockerd for the same.
+    let reason = match (oom_killed, exit_code) {
+        (true, _) => "OOMKilled",
+        (false, 0) => "Completed",
+        (false, _) => "Error",
+    };
+    // `0001-01-01T00:00:00Z` is no time.
+    let finished_at = finished_at.and_then(|time| time.parse::<Timestamp>().ok());
+    Ok(matches!(status.as_str(), "exited" | "dead").then(|| End {
+        reason: Some(reason.to_owned()),
+        exit_code,
+        finished_at: finished_at.filter(|time| time.as_second() > 0),
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::{
@@ -91,7 +144,7 @@ mod tests {
         net::UnixListener,
     };
 
-    use super::{names, parse};
+    use super::{end, ended, names, parse};
 
     #[test]
     fn names_images_and_labels() {
@@ -104,6 +157,23 @@ mod tests {
         assert_eq!(labels, ["web", "n/p/c", "ghi"]);
         assert_eq!(found[0].1.image.as_deref(), Some("nginx:1"));
         assert!(parse(b"{}", "docker").is_err());
+    }
+
+    #[test]
+    fn an_end_has_reason_code_and_time() {
+        let state = |status: &str, oom: bool, code: i32, finished: &str| {
+            let json = format!(
+                r#"{{"Id":"a","State":{{"Status":"{status}","Running":false,"OOMKilled":{oom},"Dead":false,
+                "Pid":0,"ExitCode":{code},"Error":"","FinishedAt":"{finished}"}}}}"#
+            );
+            end(json.as_bytes()).unwrap()
+        };
+        let killed = state("exited", true, 137, "2026-05-28T20:26:40.165Z").unwrap();
+        assert_eq!((killed.reason.as_deref(), killed.exit_code), (Some("OOMKilled"), 137));
+        assert_eq!(killed.finished_at.unwrap().as_second(), 1_780_000_000);
+        assert_eq!(state("exited", false, 1, "").unwrap().reason.as_deref(), Some("Error"));
+        assert_eq!(state("running", false, 0, "0001-01-01T00:00:00Z"), None);
+        assert!(end(b"{}").is_err() && end(b"[").is_err());
     }
 
     /// A socket that answers with some bytes, or never.
@@ -129,6 +199,8 @@ mod tests {
     async fn a_daemon_that_hangs_is_left() {
         let (_dir, socket) = serve(None);
         assert_eq!(names(&socket, "docker").await.unwrap_err(), "no answer in 200ms");
+        assert_eq!(ended(&socket, "abc").await.unwrap_err(), "no answer in 200ms");
+        assert!(ended(&socket, "../abc").await.unwrap_err().contains("no id"));
     }
 
     #[tokio::test]

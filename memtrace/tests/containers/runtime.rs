@@ -301,6 +301,14 @@ impl Drop for Pod<'_> {
 }
 
 impl Container<'_> {
+    /// What the kernel charges to it; 0 when it is gone.
+    pub fn usage(&self) -> u64 {
+        let hierarchy = Hierarchy::find(Path::new("/proc")).unwrap().unwrap();
+        let directory = hierarchy.directory(self.cgroup.as_bytes()).unwrap();
+        let usage = fs::read_to_string(directory.join("memory.usage_in_bytes")).unwrap_or_default();
+        usage.trim().parse().unwrap_or_default()
+    }
+
     /// What the runtime says of it once it has ended.
     pub fn ended(&self) -> ContainerStatus {
         eventually("the runtime sees the end", PATIENCE, || self.status().filter(|status| status.state == 2))

@@ -22,6 +22,7 @@ use crate::{
     container::{
         cri::{self, Cri},
         docker,
+        end::End,
         names::Names,
         oci_bundle::{self, Bundles},
     },
@@ -52,10 +53,8 @@ pub struct Asked {
 pub struct Ended {
     /// Id of the record.
     pub record: String,
-    /// Its reason.
-    pub reason: Option<String>,
-    /// Its exit code.
-    pub exit_code: i32,
+    /// What it says.
+    pub end: End,
 }
 
 /// Whether a source works.
@@ -89,7 +88,8 @@ pub fn start(
     for (socket, runtime) in docker::SOCKETS {
         tokio::spawn(follow_docker(config.host_root.join(socket), runtime, names.clone(), woken.clone()));
     }
-    tokio::spawn(answer_all(questions, answers, live));
+    let engines = docker::SOCKETS.iter().map(|(socket, _)| config.host_root.join(socket)).collect();
+    tokio::spawn(answer_all(questions, answers, live, engines));
 }
 
 fn cri_sockets(config: &Config) -> Vec<PathBuf> {
@@ -189,14 +189,19 @@ async fn wait(woken: &mut watch::Receiver<u64>) {
     }
 }
 
-async fn answer_all(mut questions: mpsc::UnboundedReceiver<Asked>, answers: Sender<Ended>, live: Live) {
+async fn answer_all(
+    mut questions: mpsc::UnboundedReceiver<Asked>,
+    answers: Sender<Ended>,
+    live: Live,
+    engines: Arc<[PathBuf]>,
+) {
     while let Some(asked) = questions.recv().await {
-        tokio::spawn(answer(asked, answers.clone(), Arc::clone(&live)));
+        tokio::spawn(answer(asked, answers.clone(), Arc::clone(&live), Arc::clone(&engines)));
     }
 }
 
 /// Asks every runtime until one has seen the container end. A child's death is no end: then nobody answers.
-async fn answer(asked: Asked, answers: Sender<Ended>, live: Live) {
+async fn answer(asked: Asked, answers: Sender<Ended>, live: Live, engines: Arc<[PathBuf]>) {
     let begin = Instant::now();
     while begin.elapsed() < ENDS_WITHIN {
         sleep(ASK_AGAIN).await;
@@ -205,9 +210,15 @@ async fn answer(asked: Asked, answers: Sender<Ended>, live: Live) {
             live.values().cloned().collect()
         };
         for cri in runtimes {
-            if let Ok(Some((reason, exit_code))) = cri.ended(&asked.container).await {
+            if let Ok(Some(end)) = cri.ended(&asked.container).await {
                 // Nobody records any more.
-                drop(answers.send(Ended { record: asked.record, reason, exit_code }));
+                drop(answers.send(Ended { record: asked.record, end }));
+                return;
+            }
+        }
+        for socket in engines.iter().filter(|socket| socket.exists()) {
+            if let Ok(Some(end)) = docker::ended(socket, &asked.container).await {
+                drop(answers.send(Ended { record: asked.record, end }));
                 return;
             }
         }

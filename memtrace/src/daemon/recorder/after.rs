@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{EndedSaid, Keep, MAX_WAITING, TIDY, Worker, chain};
 use crate::{
+    container::end::End,
     daemon::{
         engine::Latest,
         exits::Ended,
@@ -20,7 +21,8 @@ use crate::{
 impl Worker {
     /// What came later than the kill: how the runtime saw its end, and whether the container lives on.
     pub(super) fn add(&mut self) {
-        while let Ok(EndedSaid { record, reason, exit_code }) = self.surroundings.ended.try_recv() {
+        while let Ok(EndedSaid { record, end }) = self.surroundings.ended.try_recv() {
+            let End { reason, exit_code, finished_at: _ } = end;
             if let Err(error) = self.store.add_runtime(&record, reason.as_deref(), exit_code) {
                 tracing::error!(%record, ?reason, exit_code, error = %chain(&error),
                     "failed to store what the runtime says of a kill");

@@ -34,7 +34,7 @@ pub mod world;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -46,6 +46,7 @@ use tokio::{
 };
 
 use self::{
+    backfill::Backfill,
     engine::{Engine, Latest},
     governor::Governor,
     lock::LockError,
@@ -123,10 +124,18 @@ impl From<LockError> for DaemonError {
 pub fn run(config: &Config) -> Result<(), DaemonError> {
     // May unshare the mount namespace, so it comes before any thread.
     let tracefs = tracefs::ensure();
+    let hierarchy = Hierarchy::find(Path::new(PROC)).unwrap_or_default();
+    let boot_id = clock::boot_id(Path::new(PROC)).context("failed to read the boot id")?;
+    // Before what takes long: in a storm of kills the log goes round within seconds.
+    let mut backfill =
+        config.backfill.then(|| Backfill::start(backfill::boot(boot_id.clone(), hierarchy.as_ref())));
     let support = tracer::probe(&config.options, tracefs);
     let _lock = lock::lock(&config.state_dir)?;
-    let hierarchy = Hierarchy::find(Path::new(PROC)).unwrap_or_default();
     let probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
+    // Up to here nobody saw a kill.
+    if let Some(backfill) = &mut backfill {
+        backfill.read(Instant::now());
+    }
     // It holds the kernel's type information, 5 MiB that are not needed again.
     drop(support);
     log_status(&probes.status);
@@ -139,10 +148,15 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    Ok(runtime.block_on(run_attached(config, probes, hierarchy))?)
+    Ok(runtime.block_on(run_attached(config, probes, hierarchy, (boot_id, backfill)))?)
 }
 
-async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarchy>) -> anyhow::Result<()> {
+async fn run_attached(
+    config: &Config,
+    probes: Probes,
+    hierarchy: Option<Hierarchy>,
+    (boot_id, backfill): (String, Option<Backfill>),
+) -> anyhow::Result<()> {
     let Probes { stream, kills, counters, governor: held_back, status, mut object } = probes;
     // Before anything can take long: a signal that comes now must not be missed.
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
@@ -155,13 +169,13 @@ async fn run_attached(config: &Config, probes: Probes, hierarchy: Option<Hierarc
         namer::hierarchy_id(&Procfs::new(PROC), hierarchy.as_ref()),
     )?;
     let recorder = recorder::start(Surroundings {
-        boot_id: clock::boot_id(Path::new(PROC)).context("failed to read the boot id")?,
+        boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
         hierarchy: hierarchy.clone(),
         state_dir: config.state_dir.clone(),
         keep: config.keep,
-        backfill: config.backfill,
+        backfill,
         shared: shared.clone(),
         names: namer.names.clone(),
         changes: namer.changes.clone(),

@@ -47,6 +47,14 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
+    /// The version as a number.
+    pub fn version_number(&self) -> u8 {
+        match self.version {
+            Version::V1 => 1,
+            Version::V2 => 2,
+        }
+    }
+
     /// Finds it in `<proc>/self/mountinfo`. `None` when the memory controller is not mounted anywhere.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The history; the lock is held for as long as a read of it takes.
+    /// The history; the lock is held for as long as a read of one series takes: a kill waits for it.
     pub fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,8 +67,8 @@ pub fn start(
             for (path, figures) in owners(&snapshot, hierarchy.as_ref()) {
                 history.read(&path, None, figures, now);
             }
-            let insights = insights(&snapshot, &history, &shared.kills(), &mut judged, now);
             drop(history);
+            let insights = insights(&snapshot, &shared, &mut judged, now);
             sender.send_replace(Arc::new(insights));
         }
     });
@@ -103,13 +103,7 @@ fn owners(snapshot: &Snapshot, hierarchy: Option<&Hierarchy>) -> Vec<(String, Fi
 type Judged = HashMap<String, (u64, Vec<Finding>)>;
 
 /// What history says of each row of the snapshot.
-fn insights(
-    snapshot: &Snapshot,
-    history: &History,
-    kills: &HashMap<String, u64>,
-    judged: &mut Judged,
-    now: u64,
-) -> Insights {
+fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64) -> Insights {
     let mut counters: HashMap<&str, Vec<Counters>> = HashMap::new();
     for process in &snapshot.processes {
         if let (Some(cgroup), Some(memory)) = (&process.cgroup, &process.memory) {
@@ -117,8 +111,11 @@ fn insights(
         }
     }
     let mut insight = |row: &ContainerRow| {
-        let series = history.container(&row.cgroup)?;
-        let points = series.points();
+        let (points, trend_bytes) = {
+            let history = shared.history();
+            let series = history.container(&row.cgroup)?;
+            (series.points(), series.last(TREND, now, Figure::Usage as usize))
+        };
         let recent = points.get(points.len().saturating_sub(TREND)..).unwrap_or_default();
         let samples = trend::samples(recent, Figure::Anon as usize);
         let growth = trend::slope(trend::since_restart(&samples));
@@ -129,13 +126,13 @@ fn insights(
             (*made, *findings) = (now, judge(row, &points, counters));
         }
         Some(Insight {
-            trend_bytes: series.last(TREND, now, Figure::Usage as usize),
+            trend_bytes,
             growth_bytes_per_second: growth,
             seconds_to_limit: growth
                 .filter(|growth| *growth >= SLOWEST)
                 .zip(room)
                 .map(|(growth, room)| room as f64 / growth),
-            kills: kills.get(&row.cgroup).copied().unwrap_or_default(),
+            kills: shared.kills().get(&row.cgroup).copied().unwrap_or_default(),
             findings: findings.clone(),
         })
     };
@@ -167,7 +164,7 @@ fn judge(row: &ContainerRow, points: &[Point<FIGURES>], counters: &[Counters]) -
 mod tests {
     use jiff::Timestamp;
 
-    use super::{Bytes, HashMap, History, Judged, Snapshot, insights};
+    use super::{Bytes, Judged, Shared, Snapshot, insights};
     use crate::{
         container::memcg::Limit,
         snapshot::{ContainerRow, Node},
@@ -196,13 +193,13 @@ mod tests {
 
     #[test]
     fn the_time_until_the_limit_comes_from_the_robust_growth() {
-        let mut history = History::default();
+        let shared = Shared::default();
         for second in 1..=100_u64 {
-            history.take(&snapshot(second * 5 * MIB), second * 1_000_000_000);
+            shared.history().take(&snapshot(second * 5 * MIB), second * 1_000_000_000);
         }
         let now = 100_500_000_000;
-        let kills = HashMap::from([("/a".to_owned(), 3)]);
-        let insight = &insights(&snapshot(500 * MIB), &history, &kills, &mut Judged::default(), now)["/a"];
+        (0..3).for_each(|_| shared.count_kill("/a"));
+        let insight = &insights(&snapshot(500 * MIB), &shared, &mut Judged::default(), now)["/a"];
         assert_eq!(insight.growth_bytes_per_second, Some((5 * MIB) as f64));
         assert_eq!(insight.seconds_to_limit, Some(100.0));
         assert_eq!(insight.kills, 3);
@@ -213,10 +210,9 @@ mod tests {
 
     #[test]
     fn one_reading_is_no_trend() {
-        let mut history = History::default();
-        history.take(&snapshot(MIB), 1_000_000_000);
-        let insight =
-            &insights(&snapshot(MIB), &history, &HashMap::new(), &mut Judged::default(), 1_000_000_000)["/a"];
+        let shared = Shared::default();
+        shared.history().take(&snapshot(MIB), 1_000_000_000);
+        let insight = &insights(&snapshot(MIB), &shared, &mut Judged::default(), 1_000_000_000)["/a"];
         assert_eq!((insight.growth_bytes_per_second, insight.seconds_to_limit), (None, None));
     }
 }

@@ -11,9 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::oom::{
-    kernel_log::{Boot, LoggedKill, Reader, Trace, record},
-    record::OomRecord,
+use jiff::Timestamp;
+
+use crate::{
+    clock,
+    container::cgroup::Hierarchy,
+    oom::{
+        kernel_log::{Boot, LoggedKill, Reader, Trace, record},
+        record::OomRecord,
+    },
 };
 
 /// How long the log waits for the kernel programs: they are faster, unless the daemon gets no time to run.
@@ -22,6 +28,17 @@ const GRACE: Duration = Duration::from_secs(3);
 const MOST_RECORDS: usize = 20_000;
 /// Traces that are kept; a kill that is older than all of them was decided long ago.
 const MOST_TRACES: usize = 20_000;
+
+/// This boot, now.
+pub fn boot(id: String, hierarchy: Option<&Hierarchy>) -> Boot {
+    Boot {
+        id,
+        now: (Timestamp::now(), clock::ktime()),
+        suspended_ns: clock::suspended(),
+        cgroup_version: hierarchy.map(Hierarchy::version_number),
+        page_size: rustix::param::page_size() as u64,
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -38,8 +55,8 @@ pub struct Backfill {
 }
 
 impl Backfill {
-    /// Begins at the beginning of the log; `recorded` is what the store has of this boot.
-    pub fn start(boot: Boot, recorded: impl IntoIterator<Item = Trace>) -> Self {
+    /// Reads the log from its beginning, as soon as the daemon runs: in a storm it goes round within seconds.
+    pub fn start(boot: Boot) -> Self {
         let open = || {
             OpenOptions::new()
                 .read(true)
@@ -51,20 +68,35 @@ impl Backfill {
                 |error| tracing::warn!(%error, "the kernel log cannot be read: kills that were missed stay so"),
             )
             .ok();
-        let recorded = recorded.into_iter().collect();
-        Self {
+        let mut backfill = Self {
             log,
             reader: Reader::default(),
             boot,
             pending: VecDeque::new(),
-            recorded,
+            recorded: VecDeque::new(),
             backfilled: VecDeque::new(),
+        };
+        backfill.read(Instant::now());
+        backfill
+    }
+
+    /// What the store has of this boot.
+    pub fn know(&mut self, recorded: impl IntoIterator<Item = Trace>) {
+        for trace in recorded {
+            // Each line of a group has its own; what is of none of them stays known.
+            while let Some(index) = self.pending_of(&trace) {
+                self.pending.remove(index);
+            }
+            push(&mut self.recorded, trace);
         }
     }
 
-    /// Reads on; gives the records of kills that nobody else has recorded in time.
+    fn pending_of(&self, trace: &Trace) -> Option<usize> {
+        nearest(trace, self.pending.iter().map(|(_, kill)| (kill.tid, self.boot.ktime(kill))))
+    }
+
+    /// The kills of the log that nobody else has recorded in time.
     pub fn missed(&mut self, now: Instant) -> Vec<OomRecord> {
-        self.read(now);
         let mut missed = Vec::new();
         while let Some((since, _)) = self.pending.front()
             && now.duration_since(*since) >= GRACE
@@ -84,16 +116,15 @@ impl Backfill {
         if let Some(index) = nearest(&trace, self.backfilled.iter().map(first)) {
             return self.backfilled.remove(index).map(|old| old.id);
         }
-        let boot = &self.boot;
-        let pending = self.pending.iter().map(|(_, kill)| (kill.tid, boot.ktime(kill)));
-        match nearest(&trace, pending) {
+        match self.pending_of(&trace) {
             Some(index) => drop(self.pending.remove(index)),
             None => push(&mut self.recorded, trace),
         }
         None
     }
 
-    fn read(&mut self, now: Instant) {
+    /// Reads on.
+    pub fn read(&mut self, now: Instant) {
         let Some(mut log) = self.log.take() else { return };
         let mut record = [0; 8192];
         for _ in 0..MOST_RECORDS {

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     clock,
     container::{
-        cgroup::{Hierarchy, Version},
+        cgroup::Hierarchy,
         memcg::{self},
         names::Names,
     },
@@ -43,7 +43,7 @@ use crate::{
         cause::cause,
         exit::ExitRecord,
         group::is_member,
-        kernel_log::{Boot, Trace},
+        kernel_log::Trace,
         owner::Baselines,
         record::OomRecord,
         recorder::{Context, record},
@@ -62,6 +62,10 @@ const MAX_WAITING: usize = 10_000;
 const RETRY: Duration = Duration::from_secs(2);
 /// How often the kernel log is looked at for kills that were missed.
 const LOOK: Duration = Duration::from_secs(1);
+/// One commit takes the kills that come within so long. In a storm there is always a next one.
+const BATCH: Duration = Duration::from_millis(20);
+/// What is not urgent waits for a storm to pause, but no longer than this.
+const LATER: Duration = Duration::from_millis(500);
 /// How often old kills are deleted.
 const TIDY: Duration = Duration::from_secs(600);
 
@@ -121,8 +125,8 @@ pub struct Surroundings {
     pub shared: Shared,
     /// How many are kept.
     pub keep: Keep,
-    /// Whether kills that were not seen are recorded from the kernel log.
-    pub backfill: bool,
+    /// Kills of the kernel log; `None` when those that were not seen are not to be recorded from it.
+    pub backfill: Option<Backfill>,
     /// What cgroups are called.
     pub names: Names,
     /// Where the namer is asked how a killed container ended.
@@ -145,7 +149,7 @@ pub struct Recorder {
 ///
 /// # Errors
 /// When the store cannot be opened or the thread not started.
-pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
+pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
     let store = open(&surroundings.state_dir)?;
     for kill in store.list(&Filter::default())? {
         kill.cgroup.iter().for_each(|cgroup| surroundings.shared.count_kill(cgroup));
@@ -159,12 +163,10 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
         &store,
     )?;
     let log = KernelLog::from_now();
-    let backfill = if surroundings.backfill {
+    if let Some(backfill) = &mut surroundings.backfill {
         let recorded = store.kills_of_boot(&surroundings.boot_id)?;
-        Some(Backfill::start(boot(&surroundings), recorded.iter().map(Trace::of)))
-    } else {
-        None
-    };
+        backfill.know(recorded.iter().map(Trace::of));
+    }
     let (sender, receiver) = channel();
     let counts = Arc::new(Counts::default());
     let shared = Arc::clone(&counts);
@@ -178,7 +180,6 @@ pub fn start(surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 // Bound to its thread.
                 symbols: Kallsyms::default(),
                 log,
-                backfill,
                 replaced: Vec::new(),
                 tidied: None,
                 ledger,
@@ -209,30 +210,12 @@ fn baselines(hierarchy: Option<&Hierarchy>) -> Baselines {
     Baselines::of_existing(groups.map(|(id, path)| (id, memcg::oom_events(hierarchy, &path))))
 }
 
-fn boot(surroundings: &Surroundings) -> Boot {
-    Boot {
-        id: surroundings.boot_id.clone(),
-        now: (Timestamp::now(), clock::ktime()),
-        suspended_ns: clock::suspended(),
-        cgroup_version: surroundings.hierarchy.as_ref().map(version),
-        page_size: rustix::param::page_size() as u64,
-    }
-}
-
-fn version(hierarchy: &Hierarchy) -> u8 {
-    match hierarchy.version {
-        Version::V1 => 1,
-        Version::V2 => 2,
-    }
-}
-
 struct Worker {
     surroundings: Surroundings,
     store: Store,
     baselines: Baselines,
     symbols: Kallsyms,
     log: KernelLog,
-    backfill: Option<Backfill>,
     /// Records from the kernel log whose kills were seen after all, with what takes their place.
     replaced: Vec<(String, OomRecord)>,
     tidied: Option<Instant>,
@@ -250,41 +233,52 @@ impl Worker {
     fn run(mut self, news: &Receiver<News>) {
         // The first look at the kernel's symbols takes long; it must not delay the first kill.
         self.symbols.names(&[0]);
-        let mut looked = Instant::now();
+        let (mut looked, mut followed) = (Instant::now(), Instant::now());
         loop {
             let patience = match () {
                 () if self.ledger.is_waiting() || self.aftermath.is_waiting() => SOON,
                 () if self.waiting.is_empty() => LOOK,
                 () => RETRY,
             };
-            let mut ends = Vec::new();
-            let mut sort = |worker: &mut Self, told: News| match told {
-                News::Kill(kill) => worker.take(&kill),
-                News::Ended(ended, latest) => ends.push((ended, latest)),
-            };
-            match news.recv_timeout(patience) {
-                Ok(told) => {
-                    sort(&mut self, told);
-                    // One commit for all that came meanwhile.
-                    while let Ok(told) = news.try_recv() {
-                        sort(&mut self, told);
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+            let (ends, is_idle) = match news.recv_timeout(patience) {
+                Ok(told) => self.batch(told, news),
+                Err(RecvTimeoutError::Timeout) => (Vec::new(), true),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.store_waiting();
-                    self.follow_up(&[]);
+                    self.follow_up();
                     return;
                 }
-            }
+            };
             if looked.elapsed() >= LOOK {
-                // No kill waits now: what was seen is not missed.
-                self.look();
+                self.look(is_idle);
                 looked = Instant::now();
             }
             self.store_waiting();
-            self.follow_up(&ends);
-            self.add();
+            self.judge(&ends);
+            if is_idle || followed.elapsed() >= LATER {
+                self.follow_up();
+                self.add();
+                followed = Instant::now();
+            }
+        }
+    }
+
+    /// Takes what came, for one commit; gives the ends among it, and whether nothing more waits.
+    fn batch(&mut self, first: News, news: &Receiver<News>) -> (Vec<(Box<Ended>, Latest)>, bool) {
+        let (begun, mut ends) = (Instant::now(), Vec::new());
+        let mut told = first;
+        loop {
+            match told {
+                News::Kill(kill) => self.take(&kill),
+                News::Ended(ended, latest) => ends.push((ended, latest)),
+            }
+            if begun.elapsed() >= BATCH {
+                return (ends, false);
+            }
+            match news.try_recv() {
+                Ok(next) => told = next,
+                Err(_) => return (ends, true),
+            }
         }
     }
 
@@ -298,7 +292,7 @@ impl Worker {
         let context = Context {
             now: (Timestamp::now(), clock::ktime()),
             boot_id,
-            cgroup_version: hierarchy.as_ref().map(version),
+            cgroup_version: hierarchy.as_ref().map(Hierarchy::version_number),
             page_size: rustix::param::page_size() as u64,
             hook,
             watches_signals: *watches_signals,
@@ -325,7 +319,7 @@ impl Worker {
         let path = record.victim.task.cgroup_id.and_then(raw_path_of);
         name(&mut record, names);
         // The kernel log has a line for each victim: it is known, whatever becomes of this one.
-        let replaced = self.backfill.as_mut().and_then(|backfill| backfill.seen(&record));
+        let replaced = self.surroundings.backfill.as_mut().and_then(|backfill| backfill.seen(&record));
         // Another victim of a kill that has a record: on disk, or on its way there.
         if replaced.is_none() {
             if let Some(first) = self.waiting.iter_mut().rev().find(|first| is_member(first, &record)) {

@@ -121,41 +121,6 @@ impl Store {
         Ok(records.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect())
     }
 
-    /// Writes records anew that became richer after they were stored; what is not here is passed over. What the runtime
-    /// said of them meanwhile stays.
-    ///
-    /// # Errors
-    /// When they could not be stored; the old ones are still there then.
-    pub fn update_kills<'a>(
-        &mut self,
-        records: impl IntoIterator<Item = &'a OomRecord>,
-    ) -> Result<(), StoreError> {
-        for record in records {
-            let mut record = record.clone();
-            let stored = self.one("WHERE id = :key", named_params! { ":key": record.id })?;
-            let said = stored.and_then(|stored| stored.circumstances.outcome);
-            if let Some(said) = said.filter(|said| said.runtime_exit_code.is_some()) {
-                let outcome = record.circumstances.outcome.get_or_insert_default();
-                outcome.runtime_reason = said.runtime_reason;
-                outcome.runtime_exit_code = said.runtime_exit_code;
-                outcome.disagreement = outcome.disagreement.take().or(said.disagreement);
-            }
-            let json = serde_json::to_vec(&record).map_err(|source| StoreError::Record {
-                id: record.id.clone(),
-                path: self.path.clone(),
-                source,
-            })?;
-            self.connection
-                .execute(
-                    "UPDATE kills SET record = :record,
-                         cause = json_extract(CAST(:record AS TEXT), '$.cause.kind') WHERE id = :id",
-                    named_params! { ":id": record.id, ":record": json },
-                )
-                .map_err(|error| StoreError::sqlite("store kills in", &self.path, error))?;
-        }
-        Ok(())
-    }
-
     /// The record with this id, or the only one whose id begins like this.
     ///
     /// # Errors

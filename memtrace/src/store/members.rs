@@ -2,8 +2,10 @@
 //!
 //! [`MemberKill`]s <-> rows of `member_kills`; a runtime's word on a kill -> its record. Adds, and takes nothing away.
 
+use std::path::Path;
+
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, TransactionBehavior, named_params};
+use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, named_params};
 
 use super::{Store, StoreError};
 use crate::{
@@ -93,6 +95,36 @@ impl Store {
             .map_err(failed)
     }
 
+    /// Writes records anew that became richer after they were stored, all or none; what is not here is passed over. What
+    /// the runtime said of them meanwhile stays.
+    ///
+    /// # Errors
+    /// When they could not be stored; the old ones are still there then.
+    pub fn update_kills<'a>(
+        &mut self,
+        records: impl IntoIterator<Item = &'a OomRecord>,
+    ) -> Result<(), StoreError> {
+        let Self { connection, path, .. } = self;
+        let failed = |error| StoreError::sqlite("add to kills in", path, error);
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        for record in records {
+            let Some(stored) = stored(&transaction, &record.id).map_err(failed)? else { continue };
+            // One that this version cannot read is more than we know: it stays as it is.
+            let Ok(stored) = serde_json::from_slice::<OomRecord>(&stored) else { continue };
+            let mut record = record.clone();
+            let said = stored.circumstances.outcome.filter(|said| said.runtime_exit_code.is_some());
+            if let Some(said) = said {
+                let outcome = record.circumstances.outcome.get_or_insert_default();
+                outcome.runtime_reason = said.runtime_reason;
+                outcome.runtime_exit_code = said.runtime_exit_code;
+                outcome.disagreement = outcome.disagreement.take().or(said.disagreement);
+            }
+            write(&transaction, path, &record)?;
+        }
+        transaction.commit().map_err(failed)
+    }
+
     /// Adds what a container runtime says of the end to the record of a kill; a record that is not here stays away.
     ///
     /// # Errors
@@ -103,12 +135,7 @@ impl Store {
         let unreadable = |source| StoreError::Record { id: id.to_owned(), path: path.clone(), source };
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let stored: Option<Vec<u8>> = transaction
-            .query_row("SELECT record FROM kills WHERE id = :id", named_params! { ":id": id }, |row| {
-                row.get(0)
-            })
-            .optional()
-            .map_err(failed)?;
+        let stored = stored(&transaction, id).map_err(failed)?;
         let Some(stored) = stored else { return Ok(()) };
         let mut record: OomRecord = serde_json::from_slice(&stored).map_err(unreadable)?;
         let outcome = record.circumstances.outcome.get_or_insert_with(Outcome::default);
@@ -120,13 +147,29 @@ impl Store {
                 format!("the kernel killed it for memory; the runtime says {said}, exit code {exit_code}")
             });
         }
-        let json = serde_json::to_vec(&record).map_err(unreadable)?;
-        transaction
-            .execute(
-                "UPDATE kills SET record = :record WHERE id = :id",
-                named_params! { ":record": json, ":id": id },
-            )
-            .map_err(failed)?;
+        write(&transaction, path, &record)?;
         transaction.commit().map_err(failed)
     }
+}
+
+fn stored(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut statement = transaction.prepare_cached("SELECT record FROM kills WHERE id = ?1")?;
+    statement.query_row([id], |row| row.get(0)).optional()
+}
+
+fn write(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Result<(), StoreError> {
+    let failed = |error| StoreError::sqlite("add to a kill in", path, error);
+    let json = serde_json::to_vec(record).map_err(|source| StoreError::Record {
+        id: record.id.clone(),
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut statement = transaction
+        .prepare_cached(
+            "UPDATE kills SET record = :record, cause = json_extract(CAST(:record AS TEXT), '$.cause.kind')
+             WHERE id = :id",
+        )
+        .map_err(failed)?;
+    statement.execute(named_params! { ":record": json, ":id": record.id }).map_err(failed)?;
+    Ok(())
 }

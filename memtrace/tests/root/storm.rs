@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,69 +24,104 @@ fn node_kills() -> u64 {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap()
 }
 
+/// Fifty groups, in each of which twenty children are killed one after another, when they are told to.
+struct Storm {
+    _parent: Cgroup,
+    groups: Vec<(Cgroup, Program)>,
+    log: KernelLog,
+    dead: Vec<u32>,
+    begun: Instant,
+}
+
+impl Storm {
+    const GROUPS: usize = 50;
+    const CHILDREN: usize = 20;
+    const ALL: usize = Self::GROUPS * Self::CHILDREN;
+    /// From one kill to the next: a thousand in 30 s.
+    const PACE: Duration = Duration::from_millis(30);
+
+    fn new() -> Self {
+        let parent = Cgroup::new();
+        let groups = (0..Self::GROUPS).map(|index| {
+            let group = parent.child(&format!("s{index}")).limit(mib(4));
+            let each = ["wait", "storm", "1"];
+            let steps = ["cgroup", group.directory()].into_iter().chain(each.repeat(Self::CHILDREN));
+            let program = Program::eat(&steps.collect::<Vec<_>>());
+            program.ready();
+            (group, program)
+        });
+        let groups = groups.collect();
+        Self { _parent: parent, groups, log: KernelLog::from_now(), dead: Vec::new(), begun: Instant::now() }
+    }
+
+    /// The children with these numbers die.
+    fn rage(&mut self, children: std::ops::Range<usize>) {
+        for child in children {
+            let due = self.begun + Self::PACE * u32::try_from(child).unwrap();
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let is_last = child + Self::GROUPS >= Self::ALL;
+            let (_, program) = &mut self.groups[child % Self::GROUPS];
+            program.go_on();
+            self.dead.push(program.line().parse().unwrap());
+            if !is_last {
+                program.ready();
+            }
+            // The log's buffer must not go round meanwhile.
+            self.log.kills();
+        }
+    }
+
+    fn counted(&self) -> u64 {
+        self.groups.iter().map(|(group, _)| group.oom_kills()).sum()
+    }
+}
+
 /// The daemon dies in the middle, without warning: what it had not stored, and what came while it was away, is found in
 /// the kernel log.
 #[test]
-#[ignore = "not all of the thousand were found after 30 s in its one run: not understood yet"]
 fn a_thousand_kills_from_fifty_cgroups_with_the_daemon_killed_in_the_middle() {
-    const GROUPS: usize = 50;
-    const CHILDREN: usize = 20;
+    const ALL: usize = Storm::ALL;
     let place = Place::new();
     let mut daemon = place.start(&[]);
-    let parent = Cgroup::new();
-    let names: Vec<_> = (0..GROUPS).map(|index| format!("s{index}")).collect();
-    let groups: Vec<_> = names.iter().map(|name| parent.child(name).limit(mib(4))).collect();
-    let counted = || groups.iter().map(Cgroup::oom_kills).sum::<u64>();
-    let (before, start) = (node_kills(), Instant::now());
-    let children = CHILDREN.to_string();
-    let mut storms: Vec<_> = groups
-        .iter()
-        .map(|group| Program::eat(&["wait", "cgroup", group.directory(), "storm", &children]))
-        .collect();
-    storms.iter().for_each(Program::ready);
-    storms.iter_mut().for_each(Program::go_on);
-    let all = (GROUPS * CHILDREN) as u64;
-    eventually("half of them are dead", PATIENCE, || (counted() >= all / 2).then_some(()));
+    let mut storm = Storm::new();
+    let before = node_kills();
+    storm.rage(0..ALL / 2);
     daemon.signal(Signal::KILL);
     daemon.end();
     let mut latencies = latencies(&place.records(), &daemon.log());
     drop(daemon);
-    let at_death = counted();
-    eventually("some die unseen", PATIENCE, || (counted() >= (at_death + 20).min(all)).then_some(()));
-    let daemon = place.start_with_backfill();
-    let dead: HashSet<u32> = storms
-        .iter_mut()
-        .flat_map(|storm| {
-            let pids: Vec<u32> = storm.lines().iter().map(|line| line.parse().unwrap()).collect();
-            assert!(storm.end().success());
-            pids
-        })
-        .collect();
-    let took = start.elapsed();
-    assert_eq!((dead.len() as u64, counted()), (all, all), "each child was killed once");
+    storm.rage(ALL / 2..ALL / 2 + 40);
+    // It goes on while the daemon starts.
+    let daemon = thread::scope(|scope| {
+        let starting = scope.spawn(|| place.start_with_backfill());
+        storm.rage(ALL / 2 + 40..ALL);
+        starting.join().unwrap()
+    });
+    let took = storm.begun.elapsed();
+    let dead: HashSet<u32> = storm.dead.iter().copied().collect();
+    assert_eq!((dead.len(), storm.counted()), (ALL, ALL as u64), "each child was killed once");
     let of_storm = || -> Vec<OomRecord> {
         place.records().into_iter().filter(|record| dead.contains(&record.victim.task.tid)).collect()
     };
     let records = eventually("all are recorded", Duration::from_secs(30), || {
-        Some(of_storm()).filter(|records| records.len() as u64 >= all)
+        Some(of_storm()).filter(|records| records.len() >= ALL)
     });
     let distinct: HashSet<u32> = records.iter().map(|record| record.victim.task.tid).collect();
-    assert_eq!((records.len() as u64, distinct.len() as u64), (all, all), "all, and none twice");
-    assert_eq!(node_kills() - before, all, "as many as the kernel counts");
+    assert_eq!((records.len(), distinct.len()), (ALL, ALL), "all, and none twice");
+    assert_eq!(node_kills() - before, ALL as u64, "as many as the kernel counts");
     let backfilled = records.iter().filter(|record| record.circumstances.source == Source::KernelLog).count();
-    assert!(backfilled > 0);
+    assert!((40..ALL / 2).contains(&backfilled), "{backfilled}");
     latencies.extend(self::latencies(&records, &daemon.log()));
     latencies.sort();
     let median = latencies[latencies.len() / 2];
     println!(
-        "{all} kills in {:.1} s, {backfilled} of them from the kernel log; from the kill to the disk: median {:.1} ms, \
+        "{ALL} kills in {:.1} s, {backfilled} of them from the kernel log; from the kill to the disk: median {:.1} ms, \
          longest {:.1} ms of {}",
         took.as_secs_f64(),
         median.as_secs_f64() * 1e3,
         latencies[latencies.len() - 1].as_secs_f64() * 1e3,
         latencies.len()
     );
-    assert!(took < Duration::from_secs(60));
     assert!(median < Duration::from_millis(50), "{median:?}");
 }
 

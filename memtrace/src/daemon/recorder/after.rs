@@ -33,12 +33,16 @@ impl Worker {
         }
     }
 
-    /// What is not urgent: ends, and what they and a look at /proc add to the kills that are on disk.
-    pub(super) fn follow_up(&mut self, ends: &[(Box<Ended>, Latest)]) {
+    /// Judges ends; those of kills are known by their records, which are on disk now.
+    pub(super) fn judge(&mut self, ends: &[(Box<Ended>, Latest)]) {
         for (ended, latest) in ends {
             let exit = self.aftermath.ended(ended, latest, &self.surroundings.boot_id);
             self.exits.push(exit);
         }
+    }
+
+    /// What is not urgent: ends, and what they and a look at /proc add to the kills that are on disk.
+    pub(super) fn follow_up(&mut self) {
         self.aftermath.look_at_mounts(Path::new("/proc"));
         let written = self.aftermath.write(&mut self.store);
         let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
@@ -52,15 +56,21 @@ impl Worker {
         }
     }
 
-    /// Takes what the kernel log has and nobody saw, and deletes what is too old.
-    pub(super) fn look(&mut self) {
-        let missed = self.backfill.as_mut().map(|backfill| backfill.missed(Instant::now()));
+    /// Reads the kernel log; when no kill waits to be taken, what is in it and nobody saw is recorded, and what is too
+    /// old is deleted.
+    pub(super) fn look(&mut self, is_idle: bool) {
+        let now = Instant::now();
+        let backfill = self.surroundings.backfill.as_mut();
+        let missed = backfill.map(|backfill| {
+            backfill.read(now);
+            if is_idle { backfill.missed(now) } else { Vec::new() }
+        });
         for mut record in missed.unwrap_or_default() {
             record.circumstances.cause = Some(cause(&record));
             tracing::warn!(id = %record.id, "an OOM kill was not seen; it is recorded from the kernel log");
             self.waiting.push_back(record);
         }
-        if self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
+        if is_idle && self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
             self.tidied = Some(Instant::now());
             self.tidy();
         }

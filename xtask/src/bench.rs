@@ -7,12 +7,13 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::{build, outcome::NotPermitted, setup, vm, workspace::Workspace};
+use crate::{build, outcome::NotPermitted, setup, workspace::Workspace};
 
 mod agent;
 mod alone;
 mod containers;
 mod document;
+mod http;
 mod load;
 mod machine;
 mod model;
@@ -75,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     };
     let dir = workspace.target().join("bench");
-    let programs = load::Programs::prepare(workspace.root(), &dir, vm::small_root()?)?;
+    let programs = load::Programs::prepare(&workspace, &dir)?;
     let scale = if args.quick { Scale::QUICK } else { Scale::FULL };
     let measured = Measured {
         machine: machine::describe(),

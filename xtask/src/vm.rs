@@ -121,6 +121,11 @@ pub(crate) fn small_root() -> Result<PathBuf> {
     tree::ensure(&image::cache()?, &tree::SMALL)
 }
 
+/// Another, with the tools that the benchmark runs.
+pub(crate) fn tools_root() -> Result<PathBuf> {
+    tree::ensure(&image::cache()?, &tree::TOOLS)
+}
+
 fn built(workspace: &Workspace) -> Result<PathBuf> {
     setup::ensure(workspace)?;
     build::build(workspace)?;

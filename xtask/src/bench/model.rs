@@ -64,7 +64,7 @@ fn live(bin: &Path, programs: &Programs, arguments: &[&str]) -> Result<(f64, u64
         (counted(&agent, "events")?, losses(&agent)?, agent.cpu_seconds()?, Instant::now());
     let load = LOADS.iter().find(|load| load.name == "mmap").context("no such load")?;
     for _ in 0..4 {
-        programs.run(load, &[], Path::new(""))?;
+        programs.run(load, &[], None)?;
     }
     let took = start.elapsed().as_secs_f64();
     let used = agent.cpu_seconds()? - cpu;
@@ -106,7 +106,7 @@ fn replay(bin: &Path, programs: &Programs) -> Result<(f64, u64)> {
     let start = Instant::now();
     let load = LOADS.iter().find(|load| load.name == "mmap").context("no such load")?;
     while start.elapsed() < Duration::from_secs(5) {
-        programs.run(load, &[], Path::new(""))?;
+        programs.run(load, &[], None)?;
     }
     let output = recorder.stdout.take().context("failed to read from memtrace record")?;
     let snapshot: Value =

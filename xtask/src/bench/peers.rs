@@ -2,13 +2,19 @@
 //!
 //! Loads -> their ratios to the same work alone, or why there is none. Must not install a tool.
 
-use std::path::Path;
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
 use super::{
-    load::{LOADS, Programs},
+    load::{LOADS, Load, Programs},
     say,
     stats::{Summary, ratios, summary},
 };
@@ -24,57 +30,111 @@ pub(crate) struct Peer {
     pub(crate) why_not: Option<String>,
 }
 
-/// What is put before the command; `DIR` is a directory for its output.
-const TOOLS: [(&str, &[&str], &[&str]); 2] = [
+/// How a tool watches a load.
+enum Way {
+    /// Put before the command; `DIR` is a directory for its output.
+    Before(&'static [&'static str]),
+    /// The same, with the first word a program of the tools' tree.
+    Traced(&'static [&'static str]),
+    /// A bpftrace script that runs beside it.
+    Beside(&'static str),
+}
+
+/// The calls that memtrace watches and its sample of the page faults, counted by user stack: what a script for this
+/// question looks like.
+const SCRIPT: &str = "tracepoint:syscalls:sys_exit_mmap,tracepoint:syscalls:sys_exit_munmap,\
+tracepoint:syscalls:sys_exit_mremap,tracepoint:syscalls:sys_exit_brk,tracepoint:syscalls:sys_exit_madvise,\
+tracepoint:syscalls:sys_exit_mprotect { @calls[ustack] = count(); } \
+software:page-faults:64 { @faults[ustack] = count(); } interval:ms:100 { printf(\"ready\\n\"); }";
+/// The same hooks with nothing behind them: less than this no tool can cost.
+const FLOOR: &str = "tracepoint:syscalls:sys_exit_mmap,tracepoint:syscalls:sys_exit_munmap,\
+tracepoint:syscalls:sys_exit_mremap,tracepoint:syscalls:sys_exit_brk,tracepoint:syscalls:sys_exit_madvise,\
+tracepoint:syscalls:sys_exit_mprotect { } software:page-faults:64 { } interval:ms:100 { printf(\"ready\\n\"); }";
+
+const TOOLS: [(&str, Way, &[&str]); 4] = [
+    ("empty programs on the same hooks", Way::Beside(FLOOR), &["fault", "mmap", "mmap8", "syscall", "churn"]),
+    ("bpftrace, the same hooks, user stacks", Way::Beside(SCRIPT), &["fault", "mmap", "mmap8", "syscall", "churn"]),
     (
         "strace -f -e trace=memory",
-        &["strace", "-f", "-qq", "-e", "trace=memory", "-o", "/dev/null"],
+        Way::Traced(&["strace", "-f", "-qq", "-e", "trace=memory", "-o", "/dev/null"]),
         &["mmap", "mmap8", "churn"],
     ),
-    ("heaptrack", &["heaptrack", "--record-only", "-o", "DIR/trace"], &["churn"]),
+    ("heaptrack", Way::Before(&["heaptrack", "--record-only", "-o", "DIR/trace"]), &["churn"]),
 ];
-/// A script for the same hooks, with user stacks.
-const BPFTRACE: &str = "bpftrace";
+/// Between the first word of a script and its last probe.
+const SETTLE: Duration = Duration::from_millis(300);
 
 pub(crate) fn measure(programs: &Programs, rounds: usize) -> Result<Vec<Peer>> {
     let mut peers = Vec::new();
-    for (tool, before, loads) in TOOLS {
-        for name in loads {
-            let Some(load) = LOADS.iter().find(|load| load.name == *name) else { continue };
-            let program = before.first().copied().unwrap_or_default();
-            if process::find(program).is_none() {
-                peers.push(Peer {
-                    tool,
-                    load: load.name,
-                    ratio: None,
-                    why_not: Some(format!("{program} is not installed")),
-                });
-                continue;
-            }
-            say(&format!("{tool}: {name}"));
-            let dir = tempfile::tempdir()?;
-            let before: Vec<String> =
-                before.iter().map(|word| word.replace("DIR", &dir.path().to_string_lossy())).collect();
-            let (mut with, mut without) = (Vec::new(), Vec::new());
-            let mut failed = None;
-            for _ in 0..rounds {
-                without.push(programs.run(load, &[], Path::new(""))?);
-                match last_figure(programs, load, &before) {
-                    Ok(figure) => with.push(figure),
-                    Err(error) => failed = Some(format!("{error:#}")),
-                }
-            }
-            let ratio = if failed.is_none() { summary(&ratios(&with, &without)) } else { None };
-            peers.push(Peer { tool, load: load.name, ratio, why_not: failed });
+    for (tool, way, names) in &TOOLS {
+        for load in LOADS.iter().filter(|load| names.contains(&load.name)) {
+            say(&format!("{tool}: {}", load.name));
+            let (ratio, why_not) = match compare(programs, way, load, rounds) {
+                Ok(ratio) => (ratio, None),
+                Err(error) => (None, Some(format!("{error:#}"))),
+            };
+            peers.push(Peer { tool, load: load.name, ratio, why_not });
         }
-    }
-    if process::find(BPFTRACE).is_none() {
-        let why_not = Some(format!("{BPFTRACE} is not installed"));
-        peers.push(Peer { tool: BPFTRACE, load: "mmap", ratio: None, why_not });
     }
     Ok(peers)
 }
 
-fn last_figure(programs: &Programs, load: &super::load::Load, before: &[String]) -> Result<f64> {
-    programs.run(load, before, Path::new(""))
+fn compare(programs: &Programs, way: &Way, load: &Load, rounds: usize) -> Result<Option<Summary>> {
+    let dir = tempfile::tempdir().context("failed to create a directory")?;
+    let before: Vec<String> = match way {
+        Way::Beside(_) => Vec::new(),
+        Way::Before(words) => {
+            let tool = words.first().copied().unwrap_or_default();
+            if process::find(tool).is_none() {
+                bail!("{tool} is not installed");
+            }
+            words.iter().map(|word| word.replace("DIR", &dir.path().to_string_lossy())).collect()
+        }
+        Way::Traced(words) => {
+            let (tool, words) = words.split_first().context("no tool")?;
+            let command = programs.of_tools(tool);
+            let first = std::iter::once(command.get_program()).chain(command.get_args());
+            first.map(|word| word.to_string_lossy().into_owned()).chain(words.iter().map(|&w| w.to_owned())).collect()
+        }
+    };
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        without.push(programs.run(load, &[], None)?);
+        let _script = match way {
+            Way::Beside(script) => Some(Script::start(programs.of_tools("bpftrace"), script)?),
+            Way::Before(_) | Way::Traced(_) => None,
+        };
+        with.push(programs.run(load, &before, None)?);
+    }
+    Ok(summary(&ratios(&with, &without)))
+}
+
+/// A running bpftrace; ended when dropped.
+struct Script(Child);
+
+impl Script {
+    fn start(mut bpftrace: Command, script: &str) -> Result<Self> {
+        let child = bpftrace.args(["-e", script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut script = Self(child.spawn().context("failed to start bpftrace")?);
+        let output = script.0.stdout.take().context("failed to read from bpftrace")?;
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        if !lines.any(|line| line.contains("ready")) {
+            let mut said = String::new();
+            let mut errors = script.0.stderr.take().context("failed to read from bpftrace")?;
+            errors.read_to_string(&mut said).context("failed to read from bpftrace")?;
+            bail!("bpftrace ended: {}", process::tail(&said, 3));
+        }
+        // Read on, or it waits for us.
+        thread::spawn(move || lines.for_each(drop));
+        thread::sleep(SETTLE);
+        Ok(script)
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        // It fails only for one that is gone.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::KILL);
+        drop(self.0.wait());
+    }
 }

@@ -37,7 +37,7 @@ pub(crate) fn measure(bin: &Path, programs: &Programs) -> Result<Vec<Program>> {
 fn under_load(bin: &Path, programs: &Programs) -> Result<Vec<Program>> {
     let agent = Agent::start(bin, &["--event-budget", "0"])?;
     for load in LOADS.iter().filter(|load| ["fault", "mmap", "churn", "spawn"].contains(&load.name)) {
-        programs.run(load, &[], Path::new(""))?;
+        programs.run(load, &[], None)?;
     }
     let runs: BTreeMap<u64, Runs> = agent.runs()?.into_iter().collect();
     let status = agent.get("/v1/probes")?;

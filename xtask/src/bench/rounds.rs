@@ -10,8 +10,7 @@ use serde::Serialize;
 
 use super::{
     agent::Agent,
-    load::{Figure, LOADS, Programs},
-    redis::Redis,
+    load::{Figure, LOADS, Programs, Services},
     say,
     stats::{Summary, ratios, summary},
 };
@@ -64,11 +63,10 @@ pub(crate) struct Cell {
 }
 
 pub(crate) fn measure(bin: &Path, programs: &Programs, rounds: usize) -> Result<Rounds> {
-    let redis = Redis::start(programs)?;
-    let socket = redis.socket();
+    let services = Services::start(programs)?;
     let mut figures = vec![Vec::new(); LOADS.len() * STATES.len()];
     // Once before, so that nothing is read from the disk in the first round.
-    once(bin, programs, &socket, 0, &mut vec![Vec::new(); figures.len()])?;
+    once(bin, programs, &services, 0, &mut vec![Vec::new(); figures.len()])?;
     for round in 0..rounds {
         say(&format!("round {} of {rounds}", round + 1));
         let mut order: Vec<usize> = (0..STATES.len()).collect();
@@ -76,7 +74,7 @@ pub(crate) fn measure(bin: &Path, programs: &Programs, rounds: usize) -> Result<
             order.reverse();
         }
         for state in order {
-            once(bin, programs, &socket, state, &mut figures)?;
+            once(bin, programs, &services, state, &mut figures)?;
         }
     }
     Ok(Rounds { rounds, cells: cells(&figures) })
@@ -86,14 +84,14 @@ pub(crate) fn measure(bin: &Path, programs: &Programs, rounds: usize) -> Result<
 fn once(
     bin: &Path,
     programs: &Programs,
-    socket: &Path,
+    services: &Services,
     state: usize,
     figures: &mut [Vec<f64>],
 ) -> Result<()> {
     let arguments = STATES.get(state).and_then(|state| state.arguments);
     let _agent = arguments.map(|arguments| Agent::start(bin, arguments)).transpose()?;
     for (load, row) in LOADS.iter().zip(figures.chunks_mut(STATES.len())) {
-        let figure = programs.run(load, &[], socket)?;
+        let figure = programs.run(load, &[], Some(services))?;
         if let Some(cell) = row.get_mut(state) {
             cell.push(figure);
         }

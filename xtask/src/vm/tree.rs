@@ -31,6 +31,10 @@ pub(crate) const SMALL: Recipe = Recipe {
     packages: &["dash", "coreutils", "python3", "redis-server", "redis-tools", "libjemalloc2"],
 };
 
+/// A load generator, and the tools that memtrace is compared with.
+pub(crate) const TOOLS: Recipe =
+    Recipe { name: "tools-root", suite: "bookworm", packages: &["wrk", "bpftrace", "strace"] };
+
 /// What file systems of the kernel are mounted on; no package has them.
 const MOUNTED: [&str; 3] = ["dev", "proc", "tmp"];
 const DISK_SIZE: &str = "400M";

@@ -67,6 +67,16 @@ impl fmt::Display for Grade {
     }
 }
 
+/// A name that the kernel keeps in an array, up to its end: what older kernels leave behind the NUL is of other names.
+pub fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// A process's name, escaped.
+pub fn comm(bytes: &[u8]) -> String {
+    escape(until_nul(bytes))
+}
+
 /// Text from outside, safe to print: control characters, quotes' escapes and bytes that are not UTF-8 are escaped,
 /// so that a name cannot drive a terminal or forge a line.
 pub fn escape(bytes: &[u8]) -> String {

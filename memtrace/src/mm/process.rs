@@ -6,12 +6,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use memtrace_common::{COMM_LEN, UNKNOWN, event::task::Task};
+use memtrace_common::{UNKNOWN, event::task::Task};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ingest::decode::Event,
-    units::{escape, raw},
+    units::{comm, escape, raw},
 };
 
 /// How long ago the older of two readings should be that growth is taken from.
@@ -259,10 +259,6 @@ impl ProcessTable {
     pub fn get(&self, pid: u32) -> Option<&Process> {
         self.processes.get(&pid)
     }
-}
-
-fn comm(bytes: &[u8; COMM_LEN]) -> String {
-    escape(bytes.split(|byte| *byte == 0).next().unwrap_or_default())
 }
 
 #[cfg(test)]

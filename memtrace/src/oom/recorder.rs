@@ -4,7 +4,7 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 use memtrace_common::{
-    COMM_LEN, UNKNOWN,
+    UNKNOWN,
     event::{
         oom::{self, OomKill, flag},
         task::Task,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock,
     container::cgroup,
-    units::{Bytes, escape},
+    units::{Bytes, comm, escape},
 };
 
 /// What surrounds a kill.
@@ -204,10 +204,6 @@ pub fn task_facts(task: &Task, now: (Timestamp, u64), path_of: &dyn Fn(u64) -> O
         cgroup: memcg.and_then(path_of),
         cgroup_id: memcg,
     }
-}
-
-fn comm(bytes: &[u8; COMM_LEN]) -> String {
-    escape(bytes.split(|byte| *byte == 0).next().unwrap_or_default())
 }
 
 fn frames(addresses: &[u64], len: u32, names: impl Fn(&[u64]) -> Vec<Option<String>>) -> Vec<Frame> {

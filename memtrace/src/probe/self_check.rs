@@ -4,6 +4,8 @@
 
 use memtrace_common::{UNKNOWN, event::oom::OomKill};
 
+use crate::units::until_nul;
+
 /// What /proc and cgroupfs say of this process. `None` is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnFacts {
@@ -142,10 +144,6 @@ pub fn compare(record: &OomKill, own: &OwnFacts) -> (usize, Vec<Mismatch>) {
         show(limit, own.limit_pages),
     );
     (agreed, mismatches)
-}
-
-fn until_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 #[cfg(test)]

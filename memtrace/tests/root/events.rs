@@ -3,6 +3,7 @@
 use memtrace::{
     ingest::{decode::Event, loss::Loss},
     probe::support::Without,
+    units::until_nul,
 };
 use memtrace_common::event::task::Signal as SignalEvent;
 use rustix::process::Signal;
@@ -159,8 +160,8 @@ fn processes_come_change_and_end() {
         panic!("not one fork, exec and exit: {of_child:?}");
     };
     assert_eq!((fork.header.tgid, fork.shares_mm), (parent.pid(), 0));
-    assert_eq!(fork.child.leader_comm, *b"before\0\0\0\0\0\0\0\0\0\0");
-    assert_eq!(exec.task.leader_comm, *b"eat\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(until_nul(&fork.child.leader_comm), b"before");
+    assert_eq!(until_nul(&exec.task.leader_comm), b"eat");
     assert_eq!(exit.exit_code, 7 << 8);
     assert_eq!(fork.child.start_boottime, exit.task.start_boottime, "the same process");
     assert!(events.iter().any(|event| matches!(event,
@@ -195,7 +196,7 @@ fn a_signal_names_its_sender() {
     let (signal, code) = death(&mut tracer, program.pid(), Signal::KILL);
     assert_eq!(code, 9);
     assert_eq!((signal.sender.tgid, signal.from_kernel, signal.result), (std::process::id(), 0, 0));
-    assert_eq!(signal.target.leader_comm, *b"eat\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(until_nul(&signal.target.leader_comm), b"eat");
 }
 
 #[test]

@@ -26,7 +26,17 @@ const NAME: &str = "http-jemalloc";
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let target = workspace.root().join("workloads/target");
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--quiet", "--release", "--package", "programs", "--features", "jemalloc", "--bin", NAME]);
+    cargo.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "programs",
+        "--features",
+        "jemalloc",
+        "--bin",
+        NAME,
+    ]);
     cargo.arg("--manifest-path").arg(workspace.root().join("workloads/Cargo.toml"));
     process::capture(cargo.arg("--target-dir").arg(&target))?;
     Ok(target.join("release").join(NAME))

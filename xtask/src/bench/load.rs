@@ -104,7 +104,9 @@ impl Programs {
         std::fs::create_dir_all(dir).with_context(|| format!("failed to create {}", dir.display()))?;
         let load = dir.join("load");
         let mut cc = Command::new("cc");
-        cc.args(["-O2", "-pthread", "-Wall", "-Wextra", "-o"]).arg(&load).arg(workspace.root().join("bench/load.c"));
+        cc.args(["-O2", "-pthread", "-Wall", "-Wextra", "-o"])
+            .arg(&load)
+            .arg(workspace.root().join("bench/load.c"));
         process::capture(&mut cc)?;
         Ok(Self { load, http: http::build(workspace)?, tree: vm::small_root()?, tools: vm::tools_root()? })
     }
@@ -161,7 +163,8 @@ impl Programs {
         let mut command = self.of_tools("wrk");
         let url = format!("http://{}/", services.http.address);
         let said = process::capture(command.args(["-t", "1", "-c", "32", "-d", "1"]).arg(url))?;
-        let rate = said.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse().ok());
+        let rate =
+            said.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:")?.trim().parse().ok());
         rate.with_context(|| format!("failed to read what wrk said:\n{said}"))
     }
 }

@@ -53,7 +53,11 @@ tracepoint:syscalls:sys_exit_mprotect { } software:page-faults:64 { } interval:m
 
 const TOOLS: [(&str, Way, &[&str]); 4] = [
     ("empty programs on the same hooks", Way::Beside(FLOOR), &["fault", "mmap", "mmap8", "syscall", "churn"]),
-    ("bpftrace, the same hooks, user stacks", Way::Beside(SCRIPT), &["fault", "mmap", "mmap8", "syscall", "churn"]),
+    (
+        "bpftrace, the same hooks, user stacks",
+        Way::Beside(SCRIPT),
+        &["fault", "mmap", "mmap8", "syscall", "churn"],
+    ),
     (
         "strace -f -e trace=memory",
         Way::Traced(&["strace", "-f", "-qq", "-e", "trace=memory", "-o", "/dev/null"]),
@@ -94,7 +98,10 @@ fn compare(programs: &Programs, way: &Way, load: &Load, rounds: usize) -> Result
             let (tool, words) = words.split_first().context("no tool")?;
             let command = programs.of_tools(tool);
             let first = std::iter::once(command.get_program()).chain(command.get_args());
-            first.map(|word| word.to_string_lossy().into_owned()).chain(words.iter().map(|&w| w.to_owned())).collect()
+            first
+                .map(|word| word.to_string_lossy().into_owned())
+                .chain(words.iter().map(|&w| w.to_owned()))
+                .collect()
         }
     };
     let (mut with, mut without) = (Vec::new(), Vec::new());
@@ -114,7 +121,8 @@ struct Script(Child);
 
 impl Script {
     fn start(mut bpftrace: Command, script: &str) -> Result<Self> {
-        let child = bpftrace.args(["-e", script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child =
+            bpftrace.args(["-e", script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut script = Self(child.spawn().context("failed to start bpftrace")?);
         let output = script.0.stdout.take().context("failed to read from bpftrace")?;
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);

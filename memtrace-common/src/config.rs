@@ -188,7 +188,7 @@ pub struct Config {
     pub victim_form: u32,
     /// See [`regs_form`].
     pub regs_form: u32,
-    /// Bytes of a kernel stack, for [`regs_form::STACK_TOP`].
+    /// Bytes of a kernel stack up to the end of the saved registers, for [`regs_form::STACK_TOP`].
     pub kernel_stack_bytes: u32,
     /// Bytes from one RSS counter to the next (`sizeof(struct percpu_counter)`, before 6.2 `sizeof(long)`).
     pub rss_stride: u32,

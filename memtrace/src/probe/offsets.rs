@@ -19,6 +19,12 @@ pub struct Layout {
 /// Members whose absence is normal on some kernels, so `doctor` does not list them as lost.
 const OPTIONAL: &[&str] = &["mem_cgroup.oom_lock", "mem_cgroup.memory.track_failcnt"];
 
+/// Entry of the kernel from a program, where it was built for processors with FRED.
+const FRED: &str = "fred_entry_from_user";
+/// What such a kernel keeps free at the top of a stack, whatever the processor (arch/x86/include/asm/thread_info.h
+/// `TOP_OF_KERNEL_STACK_PADDING`).
+const FRED_PADDING: u32 = 16;
+
 /// Looks everything up.
 pub fn look_up(types: &KernelTypes) -> Layout {
     let mut config = Config::UNKNOWN;
@@ -51,6 +57,9 @@ pub fn look_up(types: &KernelTypes) -> Layout {
         (&mut config.memcg_event_oom_kill, "memcg_memory_event", "MEMCG_OOM_KILL"),
     ] {
         set(field, &format!("{enumeration}.{name}"), types.enumerator(enumeration, name));
+    }
+    if types.has_function(FRED) {
+        config.kernel_stack_bytes -= FRED_PADDING;
     }
     if let Some(arguments) = types.tracepoint("mark_victim") {
         config.victim_form = match arguments.first() {

@@ -79,7 +79,8 @@ in_debian() {
 
 are_recognised() {
     memtrace top --once -o json --socket "$STATE/socket" >/run/snapshot
-    grep -q '"cpython"' /run/snapshot && grep -q '"jemalloc"' /run/snapshot
+    # And read to the end: what the daemon had no time for yet it says itself.
+    grep -q '"cpython"' /run/snapshot && grep -q '"jemalloc"' /run/snapshot && ! grep -q '"stale": *"' /run/snapshot
 }
 
 # daemon NAME ARGUMENT...: one at a time, with a store of its own.

@@ -52,7 +52,7 @@ fn serve(stream: &TcpStream, cache: &Cache, mut seed: u64) -> std::io::Result<()
             continue;
         }
         let page = page(cache, &mut seed);
-        let mut stream = reader.get_ref();
+        let mut stream = *reader.get_ref();
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{page}", page.len())?;
     }
 }

@@ -24,7 +24,7 @@ use crate::{
         CreateContainerResponse, Empty, ImageSpec, LinuxContainerConfig, LinuxContainerResources,
         LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceOption,
         PodSandboxConfig, PodSandboxMetadata, RunPodSandboxRequest, RunPodSandboxResponse, SandboxRequest,
-        call,
+        Times, TimesResponse, call,
     },
     fixture::{PATIENCE, eventually},
 };
@@ -312,6 +312,15 @@ impl Container<'_> {
     /// What the runtime says of it once it has ended.
     pub fn ended(&self) -> ContainerStatus {
         eventually("the runtime sees the end", PATIENCE, || self.status().filter(|status| status.state == 2))
+    }
+
+    /// How long it lived.
+    pub fn lifetime(&self) -> Duration {
+        self.ended();
+        let request = ContainerRequest { container_id: self.id.clone() };
+        let answer: TimesResponse = call(&self.containerd.socket(), "ContainerStatus", request).unwrap();
+        let Times { started_at, finished_at } = answer.times.unwrap();
+        Duration::from_nanos(u64::try_from(finished_at - started_at).unwrap())
     }
 
     /// What it says now.

@@ -262,3 +262,6 @@ impl Worker {
         self.names.lock().prune(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,8 @@ const PAGE_TABLES: &str = "page tables of another user's process are read";
 const PRIVATE: &str = "the allocator in a library that its owner alone may read is known";
 const DELETED: &str = "the allocator in a library that is deleted is known";
 const KERNEL_STACK: &str = "the scope of a kill is read off the kernel's stack";
-const ALL: [&str; 5] = [STARTS, PAGE_TABLES, PRIVATE, DELETED, KERNEL_STACK];
+const MISSED: &str = "a kill that nobody saw is recorded from the kernel log";
+const ALL: [&str; 6] = [STARTS, PAGE_TABLES, PRIVATE, DELETED, KERNEL_STACK, MISSED];
 
 /// What is lost without it. `None`: nothing, on this kernel.
 fn lost_without(capability: &str) -> Option<&'static [&'static str]> {
@@ -41,7 +42,7 @@ fn lost_without(capability: &str) -> Option<&'static [&'static str]> {
         // The directory of links to mapped files is its owner's alone as well.
         "DAC_READ_SEARCH" => Some(&[PRIVATE, DELETED]),
         "CHECKPOINT_RESTORE" => Some(&[DELETED]),
-        "SYSLOG" => Some(&[KERNEL_STACK]),
+        "SYSLOG" => Some(&[KERNEL_STACK, MISSED]),
         // Maps are charged to a memory cgroup from 5.11 on; before, to a limit that this lifts.
         "SYS_RESOURCE" => None,
         other => panic!("{other} is in the manifest, and no test says what it is for"),
@@ -69,6 +70,9 @@ fn without_any_one_capability_something_is_not_seen() {
 /// What an agent with these capabilities sees of two programs and a kill.
 fn watch(containerd: &Containerd, capabilities: &[String], patience: Duration) -> BTreeSet<&'static str> {
     let place = Place::new();
+    let pod = containerd.pod("", "watched", None);
+    let before = pod.run("before", EAT, mib(48));
+    before.ended();
     let own = containerd.agent_pod();
     let agent = agent(containerd, &own, &place, capabilities.to_vec(), &DAEMON);
     let starts = eventually("the agent answers or ends", PATIENCE, || {
@@ -82,7 +86,6 @@ fn watch(containerd: &Containerd, capabilities: &[String], patience: Duration) -
         assert_eq!(agent.ended().exit_code, 4, "not permitted: {log}");
         return BTreeSet::new();
     }
-    let pod = containerd.pod("", "watched", None);
     let libraries = tempfile::tempdir().unwrap();
     fs::set_permissions(libraries.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let private = program(&pod, libraries.path(), "private", 0o500);
@@ -95,6 +98,9 @@ fn watch(containerd: &Containerd, capabilities: &[String], patience: Duration) -
     }
     let begin = Instant::now();
     while begin.elapsed() < patience && seen.len() < ALL.len() {
+        if !of(&place, &before.cgroup).is_empty() {
+            seen.insert(MISSED);
+        }
         let rows = place.top().processes;
         let row = |container: &Container<'_>| {
             let is_it = |row: &&ProcessRow| {

@@ -190,7 +190,8 @@ mod tests {
         }
         let last = ring.records.back().unwrap();
         let (head, message) = last.split_once(';').unwrap();
-        let last = (head.split(',').nth(2).unwrap().parse().unwrap(), message.trim_end().to_owned());
-        assert!(device.iter().any(|(time, text)| *time == last.0 && text.trim_end() == last.1), "{last:?}");
+        let time: u64 = head.split(',').nth(2).unwrap().parse().unwrap();
+        let is_it = |(at, text): &(u64, String)| *at == time && text.trim_end() == message.trim_end();
+        assert!(device.iter().any(is_it), "{last:?}");
     }
 }

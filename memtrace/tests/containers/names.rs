@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -51,8 +51,7 @@ fn restarts_and_a_runtime_that_hangs_lose_no_name() {
     // who is killed meanwhile has a name.
     containerd.signal(Signal::STOP);
     let (begin, mut last) = (Instant::now(), place.top().time);
-    let pid_1 = fs::read_to_string(members(&cgroup)).unwrap().lines().next().unwrap().parse().unwrap();
-    kill_process(Pid::from_raw(pid_1).unwrap(), Signal::USR1).unwrap();
+    kill_process(first(&cgroup), Signal::USR1).unwrap();
     let killed = eventually("the kill is stored", PATIENCE, || of(&place, &cgroup).pop());
     assert_eq!(killed.circumstances.container.unwrap().label().as_deref(), Some("shop/cart-3/redis"));
     while begin.elapsed() < HANGS {
@@ -81,10 +80,16 @@ fn restarts_and_a_runtime_that_hangs_lose_no_name() {
     containerd.end_all();
 }
 
-/// Who is in a cgroup.
-fn members(cgroup: &str) -> PathBuf {
+/// The process of a container that it knows as 1.
+fn first(cgroup: &str) -> Pid {
     let hierarchy = Hierarchy::find(Path::new("/proc")).unwrap().unwrap();
-    hierarchy.directory(cgroup.as_bytes()).unwrap().join("cgroup.procs")
+    let members = hierarchy.directory(cgroup.as_bytes()).unwrap().join("cgroup.procs");
+    let is_first = |pid: &&str| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+    };
+    let members = fs::read_to_string(members).unwrap();
+    Pid::from_raw(members.lines().find(is_first).expect("it runs").parse().unwrap()).unwrap()
 }
 
 #[test]

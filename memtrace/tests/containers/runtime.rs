@@ -314,13 +314,13 @@ impl Container<'_> {
         eventually("the runtime sees the end", PATIENCE, || self.status().filter(|status| status.state == 2))
     }
 
-    /// How long it lived.
+    /// How long it lived; 0 when it was gone before the runtime had noted its start.
     pub fn lifetime(&self) -> Duration {
         self.ended();
         let request = ContainerRequest { container_id: self.id.clone() };
         let answer: TimesResponse = call(&self.containerd.socket(), "ContainerStatus", request).unwrap();
         let Times { started_at, finished_at } = answer.times.unwrap();
-        Duration::from_nanos(u64::try_from(finished_at - started_at).unwrap())
+        Duration::from_nanos(u64::try_from(finished_at - started_at).unwrap_or_default())
     }
 
     /// What it says now.

@@ -13,7 +13,7 @@ import yaml
 DEPLOY = pathlib.Path(__file__).resolve().parent.parent
 CHART = DEPLOY / "chart/memtrace"
 MANIFEST = DEPLOY / "manifests/memtrace.yaml"
-ORDER = ["namespace.yaml", "serviceaccount.yaml", "daemonset.yaml"]
+ORDER = ["namespace.yaml", "serviceaccount.yaml", "rbac.yaml", "daemonset.yaml"]
 VERSIONS = ["1.28", "1.32", "1.36"]
 HEADING = "# Rendered from deploy/chart/memtrace by `cargo xtask chart --write`: change the chart, not this.\n"
 
@@ -22,6 +22,7 @@ GOOD = [
     {},
     {"privileged": True},
     {"extraCapabilities": ["SYS_ADMIN"], "extraArgs": ["--fault-period=0"], "priorityClassName": ""},
+    {"kubelet": {"enabled": True, "insecureTLS": True, "nodesProxy": True}},
     {"image": {"repository": "registry.example/memtrace", "tag": "2"}, "podAnnotations": {"a": "b"}},
 ]
 BAD = [
@@ -29,6 +30,7 @@ BAD = [
     {"scanShare": 0},
     {"logLevel": "loud"},
     {"stateDirectory": "relative"},
+    {"kubelet": {"enabled": "yes"}},
     {"unknown": 1},
 ]
 
@@ -36,9 +38,9 @@ BAD = [
 def render(values):
     with helm.Chart.load(str(CHART)) as chart:
         rendered = chart.render(values, name="memtrace", namespace="memtrace")
-    texts = [rendered[f"memtrace/templates/{name}"].strip() for name in ORDER]
-    assert len(rendered) == len(ORDER), sorted(rendered)
-    return HEADING + "".join(f"---\n{text}\n" for text in texts)
+    files = {name.removeprefix("memtrace/templates/"): text.strip() for name, text in rendered.items()}
+    assert files.keys() <= set(ORDER), sorted(files)
+    return HEADING + "".join(f"---\n{files[name]}\n" for name in ORDER if files.get(name))
 
 
 def validate(text):
@@ -57,8 +59,12 @@ def is_refused(values):
     return False
 
 
+def objects(text):
+    return {document["kind"]: document for document in yaml.safe_load_all(text)}
+
+
 def capabilities(text):
-    container = list(yaml.safe_load_all(text))[2]["spec"]["template"]["spec"]["containers"][0]
+    container = objects(text)["DaemonSet"]["spec"]["template"]["spec"]["containers"][0]
     return container["securityContext"]["capabilities"]["add"]
 
 
@@ -71,6 +77,12 @@ def main():
         validate(render(values))
     for values in BAD:
         assert is_refused(values), f"the schema takes {values}"
+    # Without the kubelet there is nothing to be permitted, and no token to be stolen.
+    assert set(objects(text)) == {"Namespace", "ServiceAccount", "DaemonSet"}, sorted(objects(text))
+    assert not objects(text)["DaemonSet"]["spec"]["template"]["spec"]["automountServiceAccountToken"]
+    narrow = objects(render({"kubelet": {"enabled": True}}))
+    assert narrow["ClusterRole"]["rules"] == [{"apiGroups": [""], "resources": ["nodes/pods"], "verbs": ["get"]}]
+    assert narrow["DaemonSet"]["spec"]["template"]["spec"]["automountServiceAccountToken"]
     # The unit for plain hosts has the same set.
     unit = (DEPLOY / "systemd/memtrace.service").read_text()
     line = next(line for line in unit.splitlines() if line.startswith("CapabilityBoundingSet="))

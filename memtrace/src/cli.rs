@@ -100,6 +100,18 @@ pub struct NameArgs {
     /// A socket of a CRI runtime, beside the usual ones.
     #[arg(long, value_name = "PATH")]
     pub cri_socket: Vec<PathBuf>,
+    /// Ask the kubelet at this address for its pods too, such as https://127.0.0.1:10250.
+    #[arg(long, value_name = "URL", env = "MEMTRACE_KUBELET")]
+    pub kubelet: Option<String>,
+    /// The token for that.
+    #[arg(long, value_name = "FILE", default_value = "/var/run/secrets/kubernetes.io/serviceaccount/token")]
+    pub kubelet_token: PathBuf,
+    /// What vouches for its certificate.
+    #[arg(long, value_name = "FILE", default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")]
+    pub kubelet_ca: PathBuf,
+    /// Take any certificate of it: most kubelets have signed theirs themselves.
+    #[arg(long)]
+    pub kubelet_insecure_tls: bool,
 }
 
 impl NameArgs {
@@ -108,6 +120,11 @@ impl NameArgs {
         crate::daemon::namer::Config {
             host_root: self.host_root.clone(),
             cri_sockets: self.cri_socket.clone(),
+            kubelet: self.kubelet.clone().map(|url| crate::container::kubelet::Config {
+                url,
+                token: self.kubelet_token.clone(),
+                authority: (!self.kubelet_insecure_tls).then(|| self.kubelet_ca.clone()),
+            }),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod exits;
 pub mod governor;
 pub mod kernel_log;
+pub mod kmsg;
 pub mod labels;
 pub mod ledger;
 pub mod lock;

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check(&Workspace::find()?, args.write)
 }
 
-/// True when it was checked.
+/// Renders, compares and validates; writes the manifests first, if wanted.
 pub(crate) fn check(workspace: &Workspace, write: bool) -> Result<()> {
     if process::find("python3").is_none() {
         bail!("failed to find python3: install Python 3.10 or later");

@@ -6,7 +6,10 @@
 mod oci;
 mod tar;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -31,34 +34,34 @@ pub(crate) struct Args {
     /// Use the binary that is there, whatever its age.
     #[arg(long, hide = true)]
     no_build: bool,
-    /// Make the images that tests run, and no other.
+    /// Make the images that tests run, and install the runtime for them.
     #[arg(long, hide = true)]
     tests: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::find()?;
+    if !args.no_build {
+        build::build(&workspace)?;
+    }
     if args.tests {
         ensure_runtime()?;
         println!("{}", for_tests(&workspace)?.display());
         return Ok(());
     }
-    if !args.no_build {
-        build::build(&workspace)?;
-    }
-    let path = memtrace(&workspace, &args.name)?;
+    let path = memtrace(&workspace, &args.name, &directory(&workspace))?;
     let size = fs::metadata(&path)?.len();
     println!("{}: {:.1} MiB, {}", workspace.relative(&path), size as f64 / f64::from(1 << 20), args.name);
     Ok(())
 }
 
-/// Where images are written.
-pub(crate) fn directory(workspace: &Workspace) -> PathBuf {
+/// Where the image is written that is for use.
+fn directory(workspace: &Workspace) -> PathBuf {
     workspace.root().join("target/images")
 }
 
 /// The image of memtrace; the binary has to be built.
-pub(crate) fn memtrace(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+fn memtrace(workspace: &Workspace, name: &str, directory: &Path) -> Result<PathBuf> {
     let binary = workspace.memtrace();
     let program = fs::read(&binary).with_context(|| format!("failed to read {}", binary.display()))?;
     if !elf::is_static(&program)? {
@@ -71,11 +74,13 @@ pub(crate) fn memtrace(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     if archive.len() > LARGEST {
         bail!("the image has {} bytes, more than {LARGEST}", archive.len());
     }
-    write(workspace, "memtrace.tar", &archive)
+    write(directory, "memtrace.tar", &archive)
 }
 
-/// The images that tests run: busybox as a sandbox and as a shell.
+/// The images that tests run, in a directory of their own: memtrace, and busybox as a sandbox and as a shell.
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<PathBuf> {
+    let directory = directory(workspace).join("tests");
+    memtrace(workspace, "docker.io/local/memtrace:1", &directory)?;
     let find = || BUSYBOX.iter().find_map(|path| fs::read(path).ok());
     let busybox = match find() {
         Some(busybox) => busybox,
@@ -101,12 +106,12 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<PathBuf> {
         ("docker.io/local/busybox:1", "busybox.tar", &["/bin/sh"][..]),
     ] {
         let image = Image { name, entrypoint: &[], command, layer: layer.clone() };
-        write(workspace, file, &image.archive()?)?;
+        write(&directory, file, &image.archive()?)?;
     }
-    Ok(directory(workspace))
+    Ok(directory)
 }
 
-/// Whether a program is there that tests of containers need; installed when it can be.
+/// The runtime that tests of containers start; installed when it is not there and can be.
 pub(crate) fn ensure_runtime() -> Result<()> {
     if process::find("containerd").is_some() && process::find("runc").is_some() {
         return Ok(());
@@ -114,9 +119,8 @@ pub(crate) fn ensure_runtime() -> Result<()> {
     Debian::detect().install(&["containerd", "runc"], "Install containerd 1.6 or later, and runc.")
 }
 
-fn write(workspace: &Workspace, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-    let directory = directory(workspace);
-    fs::create_dir_all(&directory).context("failed to create target/images")?;
+fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    fs::create_dir_all(directory).with_context(|| format!("failed to create {}", directory.display()))?;
     let path = directory.join(name);
     fs::write(&path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
     Ok(path)

@@ -77,7 +77,7 @@ pub struct Cri {
     runtime: String,
 }
 
-/// A name, and the id of its container.
+/// A name, and the id of its container, or the uid of its pod.
 pub type Named = (String, Name);
 
 impl Cri {

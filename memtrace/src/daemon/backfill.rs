@@ -1,18 +1,17 @@
 //! Kills that the daemon did not see: found in the kernel log, recorded from it, never twice.
 //!
-//! Input: /dev/kmsg from its beginning, and the records that there are. Output: kills of the log that nobody recorded
+//! Input: [`Kmsg`] from its beginning, and the records that there are. Output: kills of the log that nobody recorded
 //! within [`GRACE`], and the ids of those that turn out to have been seen after all. Does not store anything.
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
-    io::{ErrorKind, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::ErrorKind,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 
+use super::kmsg::Kmsg;
 use crate::{
     clock,
     container::cgroup::Hierarchy,
@@ -43,7 +42,7 @@ pub fn boot(id: String, hierarchy: Option<&Hierarchy>) -> Boot {
 /// See the module.
 #[derive(Debug)]
 pub struct Backfill {
-    log: Option<File>,
+    log: Option<Kmsg>,
     reader: Reader,
     boot: Boot,
     /// Kills of the log that nobody has recorded yet, with the time of their reading.
@@ -57,13 +56,7 @@ pub struct Backfill {
 impl Backfill {
     /// Reads the log from its beginning, as soon as the daemon runs: in a storm it goes round within seconds.
     pub fn start(boot: Boot) -> Self {
-        let open = || {
-            OpenOptions::new()
-                .read(true)
-                .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-                .open("/dev/kmsg")
-        };
-        let log = open()
+        let log = Kmsg::from_the_beginning()
             .inspect_err(
                 |error| tracing::warn!(%error, "the kernel log cannot be read: kills that were missed stay so"),
             )

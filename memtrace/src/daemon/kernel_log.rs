@@ -1,14 +1,10 @@
 //! The kernel log from now on, read without waiting: the kernel's own report of a kill is there before the mark is.
 //!
-//! Input: /dev/kmsg. Output: the [`Dump`] of a kill. Without permission to read it, there is none.
+//! Input: [`Kmsg`]. Output: the [`Dump`] of a kill. Without permission to read it, there is none.
 
-use std::{
-    collections::VecDeque,
-    fs::{File, OpenOptions},
-    io::{ErrorKind, Read as _, Seek as _, SeekFrom},
-    os::unix::fs::OpenOptionsExt as _,
-};
+use std::{collections::VecDeque, io::ErrorKind};
 
+use super::kmsg::Kmsg;
 use crate::oom::dump::{Dump, Reader};
 
 /// Reports that wait for their kill; a report comes before its kill, and ten come in five seconds at most.
@@ -19,7 +15,7 @@ const MOST_RECORDS: usize = 20_000;
 /// The log.
 #[derive(Debug)]
 pub struct KernelLog {
-    file: Option<File>,
+    log: Option<Kmsg>,
     reader: Reader,
     waiting: VecDeque<Dump>,
 }
@@ -27,21 +23,14 @@ pub struct KernelLog {
 impl KernelLog {
     /// From now on.
     pub fn from_now() -> Self {
-        let open = || {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-                .open("/dev/kmsg")?;
-            file.seek(SeekFrom::End(0))?;
-            Ok::<_, std::io::Error>(file)
-        };
-        let file = open().inspect_err(|error| tracing::warn!(%error, "the kernel log cannot be read")).ok();
-        Self { file, reader: Reader::default(), waiting: VecDeque::new() }
+        let log = Kmsg::from_now();
+        let log = log.inspect_err(|error| tracing::warn!(%error, "the kernel log cannot be read")).ok();
+        Self { log, reader: Reader::default(), waiting: VecDeque::new() }
     }
 
     /// Whether there is a log to read.
     pub fn is_readable(&self) -> bool {
-        self.file.is_some()
+        self.log.is_some()
     }
 
     /// The report of the kill of this process, if the kernel has made one. Older ones are dropped with it.
@@ -55,10 +44,10 @@ impl KernelLog {
     }
 
     fn read(&mut self) {
-        let Some(file) = &mut self.file else { return };
+        let Some(log) = &mut self.log else { return };
         let mut record = [0; 8192];
         for _ in 0..MOST_RECORDS {
-            match file.read(&mut record) {
+            match log.read(&mut record) {
                 Ok(length) => {
                     let text = String::from_utf8_lossy(record.get(..length).unwrap_or_default());
                     // `6,1234,5678901,-;text`, then lines of ` KEY=value`.

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use self::sources::{Asked, Ended};
 use crate::{
     clock,
-    container::{cgroup::Hierarchy, names::Names, oci_bundle::Bundles, path},
+    container::{cgroup::Hierarchy, kubelet, names::Names, oci_bundle::Bundles, path},
     ingest::decode::Event,
     mm::procfs::Procfs,
 };
@@ -44,11 +44,13 @@ pub struct Config {
     pub host_root: PathBuf,
     /// Sockets of CRI runtimes beside the usual ones.
     pub cri_sockets: Vec<PathBuf>,
+    /// The kubelet, if it is to be asked.
+    pub kubelet: Option<kubelet::Config>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { host_root: "/".into(), cri_sockets: Vec::new() }
+        Self { host_root: "/".into(), cri_sockets: Vec::new(), kubelet: None }
     }
 }
 
@@ -260,3 +262,6 @@ impl Worker {
         self.names.lock().prune(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

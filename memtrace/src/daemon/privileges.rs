@@ -12,7 +12,10 @@ const KEPT: [(Capability, &str); 5] = [
         Capability::CAP_SYS_PTRACE,
         "read the memory maps and the allocators' counters of other users' processes",
     ),
-    (Capability::CAP_DAC_READ_SEARCH, "read other users' files in /proc and the runtimes' directories"),
+    (
+        Capability::CAP_DAC_READ_SEARCH,
+        "read the files of other users' processes, and the links to what they have mapped",
+    ),
     (Capability::CAP_SYSLOG, "read the kernel's symbols and its log"),
     (Capability::CAP_CHECKPOINT_RESTORE, "open the files that processes have mapped"),
 ];

@@ -152,12 +152,20 @@ pub struct LinuxContainerSecurityContext {
     pub capabilities: Option<Capability>,
     #[prost(message, optional, tag = "3")]
     pub namespace_options: Option<NamespaceOption>,
+    #[prost(message, optional, tag = "5")]
+    pub run_as_user: Option<Int64Value>,
     #[prost(bool, tag = "7")]
     pub readonly_rootfs: bool,
     #[prost(bool, tag = "11")]
     pub no_new_privs: bool,
     #[prost(message, optional, tag = "15")]
     pub seccomp: Option<SecurityProfile>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Int64Value {
+    #[prost(int64, tag = "1")]
+    pub value: i64,
 }
 
 /// 0 the runtime's default, 1 none, 2 a file.
@@ -185,6 +193,22 @@ pub struct CreateContainerResponse {
 pub struct ContainerRequest {
     #[prost(string, tag = "1")]
     pub container_id: String,
+}
+
+/// Of the answer to `ContainerStatus`, what memtrace itself does not read.
+#[derive(Clone, PartialEq, Message)]
+pub struct TimesResponse {
+    #[prost(message, optional, tag = "1")]
+    pub times: Option<Times>,
+}
+
+/// In ns of the day.
+#[derive(Clone, PartialEq, Message)]
+pub struct Times {
+    #[prost(int64, tag = "5")]
+    pub started_at: i64,
+    #[prost(int64, tag = "6")]
+    pub finished_at: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

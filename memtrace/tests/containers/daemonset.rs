@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What the manifest adds, in its order.
-fn capabilities() -> Vec<String> {
+pub fn capabilities() -> Vec<String> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/manifests/memtrace.yaml");
     let text = fs::read_to_string(manifest).unwrap();
     let add = text.split_once("add:\n").unwrap().1.split_once("seccompProfile").unwrap().0;
@@ -25,14 +25,16 @@ fn capabilities() -> Vec<String> {
         .map(str::to_owned)
         .collect();
     assert!(names.len() > 3, "{names:?}");
-    // A machine may lack one altogether; nobody can grant it then.
+    // A machine may lack one altogether; nobody can grant it then. Only this one is not missed on every kernel.
     let bounding = caps::read(None, CapSet::Bounding).unwrap();
     let has = |name: &String| bounding.contains(&format!("CAP_{name}").parse::<Cap>().unwrap());
-    names.into_iter().filter(has).collect()
+    let (granted, lacking): (Vec<String>, Vec<String>) = names.into_iter().partition(has);
+    assert!(lacking.iter().all(|name| name == "SYS_RESOURCE"), "this machine cannot grant {lacking:?}");
+    granted
 }
 
 /// The agent, as the manifest has it.
-fn agent<'a>(
+pub fn agent<'a>(
     containerd: &Containerd,
     pod: &Pod<'a>,
     place: &Place,
@@ -66,6 +68,7 @@ fn agent<'a>(
                 drop_capabilities: vec!["ALL".to_owned()],
             }),
             namespace_options: Some(NamespaceOption { network: NODE, pid: NODE, ipc: 0 }),
+            run_as_user: None,
             readonly_rootfs: true,
             no_new_privs: true,
             seccomp: Some(SecurityProfile::default()),
@@ -82,7 +85,7 @@ fn agent<'a>(
     })
 }
 
-const DAEMON: [&str; 4] =
+pub const DAEMON: [&str; 4] =
     ["daemon", "--state-dir=/var/lib/memtrace", "--socket=/run/memtrace/memtrace.sock", "--host-root=/host"];
 
 #[test]

@@ -1,5 +1,7 @@
 //! Kills in pods: who died, where, by whose limit, and what the runtime says.
 
+use std::time::Duration;
+
 use memtrace::oom::record::OomRecord;
 
 use crate::{
@@ -118,8 +120,13 @@ fn a_hundred_containers_that_live_for_a_moment_are_named() {
     let _daemon = place.start(&strings(&arguments));
     let pod = containerd.pod("/burstable", "job-0", None);
     let containers: Vec<Container<'_>> =
-        (0..COUNT).map(|n| pod.run(&format!("job-{n}"), EAT, mib(24))).collect();
+        (0..COUNT).map(|n| pod.run(&format!("job-{n}"), "exec tail /dev/zero", mib(16))).collect();
     let found: Vec<OomRecord> = containers.iter().map(|container| one(&place, container)).collect();
+    let mut lives: Vec<Duration> = containers.iter().map(Container::lifetime).collect();
+    lives.sort();
+    println!("lived {:?} to {:?}, half of them less than {:?}", lives[0], lives[COUNT - 1], lives[COUNT / 2]);
+    // 30 to 100 ms on a machine that does nothing else.
+    assert!(lives[COUNT / 2] < Duration::from_millis(300), "that is no moment: {lives:?}");
     for (n, (record, container)) in found.iter().zip(&containers).enumerate() {
         is_named(record, &pod, "job-0", container, &format!("job-{n}"));
     }

@@ -10,6 +10,7 @@
     reason = "tests panic"
 )]
 
+mod capabilities;
 mod cri;
 mod daemonset;
 /// What the tests of the host stand on as well.

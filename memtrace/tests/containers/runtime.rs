@@ -24,7 +24,7 @@ use crate::{
         CreateContainerResponse, Empty, ImageSpec, LinuxContainerConfig, LinuxContainerResources,
         LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceOption,
         PodSandboxConfig, PodSandboxMetadata, RunPodSandboxRequest, RunPodSandboxResponse, SandboxRequest,
-        call,
+        Times, TimesResponse, call,
     },
     fixture::{PATIENCE, eventually},
 };
@@ -196,6 +196,16 @@ impl Drop for Containerd {
         self.signal(Signal::CONT);
         self.signal(Signal::TERM);
         let _ = self.child.wait();
+        // Of a test that failed: its shims and containers live on without it.
+        for directory in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = directory.file_name().to_str().and_then(|name| Pid::from_raw(name.parse().ok()?));
+            let read = |file: &str| fs::read_to_string(directory.path().join(file)).unwrap_or_default();
+            let root = self.root().to_str().unwrap();
+            let is_ours = read("cmdline").contains(root) || read("cgroup").contains(&self.parent);
+            if let Some(pid) = pid.filter(|pid| *pid != rustix::process::getpid() && is_ours) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
         remove_cgroups(&self.parent);
     }
 }
@@ -312,6 +322,15 @@ impl Container<'_> {
     /// What the runtime says of it once it has ended.
     pub fn ended(&self) -> ContainerStatus {
         eventually("the runtime sees the end", PATIENCE, || self.status().filter(|status| status.state == 2))
+    }
+
+    /// How long it lived; 0 when it was gone before the runtime had noted its start.
+    pub fn lifetime(&self) -> Duration {
+        self.ended();
+        let request = ContainerRequest { container_id: self.id.clone() };
+        let answer: TimesResponse = call(&self.containerd.socket(), "ContainerStatus", request).unwrap();
+        let Times { started_at, finished_at } = answer.times.unwrap();
+        Duration::from_nanos(u64::try_from(finished_at - started_at).unwrap_or_default())
     }
 
     /// What it says now.

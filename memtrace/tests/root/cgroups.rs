@@ -1,12 +1,27 @@
 //! Cgroups that come and go, against the directories that they are.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
-
-use memtrace::{
-    container::cgroup::Hierarchy, ingest::decode::Event, mm::procfs::Procfs, probe::support::Without,
+use std::{
+    collections::HashSet,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use crate::fixture::{cgroup::Cgroup, tracer::Tracer};
+use memtrace::{
+    container::{cgroup::Hierarchy, memcg, stat},
+    ingest::decode::Event,
+    mm::procfs::Procfs,
+    probe::support::Without,
+};
+
+use crate::fixture::{
+    PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program, tracer::Tracer,
+};
 
 #[test]
 fn a_cgroup_comes_and_goes_with_its_id_hierarchy_and_path() {
@@ -32,4 +47,77 @@ fn a_cgroup_comes_and_goes_with_its_id_hierarchy_and_path() {
         assert_eq!(record.path[..record.path_len as usize], path);
         assert_eq!(record.hierarchy, ours.hierarchy);
     }
+}
+
+/// Readings of a cgroup that another thread removes and makes again: of one that was there, or none.
+#[test]
+fn a_cgroup_that_goes_while_it_is_read_is_read_or_not_and_never_mixed_up() {
+    let group = Cgroup::new();
+    let (directory, path) = (Path::new(group.directory()).join("goes"), format!("{}/goes", group.path()));
+    let hierarchy = Hierarchy::find(Path::new("/proc")).unwrap().unwrap();
+    let (made, stop) = (Mutex::new(HashSet::new()), AtomicBool::new(false));
+    let (mut whole, mut none) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                fs::create_dir(&directory).unwrap();
+                made.lock().unwrap().insert(fs::metadata(&directory).unwrap().ino());
+                std::thread::sleep(Duration::from_micros(300));
+                fs::remove_dir(&directory).unwrap();
+                std::thread::sleep(Duration::from_micros(300));
+            }
+        });
+        let mut reader = stat::Reader::default();
+        let end = Instant::now() + PATIENCE;
+        while (whole < 200 || none < 200) && Instant::now() < end {
+            match reader.read(&hierarchy, path.as_bytes()) {
+                Some(reading) if reading.charge.usage_bytes.is_some() => {
+                    whole += 1;
+                    let _ = reading.charge.remainder();
+                    eventually("the maker says so", PATIENCE, || {
+                        made.lock().unwrap().contains(&reading.cgroup_id).then_some(())
+                    });
+                }
+                // It was opened, and went before a file was read.
+                Some(reading) => assert_eq!(reading.charge.anon_bytes, None),
+                None => none += 1,
+            }
+            let _ = memcg::effective_limit(&hierarchy, path.as_bytes());
+            let _ = hierarchy.id(path.as_bytes());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(whole >= 200 && none >= 200, "{whole} whole, {none} none");
+}
+
+/// 2,000 at once, with the names of containers, while the daemon runs: it goes on, loses nothing, and a kill in the last
+/// one is named, also when all are gone.
+#[test]
+fn two_thousand_cgroups_come_and_go_and_the_last_one_is_named() {
+    const COUNT: u32 = 2000;
+    let place = Place::new();
+    let _daemon = place.start(&[]);
+    let group = Cgroup::new();
+    let pod = group.child("pod7260904bbd08e72e4dff95d9fccd2ee8");
+    let id = |n: u32| format!("{n:064x}");
+    let mut children: Vec<Cgroup> = (0..COUNT).map(|n| pod.child(&id(n))).collect();
+    let last = children.pop().unwrap().limit(mib(16));
+    let hierarchy = Hierarchy::find(Path::new("/proc")).unwrap().unwrap();
+    let begin = Instant::now();
+    assert!(hierarchy.walk().len() > COUNT as usize);
+    println!("one walk: {:?}", begin.elapsed());
+    let before = place.top().time;
+    let victim = Program::eat(&["cgroup", last.directory(), "grow"]);
+    let pid = victim.pid();
+    children.into_iter().for_each(drop);
+    let record = place.record(pid);
+    let name = record.circumstances.container.unwrap();
+    assert_eq!(name.container_id, Some(id(COUNT - 1)));
+    assert_eq!(name.pod_uid.as_deref(), Some("7260904bbd08e72e4dff95d9fccd2ee8"));
+    let after = eventually("a snapshot after that", PATIENCE, || {
+        Some(place.top()).filter(|snapshot| snapshot.time > before)
+    });
+    // A busy process of the node over its own budget is another matter.
+    let lost = after.tracer.unwrap().losses.into_iter().filter(|loss| loss.name != "throttled");
+    assert_eq!(lost.collect::<Vec<_>>(), []);
 }

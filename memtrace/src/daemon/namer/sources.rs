@@ -20,9 +20,10 @@ use super::Config;
 use crate::{
     clock,
     container::{
-        cri::{self, Cri},
+        cri::{self, Cri, Named},
         docker,
         end::End,
+        kubelet::{self, Kubelet},
         names::Names,
         oci_bundle::{self, Bundles},
     },
@@ -60,9 +61,9 @@ pub struct Ended {
 /// Whether a source works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceStatus {
-    /// `oci bundle`, `cri`, `docker`.
+    /// `oci bundle`, `cri`, `docker`, `kubelet`.
     pub source: String,
-    /// Directory or socket.
+    /// Directory, socket or address.
     pub place: String,
     /// Whether it answers.
     pub works: bool,
@@ -87,6 +88,9 @@ pub fn start(
     }
     for (socket, runtime) in docker::SOCKETS {
         tokio::spawn(follow_docker(config.host_root.join(socket), runtime, names.clone(), woken.clone()));
+    }
+    if let Some(config) = &config.kubelet {
+        tokio::spawn(follow_kubelet(config.clone(), names.clone(), woken.clone()));
     }
     let engines = docker::SOCKETS.iter().map(|(socket, _)| config.host_root.join(socket)).collect();
     tokio::spawn(answer_all(questions, answers, live, engines));
@@ -134,12 +138,7 @@ async fn follow(cri: &Cri, names: &Names, woken: &mut watch::Receiver<u64>) -> c
         // What comes while it is asked must be asked for again.
         woken.mark_unchanged();
         match cri.names().await {
-            Ok((containers, pods)) => {
-                let now = clock::ktime();
-                let mut registry = names.lock();
-                pods.into_iter().for_each(|(uid, name)| registry.pod(&uid, name, now));
-                containers.into_iter().for_each(|(id, name)| registry.container(&id, name, now));
-            }
+            Ok((containers, pods)) => take_over(names, containers, pods),
             Err(error) => return error,
         }
         wait(woken).await;
@@ -159,23 +158,52 @@ async fn follow_docker(
             continue;
         }
         woken.mark_unchanged();
-        match docker::names(&socket, runtime).await {
-            Ok(containers) => {
-                is_known_bad = false;
-                let now = clock::ktime();
-                let mut registry = names.lock();
-                containers.into_iter().for_each(|(id, name)| registry.container(&id, name, now));
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut is_known_bad, true) {
-                    tracing::warn!(socket = %socket.display(), %error, "{runtime} does not answer; trying again");
-                }
-                sleep(RETRY).await;
-                continue;
-            }
-        }
-        wait(&mut woken).await;
+        let answer = docker::names(&socket, runtime).await.map(|containers| (containers, Vec::new()));
+        settle(answer, &names, &mut woken, &mut is_known_bad, &socket.display()).await;
     }
+}
+
+async fn follow_kubelet(config: kubelet::Config, names: Names, mut woken: watch::Receiver<u64>) {
+    let mut is_known_bad = false;
+    loop {
+        woken.mark_unchanged();
+        // Anew each time: its authority may be renewed while we run.
+        let answer = match Kubelet::new(config.clone()) {
+            Ok(kubelet) => kubelet.names().await,
+            Err(error) => Err(error),
+        };
+        settle(answer, &names, &mut woken, &mut is_known_bad, &config.url).await;
+    }
+}
+
+/// Takes an answer over and waits for the next question.
+async fn settle(
+    answer: Result<(Vec<Named>, Vec<Named>), String>,
+    names: &Names,
+    woken: &mut watch::Receiver<u64>,
+    is_known_bad: &mut bool,
+    place: &(dyn std::fmt::Display + Sync),
+) {
+    match answer {
+        Ok((containers, pods)) => {
+            *is_known_bad = false;
+            take_over(names, containers, pods);
+            wait(woken).await;
+        }
+        Err(error) => {
+            if !std::mem::replace(is_known_bad, true) {
+                tracing::warn!(%place, %error, "no names from there; trying again");
+            }
+            sleep(RETRY).await;
+        }
+    }
+}
+
+fn take_over(names: &Names, containers: Vec<Named>, pods: Vec<Named>) {
+    let now = clock::ktime();
+    let mut registry = names.lock();
+    pods.into_iter().for_each(|(uid, name)| registry.pod(&uid, name, now));
+    containers.into_iter().for_each(|(id, name)| registry.container(&id, name, now));
 }
 
 /// Until there are new containers, or it is time.
@@ -265,6 +293,16 @@ pub async fn examine(config: &Config) -> Vec<SourceStatus> {
             let outcome = outcome.map(|names| format!("{runtime} names {} containers", names.len()));
             found.push(status(docker::SOURCE, &socket, outcome));
         }
+    }
+    if let Some(config) = &config.kubelet {
+        let outcome = match Kubelet::new(config.clone()) {
+            Ok(kubelet) => kubelet.names().await,
+            Err(error) => Err(error),
+        };
+        let outcome = outcome.map(|(containers, pods)| {
+            format!("names {} containers of {} pods", containers.len(), pods.len())
+        });
+        found.push(status(kubelet::SOURCE, Path::new(&config.url), outcome));
     }
     found
 }

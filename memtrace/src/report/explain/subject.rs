@@ -115,8 +115,15 @@ fn pod<'a>(containers: &'a [ContainerRow], word: &str) -> Option<Result<Subject<
     let outer = rows.iter().find(|outer| rows.iter().all(|row| is_within(&row.cgroup, &outer.cgroup)));
     Some(Ok(match outer {
         Some(row) => Subject::Container(row),
-        None => Subject::Pod(word.to_owned(), rows),
+        None => Subject::Pod(full_name(&rows).unwrap_or_else(|| word.to_owned()), rows),
     }))
+}
+
+/// `namespace/name`, whatever it was asked by.
+fn full_name(rows: &[&ContainerRow]) -> Option<String> {
+    let name = rows.iter().find_map(|row| row.name.as_ref())?;
+    let parts: Vec<&str> = [&name.namespace, &name.pod].into_iter().flatten().map(String::as_str).collect();
+    (!parts.is_empty()).then(|| parts.join("/"))
 }
 
 /// Whether a cgroup is another, or lies below it.

@@ -204,7 +204,7 @@ fn targets_are_found_by_what_people_call_them() {
     assert_eq!(kind("side"), "/pods/a/side");
     assert_eq!(kind("side01234"), "/pods/a/side");
     assert_eq!(kind("/pods/b/server/"), "/pods/b/server");
-    assert_eq!(kind("cart-0"), "cart-0 2");
+    assert_eq!(kind("cart-0"), "shop/cart-0 2");
     assert_eq!(kind("shop/cart-0"), "shop/cart-0 2");
     assert!(kind("server").contains("can be any of 2"));
     assert!(kind("serv").starts_with("no process, container, pod or cgroup is called serv; near it: "));

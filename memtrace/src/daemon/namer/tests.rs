@@ -1,0 +1,49 @@
+//! Names from a kubelet that talks nonsense first, on a host without any runtime.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    time::sleep,
+};
+
+use super::*;
+
+const PODS: &str = r#"{"items":[{"metadata":{"name":"cart-0","namespace":"shop","uid":"d1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f"},
+"status":{"containerStatuses":[{"name":"redis","containerID":"cri-o://ID","restartCount":3}]}}]}"#;
+
+#[tokio::test]
+async fn the_kubelet_names_what_no_runtime_does_and_is_asked_again_when_it_fails() {
+    let id = "a".repeat(64);
+    let answer = PODS.replace("ID", &id);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let body = if count.fetch_add(1, Ordering::Relaxed) == 0 { "garbage" } else { &answer };
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all((head + body).as_bytes()).await;
+        }
+    });
+    let root = tempfile::tempdir().unwrap();
+    let kubelet = kubelet::Config { url, token: root.path().join("token"), authority: None };
+    let config = Config { host_root: root.path().into(), cri_sockets: Vec::new(), kubelet: Some(kubelet) };
+    let namer = start(&config, None, 0).unwrap();
+    let path = format!("/kubepods/podd1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f/crio-{id}");
+    let begin = Instant::now();
+    let name = loop {
+        let name = namer.names.lock().of_path(path.as_bytes()).unwrap();
+        if name.container.is_some() || begin.elapsed() > Duration::from_secs(20) {
+            break name;
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(name.label().unwrap(), "shop/cart-0/redis");
+    assert_eq!((name.restart, name.source.as_deref()), (Some(3), Some("kubelet")));
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+}

@@ -1,0 +1,164 @@
+//! What each capability of the DaemonSet is for, by what is not seen without it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use memtrace::{snapshot::ProcessRow, units::Grade};
+
+use crate::{
+    cri::{
+        ContainerConfig, ContainerMetadata, ImageSpec, Int64Value, LinuxContainerConfig,
+        LinuxContainerResources, LinuxContainerSecurityContext, Mount, NamespaceOption,
+    },
+    daemonset::{DAEMON, agent, capabilities},
+    fixture::{PATIENCE, daemon::Place, eventually, mib},
+    kills::{EAT, of},
+    runtime::{Container, Containerd, NODE, Pod},
+};
+
+/// The user of the programs that are watched; any but the daemon's.
+const USER: u32 = 1000;
+/// As Debian and its like have it.
+const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
+
+const STARTS: &str = "the daemon starts";
+const PAGE_TABLES: &str = "page tables of another user's process are read";
+const PRIVATE: &str = "the allocator in a library that its owner alone may read is known";
+const DELETED: &str = "the allocator in a library that is deleted is known";
+const KERNEL_STACK: &str = "the scope of a kill is read off the kernel's stack";
+const MISSED: &str = "a kill that nobody saw is recorded from the kernel log";
+const ALL: [&str; 6] = [STARTS, PAGE_TABLES, PRIVATE, DELETED, KERNEL_STACK, MISSED];
+
+/// What is lost without it. `None`: nothing, on this kernel.
+fn lost_without(capability: &str) -> Option<&'static [&'static str]> {
+    match capability {
+        "BPF" | "PERFMON" => Some(&ALL),
+        "SYS_PTRACE" => Some(&[PAGE_TABLES, PRIVATE, DELETED]),
+        // The directory of links to mapped files is its owner's alone as well.
+        "DAC_READ_SEARCH" => Some(&[PRIVATE, DELETED]),
+        "CHECKPOINT_RESTORE" => Some(&[DELETED]),
+        "SYSLOG" => Some(&[KERNEL_STACK, MISSED]),
+        // Maps are charged to a memory cgroup from 5.11 on; before, to a limit that this lifts.
+        "SYS_RESOURCE" => None,
+        other => panic!("{other} is in the manifest, and no test says what it is for"),
+    }
+}
+
+#[test]
+fn without_any_one_capability_something_is_not_seen() {
+    let containerd = Containerd::start();
+    let all = capabilities();
+    let begin = Instant::now();
+    let seen = watch(&containerd, &all, PATIENCE);
+    assert_eq!(seen, BTreeSet::from(ALL), "with all of {all:?}");
+    // What is there is there by then.
+    let enough = begin.elapsed();
+    for without in &all {
+        let Some(lost) = lost_without(without) else { continue };
+        let rest: Vec<String> = all.iter().filter(|name| *name != without).cloned().collect();
+        let seen = watch(&containerd, &rest, enough);
+        let missing: BTreeSet<&str> = ALL.into_iter().filter(|fact| !seen.contains(fact)).collect();
+        assert_eq!(missing, lost.iter().copied().collect(), "not seen without {without}");
+    }
+}
+
+/// What an agent with these capabilities sees of two programs and a kill.
+fn watch(containerd: &Containerd, capabilities: &[String], patience: Duration) -> BTreeSet<&'static str> {
+    let place = Place::new();
+    let pod = containerd.pod("", "watched", None);
+    let before = pod.run("before", EAT, mib(48));
+    before.ended();
+    let own = containerd.agent_pod();
+    let agent = agent(containerd, &own, &place, capabilities.to_vec(), &DAEMON);
+    let starts = eventually("the agent answers or ends", PATIENCE, || {
+        if agent.status()?.state == 2 {
+            return Some(false);
+        }
+        place.socket().exists().then(|| place.top())?.tracer.map(|_| true)
+    });
+    if !starts {
+        let log = fs::read_to_string(containerd.root().join("log/memtrace.log")).unwrap();
+        assert_eq!(agent.ended().exit_code, 4, "not permitted: {log}");
+        return BTreeSet::new();
+    }
+    let libraries = tempfile::tempdir().unwrap();
+    fs::set_permissions(libraries.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let private = program(&pod, libraries.path(), "private", 0o500);
+    let deleted = program(&pod, libraries.path(), "deleted", 0o755);
+    let killed = pod.run("killed", EAT, mib(48));
+    let record = eventually("the kill is stored", PATIENCE, || of(&place, &killed.cgroup).pop());
+    let mut seen = BTreeSet::from([STARTS]);
+    if record.scope.grade == Grade::Read {
+        seen.insert(KERNEL_STACK);
+    }
+    let begin = Instant::now();
+    while begin.elapsed() < patience && seen.len() < ALL.len() {
+        if !of(&place, &before.cgroup).is_empty() {
+            seen.insert(MISSED);
+        }
+        let rows = place.top().processes;
+        let row = |container: &Container<'_>| {
+            let is_it = |row: &&ProcessRow| {
+                row.cgroup.as_deref() == Some(container.cgroup.as_str()) && row.comm == "tail"
+            };
+            rows.iter().find(is_it)
+        };
+        for (container, fact) in [(&private, PRIVATE), (&deleted, DELETED)] {
+            let Some(memory) = row(container).and_then(|row| row.memory.as_ref()) else { continue };
+            seen.insert(PAGE_TABLES);
+            if memory.arenas.iter().any(|arena| arena.allocator == "jemalloc") {
+                seen.insert(fact);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    seen
+}
+
+/// A program of another user on jemalloc, whose library has this mode; the one called `deleted` has it no more.
+fn program<'a>(pod: &Pod<'a>, libraries: &Path, name: &str, mode: u32) -> Container<'a> {
+    let library = libraries.join(format!("{name}.so"));
+    fs::copy(LIBRARY, &library).expect("libjemalloc2 is installed");
+    fs::set_permissions(&library, fs::Permissions::from_mode(mode)).unwrap();
+    chown(&library, Some(USER), Some(USER)).unwrap();
+    let mount = |host: &Path, container: &str| Mount {
+        container_path: container.to_owned(),
+        host_path: host.display().to_string(),
+        readonly: true,
+    };
+    let script =
+        format!("(head -c 30000000 /dev/zero; sleep 1000) | LD_PRELOAD=/libraries/{name}.so /usr/bin/tail");
+    let container = pod.start(ContainerConfig {
+        metadata: Some(ContainerMetadata { name: name.to_owned(), attempt: 0 }),
+        image: Some(ImageSpec { image: "docker.io/local/busybox:1".to_owned() }),
+        command: vec!["/bin/sh".to_owned(), "-c".to_owned(), script],
+        mounts: vec![
+            mount(libraries, "/libraries"),
+            mount("/usr".as_ref(), "/usr"),
+            mount("/lib".as_ref(), "/lib"),
+            mount("/lib64".as_ref(), "/lib64"),
+        ],
+        linux: Some(LinuxContainerConfig {
+            resources: Some(LinuxContainerResources {
+                memory_limit_in_bytes: i64::try_from(mib(96)).unwrap(),
+                oom_score_adj: 0,
+            }),
+            security_context: Some(LinuxContainerSecurityContext {
+                namespace_options: Some(NamespaceOption { network: NODE, ..NamespaceOption::default() }),
+                run_as_user: Some(Int64Value { value: i64::from(USER) }),
+                ..LinuxContainerSecurityContext::default()
+            }),
+        }),
+        ..ContainerConfig::default()
+    });
+    eventually("the program has its memory", PATIENCE, || (container.usage() > 30_000_000).then_some(()));
+    if name == "deleted" {
+        fs::remove_file(&library).unwrap();
+    }
+    container
+}

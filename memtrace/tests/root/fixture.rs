@@ -2,8 +2,10 @@
 
 pub mod cgroup;
 pub mod daemon;
+pub mod http;
 pub mod kernel_log;
 pub mod program;
+pub mod terminal;
 pub mod tracer;
 
 use std::{

@@ -27,7 +27,10 @@ const MOST_GROUPS: usize = 64;
 /// The mounts of groups that came near their limit, as a process of each saw them: with its last process a group's mounts
 /// may be gone.
 #[derive(Clone, Debug, Default)]
-pub struct Learnt(Arc<Mutex<VecDeque<(String, Vec<Tmpfs>)>>>);
+pub struct Learnt(Arc<Mutex<ByGroup>>);
+
+/// The longest unchanged first.
+type ByGroup = VecDeque<(String, Vec<Tmpfs>)>;
 
 impl Learnt {
     /// Remembers.

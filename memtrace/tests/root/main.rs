@@ -26,6 +26,8 @@ mod losses;
 mod peaks;
 mod record;
 mod scenarios;
+#[path = "../../src/report/tests/schema_check.rs"]
+mod schema_check;
 mod storm;
 mod top;
 mod truth;

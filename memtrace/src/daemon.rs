@@ -6,6 +6,7 @@
 pub mod aftermath;
 pub mod analyst;
 pub mod arenas;
+pub mod arming;
 pub mod backfill;
 pub mod beside;
 pub mod charges;
@@ -198,7 +199,9 @@ async fn run_attached(
         hierarchy.clone(),
         namer::hierarchy_id(&Procfs::new(PROC), hierarchy.as_ref()),
     )?;
+    let mounts = tmpfs::Learnt::default();
     let recorder = recorder::start(Surroundings {
+        mounts: mounts.clone(),
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
@@ -216,6 +219,7 @@ async fn run_attached(
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     let past = past::reader(latest.clone(), shared.clone());
+    let armed = arming::start(hierarchy.clone(), latest.clone(), mounts)?;
     let insights = analyst::start(latest.clone(), hierarchy, shared);
     let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));
     let published = Published { snapshots: latest.clone(), insights, heartbeat: Arc::clone(&heartbeat) };
@@ -235,6 +239,7 @@ async fn run_attached(
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,
         heartbeat,
+        armed,
         stop: Arc::clone(&stop),
     };
     let engine = std::thread::Builder::new()

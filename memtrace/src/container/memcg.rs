@@ -3,7 +3,11 @@
 //! Input: a [`Hierarchy`] and a path. Output: numbers, `None` where the file is missing. Formats: the kernel's
 //! Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,11 +28,16 @@ pub struct Limit {
 
 /// Usage of a cgroup, descendants included.
 pub fn usage(hierarchy: &Hierarchy, path: &[u8]) -> Option<Bytes> {
+    read_number(&usage_file(hierarchy, path)?).map(Bytes)
+}
+
+/// The file that has it.
+pub fn usage_file(hierarchy: &Hierarchy, path: &[u8]) -> Option<PathBuf> {
     let name = match hierarchy.version {
         Version::V1 => "memory.usage_in_bytes",
         Version::V2 => "memory.current",
     };
-    read_number(&hierarchy.directory(path)?.join(name)).map(Bytes)
+    Some(hierarchy.directory(path)?.join(name))
 }
 
 /// The highest usage of a cgroup's whole life, as far as the kernel remembers it (v2: from 5.19 on).

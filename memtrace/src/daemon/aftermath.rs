@@ -11,14 +11,21 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{engine::Latest, exits::Ended, tmpfs};
+use super::{
+    engine::Latest,
+    exits::Ended,
+    tmpfs::{self, Learnt},
+};
 use crate::{
     clock,
     oom::{
-        cause::{CauseKind, cause},
+        cause::{Cause, CauseKind, cause},
         exit::{self, ExitRecord, Facts, SentSignal, judge},
         group::is_member,
-        record::{OomRecord, circumstances::Outcome},
+        record::{
+            OomRecord,
+            circumstances::{Outcome, Tmpfs},
+        },
         recorder::{id, task_facts},
         surroundings::is_below,
     },
@@ -38,7 +45,8 @@ const ASKED: usize = 8;
 struct Recent {
     record: OomRecord,
     is_changed: bool,
-    needs_mounts: bool,
+    /// The victim's ancestors, when mounts are to be looked at.
+    needs_mounts: Option<Vec<u32>>,
 }
 
 /// See the module.
@@ -50,13 +58,13 @@ pub struct Aftermath {
 
 impl Aftermath {
     /// Remembers a record that is on disk now.
-    pub fn add(&mut self, record: &OomRecord) {
-        let is_of_files =
-            record.circumstances.cause.as_ref().is_some_and(|cause| cause.kind == CauseKind::FileOrTmpfs);
+    pub fn add(&mut self, record: &OomRecord, ancestors: Vec<u32>) {
+        let is_of_files = |cause: &Cause| cause.kind == CauseKind::FileOrTmpfs;
+        let is_of_files = record.circumstances.cause.as_ref().is_some_and(is_of_files);
         self.recent.push_back(Recent {
             record: record.clone(),
             is_changed: false,
-            needs_mounts: is_of_files,
+            needs_mounts: is_of_files.then_some(ancestors),
         });
         let oldest = record.ktime_ns.saturating_sub(KEPT);
         while self.recent.len() > MOST
@@ -144,39 +152,32 @@ impl Aftermath {
     }
 
     /// Names the mounts of the kills that need it, if any, and judges them again.
-    pub fn look_at_mounts(&mut self, proc: &Path) {
+    pub fn look_at_mounts(&mut self, proc: &Path, learnt: &Learnt) {
         let is_due = self.mounts_read.is_none_or(|read| read.elapsed() >= MOUNTS_EVERY);
-        let Some(recent) = self.recent.iter_mut().rev().find(|recent| recent.needs_mounts).filter(|_| is_due)
+        let Some((recent, ancestors)) = self
+            .recent
+            .iter_mut()
+            .rev()
+            .filter(|_| is_due)
+            .find_map(|recent| recent.needs_mounts.take().map(|ancestors| (recent, ancestors)))
         else {
             return;
         };
         self.mounts_read = Some(Instant::now());
-        recent.needs_mounts = false;
+        let tmpfs = mounts(proc, &recent.record, &ancestors, learnt);
         let record = &mut recent.record;
-        let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref()).unwrap_or("/");
-        let survivors = record.circumstances.processes.iter().filter(|process| !process.is_victim);
-        let survivors = survivors
-            .filter(|process| process.task.cgroup.as_deref().is_none_or(|cgroup| is_below(cgroup, owner)));
-        // The victim is often still there: its memory goes before its name spaces do. Last of all, the node's mounts and
-        // our own, which may be another name space.
-        let pids = record.victim.task.pid.into_iter().chain(survivors.filter_map(|process| process.task.pid));
-        let pids = pids.take(ASKED).chain(record.trigger.task.pid).chain([1, std::process::id()]);
-        let mounts = pids.into_iter().find_map(|pid| tmpfs::mounts(proc, pid));
-        let Some(composition) = &mut record.circumstances.composition else { return };
-        let shmem = composition.charge.shmem_bytes.unwrap_or_default();
-        // A mount that holds much less than what is charged is not where it is.
-        composition.tmpfs = mounts.unwrap_or_default();
-        composition.tmpfs.retain(|mount| mount.used_bytes.0 >= shmem.0 / 8);
-        if composition.tmpfs.is_empty() {
+        let Some(composition) = record.circumstances.composition.as_mut().filter(|_| !tmpfs.is_empty())
+        else {
             return;
-        }
+        };
+        composition.tmpfs = tmpfs;
         record.circumstances.cause = Some(cause(record));
         recent.is_changed = true;
     }
 
     /// Whether a kill waits for its mounts to be looked at.
     pub fn is_waiting(&self) -> bool {
-        self.recent.iter().any(|recent| recent.needs_mounts || recent.is_changed)
+        self.recent.iter().any(|recent| recent.needs_mounts.is_some() || recent.is_changed)
     }
 
     /// Writes what became richer.
@@ -193,4 +194,34 @@ impl Aftermath {
         self.recent.iter_mut().for_each(|recent| recent.is_changed = false);
         Ok(())
     }
+}
+
+/// The tmpfs that hold what the owner of the limit was charged.
+fn mounts(proc: &Path, record: &OomRecord, ancestors: &[u32], learnt: &Learnt) -> Vec<Tmpfs> {
+    let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref()).unwrap_or("/");
+    let composition = record.circumstances.composition.as_ref();
+    let shmem = composition.and_then(|composition| composition.charge.shmem_bytes).unwrap_or_default().0;
+    // A mount that holds much less than what is charged is not where it is.
+    let is_large = |mount: &Tmpfs| mount.used_bytes.0 >= shmem / 8;
+    let survivors = record.circumstances.processes.iter().filter(|process| !process.is_victim);
+    let survivors = survivors
+        .filter(|process| process.task.cgroup.as_deref().is_none_or(|cgroup| is_below(cgroup, owner)))
+        .filter_map(|process| process.task.pid);
+    // The victim is often still there: its memory goes before its name spaces do.
+    let inside = record.victim.task.pid.into_iter().chain(survivors).take(ASKED);
+    let seen = inside.into_iter().find_map(|pid| tmpfs::mounts(proc, pid)).or_else(|| learnt.of(owner));
+    if let Some(seen) = seen {
+        return seen.into_iter().filter(is_large).collect();
+    }
+    // Those outside see the mounts of others too: it is one of the pod's, or one that holds as much as is charged.
+    let pod = record.circumstances.container.as_ref().and_then(|name| name.pod_uid.as_deref());
+    let is_its = |mount: &Tmpfs| match pod {
+        Some(uid) => mount.mount.contains(uid) && is_large(mount),
+        None => (shmem / 2..=shmem + shmem / 8).contains(&mount.used_bytes.0),
+    };
+    let outside = ancestors.iter().copied().chain(record.trigger.task.pid).chain([1, std::process::id()]);
+    let seen = outside.into_iter().filter_map(|pid| tmpfs::mounts(proc, pid));
+    seen.map(|seen| seen.into_iter().filter(is_its).collect::<Vec<_>>())
+        .find(|its| !its.is_empty())
+        .unwrap_or_default()
 }

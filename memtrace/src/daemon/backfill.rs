@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    fs,
     io::ErrorKind,
     time::{Duration, Instant},
 };
@@ -73,14 +74,27 @@ impl Backfill {
         backfill
     }
 
-    /// What the store has of this boot.
+    /// What the store has of this boot. Says how many kills are neither there nor in the log.
     pub fn know(&mut self, recorded: impl IntoIterator<Item = Trace>) {
+        let mut known = 0;
         for trace in recorded {
+            known += trace.tids.len();
             // Each line of a group has its own; what is of none of them stays known.
             while let Some(index) = self.pending_of(&trace) {
                 self.pending.remove(index);
             }
             push(&mut self.recorded, trace);
+        }
+        let known = known + self.pending.iter().map(|(_, kill)| 1 + kill.others.len()).sum::<usize>();
+        let counted = fs::read_to_string("/proc/vmstat").ok().and_then(|text| kills_counted(&text));
+        if let Some(more) =
+            counted.and_then(|counted| counted.checked_sub(known as u64)).filter(|more| *more > 0)
+        {
+            tracing::info!(
+                kills = more,
+                "the kernel counts more OOM kills in this boot than are recorded or in its log: they were before memtrace, \
+                 or the log went round while it was down"
+            );
         }
     }
 
@@ -159,6 +173,11 @@ impl Backfill {
     }
 }
 
+/// `oom_kill 12` of /proc/vmstat: all kills since boot.
+fn kills_counted(vmstat: &str) -> Option<u64> {
+    vmstat.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
 fn first(trace: &Trace) -> (u32, u64) {
     (trace.tids.first().copied().unwrap_or_default(), trace.ktime_ns)
 }
@@ -174,5 +193,16 @@ fn push(traces: &mut VecDeque<Trace>, trace: Trace) {
     traces.push_back(trace);
     if traces.len() > MOST_TRACES {
         traces.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kills_counted;
+
+    #[test]
+    fn the_kernel_counts_kills() {
+        assert_eq!(kills_counted("nr_free_pages 1\noom_kill 12\noom_killer 3\n"), Some(12));
+        assert_eq!(kills_counted(""), None);
     }
 }

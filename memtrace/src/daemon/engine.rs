@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::Sender,
+        mpsc::{Receiver, Sender},
     },
     time::{Duration, Instant},
 };
@@ -22,7 +22,7 @@ use super::{
     model::{AtKill, Model},
     namer::Change,
     recorder::{Counts, Kill, News},
-    scanner::Scanner,
+    scanner::{Order, Scanner},
 };
 use crate::{
     clock,
@@ -72,6 +72,8 @@ pub struct Engine {
     pub held_back: Array<MapData, u64>,
     /// When events were taken in last, ns since boot.
     pub heartbeat: Arc<AtomicU64>,
+    /// Groups that are near their limit.
+    pub armed: Receiver<String>,
     /// Set when it is to end.
     pub stop: Arc<AtomicBool>,
 }
@@ -92,6 +94,7 @@ impl Engine {
             bare_marks += send(marked, reader, status, (kills, latest));
             send_ends(model, (kills, latest));
             self.take_scans(&mut scans);
+            self.arm();
             if tick <= Instant::now() {
                 self.publish(started, bare_marks, &mut gaps, scans);
                 tick = Instant::now() + TICK;
@@ -137,10 +140,20 @@ impl Engine {
         orders
     }
 
+    /// Has what is near its limit read now: at the next tick it may be dead.
+    fn arm(&mut self) {
+        while let Ok(group) = self.armed.try_recv() {
+            for order in self.model.arm(&group) {
+                // Its end is told at the tick.
+                drop(self.scanner.requests.send(order));
+            }
+        }
+    }
+
     fn ask_for_scans(&mut self) {
         for request in self.model.due() {
             // It ends only after the engine does.
-            if self.scanner.requests.send(request).is_err() {
+            if self.scanner.requests.send(Order::Read(request)).is_err() {
                 tracing::error!("the scanner has ended; arenas are not followed any more");
             }
         }

@@ -5,8 +5,9 @@
 use std::{collections::HashMap, path::Path};
 
 use jiff::Timestamp;
-use memtrace_common::{UNKNOWN, event::oom::OomKill};
+mod kill;
 
+pub use self::kill::AtKill;
 use crate::{
     clock,
     container::{
@@ -35,7 +36,6 @@ use crate::{
         procfs::{CgroupLine, Error, Procfs},
         source::ProcSource,
     },
-    oom::surroundings::Copy,
     snapshot::{Memory, ProcessRow, SCHEMA, Snapshot, Tracer},
     units::{Bytes, Grade, escape},
 };
@@ -45,15 +45,6 @@ const LIMIT_TTL: u64 = 10_000_000_000;
 
 /// Ends that wait to be asked for at most.
 const MOST_ENDED: usize = 100_000;
-
-/// What the model knows of a kill.
-#[derive(Debug)]
-pub struct AtKill {
-    /// The victim's memory; `None` when its page tables were never read.
-    pub victim: Option<Memory>,
-    /// Processes that are copies of others.
-    pub copies: Vec<Copy>,
-}
 
 /// Processes, cgroups and limits.
 pub struct Model {
@@ -179,25 +170,6 @@ impl Model {
     pub fn take(&mut self, scan: Scan) {
         self.world.scanned(&scan);
         self.spaces.take(scan);
-    }
-
-    /// What is known of the victim at the kill, before its exit is applied.
-    pub fn at_kill(&mut self, kill: &OomKill) -> AtKill {
-        let (now, page) = (kill.header.ktime, rustix::param::page_size() as u64);
-        let known = |pages: u64| if pages == UNKNOWN { 0 } else { pages.saturating_mul(page) };
-        let total = known(kill.mm.anon) + known(kill.mm.file) + known(kill.mm.shmem);
-        let victim = self.spaces.arenas(kill.victim.tgid, Bytes(total), now);
-        AtKill {
-            victim: victim.map(|arenas| summary::memory(&arenas, now)),
-            copies: self
-                .processes
-                .iter()
-                .filter_map(|process| {
-                    let (parent, since) = process.copy_of?;
-                    Some(Copy { pid: process.pid, parent, since })
-                })
-                .collect(),
-        }
     }
 
     /// How many address spaces are followed, and the bytes that this takes.

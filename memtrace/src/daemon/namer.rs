@@ -73,8 +73,8 @@ pub enum Change {
         /// Its id.
         id: u64,
     },
-    /// A process of a container was killed: how does its runtime see it?
-    Killed(Asked),
+    /// A process of a container was killed, or its first one ended: how does its runtime see it?
+    Ask(Asked),
 }
 
 impl Change {
@@ -202,7 +202,7 @@ impl Worker {
             }
             Change::Made { .. } | Change::Removed { .. } => {}
             // It ends with the runtime, as this thread does.
-            Change::Killed(asked) => drop(self.asked.send(asked)),
+            Change::Ask(asked) => drop(self.asked.send(asked)),
         }
     }
 

@@ -110,6 +110,8 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
         counts: Arc::default(),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,
+        // A recording is of the stream; what it asks for is asked again in a replay, which has no limits to watch.
+        armed: channel().1,
         stop: Arc::clone(&stop),
     };
     let engine = std::thread::Builder::new()

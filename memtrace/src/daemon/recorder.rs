@@ -4,7 +4,7 @@
 //! printed to the log as JSON at once, so that they exist somewhere.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -29,6 +29,7 @@ use super::{
     ledger::Ledger,
     model::AtKill,
     namer::{Change, sources::Ended as EndedSaid},
+    tmpfs::Learnt,
 };
 use crate::{
     clock,
@@ -127,6 +128,8 @@ pub struct Surroundings {
     pub keep: Keep,
     /// Kills of the kernel log; `None` when those that were not seen are not to be recorded from it.
     pub backfill: Option<Backfill>,
+    /// Mounts of groups that came near their limit.
+    pub mounts: Learnt,
     /// What cgroups are called.
     pub names: Names,
     /// Where the namer is asked how a killed container ended.
@@ -184,6 +187,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 tidied: None,
                 ledger,
                 waiting: VecDeque::new(),
+                ancestors: HashMap::new(),
                 exits: Vec::new(),
                 aftermath: Aftermath::default(),
                 more_victims: Vec::new(),
@@ -222,6 +226,8 @@ struct Worker {
     tidied: Option<Instant>,
     ledger: Ledger,
     waiting: VecDeque<OomRecord>,
+    /// The ancestors of their victims, by the record's id.
+    ancestors: HashMap<String, Vec<u32>>,
     exits: Vec<ExitRecord>,
     aftermath: Aftermath,
     /// Victims of groups whose record is stored, to be counted.
@@ -336,8 +342,12 @@ impl Worker {
         }
         record.circumstances.cause = Some(cause(&record));
         self.ledger.note(&record, path.as_deref());
+        self.ancestors.insert(record.id.clone(), kill.at_kill.ancestors.clone());
         match replaced {
-            Some(id) => self.replaced.push((id, record)),
+            Some(id) => {
+                self.ancestors.remove(&record.id);
+                self.replaced.push((id, record));
+            }
             None => self.waiting.push_back(record),
         }
     }

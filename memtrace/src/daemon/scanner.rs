@@ -9,7 +9,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
-        mpsc::{Receiver, Sender, TryRecvError, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     time::{Duration, Instant},
 };
@@ -31,6 +31,8 @@ mod job;
 
 /// Pieces rest no longer than this at once: the engine may shut down meanwhile.
 const LONGEST_REST: Duration = Duration::from_secs(1);
+/// Rest that may be owed when a process is read that may be dead soon: its share is kept over some seconds.
+const MOST_OWED: Duration = Duration::from_secs(2);
 
 /// What to read of a process.
 #[derive(Clone, Debug)]
@@ -55,6 +57,15 @@ pub struct Request {
     pub pid: u32,
     /// What of it.
     pub depth: Depth,
+}
+
+/// What the scanner is told.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Read this process.
+    Read(Request),
+    /// Read this one before all others, if it is to be read: it may be dead soon.
+    Hurry(u32),
 }
 
 /// What one look at a process gave.
@@ -93,7 +104,7 @@ impl Scan {
 /// The running scanner; it ends when the sender is dropped.
 pub struct Scanner {
     /// Where requests go.
-    pub requests: Sender<Request>,
+    pub requests: Sender<Order>,
     /// Where scans come from.
     pub scans: Receiver<Scan>,
     /// The part of one CPU that it may use, in percent, 1 to 100.
@@ -127,34 +138,100 @@ pub fn scan(procfs: &Procfs, reader: &mut Reader, request: Request, counters: Bu
     }
 }
 
-fn run(procfs: &Procfs, share: &AtomicU32, asked: &Receiver<Request>, done: &Sender<Scan>) {
+fn run(procfs: &Procfs, share: &AtomicU32, asked: &Receiver<Order>, done: &Sender<Scan>) {
     let mut reader = Reader::new(procfs.clone());
-    let mut jobs: VecDeque<Job> = VecDeque::new();
+    let mut queue = Queue::default();
+    let mut rested = Instant::now();
     loop {
-        loop {
-            let next = if jobs.is_empty() {
-                asked.recv().map_err(|_| TryRecvError::Disconnected)
-            } else {
-                asked.try_recv()
-            };
-            match next {
-                Ok(request) => jobs.push_back(Job::new(request)),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return,
+        let rest = rested.saturating_duration_since(Instant::now());
+        let next = if queue.jobs.is_empty() {
+            asked.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            asked.recv_timeout(if queue.may_go(rest) { Duration::ZERO } else { rest })
+        };
+        match next {
+            Ok(order) => {
+                queue.take(order);
+                continue;
             }
+            Err(RecvTimeoutError::Timeout) if !queue.may_go(rest) => continue,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-        let Some(job) = jobs.pop_front() else { continue };
+        let Some(job) = queue.jobs.pop_front() else { continue };
         let begun = Instant::now();
         match job.piece(procfs, &mut reader) {
             Ok(scan) => {
+                queue.hurried.retain(|pid| *pid != scan.pid);
                 if done.send(scan).is_err() {
                     return;
                 }
             }
-            Err(job) => jobs.push_back(*job),
+            Err(job) => queue.put_back(*job),
         }
         let share = share.load(Ordering::Relaxed).clamp(1, 100);
         let rest = begun.elapsed() * (100 - share) / share;
-        std::thread::sleep(rest.min(LONGEST_REST));
+        rested = rested.max(begun) + rest.min(LONGEST_REST);
+    }
+}
+
+/// Processes to read, in turn; those near their limit first.
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    hurried: Vec<u32>,
+}
+
+impl Queue {
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Read(request) => self.jobs.push_back(Job::new(request)),
+            // One that is not here has been read just now.
+            Order::Hurry(pid) => {
+                if let Some(job) = self.jobs.iter().position(|job| job.pid() == pid)
+                    && let Some(job) = self.jobs.remove(job)
+                {
+                    self.jobs.push_front(job);
+                    self.hurried.push(pid);
+                }
+            }
+        }
+    }
+
+    fn put_back(&mut self, job: Job) {
+        if self.hurried.contains(&job.pid()) { self.jobs.push_front(job) } else { self.jobs.push_back(job) }
+    }
+
+    /// Whether the next one is read although so much rest is owed.
+    fn may_go(&self, rest: Duration) -> bool {
+        let is_hurried = self.jobs.front().is_some_and(|job| self.hurried.contains(&job.pid()));
+        rest.is_zero() || (is_hurried && rest < MOST_OWED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Depth, Duration, MOST_OWED, Order, Queue, Request};
+
+    fn order(queue: &Queue) -> Vec<u32> {
+        queue.jobs.iter().map(super::Job::pid).collect()
+    }
+
+    #[test]
+    fn what_is_near_its_limit_goes_first_and_owes_its_rest() {
+        let mut queue = Queue::default();
+        (1..4).for_each(|pid| queue.take(Order::Read(Request { pid, depth: Depth::Mappings })));
+        let rest = Duration::from_millis(100);
+        assert!(!queue.may_go(rest) && queue.may_go(Duration::ZERO));
+        queue.take(Order::Hurry(3));
+        queue.take(Order::Hurry(9));
+        assert_eq!(order(&queue), [3, 1, 2]);
+        assert!(queue.may_go(rest) && !queue.may_go(MOST_OWED));
+        let job = queue.jobs.pop_front().unwrap();
+        queue.put_back(job);
+        assert_eq!(order(&queue), [3, 1, 2], "a piece of it is done, and the next one follows");
+        let job = queue.jobs.remove(1).unwrap();
+        queue.put_back(job);
+        assert_eq!(order(&queue), [3, 2, 1], "the others go in turn");
     }
 }

@@ -8,7 +8,7 @@ use self::tracked::{SMALL, Tracked};
 use super::{
     arenas::{self, Arenas, Row},
     peaks::{Crest, Tide, ticks::Estimate},
-    scanner::{Request, Scan},
+    scanner::{Order, Request, Scan},
 };
 use crate::{
     allocator::attribute,
@@ -181,6 +181,12 @@ impl Spaces {
         let tracked = self.tracked.entry(pid).or_insert_with(|| Tracked::new(geometry));
         (tracked.kept, tracked.rss_at_scan) = (Some(Vec::new()), rss);
         Request { pid, depth: tracked.depth(now) }
+    }
+
+    /// The same of one whose group is near its limit: before all others.
+    pub fn arm(&mut self, pid: u32, rss: u64, now: u64) -> Vec<Order> {
+        let read = (!self.under_way.contains(&pid)).then(|| Order::Read(self.expect(pid, rss, now)));
+        read.into_iter().chain([Order::Hurry(pid)]).collect()
     }
 
     /// Takes a scan: what page tables said then, and what happened since.

@@ -2,7 +2,14 @@
 //!
 //! Input: /proc. Output: mounts, fullest first. statfs on a tmpfs reads memory, so it cannot hang.
 
-use std::{collections::HashSet, ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{
+    collections::{HashSet, VecDeque},
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     oom::record::circumstances::Tmpfs,
@@ -14,22 +21,57 @@ const LEAST: u64 = 1 << 20;
 /// Mounts that are kept.
 const MOST: usize = 8;
 
+/// Groups whose mounts are remembered at most.
+const MOST_GROUPS: usize = 64;
+
+/// The mounts of groups that came near their limit, as a process of each saw them: with its last process a group's mounts
+/// may be gone.
+#[derive(Clone, Debug, Default)]
+pub struct Learnt(Arc<Mutex<ByGroup>>);
+
+/// The longest unchanged first.
+type ByGroup = VecDeque<(String, Vec<Tmpfs>)>;
+
+impl Learnt {
+    /// Remembers.
+    pub fn put(&self, group: &str, mounts: Vec<Tmpfs>) {
+        let mut learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        learnt.retain(|(known, _)| known != group);
+        learnt.push_back((group.to_owned(), mounts));
+        if learnt.len() > MOST_GROUPS {
+            learnt.pop_front();
+        }
+    }
+
+    /// What is remembered.
+    pub fn of(&self, group: &str) -> Option<Vec<Tmpfs>> {
+        let learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        learnt.iter().find(|(known, _)| known == group).map(|(_, mounts)| mounts.clone())
+    }
+}
+
 /// `None` when the process is gone or may not be read.
 pub fn mounts(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
     let process = proc.join(pid.to_string());
     let mountinfo = fs::read(process.join("mountinfo")).ok().filter(|text| !text.is_empty())?;
     let mut seen = HashSet::new();
+    let (mut asked, mut answered) = (0, 0);
     let mut found: Vec<Tmpfs> = parse(&mountinfo)
         .into_iter()
         .filter(|(device, _)| seen.insert(device.to_vec()))
         .filter_map(|(_, mount)| {
             let inside = mount.strip_prefix(b"/").unwrap_or(&mount);
+            asked += 1;
             let stat = rustix::fs::statvfs(process.join("root").join(OsStr::from_bytes(inside))).ok()?;
+            answered += 1;
             let used = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize);
             Some(Tmpfs { mount: escape(&mount), used_bytes: Bytes(used) })
         })
         .filter(|mount| mount.used_bytes.0 >= LEAST)
         .collect();
+    if answered == 0 && asked > 0 {
+        return None; // its root is not ours to look into
+    }
     found.sort_by_key(|mount| std::cmp::Reverse(mount.used_bytes));
     found.truncate(MOST);
     Some(found)

@@ -31,6 +31,9 @@ pub struct Seed {
     pub comm: Vec<u8>,
     /// Start, ns since boot, as exact as clock ticks are.
     pub start: u64,
+    /// Id of its parent.
+    #[serde(default)]
+    pub parent: Option<u32>,
     /// Real user id.
     pub uid: Option<u32>,
     /// Path of its memory cgroup.
@@ -79,6 +82,8 @@ pub struct Process {
     pub uid: Option<u32>,
     /// Path of its memory cgroup, raw.
     pub cgroup: Option<Vec<u8>>,
+    /// The process that it was forked from, or whose child it was when /proc was asked last.
+    pub parent: Option<u32>,
     /// The process that it was forked from and when, ns since boot, while it runs the same program.
     pub copy_of: Option<(u32, u64)>,
     readings: VecDeque<Reading>,
@@ -95,6 +100,7 @@ impl Process {
             comm: String::new(),
             uid: None,
             cgroup: None,
+            parent: None,
             copy_of: None,
             readings: VecDeque::new(),
             is_dirty: true,
@@ -144,6 +150,7 @@ impl Process {
         self.comm = escape(&seed.comm);
         self.start = self.start.or(Some(seed.start));
         self.uid = seed.uid.or(self.uid);
+        self.parent = seed.parent.or(self.parent);
         self.cgroup = seed.cgroup.or(self.cgroup.take());
     }
 
@@ -179,7 +186,8 @@ impl ProcessTable {
         match event {
             Event::Fork(fork) => {
                 let copy_of = (fork.shares_mm == 0).then_some((fork.header.tgid, fork.header.ktime));
-                let child = Process { copy_of, ..Process::of_task(&fork.child) };
+                let parent = Some(fork.header.tgid);
+                let child = Process { copy_of, parent, ..Process::of_task(&fork.child) };
                 self.processes.insert(fork.child.tgid, child);
             }
             Event::Exec(exec) => {

@@ -24,6 +24,7 @@ impl Source for Fake {
     fn seed(&self, pid: u32) -> Option<Seed> {
         self.resident.get(&pid)?;
         Some(Seed {
+            parent: None,
             comm: b"name".to_vec(),
             start: 5,
             uid: Some(0),

@@ -45,6 +45,8 @@ pub struct Stat {
     pub comm: Vec<u8>,
     /// State letter: `R`, `S`, `Z`...
     pub state: u8,
+    /// Id of its parent.
+    pub parent: Option<u32>,
     /// Start in clock ticks since boot.
     pub start_ticks: u64,
 }
@@ -161,9 +163,10 @@ fn parse_stat(bytes: &[u8]) -> Result<Stat, Error> {
     let comm = bytes.get(open + 1..close).ok_or(missing("name"))?.to_vec();
     let mut fields = bytes.get(close + 1..).unwrap_or_default().split(|byte| *byte == b' ').skip(1);
     let state = *fields.next().and_then(<[u8]>::first).ok_or(missing("state"))?;
+    let parent = fields.next().and_then(number).and_then(|pid| u32::try_from(pid).ok());
     // Field 22 of the file; the state is field 3.
-    let start_ticks = fields.nth(18).and_then(number).ok_or(missing("start time"))?;
-    Ok(Stat { comm, state, start_ticks })
+    let start_ticks = fields.nth(17).and_then(number).ok_or(missing("start time"))?;
+    Ok(Stat { comm, state, parent, start_ticks })
 }
 
 /// `4633 1210 892 163 0 337 0`

@@ -20,6 +20,7 @@ impl<F: Fn(&[super::procfs::CgroupLine]) -> Option<Vec<u8>>> Source for ProcSour
         Some(Seed {
             comm: stat.comm,
             start: since_boot(stat.start_ticks)?,
+            parent: stat.parent,
             uid: self.procfs.status(pid).ok().and_then(|status| status.uid),
             cgroup: self.procfs.cgroup(pid).ok().and_then(|lines| (self.cgroup_of)(&lines)),
             // A zombie has no memory either, but it has been a process.

@@ -284,25 +284,52 @@ pub fn name(signal: u32) -> String {
     known.to_owned()
 }
 
+impl ExitRecord {
+    /// Takes what the container's runtime says of this end.
+    pub fn compare(&mut self, runtime: RuntimeExit) {
+        let status = self.signal.unwrap_or_else(|| self.exit_code.unwrap_or_default() << 8);
+        self.disagreement =
+            disagreement(self.kind, &self.sentence, status, says(self.container.as_ref()), &runtime);
+        self.runtime = Some(runtime);
+    }
+}
+
+/// Who passes on what the runtime says.
+pub fn says(container: Option<&Name>) -> &'static str {
+    if container.is_some_and(|name| name.pod.is_some() || name.pod_uid.is_some()) {
+        "Kubernetes says"
+    } else {
+        "the runtime says"
+    }
+}
+
 /// Where a runtime disagrees with what was seen, in words; `None` when it does not.
-pub fn disagreement(kind: ExitKind, sentence: &str, status: u32, runtime: &RuntimeExit) -> Option<String> {
-    let says_oom = runtime.reason.as_deref() == Some("OOMKilled");
-    match (says_oom, kind) {
-        (true, ExitKind::OomKill) | (false, _) => {}
-        (true, _) => {
-            return Some(format!("the runtime says OOMKilled; the kernel did not kill it: {sentence}"));
-        }
-    }
-    if kind == ExitKind::OomKill && runtime.reason.is_some() && !says_oom {
-        let reason = runtime.reason.as_deref().unwrap_or_default();
-        return Some(format!("the kernel killed it for want of memory; the runtime says {reason}"));
-    }
+pub fn disagreement(
+    kind: ExitKind,
+    sentence: &str,
+    status: u32,
+    says: &str,
+    runtime: &RuntimeExit,
+) -> Option<String> {
     let seen = match (signal(status), exit_code(status)) {
         (Some(signal), _) => 128 + signal,
         (None, code) => code.unwrap_or_default(),
     };
-    let told = runtime.exit_code.filter(|told| i64::from(*told) != i64::from(seen))?;
-    Some(format!("the runtime says exit code {told}; the kernel saw {seen}"))
+    let told = runtime.exit_code;
+    match (runtime.reason.as_deref(), kind) {
+        (Some("OOMKilled"), ExitKind::OomKill) => None,
+        (Some("OOMKilled"), _) => {
+            Some(format!("{says} OOMKilled; the kernel did not kill it: {sentence}, exit {seen}"))
+        }
+        (Some(reason), ExitKind::OomKill) => {
+            let code = told.map_or_else(String::new, |code| format!(", exit code {code}"));
+            Some(format!("the kernel killed it for want of memory; {says} {reason}{code}"))
+        }
+        (None | Some(_), _) => {
+            let told = told.filter(|told| i64::from(*told) != i64::from(seen))?;
+            Some(format!("{says} exit code {told}; the kernel saw {seen}"))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use super::{Bytes, ExitKind, Facts, RuntimeExit, SentSignal, TaskFacts, disagreement, judge};
+use super::{Bytes, ExitKind, Facts, Name, RuntimeExit, SentSignal, TaskFacts, disagreement, judge, says};
 
 fn task(pid: u32, comm: &str) -> TaskFacts {
     TaskFacts {
@@ -80,19 +80,39 @@ fn a_stop_is_told_from_an_end_of_its_own() {
     );
 }
 
+fn runtime(reason: &str, code: i32) -> RuntimeExit {
+    RuntimeExit { reason: Some(reason.into()), exit_code: Some(code) }
+}
+
 #[test]
 fn a_runtime_that_says_otherwise_is_contradicted() {
-    let oom = RuntimeExit { reason: Some("OOMKilled".into()), exit_code: Some(143) };
-    let said =
-        disagreement(ExitKind::Terminated, "SIGTERM from containerd-shim (99)", 143 << 8, &oom).unwrap();
+    let stopped = "SIGTERM from containerd-shim (99)";
+    let compared = |kind, sentence, status, said: &RuntimeExit| {
+        disagreement(kind, sentence, status, "Kubernetes says", said)
+    };
     assert_eq!(
-        said,
-        "the runtime says OOMKilled; the kernel did not kill it: SIGTERM from containerd-shim (99)"
+        compared(ExitKind::Terminated, stopped, 143 << 8, &runtime("OOMKilled", 143)).unwrap(),
+        "Kubernetes says OOMKilled; the kernel did not kill it: SIGTERM from containerd-shim (99), exit 143"
     );
-    let error = RuntimeExit { reason: Some("Error".into()), exit_code: Some(137) };
-    assert!(disagreement(ExitKind::OomKill, "", 9, &error).unwrap().contains("the runtime says Error"));
-    let agrees = RuntimeExit { reason: Some("OOMKilled".into()), exit_code: Some(137) };
-    assert_eq!(disagreement(ExitKind::OomKill, "", 9, &agrees), None);
-    let code = RuntimeExit { reason: None, exit_code: Some(1) };
-    assert!(disagreement(ExitKind::Exited, "", 0, &code).is_some());
+    assert_eq!(
+        compared(ExitKind::OomKill, "", 9, &runtime("Error", 137)).unwrap(),
+        "the kernel killed it for want of memory; Kubernetes says Error, exit code 137"
+    );
+    assert_eq!(compared(ExitKind::OomKill, "", 9, &runtime("OOMKilled", 137)), None);
+    assert_eq!(compared(ExitKind::Terminated, stopped, 15, &runtime("Error", 143)), None);
+    assert_eq!(
+        compared(ExitKind::Exited, "it exited with 0", 0, &runtime("Error", 1)).unwrap(),
+        "Kubernetes says exit code 1; the kernel saw 0"
+    );
+    let nothing = RuntimeExit::default();
+    assert_eq!(compared(ExitKind::OomKill, "", 9, &nothing), None);
+    assert_eq!(compared(ExitKind::Exited, "", 0, &nothing), None);
+}
+
+#[test]
+fn kubernetes_speaks_for_pods() {
+    let pod = Name { pod: Some("web-0".into()), ..Name::default() };
+    assert_eq!(says(Some(&pod)), "Kubernetes says");
+    let alone = Name { container: Some("web".into()), ..Name::default() };
+    assert_eq!((says(Some(&alone)), says(None)), ("the runtime says", "the runtime says"));
 }

@@ -3,6 +3,7 @@
 //! `UPDATE_GOLDEN=1 cargo test -p memtrace --lib report` writes the files anew.
 
 mod schema;
+mod schema_check;
 
 use std::{env, fs, path::Path};
 

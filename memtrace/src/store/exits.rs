@@ -2,10 +2,10 @@
 //!
 //! [`ExitRecord`]s <-> rows of `exits`. The newest are kept: they are many, and a kill has its own record.
 
-use rusqlite::{TransactionBehavior, named_params};
+use rusqlite::{OptionalExtension as _, TransactionBehavior, named_params};
 
 use super::{Filter, Store, StoreError, kills::nanoseconds};
-use crate::oom::exit::ExitRecord;
+use crate::oom::exit::{ExitRecord, RuntimeExit};
 
 /// Ends that are kept at most.
 const MOST: i64 = 20_000;
@@ -44,6 +44,30 @@ impl Store {
                 "DELETE FROM exits WHERE rowid <= (SELECT max(rowid) FROM exits) - :most",
                 named_params! { ":most": MOST },
             )
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    /// Adds what a container runtime says to an end; one that is not here stays away.
+    ///
+    /// # Errors
+    /// When it could not be stored.
+    pub fn add_runtime_to_exit(&mut self, id: &str, runtime: RuntimeExit) -> Result<(), StoreError> {
+        let Self { connection, path, .. } = self;
+        let failed = |error| StoreError::sqlite("add to an end in", path, error);
+        let unreadable = |source| StoreError::Record { id: id.to_owned(), path: path.clone(), source };
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let stored: Option<Vec<u8>> = transaction
+            .query_row("SELECT record FROM exits WHERE id = ?1", [id], |row| row.get(0))
+            .optional()
+            .map_err(failed)?;
+        let Some(stored) = stored else { return Ok(()) };
+        let mut record: ExitRecord = serde_json::from_slice(&stored).map_err(unreadable)?;
+        record.compare(runtime);
+        let json = serde_json::to_vec(&record).map_err(unreadable)?;
+        transaction
+            .execute("UPDATE exits SET record = ?2 WHERE id = ?1", rusqlite::params![id, json])
             .map_err(failed)?;
         transaction.commit().map_err(failed)
     }
@@ -99,7 +123,7 @@ mod tests {
     use super::{Filter, Store};
     use crate::oom::{
         cause,
-        exit::{ExitKind, ExitRecord, SCHEMA},
+        exit::{ExitKind, ExitRecord, RuntimeExit, SCHEMA},
     };
 
     fn exit(id: &str, second: i64) -> ExitRecord {
@@ -134,6 +158,24 @@ mod tests {
         assert_eq!(store.exits(&Filter::default()).unwrap(), [new.clone(), old]);
         let limited = Filter { limit: Some(1), cgroup: Some("pod".into()), ..Filter::default() };
         assert_eq!(store.exits(&limited).unwrap(), [new]);
+    }
+
+    #[test]
+    fn what_the_runtime_says_is_added_and_stays_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        let (old, new) = (exit("a", 1), exit("b", 1));
+        store.insert_exits(&[old.clone(), new.clone()]).unwrap();
+        let said = RuntimeExit { reason: Some("OOMKilled".into()), exit_code: Some(0) };
+        store.add_runtime_to_exit("a", said.clone()).unwrap();
+        store.add_runtime_to_exit("nowhere", said.clone()).unwrap();
+        let stored = store.exits(&Filter::default()).unwrap();
+        assert_eq!(stored[0], new);
+        assert_eq!((stored[1].id.as_str(), stored[1].runtime.as_ref()), ("a", Some(&said)));
+        assert_eq!(
+            stored[1].disagreement.as_deref(),
+            Some("the runtime says OOMKilled; the kernel did not kill it: it exited with 0, exit 0")
+        );
     }
 
     #[test]

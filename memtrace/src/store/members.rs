@@ -10,9 +10,14 @@ use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, named_p
 use super::{Store, StoreError};
 use crate::{
     container::name::Name,
-    oom::record::{OomRecord, circumstances::Outcome},
+    oom::{
+        exit::{ExitKind, RuntimeExit, disagreement, says},
+        record::{OomRecord, circumstances::Outcome},
+    },
 };
 
+/// As `wait` sees a process that was killed.
+const KILLED: u32 = 9;
 /// Entries that are kept, the newest.
 const MOST: i64 = 10_000;
 
@@ -141,11 +146,10 @@ impl Store {
         let outcome = record.circumstances.outcome.get_or_insert_with(Outcome::default);
         outcome.runtime_reason = reason.map(str::to_owned);
         outcome.runtime_exit_code = Some(exit_code);
-        if reason != Some("OOMKilled") {
-            let said = reason.unwrap_or("nothing");
-            outcome.disagreement.get_or_insert_with(|| {
-                format!("the kernel killed it for memory; the runtime says {said}, exit code {exit_code}")
-            });
+        if outcome.disagreement.is_none() {
+            let said = RuntimeExit { reason: reason.map(str::to_owned), exit_code: Some(exit_code) };
+            let says = says(record.circumstances.container.as_ref());
+            outcome.disagreement = disagreement(ExitKind::OomKill, "", KILLED, says, &said);
         }
         write(&transaction, path, &record)?;
         transaction.commit().map_err(failed)

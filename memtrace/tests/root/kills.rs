@@ -8,13 +8,16 @@ use memtrace::{
 };
 use rustix::process::Signal;
 
-use crate::fixture::{
-    cgroup::Cgroup,
-    daemon::Place,
-    kernel_log::{KernelLog, Killed, Report},
-    memtrace, mib,
-    program::Program,
-    said, unexpected,
+use crate::{
+    fixture::{
+        cgroup::Cgroup,
+        daemon::Place,
+        kernel_log::{KernelLog, Killed, Report},
+        memtrace, mib,
+        program::Program,
+        said, unexpected,
+    },
+    schema_check,
 };
 
 /// Pages that may be charged or given back between the kernel's report and its mark.
@@ -91,6 +94,18 @@ fn a_process_over_its_own_limit() {
     let level = &record.chain[0];
     assert_eq!((level.oom_kills, level.oom_events), (Some(group.oom_kills()), Some(1)));
     assert_eq!(fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim(), record.boot_id);
+
+    let state = place.state();
+    let shown = |format: &str| {
+        let place = ["report", "--state-dir", state.to_str().unwrap(), "show", &record.id];
+        let output = memtrace(&[&place[..], &["--format", format]].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(schema_check::faults(&serde_json::from_str(&shown("json")).unwrap()), [] as [&str; 0]);
+    let page = shown("html");
+    assert!(page.len() < 1 << 20 && page.contains(&record.id), "{} bytes", page.len());
+    assert!(shown("markdown").contains(&record.id));
 }
 
 /// The large process is preferred for its score; the small one only asked for the page that was too much.

@@ -29,6 +29,8 @@ mod metrics;
 mod peaks;
 mod record;
 mod scenarios;
+#[path = "../../src/report/tests/schema_check.rs"]
+mod schema_check;
 mod screen;
 mod storm;
 mod top;

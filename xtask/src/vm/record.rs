@@ -19,9 +19,17 @@ pub(crate) struct Record {
     pub(crate) trigger: Trigger,
     pub(crate) chain: Vec<Level>,
     pub(crate) evidence: Evidence,
+    #[serde(default)]
+    pub(crate) cause: Option<Cause>,
     /// Everything that is not known.
     #[serde(skip)]
     pub(crate) unknown: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Cause {
+    pub(crate) kind: String,
+    pub(crate) confidence: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -72,6 +72,8 @@ pub(crate) struct Scenario {
     pub(crate) limit: Limit,
     pub(crate) victims: Victims,
     pub(crate) asker: Asker,
+    /// The cause that the first record must have, with more than low confidence, where the kernel alone tells it.
+    pub(crate) cause: Option<&'static str>,
 }
 
 const OWN_LIMIT: Scenario = Scenario {
@@ -82,6 +84,7 @@ const OWN_LIMIT: Scenario = Scenario {
     limit: Limit::Group("/own", 24),
     victims: Victims::One("own"),
     asker: Asker::Program("own"),
+    cause: None,
 };
 
 /// In the order in which they are run; what shakes the whole node comes last.
@@ -112,6 +115,8 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
         limit: Limit::Group("/whole", 40),
         victims: Victims::Group("greedy", 3),
         asker: Asker::Program("greedy"),
+        // All of it within a second of their start.
+        cause: Some("start_up"),
         ..OWN_LIMIT
     },
     Scenario {
@@ -121,6 +126,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
         limit: Limit::Group("/lowered", 16),
         victims: Victims::One("lowered"),
         asker: Asker::Program("sh"),
+        cause: Some("limit_lowered"),
         ..OWN_LIMIT
     },
     Scenario {
@@ -138,6 +144,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
         limit: Limit::Node,
         victims: Victims::One("chosen"),
         asker: Asker::Worker,
+        cause: Some("requested"),
         ..OWN_LIMIT
     },
     Scenario {
@@ -147,6 +154,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
         limit: Limit::Node,
         victims: Victims::One("pinned"),
         asker: Asker::Anyone,
+        cause: Some("cpuset_or_policy"),
         ..OWN_LIMIT
     },
     Scenario {
@@ -156,6 +164,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
         limit: Limit::Node,
         victims: Victims::First("greedy", 3),
         asker: Asker::Anyone,
+        cause: Some("node_exhaustion"),
         ..OWN_LIMIT
     },
     Scenario {

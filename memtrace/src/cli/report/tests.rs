@@ -128,6 +128,16 @@ fn exit_codes_tell_no_store_from_a_bad_one() {
 }
 
 #[test]
+fn a_newer_store_is_refused_with_both_versions() {
+    let dir = store_with(&[fixture::record(0)]);
+    let database = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    let error = output(dir.path(), &["list"]).unwrap_err();
+    assert_eq!(error.exit_code(), 1);
+    assert!(error.to_string().contains("its version is 99, and this memtrace knows"), "{error}");
+}
+
+#[test]
 fn colour_is_on_when_asked_for() {
     let dir = store_with(&[fixture::record(0)]);
     let is_coloured = |args: &[&str]| output(dir.path(), args).unwrap().contains('\x1b');

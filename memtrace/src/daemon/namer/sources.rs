@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, watch},
@@ -40,11 +41,20 @@ const ENDS_WITHIN: Duration = Duration::from_secs(20);
 /// How often.
 const ASK_AGAIN: Duration = Duration::from_millis(400);
 
-/// A kill whose container's end is asked for.
+/// What a container's end is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// The kill with this id.
+    Kill(String),
+    /// The end of its first process, with this id, and when that was.
+    Exit(String, Timestamp),
+}
+
+/// A container whose end is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Id of the record.
-    pub record: String,
+    /// Where the answer goes.
+    pub record: Record,
     /// Id of the container.
     pub container: String,
 }
@@ -52,8 +62,8 @@ pub struct Asked {
 /// How a container ended, as its runtime has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Id of the record.
-    pub record: String,
+    /// Where this goes.
+    pub record: Record,
     /// What it says.
     pub end: End,
 }

@@ -12,9 +12,12 @@ use crate::{
     daemon::{
         engine::Latest,
         exits::Ended,
-        namer::{Change, sources::Asked},
+        namer::{
+            Change,
+            sources::{Asked, Record},
+        },
     },
-    oom::cause::cause,
+    oom::{cause::cause, exit::RuntimeExit},
     store::{Retention, StoreError},
 };
 
@@ -22,10 +25,19 @@ impl Worker {
     /// What came later than the kill: how the runtime saw its end, and whether the container lives on.
     pub(super) fn add(&mut self) {
         while let Ok(EndedSaid { record, end }) = self.surroundings.ended.try_recv() {
-            let End { reason, exit_code, finished_at: _ } = end;
-            if let Err(error) = self.store.add_runtime(&record, reason.as_deref(), exit_code) {
-                tracing::error!(%record, ?reason, exit_code, error = %chain(&error),
-                    "failed to store what the runtime says of a kill");
+            let End { reason, exit_code, finished_at } = end;
+            let added = match &record {
+                Record::Kill(id) => self.store.add_runtime(id, reason.as_deref(), exit_code),
+                // A container that is started again keeps its id: that is another end.
+                Record::Exit(_, time) if finished_at.is_some_and(|at| !is_same_end(*time, at)) => Ok(()),
+                Record::Exit(id, _) => {
+                    let said = RuntimeExit { reason: reason.clone(), exit_code: Some(exit_code) };
+                    self.store.add_runtime_to_exit(id, said)
+                }
+            };
+            if let Err(error) = added {
+                tracing::error!(?record, ?reason, exit_code, error = %chain(&error),
+                    "failed to store what the runtime says of an end");
             }
         }
         if let Err(error) = self.ledger.settle(&mut self.store) {
@@ -36,14 +48,24 @@ impl Worker {
     /// Judges ends; those of kills are known by their records, which are on disk now.
     pub(super) fn judge(&mut self, ends: &[(Box<Ended>, Latest)]) {
         for (ended, latest) in ends {
-            let exit = self.aftermath.ended(ended, latest, &self.surroundings.boot_id);
+            let mut exit = self.aftermath.ended(ended, latest, &self.surroundings.boot_id);
+            if exit.container.is_none() {
+                let path = exit.task.cgroup.as_ref();
+                exit.container =
+                    path.and_then(|path| self.surroundings.names.lock().of_path(path.as_bytes()));
+            }
+            let container = exit.container.as_ref().and_then(|name| name.container_id.clone());
+            if let Some(container) = container.filter(|_| exit.is_main) {
+                let record = Record::Exit(exit.id.clone(), exit.time);
+                drop(self.surroundings.changes.send(Change::Ask(Asked { record, container })));
+            }
             self.exits.push(exit);
         }
     }
 
     /// What is not urgent: ends, and what they and a look at /proc add to the kills that are on disk.
     pub(super) fn follow_up(&mut self) {
-        self.aftermath.look_at_mounts(Path::new("/proc"));
+        self.aftermath.look_at_mounts(Path::new("/proc"), &self.surroundings.mounts);
         let written = self.aftermath.write(&mut self.store);
         let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
         match stored {
@@ -113,15 +135,16 @@ impl Worker {
                     if let Some(container) = container.and_then(|name| name.container_id.clone()) {
                         // Without a namer there is no answer.
                         drop(
-                            self.surroundings
-                                .changes
-                                .send(Change::Killed(Asked { record: record.id.clone(), container })),
+                            self.surroundings.changes.send(Change::Ask(Asked {
+                                record: Record::Kill(record.id.clone()),
+                                container,
+                            })),
                         );
                     }
                     if let Some(cgroup) = &record.victim.task.cgroup {
                         self.surroundings.shared.count_kill(cgroup);
                     }
-                    self.aftermath.add(record);
+                    self.aftermath.add(record, self.ancestors.remove(&record.id).unwrap_or_default());
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
                 self.waiting.clear();
@@ -139,9 +162,16 @@ impl Worker {
             tracing::error!(error = %chain(error), record = %json, "failed to store an OOM kill; it is kept and retried");
         }
         while self.waiting.len() > MAX_WAITING {
-            self.waiting.pop_front();
+            if let Some(record) = self.waiting.pop_front() {
+                self.ancestors.remove(&record.id);
+            }
             self.given_up += 1;
         }
         self.in_log = self.waiting.len();
     }
+}
+
+/// Whether a runtime's clock and the kernel's mean the same end.
+fn is_same_end(seen: Timestamp, told: Timestamp) -> bool {
+    seen.duration_since(told).abs() <= jiff::SignedDuration::from_secs(30)
 }

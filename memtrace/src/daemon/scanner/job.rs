@@ -66,6 +66,11 @@ impl Job {
         Self::with(request, ReadBudget::DEFAULT)
     }
 
+    /// Of which process.
+    pub(super) const fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// With so much for its allocators' counters.
     pub(super) fn with(Request { pid, depth }: Request, counters: ReadBudget) -> Self {
         Self { pid, begun: 0, took: Duration::ZERO, counters, state: State::Asked(depth) }

@@ -28,7 +28,6 @@ impl Drop for Tmpfs {
 }
 
 #[test]
-#[ignore = "the kind is right, the mount is not named yet: it is looked for among the mounts of the victim, which is gone"]
 fn a_tmpfs_that_is_filled() {
     let place = Place::new();
     let _daemon = place.start(&[]);

@@ -52,88 +52,41 @@ pub struct Usage {
     pub pss_shmem: Option<Bytes>,
 }
 
-/// In the order of the fields: recordings hold one for each mapping of each look.
-impl From<[Option<Bytes>; 16]> for Usage {
-    fn from(fields: [Option<Bytes>; 16]) -> Self {
-        let [
-            rss,
-            pss,
-            shared_clean,
-            shared_dirty,
-            private_clean,
-            private_dirty,
-            anonymous,
-            lazy_free,
-            anon_huge,
-            swap,
-            swap_pss,
-            locked,
-            hugetlb,
-            pss_anon,
-            pss_file,
-            pss_shmem,
-        ] = fields;
-        Self {
-            rss,
-            pss,
-            shared_clean,
-            shared_dirty,
-            private_clean,
-            private_dirty,
-            anonymous,
-            lazy_free,
-            anon_huge,
-            swap,
-            swap_pss,
-            locked,
-            hugetlb,
-            pss_anon,
-            pss_file,
-            pss_shmem,
+/// To and from what recordings hold for each mapping of each look: the values, in this order.
+macro_rules! in_order {
+    ($($field:ident),* $(,)?) => {
+        impl From<[Option<Bytes>; 16]> for Usage {
+            fn from([$($field),*]: [Option<Bytes>; 16]) -> Self {
+                Self { $($field),* }
+            }
         }
-    }
+
+        impl From<Usage> for [Option<Bytes>; 16] {
+            fn from(Usage { $($field),* }: Usage) -> Self {
+                [$($field),*]
+            }
+        }
+    };
 }
 
-impl From<Usage> for [Option<Bytes>; 16] {
-    fn from(usage: Usage) -> Self {
-        let Usage {
-            rss,
-            pss,
-            shared_clean,
-            shared_dirty,
-            private_clean,
-            private_dirty,
-            anonymous,
-            lazy_free,
-            anon_huge,
-            swap,
-            swap_pss,
-            locked,
-            hugetlb,
-            pss_anon,
-            pss_file,
-            pss_shmem,
-        } = usage;
-        [
-            rss,
-            pss,
-            shared_clean,
-            shared_dirty,
-            private_clean,
-            private_dirty,
-            anonymous,
-            lazy_free,
-            anon_huge,
-            swap,
-            swap_pss,
-            locked,
-            hugetlb,
-            pss_anon,
-            pss_file,
-            pss_shmem,
-        ]
-    }
-}
+in_order!(
+    rss,
+    pss,
+    shared_clean,
+    shared_dirty,
+    private_clean,
+    private_dirty,
+    anonymous,
+    lazy_free,
+    anon_huge,
+    swap,
+    swap_pss,
+    locked,
+    hugetlb,
+    pss_anon,
+    pss_file,
+    pss_shmem,
+);
 
 impl Usage {
     /// The field that a name in the file stands for. Of hugetlb there are two, which are added up.

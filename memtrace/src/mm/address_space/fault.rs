@@ -1,6 +1,9 @@
 //! Sampled page faults.
 
-use super::{AddressSpace, HugePages, Stale, span::Span};
+use super::{
+    AddressSpace, HugePages, Stale,
+    span::{Span, Traits},
+};
 use crate::{
     mm::{
         region::{Backing, Prot, VmFlags},
@@ -13,9 +16,11 @@ use crate::{
 const NULL: u64 = 64 << 10;
 /// The most that a stack is taken to have grown at once: the usual limit of a stack.
 const STACK: u64 = 8 << 20;
+/// Regions to each side that a sample may spill into.
+const NEIGHBOURS: usize = 64;
 
 impl AddressSpace {
-    /// One fault that stands for `period` of them; the bytes that came in, as far as the region has room.
+    /// One fault that stands for `period` of them; the bytes that came in, as far as there is room.
     pub fn fault(&mut self, addr: u64, period: u64) -> Bytes {
         let is_missing = self.find(addr).is_none() && !self.grow_stack(addr);
         let Some((start, span)) = self.find(addr) else {
@@ -28,12 +33,40 @@ impl AddressSpace {
         if span.traits.prot == Prot::NONE {
             return Bytes::default();
         }
-        let pages = period.saturating_mul(self.worth(start, span, addr));
+        let worth = self.worth(start, span, addr);
+        let pages = period.saturating_mul(worth);
         let (page, is_anonymous) = (self.geometry.page, span.traits.is_anonymous());
         let is_hugetlb = span.traits.is_hugetlb;
         let added = self.rehold(start, |held, all| held.add(pages, all, is_anonymous, page, Grade::Sampled));
-        let added = added.filter(|_| !is_hugetlb).unwrap_or_default();
-        Bytes(u64::from(added).saturating_mul(page))
+        let mut added = u64::from(added.filter(|_| !is_hugetlb).unwrap_or_default());
+        // A huge page that did not come would be many pages elsewhere.
+        if !is_hugetlb && worth < self.count(self.geometry.huge) {
+            added += self.spill(start, pages.saturating_sub(added));
+        }
+        Bytes(added.saturating_mul(page))
+    }
+
+    /// Pages that the sampled region has no room for came in where the period's other faults were: most likely in
+    /// neighbours that the same code mapped for the same use. The pages that found room there.
+    fn spill(&mut self, start: u64, pages: u64) -> u64 {
+        let Some(own) = self.spans.get(&start).filter(|_| pages > 0) else { return 0 };
+        let room = |(at, span): (&u64, &Span)| {
+            let all = self.count(span.end - at);
+            (is_alike(&own.traits, &span.traits) && u64::from(span.held.pages) < all).then_some(*at)
+        };
+        let above = self.spans.range(start..).skip(1).take(NEIGHBOURS).filter_map(room);
+        let below = self.spans.range(..start).rev().take(NEIGHBOURS).filter_map(room);
+        let found: Vec<u64> = above.chain(below).collect();
+        let (page, is_anonymous) = (self.geometry.page, own.traits.is_anonymous());
+        let mut rest = pages;
+        for at in found {
+            let added = self.rehold(at, |held, all| held.add(rest, all, is_anonymous, page, Grade::Sampled));
+            rest = rest.saturating_sub(added.unwrap_or_default().into());
+            if rest == 0 {
+                break;
+            }
+        }
+        pages - rest
     }
 
     /// The pages that one fault brings.
@@ -78,4 +111,11 @@ impl AddressSpace {
         }
         true
     }
+}
+
+/// Whether two regions are of the same code for the same use, as far as calls tell.
+fn is_alike(a: &Traits, b: &Traits) -> bool {
+    (a.prot, a.is_shared, a.is_hugetlb, a.flags, a.call)
+        == (b.prot, b.is_shared, b.is_hugetlb, b.flags, b.call)
+        && std::mem::discriminant(&a.backing) == std::mem::discriminant(&b.backing)
 }

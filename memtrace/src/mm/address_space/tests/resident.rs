@@ -31,6 +31,22 @@ fn a_sample_counts_for_its_period_as_far_as_there_is_room() {
 }
 
 #[test]
+fn what_finds_no_room_came_in_to_neighbours_of_the_same_caller() {
+    let mut space = space();
+    for at in 0..8 {
+        space.map(&mmap(0x10_0000 + at * 0x10_0000, 33 * PAGE, RW, PRIVATE));
+    }
+    let mut other = mmap(0x18_0000, 33 * PAGE, RW, PRIVATE);
+    other.caller = 0x07e4;
+    space.map(&other);
+    assert_eq!(space.fault(0x10_0000, 64), Bytes(64 * PAGE));
+    assert_eq!((resident(&space, 0x10_0000), resident(&space, 0x20_0000)), (33, 31));
+    assert_eq!(space.fault(0x80_0000, 300), Bytes(200 * PAGE), "all are full");
+    assert_eq!(resident(&space, 0x18_0000), 0, "another's");
+    check(&space);
+}
+
+#[test]
 fn a_fault_that_is_a_signal_brings_nothing() {
     let mut space = space();
     space.map(&mmap(0x10_0000, PAGE, 0, PRIVATE));

@@ -1,10 +1,14 @@
 //! What is fuzzed: each takes any bytes, and must come back without a panic and with what holds for all.
 //!
-//! Called by `fuzz/fuzz_targets`, and here by the tests on the corpora that are checked in. Not for use elsewhere.
+//! Called by `fuzz/fuzz_targets`, by `tests/hostile`, and here by the tests on the corpora that are checked in. Not for
+//! use elsewhere.
 
 #![doc(hidden)]
 
+mod image;
+
 use crate::{
+    allocator::counters::{READERS, any},
     daemon::replay,
     ingest::decode,
     mm::{
@@ -59,6 +63,23 @@ pub fn recording(bytes: &[u8]) {
     let _ = replay::replay(bytes, |_| {});
 }
 
+/// Memory of a process, and every reader of allocators' counters on it.
+pub fn counters(bytes: &[u8]) {
+    let (memory, files) = image::parse(bytes);
+    for reader in READERS {
+        any::holds(*reader, memory.clone(), &files).ok();
+    }
+}
+
+/// Every target, by the name of its corpus.
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("ring_record", ring_record),
+    ("maps", maps),
+    ("smaps", smaps),
+    ("recording", recording),
+    ("counters", counters),
+];
+
 /// What holds for every space, whatever it was told.
 fn check(space: &AddressSpace) {
     let (mut behind, mut resident) = (0, 0_u64);
@@ -89,11 +110,23 @@ mod tests {
         assert!(count > 0, "{} is empty", corpus.display());
     }
 
+    /// What each reader makes something of: from there the fuzzer goes on.
+    #[test]
+    fn every_reader_has_memory_that_it_reads() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/counters");
+        for reader in super::READERS {
+            let bytes = fs::read(corpus.join(reader.name())).unwrap();
+            let (memory, files) = super::image::parse(&bytes);
+            if let Err(absent) = super::any::holds(*reader, memory, &files) {
+                panic!("{absent}");
+            }
+        }
+    }
+
     #[test]
     fn corpora_have_no_finding() {
-        run("ring_record", super::ring_record);
-        run("maps", super::maps);
-        run("smaps", super::smaps);
-        run("recording", super::recording);
+        for (name, target) in super::TARGETS {
+            run(name, target);
+        }
     }
 }

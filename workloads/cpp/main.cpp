@@ -1,13 +1,17 @@
 // Grows, holds and frees memory on command with C++ containers. See ../README.md for the protocol.
 #include <dlfcn.h>
+#include <malloc.h>
 
+#include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -68,6 +72,54 @@ bool figure(const std::string &name, std::size_t &value)
 	return property && property(name.c_str(), &value);
 }
 
+// What a thread that churns says of itself, for who reads it from outside.
+struct Churned {
+	std::atomic<std::uint64_t> live, done;
+};
+
+constexpr std::size_t kChurners = 2;
+Churned churned[kChurners];
+std::atomic<bool> is_churning;
+std::vector<std::thread> churners;
+
+// Frees a block and takes another one, of 32 to 2079 bytes, as fast as it can: what it holds stays about the same.
+void churn(std::size_t at, std::size_t bytes)
+{
+	Churned &mine = churned[at];
+	std::size_t count = bytes / kChurners / 1056;
+	std::uint64_t random = at + 1;
+	auto next = [&random] { return (random = random * 6364136223846793005UL + 1442695040888963407UL) >> 33; };
+	auto slots = static_cast<void **>(std::calloc(count, sizeof(void *)));
+	if (!slots)
+		std::abort();
+	mine.live = malloc_usable_size(slots);
+	while (is_churning) {
+		void *&slot = slots[next() % count];
+		std::size_t size = 32 + next() % 2048;
+		if (slot)
+			mine.live -= malloc_usable_size(slot);
+		std::free(slot);
+		slot = std::malloc(size);
+		if (!slot)
+			std::abort();
+		std::memset(slot, 0x5a, size < 64 ? size : 64);
+		mine.live += malloc_usable_size(slot);
+		mine.done++;
+	}
+	for (std::size_t i = 0; i < count; i++)
+		std::free(slots[i]);
+	std::free(slots);
+	mine.live = 0;
+}
+
+void rest()
+{
+	is_churning = false;
+	for (auto &thread : churners)
+		thread.join();
+	churners.clear();
+}
+
 } // namespace
 
 int main()
@@ -94,12 +146,21 @@ int main()
 			grow(store, value * kMib);
 		else if (name == "free")
 			release(store, value > 100 ? 100 : value);
+		else if (name == "churn") {
+			is_churning = true;
+			for (std::size_t at = 0; at < kChurners; at++)
+				churners.emplace_back(churn, at, value * kMib);
+			std::cout << "ok churn " << reinterpret_cast<std::uintptr_t>(churned) << std::endl;
+			continue;
+		} else if (name == "rest")
+			rest();
 		else if (name != "hold") {
 			std::cout << "error unknown command " << name << std::endl;
 			continue;
 		}
 		std::cout << "ok " << name << ' ' << value << std::endl;
 	}
+	rest();
 	std::cout << "ok quit" << std::endl;
 	return 0;
 }

@@ -7,7 +7,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
+	"sync"
+	"sync/atomic"
+	"unsafe"
 )
 
 const mib = 1 << 20
@@ -57,6 +61,31 @@ func release(percent int) {
 	runtime.GC()
 }
 
+// For who reads it from outside: two words of each goroutine that churns. The second is its blocks so far; the first of
+// all is what the heap holds, garbage that was not swept yet included.
+var churned [2][2]uint64
+var churning atomic.Bool
+var churners sync.WaitGroup
+
+// Lets a block go and takes another one, of 32 to 2079 bytes, as fast as it can.
+func churn(at, bytes int) {
+	defer churners.Done()
+	slots := make([][]byte, bytes/len(churned)/1056)
+	random := uint64(at + 1)
+	next := func(below int) int {
+		random = random*6364136223846793005 + 1442695040888963407
+		return int(random >> 33 % uint64(below))
+	}
+	held := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	for churning.Load() {
+		slots[next(len(slots))] = make([]byte, 32+next(2048))
+		if atomic.AddUint64(&churned[at][1], 1)%64 == 0 {
+			metrics.Read(held)
+			atomic.StoreUint64(&churned[0][0], held[0].Value.Uint64())
+		}
+	}
+}
+
 // Asked for without allocating anything in between.
 var stats runtime.MemStats
 var line [64]byte
@@ -93,6 +122,17 @@ func main() {
 			runtime.ReadMemStats(&stats)
 			figure(name, map[string]uint64{"in-use": stats.HeapInuse, "idle": stats.HeapIdle, "released": stats.HeapReleased}[name])
 			continue
+		case "churn":
+			churning.Store(true)
+			churners.Add(len(churned))
+			for at := range churned {
+				go churn(at, value*mib)
+			}
+			figure(name, uint64(uintptr(unsafe.Pointer(&churned))))
+			continue
+		case "rest":
+			churning.Store(false)
+			churners.Wait()
 		case "hold":
 		case "quit":
 			fmt.Println("ok quit")

@@ -48,6 +48,34 @@ public final class Workload {
         direct.add(buffer);
     }
 
+    private static final Thread[] churners = new Thread[2];
+    private static volatile boolean isChurning;
+
+    /** Lets a block go and takes another one, of 32 to 2079 bytes, as fast as it can. */
+    private static void churn(long seed, int bytes) {
+        Random random = new Random(seed);
+        byte[][] slots = new byte[bytes / churners.length / 1056][];
+        while (isChurning) {
+            slots[random.nextInt(slots.length)] = new byte[32 + random.nextInt(2048)];
+        }
+    }
+
+    private static void startChurning(int bytes) {
+        isChurning = true;
+        for (int i = 0; i < churners.length; i++) {
+            long seed = i;
+            churners[i] = new Thread(() -> churn(seed, bytes));
+            churners[i].start();
+        }
+    }
+
+    private static void rest() throws InterruptedException {
+        isChurning = false;
+        for (Thread churner : churners) {
+            churner.join();
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
         System.out.println("ok ready");
@@ -67,6 +95,8 @@ public final class Workload {
                         + ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed());
                     continue;
                 }
+                case "churn" -> startChurning(value * MIB);
+                case "rest" -> rest();
                 case "hold" -> { }
                 case "quit" -> {
                     System.out.println("ok quit");

@@ -1,10 +1,13 @@
 """Grows, holds and frees memory on command. See ../README.md for the protocol."""
 
+import array
 import gc
 import os
+import random
 import re
 import sys
 import tempfile
+import threading
 
 MIB = 1 << 20
 blocks: list[object] = []
@@ -50,6 +53,42 @@ def stat(name: bytes) -> int:
         return int(re.search(name + rb" *= *([\d,]+)", file.read())[1].replace(b",", b""))
 
 
+# What a thread that churns says of itself, for who reads it from outside: bytes of its live objects, and objects so far.
+churned = array.array("Q", [0] * 4)
+churners: list[threading.Thread] = []
+is_churning = threading.Event()
+
+
+def churn(at: int, size: int) -> None:
+    """Lets an object go and takes another one, of 48 to 496 bytes, as fast as it can."""
+    numbers = random.Random(at)
+    slots: list[bytes] = [b""] * (size // 2 // 272)
+    held = [0] * 480
+    for length in range(1, 480):
+        held[length] = (sys.getsizeof(bytes(length)) + 15) // 16 * 16
+    while is_churning.is_set():
+        place, length = int(numbers.random() * len(slots)), 1 + int(numbers.random() * 460)
+        old = len(slots[place])
+        slots[place] = bytes(length)
+        churned[2 * at] += held[length] - held[old]
+        churned[2 * at + 1] += 1
+    churned[2 * at] = 0
+
+
+def start_churning(mib: int) -> int:
+    is_churning.set()
+    churners[:] = [threading.Thread(target=churn, args=(at, mib * MIB)) for at in range(2)]
+    for thread in churners:
+        thread.start()
+    return churned.buffer_info()[0]
+
+
+def rest() -> None:
+    is_churning.clear()
+    for thread in churners:
+        thread.join()
+
+
 def main() -> None:
     print("ok ready", flush=True)
     for line in sys.stdin:
@@ -65,12 +104,17 @@ def main() -> None:
             value = arenas()
         elif name == "in-use":
             value = in_use()
+        elif name == "churn":
+            value = start_churning(value)
+        elif name == "rest":
+            rest()
         elif name == "quit":
             break
         elif name != "hold":
             print("error unknown command", name, flush=True)
             continue
         print("ok", name, value, flush=True)
+    rest()
     print("ok quit", flush=True)
 
 

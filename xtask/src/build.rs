@@ -35,12 +35,18 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
 
 /// The root tests as one static program, for a guest that has no libc.
 pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
-    let host = host()?;
-    let mut cargo = statically(workspace, &host);
-    cargo.arg("test").args(release(workspace, &host));
-    cargo.args(["--test", "root", "--no-run", "--message-format", "json-render-diagnostics"]);
+    let mut cargo = release_test(workspace, "root")?;
+    cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]);
     let said = process::capture(&mut cargo)?;
     executable(&said).context("failed to find the root tests in what cargo said")
+}
+
+/// A test target as the binary is built, with which it shares all but its own link.
+pub(crate) fn release_test(workspace: &Workspace, name: &str) -> Result<Command> {
+    let host = host()?;
+    let mut cargo = statically(workspace, &host);
+    cargo.arg("test").args(release(workspace, &host)).args(["--test", name]);
+    Ok(cargo)
 }
 
 /// The test program among cargo's messages; memtrace itself is built for it as well.

@@ -12,11 +12,11 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-#[cfg(test)]
+#[doc(hidden)]
 pub mod any;
 pub mod cpython;
 pub mod data;
-#[cfg(test)]
+#[doc(hidden)]
 pub mod fake;
 pub mod gate;
 pub mod glibc;
@@ -24,6 +24,7 @@ pub mod go;
 pub mod hotspot;
 pub mod jemalloc;
 pub mod mimalloc;
+pub mod motion;
 pub mod musl;
 pub mod process;
 pub mod root;

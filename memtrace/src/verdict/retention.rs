@@ -3,7 +3,11 @@
 //! Rests on the allocators' own counters alone; without them it abstains. What was given back lazily does not count:
 //! the kernel takes it when it wants it.
 
-use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, Remedy};
+mod remedies;
+
+pub use remedies::{BACKGROUND, Keeper};
+
+use super::{Confidence, Fact, Finding, Kind, Outcome, Picture};
 use crate::{
     allocator::counters::Counters,
     units::{Bytes, Grade},
@@ -13,22 +17,6 @@ use crate::{
 const LEAST_SHARE: f64 = 0.3;
 /// Less is not worth a word.
 const LEAST: u64 = 16 << 20;
-
-/// How to have an allocator keep less: the setting, and what it does.
-pub fn remedy(allocator: &str) -> Option<Remedy> {
-    let (setting, text) = match allocator {
-        "glibc" => ("MALLOC_ARENA_MAX=2", "let glibc use fewer arenas, and call malloc_trim(0) after peaks"),
-        "jemalloc" => (
-            "MALLOC_CONF=background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0",
-            "have jemalloc give dirty pages back sooner",
-        ),
-        "tcmalloc" => ("TCMALLOC_RELEASE_RATE=10", "have tcmalloc release free pages faster"),
-        "mimalloc" => ("MIMALLOC_PURGE_DELAY=0", "have mimalloc purge free pages at once"),
-        "go" => ("GOMEMLIMIT", "tell Go's collector its limit: a tenth below the container's"),
-        _ => return None,
-    };
-    Some(Remedy { text: text.to_owned(), setting: Some(setting.to_owned()) })
-}
 
 /// Free and resident in all, and the part of it of `free + allocated`; `None` when no counter tells.
 pub fn free(counters: &[Counters]) -> Option<(Bytes, f64)> {
@@ -59,7 +47,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
         confidence: if is_read && share >= 0.5 { Confidence::High } else { Confidence::Medium },
         sentence: format!("its allocators hold {bytes} that is free, {:.0} % of their memory", share * 100.0),
         evidence: evidence.collect(),
-        remedies: most.and_then(|of| remedy(&of.allocator)).into_iter().collect(),
+        remedies: most.map_or_else(Vec::new, |of| Keeper::of(of, picture.limit).remedies()),
     }))
 }
 
@@ -82,7 +70,7 @@ mod tests {
     fn much_that_is_free_is_retention() {
         let finding = check_of(300, 100).unwrap().unwrap();
         assert!(finding.sentence.contains("300.0 MiB") && finding.sentence.contains("75 %"), "{finding:?}");
-        assert_eq!(finding.remedies[0].setting.as_deref(), Some("MALLOC_ARENA_MAX=2"));
+        assert!(finding.remedies[0].text.contains("malloc_trim"));
         assert!(check_of(10, 100).unwrap().is_none());
         assert!(check_of(2, 1).unwrap().is_none(), "too little to matter");
     }

@@ -60,14 +60,22 @@ impl Known {
     /// The counters of one allocator.
     pub fn counters(&self, allocator: &str) -> Result<Counters, Absent> {
         let (read, absent, _) = self.read();
-        match read.into_iter().find(|counters| counters.allocator == allocator) {
-            Some(counters) => Ok(counters),
-            None => Err(absent
-                .into_iter()
-                .find(|absent| absent.allocator == allocator)
-                .unwrap_or_else(|| panic!("no answer for {allocator}"))),
-        }
+        only(allocator, read, absent)
     }
+
+    /// The same within the time and bytes that the daemon gives.
+    pub fn counters_in_time(&self, allocator: &str) -> Result<Counters, Absent> {
+        let (read, absent, _) = self.read_within(Budget::DEFAULT);
+        only(allocator, read, absent)
+    }
+}
+
+fn only(allocator: &str, read: Vec<Counters>, absent: Vec<Absent>) -> Result<Counters, Absent> {
+    let found = read.into_iter().find(|counters| counters.allocator == allocator);
+    found.ok_or_else(|| {
+        let reason = absent.into_iter().find(|absent| absent.allocator == allocator);
+        reason.unwrap_or_else(|| panic!("no answer for {allocator}"))
+    })
 }
 
 /// A figure that has to be there.

@@ -100,6 +100,7 @@ pub const RECIPES: &[Recipe] = &[
             "-O1",
             "-g",
             "-fno-omit-frame-pointer",
+            "-pthread",
             "SOURCE",
             "-o",
             "OUTPUT",

@@ -2,7 +2,10 @@
 //!
 //! Commands on standard input -> work -> answers on standard output. See ../README.md.
 
+pub mod churn;
+
 use std::{
+    fmt,
     io::{self, BufRead as _, Write as _},
     process::ExitCode,
 };
@@ -14,41 +17,46 @@ pub fn serve(work: impl FnMut(&str, usize) -> io::Result<bool>) -> ExitCode {
     serve_with(work, &[])
 }
 
-/// A command that asks for a figure, and what answers it.
-pub type Figure = (&'static str, fn() -> Option<u64>);
+/// A command that asks for a figure, and what answers it, given the command's number.
+pub type Figure = (&'static str, fn(usize) -> Option<u64>);
 
-/// The same; figures are asked for by name, and while one is made nothing of the question is on the heap.
+/// The same; figures are asked for by name. Answers take nothing from the heap, and the line that is read is kept: from
+/// one answer to the next the heap is the same.
 pub fn serve_with(mut work: impl FnMut(&str, usize) -> io::Result<bool>, figures: &[Figure]) -> ExitCode {
-    say("ok ready");
-    for line in io::stdin().lock().lines() {
-        let Ok(line) = line else { return ExitCode::FAILURE };
+    say(format_args!("ok ready"));
+    let mut line = String::with_capacity(128);
+    loop {
+        line.clear();
+        match io::stdin().lock().read_line(&mut line) {
+            Ok(0) => return ExitCode::SUCCESS,
+            Ok(_) => {}
+            Err(_) => return ExitCode::FAILURE,
+        }
         let mut words = line.split_whitespace();
         let Some(name) = words.next() else { continue };
         let value = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
         if name == "quit" {
-            say("ok quit");
+            say(format_args!("ok quit"));
             return ExitCode::SUCCESS;
         }
         if let Some((name, figure)) = figures.iter().find(|(known, _)| *known == name) {
-            drop(line);
-            match figure() {
-                Some(figure) => say(&format!("ok {name} {figure}")),
-                None => say(&format!("error failed to tell {name}")),
+            match figure(value) {
+                Some(figure) => say(format_args!("ok {name} {figure}")),
+                None => say(format_args!("error failed to tell {name}")),
             }
             continue;
         }
         match if name == "hold" { Ok(true) } else { work(name, value) } {
-            Ok(true) => say(&format!("ok {name} {value}")),
-            Ok(false) => say(&format!("error unknown command {name}")),
-            Err(error) => say(&format!("error failed to {name}: {error}")),
+            Ok(true) => say(format_args!("ok {name} {value}")),
+            Ok(false) => say(format_args!("error unknown command {name}")),
+            Err(error) => say(format_args!("error failed to {name}: {error}")),
         }
     }
-    ExitCode::SUCCESS
 }
 
-fn say(text: &str) {
-    println!("{text}");
-    io::stdout().flush().ok();
+fn say(text: fmt::Arguments) {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).ok();
 }
 
 /// Blocks of memory.

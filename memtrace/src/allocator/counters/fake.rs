@@ -1,12 +1,16 @@
-//! Memory made of byte ranges, for tests.
+//! Memory made of byte ranges, for tests and fuzzing.
 //!
-//! Input: ranges, or a strategy that makes them up. Output: an [`Image`]. With a budget, like the real one.
+//! Input: ranges. Output: an [`Image`]. With a budget, like the real one.
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
-
 use super::{Files, Image};
+
+#[cfg(test)]
+mod memory;
+
+#[cfg(test)]
+pub use memory::memory;
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
@@ -43,6 +47,7 @@ impl Fake {
     }
 
     /// Writes over bytes that are there.
+    #[cfg(test)]
     pub fn write(&mut self, address: u64, bytes: &[u8]) {
         let (start, range) = self.ranges.range_mut(..=address).next_back().unwrap();
         let at = usize::try_from(address - start).unwrap();
@@ -50,6 +55,7 @@ impl Fake {
     }
 
     /// Writes over a word that is there.
+    #[cfg(test)]
     pub fn write_word(&mut self, address: u64, word: u64) {
         self.write(address, &word.to_le_bytes());
     }
@@ -74,13 +80,14 @@ impl Image for Fake {
         let mut rest = &mut *buffer;
         while !rest.is_empty() {
             let Some((start, bytes)) = self.ranges.range(..=at).next_back() else { return false };
-            let there = bytes.get(usize::try_from(at - start).unwrap()..).unwrap_or_default();
+            let there = usize::try_from(at - start).ok().and_then(|from| bytes.get(from..));
+            let there = there.unwrap_or_default();
             let len = there.len().min(rest.len());
             if len == 0 {
                 return false;
             }
             let (now, later) = rest.split_at_mut(len);
-            now.copy_from_slice(&there[..len]);
+            now.iter_mut().zip(there).for_each(|(to, from)| *to = *from);
             rest = later;
             let Some(next) = at.checked_add(len as u64) else { return rest.is_empty() };
             at = next;
@@ -119,66 +126,17 @@ impl Image for Fake {
     }
 }
 
-/// A process without files.
-pub struct NoFiles;
+/// Files of a process: the same bytes at every path, or none.
+pub struct FakeFiles(pub Option<Vec<u8>>);
 
-impl Files for NoFiles {
-    fn read(&self, _path: &[u8], _most: usize) -> Option<Vec<u8>> {
-        None
+impl Files for FakeFiles {
+    fn read(&self, _path: &[u8], most: usize) -> Option<Vec<u8>> {
+        self.0.as_ref().map(|bytes| bytes.iter().copied().take(most).collect())
     }
 }
 
-/// Any memory at all: up to six ranges at places where allocators keep things, whose words are mostly pointers into
-/// each other, small numbers and sizes, for these get furthest into a reader.
-pub fn memory() -> impl Strategy<Value = Fake> {
-    let place = prop_oneof![
-        Just(0x5555_5555_0000_u64),
-        Just(0x7f00_0000_0000),
-        Just(0x7f00_0400_0000),
-        Just(0xc0_0000_0000),
-        Just(0x200_0000_0000),
-        any::<u32>().prop_map(|at| u64::from(at) << 14),
-        Just((1 << 47) - (1 << 16)),
-    ];
-    let range = (place, 1..8_u64, any::<u64>());
-    (prop::collection::vec(range, 1..6), any::<bool>()).prop_map(|(ranges, is_restless)| {
-        let mut fake = Fake { is_restless, left: 16 << 20, reads_left: 100_000, ..Fake::default() };
-        let places: Vec<u64> = ranges.iter().map(|(at, ..)| *at).collect();
-        for (at, pages, seed) in ranges {
-            let is_free = fake.ranges().iter().all(|(start, end)| at + (pages << 12) < *start || at > *end);
-            if is_free && at.checked_add(pages << 12).is_some() {
-                fake = fake.with_words(at, &words(seed, pages * PAGE / 8, &places));
-            }
-        }
-        fake
-    })
-}
-
-/// Words like those of an allocator, from a seed.
-fn words(seed: u64, count: u64, places: &[u64]) -> Vec<u64> {
-    let mut state = seed | 1;
-    let mut next = move || {
-        // splitmix64
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    };
-    let mut word = || {
-        let random = next();
-        let offset = random >> 32 & 0x7ff8;
-        match random % 8 {
-            0 => 0,
-            1 | 2 => places[(random >> 8) as usize % places.len()].wrapping_add(offset),
-            3 => offset | random >> 8 & 7,
-            4 => random >> 8 & 0xff,
-            5 => u64::MAX,
-            6 => (random >> 8 & 0xfffff) << 12 | 1,
-            _ => random,
-        }
-    };
-    (0..count).map(|_| word()).collect()
-}
+/// A process without files.
+pub const NO_FILES: FakeFiles = FakeFiles(None);
 
 #[test]
 fn what_is_there_is_read_and_nothing_else() {

@@ -53,7 +53,7 @@ fn absent(counters: Counters, reason: String) -> Absent {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::fake::{Fake, NoFiles},
+        super::fake::{Fake, NO_FILES},
         *,
     };
     use crate::allocator::{Owned, Owner, evidence::ProcessEvidence};
@@ -64,7 +64,7 @@ mod tests {
             [Owned { start: 0x10_0000, end: 0x40_0000, region: 0, owner: Owner::read("glibc", "heap", 0) }];
         let process = ProcessEvidence::default();
         let mut target =
-            Target { image: &mut image, files: &NoFiles, process: &process, regions: &[], owned: &owned };
+            Target { image: &mut image, files: &NO_FILES, process: &process, regions: &[], owned: &owned };
         check(&mut target, Counters { allocator: "glibc".to_owned(), ..counters })
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data};
+use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, motion};
 use crate::{
     allocator::evidence::{Mark, ProcessEvidence},
     mm::region::Prot,
@@ -53,17 +53,34 @@ impl CounterReader for Jemalloc {
                 "its arenas were not found: a version or build whose layout is not known"
             }));
         };
-        let mut read = Vec::new();
-        for (index, at) in arenas {
-            let arena = Arena::read(target.image, layout, at)
-                .ok_or_else(|| self.absent(format!("arena {index} makes no sense")))?;
-            read.push((index, arena));
-        }
+        let mut read = read_all(target, layout, &arenas)
+            .map_err(|index| self.absent(format!("arena {index} makes no sense")))?;
+        let counted = in_use(&read);
         let off = fill(target, &data, &mut read);
-        let mut counters = counters(layout, &read, off);
+        let again = read_all(target, layout, &arenas).ok();
+        let moved = motion::bound_between(counted, again.as_deref().map(in_use)).0;
+        let mut counters = counters(layout, &read, off.max(moved));
         counters.settings.push(environment(target.process));
         Ok(counters)
     }
+}
+
+/// Each arena as it is now; the index of one that is none.
+fn read_all(
+    target: &mut Target<'_>,
+    layout: &'static Layout,
+    arenas: &[(u32, u64)],
+) -> Result<Vec<(u32, Arena)>, u32> {
+    let mut read = |(index, at): &(u32, u64)| match Arena::read(target.image, layout, *at) {
+        Some(arena) => Ok((*index, arena)),
+        None => Err(*index),
+    };
+    arenas.iter().map(&mut read).collect()
+}
+
+/// What is counted at once: blocks where there are statistics, pages where there are none.
+fn in_use(arenas: &[(u32, Arena)]) -> u64 {
+    arenas.iter().fold(0, |sum, (_, arena)| sum.saturating_add(arena.allocated.unwrap_or(arena.active)))
 }
 
 /// The array, in one place.
@@ -151,7 +168,7 @@ fn counters(layout: &Layout, arenas: &[(u32, Arena)], off: u64) -> Counters {
     };
     let allocated = all(|arena| arena.allocated);
     let metadata = all(|arena| arena.metadata);
-    let mut missing = Vec::new();
+    let mut missing = vec!["blocks that threads cache: they count as in use".to_owned()];
     if allocated.is_none() {
         let why = if metadata.is_none() { "this build keeps no statistics" } else { "not in this version" };
         missing.push(format!(

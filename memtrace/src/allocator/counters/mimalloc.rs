@@ -3,7 +3,7 @@
 //! Input: a process with mimalloc in it. Output: its bytes. Release builds keep no statistics, so pages are counted one
 //! by one: version 3 keeps their heads in one table an arena, version 2 in one a segment.
 
-use super::{Absent, ArenaCounters, CounterReader, Counters, Image, Target};
+use super::{Absent, ArenaCounters, CounterReader, Counters, Image, Target, motion};
 use crate::{
     allocator::evidence::{Mark, ProcessEvidence},
     units::{Bytes, Grade},
@@ -40,19 +40,10 @@ impl CounterReader for Mimalloc {
                 _ => ranges.push((start, end)),
             }
         }
-        let mut arenas = Vec::new();
-        let mut versions = Vec::new();
-        for (start, end) in &ranges {
-            if let Some((version, found)) = arenas_in(target.image, *start, *end) {
-                versions.push(version);
-                arenas.extend(found);
-            }
-            if arenas.len() > MOST_ARENAS {
-                return Err(self.absent("more arenas than it can have"));
-            }
+        let (versions, arenas) = all_in(target.image, &ranges);
+        if arenas.len() > MOST_ARENAS {
+            return Err(self.absent("more arenas than it can have"));
         }
-        versions.sort_unstable();
-        versions.dedup();
         let version = match *versions.as_slice() {
             _ if target.image.is_spent() => {
                 return Err(self.absent("the time for it was over before all of it was counted"));
@@ -61,9 +52,33 @@ impl CounterReader for Mimalloc {
             [version] => version,
             _ => return Err(self.absent("not sure which of two versions it is")),
         };
+        let (_, again) = all_in(target.image, &ranges);
+        let bound =
+            motion::bound_between(used(&arenas), Some(used(&again)).filter(|_| !target.image.is_spent()));
         let resident = ranges.iter().map(|(start, end)| target.image.resident(*start, *end)).sum();
-        Ok(counters(version, &arenas, resident, ranges.iter().map(|(start, end)| end - start).sum()))
+        let mapped = ranges.iter().map(|(start, end)| end - start).sum();
+        Ok(counters(version, &arenas, resident, mapped, bound))
     }
+}
+
+/// The arenas of all ranges, and the versions that they are of.
+fn all_in(image: &mut dyn Image, ranges: &[(u64, u64)]) -> (Vec<&'static str>, Vec<Tally>) {
+    let mut arenas = Vec::new();
+    let mut versions = Vec::new();
+    for (start, end) in ranges {
+        if let Some((version, found)) = arenas_in(image, *start, *end).filter(|_| arenas.len() <= MOST_ARENAS)
+        {
+            versions.push(version);
+            arenas.extend(found);
+        }
+    }
+    versions.sort_unstable();
+    versions.dedup();
+    (versions, arenas)
+}
+
+fn used(arenas: &[Tally]) -> u64 {
+    arenas.iter().map(|arena| arena.used).fold(0, u64::saturating_add)
 }
 
 /// All arenas of a range, which is one mapping or more: with the version that they are of.
@@ -103,7 +118,7 @@ impl Tally {
     }
 }
 
-fn counters(version: &str, arenas: &[Tally], resident: u64, mapped: u64) -> Counters {
+fn counters(version: &str, arenas: &[Tally], resident: u64, mapped: u64, bound: Bytes) -> Counters {
     let sum = |of: fn(&Tally) -> u64| Some(Bytes(arenas.iter().map(of).fold(0, u64::saturating_add)));
     let row = |(index, arena): (usize, &Tally)| ArenaCounters {
         name: format!("arena {index}"),
@@ -119,7 +134,7 @@ fn counters(version: &str, arenas: &[Tally], resident: u64, mapped: u64) -> Coun
         lazily_freed_bytes: None,
         retained_bytes: Some(Bytes(mapped.saturating_sub(resident))),
         metadata_bytes: sum(|arena| arena.metadata),
-        error_bytes: Some(Bytes(0)),
+        error_bytes: Some(bound),
         arenas: arenas.iter().enumerate().map(row).collect(),
         settings: Vec::new(),
         grade: Grade::Read,

@@ -31,13 +31,49 @@ const MOST_RANGES: usize = 1024;
 pub struct Budget {
     /// Bytes that are copied.
     pub bytes: u64,
-    /// Time from its start on.
+    /// Processor time: on a busy machine it may take longer, but it does no more.
     pub time: Duration,
 }
 
 impl Budget {
     /// 50 ms, and what can be copied in it.
     pub const DEFAULT: Self = Self { bytes: 96 << 20, time: Duration::from_millis(50) };
+}
+
+/// How much longer than its processor time a reading may take, when others run.
+const MOST_WAITING: u32 = 10;
+
+/// Counts the processor time of the thread that reads.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    begun: Duration,
+    allowed: Duration,
+    /// Before this it cannot be over; a look at that is cheap.
+    next: Instant,
+    last: Instant,
+}
+
+impl Clock {
+    fn new(allowed: Duration) -> Self {
+        let now = Instant::now();
+        Self { begun: spent(), allowed, next: now + allowed, last: now + allowed * MOST_WAITING }
+    }
+
+    fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.next {
+            return false;
+        }
+        let left = self.allowed.saturating_sub(spent().saturating_sub(self.begun));
+        self.next = now + left;
+        left.is_zero() || now >= self.last
+    }
+}
+
+/// Processor time of this thread.
+fn spent() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// One reading of a process.
@@ -49,9 +85,9 @@ pub struct Process {
     pagemap: File,
     page: u64,
     left: u64,
-    deadline: Instant,
-    /// When not even pagemap is asked any more: to hold figures against it takes time after they were read.
-    late: Instant,
+    copying: Clock,
+    /// Until not even pagemap is asked any more: to hold figures against it takes time after they were read.
+    asking: Clock,
     known: HashMap<u64, Known>,
 }
 
@@ -77,8 +113,8 @@ impl Process {
             pagemap,
             page: (rustix::param::page_size() as u64).max(1),
             left: budget.bytes,
-            deadline: Instant::now() + budget.time,
-            late: Instant::now() + budget.time + budget.time / 2,
+            copying: Clock::new(budget.time),
+            asking: Clock::new(budget.time + budget.time / 2),
             known: HashMap::new(),
         })
     }
@@ -123,7 +159,7 @@ impl Process {
 
     fn spend(&mut self, bytes: u64) -> bool {
         match self.left.checked_sub(bytes) {
-            Some(left) if Instant::now() < self.deadline => self.left = left,
+            Some(left) if !self.copying.is_over() => self.left = left,
             _ => self.left = 0,
         }
         self.left > 0
@@ -158,7 +194,7 @@ impl Image for Process {
     fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
         let mut present: Vec<(u64, u64)> = Vec::new();
         let (mut page, end_page) = (start / self.page, end.div_ceil(self.page));
-        while page < end_page && Instant::now() < self.late {
+        while page < end_page && !self.asking.is_over() {
             let known = self.known(page / ENTRIES);
             let stop = (page / ENTRIES + 1).saturating_mul(ENTRIES).min(end_page);
             for page in page..stop {

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     units::Grade,
-    verdict::{Confidence, retention},
+    verdict::{
+        Confidence,
+        retention::{self, Keeper},
+    },
 };
 
 /// The free part of what the allocators hold must be this much.
@@ -56,6 +59,6 @@ pub fn check(case: &Case<'_>) -> Outcome {
             percent(part)
         ),
         evidence,
-        remedies: most.and_then(|of| retention::remedy(&of.allocator)).into_iter().collect(),
+        remedies: most.map_or_else(Vec::new, |of| Keeper::of(of, case.limit).remedies()),
     }))
 }

@@ -9,12 +9,11 @@ use crate::{
     allocator::counters::{Absent, Counters, Setting},
     snapshot::{Memory, ProcessRow},
     units::{Bytes, Grade},
+    verdict::retention::BACKGROUND,
 };
 
 /// Below this an allocator without counters is not worth a block.
 const SMALL: u64 = 1 << 20;
-/// What jemalloc is asked for by its thread's name.
-pub(super) const BACKGROUND: &str = "background_thread";
 
 /// All of them.
 pub(super) fn of(picture: &Picture<'_>) -> Vec<Holding> {

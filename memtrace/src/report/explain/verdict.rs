@@ -3,10 +3,10 @@
 //! Holdings, a total and the findings of history -> findings, most telling first. Pure. What the numbers do not carry is
 //! not said.
 
-use super::{Holding, advice, allocators::BACKGROUND, build::Picture};
+use super::{Holding, advice, build::Picture};
 use crate::{
     units::{Bytes, Grade},
-    verdict::{Confidence, Fact, Finding, Kind},
+    verdict::{Confidence, Fact, Finding, Kind, retention::BACKGROUND},
 };
 
 /// The free part must be this part, in percent, of what is allocated and free together.

@@ -2,7 +2,7 @@
 
 use std::{ffi::CStr, process::ExitCode, ptr};
 
-use programs::{Figure, Store, serve_with};
+use programs::{Figure, Store, churn, serve_with};
 
 unsafe extern "C" {
     /// `mallctl`, under the prefix of the crate.
@@ -13,6 +13,7 @@ unsafe extern "C" {
         new: *mut libc::c_void,
         new_len: usize,
     ) -> libc::c_int;
+    fn _rjem_malloc_usable_size(block: *mut libc::c_void) -> usize;
 }
 
 #[global_allocator]
@@ -25,12 +26,19 @@ fn main() -> ExitCode {
 
 /// Pages by state, of all arenas (4096 stands for them), which jemalloc counts in builds without statistics too; and
 /// blocks, which it does not.
-const FIGURES: [Figure; 4] = [
-    ("active", || Some(read(c"stats.arenas.4096.pactive")? * 4096)),
-    ("dirty", || Some(read(c"stats.arenas.4096.pdirty")? * 4096)),
-    ("muzzy", || Some(read(c"stats.arenas.4096.pmuzzy")? * 4096)),
-    ("allocated", || read(c"stats.allocated")),
+const FIGURES: [Figure; 6] = [
+    ("active", |_| Some(read(c"stats.arenas.4096.pactive")? * 4096)),
+    ("dirty", |_| Some(read(c"stats.arenas.4096.pdirty")? * 4096)),
+    ("muzzy", |_| Some(read(c"stats.arenas.4096.pmuzzy")? * 4096)),
+    ("allocated", |_| read(c"stats.allocated")),
+    ("churn", |mib| churn::start(mib, held)),
+    ("rest", |_| churn::rest()),
 ];
+
+fn held(block: *mut u8) -> usize {
+    // SAFETY: churning passes blocks that are its own.
+    unsafe { _rjem_malloc_usable_size(block.cast()) }
+}
 
 fn read(name: &CStr) -> Option<u64> {
     let mut epoch = 1_u64;

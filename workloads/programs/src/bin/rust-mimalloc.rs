@@ -2,7 +2,7 @@
 
 use std::{ffi::c_void, process::ExitCode};
 
-use programs::{Store, serve_with};
+use programs::{Figure, Store, churn, serve_with};
 
 /// The start of `mi_heap_area_t`.
 #[repr(C)]
@@ -22,6 +22,7 @@ unsafe extern "C" {
     #[cfg_attr(feature = "mimalloc-v2", link_name = "mi_heap_get_default")]
     fn mi_heap_main() -> *mut c_void;
     fn mi_heap_visit_blocks(heap: *mut c_void, all: bool, visit: Visit, sum: *mut c_void) -> bool;
+    fn mi_usable_size(block: *const c_void) -> usize;
 }
 
 #[global_allocator]
@@ -29,7 +30,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let mut store = Store::default();
-    serve_with(|name, value| store.work(name, value), &[("allocated", || Some(allocated()))])
+    serve_with(|name, value| store.work(name, value), &FIGURES)
+}
+
+const FIGURES: [Figure; 3] = [
+    ("allocated", |_| Some(allocated())),
+    ("churn", |mib| churn::start(mib, held)),
+    ("rest", |_| churn::rest()),
+];
+
+fn held(block: *mut u8) -> usize {
+    // SAFETY: churning passes blocks that are its own.
+    unsafe { mi_usable_size(block.cast()) }
 }
 
 /// Blocks of this thread, by their sizes.

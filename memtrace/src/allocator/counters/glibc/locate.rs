@@ -8,17 +8,8 @@ use super::{
     layout::{PARAMETERS, Parameters, STATE_FLAGS, STATES, State},
     pages::Pages,
 };
-use crate::{
-    allocator::{
-        counters::Target,
-        evidence::{Mark, ProcessEvidence},
-        glibc::heap_of,
-    },
-    mm::region::{Backing, Prot, Region},
-};
+use crate::allocator::{counters::data::Data, glibc::heap_of};
 
-/// Bytes of data that are searched: a static program has everybody's there.
-const MOST_DATA: u64 = 16 << 20;
 /// Arenas of a process.
 const MOST_ARENAS: usize = 4096;
 /// Empty bins that are enough; with less, the others have to point back.
@@ -27,63 +18,17 @@ const MOST_EMPTY: u64 = 32;
 const MMAP_MAX: u64 = 65536;
 const ARENA_TEST: u64 = 8;
 
-/// Words of data that were read.
-pub struct Data {
-    start: u64,
-    words: Vec<u64>,
-}
-
-/// The data of the modules with glibc's malloc.
-pub fn data(target: &mut Target<'_>) -> Vec<Data> {
-    let mut data = Vec::new();
-    let mut left = MOST_DATA;
-    for region in target.regions.iter().filter(|region| is_data(target.process, region)) {
-        for (start, end) in target.image.present(region.start, region.end) {
-            let end = end.min(start.saturating_add(left));
-            left -= end - start;
-            let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(0)];
-            if target.image.read(start, &mut bytes) {
-                let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
-                data.push(Data { start, words: words.collect() });
-            }
-        }
-    }
-    data
-}
-
-fn is_data(process: &ProcessEvidence, region: &Region) -> bool {
-    let is_writable = region.prot.0 == Prot::READ | Prot::WRITE && !region.is_shared;
-    let is_file = matches!(region.backing, Backing::File(_) | Backing::Anonymous | Backing::Heap);
-    let mut modules = process.images_in(region.start, region.end);
-    is_writable && is_file && modules.any(|(_, module)| module.marks.has(Mark::Glibc))
-}
-
 /// The arenas of the process, the main one first.
 pub fn arenas(pages: &mut Pages<'_>, data: &[Data]) -> Vec<Arena> {
     let mut rings: Vec<Vec<Arena>> = Vec::new();
-    for Data { start, words } in data {
-        for (at, rest) in (*start..).step_by(8).zip(Suffixes(words)) {
-            for layout in &STATES {
-                let ring = candidate(at, layout, rest).and_then(|main| ring(pages, main));
-                rings.extend(ring);
-            }
+    for (at, rest) in data.iter().flat_map(Data::suffixes) {
+        for layout in &STATES {
+            let ring = candidate(at, layout, rest).and_then(|main| ring(pages, main));
+            rings.extend(ring);
         }
     }
     // A second glibc in one process (dlmopen) has its own; the one that is used is the one that matters.
     rings.into_iter().max_by_key(|ring| ring.iter().map(Arena::system_mem).max()).unwrap_or_default()
-}
-
-/// Each word with all that are behind it.
-struct Suffixes<'w>(&'w [u64]);
-
-impl<'w> Iterator for Suffixes<'w> {
-    type Item = &'w [u64];
-
-    fn next(&mut self) -> Option<&'w [u64]> {
-        let all = self.0;
-        self.0 = all.get(1..)?;
-        Some(all)
-    }
 }
 
 fn candidate(at: u64, layout: &'static State, words: &[u64]) -> Option<Arena> {
@@ -180,18 +125,16 @@ impl Found {
 /// `mp_`, where nothing else fits as well.
 pub fn parameters(data: &[Data], heap: Option<u64>, page: u64) -> Option<Found> {
     let mut found: Vec<(u32, Found)> = Vec::new();
-    for Data { start, words } in data {
-        for (at, rest) in (*start..).step_by(8).zip(Suffixes(words)) {
-            let is_likely = |at: usize| rest.get(at).is_some_and(|word| *word != 0);
-            if !is_likely(0) || !is_likely(2) {
-                continue;
-            }
-            for layout in &PARAMETERS {
-                let len = usize::try_from(layout.size / 8).unwrap_or(0);
-                let Some(words) = rest.get(..len) else { continue };
-                let candidate = Found { layout, at, words: words.to_vec() };
-                found.extend(candidate.weight(heap, page).map(|weight| (weight, candidate)));
-            }
+    for (at, rest) in data.iter().flat_map(Data::suffixes) {
+        let is_likely = |at: usize| rest.get(at).is_some_and(|word| *word != 0);
+        if !is_likely(0) || !is_likely(2) {
+            continue;
+        }
+        for layout in &PARAMETERS {
+            let len = usize::try_from(layout.size / 8).unwrap_or(0);
+            let Some(words) = rest.get(..len) else { continue };
+            let candidate = Found { layout, at, words: words.to_vec() };
+            found.extend(candidate.weight(heap, page).map(|weight| (weight, candidate)));
         }
     }
     let most = found.iter().map(|(weight, _)| *weight).max()?;

@@ -71,8 +71,11 @@ pub fn counters(bytes: &[u8]) {
     }
 }
 
+/// A target.
+pub type Target = fn(&[u8]);
+
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("ring_record", ring_record),
     ("maps", maps),
     ("smaps", smaps),

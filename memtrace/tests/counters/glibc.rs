@@ -36,6 +36,15 @@ fn at_rest_it_is_exact() {
     }
 }
 
+/// As cargo builds it by default; the second thread has an arena of its own.
+#[test]
+fn at_rest_rusts_default_is_exact() {
+    let steps = ["hold", "grow 40", "free 60", "thread-grow 20", "thread-free 50", "grow 16"];
+    for name in ["rust-default", "rust-default-stripped"] {
+        is_exact(name, program(name), &steps);
+    }
+}
+
 #[test]
 fn at_rest_it_is_exact_with_one_arena() {
     let mut command = program("c-glibc");

@@ -10,7 +10,7 @@ const REST: u64 = 16 << 10;
 
 #[test]
 fn at_rest_it_is_exact() {
-    for name in ["c-musl", "c-musl-stripped"] {
+    for name in ["c-musl", "c-musl-stripped", "c-musl-dynamic"] {
         let mut workload = Workload::start(program(name));
         let mut rest = None;
         for step in ["grow 96", "free 60", "main 8", "grow 32", "big 64", "free 30"] {

@@ -26,12 +26,8 @@ use workload::{Workload, program};
 
 const MIB: u64 = 1 << 20;
 
-/// What the kernel charges ahead, in no kind: `MEMCG_CHARGE_BATCH` is 64 pages a CPU.
-fn stock() -> u64 {
-    64 * 4096 * std::thread::available_parallelism().unwrap().get() as u64
-}
-
-/// The page of a cgroup, with its sum checked: what is in no part is 2 % at most, or what was charged ahead.
+/// The page of a cgroup, with its sum checked: what is in no part is 2 % at most. The groups are so large that what the
+/// kernel charges ahead (`MEMCG_CHARGE_BATCH`, 64 pages a CPU, in no kind) is within that.
 fn explain(group: &Group) -> Explanation {
     let page = output(&[group.path(), "--alone", "--format", "json"]);
     let explanation: Explanation = serde_json::from_slice(&page).unwrap();
@@ -42,7 +38,7 @@ fn explain(group: &Group) -> Explanation {
     let parts: u64 = explanation.parts.iter().map(|part| part.bytes.0).sum();
     let remainder = explanation.remainder_bytes.unwrap();
     assert_eq!(parts as i64 + remainder, total as i64);
-    assert!(remainder.unsigned_abs() <= (total / 50).max(stock()), "{remainder} of {total} is in no part");
+    assert!(remainder.unsigned_abs() <= total / 50, "{remainder} of {total} is in no part");
     explanation
 }
 
@@ -101,7 +97,7 @@ fn glibc_with_eight_arenas_after_a_free_storm_has_reserved() {
 #[test]
 fn go_gives_back_what_it_is_told_to() {
     let group = Group::new("go");
-    let mut program = start(&group, "go-stripped", &["grow 160", "free 100"]);
+    let mut program = start(&group, "go-stripped", &["grow 480", "free 90"]);
     let before = explain(&group);
     assert!(is_reserved(&before), "{before:?}");
     program.say("return 0");

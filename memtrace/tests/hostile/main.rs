@@ -2,7 +2,6 @@
 //! counts. No panic, no case that takes long, no allocation over a fixed bound.
 //!
 //! Two seconds a target by default; `MEMTRACE_HOSTILE_SECONDS=300 cargo test --release --test hostile` is the long form.
-#![expect(clippy::unwrap_used, reason = "tests panic")]
 
 mod counting;
 mod mutate;

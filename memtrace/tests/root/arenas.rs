@@ -62,7 +62,6 @@ fn glibc_with_eight_threads() {
 
 /// What the daemon says of the allocator's own counters, once the program rests, is what the allocator says.
 #[test]
-#[ignore = "the daemon's 50 ms are not enough without optimisation: to be run with a release build"]
 fn glibc_s_own_counters() {
     let place = Place::new();
     let daemon = place.start(&["--scan-share", "50"]);

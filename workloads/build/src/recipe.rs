@@ -83,6 +83,13 @@ pub const RECIPES: &[Recipe] = &[
         ]),
     },
     Recipe {
+        name: "c-musl-dynamic",
+        tools: &[("musl-gcc", "musl-tools")],
+        source: "c/main.c",
+        output: "c-musl-dynamic",
+        step: Step::Run(&["musl-gcc", "-O1", "-pthread", "SOURCE", "-o", "OUTPUT"]),
+    },
+    Recipe {
         name: "c-musl-stripped",
         tools: &[("musl-gcc", "musl-tools")],
         source: "c/main.c",
@@ -111,6 +118,13 @@ pub const RECIPES: &[Recipe] = &[
     rust("file-mapper"),
     rust("shmem-user"),
     rust("forker"),
+    Recipe {
+        name: "rust-default-stripped",
+        tools: STRIP,
+        source: "target/out/rust-default",
+        output: "rust-default-stripped",
+        step: Step::Run(&["strip", "SOURCE", "-o", "OUTPUT"]),
+    },
     Recipe {
         name: "rust-jemalloc",
         tools: &[GCC[0], MAKE],

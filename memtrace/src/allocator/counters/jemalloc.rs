@@ -25,6 +25,8 @@ const NAME: &str = "jemalloc";
 const MOST_ARENAS: u32 = 4095;
 /// Extents have to add up to the pages in use but for one part of so many, which can move while they are read.
 const CLOSE: u64 = 50;
+/// How often the extents of a process that allocates are counted until they do.
+const MOST_TRIES: u32 = 3;
 /// Words of data that may be followed: some 20 ms of them.
 const MOST_FOLLOWED: usize = 10_000;
 
@@ -147,11 +149,12 @@ fn fill(target: &mut Target<'_>, data: &[data::Data], arenas: &mut [(u32, Arena)
         return 0;
     }
     let active = arenas.iter().fold(0_u64, |sum, (_, arena)| sum.saturating_add(arena.active));
-    let Some(extents) = extents::count(target, data) else { return 0 };
-    let off = extents.bytes.abs_diff(active);
-    if active == 0 || off > active / CLOSE {
-        return 0;
-    }
+    let counted = (0..MOST_TRIES).find_map(|_| {
+        let extents = extents::count(target, data)?;
+        let off = extents.bytes.abs_diff(active);
+        (active > 0 && off <= active / CLOSE).then_some((extents, off))
+    });
+    let Some((extents, off)) = counted else { return 0 };
     for (index, arena) in arenas {
         let allocated = extents.allocated.get(index).copied().unwrap_or_default();
         arena.allocated = Some(allocated.min(arena.active.saturating_add(off)));

@@ -94,7 +94,7 @@ fn sum(page: &mut Page, explanation: &Explanation) {
         let (name, means) = if remainder < 0 {
             ("less: counted twice", "the parts are read one after the other")
         } else {
-            ("remainder", "in none of these: pages in flight, counts not summed up yet")
+            ("remainder", "charged ahead (up to 64 pages a CPU), or not summed up yet")
         };
         let remainder = Part::new(name, means, bytes, Grade::Read);
         line(page, &remainder, 0, total);

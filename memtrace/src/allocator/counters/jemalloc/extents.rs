@@ -54,15 +54,14 @@ pub(super) fn count(target: &mut Target<'_>, data: &[Data]) -> Option<Extents> {
     let done = target.image.read_each(&heads, HEAD, &mut bytes);
     let mut extents = Extents::default();
     for (head, is_there) in bytes.chunks_exact(HEAD).zip(done) {
-        if !is_there {
-            return None;
-        }
-        let head = Head::of(head)?;
-        if head.is_in_use {
-            extents.bytes = extents.bytes.checked_add(head.size)?;
-            let sum = extents.allocated.entry(head.arena).or_default();
-            *sum = sum.checked_add(head.allocated()?)?;
-        }
+        // One that changes right now is left out: its pages are missing in the sum then.
+        let head = Head::of(head).filter(|head| is_there && head.is_in_use);
+        let Some((head, blocks)) = head.and_then(|head| head.allocated().map(|blocks| (head, blocks))) else {
+            continue;
+        };
+        extents.bytes = extents.bytes.checked_add(head.size)?;
+        let sum = extents.allocated.entry(head.arena).or_default();
+        *sum = sum.checked_add(blocks)?;
     }
     Some(extents)
 }

@@ -27,6 +27,10 @@ const SIZE: usize = 24;
 const NEIGHBOURS: u64 = 4144;
 /// Threads that are looked at.
 const MOST_THREADS: usize = 4096;
+/// A cache begins with a line of the processor's.
+const LINE: u64 = 64;
+/// Words of data that are looked behind: some milliseconds of them.
+const MOST_POINTERS: usize = 1 << 14;
 /// Objects of one list, and of one class in the central lists.
 const MOST_OBJECTS: u64 = 1 << 32;
 
@@ -63,27 +67,18 @@ pub(super) fn locate(image: &mut dyn Image, all: &[Data]) -> Option<Caches> {
     let classes = all.iter().find_map(classes)?;
     let central = all.iter().flat_map(Data::suffixes).find(|(_, words)| is_central(words, classes.len()))?.0;
     let mut caches = Caches { classes, central, threads: Vec::new() };
-    let pointers = all.iter().flat_map(|data| &data.words).copied();
-    let likely = pointers.filter(|at| *at > 1 << 16 && at.is_multiple_of(16) && *at < 1 << 47);
-    let mut seen = std::collections::HashSet::new();
-    for at in likely {
-        // Not most of them: the page map and lists of spans point elsewhere again and again.
-        if seen.len() < MOST_THREADS && seen.insert(at) && caches.is_thread(image, at) {
-            caches.threads.push(at);
-        }
-    }
+    caches.threads = caches.threads(image, all);
     Some(caches)
 }
 
 /// The table: `num_objects_to_move_`, `class_to_size_`, `class_to_pages_`, one behind the other.
 fn classes(data: &Data) -> Option<Vec<Class>> {
     let bytes: Vec<u8> = data.words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let halves = (0..bytes.len() / 4).filter(|at| {
+    let mut halves = (0..bytes.len() / 4).filter(|at| {
         let half = |more: usize| data::half(&bytes, (at + more) * 4);
         (half(0), half(1), half(2)) == (Some(0), Some(8), Some(16))
     });
-    let at = halves.map(|at| at * 4).find_map(|at| table(&bytes, data.start, at));
-    at
+    halves.find_map(|at| table(&bytes, data.start, at * 4))
 }
 
 fn table(bytes: &[u8], start: u64, at: usize) -> Option<Vec<Class>> {
@@ -112,6 +107,32 @@ fn is_central(words: &[u64], classes: usize) -> bool {
 }
 
 impl Caches {
+    /// The caches that data points to.
+    fn threads(&self, image: &mut dyn Image, all: &[Data]) -> Vec<u64> {
+        // The central lists are full of pointers to objects and spans.
+        let lists = self.central..self.central + (self.classes.len() * CENTRAL) as u64;
+        let words = all.iter().flat_map(|data| (data.start..).step_by(8).zip(&data.words));
+        let pointers = words.filter(|(at, _)| !lists.contains(at)).map(|(_, word)| *word);
+        let is_likely = |at: &u64| *at > 1 << 16 && at.is_multiple_of(LINE) && *at < 1 << 47;
+        let mut likely: Vec<u64> = pointers.filter(is_likely).collect();
+        likely.sort_unstable();
+        likely.dedup();
+        likely.truncate(MOST_POINTERS);
+        // The size of the last class first: few words are that.
+        let last = self.classes.len().saturating_sub(1);
+        let places: Vec<u64> = likely.iter().map(|at| at + (last * LIST + SIZE) as u64).collect();
+        let mut sizes = vec![0; places.len() * 8];
+        let read = image.read_each(&places, 8, &mut sizes);
+        let size = self.classes.last().map(|class| class.size);
+        let found = likely
+            .into_iter()
+            .zip(sizes.chunks_exact(8))
+            .zip(read)
+            .filter(|((_, bytes), is_read)| *is_read && data::half(bytes, 0).map(u64::from) == size);
+        let found: Vec<u64> = found.map(|((at, _), _)| at).collect();
+        found.into_iter().filter(|at| self.thread(image, *at).is_some()).take(MOST_THREADS).collect()
+    }
+
     /// Counts what they hold now; `None` when it makes no sense.
     pub(super) fn count(&self, image: &mut dyn Image) -> Option<Held> {
         let mut lists = vec![0; self.classes.len() * CENTRAL];
@@ -143,15 +164,6 @@ impl Caches {
             }
         }
         Some(held)
-    }
-
-    fn is_thread(&self, image: &mut dyn Image, at: u64) -> bool {
-        // The size of the last class first: few words are that.
-        let mut word = [0; 8];
-        let last = self.classes.len().saturating_sub(1);
-        image.read(at + (last * LIST + SIZE) as u64, &mut word)
-            && data::half(&word, 0).map(u64::from) == self.classes.last().map(|class| class.size)
-            && self.thread(image, at).is_some()
     }
 
     /// Bytes in the cache at an address; `None` where there is none.

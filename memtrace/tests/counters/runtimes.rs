@@ -102,14 +102,15 @@ fn tcmalloc_is_exact() {
         assert!(off <= 512, "{step}: off by {off}");
         assert_eq!(bytes(counters.error_bytes), 0, "{step}");
         assert_eq!(bytes(counters.retained_bytes), said("tcmalloc.pageheap_unmapped_bytes"), "{step}");
-        let central = said("tcmalloc.central_cache_free_bytes") + said("tcmalloc.transfer_cache_free_bytes");
+        // A question moves objects from one list to another.
+        let waiting = ["central_cache", "transfer_cache", "thread_cache"]
+            .map(|list| said(&format!("tcmalloc.{list}_free_bytes")));
         let arena = |name: &str| {
             let found = counters.arenas.iter().find(|arena| arena.name == name).unwrap();
             bytes(found.free_resident_bytes)
         };
-        assert_eq!(arena("central lists"), central, "{step}");
-        let threads = arena("thread caches").abs_diff(said("tcmalloc.thread_cache_free_bytes"));
-        assert!(threads <= 512, "{step}: off by {threads}");
+        let read = arena("central lists") + arena("thread caches");
+        assert!(read.abs_diff(waiting.iter().sum()) <= 1024, "{step}: {waiting:?} said, {read} read");
         // Free spans that were never touched are not resident.
         assert!(arena("page heap") <= said("tcmalloc.pageheap_free_bytes"), "{step}");
     }

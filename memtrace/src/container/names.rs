@@ -134,6 +134,12 @@ impl Registry {
         self.containers.get(container_id).is_some_and(|known| known.name.container.is_some())
     }
 
+    /// Whether a source has named it, and its image.
+    pub fn has_image(&self, container_id: &str) -> bool {
+        self.knows(container_id)
+            && self.containers.get(container_id).is_some_and(|known| known.name.image.is_some())
+    }
+
     /// Containers whose cgroup is there and that no source has named.
     pub fn nameless(&self) -> usize {
         self.by_path

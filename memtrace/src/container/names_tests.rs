@@ -99,3 +99,12 @@ fn any_bytes_become_bounded_text() {
     assert_eq!(text(&[0xff; 4096]).unwrap().chars().count(), LONGEST);
     assert_eq!(text("ü".repeat(LONGEST).as_bytes()).unwrap().chars().count(), LONGEST);
 }
+
+#[test]
+fn a_name_without_an_image_is_not_the_whole_name() {
+    let mut registry = Registry::default();
+    registry.container("a", Name { container: Some("web".into()), ..Name::default() }, 0);
+    assert!(registry.knows("a") && !registry.has_image("a"));
+    registry.container("a", Name { image: Some("nginx:1".into()), ..Name::default() }, 0);
+    assert!(registry.has_image("a") && !registry.has_image("b"));
+}

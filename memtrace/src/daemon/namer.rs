@@ -223,9 +223,10 @@ impl Worker {
         }
     }
 
-    /// True when the container has a name now.
+    /// True when the container has all its names now. A runtime may have listed it before its cgroup was made, and names
+    /// no image then: only the bundle has that, and only as long as the container lives.
     fn look(&self, id: &str) -> bool {
-        if self.names.lock().knows(id) {
+        if self.names.lock().has_image(id) {
             return true;
         }
         // Not under the lock.

@@ -11,7 +11,9 @@ use super::{
     workload::{Workload, folder, program},
 };
 
-const READINGS: usize = 1000;
+/// A second of readings and more, of each; of the first so many as the promise is about.
+const READINGS: usize = 200;
+const THOUSAND: usize = 1000;
 /// Pairs of windows, one with readings and one without.
 const PAIRS: usize = 12;
 const WINDOW: Duration = Duration::from_millis(400);
@@ -27,27 +29,27 @@ fn size(pid: u32) -> [u64; 2] {
     })
 }
 
-fn leaves_no_trace(name: &str, command: std::process::Command, steps: &[&str]) {
+fn leaves_no_trace(name: &str, command: std::process::Command, steps: &[&str], readings: usize) {
     let mut workload = Workload::driven(command, steps);
     workload.say("hold");
     let known = Known::of(workload.pid());
     let before = size(workload.pid());
     let begun = Instant::now();
     let mut read = 0;
-    for _ in 0..READINGS {
+    for _ in 0..readings {
         read += known.read().0.len();
     }
-    let each = begun.elapsed() / READINGS as u32;
+    let each = begun.elapsed() / readings as u32;
     assert_eq!(size(workload.pid()), before, "{name}: kB of RSS and page tables");
-    assert!(read >= READINGS, "{name}: {read} of {READINGS} readings gave counters");
-    println!("harmless {name}: {READINGS} readings of {each:?}, {before:?} kB before and after");
+    assert!(read >= readings, "{name}: {read} of {readings} readings gave counters");
+    println!("harmless {name}: {readings} readings of {each:?}, {before:?} kB before and after");
 }
 
 #[test]
 fn neither_pages_nor_page_tables_come_of_it() {
     let steps = ["grow 8", "free 60"];
+    leaves_no_trace("c-glibc", program("c-glibc"), &steps, THOUSAND);
     for name in [
-        "c-glibc",
         "c-glibc-static",
         "c-musl-stripped",
         "rust-jemalloc",
@@ -55,12 +57,12 @@ fn neither_pages_nor_page_tables_come_of_it() {
         "rust-mimalloc",
         "rust-mimalloc-v2",
     ] {
-        leaves_no_trace(name, program(name), &steps);
+        leaves_no_trace(name, program(name), &steps, READINGS);
     }
-    leaves_no_trace("libtcmalloc", super::busy::preloaded("libtcmalloc_minimal.so.4"), &steps);
+    leaves_no_trace("libtcmalloc", super::busy::preloaded("libtcmalloc_minimal.so.4"), &steps, READINGS);
     let mut python = std::process::Command::new("python3");
     python.arg(folder().join("python.py"));
-    leaves_no_trace("python", python, &steps);
+    leaves_no_trace("python", python, &steps, READINGS);
 }
 
 /// Processor time of all threads, ns.

@@ -12,12 +12,12 @@ use tokio::{
 use super::*;
 
 const PODS: &str = r#"{"items":[{"metadata":{"name":"cart-0","namespace":"shop","uid":"d1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f"},
-"status":{"containerStatuses":[{"name":"redis","containerID":"cri-o://ID","restartCount":3}]}}]}"#;
+"status":{"containerStatuses":[{"name":"redis","containerID":"cri-o://@","restartCount":3}]}}]}"#;
 
 #[tokio::test]
 async fn the_kubelet_names_what_no_runtime_does_and_is_asked_again_when_it_fails() {
     let id = "a".repeat(64);
-    let answer = PODS.replace("ID", &id);
+    let answer = PODS.replace("@", &id);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::new(AtomicUsize::new(0));

@@ -1,8 +1,13 @@
-//! The daemon's HTTP API on its unix socket: JSON, versioned by path.
+//! The daemon's HTTP API on its unix socket and, where that was asked for, a TCP port: JSON, versioned by path.
 //!
 //! Input: published snapshots. Output: the same types, serialised by the server and read back by the client.
 
+mod answers;
+mod cache;
 pub mod client;
+mod connection;
+pub mod listen;
+mod peer;
 pub mod server;
 mod stream;
 pub mod v1;

@@ -2,6 +2,7 @@
 //!
 //! Input: arguments. Output: text on stdout, errors on stderr, an exit code.
 
+pub mod completions;
 pub mod daemon;
 pub mod doctor;
 pub mod explain;
@@ -66,6 +67,11 @@ pub enum Command {
     Record(record::RecordArgs),
     /// Show what a recording shows.
     Replay(replay::ReplayArgs),
+    /// Print what a shell needs to complete commands and options.
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man(completions::ManArgs),
 }
 
 /// Where the daemon listens.
@@ -232,6 +238,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Health(args) => health::run(&args, &mut out),
         Command::Record(args) => record::run(&args, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),
+        Command::Completions(args) => completions::run(&args, &mut out),
+        Command::Man(args) => completions::man(&args),
     };
     match result {
         Err(failure) if is_closed_pipe(failure.error()) => Ok(()),

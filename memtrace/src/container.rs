@@ -7,6 +7,7 @@ pub mod charge;
 pub mod cri;
 pub mod docker;
 pub mod end;
+pub mod join;
 pub mod kubelet;
 pub mod memcg;
 pub mod name;

@@ -7,7 +7,9 @@ pub mod aftermath;
 pub mod analyst;
 pub mod arenas;
 pub mod backfill;
+pub mod beside;
 pub mod charges;
+pub mod diagnosis;
 pub mod engine;
 pub mod exits;
 pub mod governor;
@@ -19,6 +21,7 @@ pub mod lock;
 pub mod model;
 pub mod namer;
 pub mod node;
+pub mod own;
 pub mod past;
 pub mod peaks;
 pub mod privileges;
@@ -26,6 +29,7 @@ pub mod record;
 pub mod recorder;
 pub mod replay;
 pub mod scanner;
+pub mod serving;
 pub mod spaces;
 pub mod summary;
 pub mod tmpfs;
@@ -33,8 +37,12 @@ pub mod tracer;
 pub mod world;
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -48,14 +56,16 @@ use tokio::{
 
 use self::{
     backfill::Backfill,
+    diagnosis::Diagnosis,
     engine::{Engine, Latest},
     governor::Governor,
     lock::LockError,
     model::Model,
     recorder::{Keep, Surroundings},
+    serving::{Doors, Published},
 };
 use crate::{
-    api::server::{self, Source},
+    api::server,
     clock,
     container::cgroup::Hierarchy,
     ingest::ring_buffer::Reader,
@@ -65,7 +75,6 @@ use crate::{
         status::ProbeStatus,
         tracefs,
     },
-    symbols::Symbols,
 };
 
 /// Where /proc is.
@@ -78,6 +87,12 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where the API listens.
     pub socket: PathBuf,
+    /// A TCP address for metrics and health.
+    pub listen: Option<SocketAddr>,
+    /// The file with the token that opens the rest of the API there.
+    pub token_file: Option<PathBuf>,
+    /// Containers that have series of their own at most.
+    pub metrics_containers: usize,
     /// How to trace.
     pub options: Options,
     /// The part of one CPU that reading page tables may take, in percent.
@@ -137,19 +152,29 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     if let Some(backfill) = &mut backfill {
         backfill.read(Instant::now());
     }
+    let diagnosis =
+        Diagnosis::working(probes.status.clone(), &support.missing_capabilities, hierarchy.as_ref());
     // It holds the kernel's type information, 5 MiB that are not needed again.
     drop(support);
     log_status(&probes.status);
+    // While it may still give the socket to its group, and take a low port.
+    let doors = serving::doors(config)?;
     match privileges::drop_others() {
         Ok(kept) => tracing::info!(?kept, "gave up all other capabilities"),
         Err(error) => tracing::warn!(%error, "capabilities could not be given up"),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        // What waits for disks; a flood of requests must not make a thread for each.
+        .max_blocking_threads(4)
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    Ok(runtime.block_on(run_attached(config, probes, hierarchy, (boot_id, backfill)))?)
+    let seen_before = (boot_id, backfill);
+    let result = runtime.block_on(run_attached(config, probes, hierarchy, seen_before, diagnosis, doors));
+    // A request that waits for a disk must not hold up the end.
+    runtime.shutdown_background();
+    Ok(result?)
 }
 
 async fn run_attached(
@@ -157,6 +182,8 @@ async fn run_attached(
     probes: Probes,
     hierarchy: Option<Hierarchy>,
     (boot_id, backfill): (String, Option<Backfill>),
+    diagnosis: Diagnosis,
+    doors: Doors,
 ) -> anyhow::Result<()> {
     let Probes { stream, kills, counters, governor: held_back, status, mut object } = probes;
     // Before anything can take long: a signal that comes now must not be missed.
@@ -188,7 +215,9 @@ async fn run_attached(
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     let past = past::reader(latest.clone(), shared.clone());
     let insights = analyst::start(latest.clone(), hierarchy, shared);
-    let socket = server::bind(&config.socket)?;
+    let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));
+    let published = Published { snapshots: latest.clone(), insights, heartbeat: Arc::clone(&heartbeat) };
+    let source = serving::source(config, published, diagnosis, past)?;
     let stop = Arc::new(AtomicBool::new(false));
     let scanner = scanner::start(Procfs::new(PROC), config.scan_share)?;
     let engine = Engine {
@@ -197,12 +226,13 @@ async fn run_attached(
         held_back,
         reader: Reader::new(stream, kills, counters),
         model,
-        status: status.clone(),
+        status,
         kills: recorder.sender,
         changes: Some(namer.changes),
         counts: Arc::clone(&recorder.counts),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,
+        heartbeat,
         stop: Arc::clone(&stop),
     };
     let engine = std::thread::Builder::new()
@@ -210,22 +240,24 @@ async fn run_attached(
         .spawn(move || engine.run())
         .context("failed to start the engine thread")?;
     tracing::info!(socket = %config.socket.display(), state_dir = %config.state_dir.display(), "watching");
-    let source = Source {
-        snapshots: latest,
-        insights,
-        probes: Arc::new(status),
-        symbols: Symbols::start(Path::new(PROC))?,
-        state_dir: config.state_dir.as_path().into(),
-        past,
-    };
+    let Doors { socket, port } = doors;
+    if let Some(address) = port.as_ref().and_then(|port| port.listener.local_addr().ok()) {
+        tracing::info!(%address, "metrics and health");
+    }
+    // For systemd, where it started us and waits for that.
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "systemd could not be told that the daemon is ready");
+    }
     let stopping = async move {
         let signal = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
         tracing::info!(signal, "stopping");
+        // It fails where there is no systemd any more.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     };
-    let served = server::serve(socket, source, stopping).await;
+    let served = server::serve(socket, port, source, stopping).await;
     stop.store(true, Ordering::Relaxed);
     // The engine first: the recorder ends when the engine's last kill is stored.
     for (name, has_failed) in

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod fuzz;
 pub mod history;
 pub mod ingest;
+pub mod metrics;
 pub mod mm;
 pub mod oom;
 pub mod probe;

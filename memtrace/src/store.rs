@@ -15,6 +15,7 @@ mod members;
 mod migrate;
 mod open;
 mod retention;
+mod tallies;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use self::{
     kills::{Filter, KillSummary},
     members::MemberKill,
     retention::Retention,
+    tallies::Tally,
 };
 
 /// Name of the database in the state directory.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{build, outcome::NotPermitted, setup, workspace::Workspace};
 
-mod agent;
+pub(crate) mod agent;
 mod alone;
 mod containers;
 mod document;

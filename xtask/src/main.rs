@@ -19,6 +19,7 @@ mod lint;
 mod outcome;
 mod picture;
 mod process;
+mod prometheus;
 mod setup;
 mod test;
 mod vm;
@@ -54,6 +55,7 @@ enum Verb {
     Image(image::Args),
     Chart(chart::Args),
     Picture(picture::Args),
+    Prometheus(prometheus::Args),
     Lint(lint::Args),
     Layers(layers::Args),
     Ci(ci::Args),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Chart(args) => chart::run(&args),
         Verb::Image(args) => image::run(&args),
         Verb::Picture(args) => picture::run(&args),
+        Verb::Prometheus(args) => prometheus::run(&args),
         Verb::Lint(args) => lint::run(&args),
         Verb::Layers(args) => layers::run(&args),
         Verb::Ci(args) => ci::run(&args),

@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{build, chart, image, outcome::NotPermitted, process, setup, workloads, workspace::Workspace};
+use crate::{
+    build, chart, image, outcome::NotPermitted, process, prometheus, setup, workloads, workspace::Workspace,
+};
 
 /// Run the tests: units and properties, then as root on the real kernel, then under Miri.
 #[derive(Debug, clap::Args)]
@@ -43,7 +45,9 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     stage("build", &|workspace| build::build(workspace).map(|()| true))?;
     stage("workloads", &workloads)?;
     stage("chart", &|workspace| chart::check(workspace, false).map(|()| true))?;
+    stage("rules", &|workspace| prometheus::rules(workspace).map(|()| true))?;
     let as_root = stage("root", &root)?;
+    stage("prometheus", &scraped)?;
     stage("containers", &containers)?;
     stage("ownership", &ownership)?;
     stage("counters", &counters)?;
@@ -79,6 +83,15 @@ fn containers(workspace: &Workspace) -> Result<bool> {
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--package", "memtrace", "--test", "containers", "--", "--test-threads=1"]);
     process::run(cargo.env("MEMTRACE_BIN", workspace.memtrace()).env("MEMTRACE_TEST_IMAGES", images))?;
+    Ok(true)
+}
+
+/// The series, scraped by Prometheus for a short time; `cargo xtask prometheus` is the long form.
+fn scraped(workspace: &Workspace) -> Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(false);
+    }
+    prometheus::scrape(workspace, &workspace.memtrace(), Duration::from_secs(24))?;
     Ok(true)
 }
 

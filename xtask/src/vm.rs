@@ -131,6 +131,11 @@ pub(crate) fn tools_root() -> Result<PathBuf> {
     tree::ensure(&image::cache()?, &tree::TOOLS)
 }
 
+/// The archive of one package of a Debian suite, in `dir`.
+pub(crate) fn download(suite: &'static str, package: &str, dir: &Path) -> Result<()> {
+    apt::Apt::new(&image::cache()?, suite)?.download(package, dir)
+}
+
 fn built(workspace: &Workspace) -> Result<PathBuf> {
     setup::ensure(workspace)?;
     build::build(workspace)?;

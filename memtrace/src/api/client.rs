@@ -43,18 +43,26 @@ pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientEr
     runtime.block_on(ask(socket, path))
 }
 
+/// Asks for text. Blocks.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn text(socket: &Path, path: &str) -> Result<String, ClientError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the client's runtime")?;
+    let bytes = runtime.block_on(in_time(socket, body(socket, path)))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Asks the daemon at `socket` for `path`.
 ///
 /// # Errors
 /// See [`ClientError`].
 pub async fn ask<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientError> {
     let answer = async {
-        let answer = open(socket, path).await?;
-        let body = Limited::new(answer.into_body(), MAX_BODY)
-            .collect()
-            .await
-            .map_err(|error| anyhow::anyhow!("failed to read the answer: {error}"))?;
-        serde_json::from_slice(&body.to_bytes())
+        serde_json::from_slice(&body(socket, path).await?)
             .with_context(|| format!("failed to understand the daemon's answer to {path}"))
             .map_err(ClientError::Failed)
     };
@@ -110,6 +118,12 @@ impl Lines {
     }
 }
 
+async fn body(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
+    let answer = open(socket, path).await?;
+    let body = Limited::new(answer.into_body(), MAX_BODY).collect().await;
+    Ok(body.map_err(|error| anyhow::anyhow!("failed to read the answer: {error}"))?.to_bytes())
+}
+
 async fn in_time<T>(
     socket: &Path,
     answer: impl Future<Output = Result<T, ClientError>>,
@@ -130,7 +144,20 @@ async fn open(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientErr
             anyhow::Error::new(error).context(format!("failed to connect to {}", socket.display())),
         ),
     })?;
-    Ok(exchange(stream, path).await.with_context(|| format!("failed to ask the daemon for {path}"))?)
+    let answer = exchange(stream, path).await;
+    let answer = answer.with_context(|| format!("failed to ask the daemon for {path}"))?;
+    match answer.status() {
+        StatusCode::OK => Ok(answer),
+        StatusCode::FORBIDDEN => Err(ClientError::NotPermitted(socket.display().to_string())),
+        status => {
+            // What it says of it; errors are short.
+            let said = Limited::new(answer.into_body(), 1024).collect().await;
+            let said = said.map(|said| said.to_bytes()).unwrap_or_default();
+            let said = String::from_utf8_lossy(said.trim_ascii()).into_owned();
+            let said = if said.is_empty() { said } else { format!(": {said}") };
+            Err(anyhow::anyhow!("failed to ask the daemon for {path}: it answered {status}{said}").into())
+        }
+    }
 }
 
 async fn exchange(stream: UnixStream, path: &str) -> anyhow::Result<Response<Incoming>> {
@@ -139,9 +166,5 @@ async fn exchange(stream: UnixStream, path: &str) -> anyhow::Result<Response<Inc
     // Its error shows in the answer as well.
     tokio::spawn(connection);
     let request = Request::get(path).header("host", "memtrace").body(Empty::new())?;
-    let answer = sender.send_request(request).await?;
-    if answer.status() != StatusCode::OK {
-        bail!("the daemon answered {}", answer.status());
-    }
-    Ok(answer)
+    Ok(sender.send_request(request).await?)
 }

@@ -1,39 +1,48 @@
-//! The serving side: the paths of [`v1`](super::v1).
+//! The serving side: which path is answered where, and to whom.
 //!
-//! Input: watches on what is published, and the store. Must not block the engine, nor hold more than one snapshot a request.
+//! Input: watches on what is published, the store, and what only the daemon can tell. The unix socket has all paths; the
+//! port has `/metrics`, `/healthz` and `/readyz`, and with a token the rest.
 
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use anyhow::{Context as _, bail};
 use axum::{
-    Json, Router,
-    extract::{Path as UrlPath, State},
-    http::StatusCode,
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, header::AUTHORIZATION},
+    middleware::{self, Next},
+    response::Response,
     routing::get,
 };
 use jiff::Timestamp;
-use tokio::{net::UnixListener, sync::watch};
+use tokio::sync::watch;
 
 use super::{
+    answers,
+    cache::Cache,
+    listen::{self, Socket},
     stream,
-    v1::{Kills, Update, path},
+    v1::{Update, path},
 };
-use crate::{
-    oom::record::OomRecord,
-    probe::status::ProbeStatus,
-    snapshot::{ProcessRow, Snapshot},
-    store::{Filter, Store, StoreError},
-    symbols::{Place, Symbols},
-    verdict::Insights,
-};
+use crate::{clock, probe::status::ProbeStatus, snapshot::Snapshot, symbols::Symbols, verdict::Insights};
 
 /// What history knows of a time.
 pub type Past = Arc<dyn Fn(Timestamp) -> Option<Update> + Send + Sync>;
+/// The page about something, as JSON; `None` when there is no such thing.
+pub type Explain = Arc<dyn Fn(&Snapshot, &Insights, &str) -> Option<serde_json::Value> + Send + Sync>;
+/// An answer that takes its time.
+pub type Later<T> = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = T> + Send>> + Send + Sync>;
+
+/// An engine that stands still for longer has no future: it publishes once a second.
+const STILL_NS: u64 = 30_000_000_000;
+/// A token that is shorter can be guessed.
+const SHORTEST_TOKEN: usize = 16;
 
 /// What requests are answered from.
 #[derive(Clone)]
@@ -50,195 +59,193 @@ pub struct Source {
     pub state_dir: Arc<Path>,
     /// What history knows.
     pub past: Past,
+    /// Explains.
+    pub explain: Explain,
+    /// What `doctor` says.
+    pub doctor: Later<serde_json::Value>,
+    /// Series for Prometheus, as text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// When the engine took in events last, ns since boot.
+    pub heartbeat: Arc<AtomicU64>,
+    /// Connections that were refused.
+    pub refused: Arc<AtomicU64>,
 }
 
-/// The socket's place in the file system, removed with its owner.
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Nothing to be done about a failure at the end.
-        let _ = fs::remove_file(&self.0);
+impl Source {
+    /// Whether events are taken in; if not, for how many seconds not.
+    ///
+    /// # Errors
+    /// These seconds.
+    pub fn is_alive(&self) -> Result<(), u64> {
+        let still = clock::ktime().saturating_sub(self.heartbeat.load(Ordering::Relaxed));
+        if still > STILL_NS { Err(still / 1_000_000_000) } else { Ok(()) }
     }
 }
 
-/// A bound socket.
-pub struct Socket {
-    listener: UnixListener,
-    file: SocketFile,
+/// The bytes of what is asked for most.
+#[derive(Default)]
+pub struct Pages {
+    pub(super) snapshot: Cache<Snapshot>,
+    pub(super) containers: Cache<Insights>,
+    pub(super) processes: Cache<Snapshot>,
+    pub(super) arenas: Cache<Snapshot>,
+    pub(super) insights: Cache<Insights>,
+    pub(super) kills: Cache<Snapshot>,
+    pub(super) metrics: Cache<Snapshot>,
 }
 
-/// Binds the socket, readable for root and its group only. One left behind by a daemon that died is replaced.
-///
-/// # Errors
-/// When its directory cannot be made, something else is at the path, or another daemon answers there.
-pub fn bind(path: &Path) -> anyhow::Result<Socket> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).with_context(|| format!("failed to create {}", directory.display()))?;
-    }
-    // With the sticky bit nobody can put another socket in its place.
-    let mode = path
-        .parent()
-        .and_then(|directory| fs::metadata(directory).ok())
-        .map(|data| data.permissions().mode());
-    if mode.is_some_and(|mode| mode & 0o1002 == 0o002) {
-        bail!("everybody can write to the directory of {}: `chmod o-w` it", path.display());
-    }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        bail!("another daemon answers at {}", path.display());
-    }
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if is_socket(&metadata) => {
-            fs::remove_file(path).with_context(|| format!("failed to remove the old {}", path.display()))?;
+impl Pages {
+    async fn forget(&self) {
+        let Self { snapshot, containers, processes, arenas, insights, kills, metrics } = self;
+        for cache in [snapshot, processes, arenas, kills, metrics] {
+            cache.forget().await;
         }
-        Ok(_) => bail!("{} is in the way: it is not a socket", path.display()),
-        Err(_) => {}
+        containers.forget().await;
+        insights.forget().await;
     }
-    let listener =
-        UnixListener::bind(path).with_context(|| format!("failed to listen at {}", path.display()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o660))
-        .with_context(|| format!("failed to set the permissions of {}", path.display()))?;
-    Ok(Socket { listener, file: SocketFile(path.to_owned()) })
 }
 
-fn is_socket(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::FileTypeExt as _;
-    metadata.file_type().is_socket()
+/// What handlers have.
+#[derive(Clone)]
+pub struct Desk {
+    /// What they answer from.
+    pub source: Source,
+    /// What they have answered already.
+    pub pages: Arc<Pages>,
+}
+
+/// A TCP port.
+pub struct Port {
+    /// Bound.
+    pub listener: std::net::TcpListener,
+    /// The file with the token that opens the rest of the API, if it is to be open.
+    pub token: Option<PathBuf>,
 }
 
 /// Serves until `stop` resolves.
 ///
 /// # Errors
-/// When the listener fails for good.
+/// When the listeners fail for good.
 pub async fn serve(
     socket: Socket,
+    port: Option<Port>,
     source: Source,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    // Streams have no end of their own, and the server waits for them.
-    let (ending, streams_end) = watch::channel(());
-    let (snapshots, insights) = (source.snapshots.clone(), source.insights.clone());
-    let routes = Router::new()
-        .route(path::SNAPSHOT, get(snapshot))
-        .route(path::PROBES, get(probes))
-        .route(path::INSIGHTS, get(latest_insights))
-        .route(path::STREAM, get(async move || stream::body(snapshots, insights, streams_end)))
-        .route(&format!("{}{{pid}}", path::PROCESSES), get(process))
-        .route(&format!("{}{{at}}", path::HISTORY), get(history))
-        .route(path::KILLS, get(kills))
-        .route(&format!("{}{{id}}", path::KILL), get(kill))
-        .with_state(source);
-    let Socket { listener, file: _file } = socket;
-    let stop = async move {
-        stop.await;
-        drop(ending);
+    let (ending, end) = watch::channel(false);
+    let refused = Arc::clone(&source.refused);
+    let mut published = source.snapshots.clone();
+    let desk = Desk { source, pages: Arc::default() };
+    let pages = Arc::clone(&desk.pages);
+    let forgetting = tokio::spawn(async move {
+        while published.changed().await.is_ok() {
+            pages.forget().await;
+        }
+    });
+    let open = || open_to_all().with_state(desk.clone());
+    let all = || v1(end.clone()).with_state(desk.clone());
+    let port = port.map(|Port { listener, token }| {
+        let closed =
+            |token| all().layer(middleware::from_fn_with_state(Arc::<Path>::from(token), with_token));
+        let routes = token.map_or_else(open, |token| open().merge(closed(token)));
+        (listener, routes)
+    });
+    let served = listen::serve((socket, open().merge(all())), port, refused, ending, stop).await;
+    forgetting.abort();
+    served
+}
+
+fn open_to_all() -> Router<Desk> {
+    Router::new()
+        .route(path::METRICS, get(answers::metrics))
+        .route(path::HEALTHY, get(answers::healthy))
+        .route(path::READY, get(answers::ready))
+}
+
+fn v1(end: watch::Receiver<bool>) -> Router<Desk> {
+    let stream = async move |State(desk): State<Desk>| {
+        let Source { snapshots, insights, .. } = desk.source;
+        stream::body(snapshots, insights, end)
     };
-    axum::serve(listener, routes).with_graceful_shutdown(stop).await.context("failed to serve the API")
+    Router::new()
+        .route(path::SNAPSHOT, get(answers::snapshot))
+        .route(path::CONTAINERS, get(answers::containers))
+        .route(path::PROCESS_LIST, get(answers::processes))
+        .route(path::ARENAS, get(answers::arenas))
+        .route(path::PROBES, get(answers::probes))
+        .route(path::INSIGHTS, get(answers::insights))
+        .route(path::STREAM, get(stream))
+        .route(&format!("{}{{pid}}", path::PROCESSES), get(answers::process))
+        .route(&format!("{}{{at}}", path::HISTORY), get(answers::history))
+        .route(path::KILLS, get(answers::kills))
+        .route(&format!("{}{{id}}", path::KILL), get(answers::kill))
+        .route(&format!("{}{{target}}", path::EXPLAIN), get(answers::explain))
+        .route(path::DOCTOR, get(answers::doctor))
 }
 
-async fn snapshot(State(source): State<Source>) -> Json<Arc<Snapshot>> {
-    let latest = Arc::clone(&source.snapshots.borrow());
-    let unnamed = Arc::clone(&latest);
-    // Reads files, so not here. Without names the snapshot is as good as it was.
-    let named = tokio::task::spawn_blocking(move || Arc::new(named(&latest, &source.symbols)));
-    Json(named.await.unwrap_or(unnamed))
-}
-
-/// The snapshot with the names of its call stacks.
-fn named(snapshot: &Snapshot, symbols: &Symbols) -> Snapshot {
-    let mut snapshot = snapshot.clone();
-    for process in &mut snapshot.processes {
-        name(process, symbols);
+/// Lets through who has the token. The file is read anew, so that it can be changed.
+async fn with_token(
+    State(file): State<Arc<Path>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, StatusCode> {
+    let given =
+        request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given = given.ok_or(StatusCode::UNAUTHORIZED)?.to_vec();
+    let expected = tokio::task::spawn_blocking(move || read_token(&file)).await;
+    let expected = expected.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let expected = expected.map_err(|error| {
+        tracing::warn!(%error, "a request with a token was refused");
+        StatusCode::UNAUTHORIZED
+    })?;
+    if is_same(given.trim_ascii(), &expected) {
+        Ok(next.run(request).await)
+    } else {
+        Err(StatusCode::UNAUTHORIZED)
     }
-    snapshot
 }
 
-/// Gives the frames of a process's call stacks their names.
-fn name(process: &mut ProcessRow, symbols: &Symbols) {
-    let stacks = process.memory.iter_mut().flat_map(|memory| &mut memory.growth_stacks);
-    let mut frames: Vec<_> = stacks.flat_map(|stack| &mut stack.frames).collect();
-    let (known, places): (Vec<usize>, Vec<Place>) = frames
-        .iter()
-        .enumerate()
-        .filter_map(|(index, frame)| {
-            let (path, offset) = (frame.module.as_ref()?, frame.file_offset?);
-            Some((index, Place { pid: process.pid, path: path.into(), offset }))
-        })
-        .unzip();
-    if places.is_empty() {
-        return;
+/// Reads the token.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn read_token(file: &Path) -> anyhow::Result<Vec<u8>> {
+    use anyhow::Context as _;
+    let text =
+        std::fs::read(file).with_context(|| format!("failed to read the token in {}", file.display()))?;
+    let token = text.trim_ascii().to_vec();
+    if token.len() < SHORTEST_TOKEN {
+        anyhow::bail!("the token in {} has less than {SHORTEST_TOKEN} bytes", file.display());
     }
-    for (index, name) in known.into_iter().zip(symbols.names(places)) {
-        if let Some(frame) = frames.get_mut(index) {
-            frame.symbol = name;
+    Ok(token)
+}
+
+/// Takes as long whatever is in them.
+fn is_same(given: &[u8], expected: &[u8]) -> bool {
+    given.len() == expected.len()
+        && given.iter().zip(expected).fold(0, |differs, (given, expected)| differs | (given ^ expected)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_same, read_token};
+
+    #[test]
+    fn a_token_is_read_without_its_line_end_and_never_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        assert!(read_token(&file).unwrap_err().to_string().contains(&file.display().to_string()));
+        for (text, is_good) in [("", false), ("\n\n                 \n", false), ("0123456789abcdef\n", true)]
+        {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(read_token(&file).is_ok(), is_good, "{text:?}");
         }
+        assert_eq!(read_token(&file).unwrap(), b"0123456789abcdef");
     }
-}
 
-async fn process(
-    State(source): State<Source>,
-    UrlPath(pid): UrlPath<u32>,
-) -> Result<Json<ProcessRow>, StatusCode> {
-    let latest = Arc::clone(&source.snapshots.borrow());
-    let row = latest.processes.iter().find(|row| row.pid == pid).ok_or(StatusCode::NOT_FOUND)?;
-    let mut row = row.clone();
-    let named = tokio::task::spawn_blocking(move || {
-        name(&mut row, &source.symbols);
-        row
-    });
-    named.await.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-async fn latest_insights(State(source): State<Source>) -> Json<Arc<Insights>> {
-    Json(Arc::clone(&source.insights.borrow()))
-}
-
-async fn history(
-    State(source): State<Source>,
-    UrlPath(at): UrlPath<String>,
-) -> Result<Json<Update>, StatusCode> {
-    let at = at.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
-    // Looks at every series there is.
-    let found = tokio::task::spawn_blocking(move || (source.past)(at)).await;
-    found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
-}
-
-async fn kills(State(source): State<Source>) -> Result<Json<Kills>, StatusCode> {
-    let newest = Filter { limit: Some(Kills::MOST), ..Filter::default() };
-    let kills = stored(&source, move |store| store.list(&newest)).await?.unwrap_or_default();
-    Ok(Json(Kills { schema: Kills::SCHEMA, kills }))
-}
-
-async fn kill(
-    State(source): State<Source>,
-    UrlPath(id): UrlPath<String>,
-) -> Result<Json<OomRecord>, StatusCode> {
-    let record = stored(&source, move |store| store.kill(&id)).await?.flatten();
-    record.map(Json).ok_or(StatusCode::NOT_FOUND)
-}
-
-/// Reads the store, which waits for disks; `None` where there is none yet.
-async fn stored<T: Send + 'static>(
-    source: &Source,
-    read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-) -> Result<Option<T>, StatusCode> {
-    let directory = Arc::clone(&source.state_dir);
-    let answer = tokio::task::spawn_blocking(move || match Store::open_read_only(&directory) {
-        Ok(store) => read(&store).map(Some),
-        Err(StoreError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error),
-    });
-    match answer.await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(StoreError::Ambiguous { .. })) => Err(StatusCode::CONFLICT),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "a request for kills was not answered");
-            Err(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-        Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
+    #[test]
+    fn tokens_are_compared_whole() {
+        assert!(is_same(b"abc", b"abc"));
+        assert!(!is_same(b"abc", b"abd") && !is_same(b"ab", b"abc") && !is_same(b"", b"abc"));
     }
-}
-
-async fn probes(State(source): State<Source>) -> Json<Arc<ProbeStatus>> {
-    Json(source.probes)
 }

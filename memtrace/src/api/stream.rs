@@ -17,7 +17,7 @@ use axum::{
 use hyper::body::{Bytes, Frame};
 use tokio::sync::{mpsc, watch};
 
-use super::v1::Update;
+use super::{connection::ended, v1::Update};
 use crate::{snapshot::Snapshot, verdict::Insights};
 
 /// Lines that come through a channel.
@@ -39,7 +39,7 @@ impl hyper::body::Body for Lines {
 pub fn body(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     insights: watch::Receiver<Arc<Insights>>,
-    mut end: watch::Receiver<()>,
+    mut end: watch::Receiver<bool>,
 ) -> Response {
     let (sender, lines) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -60,7 +60,7 @@ pub fn body(
         };
         tokio::select! {
             () = stream => {}
-            _ = end.changed() => {}
+            () = ended(&mut end) => {}
             () = sender.closed() => {}
         }
     });

@@ -4,14 +4,25 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{snapshot::Snapshot, store::KillSummary, verdict::Insights};
+use crate::{
+    snapshot::{ArenaRow, ContainerRow, ProcessRow, SCHEMA, Snapshot},
+    store::KillSummary,
+    verdict::{Insight, Insights},
+};
 
 /// Paths.
 pub mod path {
     /// The latest [`crate::snapshot::Snapshot`].
     pub const SNAPSHOT: &str = "/v1/snapshot";
+    /// The [`super::Containers`].
+    pub const CONTAINERS: &str = "/v1/containers";
+    /// The [`super::Processes`].
+    pub const PROCESS_LIST: &str = "/v1/processes";
+    /// The [`super::Arenas`].
+    pub const ARENAS: &str = "/v1/arenas";
     /// The [`crate::probe::status::ProbeStatus`].
     pub const PROBES: &str = "/v1/probes";
     /// The latest [`crate::verdict::Insights`].
@@ -26,6 +37,107 @@ pub mod path {
     pub const KILLS: &str = "/v1/kills";
     /// One [`crate::oom::record::OomRecord`]; its id, or the beginning of it, follows.
     pub const KILL: &str = "/v1/kills/";
+    /// The [`crate::report::explain::Explanation`] of a pid, container, pod, unit or cgroup, which follows,
+    /// percent-encoded where it has slashes.
+    pub const EXPLAIN: &str = "/v1/explain/";
+    /// What `memtrace doctor -o json` prints, of the running daemon.
+    pub const DOCTOR: &str = "/v1/doctor";
+    /// Series for Prometheus.
+    pub const METRICS: &str = "/metrics";
+    /// 200 while events are taken in, else 503.
+    pub const HEALTHY: &str = "/healthz";
+    /// 200 while it is healthy and the hooks that it cannot do without are attached, else 503.
+    pub const READY: &str = "/readyz";
+}
+
+/// The containers of a snapshot, each with what history says of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Containers {
+    /// Version of this structure.
+    pub schema: u32,
+    /// When the snapshot was taken.
+    pub time: Timestamp,
+    /// In its order.
+    pub containers: Vec<Container>,
+}
+
+/// A container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its row.
+    #[serde(flatten)]
+    pub row: ContainerRow,
+    /// What history says.
+    pub insight: Option<Insight>,
+}
+
+/// The processes of a snapshot. Call stacks are without names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Processes {
+    /// Version of this structure.
+    pub schema: u32,
+    /// When the snapshot was taken.
+    pub time: Timestamp,
+    /// In its order.
+    pub processes: Vec<ProcessRow>,
+}
+
+/// Whose memory it is, by process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Arenas {
+    /// Version of this structure.
+    pub schema: u32,
+    /// When the snapshot was taken.
+    pub time: Timestamp,
+    /// In the order of the snapshot's processes.
+    pub arenas: Vec<Arena>,
+}
+
+/// What an allocator holds for one use in one process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Arena {
+    /// The process.
+    pub pid: u32,
+    /// Its name, escaped.
+    pub comm: String,
+    /// Path of its memory cgroup, escaped.
+    pub cgroup: Option<String>,
+    /// What it holds.
+    #[serde(flatten)]
+    pub row: ArenaRow,
+}
+
+impl Containers {
+    /// Of a snapshot.
+    pub fn of(snapshot: &Snapshot, insights: &Insights) -> Self {
+        let container =
+            |row: &ContainerRow| Container { row: row.clone(), insight: insights.get(&row.cgroup).cloned() };
+        let containers = snapshot.containers.iter().map(container).collect();
+        Self { schema: SCHEMA, time: snapshot.time, containers }
+    }
+}
+
+impl Processes {
+    /// Of a snapshot.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        Self { schema: SCHEMA, time: snapshot.time, processes: snapshot.processes.clone() }
+    }
+}
+
+impl Arenas {
+    /// Of a snapshot.
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let arenas = snapshot.processes.iter().flat_map(|process| {
+            let rows = process.memory.iter().flat_map(|memory| &memory.arenas);
+            rows.map(|row| Arena {
+                pid: process.pid,
+                comm: process.comm.clone(),
+                cgroup: process.cgroup.clone(),
+                row: row.clone(),
+            })
+        });
+        Self { schema: SCHEMA, time: snapshot.time, arenas: arenas.collect() }
+    }
 }
 
 /// A line of the stream. Call stacks are without names.

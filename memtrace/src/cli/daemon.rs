@@ -1,6 +1,6 @@
 //! `memtrace daemon`: watch this node.
 
-use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -18,6 +18,7 @@ MEMTRACE_LOG takes a level or tracing directives (error, info, memtrace=debug).
 
 Examples:
   sudo memtrace daemon
+  sudo memtrace daemon --listen 127.0.0.1:9477
   sudo memtrace daemon --state-dir /tmp/mt --socket /tmp/mt/memtrace.sock --log-format json")]
 pub struct DaemonArgs {
     /// Where records are kept; made if it is not there.
@@ -26,6 +27,15 @@ pub struct DaemonArgs {
     /// Where it listens.
     #[command(flatten)]
     pub socket: SocketArgs,
+    /// Also listen on this TCP address, for /metrics, /healthz and /readyz alone: there is no encryption.
+    #[arg(long, value_name = "ADDRESS", env = "MEMTRACE_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Open the rest of the API there to who has the token in this file ("Authorization: Bearer TOKEN").
+    #[arg(long, value_name = "FILE", env = "MEMTRACE_TOKEN_FILE", requires = "listen")]
+    pub token_file: Option<PathBuf>,
+    /// Containers that have series of their own in the metrics; what is left out is counted.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub metrics_max_containers: usize,
     /// How to trace.
     #[command(flatten)]
     pub probe: ProbeArgs,
@@ -86,6 +96,9 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
     let config = Config {
         state_dir: args.state_dir.clone(),
         socket: args.socket.socket.clone(),
+        listen: args.listen,
+        token_file: args.token_file.clone(),
+        metrics_containers: args.metrics_max_containers,
         options: args.probe.options(),
         scan_share: args.scan_share,
         cpu_budget: args.cpu_budget,

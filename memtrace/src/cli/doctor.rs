@@ -4,17 +4,17 @@ use std::{io::Write, path::Path};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
 
 use super::{Failure, NameArgs, ProbeArgs};
 use crate::{
-    container::cgroup::{Hierarchy, Version},
+    container::cgroup::Hierarchy,
     daemon::{
+        diagnosis::Diagnosis,
         namer::sources::{self, SourceStatus},
         tracer,
     },
     mm::procfs::Procfs,
-    probe::{attach::AttachError, status::ProbeStatus, support::MissingCapability, tracefs},
+    probe::{attach::AttachError, status::ProbeStatus, tracefs},
 };
 
 /// Arguments of `doctor`.
@@ -47,26 +47,6 @@ pub enum Format {
     Json,
 }
 
-/// Everything that `doctor` found out.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Diagnosis {
-    /// Version of this structure.
-    pub schema: u32,
-    /// Whether memtrace can record OOM kills here.
-    pub works: bool,
-    /// Why not.
-    pub failure: Option<String>,
-    /// The hooks.
-    pub probes: ProbeStatus,
-    /// Capabilities that are missing, with what they are for.
-    pub missing_capabilities: Vec<(String, String)>,
-    /// The memory controller, in words.
-    pub memory_controller: Option<String>,
-    /// What names containers here, and what should and does not.
-    #[serde(default)]
-    pub name_sources: Vec<SourceStatus>,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -77,28 +57,16 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let procfs = Procfs::new("/proc");
     let hierarchy = Hierarchy::find(Path::new("/proc")).ok().flatten();
     let result = tracer::start(&support, &options, &procfs, hierarchy.as_ref());
+    let probes = match &result {
+        Ok(probes) => probes.status.clone(),
+        Err(AttachError::Required { status, .. }) => (**status).clone(),
+        Err(AttachError::NotPermitted(_) | AttachError::Failed(_)) => ProbeStatus::default(),
+    };
     let diagnosis = Diagnosis {
-        schema: 1,
         works: result.is_ok(),
         failure: result.as_ref().err().map(ToString::to_string),
-        probes: match &result {
-            Ok(probes) => probes.status.clone(),
-            Err(AttachError::Required { status, .. }) => (**status).clone(),
-            Err(AttachError::NotPermitted(_) | AttachError::Failed(_)) => ProbeStatus::default(),
-        },
-        missing_capabilities: support
-            .missing_capabilities
-            .iter()
-            .map(|MissingCapability { name, purpose, .. }| ((*name).to_owned(), (*purpose).to_owned()))
-            .collect(),
-        memory_controller: hierarchy.map(|hierarchy| {
-            let version = match hierarchy.version {
-                Version::V1 => "cgroup v1",
-                Version::V2 => "cgroup v2",
-            };
-            format!("{version}, mounted at {}", hierarchy.mount.display())
-        }),
         name_sources: name_sources(args)?,
+        ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())
     };
     match args.output {
         Format::Text => write!(out, "{}", text(&diagnosis))?,

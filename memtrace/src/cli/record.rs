@@ -6,13 +6,14 @@ use clap::Args;
 
 use super::{
     Failure, ProbeArgs,
-    show::{self, By, ShowArgs},
+    show::{self, ShowArgs},
 };
 use crate::{
     daemon::{
         DaemonError,
         record::{Config, record},
     },
+    top::rows::By,
     units::Bytes,
 };
 

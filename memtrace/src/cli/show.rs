@@ -19,7 +19,7 @@ use crate::{
         batch::{self, Form},
         filter::Filter,
         input,
-        rows::{self, Data, sort::Sort},
+        rows::{By, Data, sort::Sort},
         theme::Theme,
         view,
     },
@@ -56,40 +56,6 @@ pub struct ShowArgs {
     pub most: Option<usize>,
 }
 
-/// What a row is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum By {
-    /// A pod, or a directory of cgroups.
-    Pod,
-    /// A cgroup with processes: what the kernel charges it.
-    Container,
-    /// A process.
-    Process,
-    /// An allocator's use in a process: whose memory it is.
-    Arena,
-    /// A call stack that touched new memory.
-    Stack,
-    /// A recorded OOM kill.
-    Kill,
-    /// A fact that is watched, or something that was lost.
-    Probe,
-}
-
-impl By {
-    /// As the rows have it.
-    pub const fn rows(self) -> rows::By {
-        match self {
-            Self::Pod => rows::By::Pod,
-            Self::Container => rows::By::Container,
-            Self::Process => rows::By::Process,
-            Self::Arena => rows::By::Arena,
-            Self::Stack => rows::By::Stack,
-            Self::Kill => rows::By::Kill,
-            Self::Probe => rows::By::Probe,
-        }
-    }
-}
-
 /// Form of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -110,8 +76,8 @@ pub enum Format {
 
 impl ShowArgs {
     /// What a row is.
-    pub fn by(&self) -> rows::By {
-        self.by.unwrap_or(By::Container).rows()
+    pub fn by(&self) -> By {
+        self.by.unwrap_or(By::Container)
     }
 
     /// Whether the whole snapshot is printed as it is.

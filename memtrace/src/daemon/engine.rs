@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::Sender,
     },
     time::{Duration, Instant},
@@ -70,6 +70,8 @@ pub struct Engine {
     pub governor: Governor,
     /// Where the kernel programs are told.
     pub held_back: Array<MapData, u64>,
+    /// When events were taken in last, ns since boot.
+    pub heartbeat: Arc<AtomicU64>,
     /// Set when it is to end.
     pub stop: Arc<AtomicBool>,
 }
@@ -83,9 +85,10 @@ impl Engine {
         let mut gaps = Gaps::default();
         let mut scans = Scans::default();
         while !self.stop.load(Ordering::Relaxed) && !self.model.world().has_failed() {
-            let Self { reader, model, status, kills, changes, latest, .. } = &mut self;
+            let Self { reader, model, status, kills, changes, latest, heartbeat, .. } = &mut self;
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event| take(event, model, changes, &mut marked));
+            heartbeat.store(clock::ktime(), Ordering::Relaxed);
             bare_marks += send(marked, reader, status, (kills, latest));
             send_ends(model, (kills, latest));
             self.take_scans(&mut scans);

@@ -98,6 +98,7 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
     let (sender, _kills) = channel();
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine {
+        heartbeat: Arc::default(),
         scanner: scanner::start(Procfs::new(PROC), config.scan_share)?,
         governor: Governor::new(0, config.scan_share),
         held_back,

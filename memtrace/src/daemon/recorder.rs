@@ -186,6 +186,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 waiting: VecDeque::new(),
                 exits: Vec::new(),
                 aftermath: Aftermath::default(),
+                more_victims: Vec::new(),
                 in_log: 0,
                 given_up: 0,
                 counts: shared,
@@ -223,6 +224,8 @@ struct Worker {
     waiting: VecDeque<OomRecord>,
     exits: Vec<ExitRecord>,
     aftermath: Aftermath,
+    /// Victims of groups whose record is stored, to be counted.
+    more_victims: Vec<OomRecord>,
     /// How many of the waiting were printed to the log.
     in_log: usize,
     given_up: u64,
@@ -327,6 +330,7 @@ impl Worker {
                 return;
             }
             if self.aftermath.merge(&record) {
+                self.more_victims.push(record);
                 return;
             }
         }

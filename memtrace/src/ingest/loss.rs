@@ -25,18 +25,21 @@ pub struct ReaderLosses {
     pub late: u64,
 }
 
+/// Names and meanings of what the reading side loses, in the order of [`ReaderLosses`].
+pub const READERS: [(&str, &str); 2] = [
+    ("undecodable", "records that could not be decoded"),
+    ("late", "events that came too late to be put in order"),
+];
+
 /// All losses that have happened, the kernel's first. `kernel` is in the order of [`Counter::ALL`].
 pub fn losses(kernel: &[u64], reader: &ReaderLosses) -> Vec<Loss> {
     let ReaderLosses { undecodable, late } = *reader;
-    let ours = [
-        ("undecodable", undecodable, "records that could not be decoded"),
-        ("late", late, "events that came too late to be put in order"),
-    ];
+    let ours = READERS.into_iter().zip([undecodable, late]);
     Counter::ALL
         .iter()
         .zip(kernel)
         .map(|(counter, count)| (counter.name(), *count, counter.meaning()))
-        .chain(ours)
+        .chain(ours.map(|((name, meaning), count)| (name, count, meaning)))
         .filter(|(_, count, _)| *count > 0)
         .map(|(name, count, meaning)| Loss { name: name.to_owned(), count, meaning: meaning.to_owned() })
         .collect()

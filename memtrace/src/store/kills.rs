@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, migrate};
+use super::{Store, StoreError, migrate, tallies};
 use crate::oom::record::{OomRecord, ScopeKind, circumstances::Source};
 
 /// How many ids an ambiguous beginning lists.
@@ -86,7 +86,12 @@ impl Store {
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut new = 0;
         for record in records {
-            new += insert(&transaction, path, record)?;
+            let inserted = insert(&transaction, path, record)?;
+            if inserted > 0 {
+                let victims = 1 + record.circumstances.more_victims.len() as u64;
+                tallies::add(&transaction, record, 1, victims).map_err(failed)?;
+            }
+            new += inserted;
         }
         transaction.commit().map_err(failed)?;
         Ok(new)
@@ -314,7 +319,7 @@ fn insert(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Res
 }
 
 /// The word that JSON has for it.
-fn word(value: impl Serialize) -> Option<String> {
+pub(super) fn word(value: impl Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
 }
 

@@ -54,6 +54,23 @@ const STEPS: &[&str] = &[
          record BLOB NOT NULL
      ) STRICT;
      CREATE INDEX exits_by_time ON exits (time_ns);",
+    // 5: how many kills there were, for ever: records are deleted when they are old, counters must not fall.
+    "CREATE TABLE tallies (
+         namespace TEXT NOT NULL,
+         pod TEXT NOT NULL,
+         container TEXT NOT NULL,
+         scope TEXT NOT NULL,
+         cause TEXT NOT NULL,
+         kills INTEGER NOT NULL,
+         victims INTEGER NOT NULL,
+         last_ns INTEGER NOT NULL,
+         PRIMARY KEY (namespace, pod, container, scope, cause)
+     ) STRICT;
+     INSERT INTO tallies
+         SELECT coalesce(namespace, ''), coalesce(pod, ''),
+                coalesce(container, CASE WHEN pod IS NULL THEN coalesce(cgroup, '') ELSE '' END),
+                CASE scope WHEN 'global' THEN 'node' ELSE scope END, coalesce(cause, 'unknown'),
+                count(*), count(*), max(time_ns) FROM kills GROUP BY 1, 2, 3, 4, 5;",
 ];
 
 /// The version that this program writes.

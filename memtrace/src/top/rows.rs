@@ -13,6 +13,7 @@ mod stack;
 
 use std::{collections::HashMap, sync::Arc};
 
+use clap::ValueEnum;
 use jiff::Timestamp;
 
 use super::{column::Column, value::Value};
@@ -51,15 +52,15 @@ pub struct Data {
 }
 
 /// What a row is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum By {
     /// A pod, or a directory of cgroups.
     Pod,
-    /// A cgroup with processes.
+    /// A cgroup with processes: what the kernel charges it.
     Container,
     /// A process.
     Process,
-    /// An allocator's use in a process.
+    /// An allocator's use in a process: whose memory it is.
     Arena,
     /// A call stack that touched new memory.
     Stack,

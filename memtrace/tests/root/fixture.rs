@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod daemon;
+pub mod http;
 pub mod kernel_log;
 pub mod program;
 pub mod tracer;

@@ -10,6 +10,7 @@
     reason = "tests panic"
 )]
 
+mod api;
 mod arenas;
 mod backfill;
 #[path = "../ownership/census.rs"]
@@ -22,7 +23,9 @@ mod events;
 mod fixture;
 mod kills;
 mod lifecycle;
+mod load;
 mod losses;
+mod metrics;
 mod peaks;
 mod record;
 mod scenarios;

@@ -51,7 +51,12 @@ impl Worker {
             // Ends are many and less than kills: the newest are kept for the next try.
             Err(_) => drop(self.exits.drain(..self.exits.len().saturating_sub(MAX_WAITING))),
         }
-        if let Err(error) = written.and(stored) {
+        let counted =
+            if self.more_victims.is_empty() { Ok(()) } else { self.store.count_victims(&self.more_victims) };
+        if counted.is_ok() {
+            self.more_victims.clear();
+        }
+        if let Err(error) = written.and(stored).and(counted) {
             tracing::warn!(error = %chain(&error), "failed to store what followed a kill; it is tried again");
         }
     }
@@ -83,6 +88,9 @@ impl Worker {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "old OOM kills were deleted"),
             Err(error) => tracing::warn!(error = %chain(&error), "old OOM kills could not be deleted"),
+        }
+        if let Err(error) = self.store.keep_tallies() {
+            tracing::warn!(error = %chain(&error), "the counts of old OOM kills could not be added up");
         }
     }
 

@@ -1,0 +1,211 @@
+//! An answer for each path of [`v1`](super::v1).
+//!
+//! A request -> JSON or a status. Must not block the runtime, nor make anew what was made for somebody else already.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path as UrlPath, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use hyper::body::Bytes;
+use serde::Serialize;
+
+use super::{
+    server::{Desk, Source},
+    v1::{Arenas, Containers, Kills, Processes, Update},
+};
+use crate::{
+    oom::record::OomRecord,
+    probe::status::ProbeStatus,
+    snapshot::{ProcessRow, Snapshot},
+    store::{Filter, Store, StoreError},
+    symbols::{Place, Symbols},
+};
+
+const JSON: &str = "application/json";
+/// The version of the text format, as Prometheus asks for it.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+type Answer = Result<Response, StatusCode>;
+
+fn of_type(kind: &'static str, body: Bytes) -> Response {
+    ([(CONTENT_TYPE, kind)], body).into_response()
+}
+
+fn bytes(value: &impl Serialize) -> Result<Vec<u8>, StatusCode> {
+    serde_json::to_vec(value).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+pub(super) async fn snapshot(State(Desk { source, pages }): State<Desk>) -> Answer {
+    let latest = Arc::clone(&source.snapshots.borrow());
+    let make = move |latest: Arc<Snapshot>| bytes(&named(&latest, &source.symbols));
+    Ok(of_type(JSON, pages.snapshot.get(&latest, make).await?))
+}
+
+pub(super) async fn containers(State(Desk { source, pages }): State<Desk>) -> Answer {
+    let insights = Arc::clone(&source.insights.borrow());
+    let snapshot = Arc::clone(&source.snapshots.borrow());
+    let make = move |insights: Arc<_>| bytes(&Containers::of(&snapshot, &insights));
+    Ok(of_type(JSON, pages.containers.get(&insights, make).await?))
+}
+
+pub(super) async fn processes(State(Desk { source, pages }): State<Desk>) -> Answer {
+    let latest = Arc::clone(&source.snapshots.borrow());
+    let make = |latest: Arc<Snapshot>| bytes(&Processes::of(&latest));
+    Ok(of_type(JSON, pages.processes.get(&latest, make).await?))
+}
+
+pub(super) async fn arenas(State(Desk { source, pages }): State<Desk>) -> Answer {
+    let latest = Arc::clone(&source.snapshots.borrow());
+    let make = |latest: Arc<Snapshot>| bytes(&Arenas::of(&latest));
+    Ok(of_type(JSON, pages.arenas.get(&latest, make).await?))
+}
+
+pub(super) async fn insights(State(Desk { source, pages }): State<Desk>) -> Answer {
+    let latest = Arc::clone(&source.insights.borrow());
+    let make = |latest: Arc<_>| bytes(&*latest);
+    Ok(of_type(JSON, pages.insights.get(&latest, make).await?))
+}
+
+pub(super) async fn probes(State(Desk { source, .. }): State<Desk>) -> Json<Arc<ProbeStatus>> {
+    Json(source.probes)
+}
+
+/// The snapshot with the names of its call stacks.
+fn named(snapshot: &Snapshot, symbols: &Symbols) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    for process in &mut snapshot.processes {
+        name(process, symbols);
+    }
+    snapshot
+}
+
+/// Gives the frames of a process's call stacks their names.
+fn name(process: &mut ProcessRow, symbols: &Symbols) {
+    let stacks = process.memory.iter_mut().flat_map(|memory| &mut memory.growth_stacks);
+    let mut frames: Vec<_> = stacks.flat_map(|stack| &mut stack.frames).collect();
+    let (known, places): (Vec<usize>, Vec<Place>) = frames
+        .iter()
+        .enumerate()
+        .filter_map(|(index, frame)| {
+            let (path, offset) = (frame.module.as_ref()?, frame.file_offset?);
+            Some((index, Place { pid: process.pid, path: path.into(), offset }))
+        })
+        .unzip();
+    if places.is_empty() {
+        return;
+    }
+    for (index, name) in known.into_iter().zip(symbols.names(places)) {
+        if let Some(frame) = frames.get_mut(index) {
+            frame.symbol = name;
+        }
+    }
+}
+
+pub(super) async fn process(
+    State(Desk { source, .. }): State<Desk>,
+    UrlPath(pid): UrlPath<u32>,
+) -> Result<Json<ProcessRow>, StatusCode> {
+    let latest = Arc::clone(&source.snapshots.borrow());
+    let row = latest.processes.iter().find(|row| row.pid == pid).ok_or(StatusCode::NOT_FOUND)?;
+    let mut row = row.clone();
+    let named = tokio::task::spawn_blocking(move || {
+        name(&mut row, &source.symbols);
+        row
+    });
+    named.await.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+pub(super) async fn history(
+    State(Desk { source, .. }): State<Desk>,
+    UrlPath(at): UrlPath<String>,
+) -> Result<Json<Update>, StatusCode> {
+    let at = at.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
+    // Looks at every series there is.
+    let found = tokio::task::spawn_blocking(move || (source.past)(at)).await;
+    found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+pub(super) async fn kills(State(Desk { source, pages }): State<Desk>) -> Answer {
+    let latest = Arc::clone(&source.snapshots.borrow());
+    let make = move |_| {
+        let newest = Filter { limit: Some(Kills::MOST), ..Filter::default() };
+        let kills = stored(&source, |store| store.list(&newest))?.unwrap_or_default();
+        bytes(&Kills { schema: Kills::SCHEMA, kills })
+    };
+    Ok(of_type(JSON, pages.kills.get(&latest, make).await?))
+}
+
+pub(super) async fn kill(
+    State(Desk { source, .. }): State<Desk>,
+    UrlPath(id): UrlPath<String>,
+) -> Result<Json<OomRecord>, StatusCode> {
+    let read = tokio::task::spawn_blocking(move || stored(&source, |store| store.kill(&id)));
+    let record = read.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)??.flatten();
+    record.map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+/// Reads the store, which waits for disks; `None` where there is none yet.
+fn stored<T>(
+    source: &Source,
+    read: impl FnOnce(&Store) -> Result<T, StoreError>,
+) -> Result<Option<T>, StatusCode> {
+    let answer = match Store::open_read_only(&source.state_dir) {
+        Ok(store) => read(&store).map(Some),
+        Err(StoreError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    };
+    answer.map_err(|error| match error {
+        StoreError::Ambiguous { .. } => StatusCode::CONFLICT,
+        error => {
+            tracing::warn!(%error, "a request for kills was not answered");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    })
+}
+
+pub(super) async fn explain(
+    State(Desk { source, .. }): State<Desk>,
+    UrlPath(target): UrlPath<String>,
+) -> Result<Json<serde_json::Value>, StatusCode> {
+    let (snapshot, insights) =
+        (Arc::clone(&source.snapshots.borrow()), Arc::clone(&source.insights.borrow()));
+    // Looks into /proc.
+    let found = tokio::task::spawn_blocking(move || (source.explain)(&snapshot, &insights, &target)).await;
+    found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+pub(super) async fn doctor(State(Desk { source, .. }): State<Desk>) -> Json<serde_json::Value> {
+    Json((source.doctor)().await)
+}
+
+pub(super) async fn metrics(State(Desk { source, pages }): State<Desk>) -> Answer {
+    let latest = Arc::clone(&source.snapshots.borrow());
+    let make = move |_| Ok((source.metrics)().into_bytes());
+    Ok(of_type(TEXT, pages.metrics.get(&latest, make).await?))
+}
+
+/// Whether events are taken in: nothing else is a reason to start the daemon anew.
+pub(super) async fn healthy(State(Desk { source, .. }): State<Desk>) -> (StatusCode, String) {
+    match source.is_alive() {
+        Ok(()) => (StatusCode::OK, "events are taken in\n".to_owned()),
+        Err(seconds) => (StatusCode::SERVICE_UNAVAILABLE, format!("no event was taken in for {seconds} s\n")),
+    }
+}
+
+/// Whether it watches.
+pub(super) async fn ready(State(desk): State<Desk>) -> (StatusCode, String) {
+    let hooks = &desk.source.probes.hooks;
+    let missing: Vec<_> = hooks.iter().filter(|hook| hook.required && hook.attached.is_none()).collect();
+    if let Some(hook) = missing.first() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("the hook {} is not attached\n", hook.fact));
+    }
+    let (attached, of) = (hooks.iter().filter(|hook| hook.attached.is_some()).count(), hooks.len());
+    match healthy(State(desk)).await {
+        (StatusCode::OK, _) => (StatusCode::OK, format!("watching with {attached} of {of} hooks\n")),
+        still => still,
+    }
+}

@@ -1,0 +1,142 @@
+//! One connection: HTTP/1.1, with a bound on everything that a client can make grow or wait.
+//!
+//! A stream and the routes -> answers, until the client is done, silent for too long, does not read, or the daemon ends.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{Router, extract::Request};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::watch,
+    time::{Sleep, sleep},
+};
+use tower::ServiceExt as _;
+
+/// How long the head of a request may take, the wait for the next one included.
+const HEAD: Duration = Duration::from_secs(75);
+/// How long a client may leave unread what it asked for.
+const UNREAD: Duration = Duration::from_secs(30);
+/// Bytes of a request's head, or of its trailers.
+const MAX_HEAD: usize = 8 << 10;
+/// Fields of a request's head.
+const MAX_FIELDS: usize = 64;
+/// Bytes of a connection's buffers, the body of an answer not counted.
+const MAX_BUFFER: usize = 16 << 10;
+
+/// A stream of either kind.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Answers until the connection ends.
+pub async fn serve(io: Box<dyn Io>, routes: Router, end: watch::Receiver<bool>) {
+    serve_for(io, routes, end, UNREAD).await;
+}
+
+/// The same; a client may leave things unread for so long.
+async fn serve_for(io: Box<dyn Io>, routes: Router, mut end: watch::Receiver<bool>, unread: Duration) {
+    let service = routes
+        .map_request(|request: hyper::Request<Incoming>| -> Request { request.map(axum::body::Body::new) });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(MAX_FIELDS)
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_BUFFER);
+    let patient = Patient { io, unread, waits: None };
+    let mut connection =
+        std::pin::pin!(builder.serve_connection(TokioIo::new(patient), TowerToHyperService::new(service)));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = ended(&mut end) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Waits for the daemon to end.
+pub(super) async fn ended(end: &mut watch::Receiver<bool>) {
+    // It is the end also when nobody is left who would say so.
+    drop(end.wait_for(|end| *end).await);
+}
+
+/// A stream whose writes fail when they make no progress for too long.
+struct Patient {
+    io: Box<dyn Io>,
+    unread: Duration,
+    waits: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn wait<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waits = None;
+            return written;
+        }
+        let unread = self.unread;
+        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(unread)));
+        ready!(waits.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.wait(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, parts);
+        self.wait(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

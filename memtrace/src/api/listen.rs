@@ -1,0 +1,226 @@
+//! The doors of the daemon: the unix socket, and a TCP port where one was asked for.
+//!
+//! Places -> connections, each let in or refused, and served by its own task. Their number is bounded; one more waits in
+//! the kernel's queue.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use axum::Router;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, UnixListener, UnixStream},
+    sync::watch,
+    task::JoinSet,
+};
+
+use super::{
+    connection::{self, Io},
+    peer::{self, Admission},
+};
+
+/// Connections at a door at one time.
+const MOST: usize = 256;
+/// How long to wait when there are no descriptors left, or the like.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Refusals are logged this often at most; all are counted.
+const SAID_EVERY: Duration = Duration::from_secs(1);
+/// How long connections get for their last answer when the daemon ends.
+const LAST: Duration = Duration::from_secs(2);
+
+const REFUSAL: &[u8] =
+    b"HTTP/1.1 403 Forbidden\r\ncontent-length: 43\r\nconnection: close\r\n\r\nthis user may not ask the memtrace daemon\r\n";
+
+/// The socket's place in the file system, removed with its owner.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Nothing to be done about a failure at the end.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A bound socket.
+pub struct Socket {
+    listener: std::os::unix::net::UnixListener,
+    admission: Admission,
+    file: SocketFile,
+}
+
+/// Binds the socket, for root and the group `memtrace`, where there is one. One left behind by a daemon that died is
+/// replaced. Needs the right to give files away, if the group is not one of ours.
+///
+/// # Errors
+/// When its directory cannot be made, something else is at the path, or another daemon answers there.
+pub fn bind(path: &Path) -> anyhow::Result<Socket> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).with_context(|| format!("failed to create {}", directory.display()))?;
+    }
+    // With the sticky bit nobody can put another socket in its place.
+    let mode = path
+        .parent()
+        .and_then(|directory| fs::metadata(directory).ok())
+        .map(|data| data.permissions().mode());
+    if mode.is_some_and(|mode| mode & 0o1002 == 0o002) {
+        bail!("everybody can write to the directory of {}: `chmod o-w` it", path.display());
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        bail!("another daemon answers at {}", path.display());
+    }
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => {
+            fs::remove_file(path).with_context(|| format!("failed to remove the old {}", path.display()))?;
+        }
+        Ok(_) => bail!("{} is in the way: it is not a socket", path.display()),
+        Err(_) => {}
+    }
+    let failed = || format!("failed to listen at {}", path.display());
+    let listener = std::os::unix::net::UnixListener::bind(path).with_context(failed)?;
+    let file = SocketFile(path.to_owned());
+    listener.set_nonblocking(true).with_context(failed)?;
+    let group = peer::group();
+    if let Some(group) = group
+        && let Err(error) = chown(path, None, Some(group))
+    {
+        tracing::warn!(%error, group, "the socket cannot be given to the group memtrace: root alone may ask");
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660))
+        .with_context(|| format!("failed to set the permissions of {}", path.display()))?;
+    let given = fs::metadata(path).with_context(failed)?.gid();
+    let admission =
+        Admission { own: rustix::process::geteuid().as_raw(), group: group.filter(|group| *group == given) };
+    Ok(Socket { listener, admission, file })
+}
+
+/// Binds the port.
+///
+/// # Errors
+/// When it is in use, or not ours to use.
+pub fn bind_port(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    let failed = || format!("failed to listen at {address}");
+    let listener = std::net::TcpListener::bind(address).with_context(failed)?;
+    listener.set_nonblocking(true).with_context(failed)?;
+    Ok(listener)
+}
+
+enum Door {
+    Unix(UnixListener, Admission),
+    Tcp(TcpListener),
+}
+
+/// Serves until `stop` resolves; then those who read get their answers, and nobody else is waited for.
+///
+/// # Errors
+/// When the listeners cannot be used.
+pub async fn serve(
+    (socket, routes): (Socket, Router),
+    port: Option<(std::net::TcpListener, Router)>,
+    refused: Arc<AtomicU64>,
+    ending: watch::Sender<bool>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let Socket { listener, admission, file: _file } = socket;
+    let listener = UnixListener::from_std(listener).context("failed to use the socket")?;
+    let mut doors = JoinSet::new();
+    doors.spawn(keep(Door::Unix(listener, admission), routes, Arc::clone(&refused), ending.subscribe()));
+    if let Some((listener, routes)) = port {
+        let listener = TcpListener::from_std(listener).context("failed to use the port")?;
+        doors.spawn(keep(Door::Tcp(listener), routes, refused, ending.subscribe()));
+    }
+    stop.await;
+    ending.send_replace(true);
+    let all = async { while doors.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST, all).await.is_err() {
+        tracing::debug!("some clients did not read their last answer");
+    }
+    Ok(())
+}
+
+async fn keep(door: Door, routes: Router, refused: Arc<AtomicU64>, mut end: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let ends = end.clone();
+    let mut said = Said::default();
+    loop {
+        tokio::select! {
+            () = connection::ended(&mut end) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = accept(&door, &refused, &mut said), if connections.len() < MOST => match accepted {
+                Ok(Some(io)) => {
+                    connections.spawn(connection::serve(io, routes.clone(), ends.clone()));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    said.warn(|| tracing::warn!(%error, "a connection could not be accepted"));
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(door);
+    while connections.join_next().await.is_some() {}
+}
+
+/// The next connection; `None` for one that was refused.
+async fn accept(door: &Door, refused: &AtomicU64, said: &mut Said) -> io::Result<Option<Box<dyn Io>>> {
+    match door {
+        Door::Tcp(listener) => Ok(Some(Box::new(listener.accept().await?.0))),
+        Door::Unix(listener, admission) => {
+            let (stream, _) = listener.accept().await?;
+            match peer::of(&stream) {
+                Ok(peer) if admission.admits(&peer) => return Ok(Some(Box::new(stream))),
+                Ok(peer) => {
+                    let (uid, pid) = (peer.uid, peer.pid);
+                    said.warn(|| tracing::warn!(uid, pid, "refused a user who may not ask"));
+                }
+                Err(error) => {
+                    said.warn(|| tracing::warn!(%error, "refused someone of whom the kernel does not say who it is"));
+                }
+            }
+            refused.fetch_add(1, Ordering::Relaxed);
+            refuse(stream).await;
+            Ok(None)
+        }
+    }
+}
+
+/// Says so, to one who listens: what fits into the socket's buffer is never waited for.
+async fn refuse(mut stream: UnixStream) {
+    // It may be gone already.
+    let _ = tokio::time::timeout(PAUSE, stream.write_all(REFUSAL)).await;
+}
+
+/// When something was logged last.
+#[derive(Default)]
+struct Said(Option<Instant>);
+
+impl Said {
+    fn warn(&mut self, warn: impl FnOnce()) {
+        if self.0.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+            self.0 = Some(Instant::now());
+            warn();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::REFUSAL;
+
+    #[test]
+    fn the_refusal_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(REFUSAL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+    }
+}

@@ -1,0 +1,62 @@
+//! What `memtrace doctor` says, of an attempt to attach or of the daemon that runs.
+//!
+//! Facts of the kernel, the hooks and the runtimes -> [`Diagnosis`]. Attaches nothing itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::namer::sources::SourceStatus;
+use crate::{
+    container::cgroup::{Hierarchy, Version},
+    probe::{status::ProbeStatus, support::MissingCapability},
+};
+
+/// Everything that `doctor` found out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// Version of this structure.
+    pub schema: u32,
+    /// Whether memtrace can record OOM kills here.
+    pub works: bool,
+    /// Why not.
+    pub failure: Option<String>,
+    /// The hooks.
+    pub probes: ProbeStatus,
+    /// Capabilities that are missing, with what they are for.
+    pub missing_capabilities: Vec<(String, String)>,
+    /// The memory controller, in words.
+    pub memory_controller: Option<String>,
+    /// What names containers here, and what should and does not.
+    #[serde(default)]
+    pub name_sources: Vec<SourceStatus>,
+}
+
+impl Diagnosis {
+    /// [`Diagnosis::schema`].
+    pub const SCHEMA: u32 = 1;
+
+    /// Of hooks that are attached; the sources of names were not asked yet.
+    pub fn working(
+        probes: ProbeStatus,
+        missing: &[MissingCapability],
+        hierarchy: Option<&Hierarchy>,
+    ) -> Self {
+        let missing = missing.iter();
+        Self {
+            schema: Self::SCHEMA,
+            works: true,
+            failure: None,
+            probes,
+            missing_capabilities: missing
+                .map(|MissingCapability { name, purpose, .. }| ((*name).to_owned(), (*purpose).to_owned()))
+                .collect(),
+            memory_controller: hierarchy.map(|hierarchy| {
+                let version = match hierarchy.version {
+                    Version::V1 => "cgroup v1",
+                    Version::V2 => "cgroup v2",
+                };
+                format!("{version}, mounted at {}", hierarchy.mount.display())
+            }),
+            name_sources: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What the API answers from: the rooms behind each path.
+//!
+//! The published snapshots, the probes, the store -> a [`Source`].
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    Config, PROC,
+    beside::beside,
+    diagnosis::Diagnosis,
+    namer::{self, sources::examine},
+    own,
+};
+use crate::{
+    api::{
+        listen::{self, Socket},
+        server::{self, Explain, Later, Past, Port, Source},
+    },
+    metrics::{Exporter, Facts},
+    report::explain::{explain, find},
+    snapshot::Snapshot,
+    store::Store,
+    symbols::Symbols,
+    verdict::Insights,
+};
+
+/// Where the daemon can be asked.
+pub struct Doors {
+    /// The socket.
+    pub socket: Socket,
+    /// The TCP port, if there is to be one.
+    pub port: Option<Port>,
+}
+
+/// Binds them. Takes the right to give files away, and for low ports another.
+///
+/// # Errors
+/// When one of them cannot be had, or the token is none.
+pub fn doors(config: &Config) -> anyhow::Result<Doors> {
+    let socket = listen::bind(&config.socket)?;
+    if let Some(file) = &config.token_file {
+        server::read_token(file)?;
+    }
+    let port = config.listen.map(|address| {
+        let listener = listen::bind_port(address)?;
+        anyhow::Ok(Port { listener, token: config.token_file.clone() })
+    });
+    Ok(Doors { socket, port: port.transpose()? })
+}
+
+/// What the daemon publishes, and when it did last.
+pub struct Published {
+    /// Snapshots.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Insights.
+    pub insights: watch::Receiver<Arc<Insights>>,
+    /// When the engine took in events last, ns since boot.
+    pub heartbeat: Arc<AtomicU64>,
+}
+
+/// Puts it together.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub fn source(
+    config: &Config,
+    published: Published,
+    diagnosis: Diagnosis,
+    past: Past,
+) -> anyhow::Result<Source> {
+    let Published { snapshots, insights, heartbeat } = published;
+    let probes = Arc::new(diagnosis.probes.clone());
+    let refused = Arc::new(AtomicU64::new(0));
+    let facts = {
+        let (snapshots, insights) = (snapshots.clone(), insights.clone());
+        let (probes, refused) = (Arc::clone(&probes), Arc::clone(&refused));
+        let state_dir: PathBuf = config.state_dir.clone();
+        move || {
+            let store = Store::open_read_only(&state_dir).ok();
+            Facts {
+                snapshot: Arc::clone(&snapshots.borrow()),
+                insights: Arc::clone(&insights.borrow()),
+                probes: Arc::clone(&probes),
+                tallies: store.as_ref().and_then(|store| store.tallies().ok()),
+                own: own::own(Path::new(PROC), &state_dir, store.as_ref(), &refused),
+            }
+        }
+    };
+    let exporter = Exporter::new(config.metrics_containers, facts)?;
+    Ok(Source {
+        snapshots,
+        insights,
+        probes,
+        symbols: Symbols::start(Path::new(PROC))?,
+        state_dir: config.state_dir.as_path().into(),
+        past,
+        explain: explainer(),
+        doctor: doctor(diagnosis, config.names.clone()),
+        metrics: Arc::new(move || exporter.text()),
+        heartbeat,
+        refused,
+    })
+}
+
+fn explainer() -> Explain {
+    Arc::new(|snapshot, insights, word| {
+        let subject = find(snapshot, word).ok()?;
+        let facts = beside(snapshot, &subject);
+        serde_json::to_value(explain(snapshot, Some(insights), &facts, &subject)).ok()
+    })
+}
+
+/// The hooks are as they were attached; the runtimes are asked now.
+fn doctor(diagnosis: Diagnosis, names: namer::Config) -> Later<serde_json::Value> {
+    Arc::new(move || {
+        let (diagnosis, names) = (diagnosis.clone(), names.clone());
+        Box::pin(async move {
+            let diagnosis = Diagnosis { name_sources: examine(&names).await, ..diagnosis };
+            serde_json::to_value(diagnosis).unwrap_or_default()
+        })
+    })
+}

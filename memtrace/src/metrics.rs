@@ -1,0 +1,113 @@
+//! Series for Prometheus: what the exporters that every cluster has (cAdvisor, kube-state-metrics, node_exporter) do
+//! not know, under their labels.
+//!
+//! [`Facts`] -> text in the classic format. Labels are namespace, pod and container, and words of fixed sets; never a
+//! pid, an id or a path of a report. Their number is bounded, and what is left out is counted.
+
+mod containers;
+mod family;
+mod kills;
+mod own;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use prometheus::{
+    Registry, TextEncoder,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+use self::family::Family;
+pub use self::own::{Own, Runs};
+use crate::{probe::status::ProbeStatus, snapshot::Snapshot, store::Tally, verdict::Insights};
+
+/// What series are made of.
+pub struct Facts {
+    /// The node.
+    pub snapshot: Arc<Snapshot>,
+    /// What history says of each container.
+    pub insights: Arc<Insights>,
+    /// The hooks.
+    pub probes: Arc<ProbeStatus>,
+    /// Kills so far; `None` where the store cannot be read.
+    pub tallies: Option<Vec<Tally>>,
+    /// What the daemon itself takes.
+    pub own: Own,
+}
+
+/// Makes the series whenever they are asked for.
+pub struct Exporter {
+    registry: Registry,
+}
+
+struct Node<F> {
+    facts: F,
+    /// Containers that have series of their own at most.
+    most: usize,
+    dropped: AtomicU64,
+    described: Vec<Desc>,
+}
+
+impl Exporter {
+    /// Of these facts, with series of their own for so many containers.
+    ///
+    /// # Errors
+    /// Never in practice: the one name that is registered is good.
+    pub fn new(most: usize, facts: impl Fn() -> Facts + Send + Sync + 'static) -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        // The families differ with what is known, so one stands for all of them.
+        let all = Desc::new("memtrace".to_owned(), "all".to_owned(), Vec::new(), Default::default())?;
+        let node = Node { facts, most, dropped: AtomicU64::new(0), described: vec![all] };
+        registry.register(Box::new(node))?;
+        Ok(Self { registry })
+    }
+
+    /// All series, as text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string fails only for families without a name or series, of which there are none.
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            tracing::warn!(%error, "metrics could not be written");
+        }
+        text
+    }
+}
+
+impl<F: Fn() -> Facts + Send + Sync> Collector for Node<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.described.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let facts = (self.facts)();
+        let (families, dropped) = families(&facts, self.most);
+        let dropped = self.dropped.fetch_add(dropped, Ordering::Relaxed) + dropped;
+        let mut counted = Family::counter(
+            "memtrace_series_dropped_total",
+            "Series of containers that were left out of an answer because there were too many containers.",
+        );
+        counted.add(&[], dropped as f64);
+        families.into_iter().chain([counted]).filter_map(Family::finish).collect()
+    }
+}
+
+/// All families, and how many series are left out.
+fn families(facts: &Facts, most: usize) -> (Vec<Family>, u64) {
+    let Facts { snapshot, insights, probes, tallies, own } = facts;
+    let (rows, left_out) = containers::rows(snapshot, insights, most);
+    let mut families = containers::families(&rows);
+    let mut dropped = left_out * containers::EACH;
+    if let Some(tallies) = tallies {
+        let (kills, left_out) = kills::families(tallies, &rows, most);
+        families.extend(kills);
+        dropped += left_out;
+    }
+    families.extend(own::families(own, snapshot, probes));
+    (families, dropped)
+}
+
+#[cfg(test)]
+mod tests;

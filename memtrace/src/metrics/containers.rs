@@ -1,0 +1,158 @@
+//! Series of each container that is there now.
+//!
+//! Rows of the snapshot and what history says of them -> families. Several cgroups may be one container: one that is
+//! being replaced by its next, or one with cgroups below it. What is not known has no series.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::family::Family;
+use crate::{
+    container::join::Join,
+    snapshot::{ContainerRow, Snapshot},
+    units::Bytes,
+    verdict::{Confidence, Insight, Insights, Kind},
+};
+
+/// Series that a container usually has here and among the kills, for the count of what is left out.
+pub(super) const EACH: u64 = 7;
+
+/// A container.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    limit: Option<u64>,
+    used: Option<f64>,
+    growth: Option<f64>,
+    seconds: Option<f64>,
+    free: Option<u64>,
+    member_kills: u64,
+    findings: BTreeSet<&'static str>,
+}
+
+/// The containers that get series, and how many do not: those with a limit come first, then by name, so that the same
+/// ones stay.
+pub(super) fn rows(snapshot: &Snapshot, insights: &Insights, most: usize) -> (BTreeMap<Join, Row>, u64) {
+    let mut free: BTreeMap<&str, u64> = BTreeMap::new();
+    for process in &snapshot.processes {
+        let counters = process.memory.iter().flat_map(|memory| &memory.counters);
+        let bytes = counters.filter_map(|counters| counters.free_resident_bytes).map(|Bytes(bytes)| bytes);
+        if let (Some(cgroup), Some(bytes)) = (&process.cgroup, bytes.reduce(u64::saturating_add)) {
+            let sum = free.entry(cgroup).or_default();
+            *sum = sum.saturating_add(bytes);
+        }
+    }
+    let mut all: BTreeMap<Join, Row> = BTreeMap::new();
+    // A group's figures are the sums of the rows below it.
+    for container in snapshot.containers.iter().filter(|container| !container.is_group) {
+        let join = Join::of(container.name.as_ref(), Some(&container.cgroup));
+        if join.container.is_empty() {
+            continue;
+        }
+        let free = free.get(container.cgroup.as_str()).copied();
+        all.entry(join).or_default().take(container, insights.get(&container.cgroup), free);
+    }
+    let left_out = all.len().saturating_sub(most);
+    if left_out > 0 {
+        let mut order: Vec<_> = all.iter().map(|(join, row)| (row.limit.is_none(), join.clone())).collect();
+        order.sort();
+        for (_, join) in order.into_iter().skip(most) {
+            all.remove(&join);
+        }
+    }
+    (all, left_out as u64)
+}
+
+fn merge<T>(slot: &mut Option<T>, value: Option<T>, both: impl FnOnce(T, T) -> T) {
+    *slot = match (slot.take(), value) {
+        (Some(one), Some(other)) => Some(both(one, other)),
+        (one, other) => one.or(other),
+    };
+}
+
+impl Row {
+    fn take(&mut self, row: &ContainerRow, insight: Option<&Insight>, free: Option<u64>) {
+        let limit = row.limit.as_ref().map(|limit| limit.bytes.0);
+        let used = row.usage_bytes.zip(limit).map(|(Bytes(used), limit)| used as f64 / limit.max(1) as f64);
+        merge(&mut self.limit, limit, u64::min);
+        merge(&mut self.used, used, f64::max);
+        merge(&mut self.free, free, u64::saturating_add);
+        merge(&mut self.growth, insight.and_then(|of| of.growth_bytes_per_second), |a, b| a + b);
+        merge(&mut self.seconds, insight.and_then(|of| of.seconds_to_limit), f64::min);
+        self.member_kills = self.member_kills.max(row.member_kills);
+        let findings = insight.into_iter().flat_map(|of| &of.findings);
+        // One that may well be wrong must wake nobody.
+        let sure = findings.filter(|finding| finding.confidence > Confidence::Low);
+        self.findings.extend(sure.map(|finding| word(finding.kind)));
+    }
+}
+
+/// As in JSON.
+const fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Leak => "leak",
+        Kind::Plateau => "plateau",
+        Kind::Step => "step",
+        Kind::Sawtooth => "sawtooth",
+        Kind::Retention => "retention",
+        Kind::Headroom => "headroom",
+    }
+}
+
+type Get = fn(&Row) -> Option<f64>;
+
+pub(super) fn families(rows: &BTreeMap<Join, Row>) -> Vec<Family> {
+    let gauges: [(&str, &str, Get); 5] = [
+        (
+            "memtrace_container_effective_limit_bytes",
+            "The lowest memory limit from the container's cgroup up to the root: its own, its pod's or another's.",
+            |row| row.limit.map(|bytes| bytes as f64),
+        ),
+        (
+            "memtrace_container_limit_used_ratio",
+            "What the container is charged, as a part of that limit.",
+            |row| row.used,
+        ),
+        (
+            "memtrace_container_growth_bytes_per_second",
+            "Growth of what cannot be reclaimed, robust over the last two minutes.",
+            |row| row.growth,
+        ),
+        (
+            "memtrace_container_time_to_limit_seconds",
+            "Time until that limit at that growth; absent while it does not grow.",
+            |row| row.seconds,
+        ),
+        (
+            "memtrace_container_allocator_free_bytes",
+            "Memory that is free in the allocators' books and still resident.",
+            |row| row.free.map(|bytes| bytes as f64),
+        ),
+    ];
+    let mut families: Vec<Family> = gauges
+        .into_iter()
+        .map(|(name, help, get)| {
+            let mut family = Family::gauge(name, help);
+            for (join, row) in rows {
+                if let Some(value) = get(row) {
+                    family.add_of(join, &[], value);
+                }
+            }
+            family
+        })
+        .collect();
+    let mut findings = Family::gauge(
+        "memtrace_container_finding",
+        "1 for each verdict on the container's memory that is of medium or high confidence.",
+    );
+    let mut members = Family::counter(
+        "memtrace_member_oom_kills_total",
+        "OOM kills of processes while their container's first process lived on: no runtime reports these.",
+    );
+    for (join, row) in rows {
+        for kind in &row.findings {
+            findings.add_of(join, &[("kind", kind)], 1.0);
+        }
+        members.add_of(join, &[], row.member_kills as f64);
+    }
+    families.extend([findings, members]);
+    families
+}

@@ -1,0 +1,66 @@
+//! Counts of OOM kills, held over restarts of containers and of the daemon.
+//!
+//! Tallies of the store -> families. A container that is there has a count of 0 before its first kill, or the first
+//! would not show as an increase. Of more containers than there is room for, those that are there come first, then
+//! those with the newest kills.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{containers::Row, family::Family};
+use crate::{container::join::Join, store::Tally};
+
+/// The scope that a container has a count of before its first kill.
+const USUAL: &str = "memcg";
+
+/// The families, and how many series are left out. The tallies are ordered, newest kill first.
+pub(super) fn families(tallies: &[Tally], rows: &BTreeMap<Join, Row>, most: usize) -> ([Family; 4], u64) {
+    let mut shown: BTreeSet<&Join> = rows.keys().collect();
+    let (mut by_scope, mut victims, mut last) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for join in rows.keys() {
+        by_scope.insert((join, USUAL), 0);
+        victims.insert(join, 0);
+    }
+    let mut left_out = 0;
+    let mut all = 0_u64;
+    for Tally { join, scope, cause, kills, victims: count, last: time } in tallies {
+        all = all.saturating_add(*kills);
+        if *join == Join::default() {
+            continue;
+        }
+        if !shown.contains(join) {
+            if shown.len() >= most {
+                left_out += 1;
+                continue;
+            }
+            shown.insert(join);
+        }
+        *by_scope.entry((join, scope.as_str())).or_default() += kills;
+        *victims.entry(join).or_default() += count;
+        last.entry((join, cause.as_str())).or_insert(*time);
+    }
+    let mut kills_by_scope = Family::counter(
+        "memtrace_oom_kills_total",
+        "OOM kills of the container's processes, by what ran out: memcg (its own or an ancestor's limit), pod, node, \
+         cpuset, unknown. Holds over restarts of the container and of memtrace.",
+    );
+    for ((join, scope), kills) in by_scope {
+        kills_by_scope.add_of(join, &[("scope", scope)], kills as f64);
+    }
+    let mut processes = Family::counter(
+        "memtrace_oom_victims_total",
+        "Processes that died in these kills: more than one where a group dies as one.",
+    );
+    for (join, victims) in victims {
+        processes.add_of(join, &[], victims as f64);
+    }
+    let mut times = Family::gauge(
+        "memtrace_last_oom_kill_timestamp_seconds",
+        "When the last OOM kill of the container was, by cause.",
+    );
+    for ((join, cause), time) in last {
+        times.add_of(join, &[("cause", cause)], time.as_millisecond() as f64 / 1000.0);
+    }
+    let node =
+        Family::counter("memtrace_node_oom_kills_total", "All OOM kills that are recorded on this node.");
+    ([kills_by_scope, processes, times, node.one(Some(all as f64))], left_out)
+}

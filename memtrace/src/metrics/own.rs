@@ -1,0 +1,134 @@
+//! What the tracer itself takes, and how well it sees.
+//!
+//! [`Own`], read by the daemon, and the snapshot -> families. What is not known has no series.
+
+use memtrace_common::counter::Counter;
+
+use super::family::Family;
+use crate::{
+    ingest::loss::READERS,
+    probe::status::ProbeStatus,
+    snapshot::{Snapshot, Tracer},
+    units::Bytes,
+};
+
+/// What the daemon reads of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Own {
+    /// Processor time, seconds.
+    pub cpu_seconds: f64,
+    /// Resident memory.
+    pub rss: Option<Bytes>,
+    /// Open descriptors.
+    pub descriptors: Option<u64>,
+    /// Memory of its BPF maps in the kernel.
+    pub map_bytes: Option<Bytes>,
+    /// Runs of its kernel programs, by the kernel's number for each; `None` while the kernel does not count
+    /// (`kernel.bpf_stats_enabled`).
+    pub runs: Option<Vec<Runs>>,
+    /// Size of the store's files.
+    pub store_bytes: Option<Bytes>,
+    /// Records in it.
+    pub store_kills: Option<u64>,
+    /// Connections that were refused.
+    pub refused: u64,
+}
+
+/// What a kernel program did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Runs {
+    /// The kernel's number for it.
+    pub id: u32,
+    /// How often it ran.
+    pub count: u64,
+    /// For how long, seconds.
+    pub seconds: f64,
+}
+
+pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> Vec<Family> {
+    let Own { cpu_seconds, rss, descriptors, map_bytes, runs, store_bytes, store_kills, refused } = own;
+    let bytes = |bytes: &Option<Bytes>| bytes.map(|Bytes(bytes)| bytes as f64);
+    let count = |count: Option<u64>| count.map(|count| count as f64);
+    let mut build = Family::gauge("memtrace_build_info", "1, with the version of memtrace.");
+    build.add(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    let mut all = vec![
+        build,
+        // The names that every client library has for these.
+        Family::counter("process_cpu_seconds_total", "Processor time that memtrace has used, in seconds.")
+            .one(Some(*cpu_seconds)),
+        Family::gauge("process_resident_memory_bytes", "Resident memory of memtrace.").one(bytes(rss)),
+        Family::gauge("process_open_fds", "Open file descriptors of memtrace.").one(count(*descriptors)),
+        Family::gauge("memtrace_bpf_map_bytes", "Kernel memory of memtrace's BPF maps.")
+            .one(bytes(map_bytes)),
+        Family::gauge("memtrace_store_bytes", "Size of the store on disk.").one(bytes(store_bytes)),
+        Family::gauge("memtrace_store_kills", "Records of OOM kills in the store.").one(count(*store_kills)),
+        Family::counter("memtrace_api_refused_total", "Connections to the socket of users who may not ask.")
+            .one(Some(*refused as f64)),
+        Family::gauge("memtrace_snapshot_timestamp_seconds", "When the last snapshot was taken.")
+            .one(Some(snapshot.time.as_millisecond() as f64 / 1000.0)),
+        Family::gauge("memtrace_containers", "Cgroups that are followed.")
+            .one(Some(snapshot.containers.len() as f64)),
+        Family::gauge("memtrace_processes", "Processes that are followed.")
+            .one(Some(snapshot.processes.len() as f64)),
+    ];
+    let mut hooks =
+        Family::gauge("memtrace_hook_attached", "1 for a fact that is watched, 0 for one that is not.");
+    for hook in &probes.hooks {
+        hooks.add(&[("fact", &hook.fact)], if hook.attached.is_some() { 1.0 } else { 0.0 });
+    }
+    all.push(hooks);
+    all.extend(programs(runs.as_deref(), probes));
+    all.extend(snapshot.tracer.as_ref().map(tracer).into_iter().flatten());
+    all
+}
+
+fn programs(runs: Option<&[Runs]>, probes: &ProbeStatus) -> [Family; 2] {
+    let mut seconds = Family::counter(
+        "memtrace_bpf_run_seconds_total",
+        "Time in memtrace's kernel programs; known only while kernel.bpf_stats_enabled is 1.",
+    );
+    let mut times =
+        Family::counter("memtrace_bpf_runs_total", "Runs of memtrace's kernel programs; known only then.");
+    for Runs { id, count, seconds: took } in runs.unwrap_or_default() {
+        let of = |program: &&crate::probe::status::ProgramCost| program.id == *id;
+        let program = probes.hooks.iter().filter_map(|hook| hook.program.as_ref()).find(of);
+        if let Some(program) = program {
+            seconds.add(&[("program", &program.name)], *took);
+            times.add(&[("program", &program.name)], *count as f64);
+        }
+    }
+    [seconds, times]
+}
+
+fn tracer(tracer: &Tracer) -> Vec<Family> {
+    let Tracer { started, events, fault_period, kills_not_stored, bare_marks, losses, scans, .. } = tracer;
+    let mut lost = Family::counter(
+        "memtrace_losses_total",
+        "What the tracer lost or could not read, by kind; `memtrace top` says what each means.",
+    );
+    let kinds = Counter::ALL.iter().map(|counter| counter.name()).chain(READERS.map(|(name, _)| name));
+    for kind in kinds {
+        // Each has a count before it happens, or the first would not show as an increase.
+        let count = losses.iter().find(|loss| loss.name == kind).map_or(0, |loss| loss.count);
+        lost.add(&[("kind", kind)], count as f64);
+    }
+    let known = |value: u64| Some(value as f64);
+    vec![
+        lost,
+        Family::gauge("process_start_time_seconds", "When memtrace was started.")
+            .one(Some(started.as_millisecond() as f64 / 1000.0)),
+        Family::counter("memtrace_events_total", "Events from the kernel programs.").one(known(*events)),
+        Family::gauge("memtrace_fault_sampling_period", "One page fault of so many is sampled; 0 for none.")
+            .one(known(*fault_period)),
+        Family::gauge("memtrace_kills_not_stored", "OOM kills that the disk has not taken.")
+            .one(known(*kills_not_stored)),
+        Family::counter("memtrace_bare_marks_total", "OOM marks that killed nobody.").one(known(*bare_marks)),
+        Family::counter("memtrace_scans_total", "Readings of page tables.").one(known(scans.done)),
+        Family::counter("memtrace_scan_seconds_total", "Time that they took.").one(Some(scans.seconds)),
+        Family::gauge(
+            "memtrace_held_back_steps",
+            "Steps by which the tracer does less to stay in its CPU budget.",
+        )
+        .one(known(scans.cpu.step as u64)),
+    ]
+}

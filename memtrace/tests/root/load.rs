@@ -1,0 +1,125 @@
+//! The API under load: many clients, some of which never read. `MEMTRACE_LOAD_SECONDS=30 cargo test --test root load`
+//! is the long form.
+
+use std::{
+    io::Write as _,
+    os::unix::net::UnixStream,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use memtrace::ingest::loss::Loss;
+
+use crate::fixture::{
+    daemon::{Daemon, Place},
+    eventually,
+    http::Client,
+    unexpected,
+};
+
+const CLIENTS: u32 = 50;
+const UNREADING: u32 = 5;
+const PER_SECOND: u32 = 1000;
+/// What it may grow by meanwhile.
+const MOST_GROWTH: u64 = 5 << 20;
+/// After this much more it must have come back.
+const BACK: Duration = Duration::from_secs(60);
+const PATHS: [&str; 10] = [
+    "/v1/snapshot",
+    "/v1/containers",
+    "/v1/processes",
+    "/v1/arenas",
+    "/v1/insights",
+    "/v1/probes",
+    "/v1/kills",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+];
+
+fn seconds() -> u64 {
+    std::env::var("MEMTRACE_LOAD_SECONDS").map_or(5, |seconds| seconds.parse().unwrap())
+}
+
+fn losses(daemon: &Daemon<'_>) -> Vec<Loss> {
+    unexpected(&daemon.tracer().losses).into_iter().cloned().collect()
+}
+
+/// Asks for big things and for the stream, and reads nothing.
+fn unreading(place: &Place, n: u32) -> UnixStream {
+    let mut stream = UnixStream::connect(place.socket()).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    let path = if n.is_multiple_of(2) { "/v1/stream" } else { "/v1/snapshot" };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    // Until it takes no more.
+    for _ in 0..10_000 {
+        if stream.write_all(request.as_bytes()).is_err() {
+            break;
+        }
+    }
+    stream
+}
+
+#[test]
+fn a_thousand_requests_a_second_and_clients_that_never_read() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    // Every path once: what that takes for good is no growth.
+    let mut warm = Client::unix(&place.socket());
+    for _ in 0..3 {
+        for path in PATHS {
+            assert_eq!(warm.get(path, "").unwrap().status, 200, "{path}");
+        }
+    }
+    thread::sleep(Duration::from_secs(2));
+    let (before, lost_before) = (daemon.rss_bytes(), losses(&daemon));
+    let _silent: Vec<_> = (0..UNREADING).map(|n| unreading(&place, n)).collect();
+
+    let (done, errors) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let active = CLIENTS - UNREADING;
+    let pace = Duration::from_secs(1) * active / PER_SECOND;
+    let end = Instant::now() + Duration::from_secs(seconds());
+    let mut highest = before;
+    thread::scope(|scope| {
+        for n in 0..active {
+            let (place, done, errors) = (&place, &done, &errors);
+            scope.spawn(move || {
+                let mut client = Client::unix(&place.socket());
+                let mut next = Instant::now() + pace * n / active;
+                for path in PATHS.iter().cycle().skip(n as usize) {
+                    thread::sleep(next.saturating_duration_since(Instant::now()));
+                    if Instant::now() >= end {
+                        return;
+                    }
+                    next += pace;
+                    match client.get(path, "") {
+                        Ok(answer) if answer.status == 200 && !answer.body.is_empty() => {
+                            done.fetch_add(1, Ordering::Relaxed);
+                        }
+                        other => return errors.lock().unwrap().push(format!("{path}: {other:?}")),
+                    }
+                }
+            });
+        }
+        while Instant::now() < end {
+            highest = highest.max(daemon.rss_bytes());
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let errors = errors.into_inner().unwrap();
+    let done = done.into_inner();
+    println!("{done} requests in {} s; RSS {before} B, at most {highest} B", seconds());
+    assert_eq!(errors, Vec::<String>::new());
+    // As many as were asked for, but for those that were on their way at the end.
+    assert!(done >= u64::from(PER_SECOND) * seconds() * 95 / 100, "{done} requests in {} s", seconds());
+    assert_eq!(losses(&daemon), lost_before);
+    assert!(highest <= before + MOST_GROWTH, "RSS grew from {before} B to {highest} B");
+    let after = eventually("the memory comes back", BACK, || {
+        Some(daemon.rss_bytes()).filter(|after| *after <= before + (1 << 20))
+    });
+    println!("RSS {after} B afterwards");
+}

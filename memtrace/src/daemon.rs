@@ -18,6 +18,7 @@ pub mod kmsg;
 pub mod labels;
 pub mod ledger;
 pub mod lock;
+pub mod malloc;
 pub mod model;
 pub mod namer;
 pub mod node;
@@ -138,7 +139,8 @@ impl From<LockError> for DaemonError {
 /// # Errors
 /// When it cannot start: not permitted, no OOM hook, state directory in use or not writable, socket in use.
 pub fn run(config: &Config) -> Result<(), DaemonError> {
-    // May unshare the mount namespace, so it comes before any thread.
+    // Both before any thread: the second may unshare the mount namespace.
+    malloc::keep_small();
     let tracefs = tracefs::ensure();
     let hierarchy = Hierarchy::find(Path::new(PROC)).unwrap_or_default();
     let boot_id = clock::boot_id(Path::new(PROC)).context("failed to read the boot id")?;

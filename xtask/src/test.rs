@@ -67,6 +67,10 @@ fn root(workspace: &Workspace) -> Result<bool> {
         println!("{NO_ROOT}");
         return Ok(false);
     }
+    if process::find("tmux").is_none() {
+        let otherwise = "Install tmux: the live view is tested in it.";
+        setup::Debian::detect().install(&["tmux"], otherwise)?;
+    }
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--package", "memtrace", "--test", "root", "--", "--test-threads=1"]);
     process::run(cargo.env("MEMTRACE_BIN", workspace.memtrace()))?;

@@ -1,6 +1,6 @@
 //! `memtrace doctor`: every fact is accounted for, and the exit code says whether kills can be watched.
 
-use memtrace::{cli::doctor::Diagnosis, probe::table::FACTS};
+use memtrace::{daemon::diagnosis::Diagnosis, probe::table::FACTS};
 
 use crate::fixture::{memtrace, said};
 

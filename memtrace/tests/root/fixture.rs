@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod http;
 pub mod kernel_log;
 pub mod program;
+pub mod terminal;
 pub mod tracer;
 
 use std::{

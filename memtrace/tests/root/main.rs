@@ -29,6 +29,7 @@ mod metrics;
 mod peaks;
 mod record;
 mod scenarios;
+mod screen;
 mod storm;
 mod top;
 mod truth;

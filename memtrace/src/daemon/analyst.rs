@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{
     allocator::counters::Counters,
     clock,
-    container::{cgroup::Hierarchy, memcg},
+    container::{cgroup::Hierarchy, join::Join, memcg},
     history::{FIGURES, Figure, Figures, History, series::Point},
     snapshot::{ContainerRow, Snapshot},
     units::Bytes,
@@ -31,7 +31,8 @@ const SLOWEST: f64 = (1 << 20) as f64 / 3600.0;
 #[derive(Clone, Debug, Default)]
 pub struct Shared {
     history: Arc<Mutex<History>>,
-    kills: Arc<Mutex<HashMap<String, u64>>>,
+    /// By what stays the same when a container is restarted.
+    kills: Arc<Mutex<HashMap<Join, u64>>>,
 }
 
 impl Shared {
@@ -40,12 +41,12 @@ impl Shared {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a kill of a process of this cgroup.
-    pub fn count_kill(&self, cgroup: &str) {
-        *self.kills().entry(cgroup.to_owned()).or_default() += 1;
+    /// Counts kills of this container's processes.
+    pub fn count_kills(&self, of: Join, kills: u64) {
+        *self.kills().entry(of).or_default() += kills;
     }
 
-    fn kills(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+    fn kills(&self) -> MutexGuard<'_, HashMap<Join, u64>> {
         self.kills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,7 +133,10 @@ fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64)
                 .filter(|growth| *growth >= SLOWEST)
                 .zip(room)
                 .map(|(growth, room)| room as f64 / growth),
-            kills: shared.kills().get(&row.cgroup).copied().unwrap_or_default(),
+            kills: {
+                let of = Join::of(row.name.as_ref(), Some(&row.cgroup));
+                shared.kills().get(&of).copied().unwrap_or_default()
+            },
             findings: findings.clone(),
         })
     };
@@ -198,7 +202,7 @@ mod tests {
             shared.history().take(&snapshot(second * 5 * MIB), second * 1_000_000_000);
         }
         let now = 100_500_000_000;
-        (0..3).for_each(|_| shared.count_kill("/a"));
+        (0..3).for_each(|_| shared.count_kills(Join::of(None, Some("/a")), 1));
         let insight = &insights(&snapshot(500 * MIB), &shared, &mut Judged::default(), now)["/a"];
         assert_eq!(insight.growth_bytes_per_second, Some((5 * MIB) as f64));
         assert_eq!(insight.seconds_to_limit, Some(100.0));

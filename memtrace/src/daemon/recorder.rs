@@ -51,7 +51,7 @@ use crate::{
         surroundings::{Known, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
-    store::{Filter, Store},
+    store::Store,
     units::escape,
 };
 
@@ -154,8 +154,8 @@ pub struct Recorder {
 /// When the store cannot be opened or the thread not started.
 pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
     let store = open(&surroundings.state_dir)?;
-    for kill in store.list(&Filter::default())? {
-        kill.cgroup.iter().for_each(|cgroup| surroundings.shared.count_kill(cgroup));
+    for tally in store.tallies()? {
+        surroundings.shared.count_kills(tally.join, tally.kills);
     }
     // After the programs are attached: a group that is not among these is younger than the tracer.
     let baselines = baselines(surroundings.hierarchy.as_ref());

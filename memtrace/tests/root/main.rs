@@ -29,8 +29,11 @@ mod metrics;
 mod peaks;
 mod record;
 mod scenarios;
+<<<<<<< HEAD
 #[path = "../../src/report/tests/schema_check.rs"]
 mod schema_check;
+=======
+>>>>>>> main
 mod screen;
 mod storm;
 mod top;

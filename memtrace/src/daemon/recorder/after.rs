@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{EndedSaid, Keep, MAX_WAITING, TIDY, Worker, chain};
 use crate::{
-    container::end::End,
+    container::{end::End, join::Join},
     daemon::{
         engine::Latest,
         exits::Ended,
@@ -131,8 +131,8 @@ impl Worker {
                 for record in records.iter() {
                     tracing::info!(id = %record.id, victim = %record.victim.task.comm, tid = record.victim.task.tid,
                         "recorded an OOM kill");
-                    let container = record.circumstances.container.as_ref();
-                    if let Some(container) = container.and_then(|name| name.container_id.clone()) {
+                    let container_name = record.circumstances.container.as_ref();
+                    if let Some(container) = container_name.and_then(|name| name.container_id.clone()) {
                         // Without a namer there is no answer.
                         drop(
                             self.surroundings.changes.send(Change::Ask(Asked {
@@ -141,9 +141,8 @@ impl Worker {
                             })),
                         );
                     }
-                    if let Some(cgroup) = &record.victim.task.cgroup {
-                        self.surroundings.shared.count_kill(cgroup);
-                    }
+                    let of = Join::of(container_name, record.victim.task.cgroup.as_deref());
+                    self.surroundings.shared.count_kills(of, 1);
                     self.aftermath.add(record, self.ancestors.remove(&record.id).unwrap_or_default());
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);

@@ -239,10 +239,7 @@ async fn run_attached(
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,
         heartbeat,
-<<<<<<< HEAD
         armed,
-=======
->>>>>>> main
         stop: Arc::clone(&stop),
     };
     let engine = std::thread::Builder::new()

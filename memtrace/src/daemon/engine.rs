@@ -7,11 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
-<<<<<<< HEAD
         mpsc::{Receiver, Sender},
-=======
-        mpsc::Sender,
->>>>>>> main
     },
     time::{Duration, Instant},
 };
@@ -76,11 +72,8 @@ pub struct Engine {
     pub held_back: Array<MapData, u64>,
     /// When events were taken in last, ns since boot.
     pub heartbeat: Arc<AtomicU64>,
-<<<<<<< HEAD
     /// Groups that are near their limit.
     pub armed: Receiver<String>,
-=======
->>>>>>> main
     /// Set when it is to end.
     pub stop: Arc<AtomicBool>,
 }

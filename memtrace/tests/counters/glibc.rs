@@ -36,10 +36,10 @@ fn at_rest_it_is_exact() {
     }
 }
 
-/// As cargo builds it by default; the second thread has an arena of its own.
+/// As cargo builds it by default.
 #[test]
 fn at_rest_rusts_default_is_exact() {
-    let steps = ["hold", "grow 40", "free 60", "thread-grow 20", "thread-free 50", "grow 16"];
+    let steps = ["hold", "grow 40", "free 60", "grow 16"];
     for name in ["rust-default", "rust-default-stripped"] {
         is_exact(name, program(name), &steps);
     }

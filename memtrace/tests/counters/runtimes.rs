@@ -102,7 +102,7 @@ fn tcmalloc_is_exact() {
         assert!(off <= 512, "{step}: off by {off}");
         assert_eq!(bytes(counters.error_bytes), 0, "{step}");
         assert_eq!(bytes(counters.retained_bytes), said("tcmalloc.pageheap_unmapped_bytes"), "{step}");
-        // A question moves objects from one list to another.
+        // A question moves objects from one list to another, and can take a span for a size that was not used yet.
         let waiting = ["central_cache", "transfer_cache", "thread_cache"]
             .map(|list| said(&format!("tcmalloc.{list}_free_bytes")));
         let arena = |name: &str| {
@@ -110,7 +110,7 @@ fn tcmalloc_is_exact() {
             bytes(found.free_resident_bytes)
         };
         let read = arena("central lists") + arena("thread caches");
-        assert!(read.abs_diff(waiting.iter().sum()) <= 1024, "{step}: {waiting:?} said, {read} read");
+        assert!(read.abs_diff(waiting.iter().sum()) <= 16 << 10, "{step}: {waiting:?} said, {read} read");
         // Free spans that were never touched are not resident.
         assert!(arena("page heap") <= said("tcmalloc.pageheap_free_bytes"), "{step}");
     }

@@ -15,7 +15,7 @@ use std::{
 use memtrace::{
     daemon::{
         model::Model,
-        scanner::{self, Scanner},
+        scanner::{self, Order, Scanner},
     },
     mm::procfs::Procfs,
     probe::support::Without,
@@ -63,7 +63,10 @@ impl Watch {
         if tick.elapsed() >= TICK {
             model.refresh();
             if may_scan {
-                model.due().into_iter().for_each(|request| scanner.requests.send(request).unwrap());
+                model
+                    .due()
+                    .into_iter()
+                    .for_each(|request| scanner.requests.send(Order::Read(request)).unwrap());
             }
             *latest = Some(model.snapshot(None));
             *tick = Instant::now();

@@ -26,7 +26,6 @@ fn until_dead(program: &mut Program, pace: Duration) -> usize {
 
 /// From three fifths of the limit to all of it in less than a second, between two ticks.
 #[test]
-#[ignore = "not seen to pass yet"]
 fn a_burst_is_looked_at_before_it_ends() {
     let place = Place::new();
     let _daemon = place.start(&[]);
@@ -61,7 +60,6 @@ fn smaps(pid: u32) -> BTreeMap<String, u64> {
 }
 
 #[test]
-#[ignore = "not seen to pass yet"]
 fn arenas_at_the_kill_are_those_of_a_twin_held_there() {
     let place = Place::new();
     let _daemon = place.start(&[]);

@@ -65,8 +65,8 @@ pub struct Record {
     slots: u64,
     /// Bytes of a slot.
     stride: u64,
-    /// Whether it has a mapping of its own.
-    is_mapped: bool,
+    /// Whether it lies in a slot of another.
+    is_nested: bool,
 }
 
 impl Record {
@@ -92,7 +92,8 @@ impl Record {
             free,
             slots: last + 1,
             stride,
-            is_mapped: pages > 0,
+            // What the loader gave away (`__malloc_donate`) has no mapping either, and is not freeable.
+            is_nested: pages == 0 && bits >> 5 & 1 != 0,
         })
     }
 
@@ -120,7 +121,7 @@ impl Record {
     pub fn nested_in(&self) -> Option<u64> {
         let needed = self.len();
         let units = CLASSES.iter().map(|units| u64::from(*units) * UNIT);
-        units.filter(|_| !self.is_mapped).find(|bytes| *bytes >= needed)
+        units.filter(|_| self.is_nested).find(|bytes| *bytes >= needed)
     }
 
     /// The free slots.
@@ -150,8 +151,10 @@ mod tests {
     #[test]
     fn a_nested_group_takes_a_slot_of_another() {
         // 8 slots of 48 bytes and 16 of header: 400 bytes, which a slot of 25 units just holds.
-        let record = Record::of([0, 0, 0x7000_0000, 0, 7 | 2 << 6]).unwrap();
+        let record = Record::of([0, 0, 0x7000_0000, 0, 7 | 1 << 5 | 2 << 6]).unwrap();
         assert_eq!((record.len(), record.nested_in()), (400, Some(400)));
+        let given = Record::of([0, 0, 0x7000_0000, 0, 2 << 6]).unwrap();
+        assert_eq!(given.nested_in(), None);
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{layers, lint, outcome, process, setup, vm, workspace::Workspace};
+use crate::{layers, lint, outcome, process, setup, workspace::Workspace};
 
-/// Run all that CI runs: setup, lint, layers, test, vm, bench; the first failure stops.
+/// Run all that CI runs: setup, lint, layers, test; the first failure stops.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "With CI=true, tests that could not be run (no root) are a failure.
 
@@ -22,15 +22,15 @@ pub(crate) struct Args {}
 
 type Stage = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 4] = [
     ("setup", |workspace| setup::ensure(workspace).map(|_| ())),
     ("lint", lint::lint),
     ("layers", layers::check),
     ("test", |workspace| verb(workspace, &["test"])),
-    ("vm", |workspace| vm::all(workspace, &workspace.memtrace())),
-    // For its output: no figure fails it.
-    ("bench", |workspace| verb(workspace, &["bench", "--quick"])),
 ];
+
+/// What stands beside these stages and is run by hand.
+const NOT_HERE: &str = "not run: `cargo xtask vm` (other kernels) and `cargo xtask bench` (what it costs)";
 
 pub(crate) fn run(_args: &Args) -> Result<()> {
     let workspace = Workspace::find()?;
@@ -43,6 +43,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
         times.push((name, start.elapsed()));
     }
     println!("\nci: {}", summary(&times));
+    println!("{NOT_HERE}");
     Ok(())
 }
 

@@ -88,11 +88,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     boot_all(&workspace, &bin, kernels, args.update)
 }
 
-/// Every kernel, with a binary that is built.
-pub(crate) fn all(workspace: &Workspace, bin: &Path) -> Result<()> {
-    boot_all(workspace, bin, &KERNELS.iter().collect::<Vec<_>>(), false)
-}
-
 fn boot_all(workspace: &Workspace, bin: &Path, kernels: &[&'static Kernel], update: bool) -> Result<()> {
     requirements::ensure()?;
     let cache = image::cache()?;

@@ -16,9 +16,10 @@ const FIRST: Duration = Duration::from_millis(300);
 /// And one core so much of the time, at an update a second.
 const SHARE: f64 = 0.02;
 
-/// Lines of the table that name the cgroup.
+/// Lines of the table that name it; the line below the table, which has the whole path of the selected one, is none.
 fn rows<'a>(screen: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
-    screen.lines().skip(5).filter(move |line| line.contains(name))
+    let lines = screen.lines().skip(5);
+    lines.filter(move |line| line.contains(name) && !line.starts_with('/') && !line.starts_with("filter:"))
 }
 
 /// The line with the columns' names.

@@ -87,7 +87,14 @@ fn every_view_filter_sort_drill_down_and_pause() {
     });
     top.press(&["Enter"]);
     top.shows("its growth stacks", |screen| screen.contains("› growth stacks"));
-    top.press(&["Escape", "Escape", "Escape"]);
+    // One at a time: two at once are Alt and Esc to a terminal.
+    top.press(&["Escape"]);
+    top.shows("the process again", |screen| {
+        screen.contains("› holder") && !screen.contains("› growth stacks")
+    });
+    top.press(&["Escape"]);
+    top.shows("the container again", |screen| screen.contains("node › ") && !screen.contains("› holder"));
+    top.press(&["Escape"]);
     top.shows("the node again", |screen| !screen.contains("node › ") && rows(screen, "pear").count() == 1);
     top.press(&["Escape"]);
 
@@ -124,9 +131,13 @@ fn every_view_filter_sort_drill_down_and_pause() {
     top.shows("the kill", |screen| screen.contains(&victim.pid().to_string()));
     top.press(&["o"]);
     top.shows("its report", |screen| screen.contains("was killed because"));
-    top.press(&["Escape", "?"]);
+    top.press(&["Escape"]);
+    top.shows("the kills again", |screen| !screen.contains("was killed because"));
+    top.press(&["?"]);
     top.shows("help", |screen| screen.contains("hold the picture"));
-    top.press(&["Escape", "q"]);
+    top.press(&["Escape"]);
+    top.shows("the kills again", |screen| !screen.contains("hold the picture"));
+    top.press(&["q"]);
     // What was there before is there again.
     top.shows("the shell", |screen| screen.contains("BEFORE") && screen.contains("ENDED 0"));
 }

@@ -23,8 +23,23 @@ impl Mapped {
         Self { start: start.cast(), len }
     }
 
+    /// Between two pages that nobody may touch, so that the kernel cannot make one mapping of it and of what another
+    /// test has mapped beside it. The two stay behind.
     fn private(pages: usize) -> Self {
-        Self::new(pages * PAGE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1)
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let whole = Self::new((pages + 2) * PAGE, flags, -1);
+        whole.protect(0);
+        whole.protect(pages + 1);
+        let inner = Self { start: whole.start.wrapping_add(PAGE), len: pages * PAGE };
+        std::mem::forget(whole);
+        inner
+    }
+
+    #[expect(unsafe_code, reason = "mprotect has no safe form")]
+    fn protect(&self, page: usize) {
+        // SAFETY: a page of the mapping, which nothing points into.
+        let status = unsafe { libc::mprotect(self.start.add(page * PAGE).cast(), PAGE, libc::PROT_NONE) };
+        assert_eq!(status, 0);
     }
 
     #[expect(unsafe_code, reason = "the memory is shared with the kernel alone")]
@@ -108,8 +123,6 @@ fn pattern(pages: usize) -> impl Iterator<Item = usize> {
 #[test]
 fn touched_pages_are_counted_exactly() {
     let memory = Mapped::private(2000);
-    // The kernel may make huge pages of what is half touched, at any moment.
-    memory.advise(0, 2000, libc::MADV_NOHUGEPAGE);
     assert_eq!(memory.look().measured.resident, Bytes(0));
     pattern(2000).for_each(|page| memory.write(page));
     let touched = pattern(2000).count() as u64;

@@ -4,7 +4,7 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
 };
@@ -65,6 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => demo::built()?,
     };
     let docs = Workspace::find()?.root().join("docs");
+    let parent = home.parent.clone();
     let patience = Patience::until_interrupted()?;
     let state = tempfile::Builder::new().prefix("memtrace-picture-").tempdir();
     let state = state.context("failed to create a directory for the daemon's state")?;
@@ -90,11 +91,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, keys) in [("top.svg", ""), ("top-container.svg", "\n")] {
         let picture = agent.top_with(&["-o", "svg", "--filter", "service", "--keys", keys])?;
         let path = docs.join(name);
-        fs::write(&path, picture).with_context(|| format!("failed to write {}", path.display()))?;
+        fs::write(&path, without_parent(&picture, &parent))
+            .with_context(|| format!("failed to write {}", path.display()))?;
         println!("{}", path.display());
     }
     drop(programs);
     agent.stop()
+}
+
+/// The groups as if they were at the top: what this machine calls the group above them is nobody's business.
+fn without_parent(picture: &str, parent: &Path) -> String {
+    // What memtrace shows begins somewhere below the mount point.
+    let below = parent.ancestors().collect::<Vec<_>>().into_iter().rev();
+    let mut shown =
+        below.filter_map(|above| parent.strip_prefix(above).ok()).map(|rest| format!("/{}/", rest.display()));
+    match shown.find(|shown| shown.len() > 2 && picture.contains(shown.as_str())) {
+        Some(shown) => picture.replace(&shown, "/"),
+        None => picture.to_owned(),
+    }
 }
 
 fn start(role: &Role, cgroup: &Cgroup) -> Result<Program> {
@@ -104,4 +118,17 @@ fn start(role: &Role, cgroup: &Cgroup) -> Result<Program> {
     command.args(["--hold-mib", &role.hold_mib.to_string(), "--pace-ms", &role.pace_ms.to_string()]);
     command.arg("--procs").arg(cgroup.procs());
     Ok(Program(command.spawn().context("failed to start a program")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_groups_above_stay_out_of_the_picture() {
+        let parent = Path::new("/sys/fs/cgroup/memory/api/7f");
+        assert_eq!(without_parent("a /api/7f/cart.service b", parent), "a /cart.service b");
+        assert_eq!(without_parent("/cart.service", parent), "/cart.service");
+        assert_eq!(without_parent("/cart.service", Path::new("/sys/fs/cgroup")), "/cart.service");
+    }
 }

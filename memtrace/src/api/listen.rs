@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use axum::Router;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, UnixListener, UnixStream},
     sync::watch,
     task::JoinSet,
@@ -33,6 +33,8 @@ use super::{
 const MOST: usize = 256;
 /// How long to wait when there are no descriptors left, or the like.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long one who is refused has to ask.
+const ASKED: Duration = Duration::from_secs(1);
 /// Refusals are logged this often at most; all are counted.
 const SAID_EVERY: Duration = Duration::from_secs(1);
 /// How long connections get for their last answer when the daemon ends.
@@ -156,10 +158,12 @@ async fn keep(door: Door, routes: Router, refused: Arc<AtomicU64>, mut end: watc
             () = connection::ended(&mut end) => break,
             Some(_) = connections.join_next() => {}
             accepted = accept(&door, &refused, &mut said), if connections.len() < MOST => match accepted {
-                Ok(Some(io)) => {
+                Ok(Accepted::In(io)) => {
                     connections.spawn(connection::serve(io, routes.clone(), ends.clone()));
                 }
-                Ok(None) => {}
+                Ok(Accepted::Refused(stream)) => {
+                    connections.spawn(refuse(stream));
+                }
                 Err(error) => {
                     said.warn(|| tracing::warn!(%error, "a connection could not be accepted"));
                     tokio::time::sleep(PAUSE).await;
@@ -171,14 +175,20 @@ async fn keep(door: Door, routes: Router, refused: Arc<AtomicU64>, mut end: watc
     while connections.join_next().await.is_some() {}
 }
 
-/// The next connection; `None` for one that was refused.
-async fn accept(door: &Door, refused: &AtomicU64, said: &mut Said) -> io::Result<Option<Box<dyn Io>>> {
+/// A connection, and whether its peer may ask.
+enum Accepted {
+    In(Box<dyn Io>),
+    Refused(UnixStream),
+}
+
+/// The next connection.
+async fn accept(door: &Door, refused: &AtomicU64, said: &mut Said) -> io::Result<Accepted> {
     match door {
-        Door::Tcp(listener) => Ok(Some(Box::new(listener.accept().await?.0))),
+        Door::Tcp(listener) => Ok(Accepted::In(Box::new(listener.accept().await?.0))),
         Door::Unix(listener, admission) => {
             let (stream, _) = listener.accept().await?;
             match peer::of(&stream) {
-                Ok(peer) if admission.admits(&peer) => return Ok(Some(Box::new(stream))),
+                Ok(peer) if admission.admits(&peer) => return Ok(Accepted::In(Box::new(stream))),
                 Ok(peer) => {
                     let (uid, pid) = (peer.uid, peer.pid);
                     said.warn(|| tracing::warn!(uid, pid, "refused a user who may not ask"));
@@ -188,16 +198,21 @@ async fn accept(door: &Door, refused: &AtomicU64, said: &mut Said) -> io::Result
                 }
             }
             refused.fetch_add(1, Ordering::Relaxed);
-            refuse(stream).await;
-            Ok(None)
+            Ok(Accepted::Refused(stream))
         }
     }
 }
 
-/// Says so, to one who listens: what fits into the socket's buffer is never waited for.
+/// Says so, to one who has asked: an answer that comes before the question is no answer to its client.
 async fn refuse(mut stream: UnixStream) {
-    // It may be gone already.
-    let _ = tokio::time::timeout(PAUSE, stream.write_all(REFUSAL)).await;
+    let answer = async {
+        let mut asked = [0; 1024];
+        // What was asked changes nothing.
+        let _ = stream.read(&mut asked).await?;
+        stream.write_all(REFUSAL).await
+    };
+    // It may be gone already, or never ask.
+    let _ = tokio::time::timeout(ASKED, answer).await;
 }
 
 /// When something was logged last.

@@ -111,8 +111,9 @@ fn tcmalloc_is_exact() {
         };
         let read = arena("central lists") + arena("thread caches");
         assert!(read.abs_diff(waiting.iter().sum()) <= 16 << 10, "{step}: {waiting:?} said, {read} read");
-        // Free spans that were never touched are not resident.
-        assert!(arena("page heap") <= said("tcmalloc.pageheap_free_bytes"), "{step}");
+        // Free spans that were never touched are not resident; one that a question took is not free any more.
+        let free = said("tcmalloc.pageheap_free_bytes");
+        assert!(arena("page heap") <= free + (16 << 10), "{step}: {free} said");
     }
 }
 

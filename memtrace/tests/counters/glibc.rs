@@ -17,8 +17,14 @@ fn is_exact(name: &str, command: std::process::Command, steps: &[&str]) {
     let mut workload = Workload::start(command);
     for step in steps {
         workload.say(step);
-        let said = workload.say("in-use").unwrap();
-        let (read, absent, took) = Known::of(workload.pid()).read();
+        // It is at rest when it says the same after the reading as before: a thread may still be on its way.
+        let (said, (read, absent, took)) = (0..20)
+            .find_map(|_| {
+                let said = workload.say("in-use").unwrap();
+                let found = Known::of(workload.pid()).read();
+                (workload.say("in-use") == Some(said)).then_some((said, found))
+            })
+            .unwrap_or_else(|| panic!("{name} after {step} is never at rest"));
         let counters = read.iter().find(|counters| counters.allocator == "glibc");
         let counters = counters.unwrap_or_else(|| panic!("{name}: {absent:?}"));
         println!("{name} {step}: {said} said, {counters:?}, {took:?}");

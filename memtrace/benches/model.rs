@@ -7,6 +7,7 @@ use std::{fs, hint::black_box, sync::Arc, time::Duration};
 
 use memtrace::{
     allocator::evidence::ProcessEvidence,
+    clock::thread_cpu,
     daemon::{scanner::Scan, spaces::Spaces},
     ingest::decode::{Event, decode},
     mm::{
@@ -35,10 +36,8 @@ const STRIDE: u64 = 1 << 18;
 const SPACES: u64 = 8;
 const TOUCHED: usize = 1 << 29;
 
-/// Processor time of this thread, in seconds.
 fn now() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    thread_cpu().as_secs_f64()
 }
 
 fn regions() -> Vec<Region> {

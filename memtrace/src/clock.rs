@@ -19,9 +19,12 @@ pub fn ktime() -> u64 {
 
 /// Processor time that this process has used, all threads.
 pub fn own_cpu() -> Duration {
-    let used = clock_gettime(ClockId::ProcessCPUTime);
-    let nanoseconds = u32::try_from(used.tv_nsec).unwrap_or(0);
-    Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), nanoseconds)
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
+}
+
+/// Processor time that this thread has used.
+pub fn thread_cpu() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 /// Nanoseconds in suspend since boot.

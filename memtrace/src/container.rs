@@ -7,6 +7,7 @@ pub mod charge;
 pub mod cri;
 pub mod docker;
 pub mod end;
+mod http;
 pub mod join;
 pub mod kubelet;
 pub mod memcg;

@@ -36,7 +36,7 @@ doctor() {
 # they are about the daemon's own bookkeeping, not about the kernel.
 events() {
     MEMTRACE_TEST_PROGRAMS=/tests MEMTRACE_BIN=/bin/memtrace \
-        /tests/root --test-threads=1 events:: cgroups:: \
+        /tests/root --test-threads=1 events:: cgroups::a_cgroup_comes \
         --skip over_its_budget --skip own_memory >/run/printed 2>&1
     code=$?
     section events/printed

@@ -36,11 +36,7 @@ pub enum ClientError {
 /// # Errors
 /// See [`ClientError`].
 pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the client's runtime")?;
-    runtime.block_on(ask(socket, path))
+    blocking(ask(socket, path))
 }
 
 /// Asks for text. Blocks.
@@ -48,11 +44,7 @@ pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientEr
 /// # Errors
 /// See [`ClientError`].
 pub fn text(socket: &Path, path: &str) -> Result<String, ClientError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the client's runtime")?;
-    let bytes = runtime.block_on(in_time(socket, body(socket, path)))?;
+    let bytes = blocking(in_time(socket, body(socket, path)))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -116,6 +108,14 @@ impl Lines {
             }
         }
     }
+}
+
+fn blocking<T>(answer: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the client's runtime")?;
+    runtime.block_on(answer)
 }
 
 async fn body(socket: &Path, path: &str) -> Result<Bytes, ClientError> {

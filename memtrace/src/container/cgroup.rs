@@ -160,6 +160,11 @@ impl Hierarchy {
     }
 }
 
+/// Whether a cgroup is another one, or lies below it; both as they are shown.
+pub fn is_within(cgroup: &str, outer: &str) -> bool {
+    outer == "/" || cgroup.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The path made of directory names from a cgroup up to the root (whose name is empty or `/`), escaped.
 pub fn join(names: &[&[u8]]) -> String {
     let mut path = String::new();
@@ -201,7 +206,8 @@ fn parse_mount(line: &[u8]) -> Option<Hierarchy> {
     })
 }
 
-fn unescape(field: &[u8]) -> Vec<u8> {
+/// A field of mountinfo as it is: space, tab, newline and backslash are `\040` and so on there (proc(5)).
+pub fn unescape(field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, tail)) = rest.split_first() {

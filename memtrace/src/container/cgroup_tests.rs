@@ -115,3 +115,17 @@ proptest! {
         prop_assert_eq!(unescape(&escaped), path);
     }
 }
+
+#[test]
+fn a_cgroup_is_within_itself_and_what_is_above_it_not_beside_its_name() {
+    for (cgroup, outer, within) in [
+        ("/a/b", "/a/b", true),
+        ("/a/b/c", "/a/b", true),
+        ("/a/bc", "/a/b", false),
+        ("/a", "/a/b", false),
+        ("/a", "/", true),
+        ("/", "/", true),
+    ] {
+        assert_eq!(is_within(cgroup, outer), within, "{cgroup} in {outer}");
+    }
+}

@@ -4,14 +4,13 @@
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, StatusCode, body::Bytes};
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
+use hyper::{Request, body::Bytes};
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::{net::UnixStream, time::timeout};
 
-use super::{end::End, name::Name, names::text};
+use super::{end::End, http, name::Name, names::text};
 
 /// The source's name.
 pub const SOURCE: &str = "docker";
@@ -82,15 +81,8 @@ async fn in_time(socket: &Path, path: &str) -> Result<Bytes, String> {
 
 async fn ask(socket: &Path, path: &str) -> anyhow::Result<Bytes> {
     let stream = UnixStream::connect(socket).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await?;
-    // Its error shows in the answer as well.
-    tokio::spawn(connection);
     let request = Request::get(path).header("host", "docker").body(Empty::new())?;
-    let answer = sender.send_request(request).await?;
-    anyhow::ensure!(answer.status() == StatusCode::OK, "it answered {}", answer.status());
-    let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-    Ok(body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes())
+    http::ask(stream, request, LARGEST).await
 }
 
 fn parse(json: &[u8], runtime: &str) -> serde_json::Result<Vec<(String, Name)>> {

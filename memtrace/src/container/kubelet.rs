@@ -12,18 +12,13 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, StatusCode, Uri, body::Bytes};
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
+use hyper::{Request, Uri, body::Bytes};
 use serde::Deserialize;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, rustls};
 
-use super::{cri::Named, name::Name, names::text};
+use super::{cri::Named, http, name::Name, names::text};
 
 /// The source's name.
 pub const SOURCE: &str = "kubelet";
@@ -89,29 +84,21 @@ impl Kubelet {
 
     async fn ask(&self) -> anyhow::Result<Bytes> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        let Some(tls) = &self.tls else { return self.get(stream, None).await };
+        let Some(tls) = &self.tls else {
+            return http::ask(stream, self.request(None)?, LARGEST).await;
+        };
         let name = rustls::pki_types::ServerName::try_from(self.host.clone())?;
         let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
         // Only to who has shown its certificate.
-        self.get(stream, token(&self.config.token)?).await
+        http::ask(stream, self.request(token(&self.config.token)?)?, LARGEST).await
     }
 
-    async fn get<S>(&self, stream: S, token: Option<String>) -> anyhow::Result<Bytes>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await?;
-        // Its error shows in the answer as well.
-        tokio::spawn(connection);
+    fn request(&self, token: Option<String>) -> anyhow::Result<Request<Empty<Bytes>>> {
         let mut request = Request::get("/pods").header("host", &self.host);
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let answer = sender.send_request(request.body(Empty::new())?).await?;
-        anyhow::ensure!(answer.status() == StatusCode::OK, "it answered {}", answer.status());
-        let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-        Ok(body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes())
+        Ok(request.body(Empty::new())?)
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     clock,
+    container::cgroup::is_within,
     oom::{
         cause::{Cause, CauseKind, cause},
         exit::{self, ExitRecord, Facts, SentSignal, judge},
@@ -27,7 +28,6 @@ use crate::{
             circumstances::{Outcome, Tmpfs},
         },
         recorder::{id, task_facts},
-        surroundings::is_below,
     },
     store::{Store, StoreError},
     units::Bytes,
@@ -205,7 +205,7 @@ fn mounts(proc: &Path, record: &OomRecord, ancestors: &[u32], learnt: &Learnt) -
     let is_large = |mount: &Tmpfs| mount.used_bytes.0 >= shmem / 8;
     let survivors = record.circumstances.processes.iter().filter(|process| !process.is_victim);
     let survivors = survivors
-        .filter(|process| process.task.cgroup.as_deref().is_none_or(|cgroup| is_below(cgroup, owner)))
+        .filter(|process| process.task.cgroup.as_deref().is_none_or(|cgroup| is_within(cgroup, owner)))
         .filter_map(|process| process.task.pid);
     // The victim is often still there: its memory goes before its name spaces do.
     let inside = record.victim.task.pid.into_iter().chain(survivors).take(ASKED);

@@ -26,8 +26,10 @@ use super::{
     tmpfs::{self, Learnt},
 };
 use crate::{
-    container::{cgroup::Hierarchy, memcg},
-    oom::surroundings,
+    container::{
+        cgroup::{Hierarchy, is_within},
+        memcg,
+    },
     snapshot::{ContainerRow, Snapshot},
 };
 
@@ -119,9 +121,8 @@ fn learn(group: &str, snapshot: &Snapshot, mounts: &Learnt) {
     if !snapshot.containers.iter().any(is_full) {
         return;
     }
-    let inside = snapshot.processes.iter().filter(|process| {
-        process.cgroup.as_deref().is_some_and(|cgroup| surroundings::is_below(cgroup, group))
-    });
+    let is_inside = |cgroup: &str| is_within(cgroup, group);
+    let inside = snapshot.processes.iter().filter(|process| process.cgroup.as_deref().is_some_and(is_inside));
     if let Some(seen) = inside.take(ASKED).find_map(|process| tmpfs::mounts(Path::new(PROC), process.pid)) {
         mounts.put(group, seen);
     }

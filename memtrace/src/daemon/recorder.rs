@@ -342,13 +342,12 @@ impl Worker {
         }
         record.circumstances.cause = Some(cause(&record));
         self.ledger.note(&record, path.as_deref());
-        self.ancestors.insert(record.id.clone(), kill.at_kill.ancestors.clone());
         match replaced {
-            Some(id) => {
-                self.ancestors.remove(&record.id);
-                self.replaced.push((id, record));
+            Some(id) => self.replaced.push((id, record)),
+            None => {
+                self.ancestors.insert(record.id.clone(), kill.at_kill.ancestors.clone());
+                self.waiting.push_back(record);
             }
-            None => self.waiting.push_back(record),
         }
     }
 }

@@ -12,14 +12,17 @@ use std::{
 };
 
 use crate::{
+    container::cgroup::unescape,
     oom::record::circumstances::Tmpfs,
     units::{Bytes, escape},
 };
 
 /// Less is not worth a word.
 const LEAST: u64 = 1 << 20;
-/// Mounts that are kept.
+/// Mounts that a record keeps.
 const MOST: usize = 8;
+/// Mounts that are looked at.
+const MOST_SEEN: usize = 256;
 
 /// Groups whose mounts are remembered at most.
 const MOST_GROUPS: usize = 64;
@@ -50,15 +53,24 @@ impl Learnt {
     }
 }
 
-/// `None` when the process is gone or may not be read.
+/// Those that are worth a word in a record; `None` when the process is gone or may not be read.
 pub fn mounts(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
+    let mut mounts = seen(proc, pid)?;
+    mounts.retain(|mount| mount.used_bytes.0 >= LEAST);
+    mounts.truncate(MOST);
+    Some(mounts)
+}
+
+/// All that have something in them; `None` when the process is gone or may not be read.
+pub fn seen(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
     let process = proc.join(pid.to_string());
     let mountinfo = fs::read(process.join("mountinfo")).ok().filter(|text| !text.is_empty())?;
-    let mut seen = HashSet::new();
+    let mut devices = HashSet::new();
     let (mut asked, mut answered) = (0, 0);
     let mut found: Vec<Tmpfs> = parse(&mountinfo)
         .into_iter()
-        .filter(|(device, _)| seen.insert(device.to_vec()))
+        .filter(|(device, _)| devices.insert(device.to_vec()))
+        .take(MOST_SEEN)
         .filter_map(|(_, mount)| {
             let inside = mount.strip_prefix(b"/").unwrap_or(&mount);
             asked += 1;
@@ -67,13 +79,12 @@ pub fn mounts(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
             let used = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize);
             Some(Tmpfs { mount: escape(&mount), used_bytes: Bytes(used) })
         })
-        .filter(|mount| mount.used_bytes.0 >= LEAST)
+        .filter(|mount| mount.used_bytes.0 > 0)
         .collect();
     if answered == 0 && asked > 0 {
         return None; // its root is not ours to look into
     }
     found.sort_by_key(|mount| std::cmp::Reverse(mount.used_bytes));
-    found.truncate(MOST);
     Some(found)
 }
 
@@ -88,19 +99,6 @@ fn parse(mountinfo: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
             (fields.next()? == b"tmpfs").then(|| (device, unescape(mount)))
         })
         .collect()
-}
-
-/// Space, tab, newline and backslash are `\040` and so on (Documentation: proc(5)).
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\');
-        let value = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        out.push(value.unwrap_or(*first));
-        rest = if value.is_some() { after.get(3..).unwrap_or_default() } else { after };
-    }
-    out
 }
 
 #[cfg(test)]

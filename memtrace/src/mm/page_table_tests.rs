@@ -310,10 +310,7 @@ fn speed() {
     let memory = Mapped::private(262_144);
     (0..262_144).for_each(|page| memory.write(page));
     let time = |what: &str, look: &dyn Fn()| {
-        let cpu = || {
-            let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-            time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
-        };
+        let cpu = || crate::clock::thread_cpu().as_secs_f64() * 1e3;
         let begin = cpu();
         look();
         println!("{what}: {:.1} ms", cpu() - begin);

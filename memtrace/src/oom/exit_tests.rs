@@ -1,17 +1,8 @@
 use super::{Bytes, ExitKind, Facts, Name, RuntimeExit, SentSignal, TaskFacts, disagreement, judge, says};
+use crate::oom::cause::fixture;
 
 fn task(pid: u32, comm: &str) -> TaskFacts {
-    TaskFacts {
-        pid: Some(pid),
-        tid: pid,
-        comm: comm.into(),
-        process_comm: Some(comm.into()),
-        uid: Some(0),
-        oom_score_adj: None,
-        started: None,
-        cgroup: Some("/a".into()),
-        cgroup_id: None,
-    }
+    fixture::task(pid, comm, "/a")
 }
 
 fn ended(status: u32) -> Facts {

@@ -15,7 +15,7 @@ use super::{
     },
 };
 use crate::{
-    container::name::Name,
+    container::{cgroup::is_within, name::Name},
     history::{self, FIGURES, Figure, series},
     snapshot::{Memory, ProcessRow, Snapshot},
     units::{Bytes, Grade},
@@ -132,7 +132,7 @@ fn composition(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Optio
 fn processes(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Vec<ProcessAtKill> {
     let owner = owner_path(record);
     let is_under = |row: &&ProcessRow| match (&owner, &row.cgroup) {
-        (Some(owner), Some(cgroup)) => is_below(cgroup, owner),
+        (Some(owner), Some(cgroup)) => is_within(cgroup, owner),
         // For a kill of the node that is everybody.
         (None, _) => record.limit_owner.is_none(),
         (Some(_), None) => false,
@@ -175,11 +175,6 @@ fn processes(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Vec<Pro
         left > 0 || process.is_victim
     });
     processes
-}
-
-/// Whether a cgroup is another one or below it.
-pub fn is_below(cgroup: &str, owner: &str) -> bool {
-    owner == "/" || cgroup.strip_prefix(owner).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn of_dump(task: &DumpTask, row: Option<&ProcessRow>, page_size: u64) -> ProcessAtKill {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub use self::{
-    build::{Facts, Mount, explain},
+    build::{Facts, explain},
     pair::pair,
     subject::{NotFound, Subject, find},
     text::text,

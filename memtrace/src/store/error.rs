@@ -148,6 +148,10 @@ impl StoreError {
         Self::Io { action, path: path.to_owned(), source }
     }
 
+    pub(super) fn record(id: &str, path: &Path, source: serde_json::Error) -> Self {
+        Self::Record { id: id.to_owned(), path: path.to_owned(), source }
+    }
+
     /// SQLite's primary result code, where there is one.
     pub(super) fn code(&self) -> Option<ErrorCode> {
         match self {

@@ -243,11 +243,7 @@ impl Store {
             .optional()
             .map_err(|error| self.read_failed(error))?;
         row.map(|(id, json)| {
-            serde_json::from_slice(&json).map_err(|source| StoreError::Record {
-                id,
-                path: self.path.clone(),
-                source,
-            })
+            serde_json::from_slice(&json).map_err(|error| StoreError::record(&id, &self.path, error))
         })
         .transpose()
     }
@@ -283,11 +279,7 @@ fn insert(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Res
     let failed = |error| StoreError::sqlite("store kills in", path, error);
     let OomRecord { circumstances, victim, .. } = record;
     let (task, name) = (&victim.task, circumstances.container.as_ref());
-    let json = serde_json::to_vec(record).map_err(|source| StoreError::Record {
-        id: record.id.clone(),
-        path: path.to_owned(),
-        source,
-    })?;
+    let json = serde_json::to_vec(record).map_err(|error| StoreError::record(&record.id, path, error))?;
     let mut statement = transaction
         .prepare_cached(
             "INSERT INTO kills (id, time_ns, boot_id, scope, victim_pid, victim_comm, cgroup, limit_owner,

@@ -44,11 +44,8 @@ impl Store {
     pub fn insert_member_kill(&mut self, kill: &MemberKill) -> Result<u64, StoreError> {
         let Self { connection, path, .. } = self;
         let failed = |error| StoreError::sqlite("store a member's kill in", path, error);
-        let name = serde_json::to_vec(&kill.name).map_err(|source| StoreError::Record {
-            id: kill.record.clone(),
-            path: path.clone(),
-            source,
-        })?;
+        let name =
+            serde_json::to_vec(&kill.name).map_err(|error| StoreError::record(&kill.record, path, error))?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         transaction
@@ -137,7 +134,7 @@ impl Store {
     pub fn add_runtime(&mut self, id: &str, reason: Option<&str>, exit_code: i32) -> Result<(), StoreError> {
         let Self { connection, path, .. } = self;
         let failed = |error| StoreError::sqlite("add to a kill in", path, error);
-        let unreadable = |source| StoreError::Record { id: id.to_owned(), path: path.clone(), source };
+        let unreadable = |error| StoreError::record(id, path, error);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let stored = stored(&transaction, id).map_err(failed)?;
@@ -163,11 +160,7 @@ fn stored(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Option<Ve
 
 fn write(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Result<(), StoreError> {
     let failed = |error| StoreError::sqlite("add to a kill in", path, error);
-    let json = serde_json::to_vec(record).map_err(|source| StoreError::Record {
-        id: record.id.clone(),
-        path: path.to_owned(),
-        source,
-    })?;
+    let json = serde_json::to_vec(record).map_err(|error| StoreError::record(&record.id, path, error))?;
     let mut statement = transaction
         .prepare_cached(
             "UPDATE kills SET record = :record, cause = json_extract(CAST(:record AS TEXT), '$.cause.kind')

@@ -44,6 +44,18 @@ fn a_record_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_record_that_became_richer_is_written_anew() {
+    let dir = directory();
+    let mut store = Store::open(dir.path()).unwrap();
+    let mut record = record(0);
+    store.insert_kills(std::slice::from_ref(&record)).unwrap();
+    record.circumstances.more_victims.push(record.victim.clone());
+    store.update_kills([&record]).unwrap();
+    assert_eq!(store.kill(&record.id).unwrap(), Some(record));
+    assert_eq!(store.count().unwrap(), 1);
+}
+
+#[test]
 fn the_same_kill_is_stored_once() {
     let dir = directory();
     let mut store = Store::open(dir.path()).unwrap();

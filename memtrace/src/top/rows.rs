@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use super::{column::Column, value::Value};
 use crate::{
     api::v1::Kills,
-    container::name::Name,
+    container::{cgroup::is_within, name::Name},
     probe::status::ProbeStatus,
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     units::Bytes,
@@ -246,22 +246,16 @@ impl Scope {
             Self::Pod(_) => snapshot.containers.iter().map(|row| (&*row.cgroup, pod::key(row))).collect(),
             Self::Node | Self::Container(_) | Self::Process(_) => HashMap::new(),
         };
-        let is_group =
-            |cgroup: &str| snapshot.containers.iter().any(|row| row.is_group && row.cgroup == cgroup);
-        // A group's processes are those of the cgroups below it.
-        let below = match self {
-            Self::Container(cgroup) if is_group(cgroup) => Some(format!("{cgroup}/")),
-            Self::Container(_) | Self::Node | Self::Pod(_) | Self::Process(_) => None,
+        // A group's processes are those of the cgroups below it, too.
+        let is_group = match self {
+            Self::Container(of) => snapshot.containers.iter().any(|row| row.is_group && row.cgroup == *of),
+            Self::Node | Self::Pod(_) | Self::Process(_) => false,
         };
-        let is_below = |row: &ProcessRow| {
-            below
-                .as_ref()
-                .is_some_and(|below| row.cgroup.as_ref().is_some_and(|cgroup| cgroup.starts_with(below)))
-        };
+        let is_of = |cgroup: &str, of: &str| if is_group { is_within(cgroup, of) } else { cgroup == of };
         let is_in = |row: &&ProcessRow| match self {
             Self::Node => true,
             Self::Pod(key) => row.cgroup.as_deref().and_then(|cgroup| pods.get(cgroup)) == Some(key),
-            Self::Container(cgroup) => row.cgroup.as_ref() == Some(cgroup) || is_below(row),
+            Self::Container(of) => row.cgroup.as_deref().is_some_and(|cgroup| is_of(cgroup, of)),
             Self::Process(id) => id.is(row),
         };
         snapshot.processes.iter().filter(is_in).collect()

@@ -1,12 +1,8 @@
 //! What a reading of a large process costs, and how right it is when only samples can be taken.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Instant};
 
-use memtrace::allocator::counters::process::Budget;
-use rustix::time::{ClockId, clock_gettime};
+use memtrace::{allocator::counters::process::Budget, clock::thread_cpu};
 
 use super::{
     reading::{Known, bytes},
@@ -15,20 +11,15 @@ use super::{
 
 const READINGS: u32 = 9;
 
-/// Processor time of this thread.
-fn spent() -> Duration {
-    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
-}
-
-/// Reads it so often within the budget that the daemon gives: what was read at last, if anything, and the processor time
-/// of one reading.
-fn cost(name: &str, allocator: &str, workload: &Workload) -> (Option<u64>, Duration) {
+/// Reads it so often within the budget that the daemon gives, and tells the processor time of one reading: what was read
+/// at last, if anything.
+fn cost(name: &str, allocator: &str, workload: &Workload) -> Option<u64> {
     let known = Known::of(workload.pid());
-    let (begun, time) = (spent(), Instant::now());
+    let (begun, time) = (thread_cpu(), Instant::now());
     for _ in 0..READINGS {
         known.read_within(Budget::DEFAULT);
     }
-    let (each, waited) = ((spent() - begun) / READINGS, time.elapsed() / READINGS);
+    let (each, waited) = ((thread_cpu() - begun) / READINGS, time.elapsed() / READINGS);
     let read = known.counters_in_time(allocator);
     let said = match &read {
         Ok(counters) => format!(
@@ -39,7 +30,7 @@ fn cost(name: &str, allocator: &str, workload: &Workload) -> (Option<u64>, Durat
         Err(absent) => absent.reason.clone(),
     };
     println!("cost {name}: {said}; {each:?} of processor time a reading, {waited:?} by the clock");
-    (read.ok().map(|counters| bytes(counters.allocated_bytes)), each)
+    read.ok().map(|counters| bytes(counters.allocated_bytes))
 }
 
 /// A gibibyte, fragmented, in one arena and in eight.
@@ -51,7 +42,7 @@ fn a_gibibyte_of_glibc_is_read_in_fifty_milliseconds() {
         command.env("MALLOC_ARENA_MAX", arenas);
         let mut workload = Workload::driven(command, &["grow 1360", "free 30"]);
         let said = workload.say("in-use").unwrap();
-        let (read, _) = cost(&format!("c-glibc, {arenas} arenas"), "glibc", &workload);
+        let read = cost(&format!("c-glibc, {arenas} arenas"), "glibc", &workload);
         let off = read.expect("it is read within the budget").abs_diff(said);
         assert!(off <= said / 20, "{arenas} arenas: off by {off} of {said}");
     }

@@ -17,7 +17,7 @@ use memtrace::ingest::loss::Loss;
 use crate::fixture::{
     daemon::{Daemon, Place},
     eventually,
-    http::Client,
+    http::{Client, PATHS},
     unexpected,
 };
 
@@ -28,18 +28,12 @@ const PER_SECOND: u32 = 1000;
 const MOST_GROWTH: u64 = 5 << 20;
 /// After this much more it must have come back.
 const BACK: Duration = Duration::from_secs(60);
-const PATHS: [&str; 10] = [
-    "/v1/snapshot",
-    "/v1/containers",
-    "/v1/processes",
-    "/v1/arenas",
-    "/v1/insights",
-    "/v1/probes",
-    "/v1/kills",
-    "/metrics",
-    "/healthz",
-    "/readyz",
-];
+/// Beside those with JSON.
+const TEXTS: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
+
+fn paths() -> impl Iterator<Item = &'static str> + Clone {
+    PATHS.into_iter().chain(TEXTS)
+}
 
 fn seconds() -> u64 {
     std::env::var("MEMTRACE_LOAD_SECONDS").map_or(5, |seconds| seconds.parse().unwrap())
@@ -72,7 +66,7 @@ fn a_thousand_requests_a_second_and_clients_that_never_read() {
     // Every path once: what that takes for good is no growth.
     let mut warm = Client::unix(&place.socket());
     for _ in 0..3 {
-        for path in PATHS {
+        for path in paths() {
             assert_eq!(warm.get(path, "").unwrap().status, 200, "{path}");
         }
     }
@@ -91,7 +85,7 @@ fn a_thousand_requests_a_second_and_clients_that_never_read() {
             scope.spawn(move || {
                 let mut client = Client::unix(&place.socket());
                 let mut next = Instant::now() + pace * n / active;
-                for path in PATHS.iter().cycle().skip(n as usize) {
+                for path in paths().cycle().skip(n as usize) {
                     thread::sleep(next.saturating_duration_since(Instant::now()));
                     if Instant::now() >= end {
                         return;

@@ -12,9 +12,12 @@ use std::{
 };
 
 use super::Image;
-use crate::mm::{
-    maps,
-    procfs::{Error, Procfs},
+use crate::{
+    clock::thread_cpu,
+    mm::{
+        maps,
+        procfs::{Error, Procfs},
+    },
 };
 
 /// Bit 63 of an entry of pagemap.
@@ -56,7 +59,7 @@ struct Clock {
 impl Clock {
     fn new(allowed: Duration) -> Self {
         let now = Instant::now();
-        Self { begun: spent(), allowed, next: now + allowed, last: now + allowed * MOST_WAITING }
+        Self { begun: thread_cpu(), allowed, next: now + allowed, last: now + allowed * MOST_WAITING }
     }
 
     fn is_over(&mut self) -> bool {
@@ -64,16 +67,10 @@ impl Clock {
         if now < self.next {
             return false;
         }
-        let left = self.allowed.saturating_sub(spent().saturating_sub(self.begun));
+        let left = self.allowed.saturating_sub(thread_cpu().saturating_sub(self.begun));
         self.next = now + left;
         left.is_zero() || now >= self.last
     }
-}
-
-/// Processor time of this thread.
-fn spent() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 /// One reading of a process.

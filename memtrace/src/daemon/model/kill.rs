@@ -6,10 +6,11 @@ use memtrace_common::{UNKNOWN, event::oom::OomKill};
 
 use super::{Model, now};
 use crate::{
+    container::cgroup::is_within,
     daemon::{scanner::Order, summary},
     oom::surroundings::Copy,
     snapshot::Memory,
-    units::Bytes,
+    units::{Bytes, escape},
 };
 
 /// Processes of a group near its limit that are read, the largest.
@@ -55,10 +56,7 @@ impl Model {
 
     /// The page tables and counters to read of a group that is near its limit: of its largest processes.
     pub fn arm(&mut self, group: &str) -> Vec<Order> {
-        let is_inside = |cgroup: &[u8]| {
-            let rest = cgroup.strip_prefix(group.as_bytes());
-            group == "/" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        };
+        let is_inside = |cgroup: &[u8]| is_within(&escape(cgroup), group);
         let mut inside: Vec<(u64, u32)> = self
             .processes
             .iter()

@@ -126,7 +126,7 @@ fn container(picture: &Picture<'_>, charge: &Charge, notes: &mut Vec<String>) ->
     push("shared memory, tmpfs", "files in memory; only swap takes them", charge.shmem_bytes, shared);
     push("kernel memory", "what the kernel keeps for it", charge.kernel(), kernel(charge));
     for mount in &picture.facts.tmpfs {
-        notes.push(format!("tmpfs {}: {} in it, whoever is charged for them", mount.path, mount.bytes));
+        notes.push(format!("tmpfs {}: {} in it, whoever is charged for them", mount.mount, mount.used_bytes));
     }
     parts
 }

@@ -2,11 +2,10 @@
 //!
 //! A subject, the snapshot around it and what else is known -> [`Explanation`]. Pure.
 
-use super::{
-    Explanation, Member, SCHEMA, Subject, allocators, balance, pressure, subject::is_within, verdict,
-};
+use super::{Explanation, Member, SCHEMA, Subject, allocators, balance, pressure, verdict};
 use crate::{
-    container::{charge::Charge, memcg::Limit},
+    container::{cgroup::is_within, charge::Charge, memcg::Limit},
+    oom::record::circumstances::Tmpfs,
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     units::Bytes,
     verdict::Insights,
@@ -18,18 +17,9 @@ pub struct Facts {
     /// Processes in which jemalloc's background thread runs.
     pub purging: Vec<u32>,
     /// The tmpfs file systems that its processes see and that have something in them.
-    pub tmpfs: Vec<Mount>,
+    pub tmpfs: Vec<Tmpfs>,
     /// Swap can be used.
     pub has_swap: bool,
-}
-
-/// A tmpfs file system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
-    /// Where, as the process sees it, escaped.
-    pub path: String,
-    /// What is in it, whoever is charged for it.
-    pub bytes: Bytes,
 }
 
 /// What everything is built from.

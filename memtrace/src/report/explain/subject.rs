@@ -3,7 +3,10 @@
 //! A snapshot and a word -> the rows that are meant, or what comes near. Pure. A word that fits two things is refused,
 //! never guessed.
 
-use crate::snapshot::{ContainerRow, ProcessRow, Snapshot};
+use crate::{
+    container::cgroup::is_within,
+    snapshot::{ContainerRow, ProcessRow, Snapshot},
+};
 
 /// Candidates that an error lists.
 const MOST_LISTED: usize = 8;
@@ -124,11 +127,6 @@ fn full_name(rows: &[&ContainerRow]) -> Option<String> {
     let name = rows.iter().find_map(|row| row.name.as_ref())?;
     let parts: Vec<&str> = [&name.namespace, &name.pod].into_iter().flatten().map(String::as_str).collect();
     (!parts.is_empty()).then(|| parts.join("/"))
-}
-
-/// Whether a cgroup is another, or lies below it.
-pub(super) fn is_within(path: &str, outer: &str) -> bool {
-    outer == "/" || path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn several(word: &str, rows: &[&ContainerRow]) -> NotFound {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{Column, Data, Row, RowId, Scope, State, Value, container};
 use crate::{
-    container::{memcg::Limit, name::Name},
+    container::{cgroup::is_within, memcg::Limit, name::Name},
     snapshot::ContainerRow,
     top::column::Kind,
     units::Bytes,
@@ -111,11 +111,7 @@ pub fn key(row: &ContainerRow) -> String {
 /// The sum over the containers that are in no other one of them: a charge has the descendants' in it.
 fn sum(of: &Facts<'_>, figure: impl Fn(&ContainerRow) -> Option<Bytes>) -> Option<Bytes> {
     let is_inside = |row: &ContainerRow| {
-        let is_below = |other: &&ContainerRow| {
-            let rest = row.cgroup.strip_prefix(other.cgroup.trim_end_matches('/'));
-            other.cgroup != row.cgroup && rest.is_some_and(|rest| rest.starts_with('/'))
-        };
-        of.rows.iter().any(is_below)
+        of.rows.iter().any(|other| other.cgroup != row.cgroup && is_within(&row.cgroup, &other.cgroup))
     };
     let figures = of.rows.iter().filter(|row| !is_inside(row)).map(|row| figure(row));
     figures.reduce(|sum, more| Some(Bytes(sum?.0.saturating_add(more?.0))))?

@@ -12,6 +12,15 @@ fn steps(group: &Cgroup) -> Vec<&str> {
     vec!["cgroup", group.directory(), "fragments", "24", "touch", "12", "wait", "each", "1"]
 }
 
+/// A program that has 36 of the 64 MiB that it may have, known to the daemon.
+fn in_calm(place: &Place) -> (Cgroup, Program) {
+    let group = Cgroup::new().limit(mib(64));
+    let mut program = Program::eat(&steps(&group));
+    program.ready();
+    calm(place, &program, mib(30));
+    (group, program)
+}
+
 /// Has it take a MiB each `pace` until it is dead; returns how many it took.
 fn until_dead(program: &mut Program, pace: Duration) -> usize {
     for taken in 0..256 {
@@ -29,10 +38,7 @@ fn until_dead(program: &mut Program, pace: Duration) -> usize {
 fn a_burst_is_looked_at_before_it_ends() {
     let place = Place::new();
     let _daemon = place.start(&[]);
-    let group = Cgroup::new().limit(mib(64));
-    let mut program = Program::eat(&steps(&group));
-    program.ready();
-    calm(&place, &program, mib(30));
+    let (_group, mut program) = in_calm(&place);
     until_dead(&mut program, Duration::from_millis(25));
     let memory = place.record(program.pid()).circumstances.victim_memory.expect("it was read");
     let VictimMemory { scan_age_seconds, counters, counters_age_seconds, .. } = &memory;
@@ -63,10 +69,7 @@ fn smaps(pid: u32) -> BTreeMap<String, u64> {
 fn arenas_at_the_kill_are_those_of_a_twin_held_there() {
     let place = Place::new();
     let _daemon = place.start(&[]);
-    let group = Cgroup::new().limit(mib(64));
-    let mut program = Program::eat(&steps(&group));
-    program.ready();
-    calm(&place, &program, mib(30));
+    let (_group, mut program) = in_calm(&place);
     let taken = until_dead(&mut program, Duration::from_millis(100));
     let record = place.record(program.pid());
     let memory = record.circumstances.victim_memory.as_ref().expect("it was read");

@@ -1,13 +1,7 @@
 //! `memtrace explain` on real programs in cgroups of their own: its verdict, and its closing sum against the kernel's.
 //!
 //! Needs the workloads, and root.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests panic"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests panic")]
 
 mod group;
 #[path = "../ownership/workload.rs"]

@@ -3,13 +3,7 @@
 //!
 //! Needs the workloads (`cargo run --manifest-path workloads/Cargo.toml -p build`), and root to read other processes'
 //! memory. With MEMTRACE_FIXTURES=DIR it also writes the fixtures of the unit tests there.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests panic"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests panic")]
 
 mod census;
 mod fixture;

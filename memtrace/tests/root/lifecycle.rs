@@ -76,7 +76,7 @@ fn a_crash_loses_nothing_that_was_stored() {
     assert!(!is_gone(&place.socket()), "a crash leaves the socket");
     // How it ended may be added to it meanwhile.
     let ids = || place.records().into_iter().map(|record| record.id).collect::<Vec<_>>();
-    assert_eq!(ids(), [first.clone()]);
+    assert_eq!(ids(), std::slice::from_ref(&first));
 
     let daemon = place.start(&[]);
     let second = place.record(kill_one()).id;

@@ -15,7 +15,7 @@ fn steps(group: &Cgroup) -> Vec<&str> {
 /// A program that has 36 of the 64 MiB that it may have, known to the daemon.
 fn in_calm(place: &Place) -> (Cgroup, Program) {
     let group = Cgroup::new().limit(mib(64));
-    let mut program = Program::eat(&steps(&group));
+    let program = Program::eat(&steps(&group));
     program.ready();
     calm(place, &program, mib(30));
     (group, program)

@@ -77,6 +77,32 @@ pub enum ReportCommand {
     Exits(ExitsArgs),
 }
 
+/// Which entries of a list: when they were, and how many at most.
+#[derive(Debug, Args)]
+pub struct Span {
+    /// Only what was since then: RFC 3339, or so long ago (90s, 30m, 2h, 7d).
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    pub since: Option<When>,
+    /// Only what was before then: likewise.
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    pub until: Option<When>,
+    /// At most so many, the newest.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+impl Span {
+    /// As the store takes it.
+    fn filter(&self, now: Timestamp) -> Filter {
+        Filter {
+            since: self.since.map(|when| when.at(now)),
+            until: self.until.map(|when| when.at(now)),
+            limit: self.limit,
+            ..Filter::default()
+        }
+    }
+}
+
 /// Arguments of `report list`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -85,12 +111,9 @@ Examples:
   memtrace report list --since 7d --comm java
   memtrace report list --since 2026-11-22T18:00:00Z --until 2026-11-22T19:00:00+01:00")]
 pub struct ListArgs {
-    /// Only kills since then: RFC 3339, or so long ago (90s, 30m, 2h, 7d).
-    #[arg(long, value_name = "TIME", value_parser = When::parse)]
-    pub since: Option<When>,
-    /// Only kills before then: likewise.
-    #[arg(long, value_name = "TIME", value_parser = When::parse)]
-    pub until: Option<When>,
+    /// Which of them.
+    #[command(flatten)]
+    pub span: Span,
     /// Only kills with this text in the path of the victim's cgroup, or of the one whose limit was hit.
     #[arg(long, value_name = "TEXT")]
     pub cgroup: Option<String>,
@@ -109,9 +132,6 @@ pub struct ListArgs {
     /// Only kills with this cause, such as leak, burst or limit_too_tight; docs/record.md has them all.
     #[arg(long, value_name = "KIND")]
     pub cause: Option<String>,
-    /// At most so many.
-    #[arg(short = 'n', long, value_name = "N")]
-    pub limit: Option<usize>,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
     pub output: ListFormat,
@@ -299,10 +319,8 @@ fn list(args: &ListArgs, store: &Store, now: Timestamp, style: Style) -> Result<
         kills: Vec<KillSummary>,
     }
 
-    let ListArgs { since, until, cgroup, comm, namespace, pod, container, cause, limit, output } = args;
+    let ListArgs { span, cgroup, comm, namespace, pod, container, cause, output } = args;
     let filter = Filter {
-        since: since.map(|when| when.at(now)),
-        until: until.map(|when| when.at(now)),
         cgroup: cgroup.clone(),
         comm: comm.clone(),
         namespace: namespace.clone(),
@@ -310,7 +328,7 @@ fn list(args: &ListArgs, store: &Store, now: Timestamp, style: Style) -> Result<
         container: container.clone(),
         // As people type it: leak, limit-too-tight.
         cause: cause.as_ref().map(|cause| cause.to_lowercase().replace('-', "_")),
-        limit: *limit,
+        ..span.filter(now)
     };
     let kills = store.list(&filter)?;
     match output {

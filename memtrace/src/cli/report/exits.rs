@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ListFormat, ReportError, When};
+use super::{ListFormat, ReportError, Span};
 use crate::{
     oom::exit::{ExitRecord, SCHEMA},
     store::{Filter, Store},
@@ -22,18 +22,12 @@ Examples:
   memtrace report exits --since 1h --cgroup pod6e0b4bb2
   memtrace report exits -o json | jq '.exits[] | select(.kind != \"oom_kill\" and .signal == 9)'")]
 pub struct ExitsArgs {
-    /// Only ends since then: RFC 3339, or so long ago (90s, 30m, 2h, 7d).
-    #[arg(long, value_name = "TIME", value_parser = When::parse)]
-    pub since: Option<When>,
-    /// Only ends before then: likewise.
-    #[arg(long, value_name = "TIME", value_parser = When::parse)]
-    pub until: Option<When>,
+    /// Which of them.
+    #[command(flatten)]
+    pub span: Span,
     /// Only ends with this text in the path of the process's cgroup.
     #[arg(long, value_name = "TEXT")]
     pub cgroup: Option<String>,
-    /// At most so many.
-    #[arg(short = 'n', long, value_name = "N")]
-    pub limit: Option<usize>,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
     pub output: ListFormat,
@@ -47,14 +41,8 @@ pub(super) fn exits(args: &ExitsArgs, store: &Store, now: Timestamp) -> Result<S
         exits: Vec<ExitRecord>,
     }
 
-    let ExitsArgs { since, until, cgroup, limit, output } = args;
-    let exits = store.exits(&Filter {
-        since: since.map(|when| when.at(now)),
-        until: until.map(|when| when.at(now)),
-        cgroup: cgroup.clone(),
-        limit: *limit,
-        ..Filter::default()
-    })?;
+    let ExitsArgs { span, cgroup, output } = args;
+    let exits = store.exits(&Filter { cgroup: cgroup.clone(), ..span.filter(now) })?;
     match output {
         ListFormat::Json => Ok(serde_json::to_string_pretty(&List { schema: SCHEMA, exits })? + "\n"),
         ListFormat::Table if exits.is_empty() => Ok("no ends of processes recorded\n".to_owned()),

@@ -193,6 +193,7 @@ async fn run_attached(
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     forward_kernel_log(&mut object);
+    malloc::keep_giving_back();
     let shared = analyst::Shared::default();
     let namer = namer::start(
         &config.names,

@@ -5,18 +5,33 @@
 
 use std::{
     collections::HashMap,
+    fs::{self, File},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, Sender, channel},
 };
 
 use anyhow::Context as _;
-use blazesym::symbolize::{
-    Input, Symbolized, Symbolizer,
-    source::{Elf, Source},
+use blazesym::{
+    helper::read_elf_build_id,
+    symbolize::{
+        Input, Symbolized, Symbolizer,
+        source::{Elf, Source},
+    },
+};
+use object::{
+    Endianness,
+    elf::{FileHeader64, PT_LOAD},
+    read::{
+        ReadCache,
+        elf::{FileHeader as _, ProgramHeader as _},
+    },
 };
 
 /// Names that are kept before all are forgotten.
-const MOST_KEPT: usize = 1 << 16;
+const MOST_KEPT: usize = 1 << 14;
+/// Where Debian, Fedora and others put symbols, below a root.
+const DEBUG_FILES: &str = "usr/lib/debug/.build-id";
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -73,39 +88,97 @@ impl Symbols {
     }
 }
 
+/// A file, whatever it is called: containers have files of one path and different contents. One that is written anew in
+/// place has another time.
+type Identity = (u64, u64, i64);
+
 fn run(proc: &Path, asked: &Receiver<Question>) {
-    let symbolizer = Symbolizer::new();
-    let mut known: HashMap<(PathBuf, u64), Option<String>> = HashMap::new();
+    let mut known: HashMap<(Identity, u64), Option<String>> = HashMap::new();
     while let Ok(Question { places, answer }) = asked.recv() {
         if known.len() > MOST_KEPT {
             known.clear();
         }
-        let names = places
-            .into_iter()
-            .map(|Place { pid, path, offset }| {
-                // Containers have files of one path and different contents, so the root is a part of the name.
-                let below = path.strip_prefix("/").unwrap_or(&path);
-                let readable = proc.join(pid.to_string()).join("root").join(below);
-                let key = (std::fs::canonicalize(&readable).unwrap_or(readable), offset);
-                known.entry(key).or_insert_with_key(|(path, offset)| name(&symbolizer, path, *offset)).clone()
-            })
-            .collect();
+        let mut reader = Reader::default();
+        let names = places.into_iter().map(|Place { pid, path, offset }| {
+            let root = proc.join(pid.to_string()).join("root");
+            let file = root.join(path.strip_prefix("/").unwrap_or(&path));
+            let identity = reader.identity(&file)?;
+            let name = known.entry((identity, offset));
+            name.or_insert_with(|| reader.name(&root, &file, offset)).clone()
+        });
         // Whoever asked may have given up.
-        let _ = answer.send(names);
+        let _ = answer.send(names.collect());
     }
 }
 
-fn name(symbolizer: &Symbolizer, path: &Path, offset: u64) -> Option<String> {
-    let source = Source::Elf(Elf::new(path));
-    match symbolizer.symbolize_single(&source, Input::FileOffset(offset)).ok()? {
-        Symbolized::Sym(symbol) => Some(crate::units::escape(symbol.name.as_bytes())),
-        Symbolized::Unknown(_) => None,
+/// Symbol tables, held for one question: of a large program they are many MiB, and names are asked for rarely.
+#[derive(Default)]
+struct Reader {
+    symbolizer: Symbolizer,
+    identities: HashMap<PathBuf, Option<Identity>>,
+    apart: HashMap<PathBuf, Option<PathBuf>>,
+}
+
+impl Reader {
+    fn identity(&mut self, file: &Path) -> Option<Identity> {
+        if let Some(known) = self.identities.get(file) {
+            return *known;
+        }
+        let identity = fs::metadata(file).ok().map(|data| (data.dev(), data.ino(), data.mtime()));
+        self.identities.insert(file.to_owned(), identity);
+        identity
     }
+
+    /// From the file itself, else from where its symbols were put when it was stripped.
+    fn name(&mut self, root: &Path, file: &Path, offset: u64) -> Option<String> {
+        self.look_up(file, Input::FileOffset(offset)).or_else(|| {
+            let apart = match self.apart.get(file) {
+                Some(apart) => apart.clone(),
+                None => self.apart.entry(file.to_owned()).or_insert(symbols_apart(root, file)).clone(),
+            };
+            // Such a file has the addresses of the other, and not its offsets.
+            self.look_up(&apart?, Input::VirtOffset(address(file, offset)?))
+        })
+    }
+
+    fn look_up(&self, file: &Path, place: Input<u64>) -> Option<String> {
+        let mut elf = Elf::new(file);
+        // The symbol table names the function; what else debug information has would be many MiB, read for nothing.
+        elf.debug_syms = false;
+        match self.symbolizer.symbolize_single(&Source::Elf(elf), place).ok()? {
+            Symbolized::Sym(symbol) => Some(crate::units::escape(symbol.name.as_bytes())),
+            Symbolized::Unknown(_) => None,
+        }
+    }
+}
+
+/// The file with the symbols of a stripped one, by its build ID: as its own system has it, else as this one has.
+fn symbols_apart(root: &Path, file: &Path) -> Option<PathBuf> {
+    let id = read_elf_build_id(file).ok()??;
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (first, rest) = hex.split_at_checked(2)?;
+    let below = format!("{DEBUG_FILES}/{first}/{rest}.debug");
+    [root, Path::new("/")].map(|root| root.join(&below)).into_iter().find(|path| path.exists())
+}
+
+/// Where a place in a file is loaded, as its program headers have it.
+fn address(file: &Path, offset: u64) -> Option<u64> {
+    let file = ReadCache::new(File::open(file).ok()?);
+    let header = FileHeader64::<Endianness>::parse(&file).ok()?;
+    let endian = header.endian().ok()?;
+    let segments = header.program_headers(endian, &file).ok()?;
+    let loaded = segments.iter().filter(|segment| segment.p_type(endian) == PT_LOAD);
+    loaded.into_iter().find_map(|segment| {
+        let inside = offset.checked_sub(segment.p_offset(endian))?;
+        (inside < segment.p_filesz(endian)).then(|| segment.p_vaddr(endian).checked_add(inside))?
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{fs, path::Path, process::Command};
+
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
     use super::{Place, Symbols};
 
@@ -113,7 +186,7 @@ mod tests {
     #[test]
     fn a_function_of_this_program_has_its_name() {
         let address = a_function_of_this_program_has_its_name as *const () as u64;
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
         let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
         let (path, offset) = maps
             .lines()
@@ -132,5 +205,43 @@ mod tests {
         let names = symbols.names(vec![place(&path), place("/no/such/file")]);
         assert!(names[0].as_ref().unwrap().contains("a_function_of_this_program_has_its_name"), "{names:?}");
         assert_eq!(names[1], None);
+    }
+    fn run(program: &str, arguments: &[&std::ffi::OsStr]) {
+        assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
+    }
+
+    /// As distributions do it, in a container's own root.
+    #[test]
+    fn a_stripped_program_s_names_are_where_its_system_put_them() {
+        let proc = tempfile::tempdir().unwrap();
+        let root = proc.path().join("7/root");
+        fs::create_dir_all(root.join("usr/bin")).unwrap();
+        let (whole, stripped) = (proc.path().join("whole"), root.join("usr/bin/grower"));
+        let source = proc.path().join("grower.c");
+        fs::write(
+            &source,
+            "__attribute__((noinline)) static int grow(int n) { return n * n; }\n\
+            int main(int n, char **v) { (void)v; return grow(n); }\n",
+        )
+        .unwrap();
+        run("cc", &["-Wl,--build-id".as_ref(), "-o".as_ref(), whole.as_ref(), source.as_ref()]);
+        run("objcopy", &["--strip-all".as_ref(), whole.as_ref(), stripped.as_ref()]);
+
+        let bytes = fs::read(&whole).unwrap();
+        let elf = object::File::parse(&*bytes).unwrap();
+        let grow = elf.symbols().find(|symbol| symbol.name() == Ok("grow")).unwrap();
+        let text = elf.section_by_index(grow.section_index().unwrap()).unwrap();
+        let offset = grow.address() - text.address() + text.file_range().unwrap().0;
+        let place = || vec![Place { pid: 7, path: "/usr/bin/grower".into(), offset }];
+        let symbols = || Symbols::start(proc.path()).unwrap();
+        assert_eq!(symbols().names(place()), [None]);
+
+        let id =
+            elf.build_id().unwrap().unwrap().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let directory = root.join("usr/lib/debug/.build-id").join(&id[..2]);
+        fs::create_dir_all(&directory).unwrap();
+        let apart = directory.join(format!("{}.debug", &id[2..]));
+        run("objcopy", &["--only-keep-debug".as_ref(), whole.as_ref(), apart.as_ref()]);
+        assert_eq!(symbols().names(place()), [Some("grow".to_owned())]);
     }
 }

@@ -1,7 +1,9 @@
-//! The daemon's own heap: one arena, and large blocks of their own.
+//! The daemon's own heap: one arena, large blocks of their own, and what is free given back.
 //!
 //! glibc gives each thread that is busy at the same time an arena, and keeps what was free in it: with a hundred clients
 //! that was 30 MiB for good. The engine hardly allocates between two ticks, so nobody waits for the one arena.
+
+use std::time::Duration;
 
 /// Blocks from this size on are mapped, and given back when they are free.
 #[cfg(target_env = "gnu")]
@@ -21,6 +23,40 @@ pub fn keep_small() {
     }
 }
 
+/// Free bytes that stay where they are: the next tick takes them again.
+#[cfg(target_env = "gnu")]
+const LEFT_FREE: usize = 1 << 20;
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Gives free pages back, if there are many: glibc itself does so only at the end of the heap, and one block that lives
+/// there keeps all that a burst of requests has left below it.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "the C library's heap has no safe form")]
+fn give_back() {
+    // SAFETY: takes nothing, and gives numbers.
+    let free = unsafe { libc::mallinfo2() }.fordblks;
+    if free > LEFT_FREE {
+        // SAFETY: takes a number; it moves nothing that is in use, and locks what it looks at.
+        unsafe { libc::malloc_trim(0) };
+    }
+}
+
+/// Looks now and then, for as long as the runtime lives.
+pub fn keep_giving_back() {
+    tokio::spawn(async {
+        let mut every = tokio::time::interval(EVERY);
+        loop {
+            every.tick().await;
+            give_back();
+        }
+    });
+}
+
 /// Other C libraries have no such settings.
 #[cfg(not(target_env = "gnu"))]
 pub fn keep_small() {}
+
+/// Nor this.
+#[cfg(not(target_env = "gnu"))]
+fn give_back() {}

@@ -1,4 +1,4 @@
-//! The API under load: many clients, some of which never read. `MEMTRACE_LOAD_SECONDS=30 cargo test --test root load -- --ignored`
+//! The API under load: many clients, some of which never read. `MEMTRACE_LOAD_SECONDS=30 cargo test --test root load`
 //! is the long form.
 
 use std::{
@@ -16,7 +16,6 @@ use memtrace::ingest::loss::Loss;
 
 use crate::fixture::{
     daemon::{Daemon, Place},
-    eventually,
     http::{Client, PATHS},
     unexpected,
 };
@@ -26,7 +25,9 @@ const UNREADING: u32 = 5;
 const PER_SECOND: u32 = 1000;
 /// What it may grow by meanwhile.
 const MOST_GROWTH: u64 = 5 << 20;
-/// After this much more it must have come back.
+/// So much may stay: names that were looked up, answers of the last second.
+const MOST_LEFT: u64 = 1 << 20;
+/// After this much time it must have come back.
 const BACK: Duration = Duration::from_secs(60);
 /// Beside those with JSON.
 const TEXTS: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
@@ -59,10 +60,12 @@ fn unreading(place: &Place, n: u32) -> UnixStream {
 }
 
 #[test]
-#[ignore = "1,000 requests/s without an error or a loss, but RSS grew by 25 MiB and not 5: not solved, run by hand"]
 fn a_thousand_requests_a_second_and_clients_that_never_read() {
     let place = Place::new();
     let daemon = place.start(&[]);
+    // Sees the same and is asked nothing: what history takes in meanwhile, both take.
+    let unasked_place = Place::new();
+    let unasked = unasked_place.start(&[]);
     // Every path once: what that takes for good is no growth.
     let mut warm = Client::unix(&place.socket());
     for _ in 0..3 {
@@ -72,13 +75,15 @@ fn a_thousand_requests_a_second_and_clients_that_never_read() {
     }
     thread::sleep(Duration::from_secs(2));
     let (before, lost_before) = (daemon.rss_bytes(), losses(&daemon));
+    let apart = before.saturating_sub(unasked.rss_bytes());
+    let growth = || daemon.rss_bytes().saturating_sub(unasked.rss_bytes()).saturating_sub(apart);
     let _silent: Vec<_> = (0..UNREADING).map(|n| unreading(&place, n)).collect();
 
     let (done, errors) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let active = CLIENTS - UNREADING;
     let pace = Duration::from_secs(1) * active / PER_SECOND;
     let end = Instant::now() + Duration::from_secs(seconds());
-    let mut highest = before;
+    let mut highest = 0;
     thread::scope(|scope| {
         for n in 0..active {
             let (place, done, errors) = (&place, &done, &errors);
@@ -101,20 +106,24 @@ fn a_thousand_requests_a_second_and_clients_that_never_read() {
             });
         }
         while Instant::now() < end {
-            highest = highest.max(daemon.rss_bytes());
+            highest = highest.max(growth());
             thread::sleep(Duration::from_millis(100));
         }
     });
     let errors = errors.into_inner().unwrap();
     let done = done.into_inner();
-    println!("{done} requests in {} s; RSS {before} B, at most {highest} B", seconds());
+    println!("{done} requests in {} s; RSS {before} B grew by at most {highest} B", seconds());
     assert_eq!(errors, Vec::<String>::new());
     // As many as were asked for, but for those that were on their way at the end.
     assert!(done >= u64::from(PER_SECOND) * seconds() * 95 / 100, "{done} requests in {} s", seconds());
     assert_eq!(losses(&daemon), lost_before);
-    assert!(highest <= before + MOST_GROWTH, "RSS grew from {before} B to {highest} B");
-    let after = eventually("the memory comes back", BACK, || {
-        Some(daemon.rss_bytes()).filter(|after| *after <= before + (1 << 20))
-    });
-    println!("RSS {after} B afterwards");
+    assert!(highest <= MOST_GROWTH, "RSS of {before} B grew by {highest} B");
+    let mut left = u64::MAX;
+    let start = Instant::now();
+    while left > MOST_LEFT && start.elapsed() < BACK {
+        left = growth();
+        thread::sleep(Duration::from_millis(200));
+    }
+    println!("after {:.0} s it has {left} B more", start.elapsed().as_secs_f64());
+    assert!(left <= MOST_LEFT, "{left} B stay");
 }

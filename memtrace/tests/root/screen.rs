@@ -16,10 +16,10 @@ const FIRST: Duration = Duration::from_millis(300);
 /// And one core so much of the time, at an update a second.
 const SHARE: f64 = 0.02;
 
-/// Lines of the table that name it; the line below the table, which has the whole path of the selected one, is none.
+/// Lines of the table that name it. It ends before the first empty line: what is below tells of the selected one.
 fn rows<'a>(screen: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
-    let lines = screen.lines().skip(5);
-    lines.filter(move |line| line.contains(name) && !line.starts_with('/') && !line.starts_with("filter:"))
+    let table = screen.lines().skip(5).take_while(|line| !line.trim().is_empty());
+    table.filter(move |line| line.contains(name) && !line.starts_with("filter:"))
 }
 
 /// The line with the columns' names.
@@ -28,7 +28,6 @@ fn heading<'a>(screen: &'a str, column: &str) -> Option<&'a str> {
 }
 
 #[test]
-#[ignore = "seen to pass up to the five views; from the escaped name on not yet seen, run by hand"]
 fn every_view_filter_sort_drill_down_and_pause() {
     let place = Place::new();
     let daemon = place.start(&[]);

@@ -14,6 +14,7 @@ pub mod diagnosis;
 pub mod engine;
 pub mod exits;
 pub mod governor;
+pub mod kept;
 pub mod kernel_log;
 pub mod kmsg;
 pub mod labels;
@@ -61,6 +62,7 @@ use self::{
     diagnosis::Diagnosis,
     engine::{Engine, Latest},
     governor::Governor,
+    kept::Kept,
     lock::LockError,
     model::Model,
     recorder::{Keep, Surroundings},
@@ -194,7 +196,9 @@ async fn run_attached(
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     forward_kernel_log(&mut object);
     malloc::keep_giving_back();
-    let shared = analyst::Shared::default();
+    let kept = Kept::new(&config.state_dir, &boot_id);
+    let shared = analyst::Shared::with(kept.load());
+    kept.clone().keep(shared.clone());
     let namer = namer::start(
         &config.names,
         hierarchy.clone(),
@@ -221,7 +225,7 @@ async fn run_attached(
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     let past = past::reader(latest.clone(), shared.clone());
     let armed = arming::start(hierarchy.clone(), latest.clone(), mounts)?;
-    let insights = analyst::start(latest.clone(), hierarchy, shared);
+    let insights = analyst::start(latest.clone(), hierarchy, shared.clone());
     let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));
     let published = Published { snapshots: latest.clone(), insights, heartbeat: Arc::clone(&heartbeat) };
     let source = serving::source(config, published, diagnosis, past)?;
@@ -275,6 +279,7 @@ async fn run_attached(
             anyhow::bail!("the {name} thread failed");
         }
     }
+    kept.save_or_say(&shared);
     drop(object);
     served
 }

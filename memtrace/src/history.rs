@@ -3,9 +3,12 @@
 //! Input: snapshots, one after another. Output: [`Series`] of the last 24 hours. Pure. Gone containers are kept for a
 //! while, because a kill is judged after its victim has gone; what does not fit is counted.
 
+pub mod file;
 pub mod series;
 
 use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
 
 use self::series::Series;
 use crate::{
@@ -45,7 +48,7 @@ pub enum Figure {
 pub type Figures = [Option<Bytes>; FIGURES];
 
 /// An allocator and a use of it, in a container.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ArenaKey {
     /// Path of the cgroup.
     pub cgroup: String,

@@ -46,7 +46,7 @@ Examples:
   memtrace top -n 60 -d 1 -o csv --fields name,used,limit > minute.csv
   memtrace top -o ndjson | jq 'select(.growth_bytes_per_second > 1048576) | .name'
   memtrace top -o json | jq .processes[0].memory        everything that is known, once
-  memtrace top --at 10m                                 ten minutes ago, from the daemon's memory
+  memtrace top --at 10m                                 ten minutes ago, as far as there was a daemon
   memtrace top -o svg > top.svg                         a picture for a ticket")]
 pub struct TopArgs {
     /// Print once and end; so it does where the output is no terminal.

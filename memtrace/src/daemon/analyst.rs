@@ -36,6 +36,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// With what is known already.
+    pub fn with(history: History) -> Self {
+        Self { history: Arc::new(Mutex::new(history)), kills: Arc::default() }
+    }
+
     /// The history; the lock is held for as long as a read of one series takes: a kill waits for it.
     pub fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::Bytes;
 
 /// A level: so many points, so far apart.
@@ -43,6 +45,13 @@ pub struct Point<const N: usize> {
     pub length: u64,
     /// The values at the interval's highest first value.
     pub values: [Option<Bytes>; N],
+}
+
+/// A series as it is written down: for each level the numbers of its intervals, and `N` values for each.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    levels: [(Vec<u32>, Vec<u32>); LEVELS.len()],
+    forgets: [bool; LEVELS.len()],
 }
 
 /// See the module. `N` values belong to one reading.
@@ -145,6 +154,33 @@ impl<const N: usize> Series<N> {
     pub fn newest(&self) -> Option<Point<N>> {
         let bucket = self.levels.first()?.back()?;
         Some(Point { second: bucket.number.into(), length: 1, values: bucket.values.map(value) })
+    }
+
+    /// As it is written down.
+    pub(super) fn kept(&self) -> Kept {
+        let levels = self.levels.each_ref().map(|level| {
+            let numbers = level.iter().map(|bucket| bucket.number).collect();
+            (numbers, level.iter().flat_map(|bucket| bucket.values).collect())
+        });
+        Kept { levels, forgets: self.forgets }
+    }
+
+    /// What was written down; `None` when it cannot have been a series at a time since boot, in ns.
+    pub(super) fn restored(kept: &Kept, now: u64) -> Option<Self> {
+        let mut series = Self { levels: Default::default(), forgets: kept.forgets };
+        for ((level, (numbers, values)), into) in LEVELS.iter().zip(&kept.levels).zip(&mut series.levels) {
+            let is_one = numbers.len() <= level.points
+                && numbers.len().checked_mul(N) == Some(values.len())
+                && numbers.is_sorted_by(|one, next| one < next)
+                && numbers.last().is_none_or(|last| u64::from(*last) * level.spacing <= now / SECOND);
+            if !is_one {
+                return None;
+            }
+            let values = values.chunks_exact(N).filter_map(|values| values.try_into().ok());
+            let buckets = numbers.iter().zip(values);
+            *into = buckets.map(|(number, values)| Bucket { number: *number, values }).collect();
+        }
+        Some(series)
     }
 
     /// Bytes that it takes.

@@ -1,8 +1,12 @@
 //! `memtrace top --once`: what it shows of a process is what /proc and the cgroup say.
 
+use jiff::Timestamp;
 use memtrace::{container::memcg::Limit, snapshot::Snapshot, units::Bytes};
+use rustix::process::Signal;
 
-use crate::fixture::{cgroup::Cgroup, daemon::Place, memtrace, mib, program::Program, said};
+use crate::fixture::{
+    PATIENCE, cgroup::Cgroup, daemon::Place, eventually, memtrace, mib, program::Program, said,
+};
 
 #[test]
 fn a_process_its_cgroup_and_its_growth() {
@@ -41,6 +45,33 @@ fn a_process_its_cgroup_and_its_growth() {
     let line = line.unwrap_or_else(|| panic!("no line for {} in {text}", holder.pid()));
     assert!(line.contains("holder") && line.contains("256.0 MiB"), "{line}");
     assert!(text.contains("losses: none") || text.contains(" (throttled)\n"), "{text}");
+}
+
+#[test]
+fn the_next_daemon_shows_what_the_last_one_saw() {
+    let place = Place::new();
+    let mut daemon = place.start(&[]);
+    let parent = Cgroup::new();
+    let group = parent.child("gone").limit(mib(512));
+    let holder = Program::eat(&["cgroup", group.directory(), "touch", "100", "wait"]);
+    holder.ready();
+    let usage_at = |time: Timestamp| {
+        let then = place.run_top(&["--at", &time.to_string(), "-o", "json"]);
+        let snapshot: Snapshot = serde_json::from_slice(&then.stdout).ok()?;
+        let row = snapshot.containers.into_iter().find(|row| row.cgroup == group.path())?;
+        row.usage_bytes.filter(|usage| usage.0 > mib(100))
+    };
+    let (time, usage) = eventually("history has it", PATIENCE, || {
+        let time = place.top().time;
+        Some((time, usage_at(time)?))
+    });
+    daemon.signal(Signal::TERM);
+    assert!(daemon.end().success());
+    drop((holder, daemon));
+    let _next = place.start(&[]);
+    // Of the second itself, or what its ten seconds were at most.
+    let after = usage_at(time).expect("the next daemon knows it");
+    assert!(after >= usage && after.0 < mib(512), "{usage:?} became {after:?}");
 }
 
 #[test]

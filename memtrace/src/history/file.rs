@@ -1,0 +1,229 @@
+//! The history as bytes, so that a daemon's next one knows what it knew.
+//!
+//! History -> bytes -> the same history. Items one after the other, each with its length before it, so that neither side
+//! holds more than one series beside the history. Times are since boot, so the bytes are for one boot. Damage is an
+//! error, never half a history. Must not know where the bytes are.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ArenaKey, Followed, History, MAX_ARENAS, MAX_CONTAINERS,
+    series::{Kept, Series},
+};
+
+/// The shape of what follows; another is not read.
+const SHAPE: u32 = 1;
+/// Bytes of an item: the longest series with the longest path is far below.
+const LONGEST: u32 = 1 << 20;
+
+/// Why bytes are no history for us.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It could not be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// From before the last boot, or of another version.
+    #[error("it is of another boot or another version")]
+    Other,
+    /// Not what was written.
+    #[error("it is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Item {
+    Start {
+        shape: u32,
+        boot: String,
+    },
+    Container {
+        cgroup: String,
+        id: Option<u64>,
+        seen: u64,
+        series: Kept,
+    },
+    Arena {
+        key: ArenaKey,
+        id: Option<u64>,
+        seen: u64,
+        series: Kept,
+    },
+    /// What is without it was not written to its end.
+    End {
+        items: u64,
+    },
+}
+
+/// Writes it, item by item; `each` lends the history for a moment, for others wait for it.
+///
+/// # Errors
+/// When `out` fails.
+pub fn write<'h, H: std::ops::Deref<Target = History> + 'h>(
+    each: impl Fn() -> H,
+    boot: &str,
+    out: &mut impl Write,
+) -> Result<(), FileError> {
+    put(&Item::Start { shape: SHAPE, boot: boot.to_owned() }, out)?;
+    let (containers, arenas) = {
+        let history = each();
+        let containers: Vec<_> = history.containers.keys().cloned().collect();
+        (containers, history.arenas.keys().cloned().collect::<Vec<_>>())
+    };
+    let mut items = 0;
+    for cgroup in containers {
+        // It may be forgotten meanwhile.
+        let Some(Followed { series, id, seen }) = each().containers.get(&cgroup).cloned() else { continue };
+        put(&Item::Container { cgroup, id, seen, series: series.kept() }, out)?;
+        items += 1;
+    }
+    for key in arenas {
+        let Some(Followed { series, id, seen }) = each().arenas.get(&key).cloned() else { continue };
+        put(&Item::Arena { key, id, seen, series: series.kept() }, out)?;
+        items += 1;
+    }
+    put(&Item::End { items }, out)
+}
+
+/// Reads what [`write`] has written in this boot; `now` is in ns since then.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn read(boot: &str, now: u64, input: &mut impl Read) -> Result<History, FileError> {
+    match take(input)? {
+        Item::Start { shape: SHAPE, boot: of } if of == boot => {}
+        Item::Start { .. } => return Err(FileError::Other),
+        _ => return Err(FileError::Damaged("it has no beginning")),
+    }
+    let mut history = History::default();
+    let mut read = 0;
+    loop {
+        match take(input)? {
+            Item::Container { cgroup, id, seen, series } => {
+                let followed = followed(id, seen.min(now), &series, now)?;
+                history.containers.insert(cgroup, followed);
+            }
+            Item::Arena { key, id, seen, series } => {
+                let followed = followed(id, seen.min(now), &series, now)?;
+                history.arenas.insert(key, followed);
+            }
+            Item::End { items } if items == read => return Ok(history),
+            Item::End { .. } => return Err(FileError::Damaged("items are missing")),
+            Item::Start { .. } => return Err(FileError::Damaged("it has two beginnings")),
+        }
+        read += 1;
+        if history.containers.len() > MAX_CONTAINERS || history.arenas.len() > MAX_ARENAS {
+            return Err(FileError::Damaged("it has more series than a history can have"));
+        }
+    }
+}
+
+fn followed<const N: usize>(
+    id: Option<u64>,
+    seen: u64,
+    kept: &Kept,
+    now: u64,
+) -> Result<Followed<N>, FileError> {
+    let series = Series::restored(kept, now).ok_or(FileError::Damaged("a series is none"))?;
+    Ok(Followed { series, id, seen })
+}
+
+fn put(item: &Item, out: &mut impl Write) -> Result<(), FileError> {
+    let bytes = postcard::to_stdvec(item).map_err(io::Error::other)?;
+    let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= LONGEST);
+    let length = length.ok_or_else(|| io::Error::other("a series is too long to be written"))?;
+    out.write_all(&length.to_le_bytes())?;
+    Ok(out.write_all(&bytes)?)
+}
+
+fn take(input: &mut impl Read) -> Result<Item, FileError> {
+    let ended = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => FileError::Damaged("it ends too early"),
+        _ => error.into(),
+    };
+    let mut length = [0; 4];
+    input.read_exact(&mut length).map_err(ended)?;
+    let length = u32::from_le_bytes(length);
+    if length > LONGEST {
+        return Err(FileError::Damaged("an item is too long"));
+    }
+    let mut bytes = vec![0; length as usize];
+    input.read_exact(&mut bytes).map_err(ended)?;
+    postcard::from_bytes(&bytes).map_err(|_| FileError::Damaged("an item is none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{FileError, read, write};
+    use crate::{
+        history::{FIGURES, History},
+        units::Bytes,
+    };
+
+    const SECOND: u64 = 1_000_000_000;
+
+    const NOW: u64 = 9000 * SECOND;
+
+    /// Two containers, one for hours.
+    fn history() -> History {
+        let mut history = History::default();
+        for second in 0..9000_u64 {
+            let mut figures = [None; FIGURES];
+            figures[0] = Some(Bytes(second * second % 77_777 * 4096));
+            history.read("/a", Some(1), figures, second * SECOND);
+            if second > 8990 {
+                history.read("/b", None, figures, second * SECOND);
+            }
+        }
+        history
+    }
+
+    fn written(history: &History) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(|| history, "boot", &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written_and_goes_on() {
+        let mut before = history();
+        let mut after = read("boot", NOW, &mut written(&before).as_slice()).unwrap();
+        for history in [&mut before, &mut after] {
+            history.read("/a", Some(1), [Some(Bytes(4096)); FIGURES], 9000 * SECOND);
+        }
+        for cgroup in ["/a", "/b"] {
+            let points = |history: &History| history.container(cgroup).unwrap().points();
+            assert_eq!(points(&before), points(&after));
+        }
+        // Another cgroup of that path is another one still.
+        after.read("/a", Some(2), [None; FIGURES], 9001 * SECOND);
+        assert_eq!(after.container("/a").unwrap().points().len(), 1);
+    }
+
+    #[test]
+    fn another_boot_s_is_not_read() {
+        let bytes = written(&history());
+        assert!(matches!(read("other", NOW, &mut bytes.as_slice()), Err(FileError::Other)));
+        // Nor one from later than now: nothing could be added to it.
+        assert!(matches!(read("boot", NOW / 2, &mut bytes.as_slice()), Err(FileError::Damaged(_))));
+    }
+
+    proptest! {
+        /// Cut anywhere it is an error; with a byte changed an error or a history, and no panic.
+        #[test]
+        fn damage_is_survived(at in 0_usize..1 << 20, value: u8) {
+            let mut bytes = written(&history());
+            let at = at % bytes.len();
+            prop_assert!(matches!(read("boot", NOW, &mut &bytes[..at]), Err(FileError::Damaged(_))));
+            bytes[at] = value;
+            if let Ok(history) = read("boot", NOW, &mut bytes.as_slice()) {
+                for (_, series) in history.containers() {
+                    series.points();
+                }
+            }
+        }
+    }
+}

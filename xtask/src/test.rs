@@ -10,7 +10,8 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    build, chart, image, outcome::NotPermitted, process, prometheus, setup, workloads, workspace::Workspace,
+    build, chart, image, outcome::NotPermitted, process, prometheus, setup, vm, workloads,
+    workspace::Workspace,
 };
 
 /// Run the tests: units and properties, then as root on the real kernel, then under Miri.
@@ -73,7 +74,10 @@ fn root(workspace: &Workspace) -> Result<bool> {
     }
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--package", "memtrace", "--test", "root", "--", "--test-threads=1"]);
-    process::run(cargo.env("MEMTRACE_BIN", workspace.memtrace()))?;
+    // Programs that nobody here wrote.
+    process::run(
+        cargo.env("MEMTRACE_BIN", workspace.memtrace()).env("MEMTRACE_TEST_TREE", vm::small_root()?),
+    )?;
     Ok(true)
 }
 

@@ -2,11 +2,13 @@
 
 pub mod cgroup;
 pub mod daemon;
+pub mod freezer;
 pub mod http;
 pub mod kernel_log;
 pub mod program;
 pub mod terminal;
 pub mod tracer;
+pub mod tree;
 
 use std::{
     path::PathBuf,

@@ -24,11 +24,11 @@ pub(crate) struct Recipe {
     pub(crate) packages: &'static [&'static str],
 }
 
-/// A shell, Python, redis with its benchmark, and jemalloc.
+/// A shell, Python, redis with its benchmark, jemalloc, and one who kills before the kernel does.
 pub(crate) const SMALL: Recipe = Recipe {
     name: "small-root",
     suite: "bookworm",
-    packages: &["dash", "coreutils", "python3", "redis-server", "redis-tools", "libjemalloc2"],
+    packages: &["dash", "coreutils", "python3", "redis-server", "redis-tools", "libjemalloc2", "earlyoom"],
 };
 
 /// A load generator, and the tools that memtrace is compared with.

@@ -1,12 +1,14 @@
 //! What the memory was: files, stacks, copies, the kernel's, or free and kept.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use memtrace::oom::cause::CauseKind;
 use tempfile::TempDir;
 
 use super::{assert_parties, calm, judged, step_by_step};
-use crate::fixture::{PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program};
+use crate::fixture::{
+    PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program, tree::tree,
+};
 
 /// A tmpfs of the test's own.
 struct Tmpfs(TempDir);
@@ -76,6 +78,50 @@ fn copies_after_a_fork() {
     let (record, cause) = judged(&place, killed, CauseKind::ForkCopyOnWrite);
     assert_parties(&record, &group, (killed, &group), (program.pid(), &group));
     assert!(cause.sentence.contains(&format!("({})", program.pid())), "{}", cause.sentence);
+}
+
+/// Redis itself.
+#[test]
+fn redis_that_saves_while_it_is_written_to() {
+    let place = Place::new();
+    let _daemon = place.start(&[]);
+    let group = Cgroup::new().limit(mib(64));
+    let tree = tree();
+    let inside = tempfile::tempdir_in(format!("{tree}/tmp")).unwrap();
+    let dir = format!("/tmp/{}", inside.path().file_name().unwrap().to_str().unwrap());
+    // Each key that is saved takes a moment, so that the child is there for as long as it is written.
+    let redis = Program::shell(&format!(
+        "echo $$ > {}/cgroup.procs; exec chroot {tree} redis-server --port 0 --unixsocket {dir}/socket --save '' \
+         --dir {dir} --rdb-key-save-delay 1000 --loglevel warning",
+        group.directory()
+    ));
+    eventually("redis listens", PATIENCE, || inside.path().join("socket").exists().then_some(()));
+    let write = || {
+        let mut benchmark = Command::new("chroot");
+        let benchmark = benchmark.arg(&tree).args(["redis-benchmark", "-s", &format!("{dir}/socket")]);
+        benchmark.args(["-t", "set", "-n", "200000", "-r", "50000", "-d", "500", "-P", "64", "-q"]);
+        benchmark.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+    };
+    assert!(write().success());
+    calm(&place, &redis, mib(36));
+    let mut save = Command::new("chroot");
+    let save =
+        save.arg(&tree).args(["redis-cli", "-s", &format!("{dir}/socket"), "bgsave"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&save.stdout).contains("saving started"), "{save:?}");
+    let child = eventually("it has a child", PATIENCE, || {
+        group.processes().into_iter().find(|pid| *pid != redis.pid())
+    });
+    write();
+    let killed = eventually("one of both is killed", PATIENCE, || {
+        let victims = place.records().into_iter().filter_map(|record| record.victim.task.pid);
+        victims.into_iter().find(|pid| [child, redis.pid()].contains(pid))
+    });
+    let (record, cause) = judged(&place, killed, CauseKind::ForkCopyOnWrite);
+    // Both copy: who writes, and who reads while keys move.
+    let trigger = record.trigger.task.pid.expect("it is known");
+    assert!([child, redis.pid()].contains(&trigger), "{trigger}");
+    assert_parties(&record, &group, (killed, &group), (trigger, &group));
+    assert!(cause.sentence.contains(&format!("({})", redis.pid())), "{}", cause.sentence);
 }
 
 #[test]

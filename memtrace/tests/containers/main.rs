@@ -20,6 +20,7 @@ mod host {
     pub mod fixture;
 }
 mod kills;
+mod moment;
 mod names;
 mod runtime;
 

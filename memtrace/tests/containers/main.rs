@@ -19,6 +19,7 @@ mod host {
     #[expect(dead_code, reason = "the tests of the host use the rest")]
     pub mod fixture;
 }
+mod hostile;
 mod kills;
 mod moment;
 mod names;

@@ -3,7 +3,7 @@
 use memtrace::oom::record::OomRecord;
 
 use crate::{
-    fixture::{PATIENCE, daemon::Place, eventually, mib},
+    fixture::{PATIENCE, daemon::Place, eventually, http::Client, mib},
     runtime::{Container, Containerd, Pod},
 };
 
@@ -107,4 +107,9 @@ fn a_child_killed_while_pid_1_lives_is_one_record_and_one_entry_that_stands_over
     drop(daemon);
     let _daemon = place.start(&strings(&arguments));
     assert_eq!(kills(&container.cgroup), Some(1));
+    drop(pod);
+    eventually("the container is gone", PATIENCE, || kills(&container.cgroup).is_none().then_some(()));
+    let metrics = Client::unix(&place.socket()).get("/metrics", "").unwrap().body;
+    let count = "memtrace_member_oom_kills_total{namespace=\"shop\",pod=\"cart-2\",container=\"web\"} 1\n";
+    assert!(metrics.contains(count), "its count stays: {metrics}");
 }

@@ -21,7 +21,7 @@ HEADING = "# Rendered from deploy/chart/memtrace by `cargo xtask chart --write`:
 GOOD = [
     {},
     {"privileged": True},
-    {"extraCapabilities": ["SYS_ADMIN"], "extraArgs": ["--fault-period=0"], "priorityClassName": ""},
+    {"extraCapabilities": ["SYS_RESOURCE"], "extraArgs": ["--fault-period=0"], "priorityClassName": ""},
     {"kubelet": {"enabled": True, "insecureTLS": True, "nodesProxy": True}},
     {"image": {"repository": "registry.example/memtrace", "tag": "2"}, "podAnnotations": {"a": "b"}},
 ]
@@ -87,6 +87,9 @@ def main():
     unit = (DEPLOY / "systemd/memtrace.service").read_text()
     line = next(line for line in unit.splitlines() if line.startswith("CapabilityBoundingSet="))
     assert line.split("=")[1].split() == [f"CAP_{name}" for name in capabilities(text)], line
+    # Old kernels need this instead of the capability, which is no part of the set.
+    assert "LimitMEMLOCK=infinity" in unit.splitlines() and "SYS_RESOURCE" not in capabilities(text)
+    assert "SYS_RESOURCE" in capabilities(render({"extraCapabilities": ["SYS_RESOURCE"]}))
     print(f"chart: {len(GOOD)} renderings valid for Kubernetes {', '.join(VERSIONS)}, {len(BAD)} bad values refused")
 
 

@@ -22,7 +22,9 @@ use prometheus::{
 
 use self::family::Family;
 pub use self::own::{Own, Runs};
-use crate::{probe::status::ProbeStatus, snapshot::Snapshot, store::Tally, verdict::Insights};
+use crate::{
+    container::join::Join, probe::status::ProbeStatus, snapshot::Snapshot, store::Tally, verdict::Insights,
+};
 
 /// What series are made of.
 pub struct Facts {
@@ -34,6 +36,8 @@ pub struct Facts {
     pub probes: Arc<ProbeStatus>,
     /// Kills so far; `None` where the store cannot be read.
     pub tallies: Option<Vec<Tally>>,
+    /// Kills of members of containers that lived on; `None` likewise.
+    pub members: Option<Vec<(Join, u64)>>,
     /// What the daemon itself takes.
     pub own: Own,
 }
@@ -96,13 +100,18 @@ impl<F: Fn() -> Facts + Send + Sync> Collector for Node<F> {
 
 /// All families, and how many series are left out.
 fn families(facts: &Facts, most: usize) -> (Vec<Family>, u64) {
-    let Facts { snapshot, insights, probes, tallies, own } = facts;
+    let Facts { snapshot, insights, probes, tallies, members, own } = facts;
     let (rows, left_out) = containers::rows(snapshot, insights, most);
     let mut families = containers::families(&rows);
     let mut dropped = left_out * containers::EACH;
     if let Some(tallies) = tallies {
         let (kills, left_out) = kills::families(tallies, &rows, most);
         families.extend(kills);
+        dropped += left_out;
+    }
+    if let Some(members) = members {
+        let (family, left_out) = kills::members(members, &rows, most);
+        families.push(family);
         dropped += left_out;
     }
     families.extend(own::families(own, snapshot, probes));

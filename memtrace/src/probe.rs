@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod btf;
+pub mod memlock;
 pub mod offsets;
 pub mod plan;
 pub mod self_check;

@@ -96,6 +96,43 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
+/// The bytes that [`escape`] was given. What is no escape of its stands for itself.
+pub fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escaped) = rest.split_at(at);
+        out.extend_from_slice(before.as_bytes());
+        rest = match unescaped(escaped, &mut out) {
+            Some(rest) => rest,
+            None => {
+                out.push(b'\\');
+                escaped.get(1..).unwrap_or_default()
+            }
+        };
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
+/// Undoes the escape that this text begins with, and returns what is behind it.
+fn unescaped<'a>(text: &'a str, out: &mut Vec<u8>) -> Option<&'a str> {
+    let text = text.strip_prefix('\\')?;
+    if let Some(rest) = text.strip_prefix('\\') {
+        out.push(b'\\');
+        return Some(rest);
+    }
+    if let Some(text) = text.strip_prefix('x') {
+        let (digits, rest) = text.split_at_checked(2)?;
+        out.push(u8::from_str_radix(digits, 16).ok()?);
+        return Some(rest);
+    }
+    let (digits, rest) = text.strip_prefix("u{")?.split_once('}')?;
+    let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    Some(rest)
+}
+
 /// Characters that change how their neighbours are shown, or nothing at all (Unicode TR36: bidirectional
 /// overrides, line separators, zero width).
 fn is_invisible(c: char) -> bool {
@@ -104,7 +141,9 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, escape};
+    use proptest::prelude::*;
+
+    use super::{Bytes, escape, unescape};
 
     #[test]
     fn bytes_read_like_a_person_says_them() {
@@ -128,5 +167,20 @@ mod tests {
         assert_eq!(escape("größe".as_bytes()), "größe");
         assert_eq!(escape("a\u{202e}b".as_bytes()), "a\\u{202e}b");
         assert_eq!(escape(b"a\\x1b"), "a\\\\x1b");
+    }
+
+    #[test]
+    fn what_is_no_escape_stands_for_itself() {
+        for text in ["a\\", "\\x", "\\xg0", "\\u{", "\\u{}", "\\u{110000}", "\\é"] {
+            assert_eq!(unescape(text), text.as_bytes(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_escape_can_be_undone(bytes in prop::collection::vec(any::<u8>(), 0..60), c in any::<char>()) {
+            let bytes = [bytes, c.to_string().into_bytes(), b"\\\n".to_vec()].concat();
+            prop_assert_eq!(unescape(&escape(&bytes)), bytes);
+        }
     }
 }

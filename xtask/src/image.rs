@@ -111,12 +111,13 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// The runtime that tests of containers start; installed when it is not there and can be.
+/// The runtimes that tests of containers start; installed when they are not there and can be.
 pub(crate) fn ensure_runtime() -> Result<()> {
-    if process::find("containerd").is_some() && process::find("runc").is_some() {
+    let programs = ["containerd", "runc", "podman"];
+    if programs.iter().all(|program| process::find(program).is_some()) {
         return Ok(());
     }
-    Debian::detect().install(&["containerd", "runc"], "Install containerd 1.6 or later, and runc.")
+    Debian::detect().install(&programs, "Install containerd 1.6 or later, runc, and podman 4 or later.")
 }
 
 fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {

@@ -7,6 +7,8 @@
 mod tls;
 
 use std::{
+    fs::File,
+    io::{ErrorKind, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,7 +17,7 @@ use std::{
 use http_body_util::Empty;
 use hyper::{Request, Uri, body::Bytes};
 use serde::Deserialize;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
 use tokio_rustls::{TlsConnector, rustls};
 
 use super::{cri::Named, http, name::Name, names::text};
@@ -27,7 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 50
 /// Bytes that it may have: 250 pods have some 4 MiB.
 const LARGEST: usize = 32 << 20;
 /// Bytes of a token that are read.
-const LONGEST_TOKEN: usize = 64 << 10;
+const LONGEST_TOKEN: u64 = 64 << 10;
 
 /// How to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,17 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
+    /// Reads the authority, on a thread that may wait for a disk.
+    ///
+    /// # Errors
+    /// In words, when the address or a file cannot be read, or not in time.
+    pub async fn open(config: Config) -> Result<Self, String> {
+        match timeout(PATIENCE, spawn_blocking(move || Self::new(config))).await {
+            Ok(read) => read.map_err(|error| error.to_string())?,
+            Err(_) => Err(format!("its authority is not read in {PATIENCE:?}")),
+        }
+    }
+
     /// Reads the authority.
     ///
     /// # Errors
@@ -90,7 +103,9 @@ impl Kubelet {
         let name = rustls::pki_types::ServerName::try_from(self.host.clone())?;
         let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
         // Only to who has shown its certificate.
-        http::ask(stream, self.request(token(&self.config.token)?)?, LARGEST).await
+        let file = self.config.token.clone();
+        let token = spawn_blocking(move || token(&file)).await??;
+        http::ask(stream, self.request(token)?, LARGEST).await
     }
 
     fn request(&self, token: Option<String>) -> anyhow::Result<Request<Empty<Bytes>>> {
@@ -104,13 +119,16 @@ impl Kubelet {
 
 /// `None` when there is no such file: a kubelet may let in whom it does not know.
 fn token(path: &Path) -> anyhow::Result<Option<String>> {
-    let token = match std::fs::read_to_string(path) {
-        Ok(token) => token,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+    let mut token = String::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST_TOKEN + 1).read_to_string(&mut token));
+    match read {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => anyhow::bail!("failed to read {}: {error}", path.display()),
-    };
+    }
+    // Before it is trimmed: of a longer one only the beginning is read.
+    anyhow::ensure!(token.len() as u64 <= LONGEST_TOKEN, "{} is no token: it is too long", path.display());
     let token = token.trim();
-    anyhow::ensure!(token.len() <= LONGEST_TOKEN, "{} is no token: it is too long", path.display());
     Ok((!token.is_empty()).then(|| token.to_owned()))
 }
 

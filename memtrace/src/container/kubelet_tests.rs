@@ -158,3 +158,30 @@ async fn one_that_hangs_is_left_and_nonsense_is_an_error() {
     // Nobody listens.
     assert!(Kubelet::new(config(1, None)).unwrap().names().await.is_err());
 }
+
+/// On one thread: a read that waited here would hold everything up.
+#[tokio::test]
+async fn files_that_cannot_be_read_in_time_hold_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let (port, _) = serve("GET /pods", Some(http("200 OK", PODS))).await;
+    let kubelet = Kubelet::new(config(port, Some(pipe.clone()))).unwrap();
+    assert_eq!(kubelet.names().await.unwrap_err(), "no answer in 500ms");
+    let authority = Some(pipe.clone());
+    let error = Kubelet::open(Config { authority, ..config(port, None) }).await.unwrap_err();
+    assert_eq!(error, "its authority is not read in 500ms");
+    // The threads that wait get their end.
+    drop(fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+}
+
+#[test]
+fn what_is_too_long_is_no_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    fs::write(&file, " ".repeat(70_000)).unwrap();
+    assert!(token(&file).unwrap_err().to_string().contains("too long"));
+    fs::write(&file, " a\n").unwrap();
+    assert_eq!(token(&file).unwrap().as_deref(), Some("a"));
+    assert_eq!(token(&dir.path().join("absent")).unwrap(), None);
+}

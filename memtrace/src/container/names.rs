@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{name::Name, path};
-use crate::units::escape;
+use crate::units::{escape, unescape};
 
 /// How long a name is kept when its cgroup is gone and no source lists it any more.
 pub const AFTER_DEATH: Duration = Duration::from_secs(600);
@@ -178,6 +178,11 @@ impl Registry {
         }
         name.source = name.source.or(from_path);
         Some(name)
+    }
+
+    /// The same by the path as it is shown: records and rows have it escaped.
+    pub fn of_shown(&self, path: &str) -> Option<Name> {
+        self.of_path(&unescape(path))
     }
 
     /// Forgets what has been gone for [`AFTER_DEATH`].

@@ -108,3 +108,17 @@ fn a_name_without_an_image_is_not_the_whole_name() {
     registry.container("a", Name { image: Some("nginx:1".into()), ..Name::default() }, 0);
     assert!(registry.has_image("a") && !registry.has_image("b"));
 }
+
+#[test]
+fn a_path_as_it_is_shown_has_the_same_name() {
+    let registry = Registry::default();
+    // As systemd writes a dash of what a name is made from.
+    let path = b"/system.slice/getty\\x2dold.service";
+    let name = registry.of_path(path).unwrap();
+    assert_eq!(
+        name.unit.as_deref(),
+        Some("getty\\\\x2dold.service"),
+        "shown, its backslash is doubled, once"
+    );
+    assert_eq!(registry.of_shown(&escape(path)), Some(name));
+}

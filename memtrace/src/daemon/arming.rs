@@ -31,6 +31,7 @@ use crate::{
         memcg,
     },
     snapshot::{ContainerRow, Snapshot},
+    units::unescape,
 };
 
 /// A group is watched from this part of its limit on: the next second may be a burst.
@@ -165,10 +166,12 @@ struct Group {
 }
 
 impl Group {
-    fn open(hierarchy: &Hierarchy, path: &str) -> Self {
-        let usage = memcg::usage_file(hierarchy, path.as_bytes()).and_then(|path| File::open(path).ok());
+    /// By its path as it is shown.
+    fn open(hierarchy: &Hierarchy, shown: &str) -> Self {
+        let path = unescape(shown);
+        let usage = memcg::usage_file(hierarchy, &path).and_then(|path| File::open(path).ok());
         // v1 has no such file.
-        let events = hierarchy.directory(path.as_bytes()).map(|directory| directory.join("memory.events"));
+        let events = hierarchy.directory(&path).map(|directory| directory.join("memory.events"));
         let events = events.and_then(|path| File::open(path).ok());
         Self { limit: 0, usage, events, state: State::default() }
     }
@@ -232,8 +235,12 @@ impl State {
 mod tests {
     use jiff::Timestamp;
 
-    use super::{AGAIN, ContainerRow, HIT, Instant, Snapshot, State, near};
-    use crate::{container::memcg::Limit, snapshot::Node, units::Bytes};
+    use super::{AGAIN, ContainerRow, Group, HIT, Hierarchy, Instant, Snapshot, State, near};
+    use crate::{
+        container::{cgroup::Version, memcg::Limit},
+        snapshot::Node,
+        units::{Bytes, escape},
+    };
 
     const MIB: u64 = 1 << 20;
 
@@ -260,6 +267,26 @@ mod tests {
         let near = near(&snapshot(&rows));
         let watched = [("/full".to_owned(), 100 * MIB), ("/half".to_owned(), 100 * MIB)];
         assert_eq!(near, watched, "/x/y is under another's limit");
+    }
+
+    #[test]
+    fn a_group_of_any_name_is_opened() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        for name in [&b"plain"[..], b"a\\x2db", b"\xff\xfe", b"new\nline", "größe\u{202e}".as_bytes()] {
+            let group = dir.path().join(std::ffi::OsStr::from_bytes(name));
+            std::fs::create_dir(&group).unwrap();
+            std::fs::write(group.join("memory.current"), "4096\n").unwrap();
+            std::fs::write(group.join("memory.events"), "max 3\n").unwrap();
+            let hierarchy = Hierarchy {
+                version: Version::V2,
+                mount: dir.path().into(),
+                root: b"/".to_vec(),
+                namespace: b"/".to_vec(),
+            };
+            let mut group = Group::open(&hierarchy, &escape(&[b"/", name].concat()));
+            assert_eq!((group.usage(), group.hits()), (Some(4096), 3), "{}", escape(name));
+        }
     }
 
     #[test]

@@ -356,7 +356,7 @@ impl Worker {
 fn name(record: &mut OomRecord, names: &Names) {
     let registry = names.lock();
     let of = |id: Option<u64>, path: Option<&String>| {
-        id.and_then(|id| registry.of(id)).or_else(|| registry.of_path(path?.as_bytes()))
+        id.and_then(|id| registry.of(id)).or_else(|| registry.of_shown(path?))
     };
     let (victim, trigger) = (&record.victim.task, &record.trigger.task);
     let container = of(victim.cgroup_id, victim.cgroup.as_ref());

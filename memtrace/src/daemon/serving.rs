@@ -87,6 +87,7 @@ pub fn source(
                 insights: Arc::clone(&insights.borrow()),
                 probes: Arc::clone(&probes),
                 tallies: store.as_ref().and_then(|store| store.tallies().ok()),
+                members: store.as_ref().and_then(|store| store.member_tallies().ok()),
                 own: own::own(Path::new(PROC), &state_dir, store.as_ref(), &refused),
             }
         }

@@ -24,7 +24,6 @@ pub(super) struct Row {
     growth: Option<f64>,
     seconds: Option<f64>,
     free: Option<u64>,
-    member_kills: u64,
     findings: BTreeSet<&'static str>,
 }
 
@@ -77,7 +76,6 @@ impl Row {
         merge(&mut self.free, free, u64::saturating_add);
         merge(&mut self.growth, insight.and_then(|of| of.growth_bytes_per_second), |a, b| a + b);
         merge(&mut self.seconds, insight.and_then(|of| of.seconds_to_limit), f64::min);
-        self.member_kills = self.member_kills.max(row.member_kills);
         let findings = insight.into_iter().flat_map(|of| &of.findings);
         // One that may well be wrong must wake nobody.
         let sure = findings.filter(|finding| finding.confidence > Confidence::Low);
@@ -143,16 +141,11 @@ pub(super) fn families(rows: &BTreeMap<Join, Row>) -> Vec<Family> {
         "memtrace_container_finding",
         "1 for each verdict on the container's memory that is of medium or high confidence.",
     );
-    let mut members = Family::counter(
-        "memtrace_member_oom_kills_total",
-        "OOM kills of processes while their container's first process lived on: no runtime reports these.",
-    );
     for (join, row) in rows {
         for kind in &row.findings {
             findings.add_of(join, &[("kind", kind)], 1.0);
         }
-        members.add_of(join, &[], row.member_kills as f64);
     }
-    families.extend([findings, members]);
+    families.push(findings);
     families
 }

@@ -1,6 +1,6 @@
 //! Counts of OOM kills, held over restarts of containers and of the daemon.
 //!
-//! Tallies of the store -> families. A container that is there has a count of 0 before its first kill, or the first
+//! Tallies and members' kills of the store -> families. A container that is there has a count of 0 before its first kill, or the first
 //! would not show as an increase. Of more containers than there is room for, those that are there come first, then
 //! those with the newest kills.
 
@@ -63,4 +63,26 @@ pub(super) fn families(tallies: &[Tally], rows: &BTreeMap<Join, Row>, most: usiz
     let node =
         Family::counter("memtrace_node_oom_kills_total", "All OOM kills that are recorded on this node.");
     ([kills_by_scope, processes, times, node.one(Some(all as f64))], left_out)
+}
+
+/// The kills of members, and how many series are left out. The counts are ordered, newest kill first.
+pub(super) fn members(counts: &[(Join, u64)], rows: &BTreeMap<Join, Row>, most: usize) -> (Family, u64) {
+    let mut shown: BTreeMap<&Join, u64> = rows.keys().map(|join| (join, 0)).collect();
+    let mut left_out = 0;
+    for (join, count) in counts.iter().filter(|(join, _)| !join.container.is_empty()) {
+        if shown.len() >= most && !shown.contains_key(join) {
+            left_out += 1;
+            continue;
+        }
+        *shown.entry(join).or_default() += count;
+    }
+    let mut family = Family::counter(
+        "memtrace_member_oom_kills_total",
+        "OOM kills of processes while their container's first process lived on: no runtime reports these. Holds over \
+         restarts of the container and of memtrace.",
+    );
+    for (join, count) in shown {
+        family.add_of(join, &[], count as f64);
+    }
+    (family, left_out)
 }

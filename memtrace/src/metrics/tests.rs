@@ -85,6 +85,10 @@ fn facts(rows: Vec<ContainerRow>) -> Facts {
             ..ProbeStatus::default()
         }),
         tallies: Some(vec![tally("redis", "memcg", "leak", 2), tally("gone", "node", "burst", 1), rest]),
+        members: Some(vec![
+            (Join::of(Some(&name("cart-0", "gone")), None), 3),
+            (Join::of(Some(&name("cart-0", "redis")), None), 2),
+        ]),
         own: Own { runs: Some(vec![super::own::Runs { id: 61, count: 3, seconds: 0.25 }]), ..Own::default() },
     }
 }
@@ -118,6 +122,7 @@ fn a_container_has_the_labels_that_other_exporters_give_it() {
     assert_eq!(of("container_finding", ",kind=\"step\""), None, "a low one wakes nobody");
     assert_eq!(of("container_allocator_free_bytes", ""), None, "unknown is not 0");
     assert_eq!(of("oom_kills_total", ",scope=\"memcg\""), Some(2.0));
+    assert_eq!(of("member_oom_kills_total", ""), Some(2.0));
     assert_eq!(of("last_oom_kill_timestamp_seconds", ",cause=\"leak\""), Some(1_780_000_000.0));
     assert_eq!(found["memtrace_node_oom_kills_total"], 10.0, "those that are added up count too");
     assert_eq!(found["memtrace_bpf_run_seconds_total{program=\"mark\"}"], 0.25);
@@ -130,6 +135,7 @@ fn kills_stay_when_their_container_is_gone() {
     let gone =
         "memtrace_oom_kills_total{namespace=\"shop\",pod=\"cart-0\",container=\"gone\",scope=\"node\"}";
     assert_eq!(found[gone], 1.0);
+    assert_eq!(found[&gone.replace("oom_kills", "member_oom_kills").replace(",scope=\"node\"", "")], 3.0);
     assert!(!found.keys().any(|name| name.starts_with("memtrace_container_")), "{found:?}");
 }
 
@@ -138,6 +144,7 @@ fn one_that_was_never_killed_has_a_count_to_grow_from() {
     let found = exported(10, vec![row("/b", name("pay-1", "api"), 1, None)]);
     let api = "memtrace_oom_kills_total{namespace=\"shop\",pod=\"pay-1\",container=\"api\",scope=\"memcg\"}";
     assert_eq!(found[api], 0.0);
+    assert_eq!(found[&api.replace("oom_kills", "member_oom_kills").replace(",scope=\"memcg\"", "")], 0.0);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use memtrace_common::{
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
+    memlock,
     plan::{self, FactPlan, describe},
     self_check::{self, Mismatch, OwnFacts},
     status::{HookStatus, PassedOver, ProbeStatus, ProgramCost},
@@ -140,10 +141,10 @@ fn take(object: &mut Ebpf, name: &str) -> Option<aya::maps::Map> {
 }
 
 fn load(config: &Config) -> Result<Ebpf, AttachError> {
-    EbpfLoader::new()
-        .override_global("CONFIG", config.as_bytes(), true)
-        .load(OBJECT)
-        .map_err(|error| AttachError::Failed(format!("failed to load the kernel object: {}", chain(&error))))
+    EbpfLoader::new().override_global("CONFIG", config.as_bytes(), true).load(OBJECT).map_err(|error| {
+        let (why, hint) = (chain(&error), memlock::hint(&error));
+        AttachError::Failed(format!("failed to load the kernel object: {why}{hint}"))
+    })
 }
 
 /// Loads the object and runs it on ourselves. Fields that turn out wrong are switched off and the object is loaded

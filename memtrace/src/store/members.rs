@@ -2,14 +2,14 @@
 //!
 //! [`MemberKill`]s <-> rows of `member_kills`; a runtime's word on a kill -> its record. Adds, and takes nothing away.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, named_params};
 
 use super::{Store, StoreError};
 use crate::{
-    container::name::Name,
+    container::{join::Join, name::Name},
     oom::{
         exit::{ExitKind, RuntimeExit, disagreement, says},
         record::{OomRecord, circumstances::Outcome},
@@ -97,6 +97,35 @@ impl Store {
             .map_err(failed)
     }
 
+    /// The same by the labels of series, newest kill first: containers of one name, made one after the other, are one.
+    ///
+    /// # Errors
+    /// When they could not be read.
+    pub fn member_tallies(&self) -> Result<Vec<(Join, u64)>, StoreError> {
+        let failed = |error| StoreError::sqlite("read members' kills from", &self.path, error);
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT name FROM member_kills ORDER BY time_ns DESC, rowid DESC")
+            .map_err(failed)?;
+        let mut rows = query.query([]).map_err(failed)?;
+        let (mut tallies, mut places) = (Vec::<(Join, u64)>::new(), HashMap::new());
+        while let Some(row) = rows.next().map_err(failed)? {
+            // What another version wrote and this one cannot read has no labels.
+            let Ok(name) = serde_json::from_slice::<Name>(
+                row.get_ref(0).map_err(failed)?.as_bytes().unwrap_or_default(),
+            ) else {
+                continue;
+            };
+            let join = Join::of(Some(&name), None);
+            let place = *places.entry(join.clone()).or_insert(tallies.len());
+            match tallies.get_mut(place) {
+                Some((_, count)) => *count += 1,
+                None => tallies.push((join, 1)),
+            }
+        }
+        Ok(tallies)
+    }
+
     /// Writes records anew that became richer after they were stored, all or none; what is not here is passed over. What
     /// the runtime said of them meanwhile stays.
     ///
@@ -169,4 +198,27 @@ fn write(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Resu
         .map_err(failed)?;
     statement.execute(named_params! { ":record": json, ":id": record.id }).map_err(failed)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MemberKill, Name, Store};
+    use crate::store::fixture::record;
+
+    #[test]
+    fn what_has_the_labels_of_one_container_is_counted_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        // A pod that was made anew has another uid.
+        for (n, container) in (0..).zip(["old/a", "old/b", "old/a", "new/b"]) {
+            let name =
+                Name { container: container.split('/').next_back().map(str::to_owned), ..Name::default() };
+            let (container, comm) = (container.to_owned(), "worker".to_owned());
+            let kill = MemberKill { container, record: record(n).id, time: record(n).time, comm, name };
+            store.insert_member_kill(&kill).unwrap();
+        }
+        let tallies = store.member_tallies().unwrap().into_iter();
+        let tallies = tallies.map(|(join, count)| (join.container, count)).collect::<Vec<_>>();
+        assert_eq!(tallies, [("b".to_owned(), 2), ("a".to_owned(), 2)], "the newest kill first");
+    }
 }

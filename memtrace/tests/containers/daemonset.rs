@@ -1,6 +1,6 @@
 //! The DaemonSet's container: the built image, the chart's capabilities, mounts and seccomp profile, in a real runtime.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use caps::{CapSet, Capability as Cap};
 
@@ -11,13 +11,35 @@ use crate::{
     },
     fixture::{PATIENCE, daemon::Place, eventually, mib},
     kills::{EAT, of},
+    names::first,
     runtime::{Container, Containerd, NODE, Pod},
 };
 
+fn manifest() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/manifests/memtrace.yaml");
+    fs::read_to_string(path).unwrap()
+}
+
+/// What the manifest mounts; where from, for the tests, by a mount's name.
+fn mounts(from: impl Fn(&str) -> PathBuf) -> Vec<Mount> {
+    let text = manifest();
+    let mounts = text.split_once("volumeMounts:\n").unwrap().1.split_once("volumes:\n").unwrap().0;
+    let mount = |line: &str| {
+        let line = line.trim().strip_prefix("- { ").unwrap().strip_suffix(" }").unwrap();
+        let value =
+            |key: &str| line.split(", ").find_map(|field| field.strip_prefix(key)?.strip_prefix(": "));
+        Mount {
+            container_path: value("mountPath").unwrap().to_owned(),
+            host_path: from(value("name").unwrap()).display().to_string(),
+            readonly: value("readOnly") == Some("true"),
+        }
+    };
+    mounts.trim_end().lines().map(mount).collect()
+}
+
 /// What the manifest adds, in its order.
 pub fn capabilities() -> Vec<String> {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/manifests/memtrace.yaml");
-    let text = fs::read_to_string(manifest).unwrap();
+    let text = manifest();
     let add = text.split_once("add:\n").unwrap().1.split_once("seccompProfile").unwrap().0;
     let names: Vec<String> = add
         .lines()
@@ -25,12 +47,11 @@ pub fn capabilities() -> Vec<String> {
         .map(str::to_owned)
         .collect();
     assert!(names.len() > 3, "{names:?}");
-    // A machine may lack one altogether; nobody can grant it then. Only this one is not missed on every kernel.
+    // What a machine lacks altogether nobody can grant.
     let bounding = caps::read(None, CapSet::Bounding).unwrap();
-    let has = |name: &String| bounding.contains(&format!("CAP_{name}").parse::<Cap>().unwrap());
-    let (granted, lacking): (Vec<String>, Vec<String>) = names.into_iter().partition(has);
-    assert!(lacking.iter().all(|name| name == "SYS_RESOURCE"), "this machine cannot grant {lacking:?}");
-    granted
+    let has = |name: &&String| bounding.contains(&format!("CAP_{name}").parse::<Cap>().unwrap());
+    assert_eq!(names.iter().find(|name| !has(name)), None, "this machine cannot grant it");
+    names
 }
 
 /// The agent, as the manifest has it.
@@ -45,18 +66,14 @@ pub fn agent<'a>(
     for directory in [&place.state(), &run] {
         fs::create_dir_all(directory).unwrap();
     }
-    let mount = |host: &std::path::Path, container: &str, readonly| Mount {
-        container_path: container.to_owned(),
-        host_path: host.display().to_string(),
-        readonly,
-    };
-    let mounts = vec![
-        mount(&place.state(), "/var/lib/memtrace", false),
-        mount(&run, "/run/memtrace", false),
-        mount(&containerd.root().join("run"), "/host/run", true),
-        mount("/sys/fs/cgroup".as_ref(), "/sys/fs/cgroup", true),
-        mount("/sys/kernel/tracing".as_ref(), "/sys/kernel/tracing", true),
-    ];
+    let mounts = mounts(|name| match name {
+        "state" => place.state(),
+        "socket" => run.clone(),
+        "run" => containerd.root().join("run"),
+        "cgroup" => "/sys/fs/cgroup".into(),
+        "tracing" => "/sys/kernel/tracing".into(),
+        other => panic!("{other} is mounted, and no test knows where from"),
+    });
     let linux = LinuxContainerConfig {
         resources: Some(LinuxContainerResources {
             memory_limit_in_bytes: i64::try_from(mib(256)).unwrap(),
@@ -93,8 +110,9 @@ fn the_daemonsets_container_catches_a_kill_in_another_pod() {
     let containerd = Containerd::start();
     let place = Place::new();
     let own = containerd.agent_pod();
-    let _agent = agent(&containerd, &own, &place, capabilities(), &DAEMON);
+    let agent = agent(&containerd, &own, &place, capabilities(), &DAEMON);
     eventually("the agent answers", PATIENCE, || place.socket().exists().then(|| place.top())?.tracer);
+    is_confined(&agent);
     let pod = containerd.pod("/burstable", "cart-9", None);
     let container = pod.run("redis", EAT, mib(48));
     let record = eventually("the kill is stored", PATIENCE, || of(&place, &container.cgroup).pop());
@@ -104,12 +122,24 @@ fn the_daemonsets_container_catches_a_kill_in_another_pod() {
     assert_eq!(name.image.as_deref(), Some("docker.io/local/busybox:1"));
 }
 
+/// As the kernel has it: the set and no more, a seccomp filter, and no way to more rights.
+fn is_confined(agent: &Container<'_>) {
+    let pid = first(&agent.cgroup).as_raw_nonzero();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |name: &str| {
+        status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim())).unwrap()
+    };
+    let bit = |name: &String| 1_u64 << format!("CAP_{name}").parse::<Cap>().unwrap().index();
+    let set = capabilities().iter().fold(0, |all, name| all | bit(name));
+    assert_eq!(u64::from_str_radix(field("CapBnd"), 16).unwrap(), set, "{status}");
+    assert_eq!((field("Seccomp"), field("NoNewPrivs")), ("2", "1"), "{status}");
+}
+
 #[test]
 fn each_capability_is_missed_and_said_what_for() {
     let containerd = Containerd::start();
     let all = capabilities();
-    // It is for kernels older than any that has CAP_BPF's rules for maps; nothing is lost without it here.
-    for without in all.iter().filter(|name| *name != "SYS_RESOURCE") {
+    for without in &all {
         let place = Place::new();
         let own = containerd.agent_pod();
         let rest = all.iter().filter(|name| *name != without).cloned().collect();

@@ -83,7 +83,7 @@ fn restarts_and_a_runtime_that_hangs_lose_no_name() {
 }
 
 /// The process that all others of a container come from: its parent is none of them.
-fn first(cgroup: &str) -> Pid {
+pub fn first(cgroup: &str) -> Pid {
     let hierarchy = Hierarchy::find(Path::new("/proc")).unwrap().unwrap();
     let members = hierarchy.directory(cgroup.as_bytes()).unwrap().join("cgroup.procs");
     let members = fs::read_to_string(members).unwrap();

@@ -343,7 +343,7 @@ impl Container<'_> {
 }
 
 /// Removes a cgroup and those below it in every v1 hierarchy and the unified one.
-fn remove_cgroups(path: &str) {
+pub fn remove_cgroups(path: &str) {
     for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
         let directory = hierarchy.path().join(path.trim_start_matches('/'));
         let end = std::time::Instant::now() + Duration::from_secs(5);

@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::Path,
+    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -120,4 +121,34 @@ fn two_thousand_cgroups_come_and_go_and_the_last_one_is_named() {
     // A busy process of the node over its own budget is another matter.
     let lost = after.tracer.unwrap().losses.into_iter().filter(|loss| loss.name != "throttled");
     assert_eq!(lost.collect::<Vec<_>>(), []);
+}
+
+/// A host without a v2 mount, and one that has no cgroups mounted at all: the daemon gets a mount namespace of its own, in
+/// which they are not.
+#[test]
+fn kills_are_recorded_without_a_v2_mount_and_without_any() {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let at = |kind: &str| {
+        let lines = mounts.lines().filter(|line| line.contains(&format!(" - {kind} ")));
+        lines.filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (unified, all) = (at("cgroup2"), [at("cgroup2"), at("cgroup")].concat());
+    let hierarchy = Hierarchy::find(Path::new("/proc")).unwrap().unwrap();
+    for gone in [&unified, &all] {
+        let place = Place::new();
+        let script = format!("umount --lazy {} && exec \"$@\"", gone.join(" "));
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"]);
+        let _daemon = place.start_in(command, &["--no-backfill"]);
+        let group = Cgroup::new().limit(mib(16));
+        let victim = Program::eat(&["cgroup", group.directory(), "grow"]);
+        let record = place.record(victim.pid());
+        let owner = record.limit_owner.unwrap();
+        assert_eq!(owner.limit_bytes.unwrap().0, mib(16));
+        // The kernel has the names, whatever is mounted.
+        assert_eq!(owner.path.as_deref(), Some(group.path()));
+        let is_mounted = gone.iter().all(|mount| Path::new(mount) != hierarchy.mount);
+        let rows = place.top().containers;
+        assert_eq!(rows.iter().any(|row| row.usage_bytes.is_some()), is_mounted, "without {gone:?}");
+    }
 }

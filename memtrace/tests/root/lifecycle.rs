@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use caps::Capability;
 use rustix::process::Signal;
 
 use crate::fixture::{
@@ -115,4 +116,52 @@ fn a_state_directory_that_cannot_be_is_named() {
     assert!(matches!(output.status.code(), Some(1 | 4)), "{}", said(&output));
     assert!(said(&output).contains(&place.state().display().to_string()), "{}", said(&output));
     assert!(is_gone(&place.socket()));
+}
+
+#[test]
+fn a_directory_of_everybody_is_refused_for_the_state_and_for_the_socket() {
+    for of_the_socket in [false, true] {
+        let place = Place::new();
+        let run_dir = place.socket().parent().unwrap().to_path_buf();
+        let open = if of_the_socket { run_dir.clone() } else { place.state() };
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let output = run(&mut place.command(&["--no-backfill"]));
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let text = said(&output);
+        assert!(text.contains("verybody") && text.contains(open.to_str().unwrap()), "{text}");
+        assert!(is_gone(&place.socket()));
+    }
+    // As /tmp is: nobody can put another socket in its place.
+    let place = Place::new();
+    let run_dir = place.socket().parent().unwrap().to_path_buf();
+    fs::create_dir(&run_dir).unwrap();
+    fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o1777)).unwrap();
+    drop(place.start(&[]));
+}
+
+/// Of every thread, as the kernel has it: what is needed for the work, and nothing of what only the start needs.
+#[test]
+fn a_daemon_at_work_has_given_up_what_it_does_not_need() {
+    const KEPT: [&str; 5] =
+        ["CAP_BPF", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_SYSLOG", "CAP_CHECKPOINT_RESTORE"];
+    let bit = |name: &str| 1_u64 << name.parse::<Capability>().unwrap().index();
+    let kept = KEPT.iter().fold(0, |all, name| all | bit(name));
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    let mut threads = 0;
+    for thread in fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap() {
+        // One that has ended meanwhile has no status.
+        let Ok(status) = fs::read_to_string(thread.unwrap().path().join("status")) else { continue };
+        for set in ["CapPrm:", "CapEff:", "CapInh:"] {
+            let line = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+            let has = u64::from_str_radix(line.trim(), 16).unwrap();
+            assert_eq!(has & !kept, 0, "{status}");
+            assert!(set == "CapInh:" || has == kept, "root has them all here: {status}");
+        }
+        threads += 1;
+    }
+    assert!(threads > 3, "{threads} threads");
+    // And it still sees.
+    place.record(kill_one());
 }

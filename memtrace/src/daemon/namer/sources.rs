@@ -178,7 +178,7 @@ async fn follow_kubelet(config: kubelet::Config, names: Names, mut woken: watch:
     loop {
         woken.mark_unchanged();
         // Anew each time: its authority may be renewed while we run.
-        let answer = match Kubelet::new(config.clone()) {
+        let answer = match Kubelet::open(config.clone()).await {
             Ok(kubelet) => kubelet.names().await,
             Err(error) => Err(error),
         };
@@ -305,7 +305,7 @@ pub async fn examine(config: &Config) -> Vec<SourceStatus> {
         }
     }
     if let Some(config) = &config.kubelet {
-        let outcome = match Kubelet::new(config.clone()) {
+        let outcome = match Kubelet::open(config.clone()).await {
             Ok(kubelet) => kubelet.names().await,
             Err(error) => Err(error),
         };

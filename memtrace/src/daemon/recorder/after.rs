@@ -51,8 +51,7 @@ impl Worker {
             let mut exit = self.aftermath.ended(ended, latest, &self.surroundings.boot_id);
             if exit.container.is_none() {
                 let path = exit.task.cgroup.as_ref();
-                exit.container =
-                    path.and_then(|path| self.surroundings.names.lock().of_path(path.as_bytes()));
+                exit.container = path.and_then(|path| self.surroundings.names.lock().of_shown(path));
             }
             let container = exit.container.as_ref().and_then(|name| name.container_id.clone());
             if let Some(container) = container.filter(|_| exit.is_main) {

@@ -1,0 +1,68 @@
+//! What to do when the kernel refuses memory for a map.
+//!
+//! The error of a load, and this process's limit on locked memory -> a hint, or none. Must not raise the limit itself: the
+//! loader tries that, where the kernel counts maps against it at all.
+
+use std::error::Error;
+
+use aya::maps::MapError;
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
+
+/// The hint for this error of ours, as the end of its text; empty when it is another matter.
+pub fn hint(error: &(dyn Error + 'static)) -> String {
+    for_limit(error, getrlimit(Resource::Memlock).current)
+}
+
+/// `None` is no limit.
+fn for_limit(error: &(dyn Error + 'static), limit: Option<u64>) -> String {
+    match limit {
+        Some(bytes) if is_refused(error) => format!(
+            " (this kernel may count maps against the limit on locked memory, which is {} KiB here: those before 5.11 do; \
+             give it `ulimit -l unlimited`, LimitMEMLOCK=infinity in a unit, or in the chart `privileged: true` or \
+             SYS_RESOURCE among `extraCapabilities`)",
+            bytes / 1024
+        ),
+        _ => String::new(),
+    }
+}
+
+/// Whether a map was refused for want of a permission: that is how the kernel says that the limit is reached. The other
+/// cause, a missing capability, is looked for before anything is loaded.
+fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(MapError::CreateError { io_error, .. }) = error.downcast_ref() {
+            return Errno::from_io_error(io_error) == Some(Errno::PERM);
+        }
+        next = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::EbpfError;
+
+    use super::{Errno, MapError, for_limit};
+
+    fn refused(errno: Errno) -> EbpfError {
+        EbpfError::MapError(MapError::CreateError { name: "STREAM".to_owned(), io_error: errno.into() })
+    }
+
+    #[test]
+    fn a_map_refused_under_a_limit_has_a_hint() {
+        let hint = for_limit(&refused(Errno::PERM), Some(65536));
+        assert!(hint.contains("64 KiB") && hint.contains("LimitMEMLOCK=infinity"), "{hint}");
+        assert!(hint.contains("privileged: true"), "{hint}");
+    }
+
+    #[test]
+    fn other_errors_and_no_limit_have_none() {
+        assert_eq!(for_limit(&refused(Errno::NOMEM), Some(65536)), "");
+        assert_eq!(for_limit(&refused(Errno::PERM), None), "");
+        assert_eq!(for_limit(&EbpfError::NoBTF, Some(65536)), "");
+    }
+}

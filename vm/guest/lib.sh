@@ -155,7 +155,25 @@ kills() { sed -n 's/^oom_kill //p' /proc/vmstat; }
 
 records() { memtrace report list -o json --state-dir "$STATE" | sed -n 's/.*"id": "\(.*\)",*/\1/p'; }
 
-are_recorded() { [ "$(records | wc -l)" -ge "$1" ]; }
+# victims: the threads that new records name as killed. A group that dies as one is one record, of several.
+victims() {
+    for id in $(records); do
+        grep -q "^$id$" "$STATE.seen" && continue
+        memtrace report show "$id" --format json --state-dir "$STATE" |
+            sed -n '/^  "victim": /,/^  }/p; /^  "more_victims": /,/^  \]/p' | sed -n 's/^ *"tid": \([0-9]*\),*$/\1/p'
+    done
+}
+
+# are_recorded PID...
+are_recorded() {
+    recorded=" $(victims | tr '\n' ' ')"
+    for pid; do
+        case $recorded in
+            *" $pid "*) ;;
+            *) return 1 ;;
+        esac
+    done
+}
 
 # scenario NAME SCRIPT: runs it between two looks at the kernel's own counters, and shows what was recorded.
 scenario() {
@@ -167,9 +185,9 @@ scenario() {
     before=$(kills)
     . "/vm/scenarios/$2"
     # The kernel says so after it has marked the last victim; memtrace says so when it is on the disk.
-    killed=$(dmesg | sed -n 's/.*Killed process \([0-9]*\) .*/\1/p' | sort -u | wc -l)
-    [ "$killed" = 0 ] && sleep 0.5
-    until_true 50 are_recorded $(($(wc -l <"$STATE.seen") + killed))
+    killed=$(dmesg | sed -n 's/.*Killed process \([0-9]*\) .*/\1/p' | sort -u)
+    [ -z "$killed" ] && sleep 0.5
+    until_true 50 are_recorded $killed
     section "$name/programs"
     cat /run/programs
     section "$name/kills"

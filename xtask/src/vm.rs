@@ -1,6 +1,6 @@
 //! `vm`: memtrace on every kernel that it claims to run on.
 //!
-//! Kernels -> boots under QEMU, one after another, each compared with the expected table of its kernel.
+//! Kernels -> boots under QEMU, as many at a time as there are CPUs, each compared with the expected table of its kernel.
 //! Must not write a table or the document unless asked to.
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, setup, workspace::Workspace};
+use crate::{build, process, setup, workspace::Workspace};
 
 mod allocators;
 mod apt;
@@ -23,11 +23,13 @@ mod document;
 mod events;
 mod expected;
 mod guest;
+mod guests;
 mod image;
 mod judge;
 mod kernel;
 mod kernel_log;
 mod machine;
+mod measure;
 mod mirror;
 mod plan;
 mod record;
@@ -35,19 +37,17 @@ mod requirements;
 mod results;
 mod scenario;
 mod summary;
+mod together;
 mod tools;
 mod transcript;
 mod tree;
 mod verifier;
 
-use guest::Guest;
 use kernel::{KERNELS, Kernel};
-use machine::{Machine, Run};
 use plan::Boot;
 use results::{Results, Table};
 use scenario::SCENARIOS;
 use summary::Outcome;
-use tools::Qemu;
 
 /// Boot the supported kernels under QEMU, and compare what memtrace gets there with what is expected.
 #[derive(Debug, clap::Args)]
@@ -89,16 +89,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn boot_all(workspace: &Workspace, bin: &Path, kernels: &[&'static Kernel], update: bool) -> Result<()> {
-    requirements::ensure()?;
-    let cache = image::cache()?;
-    let guest = Guest::prepare(workspace, &cache, bin, &build::root_tests(workspace)?)?;
-    let qemu = Qemu::find(&cache)?;
-    let disk = tree::disk(&cache, &tree::SMALL)?;
     let start = Instant::now();
+    let guests = guests::boot(workspace, bin, kernels)?;
     let mut outcomes = Vec::new();
     for kernel in kernels {
-        let (results, took) =
-            boot(workspace, &guest, (&qemu, &disk), kernel, &image::ensure(&cache, kernel)?)?;
+        let (mut results, mut took) = (Results::default(), Duration::ZERO);
+        for guest in guests.iter().filter(|guest| guest.kernel == *kernel) {
+            results.extend(measure::measure(guest.boot, kernel, &guest.run));
+            took += guest.run.took;
+        }
         outcomes.push(outcome(workspace.root(), kernel, results, took, update)?);
     }
     let stale = document(workspace.root(), update)?;
@@ -114,6 +113,24 @@ fn boot_all(workspace: &Workspace, bin: &Path, kernels: &[&'static Kernel], upda
     }
     say(&format!("{} kernels, no surprise, {:.0} s", kernels.len(), start.elapsed().as_secs_f64()));
     Ok(())
+}
+
+/// Downloads what all guests need and the cache does not have.
+pub(crate) fn fetch() -> Result<()> {
+    guests::fetch(&KERNELS.iter().collect::<Vec<_>>())
+}
+
+/// Boots all kernels with the memtrace that was built.
+pub(crate) fn boot_built(workspace: &Workspace) -> Result<()> {
+    boot_all(workspace, &workspace.memtrace(), &KERNELS.iter().collect::<Vec<_>>(), false)
+}
+
+/// Why this machine cannot have the guests' packages, if it cannot.
+pub(crate) fn cannot_run() -> Option<String> {
+    if process::find("apt-get").is_none() || process::find("dpkg-deb").is_none() {
+        return Some("it needs apt and dpkg, which fetch and unpack Debian's kernels".to_owned());
+    }
+    mirror::find().err().map(|error| format!("{error:#}"))
 }
 
 /// A small Debian without a kernel, for guests and for what is measured.
@@ -135,79 +152,6 @@ fn built(workspace: &Workspace) -> Result<PathBuf> {
     setup::ensure(workspace)?;
     build::build(workspace)?;
     Ok(workspace.memtrace())
-}
-
-/// Boots a kernel in every way that it is booted.
-fn boot(
-    workspace: &Workspace,
-    guest: &Guest,
-    (qemu, disk): (&Qemu, &Path),
-    kernel: &Kernel,
-    image: &Path,
-) -> Result<(Results, Duration)> {
-    let mut results = Results::default();
-    let mut took = Duration::ZERO;
-    for boot in Boot::all(kernel) {
-        let name = boot.name(kernel);
-        let dir = workspace.target().join("vm").join(&name);
-        let machine = Machine {
-            dir,
-            qemu,
-            disk,
-            image,
-            archive: guest.archive(&boot.script())?,
-            append: boot.append(),
-        };
-        let run = machine.run().with_context(|| format!("failed to boot {name}"))?;
-        say(&format!("{name}: {:.1} s", run.took.as_secs_f64()));
-        took += run.took;
-        results.extend(measure(*boot, kernel, &run));
-    }
-    Ok((results, took))
-}
-
-/// Everything that one boot tells.
-fn measure(boot: Boot, kernel: &Kernel, run: &Run) -> Results {
-    let Run { said, failure, took: _ } = run;
-    let mut results = Results::default();
-    if let Some(failure) = failure {
-        results.missing(&format!("boot.{}", boot.name(kernel)), failure);
-    }
-    let release = said.get("kernel/release").unwrap_or_default().trim();
-    results.holds("boot.release", release.starts_with(&format!("{}.", kernel.series)), || {
-        (format!("{}.x", kernel.series), release.to_owned())
-    });
-    // `none [integrity] confidentiality`
-    let lockdown = said.get("kernel/lockdown").unwrap_or_default().trim();
-    let wanted = match boot {
-        Boot::Usual => "[none]",
-        Boot::Lockdown => "[integrity]",
-    };
-    results.holds("boot.lockdown", lockdown.contains(wanted), || (wanted.to_owned(), lockdown.to_owned()));
-    for mode in boot.modes() {
-        results.extend(doctor::measure(mode.name, said));
-    }
-    if boot.runs_tests() {
-        results.extend(events::measure(said));
-        results.extend(allocators::measure(said));
-    }
-    for tracer in boot.tracers() {
-        for scenario in SCENARIOS.iter().filter(|scenario| scenario.tracer == *tracer) {
-            results.extend(judge::judge(scenario, said));
-        }
-        let name = tracer.name();
-        let section =
-            |what: &str| said.get(&format!("{name}/{what}")).unwrap_or("none: it did not end").trim();
-        results.equal(&format!("{name}.exit"), &"0", &section("exit"));
-        let complaints = section("log").lines().filter(|line| is_complaint(line)).collect::<Vec<_>>();
-        results.equal(&format!("{name}.log"), &Vec::new(), &complaints);
-    }
-    results
-}
-
-/// A hook that did not attach is in the table already.
-fn is_complaint(line: &str) -> bool {
-    line.contains(" ERROR ") || line.contains(" WARN ") && !line.contains(" WARN not attached; ")
 }
 
 /// Compares with the table, or makes the table.
@@ -250,41 +194,4 @@ fn document(root: &Path, update: bool) -> Result<bool> {
 
 fn say(what: &str) {
     println!("vm: {what}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn boot_surprises(lockdown: &str, failure: Option<&str>) -> Vec<String> {
-        let said =
-            format!("=== kernel/release\n6.12.107+deb13-cloud-amd64\n=== kernel/lockdown\n{lockdown}\n");
-        let run = Run {
-            said: transcript::Transcript::parse(&said),
-            failure: failure.map(str::to_owned),
-            took: Duration::ZERO,
-        };
-        let results = measure(Boot::Lockdown, kernel::parse("6.12").unwrap(), &run);
-        let of_boot = results.wrong.into_iter().filter(|surprise| surprise.unit() == "boot");
-        of_boot.map(|surprise| surprise.check).collect()
-    }
-
-    #[test]
-    fn a_boot_that_should_be_locked_down_is_checked_to_be() {
-        assert_eq!(boot_surprises("none [integrity] confidentiality", None), [""; 0]);
-        assert_eq!(boot_surprises("[none] integrity confidentiality", None), ["boot.lockdown"]);
-    }
-
-    #[test]
-    fn a_guest_that_died_is_a_surprise_of_the_boot() {
-        let wrong = boot_surprises("none [integrity] confidentiality", Some("the guest ended"));
-        assert_eq!(wrong, ["boot.6.12-lockdown"]);
-    }
-
-    #[test]
-    fn a_hook_that_did_not_attach_is_no_complaint_of_the_daemon() {
-        assert!(!is_complaint("2026-11-22T20:47:49Z  WARN not attached; see `memtrace doctor` fact=fork"));
-        assert!(is_complaint("2026-11-22T20:47:49Z  WARN events were lost"));
-        assert!(!is_complaint("2026-11-22T20:47:49Z  INFO watching socket=/run/s"));
-    }
 }

@@ -49,9 +49,12 @@ pub(crate) fn targets(measured: &Measured) -> Vec<Target> {
             reason::SYSCALL,
         ),
     ];
-    for (load, what) in
-        [("churn", "malloc churn, glibc"), ("churn-jemalloc", "malloc churn, jemalloc"), ("redis", "redis")]
-    {
+    for (load, what) in [
+        ("churn", "malloc churn, glibc"),
+        ("churn-jemalloc", "malloc churn, jemalloc"),
+        ("redis", "redis"),
+        ("http", "an HTTP service with jemalloc"),
+    ] {
         all.push(at_most(
             what,
             "at least 0.99 of the throughput",
@@ -61,14 +64,6 @@ pub(crate) fn targets(measured: &Measured) -> Vec<Target> {
             reason::THROUGHPUT,
         ));
     }
-    all.push(figure(
-        "an HTTP service with jemalloc",
-        "at least 0.99 of the throughput",
-        None,
-        "",
-        false,
-        reason::HTTP,
-    ));
     let replayed = model.replayed_events_per_second.map(|rate| rate / 1e6);
     all.push(figure(
         "model, one core",
@@ -119,7 +114,6 @@ mod reason {
     pub(super) const MMAP: &str = UNKNOWN;
     pub(super) const SYSCALL: &str = UNKNOWN;
     pub(super) const THROUGHPUT: &str = UNKNOWN;
-    pub(super) const HTTP: &str = "not measured: the benchmark has no such service yet";
     pub(super) const MODEL: &str = UNKNOWN;
     pub(super) const LIVE: &str = UNKNOWN;
     pub(super) const IDLE: &str = UNKNOWN;

@@ -126,7 +126,7 @@ mod tests {
         assert!(script.contains("daemon daemon\nallocators\nscenario own-limit own-limit.sh\n"), "{script}");
         assert!(
             script.ends_with(
-                "daemon daemon-without-btf --without btf\n\
+                "daemon daemon-without-btf --without btf --no-backfill\n\
                  scenario own-limit-without-btf own-limit.sh\nend_daemon daemon-without-btf\n"
             ),
             "{script}"

@@ -23,7 +23,8 @@ impl Tracer {
     pub(crate) fn arguments(self) -> &'static str {
         match self {
             Self::Usual => "",
-            Self::WithoutBtf => "--without btf",
+            // What was killed before it is in the log, and in the store of the daemon before.
+            Self::WithoutBtf => "--without btf --no-backfill",
         }
     }
 }

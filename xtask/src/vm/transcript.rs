@@ -11,6 +11,11 @@ pub(crate) struct Transcript {
 const MARK: &str = "=== ";
 const END: &str = "end";
 
+/// The unit that a line is the first of a section of: `doctor` of `=== doctor/exit`.
+pub(crate) fn unit(line: &str) -> Option<&str> {
+    line.strip_prefix(MARK)?.trim_end().split('/').next()
+}
+
 impl Transcript {
     /// `=== NAME`, and the lines below it.
     pub(crate) fn parse(text: &str) -> Self {

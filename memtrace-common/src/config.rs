@@ -208,6 +208,10 @@ pub struct Config {
     pub own_tgid: u32,
     /// System calls of one process that are streamed in a period; 0 means all.
     pub event_budget: u32,
+    /// Bytes of a user stack that are copied for a sampled fault, a power of two; 0 for none.
+    pub stack_bytes: u32,
+    /// Nanoseconds from one copy to the next on each CPU, at least.
+    pub stack_interval: u32,
 }
 
 impl Config {
@@ -227,5 +231,7 @@ impl Config {
         page_size: 4096,
         own_tgid: 0,
         event_budget: 0,
+        stack_bytes: 0,
+        stack_interval: 0,
     };
 }

@@ -54,6 +54,8 @@ counters! {
     KernelStack => "kernel_stack", "kernel stacks that could not be walked";
     /// The kernel could not walk the user stack.
     UserStack => "user_stack", "user stacks that could not be walked";
+    /// The ring buffer for copies of stacks was full.
+    StacksFull => "stacks_full", "copies of user stacks that found their ring buffer full: walked by frame pointers alone";
 }
 
 impl Counter {

@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod fault;
 pub mod oom;
+pub mod stack;
 pub mod task;
 pub mod vma;
 

@@ -10,7 +10,7 @@ use memtrace_common::{
     event::{Header, Kind, vma::Throttled},
 };
 
-use crate::maps::{BUDGETS, Budget, COUNTERS, KILLS, STREAM, config, held_back};
+use crate::maps::{BUDGETS, Budget, COUNTERS, KILLS, STACKS, STREAM, config, held_back};
 
 /// Unread bytes of the stream above which the daemon is woken before its next tick.
 const WAKE_ABOVE: u64 = 1 << 20;
@@ -122,6 +122,16 @@ pub fn kill_with<T: 'static>(fill: impl FnOnce(*mut T)) {
     };
     fill(entry.as_mut_ptr());
     entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+}
+
+/// Sends a copy of a stack; false when there was no room. Never wakes the daemon: nothing waits for it.
+#[inline(always)]
+pub fn stack(record: &[u8]) -> bool {
+    let is_sent = STACKS.output::<[u8]>(record, u64::from(BPF_RB_NO_WAKEUP)).is_ok();
+    if !is_sent {
+        lost(Counter::StacksFull);
+    }
+    is_sent
 }
 
 /// The daemon reads the stream at its own pace; a wakeup for each event would cost more than the event.

@@ -7,7 +7,10 @@ use aya_ebpf::{
 use memtrace_common::{
     config::{Config, Offsets},
     counter::Counter,
-    event::oom::Request,
+    event::{
+        oom::Request,
+        stack::{Head, MOST_BYTES},
+    },
 };
 
 /// What the daemon found out about this kernel. Volatile, so that the compiler does not fold the placeholder in.
@@ -23,6 +26,27 @@ pub static STREAM: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 /// 400 kills that nobody reads.
 #[map]
 pub static KILLS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
+
+/// Copies of user stacks: large, and worth less than any event. Room for some 125 of the usual size.
+#[map]
+pub static STACKS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// A copy before it is sent: how much can be read is known only then.
+#[repr(C)]
+pub struct Copy {
+    /// What goes before the bytes.
+    pub head: Head,
+    /// The bytes.
+    pub bytes: [u8; MOST_BYTES],
+}
+
+/// Where it is made. Perf programs of one CPU do not interrupt each other.
+#[map]
+pub static COPY: PerCpuArray<Copy> = PerCpuArray::with_max_entries(1, 0);
+
+/// When a stack was copied last on this CPU.
+#[map]
+pub static COPIED_AT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// See [`Counter`].
 #[map]

@@ -19,6 +19,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use memtrace_common::event::stack::{LEAST_BYTES, MOST_BYTES};
 
 use crate::{
     probe::{attach::Options, support::Without},
@@ -92,6 +93,10 @@ pub struct ProbeArgs {
     /// mapped is read from /proc. 0 streams all.
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub event_budget: u32,
+    /// Copy so many bytes of the user stack of a sampled fault, to walk it by the programs' unwind tables: a power of two
+    /// from 64 to 16384, or 0 to walk by frame pointers alone.
+    #[arg(long, value_name = "BYTES", default_value_t = 8192, value_parser = stack_bytes)]
+    pub stack_bytes: u32,
     /// Treat this kernel as if it lacked something: to see what is lost, or to keep away from a broken hook.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub without: Vec<Lacking>,
@@ -148,10 +153,22 @@ pub enum Lacking {
     TaskRegisters,
 }
 
+fn stack_bytes(text: &str) -> Result<u32, String> {
+    let bytes = text.parse::<u32>().map_err(|error| error.to_string())?;
+    let is_copied = bytes.is_power_of_two() && (LEAST_BYTES..=MOST_BYTES).contains(&(bytes as usize));
+    let wrong = || format!("neither 0 nor a power of two from {LEAST_BYTES} to {MOST_BYTES}");
+    (bytes == 0 || is_copied).then_some(bytes).ok_or_else(wrong)
+}
+
 impl ProbeArgs {
     /// As the probes take it.
     pub fn options(&self) -> Options {
-        Options { without: self.without(), fault_period: self.fault_period, event_budget: self.event_budget }
+        Options {
+            without: self.without(),
+            fault_period: self.fault_period,
+            event_budget: self.event_budget,
+            stack_bytes: self.stack_bytes,
+        }
     }
 
     fn without(&self) -> Without {

@@ -37,6 +37,7 @@ pub mod spaces;
 pub mod summary;
 pub mod tmpfs;
 pub mod tracer;
+pub mod unwinder;
 pub mod world;
 
 use std::{
@@ -190,7 +191,7 @@ async fn run_attached(
     diagnosis: Diagnosis,
     doors: Doors,
 ) -> anyhow::Result<()> {
-    let Probes { stream, kills, counters, governor: held_back, status, mut object } = probes;
+    let Probes { stream, kills, stacks, counters, governor: held_back, status, mut object } = probes;
     // Before anything can take long: a signal that comes now must not be missed.
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
@@ -233,9 +234,10 @@ async fn run_attached(
     let scanner = scanner::start(Procfs::new(PROC), config.scan_share)?;
     let engine = Engine {
         scanner,
+        unwinder: unwinder::start(PROC.as_ref())?,
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
-        reader: Reader::new(stream, kills, counters),
+        reader: Reader::new(stream, kills, stacks, counters),
         model,
         status,
         kills: recorder.sender,

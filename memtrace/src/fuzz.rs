@@ -6,16 +6,27 @@
 #![doc(hidden)]
 
 mod image;
+mod stack;
+
+use std::sync::Arc;
+
+use gimli::UnwindContext;
+use memtrace_common::event::stack::MOST_BYTES;
 
 use crate::{
     allocator::counters::{READERS, any},
     daemon::replay,
-    ingest::decode,
+    ingest::{self, decode},
     mm::{
         address_space::{AddressSpace, Geometry},
         maps,
         residency::Measured,
         smaps,
+    },
+    unwind::{
+        Stack,
+        tables::Tables,
+        walk::{Code, MOST_FRAMES, walk},
     },
 };
 
@@ -71,16 +82,37 @@ pub fn counters(bytes: &[u8]) {
     }
 }
 
+/// A program with unwind tables and a stack, walked; and a record of a copy of one.
+pub fn unwind(bytes: &[u8]) {
+    if let Some(copy) = ingest::stack::decode(bytes) {
+        assert!(copy.bytes.len() <= MOST_BYTES, "a copy is longer than any that is made");
+    }
+    let Some(stack::Case { program, registers, stack }) = stack::parse(bytes) else { return };
+    let tables = Tables::of_bytes(program).map(Arc::new);
+    let code = |ip: u64| match (&tables, ip.checked_sub(stack::BASE).filter(|at| *at < 1 << 32)) {
+        (Some(tables), Some(at)) => match tables.address(at) {
+            Some(address) => Code::Tables(Arc::clone(tables), address),
+            None => Code::Bare,
+        },
+        (None, Some(_)) => Code::Bare,
+        (_, None) => Code::None,
+    };
+    let stack = Stack { base: registers.sp, bytes: &stack };
+    let walked = walk(&registers, &stack, &mut UnwindContext::new(), code);
+    assert!((1..=MOST_FRAMES).contains(&walked.frames.len()), "a walk has a start and an end");
+}
+
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("ring_record", ring_record),
     ("maps", maps),
     ("smaps", smaps),
     ("recording", recording),
     ("counters", counters),
+    ("unwind", unwind),
 ];
 
 /// What holds for every space, whatever it was told.

@@ -8,3 +8,4 @@ pub mod loss;
 pub mod order;
 pub mod record;
 pub mod ring_buffer;
+pub mod stack;

@@ -21,4 +21,5 @@ pub mod store;
 pub mod symbols;
 pub mod top;
 pub mod units;
+pub mod unwind;
 pub mod verdict;

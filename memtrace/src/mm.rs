@@ -9,6 +9,7 @@ pub mod maps;
 pub mod page_table;
 pub mod process;
 pub mod procfs;
+pub mod program;
 pub mod region;
 pub mod residency;
 pub mod smaps;

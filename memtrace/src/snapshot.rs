@@ -9,6 +9,7 @@ use crate::{
     allocator::counters::{Absent, Counters},
     container::{charge::Charge, memcg::Limit, name::Name},
     ingest::loss::Loss,
+    mm::growth::WalkedBy,
     units::{Bytes, Grade},
 };
 
@@ -77,6 +78,20 @@ pub struct Tracer {
     pub losses: Vec<Loss>,
     /// What page-table reads cost and give.
     pub scans: Scans,
+    /// What became of the copies of stacks.
+    #[serde(default)]
+    pub walks: Walks,
+}
+
+/// The walking of stacks, from copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walks {
+    /// Copies that were walked.
+    pub done: u64,
+    /// Copies that nobody had time for: the ones before them stand for them, as for samples that were not copied at all.
+    pub passed_over: u64,
+    /// Samples of threads whose stack could not be read: most have none yet, or none any more.
+    pub unreadable: u64,
 }
 
 /// The reading of page tables.
@@ -230,6 +245,9 @@ pub struct ArenaRow {
 pub struct GrowthStack {
     /// Bytes over ten seconds, a minute and ten minutes; sampled.
     pub bytes: [Bytes; 3],
+    /// By what the frames were found.
+    #[serde(default)]
+    pub walked_by: WalkedBy,
     /// Innermost first.
     pub frames: Vec<UserFrame>,
 }

@@ -1,12 +1,19 @@
-//! `pt_regs`: the arguments of a system call, read when it returns.
+//! `pt_regs`: the arguments of a system call, read when it returns, and where a thread is in user space.
 //!
 //! At exit the arguments still stand in the task's saved registers, so one hook per call is enough
 //! (arch/x86/entry/entry_64.S saves them, only rax is overwritten).
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
+use aya_ebpf::{
+    helpers::generated::{
+        bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
+    },
+    programs::PerfEventContext,
 };
-use memtrace_common::{config::regs_form, counter::Counter};
+use memtrace_common::{
+    config::{ABSENT, regs_form},
+    counter::Counter,
+    event::stack::Registers,
+};
 
 use super::{Pointer, read_pointer, task};
 use crate::{
@@ -19,6 +26,8 @@ use crate::{
 const REGISTERS: usize = 20;
 /// `sizeof(struct pt_regs)`.
 const PT_REGS_BYTES: usize = 168;
+/// Both bits of the code segment are set in user mode (`user_mode`).
+const USER_MODE: u64 = 3;
 
 /// A system call as it was made.
 #[derive(Clone, Copy)]
@@ -52,6 +61,12 @@ impl Call {
 /// The call whose registers are saved at `regs`.
 #[inline(always)]
 pub fn call(regs: Pointer) -> Option<Call> {
+    let [_, _, _, _, _, _, _, r10, r9, r8, _, _, dx, si, di, _, _, _, _, sp] = saved(regs)?;
+    Some(Call { arguments: [di, si, dx, r10, r8, r9], stack_pointer: sp })
+}
+
+#[inline(always)]
+fn saved(regs: Pointer) -> Option<[u64; REGISTERS]> {
     let mut saved = [0_u64; REGISTERS];
     // SAFETY: the helper checks the address and writes no more than the size of `saved`.
     let error =
@@ -60,18 +75,53 @@ pub fn call(regs: Pointer) -> Option<Call> {
         lost(Counter::RegsRead);
         return None;
     }
-    let [_, _, _, _, _, _, _, r10, r9, r8, _, _, dx, si, di, _, _, _, _, sp] = saved;
-    Some(Call { arguments: [di, si, dx, r10, r8, r9], stack_pointer: sp })
+    Some(saved)
 }
 
 /// The call that the running task is returning from.
 #[inline(always)]
 pub fn current_call() -> Option<Call> {
+    call(current())
+}
+
+/// Where the running task's registers in user space are saved.
+#[inline(always)]
+fn current() -> Pointer {
     if config().regs_form == regs_form::HELPER {
         // SAFETY: the first helper's result is never null and the second takes just that.
         let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
-        return call(regs as Pointer);
+        return regs as Pointer;
     }
     let stack = read_pointer(task::current(), offsets().task_stack, Counter::RegsRead);
-    call(stack.wrapping_add(config().kernel_stack_bytes as usize - PT_REGS_BYTES))
+    stack.wrapping_add(config().kernel_stack_bytes as usize - PT_REGS_BYTES)
+}
+
+/// The registers in user space of a task that faults: those of the fault, or where the kernel faulted for a system call,
+/// those of the call, which saves all that a caller expects unchanged. `None` when they cannot be found.
+#[inline(always)]
+pub fn of_fault(ctx: &PerfEventContext) -> Option<Registers> {
+    // SAFETY: the context is the kernel's own `bpf_perf_event_data`, whose fields the verifier knows.
+    let regs = unsafe { &raw const (*ctx.ctx).regs };
+    // SAFETY: as above.
+    let cs = unsafe { (*regs).cs };
+    if cs & USER_MODE == USER_MODE {
+        // SAFETY: as above.
+        return Some(unsafe {
+            Registers {
+                ip: (*regs).rip,
+                sp: (*regs).rsp,
+                bp: (*regs).rbp,
+                bx: (*regs).rbx,
+                r12: (*regs).r12,
+                r13: (*regs).r13,
+                r14: (*regs).r14,
+                r15: (*regs).r15,
+            }
+        });
+    }
+    if config().regs_form == regs_form::STACK_TOP && offsets().task_stack == ABSENT {
+        return None;
+    }
+    let [r15, r14, r13, r12, bp, bx, _, _, _, _, _, _, _, _, _, _, ip, _, _, sp] = saved(current())?;
+    Some(Registers { ip, sp, bp, bx, r12, r13, r14, r15 })
 }

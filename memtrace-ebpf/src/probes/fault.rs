@@ -1,4 +1,5 @@
-//! Sampled page faults: the perf software event, one of every period, with address and user stack.
+//! Sampled page faults: the perf software event, one of every period, with address, user stack, and for
+//! some a copy of it.
 
 use aya_ebpf::{macros::perf_event, programs::PerfEventContext};
 use memtrace_common::event::{
@@ -33,13 +34,16 @@ pub fn page_fault(ctx: PerfEventContext) -> u32 {
     }
     // SAFETY: the context is the kernel's own `bpf_perf_event_data`, whose fields the verifier knows.
     let (addr, period) = unsafe { ((*ctx.ctx).addr, (*ctx.ctx).sample_period) };
+    let header = header(Kind::Fault);
+    // Before the fault: who reads the fault finds its copy.
+    let copied = stack::copy(&ctx, &header, shift);
     stream_with::<Fault>(|out| {
         // SAFETY: `out` is the reserved record.
         unsafe {
-            (*out).header = header(Kind::Fault);
+            (*out).header = header;
             (*out).addr = addr;
             (*out).period = period << shift;
-            (*out).reserved = 0;
+            (*out).copied = copied;
             (*out).stack = [0; FRAMES];
             (*out).stack_len = stack::user(&ctx, &raw mut (*out).stack);
         }

@@ -14,7 +14,13 @@ use std::{
 
 use aya::maps::{Array, MapData};
 use jiff::Timestamp;
-use memtrace_common::{counter::Counter, event::oom::OomKill};
+use memtrace_common::{
+    counter::Counter,
+    event::{
+        fault::{Fault, copied},
+        oom::OomKill,
+    },
+};
 use tokio::sync::watch;
 
 use super::{
@@ -23,13 +29,14 @@ use super::{
     namer::Change,
     recorder::{Counts, Kill, News},
     scanner::{Order, Scanner},
+    unwinder::{Unwinder, Unwound},
 };
 use crate::{
     clock,
-    ingest::{decode::Event, loss::Loss, ring_buffer::Reader},
+    ingest::{decode::Event, loss::Loss, ring_buffer::Reader, stack::StackCopy},
     oom::recorder::is_kill,
     probe::status::ProbeStatus,
-    snapshot::{Scans, Snapshot, Tracer},
+    snapshot::{Scans, Snapshot, Tracer, Walks},
 };
 
 /// How often a snapshot is published.
@@ -66,6 +73,8 @@ pub struct Engine {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     /// Reads page tables.
     pub scanner: Scanner,
+    /// Walks stacks.
+    pub unwinder: Unwinder,
     /// How much of the work to do.
     pub governor: Governor,
     /// Where the kernel programs are told.
@@ -85,18 +94,31 @@ impl Engine {
         let mut tick = Instant::now();
         let mut bare_marks = 0;
         let mut gaps = Gaps::default();
-        let mut scans = Scans::default();
+        let (mut scans, mut walks) = (Scans::default(), Walks::default());
         while !self.stop.load(Ordering::Relaxed) && !self.model.world().has_failed() {
-            let Self { reader, model, status, kills, changes, latest, heartbeat, .. } = &mut self;
+            let Self { reader, model, status, kills, changes, latest, heartbeat, unwinder, .. } = &mut self;
             let mut marked = Vec::new();
-            let more = reader.read(clock::ktime, |event| take(event, model, changes, &mut marked));
+            let more = reader.read(clock::ktime, |event, copy| {
+                if let Event::Fault(fault) = &event {
+                    walks.unreadable += u64::from(fault.copied == copied::UNREADABLE);
+                }
+                let job = match (&event, copy) {
+                    (Event::Fault(fault), Some(copy)) => Some((**fault, copy)),
+                    _ => None,
+                };
+                take(event, model, changes, &mut marked);
+                if let Some((fault, copy)) = job {
+                    walks.passed_over += u64::from(!walk(&fault, copy, model, unwinder));
+                }
+            });
             heartbeat.store(clock::ktime(), Ordering::Relaxed);
             bare_marks += send(marked, reader, status, (kills, latest));
             send_ends(model, (kills, latest));
             self.take_scans(&mut scans);
+            self.take_walks(&mut walks);
             self.arm();
             if tick <= Instant::now() {
-                self.publish(started, bare_marks, &mut gaps, scans);
+                self.publish(started, bare_marks, &mut gaps, (scans, walks));
                 tick = Instant::now() + TICK;
             }
             if !more {
@@ -105,7 +127,8 @@ impl Engine {
         }
         let Self { reader, model, status, kills, changes, latest, .. } = &mut self;
         let mut marked = Vec::new();
-        reader.finish(|event| take(event, model, changes, &mut marked));
+        // Nobody would see what came of their stacks.
+        reader.finish(|event, _| take(event, model, changes, &mut marked));
         send(marked, reader, status, (kills, latest));
         send_ends(model, (kills, latest));
         self.model
@@ -121,6 +144,14 @@ impl Engine {
                 scans.by_pages_seconds += scan.took.as_secs_f64();
             }
             self.model.take(scan);
+        }
+    }
+
+    /// Takes the walks that are done.
+    fn take_walks(&mut self, walks: &mut Walks) {
+        while let Ok(unwound) = self.unwinder.done.try_recv() {
+            walks.done += 1;
+            self.model.unwound(&unwound);
         }
     }
 
@@ -159,7 +190,13 @@ impl Engine {
         }
     }
 
-    fn publish(&mut self, started: Timestamp, bare_marks: u64, gaps: &mut Gaps, scans: Scans) {
+    fn publish(
+        &mut self,
+        started: Timestamp,
+        bare_marks: u64,
+        gaps: &mut Gaps,
+        (scans, walks): (Scans, Walks),
+    ) {
         let orders = self.govern();
         let losses = self.reader.losses();
         if gaps.need_resync(&losses) {
@@ -179,6 +216,7 @@ impl Engine {
                 cpu: self.governor.state(),
                 ..scans
             },
+            walks,
             started,
             events: self.reader.events(),
             fault_period: self.status.attached("page_fault").map_or(0, |_| self.status.fault_period),
@@ -231,6 +269,18 @@ fn take(event: Event, model: &mut Model, changes: &Option<Sender<Change>>, marke
         let at_kill = model.at_kill(&kill);
         marked.push((kill, at_kill));
     }
+}
+
+/// Has the stack of a fault walked, if it matters; false when the unwinder has too much to do already.
+fn walk(fault: &Fault, copy: StackCopy, model: &mut Model, unwinder: &Unwinder) -> bool {
+    let Some(job) = model.job(fault, copy) else { return true };
+    let key = job.key;
+    // Never waited for: it may hang in a file system.
+    let is_sent = unwinder.jobs.try_send(job).is_ok();
+    if !is_sent {
+        model.unwound(&Unwound { key, walked: None });
+    }
+    is_sent
 }
 
 /// Sends the kills among the marks; returns how many were none.

@@ -5,6 +5,7 @@
 use std::{collections::HashMap, path::Path};
 
 use jiff::Timestamp;
+use memtrace_common::event::fault::Fault;
 mod kill;
 
 pub use self::kill::AtKill;
@@ -27,9 +28,10 @@ use crate::{
         scanner::{Request, Scan},
         spaces::Spaces,
         summary,
+        unwinder::{Job, Unwound},
         world::{Call, Question, World},
     },
-    ingest::decode::Event,
+    ingest::{decode::Event, stack::StackCopy},
     mm::{
         address_space::{Geometry, HugePages},
         process::{Process, ProcessTable, Seed, Source},
@@ -170,6 +172,17 @@ impl Model {
     pub fn take(&mut self, scan: Scan) {
         self.world.scanned(&scan);
         self.spaces.take(scan);
+    }
+
+    /// What to walk for a fault that was applied just now; `None` when its stack does not matter.
+    pub fn job(&mut self, fault: &Fault, copy: StackCopy) -> Option<Job> {
+        self.spaces.job(fault, copy)
+    }
+
+    /// Takes what came of a walk.
+    pub fn unwound(&mut self, unwound: &Unwound) {
+        self.world.unwound(unwound);
+        self.spaces.unwound(unwound);
     }
 
     /// How many address spaces are followed, and the bytes that this takes.

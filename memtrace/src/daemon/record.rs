@@ -28,7 +28,7 @@ use super::{
     engine::{Engine, Latest},
     governor::Governor,
     model::{Model, geometry},
-    scanner, tracer,
+    scanner, tracer, unwinder,
     world::{Header, World},
 };
 use crate::{
@@ -92,7 +92,7 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
 }
 
 fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Recorded> {
-    let Probes { stream, kills, counters, governor: held_back, status, object } = probes;
+    let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     // Kills are events like others here: they are in the file.
     let (sender, _kills) = channel();
@@ -100,9 +100,10 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
     let engine = Engine {
         heartbeat: Arc::default(),
         scanner: scanner::start(Procfs::new(PROC), config.scan_share)?,
+        unwinder: unwinder::start(PROC.as_ref())?,
         governor: Governor::new(0, config.scan_share),
         held_back,
-        reader: Reader::new(stream, kills, counters),
+        reader: Reader::new(stream, kills, stacks, counters),
         model,
         status,
         kills: sender,

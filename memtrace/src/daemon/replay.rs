@@ -50,6 +50,7 @@ pub fn replay(input: impl Read, mut publish: impl FnMut(Snapshot)) -> Result<Rep
                 }
             }
             Kind::Scan => model.take(parse(&payload).ok_or_else(|| bad("no scan"))?),
+            Kind::Walk => model.unwound(&parse(&payload).ok_or_else(|| bad("no walk"))?),
             Kind::Call => match parse(&payload).ok_or_else(|| bad("no call"))? {
                 // Whether it had failed then shows in the answers.
                 Call::Seed => drop(model.seed()),

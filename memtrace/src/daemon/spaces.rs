@@ -4,22 +4,27 @@
 
 use std::collections::{HashMap, HashSet};
 
+use memtrace_common::event::fault::Fault;
+
 use self::tracked::{SMALL, Tracked};
 use super::{
     arenas::{self, Arenas, Row},
     peaks::{Crest, Tide, ticks::Estimate},
     scanner::{Order, Request, Scan},
+    unwinder::{Job, Key, Unwound},
 };
 use crate::{
     allocator::attribute,
-    ingest::decode::Event,
+    ingest::{decode::Event, stack::StackCopy},
     mm::{
         address_space::{Geometry, Stale},
         region::Region,
     },
     units::Bytes,
+    unwind::Copy,
 };
 
+mod stacks;
 mod tracked;
 
 /// Scans that are asked for at most: the scanner takes them one by one, and what moves most should go first.
@@ -168,7 +173,10 @@ impl Spaces {
                 (worth > 0).then_some((worth, rss, pid))
             })
             .collect();
-        self.tracked.values_mut().for_each(|tracked| tracked.is_busy = false);
+        for tracked in self.tracked.values_mut() {
+            tracked.is_busy = false;
+            tracked.stacks.give_up(now);
+        }
         due.sort_unstable_by(|a, b| b.cmp(a));
         due.truncate(UNDER_WAY.saturating_sub(self.under_way.len()));
         due.into_iter().map(|(_, rss, pid)| self.expect(pid, rss, now)).collect()
@@ -197,6 +205,30 @@ impl Spaces {
         }
     }
 
+    /// What to walk for a fault that was applied just now; `None` when its stack does not matter.
+    pub fn job(&mut self, fault: &Fault, copy: StackCopy) -> Option<Job> {
+        let pid = fault.header.tgid;
+        let pid = self.guests.get(&pid).copied().unwrap_or(pid);
+        let tracked = self.tracked.get_mut(&pid)?;
+        let key = Key::of(pid, fault);
+        if !tracked.stacks.waits_for(key) {
+            return None;
+        }
+        let StackCopy { registers, base, bytes, .. } = copy;
+        // Before the first scan nobody knows what the program itself has mapped.
+        let is_known = tracked.scanned_at.is_some();
+        let modules = if is_known { tracked.stacks.modules(&tracked.space) } else { None };
+        Some(Job { key, copy: Copy { registers, base, bytes }, modules })
+    }
+
+    /// Takes what came of a walk.
+    pub fn unwound(&mut self, unwound: &Unwound) {
+        if let Some(tracked) = self.tracked.get_mut(&unwound.key.pid) {
+            tracked.stacks.take(unwound);
+            tracked.is_touched = true;
+        }
+    }
+
     /// The arenas of a process whose resident memory is `total`; `None` for one that was never scanned.
     pub fn arenas(&mut self, pid: u32, total: Bytes, now: u64) -> Option<Arenas<'_>> {
         let tracked = self.tracked.get_mut(&pid).filter(|tracked| tracked.scanned_at.is_some())?;
@@ -213,7 +245,7 @@ impl Spaces {
             stale: tracked.space.stale(),
             scanned_at: tracked.scanned_at,
             gauges: &tracked.gauges,
-            stacks: &tracked.stacks,
+            stacks: &tracked.stacks.growth,
             space: &tracked.space,
             reading: tracked.reading.as_ref(),
         })

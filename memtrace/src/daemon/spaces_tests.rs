@@ -15,6 +15,7 @@ use crate::{
     allocator::evidence::ProcessEvidence,
     daemon::scanner::Depth,
     mm::{
+        growth::WalkedBy,
         page_table::Found,
         region::{Backing, Prot},
         residency::Measured,
@@ -122,7 +123,7 @@ fn faults_grow_their_owner_and_their_stack() {
     assert_eq!(resident(&mut spaces, 7), 8 * MIB + 64 * 4096);
     let arenas = spaces.arenas(7, Bytes(0), 2).unwrap();
     let top = arenas.stacks.top(crate::mm::growth::Window::Minute1, 2, 9);
-    assert_eq!(top, [(&[0x1234][..], 64 * 4096)]);
+    assert_eq!(top, [(&[0x1234][..], WalkedBy::FramePointers, 64 * 4096)]);
     assert_eq!(arenas.closing.excess, Bytes(8 * MIB + 64 * 4096));
 }
 

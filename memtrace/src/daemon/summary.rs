@@ -33,7 +33,8 @@ pub fn memory(arenas: &Arenas<'_>, now: u64) -> Memory {
         growth_stacks: stacks
             .top(Window::Minutes10, now, STACKS)
             .into_iter()
-            .map(|(stack, _)| GrowthStack {
+            .map(|(stack, walked_by, _)| GrowthStack {
+                walked_by,
                 bytes: Window::ALL.map(|window| Bytes(stacks.of(stack, window, now))),
                 frames: stack
                     .iter()

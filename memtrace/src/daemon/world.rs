@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    daemon::scanner::Scan,
+    daemon::{scanner::Scan, unwinder::Unwound},
     ingest::{
         decode::Event,
         record::{Kind, RecordError, Writer},
@@ -147,6 +147,13 @@ impl World {
     pub fn scanned(&self, scan: &Scan) {
         if self.recorder.is_some() {
             self.write(Kind::Scan, &[&json(scan)]);
+        }
+    }
+
+    /// A stack was walked.
+    pub fn unwound(&self, unwound: &Unwound) {
+        if self.recorder.is_some() {
+            self.write(Kind::Walk, &[&json(unwound)]);
         }
     }
 

@@ -29,10 +29,12 @@ pub enum Kind {
     Scan = 4,
     /// Something that was done to the model.
     Call = 5,
+    /// What came of the walk of a stack.
+    Walk = 6,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Header, Self::Event, Self::Answer, Self::Scan, Self::Call];
+    const ALL: [Self; 6] = [Self::Header, Self::Event, Self::Answer, Self::Scan, Self::Call, Self::Walk];
 
     fn from_u32(value: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u32 == value)

@@ -14,6 +14,7 @@ use super::{
     decode::{Event, decode},
     loss::{Loss, ReaderLosses, losses},
     order::{Reorder, WINDOW},
+    stack::{self, Copies, StackCopy},
 };
 
 /// Records that one batch takes from a ring at most, so that a flood in one cannot keep the other waiting.
@@ -21,13 +22,15 @@ const BATCH: usize = 16 * 1024;
 /// Bytes that are allocated at a time for records.
 const CHUNK: usize = 256 << 10;
 
-/// The reading end of both ring buffers.
+/// The reading end of the ring buffers.
 pub struct Reader {
     stream: RingBuf<MapData>,
     kills: RingBuf<MapData>,
+    stacks: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
     buffer: BytesMut,
     order: Reorder,
+    copies: Copies,
     undecodable: u64,
     events: u64,
 }
@@ -37,14 +40,17 @@ impl Reader {
     pub fn new(
         stream: RingBuf<MapData>,
         kills: RingBuf<MapData>,
+        stacks: RingBuf<MapData>,
         counters: PerCpuArray<MapData, u64>,
     ) -> Self {
         Self {
             stream,
             kills,
+            stacks,
             counters,
             buffer: BytesMut::new(),
             order: Reorder::default(),
+            copies: Copies::default(),
             undecodable: 0,
             events: 0,
         }
@@ -64,9 +70,10 @@ impl Reader {
         let _ = poll(&mut fds, timeout.as_ref());
     }
 
-    /// Hands every event that is due at `now` (since boot) to `apply`, oldest first. Returns true when there may
+    /// Hands every event that is due at `now` (since boot) to `apply`, oldest first, faults with the copy of their stack if
+    /// there is one. Returns true when there may
     /// be more to read at once.
-    pub fn read(&mut self, now: impl Fn() -> u64, mut apply: impl FnMut(Event)) -> bool {
+    pub fn read(&mut self, now: impl Fn() -> u64, mut apply: impl FnMut(Event, Option<StackCopy>)) -> bool {
         // Before the rings are read: what happens from here on may be in the one's records and not in the other's.
         let now = now();
         // The stream first: what led to a kill must be known before it.
@@ -74,17 +81,30 @@ impl Reader {
         let behind = rings.map(|ring| {
             drain(ring, &mut self.buffer, |record| take(&record, &mut self.order, &mut self.undecodable))
         });
+        // After the stream: a copy is sent before its fault is.
+        let _ = drain(&mut self.stacks, &mut self.buffer, |record| {
+            match stack::decode(&record) {
+                Some(copy) => self.copies.put(copy),
+                None => self.undecodable += 1,
+            }
+            None
+        });
         // A ring that was not emptied holds events from its last one's time on.
         let due = behind.into_iter().flatten().fold(now, u64::min);
         while let Some(event) = self.order.pop(due) {
             self.events += 1;
-            apply(event);
+            let copy = match &event {
+                Event::Fault(fault) => self.copies.of(fault),
+                _ => None,
+            };
+            apply(event, copy);
         }
+        self.copies.forget(now);
         behind.iter().any(Option::is_some)
     }
 
     /// Hands over all that is left, whatever its time: for the end.
-    pub fn finish(&mut self, mut apply: impl FnMut(Event)) {
+    pub fn finish(&mut self, mut apply: impl FnMut(Event, Option<StackCopy>)) {
         while self.read(|| u64::MAX, &mut apply) {}
     }
 

@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 /// A second.
 const SECOND: u64 = 1_000_000_000;
 /// Buckets of each window.
@@ -99,11 +101,24 @@ impl Growth {
     }
 }
 
+/// By what the callers of a stack were found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WalkedBy {
+    /// By the unwind tables of the programs.
+    Tables,
+    /// By tables, and by frame pointers where code had none.
+    Both,
+    /// By frame pointers alone: short, or wrong, where code keeps none.
+    #[default]
+    FramePointers,
+}
+
 /// Growth by call stack of first touch, for one process. Bounded: the stack that grew least makes place for a new one,
 /// and what it had goes to `others`.
 #[derive(Clone, Debug, Default)]
 pub struct StackGrowth {
-    stacks: HashMap<Box<[u64]>, Growth>,
+    stacks: HashMap<Box<[u64]>, (Growth, WalkedBy)>,
     others: Growth,
 }
 
@@ -112,11 +127,11 @@ const MAX_STACKS: usize = 64;
 
 impl StackGrowth {
     /// Counts `bytes` that were first touched from `stack`; an empty stack counts for the others.
-    pub fn add(&mut self, at: u64, stack: &[u64], bytes: u64) {
+    pub fn add(&mut self, at: u64, stack: &[u64], walked_by: WalkedBy, bytes: u64) {
         if stack.is_empty() {
             return self.others.add(at, bytes);
         }
-        if let Some(growth) = self.stacks.get_mut(stack) {
+        if let Some((growth, _)) = self.stacks.get_mut(stack) {
             return growth.add(at, bytes);
         }
         if self.stacks.len() >= MAX_STACKS {
@@ -124,8 +139,8 @@ impl StackGrowth {
                 .stacks
                 .iter()
                 // By stack where the bytes are equal, so that a recording gives what its original gave.
-                .min_by_key(|(stack, growth)| (growth.over(Window::Minutes10, at), *stack))
-                .map(|(stack, growth)| (stack.clone(), growth.over(Window::Minutes10, at)));
+                .min_by_key(|(stack, (growth, _))| (growth.over(Window::Minutes10, at), *stack))
+                .map(|(stack, (growth, _))| (stack.clone(), growth.over(Window::Minutes10, at)));
             if let Some((least, had)) = least {
                 self.stacks.remove(&least);
                 self.others.add(at, had);
@@ -133,26 +148,26 @@ impl StackGrowth {
         }
         let mut growth = Growth::default();
         growth.add(at, bytes);
-        self.stacks.insert(stack.into(), growth);
+        self.stacks.insert(stack.into(), (growth, walked_by));
     }
 
     /// The stacks that grew over the window, most first, `limit` of them.
-    pub fn top(&self, window: Window, now: u64, limit: usize) -> Vec<(&[u64], u64)> {
+    pub fn top(&self, window: Window, now: u64, limit: usize) -> Vec<(&[u64], WalkedBy, u64)> {
         let mut found: Vec<_> = self
             .stacks
             .iter()
-            .map(|(stack, growth)| (&**stack, growth.over(window, now)))
-            .filter(|(_, bytes)| *bytes > 0)
+            .map(|(stack, (growth, walked_by))| (&**stack, *walked_by, growth.over(window, now)))
+            .filter(|(_, _, bytes)| *bytes > 0)
             .collect();
         // By stack where the bytes are equal, so that rows do not jump.
-        found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        found.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.0.cmp(b.0)));
         found.truncate(limit);
         found
     }
 
     /// What came in from one stack over the window.
     pub fn of(&self, stack: &[u64], window: Window, now: u64) -> u64 {
-        self.stacks.get(stack).map_or(0, |growth| growth.over(window, now))
+        self.stacks.get(stack).map_or(0, |(growth, _)| growth.over(window, now))
     }
 
     /// Growth that no stack is known for.
@@ -165,7 +180,7 @@ impl StackGrowth {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Growth, MAX_STACKS, SECOND, StackGrowth, Window};
+    use super::{Growth, MAX_STACKS, SECOND, StackGrowth, WalkedBy, Window};
 
     #[test]
     fn what_came_in_leaves_with_its_window() {
@@ -181,11 +196,11 @@ mod tests {
     fn the_stack_that_grew_least_makes_place_and_nothing_is_lost() {
         let mut growth = StackGrowth::default();
         for stack in 1..=MAX_STACKS as u64 + 1 {
-            growth.add(SECOND, &[stack], stack * 10);
+            growth.add(SECOND, &[stack], WalkedBy::Tables, stack * 10);
         }
         let top = growth.top(Window::Seconds10, SECOND, 1000);
         assert_eq!(top.len(), MAX_STACKS);
-        assert_eq!(top[0], (&[MAX_STACKS as u64 + 1][..], (MAX_STACKS as u64 + 1) * 10));
+        assert_eq!(top[0], (&[MAX_STACKS as u64 + 1][..], WalkedBy::Tables, (MAX_STACKS as u64 + 1) * 10));
         assert_eq!(growth.others(Window::Seconds10, SECOND), 10);
     }
 

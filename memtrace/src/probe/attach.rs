@@ -31,6 +31,7 @@ static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrac
 /// Names of the maps in the object.
 const STREAM: &str = "STREAM";
 const KILLS: &str = "KILLS";
+const STACKS: &str = "STACKS";
 const COUNTERS: &str = "COUNTERS";
 const GOVERNOR: &str = "GOVERNOR";
 
@@ -43,6 +44,8 @@ pub struct Options {
     pub fault_period: u64,
     /// Address-space calls of one process that are streamed in a second; 0 means all.
     pub event_budget: u32,
+    /// Bytes of a user stack that are copied for a sampled fault: see `memtrace_common::event::stack`; 0 for none.
+    pub stack_bytes: u32,
 }
 
 /// The attached programs, and their way out of the kernel.
@@ -51,6 +54,8 @@ pub struct Probes {
     pub stream: RingBuf<MapData>,
     /// Kills and fatal signals.
     pub kills: RingBuf<MapData>,
+    /// Copies of user stacks.
+    pub stacks: RingBuf<MapData>,
     /// Losses in the kernel.
     pub counters: PerCpuArray<MapData, u64>,
     /// What is held back, see `daemon::governor`.
@@ -98,7 +103,7 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
         return Err(AttachError::NotPermitted(missing));
     }
     let page_size = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
-    let config = plan::config(support, std::process::id(), page_size, options.event_budget);
+    let config = plan::config(support, std::process::id(), page_size, options);
     let (mut object, self_check, mut missing_fields) = load_checked(config, own)?;
     if let Ok((_, layout)) = &support.types {
         missing_fields.splice(0..0, layout.missing.iter().cloned());
@@ -125,6 +130,9 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
         kills: take(&mut object, KILLS)
             .and_then(|map| RingBuf::try_from(map).ok())
             .ok_or_else(|| failed(KILLS))?,
+        stacks: take(&mut object, STACKS)
+            .and_then(|map| RingBuf::try_from(map).ok())
+            .ok_or_else(|| failed(STACKS))?,
         counters: take(&mut object, COUNTERS)
             .and_then(|map| PerCpuArray::try_from(map).ok())
             .ok_or_else(|| failed(COUNTERS))?,

@@ -6,6 +6,7 @@
 use memtrace_common::config::{ABSENT, Config, regs_form};
 
 use super::{
+    attach::Options,
     status::PassedOver,
     support::{KernelSupport, Without},
     table::{FACTS, Fact, Form, Hook},
@@ -39,8 +40,12 @@ pub fn plan(support: &KernelSupport, without: &Without) -> Vec<FactPlan> {
         .collect()
 }
 
+/// Nanoseconds between two copies of a stack on one CPU, so that a thousand a second are made at most: some 8 MiB. Only a
+/// CPU that faults in more than 256 MiB a second comes to that.
+const STACK_INTERVAL: u32 = 1_000_000;
+
 /// What the object is told: the layout, the forms, and who we are.
-pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32, event_budget: u32) -> Config {
+pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32, options: &Options) -> Config {
     let mut config = match &support.types {
         Ok((_, layout)) => layout.config,
         Err(_) => Config::UNKNOWN,
@@ -49,7 +54,9 @@ pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32, event_budg
     config.regs_form = if support.task_registers { regs_form::HELPER } else { regs_form::STACK_TOP };
     config.own_tgid = own_tgid;
     config.page_size = page_size;
-    config.event_budget = event_budget;
+    config.event_budget = options.event_budget;
+    config.stack_bytes = options.stack_bytes;
+    config.stack_interval = STACK_INTERVAL;
     config
 }
 

@@ -6,10 +6,11 @@
 const BASE: [&str; 4] = ["units", "clock", "config", "symbols"];
 
 /// Upstream first: a module may import what stands before it.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "probe",
     "ingest",
     "mm",
+    "unwind",
     "allocator",
     "container",
     "snapshot",

@@ -6,15 +6,9 @@
 
 use std::{
     collections::HashMap,
-    ffi::OsStr,
-    fs::{self, File as Handle, OpenOptions},
+    fs::File as Handle,
     io::Read as _,
     ops::Range,
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{MetadataExt as _, OpenOptionsExt as _},
-    },
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +16,7 @@ use std::{
 use super::{Marks, Module, ProcessEvidence, base_name, inspect, memory};
 use crate::mm::{
     procfs::Procfs,
+    program::{self, Version},
     region::{Backing, File, Region},
 };
 
@@ -30,15 +25,6 @@ const TIME: Duration = Duration::from_secs(2);
 const MOST_MODULES: usize = 4096;
 const MOST_KEPT: usize = 8192;
 const MOST_TEXT: u64 = 4 << 20;
-
-/// A version of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Version {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
-}
 
 /// Reads evidence, and remembers what is in programs.
 #[derive(Debug)]
@@ -106,31 +92,14 @@ impl Reader {
     }
 
     fn program(&mut self, pid: u32, file: &File, mapped: &[&Region]) -> Option<Arc<inspect::Program>> {
-        let handle = self.open(pid, file, mapped)?;
-        let data = handle.metadata().ok().filter(fs::Metadata::is_file)?;
-        let version = Version {
-            device: data.dev(),
-            inode: data.ino(),
-            size: data.size(),
-            changed: (data.ctime(), data.ctime_nsec()),
-        };
+        let ranges = mapped.iter().map(|region| (region.start, region.end));
+        let handle = program::open(&self.procfs, pid, file, ranges)?;
+        let version = Version::of(&handle)?;
         if self.programs.len() >= MOST_KEPT {
             self.programs.clear();
         }
         let program = self.programs.entry(version);
         program.or_insert_with(|| inspect::inspect(&handle, base_name(&file.path)).map(Arc::new)).clone()
-    }
-
-    /// By the mapping itself, which deleted files have too; else by its path in the process's own root.
-    fn open(&self, pid: u32, file: &File, mapped: &[&Region]) -> Option<Handle> {
-        let folder = self.procfs.root().join(pid.to_string());
-        let links = mapped
-            .iter()
-            .take(2)
-            .map(|region| folder.join("map_files").join(format!("{:x}-{:x}", region.start, region.end)));
-        let path = file.path.strip_prefix(b"/").unwrap_or(&file.path);
-        let path = folder.join("root").join(OsStr::from_bytes(path));
-        links.chain([path]).find_map(|path| open_file(path, file.inode))
     }
 
     fn text(&self, pid: u32, file: &str) -> Option<Vec<u8>> {
@@ -139,13 +108,6 @@ impl Reader {
         Handle::open(path).ok()?.take(MOST_TEXT).read_to_end(&mut text).ok()?;
         Some(text)
     }
-}
-
-/// Only what is a file already: to open a device or a pipe would do something.
-fn open_file(path: PathBuf, inode: u64) -> Option<Handle> {
-    fs::metadata(&path).ok().filter(|data| data.is_file() && data.ino() == inode)?;
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    OpenOptions::new().read(true).custom_flags(flags).open(path).ok()
 }
 
 const fn is_code(region: &Region) -> bool {

@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use super::stacks::Stacks;
 use crate::{
     allocator::{Owned, attribute, counters::Reading, evidence::ProcessEvidence},
     daemon::{
@@ -15,7 +16,6 @@ use crate::{
     mm::{
         address_space::{AddressSpace, Geometry, Stale},
         gauge::Gauge,
-        growth::StackGrowth,
         page_table::Found,
         region::Region,
         residency::Measured,
@@ -47,7 +47,7 @@ pub(super) struct Tracked {
     pub(super) rows: Vec<Row>,
     /// Anything happened, so the rows are to be summed up anew.
     pub(super) is_touched: bool,
-    pub(super) stacks: StackGrowth,
+    pub(super) stacks: Stacks,
     pub(super) gauges: HashMap<(&'static str, &'static str), Gauge>,
     /// The kernel's total when the last scan was asked for. Never the sum of a scan: smaps counts pages that the total
     /// does not (those of a ring buffer), and such a process would be read for ever.
@@ -92,7 +92,7 @@ impl Tracked {
             is_changed: true,
             rows: Vec::new(),
             is_touched: true,
-            stacks: StackGrowth::default(),
+            stacks: Stacks::default(),
             gauges: HashMap::new(),
             rss_at_scan: 0,
             scanned_at: None,
@@ -132,11 +132,11 @@ impl Tracked {
         match event {
             Event::Fault(fault) => {
                 let brought = self.space.fault(fault.addr, fault.period);
-                let stack = fault.stack.get(..fault.stack_len as usize).unwrap_or_default();
-                self.stacks.add(fault.header.ktime, stack, brought.0);
+                self.stacks.fault(fault, brought.0);
             }
             _ => {
                 self.space.apply(event);
+                self.stacks.changed(event);
                 (self.is_changed, self.is_unexplored) = (true, true);
             }
         }
@@ -263,6 +263,7 @@ impl Tracked {
     fn take_mappings(&mut self, mappings: &[Mapping], at: u64) {
         let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
         self.space.resync(&regions);
+        self.stacks.forget_modules();
         for Mapping { region, usage } in mappings {
             if let Some(measured) = Measured::of(region, usage) {
                 self.space.set_truth(region.start, region.end, &measured, at);

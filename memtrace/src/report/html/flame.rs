@@ -77,6 +77,7 @@ fn name(text: &str) -> String {
 mod tests {
     use super::graph;
     use crate::{
+        mm::growth::WalkedBy,
         snapshot::{GrowthStack, UserFrame},
         store::fixture::full,
         units::Bytes,
@@ -105,6 +106,7 @@ mod tests {
         };
         let stack = GrowthStack {
             bytes: [Bytes(0), Bytes(0), Bytes(4096)],
+            walked_by: WalkedBy::default(),
             frames: vec![frame("</svg><script>alert(1)</script>"), frame("a;b 12 34"), frame("")],
         };
         let svg = graph(&[stack]).unwrap();

@@ -32,6 +32,7 @@ fn tracer_lines(tracer: &Tracer) -> String {
         kills_not_stored,
         losses,
         scans,
+        walks: _,
     } = tracer;
     let sampling = match fault_period {
         0 => "faults not sampled".to_owned(),

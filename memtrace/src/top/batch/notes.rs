@@ -83,7 +83,7 @@ fn rest(out: &mut String, process: &ProcessRow, memory: &Memory) {
     if let Some(reason) = stale {
         line(format!("to be read again: {reason}"));
     }
-    if let Some(GrowthStack { bytes: [_, minute, _], frames }) = growth_stacks.first()
+    if let Some(GrowthStack { bytes: [_, minute, _], frames, .. }) = growth_stacks.first()
         && minute.0 > 0
     {
         line(format!(

@@ -8,11 +8,12 @@ use crate::{
     api::v1::Kills,
     container::{charge::Charge, memcg::Limit, name::Name},
     ingest::loss::Loss,
+    mm::growth::WalkedBy,
     oom::record::{ScopeKind, circumstances::Source},
     probe::status::{HookStatus, PassedOver, ProbeStatus},
     snapshot::{
         ArenaRow, ContainerRow, GrowthStack, Memory, Node, ProcessRow, SCHEMA, Scans, Snapshot, Tracer,
-        UserFrame,
+        UserFrame, Walks,
     },
     store::KillSummary,
     top::value::Value,
@@ -124,13 +125,18 @@ fn memory() -> Memory {
         growth_stacks: vec![
             GrowthStack {
                 bytes: [mib(12), mib(70), mib(300)],
+                walked_by: WalkedBy::Tables,
                 frames: vec![
                     frame("je_malloc", 0x1000),
                     frame("zmalloc", 0x2000),
                     frame("dictAddRaw", 0x3000),
                 ],
             },
-            GrowthStack { bytes: [Bytes(0), mib(1), mib(4)], frames: vec![frame("sdsnewlen", 0x4000)] },
+            GrowthStack {
+                bytes: [Bytes(0), mib(1), mib(4)],
+                walked_by: WalkedBy::Tables,
+                frames: vec![frame("sdsnewlen", 0x4000)],
+            },
         ],
         counters: vec![Counters {
             allocator: "jemalloc".into(),
@@ -232,6 +238,7 @@ pub fn data() -> Data {
                 meaning: "events for which the ring had no room".into(),
             }],
             scans: Scans { followed: 3, done: 7, seconds: 0.25, share_percent: 5, ..Scans::default() },
+            walks: Walks::default(),
         }),
         processes: vec![
             process(4242, "redis-server", &redis, 400, 1_258_291.0, Some(memory())),

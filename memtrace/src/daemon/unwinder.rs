@@ -1,0 +1,93 @@
+//! The unwinder: walks copies of stacks, in a thread of its own, because it reads programs, which may lie on slow file
+//! systems.
+//!
+//! Input: [`Job`]s, by a short channel that is never waited for: what does not fit is passed over. Output:
+//! [`Unwound`], by channel, one for each job.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, channel, sync_channel},
+    },
+};
+
+use anyhow::Context as _;
+use memtrace_common::event::fault::Fault;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    mm::procfs::Procfs,
+    unwind::{Copy, Module, programs::Programs, walk::Walked},
+};
+
+/// Jobs that wait: twice what the ring buffer of stacks holds.
+const MOST_WAITING: usize = 256;
+
+/// Which fault a stack is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// The process whose address space it is.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+    /// When, ns since boot.
+    pub ktime: u64,
+}
+
+impl Key {
+    /// That of a fault in this address space.
+    pub const fn of(pid: u32, fault: &Fault) -> Self {
+        Self { pid, tid: fault.header.tid, ktime: fault.header.ktime }
+    }
+}
+
+/// A stack to walk.
+#[derive(Debug)]
+pub struct Job {
+    /// Of which fault.
+    pub key: Key,
+    /// The stack.
+    pub copy: Copy,
+    /// The code of its process, in order of address; `None` when not all of it is known.
+    pub modules: Option<Arc<[Module]>>,
+}
+
+/// What came of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwound {
+    /// Of which fault.
+    pub key: Key,
+    /// `None` when nobody had time for it: it is as if it had not been copied.
+    pub walked: Option<Walked>,
+}
+
+/// The running unwinder; it ends when the sender is dropped.
+pub struct Unwinder {
+    /// Where jobs go.
+    pub jobs: SyncSender<Job>,
+    /// Where what came of them comes from.
+    pub done: Receiver<Unwound>,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start(proc: &Path) -> anyhow::Result<Unwinder> {
+    let (jobs, asked) = sync_channel::<Job>(MOST_WAITING);
+    let (answers, done) = channel();
+    let mut programs = Programs::new(Procfs::new(proc));
+    std::thread::Builder::new()
+        .name("unwinder".to_owned())
+        .spawn(move || {
+            while let Ok(Job { key, copy, modules }) = asked.recv() {
+                let walked = Some(programs.walk(key.pid, &copy, modules.as_deref()));
+                if answers.send(Unwound { key, walked }).is_err() {
+                    return;
+                }
+            }
+        })
+        .context("failed to start the unwinder thread")?;
+    Ok(Unwinder { jobs, done })
+}

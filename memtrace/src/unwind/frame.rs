@@ -1,0 +1,96 @@
+//! One frame: the registers of a thread there, by DWARF's numbers, and how to get to its caller's.
+//!
+//! Input: a row of an unwind table, registers, stack. Output: the caller's registers. Pure.
+
+use gimli::{
+    CfaRule, EndianSlice, NativeEndian, Register, RegisterRule, UnwindSection, UnwindTableRow, X86_64,
+};
+use memtrace_common::event::stack::Registers;
+
+use super::{Stack, expression};
+
+/// What tables are read from.
+pub type Slice<'a> = EndianSlice<'a, NativeEndian>;
+
+/// A word, signed: the smallest step that a caller's stack pointer is away.
+const WORD: u64 = 8;
+
+/// The registers of a frame that are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The next instruction.
+    pub ip: u64,
+    /// The stack pointer.
+    pub sp: u64,
+    /// rbx, rbp, r12, r13, r14, r15; `None` for what a caller left unknown.
+    kept: [Option<u64>; KEPT.len()],
+}
+
+/// The registers that a callee keeps.
+const KEPT: [Register; 6] = [X86_64::RBX, X86_64::RBP, X86_64::R12, X86_64::R13, X86_64::R14, X86_64::R15];
+
+impl Frame {
+    /// The innermost one.
+    pub const fn new(start: &Registers) -> Self {
+        let Registers { ip, sp, bp, bx, r12, r13, r14, r15 } = *start;
+        Self { ip, sp, kept: [Some(bx), Some(bp), Some(r12), Some(r13), Some(r14), Some(r15)] }
+    }
+
+    /// A register, if it is known.
+    pub fn get(&self, register: Register) -> Option<u64> {
+        match register {
+            X86_64::RSP => Some(self.sp),
+            X86_64::RA => Some(self.ip),
+            _ => self.kept.iter().zip(KEPT).find(|(_, kept)| *kept == register).and_then(|(value, _)| *value),
+        }
+    }
+
+    /// The caller's, by frame pointers: rbp points at the caller's rbp, above it is the return address.
+    pub fn caller_by_pointers(&self, stack: &Stack<'_>) -> Option<Self> {
+        let bp = self.get(X86_64::RBP).filter(|bp| *bp >= self.sp && bp % WORD == 0)?;
+        let ip = stack.word(bp.checked_add(WORD)?)?;
+        let kept = [None, Some(stack.word(bp)?), None, None, None, None];
+        Some(Self { ip, sp: bp.checked_add(2 * WORD)?, kept })
+    }
+
+    /// The caller's, by a row of the table of this one's code; `None` for the outermost, and where what is needed is not
+    /// known. A row says of each register where the caller's is.
+    pub fn caller<'a>(
+        &self,
+        row: &UnwindTableRow<usize>,
+        section: &impl UnwindSection<Slice<'a>>,
+        stack: &Stack<'_>,
+    ) -> Option<Self> {
+        let cfa = match row.cfa() {
+            CfaRule::RegisterAndOffset { register, offset } => {
+                self.get(*register)?.checked_add_signed(*offset)?
+            }
+            CfaRule::Expression(expression) => {
+                expression::value(expression.get(section).ok()?, None, self, stack)?
+            }
+        };
+        let rule = |register: Register| match row.register(register) {
+            // What no rule is about is as it was, by the ABI, but for the return address.
+            None if register == X86_64::RA => None,
+            None | Some(RegisterRule::SameValue) => self.get(register),
+            Some(RegisterRule::Offset(offset)) => stack.word(cfa.checked_add_signed(offset)?),
+            Some(RegisterRule::ValOffset(offset)) => cfa.checked_add_signed(offset),
+            Some(RegisterRule::Register(other)) => self.get(other),
+            Some(RegisterRule::Expression(expression)) => {
+                let address = expression::value(expression.get(section).ok()?, Some(cfa), self, stack)?;
+                stack.word(address)
+            }
+            Some(RegisterRule::ValExpression(expression)) => {
+                expression::value(expression.get(section).ok()?, Some(cfa), self, stack)
+            }
+            Some(RegisterRule::Constant(value)) => Some(value),
+            Some(RegisterRule::Undefined | RegisterRule::Architectural) => None,
+        };
+        // The CFA is the caller's stack pointer, but for code that says otherwise: handlers of signals do.
+        let sp = match row.register(X86_64::RSP) {
+            None => cfa,
+            Some(_) => rule(X86_64::RSP)?,
+        };
+        Some(Self { ip: rule(X86_64::RA)?, sp, kept: KEPT.map(rule) })
+    }
+}

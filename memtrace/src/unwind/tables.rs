@@ -1,0 +1,211 @@
+//! The unwind tables of a program: `.eh_frame`, found by its index, which every loader needs and `strip` leaves.
+//!
+//! Input: an open ELF file. Output: [`Tables`], the row for an address. The file is anybody's: sizes are bounded, and so
+//! is the work for one address. What has no index (`PT_GNU_EH_FRAME`) has no tables here.
+
+use std::{fs, os::unix::fs::FileExt as _};
+
+use gimli::{
+    BaseAddresses, EhFrame, EhFrameHdr, NativeEndian, UnwindContext, UnwindSection as _, UnwindTableRow,
+};
+
+use super::{
+    Stack,
+    frame::{Frame, Slice},
+};
+
+const MAGIC: [u8; 5] = *b"\x7fELF\x02";
+const PT_LOAD: u32 = 1;
+const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
+const MOST_SEGMENTS: usize = 256;
+const SEGMENT: usize = 56;
+/// Tables that are longer are not read: those of a browser are about as long.
+const MOST_BYTES: u64 = 12 << 20;
+/// An entry of a table that is longer is taken for an attack: large functions have some hundred bytes.
+const MOST_ENTRY: usize = 32 << 10;
+
+/// A segment that is loaded.
+#[derive(Clone, Copy, Debug)]
+struct Loaded {
+    offset: u64,
+    len: u64,
+    address: u64,
+}
+
+/// Bytes of a program, and the address that they have in it.
+#[derive(Debug)]
+struct Part {
+    bytes: Box<[u8]>,
+    address: u64,
+}
+
+/// The unwind tables of a program.
+#[derive(Debug)]
+pub struct Tables {
+    loaded: Vec<Loaded>,
+    index: Part,
+    frames: Part,
+}
+
+/// What a table says of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Its caller; whether the frame is one that the kernel made for a signal, so that the caller was interrupted and did
+    /// not call.
+    Caller(Frame, bool),
+    /// It is the outermost, or its caller's place is not known.
+    End,
+    /// Nothing: no function of the table is there.
+    Nothing,
+}
+
+impl Tables {
+    /// Reads them; `None` for a file that has none, or too long ones.
+    pub fn read(file: &fs::File) -> Option<Self> {
+        let read = |offset: u64, len: u64| {
+            let mut bytes = vec![0; usize::try_from(len).ok().filter(|_| len <= MOST_BYTES)?];
+            file.read_exact_at(&mut bytes, offset).ok()?;
+            Some(bytes.into_boxed_slice())
+        };
+        Self::read_by(read)
+    }
+
+    /// The same of bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::read_by(|offset, len| {
+            let rest = bytes.get(usize::try_from(offset).ok()?..)?;
+            Some(rest.get(..usize::try_from(len).ok()?)?.into())
+        })
+    }
+
+    fn read_by(read: impl Fn(u64, u64) -> Option<Box<[u8]>>) -> Option<Self> {
+        let header = read(0, 64)?;
+        let is_ours = cfg!(target_endian = "little") && header.get(5) == Some(&1);
+        if !header.starts_with(&MAGIC) || !is_ours || usize::from(half(&header, 54)?) != SEGMENT {
+            return None;
+        }
+        let count = usize::from(half(&header, 56)?).min(MOST_SEGMENTS);
+        let segments = read(number(&header, 32)?, (count * SEGMENT) as u64)?;
+        let of_kind =
+            |kind| segments.chunks_exact(SEGMENT).filter(move |segment| word(segment, 0) == Some(kind));
+        let place = |segment: &[u8]| {
+            Some(Loaded {
+                offset: number(segment, 8)?,
+                len: number(segment, 32)?,
+                address: number(segment, 16)?,
+            })
+        };
+        let loaded: Vec<Loaded> = of_kind(PT_LOAD).filter_map(place).collect();
+        let index = of_kind(PT_GNU_EH_FRAME).find_map(place)?;
+        let index = Part { bytes: read(index.offset, index.len)?, address: index.address };
+        let start = EhFrameHdr::new(&index.bytes, NativeEndian).parse(&bases(&index, 0), 8).ok()?;
+        let start = start.eh_frame_ptr().direct().ok()?;
+        let (within, segment) = loaded.iter().find_map(|segment| {
+            let within = start.checked_sub(segment.address)?;
+            (within < segment.len).then_some((within, segment))
+        })?;
+        let offset = segment.offset.checked_add(within)?;
+        // To the end of the last entry that the index has: the names of sections may be stripped.
+        let last = last_entry(&index, start)?.checked_sub(start)?;
+        let length = word(&read(offset.checked_add(last)?, 4)?, 0)?;
+        let len = last.checked_add(4)?.checked_add(length.into())?.min(segment.len - within);
+        let frames = Part { bytes: read(offset, len)?, address: start };
+        Some(Self { loaded, index, frames })
+    }
+
+    /// The address in the program of a byte of its file that is loaded.
+    pub fn address(&self, offset: u64) -> Option<u64> {
+        self.loaded.iter().find_map(|segment| {
+            let within = offset.checked_sub(segment.offset)?;
+            (within < segment.len).then(|| segment.address.checked_add(within))?
+        })
+    }
+
+    /// Goes from a frame, whose code is at this address in the program, to its caller.
+    pub fn step(
+        &self,
+        context: &mut UnwindContext<usize>,
+        address: u64,
+        frame: &Frame,
+        stack: &Stack<'_>,
+    ) -> Step {
+        match self.row(context, address) {
+            Some((row, frames, is_signal)) => {
+                frame.caller(row, &frames, stack).map_or(Step::End, |caller| Step::Caller(caller, is_signal))
+            }
+            None => Step::Nothing,
+        }
+    }
+
+    fn row<'c>(
+        &self,
+        context: &'c mut UnwindContext<usize>,
+        address: u64,
+    ) -> Option<(&'c UnwindTableRow<usize>, EhFrame<Slice<'_>>, bool)> {
+        let bases = bases(&self.index, self.frames.address);
+        let index = EhFrameHdr::new(&self.index.bytes, NativeEndian).parse(&bases, 8).ok()?;
+        let frames = EhFrame::new(&self.frames.bytes, NativeEndian);
+        let entry =
+            index.table()?.fde_for_address(&frames, &bases, address, EhFrame::cie_from_offset).ok()?;
+        if entry.entry_len() > MOST_ENTRY || entry.cie().entry_len() > MOST_ENTRY {
+            return None;
+        }
+        let row = entry.unwind_info_for_address(&frames, &bases, context, address).ok()?;
+        Some((row, frames, entry.is_signal_trampoline()))
+    }
+
+    /// Addresses in the program of the functions that the index has.
+    #[cfg(test)]
+    pub fn functions(&self) -> Vec<u64> {
+        let bases = bases(&self.index, self.frames.address);
+        let header = EhFrameHdr::new(&self.index.bytes, NativeEndian).parse(&bases, 8).unwrap();
+        let table = header.table().unwrap();
+        let entries = table.iter(&bases);
+        entries.map(|entry| entry.unwrap().0.direct().unwrap()).collect()
+    }
+
+    /// Whether there is a row for an address.
+    #[cfg(test)]
+    pub fn has_row(&self, context: &mut UnwindContext<usize>, address: u64) -> bool {
+        self.row(context, address).is_some()
+    }
+
+    /// Bytes that they take.
+    pub fn len(&self) -> usize {
+        self.index.bytes.len() + self.frames.bytes.len()
+    }
+
+    /// Whether there is nothing in them.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Address of the last entry that an index has.
+fn last_entry(index: &Part, frames: u64) -> Option<u64> {
+    let bases = bases(index, frames);
+    let header = EhFrameHdr::new(&index.bytes, NativeEndian).parse(&bases, 8).ok()?;
+    let table = header.table()?;
+    let mut entries = table.iter(&bases);
+    let mut last = None;
+    while let Some((_, entry)) = entries.next().ok()? {
+        last = last.max(entry.direct().ok());
+    }
+    last
+}
+
+fn bases(index: &Part, frames: u64) -> BaseAddresses {
+    BaseAddresses::default().set_eh_frame_hdr(index.address).set_eh_frame(frames)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}

@@ -145,8 +145,13 @@ impl Tables {
         let bases = bases(&self.index, self.frames.address);
         let index = EhFrameHdr::new(&self.index.bytes, NativeEndian).parse(&bases, 8).ok()?;
         let frames = EhFrame::new(&self.frames.bytes, NativeEndian);
-        let entry =
-            index.table()?.fde_for_address(&frames, &bases, address, EhFrame::cie_from_offset).ok()?;
+        // Not by `fde_for_address`: it trusts the index to point behind the start of the table.
+        let entry = index.table()?.lookup(address, &bases).ok()?.direct().ok()?;
+        let entry = usize::try_from(entry.checked_sub(self.frames.address)?).ok()?;
+        let entry = frames.fde_from_offset(&bases, entry.into(), EhFrame::cie_from_offset).ok()?;
+        if !entry.contains(address) {
+            return None;
+        }
         if entry.entry_len() > MOST_ENTRY || entry.cie().entry_len() > MOST_ENTRY {
             return None;
         }

@@ -130,7 +130,9 @@ fn the_last_function_of_a_program_is_in_its_tables() {
     files.dedup();
     let mut with_tables = 0;
     for file in files {
-        let Some(tables) = Tables::read(&std::fs::File::open(&file).unwrap()) else { continue };
+        // Other tests map files of their own, which may be gone by now.
+        let Ok(opened) = std::fs::File::open(&file) else { continue };
+        let Some(tables) = Tables::read(&opened) else { continue };
         let mut context = UnwindContext::new();
         for function in tables.functions() {
             assert!(tables.has_row(&mut context, function), "{function:#x} of {}", file.display());

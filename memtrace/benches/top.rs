@@ -70,6 +70,7 @@ fn update(containers: u64, processes: u64, round: u64) -> Update {
             excess_bytes: Bytes(0),
             stale: None,
             scan_age_seconds: Some(1.0),
+            samples: Some(64),
             growth_stacks: Vec::new(),
             counters: Vec::new(),
             without_counters: Vec::new(),

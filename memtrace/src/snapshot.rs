@@ -202,6 +202,9 @@ pub struct Memory {
     pub stale: Option<String>,
     /// Age of the last read of the page tables.
     pub scan_age_seconds: Option<f64>,
+    /// Pages that the faults sampled since then stand for.
+    #[serde(default)]
+    pub samples: Option<u64>,
     /// The call stacks that touched most new memory, most first.
     pub growth_stacks: Vec<GrowthStack>,
     /// What its allocators' own counters said when they were read last.

@@ -48,6 +48,8 @@ pub struct Arenas<'a> {
     pub stale: Option<Stale>,
     /// When page tables were read last.
     pub scanned_at: Option<u64>,
+    /// Pages that the faults sampled since then stand for.
+    pub sampled: u64,
     /// Resident bytes of each row over time.
     pub gauges: &'a HashMap<(&'static str, &'static str), Gauge>,
     /// Growth by call stack.

@@ -110,6 +110,7 @@ impl Spaces {
             evidence: parent.evidence.clone(),
             rss_at_scan: parent.rss_at_scan,
             scanned_at: parent.scanned_at,
+            sampled: parent.sampled,
             tide: parent.tide,
             ..Tracked::new(self.geometry)
         };
@@ -244,6 +245,7 @@ impl Spaces {
             closing: tracked.space.totals().close(total),
             stale: tracked.space.stale(),
             scanned_at: tracked.scanned_at,
+            sampled: tracked.sampled,
             gauges: &tracked.gauges,
             stacks: &tracked.stacks.growth,
             space: &tracked.space,

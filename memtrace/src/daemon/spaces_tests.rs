@@ -125,6 +125,13 @@ fn faults_grow_their_owner_and_their_stack() {
     let top = arenas.stacks.top(crate::mm::growth::Window::Minute1, 2, 9);
     assert_eq!(top, [(&[0x1234][..], WalkedBy::FramePointers, 64 * 4096)]);
     assert_eq!(arenas.closing.excess, Bytes(8 * MIB + 64 * 4096));
+    assert_eq!(arenas.sampled, 64);
+    // A read of the page tables makes up for them, but for what came behind it.
+    assert_eq!(due(&mut spaces, [(7, 20 * MIB)]), [7]);
+    spaces.apply(&fault(7, HEAP + 2 * MIB, 4));
+    spaces.apply(&fault(7, HEAP + 2 * MIB, 9));
+    spaces.take(scan(7, 5));
+    assert_eq!(spaces.arenas(7, Bytes(0), 9).unwrap().sampled, 64);
 }
 
 #[test]

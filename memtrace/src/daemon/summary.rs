@@ -16,7 +16,7 @@ const STACKS: usize = 3;
 
 /// What is shown of a process's memory.
 pub fn memory(arenas: &Arenas<'_>, now: u64) -> Memory {
-    let Arenas { rows, closing, stale, scanned_at, gauges, stacks, space, reading } = arenas;
+    let Arenas { rows, closing, stale, scanned_at, sampled, gauges, stacks, space, reading } = arenas;
     Memory {
         arenas: rows
             .iter()
@@ -30,6 +30,7 @@ pub fn memory(arenas: &Arenas<'_>, now: u64) -> Memory {
         excess_bytes: closing.excess,
         stale: stale.map(|reason| format!("{reason:?}").to_lowercase()),
         scan_age_seconds: scanned_at.map(|at| now.saturating_sub(at) as f64 / 1e9),
+        samples: Some(*sampled),
         growth_stacks: stacks
             .top(Window::Minutes10, now, STACKS)
             .into_iter()

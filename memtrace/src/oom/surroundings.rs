@@ -251,7 +251,7 @@ fn victim_memory(memory: &Memory) -> VictimMemory {
         without_counters: memory.without_counters.clone(),
         counters_age_seconds: memory.counters_age_seconds,
         scan_age_seconds: memory.scan_age_seconds,
-        samples: None,
+        samples: memory.samples,
         unaccounted_bytes: memory.unaccounted_bytes,
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Tracked {
     /// does not (those of a ring buffer), and such a process would be read for ever.
     pub(super) rss_at_scan: u64,
     pub(super) scanned_at: Option<u64>,
+    /// Pages that the faults sampled since then stand for.
+    pub(super) sampled: u64,
     /// The last scan gave nothing: the process is gone, or not ours to read.
     pub(super) is_unreadable: bool,
     /// Whether anything happened since the scans were last chosen.
@@ -96,6 +98,7 @@ impl Tracked {
             gauges: HashMap::new(),
             rss_at_scan: 0,
             scanned_at: None,
+            sampled: 0,
             is_unreadable: false,
             is_busy: true,
             kept: None,
@@ -133,6 +136,7 @@ impl Tracked {
             Event::Fault(fault) => {
                 let brought = self.space.fault(fault.addr, fault.period);
                 self.stacks.fault(fault, brought.0);
+                self.sampled = self.sampled.saturating_add(fault.period);
             }
             _ => {
                 self.space.apply(event);
@@ -239,7 +243,7 @@ impl Tracked {
         };
         self.crest.correct(was, self.resident());
         self.space.settle();
-        self.scanned_at = Some(at);
+        (self.scanned_at, self.sampled) = (Some(at), 0);
         if let Some(evidence) = evidence {
             (self.evidence, self.is_changed) = (evidence, true);
         }
@@ -253,6 +257,9 @@ impl Tracked {
         let is_during = |event: &Event| (begun..=at).contains(&event.header().ktime);
         self.is_smeared = events.iter().any(is_during);
         for event in events.iter().filter(|event| event.header().ktime > at) {
+            if let Event::Fault(fault) = event {
+                self.sampled = self.sampled.saturating_add(fault.period);
+            }
             // Growth by stack was counted when the event came. Calls were done already where regions stayed.
             if is_detailed || falls_in(event, &taken) {
                 self.space.apply(event);

@@ -135,7 +135,7 @@ pub struct VictimMemory {
     pub counters_age_seconds: Option<f64>,
     /// Seconds between the last read of the page tables and the kill.
     pub scan_age_seconds: Option<f64>,
-    /// Pages of faults that were sampled between the two.
+    /// Pages that the faults sampled between the two stand for.
     pub samples: Option<u64>,
     /// Resident and in no row.
     pub unaccounted_bytes: Bytes,

@@ -48,6 +48,7 @@ fn process(pid: u32, cgroup: &str, arenas: Vec<ArenaRow>, counters: Vec<Counters
             excess_bytes: Bytes(0),
             stale: None,
             scan_age_seconds: Some(0.0),
+            samples: Some(0),
             growth_stacks: Vec::new(),
             counters,
             without_counters: Vec::new(),

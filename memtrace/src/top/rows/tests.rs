@@ -122,6 +122,7 @@ fn memory() -> Memory {
         excess_bytes: Bytes(0),
         stale: None,
         scan_age_seconds: Some(3.2),
+        samples: Some(64),
         growth_stacks: vec![
             GrowthStack {
                 bytes: [mib(12), mib(70), mib(300)],

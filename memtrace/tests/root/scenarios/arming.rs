@@ -41,11 +41,12 @@ fn a_burst_is_looked_at_before_it_ends() {
     let (_group, mut program) = in_calm(&place);
     until_dead(&mut program, Duration::from_millis(25));
     let memory = place.record(program.pid()).circumstances.victim_memory.expect("it was read");
-    let VictimMemory { scan_age_seconds, counters, counters_age_seconds, .. } = &memory;
+    let VictimMemory { scan_age_seconds, counters, counters_age_seconds, samples, .. } = &memory;
     println!("page tables {scan_age_seconds:?} s before, counters {counters_age_seconds:?} s: {counters:?}");
     assert!(scan_age_seconds.is_some_and(|age| age < 0.5), "{scan_age_seconds:?}");
     assert!(counters_age_seconds.is_some_and(|age| age < 0.5), "{counters_age_seconds:?}");
     assert!(!counters.is_empty());
+    assert!(samples.is_some(), "how many samples came since is known");
 }
 
 /// Resident bytes by what smaps calls each mapping.

@@ -26,8 +26,9 @@ const TREND: u64 = 120;
 pub fn reader(latest: watch::Receiver<Arc<Snapshot>>, shared: Shared) -> Past {
     Arc::new(move |at| {
         let latest = Arc::clone(&latest.borrow());
-        let ago = Timestamp::now().duration_since(at).as_secs();
-        let second = (clock::ktime() / 1_000_000_000).checked_add_signed(-ago)?;
+        // In nanoseconds: of whole seconds the same time would be another second from one question to the next.
+        let ago = Timestamp::now().duration_since(at).as_nanos();
+        let second = u64::try_from(i128::from(clock::ktime()) - ago).ok()? / 1_000_000_000;
         update(&shared.history(), &latest, at, second)
     })
 }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub mod native;
 pub mod raw;
 
 /// A count of bytes.

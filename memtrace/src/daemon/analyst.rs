@@ -16,7 +16,7 @@ use crate::{
     container::{cgroup::Hierarchy, join::Join, memcg},
     history::{FIGURES, Figure, Figures, History, series::Point},
     snapshot::{ContainerRow, Snapshot},
-    units::Bytes,
+    units::{Bytes, unescape},
     verdict::{self, Finding, Insight, Insights, Picture, shape::Shape, trend},
 };
 
@@ -97,8 +97,7 @@ fn owners(snapshot: &Snapshot, hierarchy: Option<&Hierarchy>) -> Vec<(String, Fi
                     *slot = value;
                 }
             };
-            // A path with odd bytes was escaped and is not found: its figures stay unknown.
-            set(Figure::Usage, memcg::usage(hierarchy, owner.as_bytes()));
+            set(Figure::Usage, memcg::usage(hierarchy, &unescape(owner)));
             set(Figure::Limit, Some(limit));
             (owner.to_owned(), figures)
         })

@@ -13,6 +13,7 @@ use super::{
     Stack,
     frame::{Frame, Slice},
 };
+use crate::units::native::{half, number, word};
 
 const MAGIC: [u8; 5] = *b"\x7fELF\x02";
 const PT_LOAD: u32 = 1;
@@ -201,16 +202,4 @@ fn last_entry(index: &Part, frames: u64) -> Option<u64> {
 
 fn bases(index: &Part, frames: u64) -> BaseAddresses {
     BaseAddresses::default().set_eh_frame_hdr(index.address).set_eh_frame(frames)
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }

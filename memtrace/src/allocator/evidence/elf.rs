@@ -5,6 +5,8 @@
 
 use std::{fs::File, ops::Range, os::unix::fs::FileExt as _};
 
+use crate::units::native::{half, number, word};
+
 const MAGIC: [u8; 5] = *b"\x7fELF\x02";
 const DATA: u8 = if cfg!(target_endian = "little") { 1 } else { 2 };
 const PT_LOAD: u32 = 1;
@@ -118,18 +120,6 @@ fn bytes(file: &File, offset: u64, len: u64) -> Option<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(len).ok()?];
     file.read_exact_at(&mut bytes, offset).ok()?;
     Some(bytes)
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 #[cfg(test)]

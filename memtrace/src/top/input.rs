@@ -74,6 +74,14 @@ pub enum Action {
     Step(isize),
 }
 
+/// The keys that were pressed. Nothing here is pressed with Alt: a terminal that hands on Esc and the next key at once
+/// (a slow line, a paste, `tmux send-keys`) makes one of them.
+pub fn pressed(key: KeyEvent) -> impl Iterator<Item = KeyEvent> {
+    let is_alt = key.modifiers.contains(KeyModifiers::ALT);
+    let escape = is_alt.then(|| KeyEvent { code: KeyCode::Esc, modifiers: KeyModifiers::NONE, ..key });
+    escape.into_iter().chain([KeyEvent { modifiers: key.modifiers - KeyModifiers::ALT, ..key }])
+}
+
 /// What a key means.
 pub fn action(key: KeyEvent, focus: Focus, is_in_the_past: bool) -> Option<Action> {
     if key.kind == KeyEventKind::Release {
@@ -184,7 +192,7 @@ pub const KEYS: &[(&str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Focus, KeyCode, KeyEvent, KeyModifiers, action};
+    use super::{Action, Focus, KeyCode, KeyEvent, KeyModifiers, action, pressed};
 
     fn press(code: KeyCode, focus: Focus) -> Option<Action> {
         action(KeyEvent::new(code, KeyModifiers::NONE), focus, false)
@@ -197,6 +205,18 @@ mod tests {
         assert_eq!(press(KeyCode::Char('q'), Focus::Text), Some(Action::Back));
         assert_eq!(press(KeyCode::Char(' '), Focus::Rows), Some(Action::Pause));
         assert_eq!(press(KeyCode::Char(' '), Focus::Filter), Some(Action::Type(' ')));
+    }
+
+    #[test]
+    fn escape_and_the_next_key_at_once_are_both_pressed() {
+        let keys = |key: char, modifiers| pressed(KeyEvent::new(KeyCode::Char(key), modifiers));
+        let plain = |code| KeyEvent::new(code, KeyModifiers::NONE);
+        let both: Vec<_> = keys('/', KeyModifiers::ALT).collect();
+        assert_eq!(both, [plain(KeyCode::Esc), plain(KeyCode::Char('/'))]);
+        assert_eq!(keys('/', KeyModifiers::NONE).collect::<Vec<_>>(), [plain(KeyCode::Char('/'))]);
+        let control = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        let all = KeyModifiers::ALT | KeyModifiers::CONTROL;
+        assert_eq!(keys('c', all).collect::<Vec<_>>(), [plain(KeyCode::Esc), control]);
     }
 
     #[test]

@@ -113,7 +113,15 @@ fn take(
             None
         }
         Happening::Key(Event::Key(key)) => {
-            input::action(key, app.focus(), app.is_in_the_past()).and_then(|action| app.act(action))
+            for key in input::pressed(key) {
+                // Each after the one before it: what a key means depends on what is open.
+                let action = input::action(key, app.focus(), app.is_in_the_past());
+                let wish = action.and_then(|action| app.act(action));
+                if !fulfil(app, screen, questions, wish)? {
+                    return Ok(false);
+                }
+            }
+            None
         }
         Happening::Key(Event::Paste(text)) => {
             for c in text.chars() {
@@ -131,6 +139,16 @@ fn take(
         }
         Happening::Deaf(error) => return Err(error).context("failed to read the keyboard"),
     };
+    fulfil(app, screen, questions, wish)
+}
+
+/// Does what a key asked for beyond the picture; false when it is the end.
+fn fulfil(
+    app: &mut App,
+    screen: &mut Screen,
+    questions: &UnboundedSender<Question>,
+    wish: Option<Wish>,
+) -> anyhow::Result<bool> {
     match wish {
         None => {}
         Some(Wish::Quit) => return Ok(false),

@@ -2,12 +2,12 @@
 //!
 //! [`MemberKill`]s <-> rows of `member_kills`; a runtime's word on a kill -> its record. Adds, and takes nothing away.
 
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, named_params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, kills::nanoseconds};
 use crate::{
     container::{join::Join, name::Name},
     oom::{
@@ -48,19 +48,24 @@ impl Store {
             serde_json::to_vec(&kill.name).map_err(|error| StoreError::record(&kill.record, path, error))?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        transaction
+        let time = nanoseconds(kill.time);
+        let is_new = transaction
             .execute(
                 "INSERT INTO member_kills (container, record, time_ns, comm, name)
                  VALUES (:container, :record, :time_ns, :comm, :name) ON CONFLICT (record) DO NOTHING",
                 named_params! {
                     ":container": kill.container,
                     ":record": kill.record,
-                    ":time_ns": i64::try_from(kill.time.as_nanosecond()).unwrap_or(i64::MAX),
+                    ":time_ns": time,
                     ":comm": kill.comm,
                     ":name": name,
                 },
             )
-            .map_err(failed)?;
+            .map_err(failed)?
+            > 0;
+        if is_new {
+            count(&transaction, &Join::of(Some(&kill.name), None), time).map_err(failed)?;
+        }
         transaction
             .execute(
                 "DELETE FROM member_kills WHERE rowid NOT IN
@@ -68,7 +73,7 @@ impl Store {
                 named_params! { ":most": MOST },
             )
             .map_err(failed)?;
-        let count: i64 = transaction
+        let kills: i64 = transaction
             .query_row(
                 "SELECT count(*) FROM member_kills WHERE container = :container",
                 named_params! { ":container": kill.container },
@@ -76,7 +81,7 @@ impl Store {
             )
             .map_err(failed)?;
         transaction.commit().map_err(failed)?;
-        Ok(u64::try_from(count).unwrap_or_default())
+        Ok(u64::try_from(kills).unwrap_or_default())
     }
 
     /// How many members each container has lost so.
@@ -97,7 +102,8 @@ impl Store {
             .map_err(failed)
     }
 
-    /// The same by the labels of series, newest kill first: containers of one name, made one after the other, are one.
+    /// The same by the labels of series, newest kill first, of all that ever were: containers of one name, made one after
+    /// the other, are one.
     ///
     /// # Errors
     /// When they could not be read.
@@ -105,25 +111,18 @@ impl Store {
         let failed = |error| StoreError::sqlite("read members' kills from", &self.path, error);
         let mut query = self
             .connection
-            .prepare_cached("SELECT name FROM member_kills ORDER BY time_ns DESC, rowid DESC")
+            .prepare_cached(
+                "SELECT namespace, pod, container, kills FROM member_tallies
+                 ORDER BY last_ns DESC, namespace, pod, container",
+            )
             .map_err(failed)?;
-        let mut rows = query.query([]).map_err(failed)?;
-        let (mut tallies, mut places) = (Vec::<(Join, u64)>::new(), HashMap::new());
-        while let Some(row) = rows.next().map_err(failed)? {
-            // What another version wrote and this one cannot read has no labels.
-            let Ok(name) = serde_json::from_slice::<Name>(
-                row.get_ref(0).map_err(failed)?.as_bytes().unwrap_or_default(),
-            ) else {
-                continue;
-            };
-            let join = Join::of(Some(&name), None);
-            let place = *places.entry(join.clone()).or_insert(tallies.len());
-            match tallies.get_mut(place) {
-                Some((_, count)) => *count += 1,
-                None => tallies.push((join, 1)),
-            }
-        }
-        Ok(tallies)
+        let rows = query
+            .query_map([], |row| {
+                let join = Join { namespace: row.get(0)?, pod: row.get(1)?, container: row.get(2)? };
+                Ok((join, row.get::<_, i64>(3)?.unsigned_abs()))
+            })
+            .map_err(failed)?;
+        rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
     }
 
     /// Writes records anew that became richer after they were stored, all or none; what is not here is passed over. What
@@ -182,6 +181,30 @@ impl Store {
     }
 }
 
+/// Adds one to a container's count, and keeps the counts few: what has not changed for long is added up without a name,
+/// so that the sum never falls.
+fn count(transaction: &Transaction<'_>, of: &Join, time: i64) -> rusqlite::Result<()> {
+    let add = "INSERT INTO member_tallies (namespace, pod, container, kills, last_ns)";
+    let or_more = "ON CONFLICT (namespace, pod, container) DO UPDATE SET
+                   kills = kills + excluded.kills, last_ns = max(last_ns, excluded.last_ns)";
+    let Join { namespace, pod, container } = of;
+    transaction.execute(
+        &format!("{add} VALUES (:namespace, :pod, :container, 1, :last) {or_more}"),
+        named_params! { ":namespace": namespace, ":pod": pod, ":container": container, ":last": time },
+    )?;
+    let old = "WHERE namespace || pod || container <> '' AND rowid NOT IN
+               (SELECT rowid FROM member_tallies WHERE namespace || pod || container <> ''
+                ORDER BY last_ns DESC, rowid LIMIT :most)";
+    let sum = "SELECT '', '', '', sum(kills), max(last_ns) FROM member_tallies";
+    transaction.execute(
+        &format!("{add} {sum} {old} HAVING count(*) > 0 {or_more}"),
+        named_params! { ":most": MOST },
+    )?;
+    transaction
+        .execute(&format!("DELETE FROM member_tallies {old}"), named_params! { ":most": MOST })
+        .map(drop)
+}
+
 fn stored(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut statement = transaction.prepare_cached("SELECT record FROM kills WHERE id = ?1")?;
     statement.query_row([id], |row| row.get(0)).optional()
@@ -216,9 +239,19 @@ mod tests {
             let (container, comm) = (container.to_owned(), "worker".to_owned());
             let kill = MemberKill { container, record: record(n).id, time: record(n).time, comm, name };
             store.insert_member_kill(&kill).unwrap();
+            // The same again is not another kill.
+            store.insert_member_kill(&kill).unwrap();
         }
-        let tallies = store.member_tallies().unwrap().into_iter();
-        let tallies = tallies.map(|(join, count)| (join.container, count)).collect::<Vec<_>>();
-        assert_eq!(tallies, [("b".to_owned(), 2), ("a".to_owned(), 2)], "the newest kill first");
+        let tallies = |store: &Store| {
+            let tallies = store.member_tallies().unwrap().into_iter();
+            tallies.map(|(join, count)| (join.container, count)).collect::<Vec<_>>()
+        };
+        let expected = [("b".to_owned(), 2), ("a".to_owned(), 2)];
+        assert_eq!(tallies(&store), expected, "the newest kill first");
+
+        // What a version that counted the rows themselves left behind is counted the same.
+        store.connection.execute_batch("DROP TABLE member_tallies; PRAGMA user_version = 5").unwrap();
+        drop(store);
+        assert_eq!(tallies(&Store::open(dir.path()).unwrap()), expected);
     }
 }

@@ -71,6 +71,21 @@ const STEPS: &[&str] = &[
                 coalesce(container, CASE WHEN pod IS NULL THEN coalesce(cgroup, '') ELSE '' END),
                 CASE scope WHEN 'global' THEN 'node' ELSE scope END, coalesce(cause, 'unknown'),
                 count(*), count(*), max(time_ns) FROM kills GROUP BY 1, 2, 3, 4, 5;",
+    // 6: the same for kills of members, of which the newest are kept.
+    "CREATE TABLE member_tallies (
+         namespace TEXT NOT NULL,
+         pod TEXT NOT NULL,
+         container TEXT NOT NULL,
+         kills INTEGER NOT NULL,
+         last_ns INTEGER NOT NULL,
+         PRIMARY KEY (namespace, pod, container)
+     ) STRICT;
+     INSERT INTO member_tallies
+         SELECT coalesce(name ->> 'namespace', ''), coalesce(name ->> 'pod', name ->> 'pod_uid', ''),
+                coalesce(name ->> 'container', CASE WHEN coalesce(name ->> 'pod', name ->> 'pod_uid') IS NULL
+                    THEN substr(name ->> 'container_id', 1, 12) END, name ->> 'unit', ''),
+                count(*), max(time_ns)
+         FROM (SELECT time_ns, CAST(name AS TEXT) AS name FROM member_kills) GROUP BY 1, 2, 3;",
 ];
 
 /// The version that this program writes.

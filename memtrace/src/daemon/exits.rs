@@ -1,16 +1,20 @@
 //! Ends of processes that are worth a record, and what came before each: signals and refused memory.
 //!
-//! Input: events, in order. Output: [`Ended`]. Bounded: of processes that get signals and do not end, the oldest are
-//! forgotten.
+//! Input: events, in order. Output: [`Ended`]. Bounded: of processes that get signals and do not end, those that got none
+//! for the longest time are forgotten.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+};
 
+use lru::LruCache;
 use memtrace_common::event::task::{Exit, Signal};
 
 use crate::{ingest::decode::Event, mm::process::ProcessTable};
 
 /// Processes whose signals are remembered.
-const MOST: usize = 2048;
+const MOST: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 /// Signals that are remembered of one.
 const SIGNALS: usize = 8;
 /// Refusals that follow each other so fast, in ns, are of one allocation.
@@ -43,12 +47,17 @@ struct Before {
 }
 
 /// What came before ends.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Exits {
-    before: HashMap<u32, Before>,
-    order: VecDeque<u32>,
+    before: LruCache<u32, Before>,
     /// The oldest process of each cgroup, as of the last tick.
     mains: HashSet<u32>,
+}
+
+impl Default for Exits {
+    fn default() -> Self {
+        Self { before: LruCache::new(MOST), mains: HashSet::new() }
+    }
 }
 
 impl Exits {
@@ -70,14 +79,14 @@ impl Exits {
     pub fn take(&mut self, event: &Event, processes: &ProcessTable) -> Option<Ended> {
         match event {
             Event::Signal(signal) if signal.result == DELIVERED || signal.signal == SIGKILL => {
-                let before = self.before(signal.target.tgid);
+                let before = self.before.get_or_insert_mut(signal.target.tgid, Before::default);
                 if before.signals.len() < SIGNALS {
                     before.signals.push(**signal);
                 }
                 None
             }
             Event::Refused(refused) => {
-                let before = self.before(refused.header.tgid);
+                let before = self.before.get_or_insert_mut(refused.header.tgid, Before::default);
                 // An allocator tries several ways, the last of them for less: what the program wanted is the largest.
                 let (len, at) = (refused.len, refused.header.ktime);
                 let earlier = before.refused.filter(|(_, earlier)| earlier.saturating_add(ONE_TRY) >= at);
@@ -86,7 +95,7 @@ impl Exits {
             }
             Event::Exec(exec) => {
                 // Another program: what was refused to the one before is not its.
-                self.before.remove(&exec.task.tgid);
+                self.before.pop(&exec.task.tgid);
                 None
             }
             Event::Exit(exit) => self.ended(exit, processes),
@@ -94,21 +103,9 @@ impl Exits {
         }
     }
 
-    fn before(&mut self, pid: u32) -> &mut Before {
-        if !self.before.contains_key(&pid) {
-            self.order.push_back(pid);
-            while self.order.len() > MOST {
-                if let Some(oldest) = self.order.pop_front() {
-                    self.before.remove(&oldest);
-                }
-            }
-        }
-        self.before.entry(pid).or_default()
-    }
-
     fn ended(&mut self, exit: &Exit, processes: &ProcessTable) -> Option<Ended> {
         let pid = exit.task.tgid;
-        let Before { signals, refused } = self.before.remove(&pid).unwrap_or_default();
+        let Before { signals, refused } = self.before.pop(&pid).unwrap_or_default();
         let process = processes.get(pid);
         let cgroup = process.and_then(|process| process.cgroup.as_deref());
         let was_main = self.mains.remove(&pid);
@@ -168,10 +165,16 @@ mod tests {
     #[test]
     fn those_that_do_not_end_are_forgotten() {
         let (mut exits, none) = (Exits::default(), ProcessTable::default());
-        for pid in 0..=MOST as u32 {
+        let most = MOST.get() as u32;
+        for pid in 0..most {
             exits.take(&signal(pid, 15), &none);
         }
-        assert_eq!(exits.before.len(), MOST);
-        assert!(exits.take(&exit(0, 9), &none).unwrap().signals.is_empty());
+        // One that gets another is not the oldest, and one that ended takes no place.
+        exits.take(&signal(0, 15), &none);
+        exits.take(&exit(2, 9), &none);
+        (most..=most + 1).for_each(|pid| drop(exits.take(&signal(pid, 15), &none)));
+        assert_eq!(exits.before.len(), MOST.get());
+        let mut signals = |pid| exits.take(&exit(pid, 9), &none).unwrap().signals.len();
+        assert_eq!([0, 1, 3].map(&mut signals), [2, 0, 1]);
     }
 }

@@ -18,9 +18,32 @@ use crate::{
 /// Run the tests: units and properties, then as root on this kernel, then on the others in QEMU, then under Miri.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask test            everything; without root it says what was not run and exits with 4
-  sudo -E cargo xtask test    the same with the tests that need root")]
-pub(crate) struct Args {}
+  cargo xtask test                                     everything; without root it says what was not run and exits with 4
+  sudo -E cargo xtask test                             the same with the tests that need root
+  sudo -E cargo xtask test --only build --only root    what a change of a test needs to be tried again")]
+pub(crate) struct Args {
+    /// Run only this stage; may be given several times. What it needs from those before it must be there.
+    #[arg(long, value_name = "STAGE", value_parser = STAGES)]
+    only: Vec<String>,
+}
+
+/// In their order.
+const STAGES: [&str; 14] = [
+    "setup",
+    "units",
+    "build",
+    "workloads",
+    "chart",
+    "rules",
+    "root",
+    "prometheus",
+    "containers",
+    "ownership",
+    "counters",
+    "explain",
+    "vm",
+    "miri",
+];
 
 const NO_MIRI: &str = "miri: not run (no nightly with Miri installed); decode tests ran natively";
 const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills; containers: real pods; \
@@ -35,11 +58,15 @@ struct Stage {
     took: Option<Duration>,
 }
 
-pub(crate) fn run(_args: &Args) -> Result<()> {
+pub(crate) fn run(Args { only }: &Args) -> Result<()> {
     let workspace = Workspace::find()?;
+    let is_wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
     let vm_cannot = vm::cannot_run();
     let mut stages = Vec::new();
     let mut stage = |name: &'static str, work: &dyn Fn(&Workspace) -> Result<bool>| -> Result<bool> {
+        if !is_wanted(name) {
+            return Ok(true);
+        }
         let start = Instant::now();
         let ran = work(&workspace)?;
         stages.push(Stage { name, took: ran.then(|| start.elapsed()) });
@@ -47,7 +74,7 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
     };
     stage("setup", &|workspace| setup::ensure(workspace).map(|_| true))?;
     // Waits for the network, while what comes next waits for the processor; over before anything is timed.
-    let fetching = vm_cannot.is_none().then(|| thread::spawn(vm::fetch));
+    let fetching = (vm_cannot.is_none() && is_wanted("vm")).then(|| thread::spawn(vm::fetch));
     stage("units", &units)?;
     stage("build", &|workspace| build::build(workspace).map(|()| true))?;
     stage("workloads", &workloads)?;

@@ -32,12 +32,17 @@ doctor() {
     echo $code
 }
 
-# events: memtrace's own tests of what arrives from the kernel, by each way. Without those that only take long here:
-# they are about the daemon's own bookkeeping, not about the kernel.
+# events: memtrace's own tests of what arrives from the kernel, by each way, and of what it does with a limit of
+# cgroup v2. Without those that only take long here: they are about the daemon's own bookkeeping, not about the kernel.
+# Their programs are to be killed, so they do not survive as this shell does.
 events() {
-    MEMTRACE_TEST_PROGRAMS=/tests MEMTRACE_BIN=/bin/memtrace \
-        /tests/root --test-threads=1 events:: cgroups::a_cgroup_comes \
-        --skip over_its_budget --skip own_memory >/run/printed 2>&1
+    (
+        echo 0 >/proc/self/oom_score_adj
+        MEMTRACE_TEST_PROGRAMS=/tests MEMTRACE_BIN=/bin/memtrace MEMTRACE_TEST_SLOWNESS=16 exec \
+            /tests/root --test-threads=1 events:: cgroups::a_cgroup_comes \
+            scenarios::arming::a_burst scenarios::growth::a_limit_lowered scenarios::shared::a_neighbour \
+            --skip over_its_budget --skip own_memory
+    ) >/run/printed 2>&1
     code=$?
     section events/printed
     cat /run/printed

@@ -92,9 +92,6 @@ impl Boot {
                 None => format!("doctor {name}"),
             });
         }
-        if self.runs_tests() {
-            lines.push("events".to_owned());
-        }
         for tracer in self.tracers() {
             lines.push(format!("daemon {} {}", tracer.name(), tracer.arguments()).trim_end().to_owned());
             if *tracer == Tracer::Usual {
@@ -104,6 +101,10 @@ impl Boot {
                 lines.push(format!("scenario {} {}.sh", scenario.name, scenario.script));
             }
             lines.push(format!("end_daemon {}", tracer.name()));
+        }
+        // Last: some of them kill, and a daemon that starts after them records that from the kernel log.
+        if self.runs_tests() {
+            lines.push("events".to_owned());
         }
         lines.push(String::new());
         lines.join("\n")
@@ -127,7 +128,7 @@ mod tests {
         assert!(
             script.ends_with(
                 "daemon daemon-without-btf --without btf --no-backfill\n\
-                 scenario own-limit-without-btf own-limit.sh\nend_daemon daemon-without-btf\n"
+                 scenario own-limit-without-btf own-limit.sh\nend_daemon daemon-without-btf\nevents\n"
             ),
             "{script}"
         );

@@ -45,7 +45,7 @@ impl Storm {
         let groups = (0..Self::GROUPS).map(|index| {
             let group = parent.child(&format!("s{index}")).limit(mib(4));
             let each = ["wait", "storm", "1"];
-            let steps = ["cgroup", group.directory()].into_iter().chain(each.repeat(Self::CHILDREN));
+            let steps = ["children-in", group.directory()].into_iter().chain(each.repeat(Self::CHILDREN));
             let program = Program::eat(&steps.collect::<Vec<_>>());
             program.ready();
             (group, program)
@@ -155,7 +155,7 @@ fn three_hundred_kills_from_twenty_cgroups() {
     let start = Instant::now();
     let storms: Vec<_> = groups
         .iter()
-        .map(|group| Program::eat(&["wait", "cgroup", group.directory(), "storm", &children]))
+        .map(|group| Program::eat(&["wait", "children-in", group.directory(), "storm", &children]))
         .collect();
     // All at once.
     storms.iter().for_each(Program::ready);

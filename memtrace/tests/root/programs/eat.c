@@ -6,6 +6,7 @@
  *   file PATH    map it and read every page   tid        print "tid N"
  *   wait         print "ready", read a line; at the end of input exit
  *   grow         until killed                 worker     the rest in a second thread; the first one ends
+ *   children-in DIR   which cgroup the children of a storm join: who forks them would be killed there with them
  *   storm N      N children one after another, each grows until killed; prints each one's pid
  *   churn N      mmap and munmap a page, N times
  *   fork         the rest in a child; the parent prints "child PID" and waits for it
@@ -153,11 +154,21 @@ static void refuse(int mib) {
         abort();
 }
 
+static const char *childrens_cgroup;
+
+static void join(const char *directory) {
+    char file[4096];
+    snprintf(file, sizeof file, "%s/cgroup.procs", directory);
+    put(file, "0");
+}
+
 static void storm(int children) {
     for (int i = 0; i < children; i++) {
         int status;
         pid_t child = fork();
         if (child == 0) {
+            if (childrens_cgroup)
+                join(childrens_cgroup);
             put("/proc/self/oom_score_adj", "1000");
             grow();
         }
@@ -231,11 +242,9 @@ static void *run(void *arguments) {
             const char *value = *++at;
             if (!value) errx(2, "%s needs a value", step);
             int number = atoi(value);
-            if (!strcmp(step, "cgroup")) {
-                char file[4096];
-                snprintf(file, sizeof file, "%s/cgroup.procs", value);
-                put(file, "0");
-            } else if (!strcmp(step, "comm")) set_comm(value);
+            if (!strcmp(step, "cgroup")) join(value);
+            else if (!strcmp(step, "children-in")) childrens_cgroup = value;
+            else if (!strcmp(step, "comm")) set_comm(value);
             else if (!strcmp(step, "adj")) put("/proc/self/oom_score_adj", value);
             else if (!strcmp(step, "uid")) { if (setuid((uid_t)number)) err(1, "failed to become %d", number); }
             else if (!strcmp(step, "touch")) touch((size_t)number * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1);

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod container;
 pub mod daemon;
+pub mod elf;
 pub mod fuzz;
 pub mod history;
 pub mod ingest;

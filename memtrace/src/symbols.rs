@@ -11,20 +11,13 @@ use std::{
     sync::mpsc::{Receiver, Sender, channel},
 };
 
+use crate::elf::Head;
 use anyhow::Context as _;
 use blazesym::{
     helper::read_elf_build_id,
     symbolize::{
         Input, Symbolized, Symbolizer,
         source::{Elf, Source},
-    },
-};
-use object::{
-    Endianness,
-    elf::{FileHeader64, PT_LOAD},
-    read::{
-        ReadCache,
-        elf::{FileHeader as _, ProgramHeader as _},
     },
 };
 
@@ -163,15 +156,7 @@ fn symbols_apart(root: &Path, file: &Path) -> Option<PathBuf> {
 
 /// Where a place in a file is loaded, as its program headers have it.
 fn address(file: &Path, offset: u64) -> Option<u64> {
-    let file = ReadCache::new(File::open(file).ok()?);
-    let header = FileHeader64::<Endianness>::parse(&file).ok()?;
-    let endian = header.endian().ok()?;
-    let segments = header.program_headers(endian, &file).ok()?;
-    let loaded = segments.iter().filter(|segment| segment.p_type(endian) == PT_LOAD);
-    loaded.into_iter().find_map(|segment| {
-        let inside = offset.checked_sub(segment.p_offset(endian))?;
-        (inside < segment.p_filesz(endian)).then(|| segment.p_vaddr(endian).checked_add(inside))?
-    })
+    Head::of(&File::open(file).ok()?)?.address(offset)
 }
 
 #[cfg(test)]

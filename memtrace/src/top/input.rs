@@ -78,7 +78,7 @@ pub enum Action {
 /// (a slow line, a paste, `tmux send-keys`) makes one of them.
 pub fn pressed(key: KeyEvent) -> impl Iterator<Item = KeyEvent> {
     let is_alt = key.modifiers.contains(KeyModifiers::ALT);
-    let escape = is_alt.then(|| KeyEvent { code: KeyCode::Esc, modifiers: KeyModifiers::NONE, ..key });
+    let escape = is_alt.then_some(KeyEvent { code: KeyCode::Esc, modifiers: KeyModifiers::NONE, ..key });
     escape.into_iter().chain([KeyEvent { modifiers: key.modifiers - KeyModifiers::ALT, ..key }])
 }
 

@@ -13,25 +13,15 @@ use super::{
     Stack,
     frame::{Frame, Slice},
 };
-use crate::units::native::{half, number, word};
+use crate::{
+    elf::{Head, PT_GNU_EH_FRAME},
+    units::native::word,
+};
 
-const MAGIC: [u8; 5] = *b"\x7fELF\x02";
-const PT_LOAD: u32 = 1;
-const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
-const MOST_SEGMENTS: usize = 256;
-const SEGMENT: usize = 56;
 /// Tables that are longer are not read: those of a browser are about as long.
 const MOST_BYTES: u64 = 12 << 20;
 /// An entry of a table that is longer is taken for an attack: large functions have some hundred bytes.
 const MOST_ENTRY: usize = 32 << 10;
-
-/// A segment that is loaded.
-#[derive(Clone, Copy, Debug)]
-struct Loaded {
-    offset: u64,
-    len: u64,
-    address: u64,
-}
 
 /// Bytes of a program, and the address that they have in it.
 #[derive(Debug)]
@@ -43,7 +33,7 @@ struct Part {
 /// The unwind tables of a program.
 #[derive(Debug)]
 pub struct Tables {
-    loaded: Vec<Loaded>,
+    head: Head,
     index: Part,
     frames: Part,
 }
@@ -80,46 +70,23 @@ impl Tables {
     }
 
     fn read_by(read: impl Fn(u64, u64) -> Option<Box<[u8]>>) -> Option<Self> {
-        let header = read(0, 64)?;
-        let is_ours = cfg!(target_endian = "little") && header.get(5) == Some(&1);
-        if !header.starts_with(&MAGIC) || !is_ours || usize::from(half(&header, 54)?) != SEGMENT {
-            return None;
-        }
-        let count = usize::from(half(&header, 56)?).min(MOST_SEGMENTS);
-        let segments = read(number(&header, 32)?, (count * SEGMENT) as u64)?;
-        let of_kind =
-            |kind| segments.chunks_exact(SEGMENT).filter(move |segment| word(segment, 0) == Some(kind));
-        let place = |segment: &[u8]| {
-            Some(Loaded {
-                offset: number(segment, 8)?,
-                len: number(segment, 32)?,
-                address: number(segment, 16)?,
-            })
-        };
-        let loaded: Vec<Loaded> = of_kind(PT_LOAD).filter_map(place).collect();
-        let index = of_kind(PT_GNU_EH_FRAME).find_map(place)?;
-        let index = Part { bytes: read(index.offset, index.len)?, address: index.address };
+        let head = Head::read(&read)?;
+        let index = head.of_kind(PT_GNU_EH_FRAME).next()?;
+        let index = Part { bytes: read(index.offset, index.file_len)?, address: index.address };
         let start = EhFrameHdr::new(&index.bytes, NativeEndian).parse(&bases(&index, 0), 8).ok()?;
         let start = start.eh_frame_ptr().direct().ok()?;
-        let (within, segment) = loaded.iter().find_map(|segment| {
-            let within = start.checked_sub(segment.address)?;
-            (within < segment.len).then_some((within, segment))
-        })?;
-        let offset = segment.offset.checked_add(within)?;
+        let (offset, rest) = head.place(start)?;
         // To the end of the last entry that the index has: the names of sections may be stripped.
         let last = last_entry(&index, start)?.checked_sub(start)?;
         let length = word(&read(offset.checked_add(last)?, 4)?, 0)?;
-        let len = last.checked_add(4)?.checked_add(length.into())?.min(segment.len - within);
+        let len = last.checked_add(4)?.checked_add(length.into())?.min(rest);
         let frames = Part { bytes: read(offset, len)?, address: start };
-        Some(Self { loaded, index, frames })
+        Some(Self { head, index, frames })
     }
 
     /// The address in the program of a byte of its file that is loaded.
     pub fn address(&self, offset: u64) -> Option<u64> {
-        self.loaded.iter().find_map(|segment| {
-            let within = offset.checked_sub(segment.offset)?;
-            (within < segment.len).then(|| segment.address.checked_add(within))?
-        })
+        self.head.address(offset)
     }
 
     /// Goes from a frame, whose code is at this address in the program, to its caller.

@@ -1,19 +1,17 @@
-//! An ELF file's tables, read a little at a time.
+//! An ELF file's sections, read a little at a time.
 //!
 //! Input: an open file. Output: segments, sections, bytes of small sections. The file is anybody's: counts, sizes and
-//! offsets are checked, nothing large is held. 64-bit files of this machine's byte order only.
+//! offsets are checked, nothing large is held.
 
 use std::{fs::File, ops::Range, os::unix::fs::FileExt as _};
 
-use crate::units::native::{half, number, word};
+use crate::{
+    elf::{Head, PT_LOAD},
+    units::native::{half, number, word},
+};
 
-const MAGIC: [u8; 5] = *b"\x7fELF\x02";
-const DATA: u8 = if cfg!(target_endian = "little") { 1 } else { 2 };
-const PT_LOAD: u32 = 1;
-const MOST_SEGMENTS: usize = 256;
 const MOST_SECTIONS: usize = 8192;
 const MOST_NAMES: u64 = 1 << 20;
-const SEGMENT: usize = 56;
 const SECTION: usize = 64;
 const SYMBOL: usize = 24;
 
@@ -41,24 +39,16 @@ pub struct Section {
 impl<'f> Elf<'f> {
     /// Reads the tables; `None` when it is no such file.
     pub fn read(file: &'f File) -> Option<Self> {
-        let mut header = [0; 64];
-        file.read_exact_at(&mut header, 0).ok()?;
-        if !header.starts_with(&MAGIC) || header.get(5) != Some(&DATA) {
-            return None;
-        }
-        let (segments, sections) = (number(&header, 32)?, number(&header, 40)?);
-        let count = |at: usize| half(&header, at).map(usize::from);
-        let segments = table(file, segments, count(54)?, SEGMENT, count(56)?.min(MOST_SEGMENTS))?;
+        let Head { segments, sections } = Head::of(file)?;
         let mut loaded: Option<Range<u64>> = None;
-        for segment in segments.chunks_exact(SEGMENT).filter(|segment| word(segment, 0) == Some(PT_LOAD)) {
-            let (address, len) = (number(segment, 16)?, number(segment, 40)?);
-            let end = address.saturating_add(len);
+        for segment in segments.iter().filter(|segment| segment.kind == PT_LOAD) {
+            let (address, end) = (segment.address, segment.address.saturating_add(segment.len));
             let all = loaded.get_or_insert(address..end);
             *all = all.start.min(address)..all.end.max(end);
         }
-        let (count, names_at) = (count(60)?.min(MOST_SECTIONS), count(62)?);
-        let sections =
-            table(file, sections, usize::from(half(&header, 58)?), SECTION, count).unwrap_or_default();
+        let names_at = sections.names;
+        let (entry, count) = (sections.entry, sections.count.min(MOST_SECTIONS));
+        let sections = table(file, sections.offset, entry, SECTION, count).unwrap_or_default();
         let sections: Vec<_> = sections.chunks_exact(SECTION).filter_map(section).collect();
         let names = sections.get(names_at).filter(|names| names.size <= MOST_NAMES);
         let names = names.and_then(|names| bytes(file, names.offset, names.size)).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The same work with and without memtrace, in turns.
 //!
 //! Loads and states -> one figure of each in each round, and their ratios. A round has every state once, in an order
-//! that turns around from round to round, so that a drift of the machine is nobody's.
+//! that changes from round to round, so that a drift of the machine is nobody's.
 
 use std::{path::Path, thread, time::Duration};
 

@@ -1,7 +1,9 @@
 /*
  * load NAME COUNT [THREADS]: does one thing COUNT times and prints how many nanoseconds one took.
  *
- *   fault       touches a page that is not there (64 MiB at a time, given back with one madvise)
+ *   fault       touches a page that is not there (1 MiB at a time, given back with one madvise: pages that the processor
+ *               still has in its caches, the cheapest fault there is)
+ *   fill        the same, 64 MiB at a time: pages from all over the memory, as a program that grows gets them
  *   mmap        mmap and munmap of 64 KiB
  *   mmap8       mmap of 8 pages, a touch of each, munmap
  *   syscall     getppid
@@ -22,7 +24,6 @@
 #include <unistd.h>
 
 #define PAGE 4096UL
-#define PIECE (64UL << 20)
 
 extern char **environ;
 
@@ -40,14 +41,14 @@ static char *map(size_t bytes)
 	return memory;
 }
 
-static void fault(long count)
+static void fault(long count, size_t piece)
 {
-	char *memory = map(PIECE);
-	madvise(memory, PIECE, MADV_NOHUGEPAGE);
+	char *memory = map(piece);
+	madvise(memory, piece, MADV_NOHUGEPAGE);
 	for (long i = 0; i < count; i++) {
-		size_t at = (size_t)i * PAGE % PIECE;
+		size_t at = (size_t)i * PAGE % piece;
 		if (!at)
-			madvise(memory, PIECE, MADV_DONTNEED);
+			madvise(memory, piece, MADV_DONTNEED);
 		memory[at] = 1;
 	}
 }
@@ -106,7 +107,9 @@ int main(int arguments, char **argument)
 	int threads = arguments > 3 ? atoi(argument[3]) : 1;
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	if (!strcmp(name, "fault")) {
-		fault(count);
+		fault(count, 1UL << 20);
+	} else if (!strcmp(name, "fill")) {
+		fault(count, 64UL << 20);
 	} else if (!strcmp(name, "mmap")) {
 		map_and_unmap(count, 16 * PAGE, 0);
 	} else if (!strcmp(name, "mmap8")) {

@@ -8,6 +8,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// A period of the event budget is 2^30 ns, a little more than a second.
 pub const BUDGET_PERIOD_SHIFT: u32 = 30;
 
+/// A window of the fault sampling is 2^24 ns, some 17 ms.
+pub const FAULT_WINDOW_SHIFT: u32 = 24;
+
+/// Sampled faults of a CPU in a window beyond which every second one is passed over, and so on; so that some 1,000 a
+/// second are sent at most, of however many faults. A sample says for how many it stands.
+pub const FAULT_WINDOW_MOST: u32 = 16;
+
+/// The coarsest: one of 2^12 of those that the period gives.
+pub const FAULT_THINNING_MOST: u32 = 12;
+
 /// An offset that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_boot_ns},
 };
 use memtrace_common::{
     config::BUDGET_PERIOD_SHIFT,
@@ -10,7 +10,9 @@ use memtrace_common::{
     event::{Header, Kind, vma::Throttled},
 };
 
-use crate::maps::{BUDGETS, Budget, COUNTERS, KILLS, STACKS, STREAM, config, held_back};
+use crate::maps::{
+    BUDGET_SLOTS, BUDGETS, Budget, COUNTERS, KILLS, OTHER_BUDGETS, STACKS, STREAM, config, held_back,
+};
 
 /// Unread bytes of the stream above which the daemon is woken before its next tick.
 const WAKE_ABOVE: u64 = 1 << 20;
@@ -25,6 +27,44 @@ pub fn lost(counter: Counter) {
     }
 }
 
+/// Who runs, and when. Asked for once in a program: both are calls into the kernel.
+#[derive(Clone, Copy)]
+pub struct Now {
+    pid_tgid: u64,
+    ktime: u64,
+}
+
+impl Now {
+    /// Of the running task.
+    #[inline(always)]
+    pub fn get() -> Self {
+        // SAFETY: the helper only returns a number.
+        Self { pid_tgid: bpf_get_current_pid_tgid(), ktime: unsafe { bpf_ktime_get_boot_ns() } }
+    }
+
+    /// ns since boot.
+    #[inline(always)]
+    pub const fn ktime(&self) -> u64 {
+        self.ktime
+    }
+
+    /// The start of a record.
+    #[inline(always)]
+    pub fn header(&self, kind: Kind) -> Header {
+        let Self { pid_tgid, ktime } = *self;
+        // SAFETY: the helper only returns a number.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        Header {
+            ktime,
+            tgid: (pid_tgid >> 32) as u32,
+            tid: pid_tgid as u32,
+            kind: kind as u16,
+            cpu: cpu as u16,
+            reserved: 0,
+        }
+    }
+}
+
 /// True for the tracer's own process, whose events would only feed themselves.
 #[inline(always)]
 pub fn is_own_process() -> bool {
@@ -34,54 +74,65 @@ pub fn is_own_process() -> bool {
 /// The start of a record about the running task, now.
 #[inline(always)]
 pub fn header(kind: Kind) -> Header {
-    let pid_tgid = bpf_get_current_pid_tgid();
-    // SAFETY: both helpers only return a number.
-    let (ktime, cpu) = unsafe { (bpf_ktime_get_boot_ns(), bpf_get_smp_processor_id()) };
-    Header {
-        ktime,
-        tgid: (pid_tgid >> 32) as u32,
-        tid: pid_tgid as u32,
-        kind: kind as u16,
-        cpu: cpu as u16,
-        reserved: 0,
-    }
+    Now::get().header(kind)
 }
 
-/// False when the running process has used up its event budget for this period; counted, and reported once.
+/// Calls `then` for an event of another process than the tracer, unless that has used up its event budget for this
+/// period: then the event is counted as lost, and this reported once.
 ///
-/// A process that maps and unmaps all the time must be able to hurt neither the node nor the picture of the others.
+/// A process that maps and unmaps all the time must be able to hurt neither the node nor the picture of the others. What
+/// is beyond the budget is most of what such a process does, so that must cost least: no lookup by hash, and the time is
+/// looked at once in a tick of the timer.
 #[inline(always)]
-pub fn is_within_budget() -> bool {
-    let limit = u64::from(config().event_budget);
+pub fn within_budget(then: impl FnOnce(Now)) {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let tgid = (pid_tgid >> 32) as u32;
+    let limit = config().event_budget;
+    if tgid == config().own_tgid {
+        return;
+    }
     if limit == 0 {
-        return true;
+        // SAFETY: the helper only returns a number.
+        return then(Now { pid_tgid, ktime: unsafe { bpf_ktime_get_boot_ns() } });
     }
     // Never 0, which would mean all.
     let limit = (limit >> held_back().0).max(1);
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     // SAFETY: the helper only returns a number.
-    let period = unsafe { bpf_ktime_get_boot_ns() } >> BUDGET_PERIOD_SHIFT;
-    let Some(budget) = BUDGETS.get_ptr_mut(tgid) else {
+    let tick = unsafe { bpf_jiffies64() };
+    let Some(slot) = BUDGETS.get_ptr_mut(tgid & (BUDGET_SLOTS - 1)) else { return };
+    // SAFETY: the entry is plain numbers. Threads of one process may race, and then an event more or less passes; of two
+    // processes at one slot, each finds its own id there or takes none of it.
+    let is_known_over = unsafe { (*slot).tgid == tgid && (*slot).used > limit && (*slot).tick == tick };
+    if is_known_over {
+        return lost(Counter::Throttled);
+    }
+    // SAFETY: the helper only returns a number.
+    let now = Now { pid_tgid, ktime: unsafe { bpf_ktime_get_boot_ns() } };
+    let period = now.ktime >> BUDGET_PERIOD_SHIFT;
+    // SAFETY: as above.
+    let is_others = unsafe { (*slot).tgid != tgid && (*slot).period == period };
+    let budget = if is_others { OTHER_BUDGETS.get_ptr_mut(tgid) } else { Some(slot) };
+    let Some(budget) = budget else {
         // A failure only means that the next event begins the budget.
-        let _ = BUDGETS.insert(tgid, Budget { period, used: 1 }, 0);
-        return true;
+        let _ = OTHER_BUDGETS.insert(tgid, Budget { tgid, used: 1, period, tick }, 0);
+        return then(now);
     };
-    // SAFETY: the entry is plain numbers; threads of one process may race, and then an event more or less passes.
+    // SAFETY: as above.
     let used = unsafe {
-        if (*budget).period != period {
-            *budget = Budget { period, used: 0 };
+        if (*budget).period != period || (*budget).tgid != tgid {
+            *budget = Budget { tgid, used: 0, period, tick };
         }
-        (*budget).used += 1;
+        (*budget).tick = tick;
+        (*budget).used = (*budget).used.saturating_add(1);
         (*budget).used
     };
     if used <= limit {
-        return true;
+        return then(now);
     }
     lost(Counter::Throttled);
-    if used == limit + 1 {
-        stream(Throttled { header: header(Kind::Throttled) });
+    if used == limit.wrapping_add(1) {
+        stream(Throttled { header: now.header(Kind::Throttled) });
     }
-    false
 }
 
 /// Sends a small record of the stream.

@@ -65,24 +65,50 @@ pub static REQUESTS: LruHashMap<u64, Request> = LruHashMap::with_max_entries(409
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Budget {
+    /// The process.
+    pub tgid: u32,
+    /// Events in the period.
+    pub used: u32,
     /// The period, see `BUDGET_PERIOD_SHIFT`.
     pub period: u64,
-    /// Events in it.
-    pub used: u64,
+    /// When the time was looked at last, in the timer's ticks.
+    pub tick: u64,
 }
 
-/// Event budgets by process.
+/// Slots for event budgets; a power of two.
+pub const BUDGET_SLOTS: u32 = 8192;
+
+/// Event budgets by process id, modulo the number of slots: found without a call. A slot is its first process's for a
+/// period.
 #[map]
-pub static BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(8192, 0);
+pub static BUDGETS: Array<Budget> = Array::with_max_entries(BUDGET_SLOTS, 0);
+
+/// Those of processes whose slot is another's.
+#[map]
+pub static OTHER_BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(1024, 0);
 
 /// What the daemon holds back to keep within its own budget: the shift of the event budget in the low half of the word,
 /// that of the fault sampling in the high half. 0 for nothing.
 #[map]
 pub static GOVERNOR: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Sampled faults so far, for those that are passed over.
+/// How coarsely the faults of a CPU are sampled.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Thinning {
+    /// The window, see `FAULT_WINDOW_SHIFT`.
+    pub window: u64,
+    /// Samples that the period gave so far, of which one in 2^`shift` is sent.
+    pub count: u64,
+    /// See `count`.
+    pub shift: u32,
+    /// Sent in the window.
+    pub sent: u32,
+}
+
+/// By CPU. Perf programs of one CPU do not interrupt each other.
 #[map]
-pub static FAULTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+pub static THINNING: PerCpuArray<Thinning> = PerCpuArray::with_max_entries(1, 0);
 
 /// How far to shift the event budget and the fault sampling.
 #[inline(always)]

@@ -10,6 +10,8 @@ mod oom;
 mod signal;
 mod task;
 
+use crate::emit::Now;
+
 /// The programs at a system call's return, in both forms: `fexit` on the entry point (registers and result are its
 /// arguments) and the `sys_exit_*` tracepoint (result at 16, registers from the task). Both run the same body.
 macro_rules! syscall_exit {
@@ -18,16 +20,20 @@ macro_rules! syscall_exit {
         #[aya_ebpf::macros::fexit(function = $function)]
         pub fn $fexit(ctx: aya_ebpf::programs::FExitContext) -> u32 {
             let result = ctx.arg::<i64>(1);
-            if $crate::probes::succeeded(result)
-                && let Some(call) = $crate::kernel::regs::call(ctx.arg(0))
-            {
-                $body(call, result as u64);
+            if $crate::probes::succeeded(result) {
+                $crate::emit::within_budget(|now| {
+                    if let Some(call) = $crate::kernel::regs::call(ctx.arg(0)) {
+                        $body(now, call, result as u64);
+                    }
+                });
             }
             $(
-                if $crate::probes::was_refused(result)
-                    && let Some(call) = $crate::kernel::regs::call(ctx.arg(0))
-                {
-                    $refused(call);
+                if $crate::probes::was_refused(result) {
+                    $crate::emit::within_budget(|now| {
+                        if let Some(call) = $crate::kernel::regs::call(ctx.arg(0)) {
+                            $refused(now, call);
+                        }
+                    });
                 }
             )?
             0
@@ -37,16 +43,20 @@ macro_rules! syscall_exit {
         #[aya_ebpf::macros::tracepoint]
         pub fn $tracepoint(ctx: aya_ebpf::programs::TracePointContext) -> u32 {
             let result = $crate::probes::tracepoint_result(&ctx);
-            if $crate::probes::succeeded(result)
-                && let Some(call) = $crate::kernel::regs::current_call()
-            {
-                $body(call, result as u64);
+            if $crate::probes::succeeded(result) {
+                $crate::emit::within_budget(|now| {
+                    if let Some(call) = $crate::kernel::regs::current_call() {
+                        $body(now, call, result as u64);
+                    }
+                });
             }
             $(
-                if $crate::probes::was_refused(result)
-                    && let Some(call) = $crate::kernel::regs::current_call()
-                {
-                    $refused(call);
+                if $crate::probes::was_refused(result) {
+                    $crate::emit::within_budget(|now| {
+                        if let Some(call) = $crate::kernel::regs::current_call() {
+                            $refused(now, call);
+                        }
+                    });
                 }
             )?
             0
@@ -58,26 +68,26 @@ pub(crate) use syscall_exit;
 /// The largest error number a system call returns negated (`MAX_ERRNO`, include/linux/err.h).
 const MAX_ERRNO: i64 = 4095;
 
-/// True for a call that did not fail, of another process, within its budget.
+/// True for a call that did not fail.
 #[inline(always)]
 fn succeeded(result: i64) -> bool {
-    !(-MAX_ERRNO..0).contains(&result) && !crate::emit::is_own_process() && crate::emit::is_within_budget()
+    !(-MAX_ERRNO..0).contains(&result)
 }
 
-/// True for a call that failed with `ENOMEM`, of another process, within its budget.
+/// True for a call that failed with `ENOMEM`.
 #[inline(always)]
 fn was_refused(result: i64) -> bool {
     const ENOMEM: i64 = 12;
-    result == -ENOMEM && !crate::emit::is_own_process() && crate::emit::is_within_budget()
+    result == -ENOMEM
 }
 
 /// Reports a refusal; smaller ones do not end a program.
 #[inline(always)]
-fn refused(len: u64) {
+fn refused(now: Now, len: u64) {
     const LEAST: u64 = 4096;
     if len >= LEAST {
         crate::emit::stream(memtrace_common::event::vma::Refused {
-            header: crate::emit::header(memtrace_common::event::Kind::Refused),
+            header: now.header(memtrace_common::event::Kind::Refused),
             len,
         });
     }

@@ -86,7 +86,8 @@ pub struct SocketArgs {
 /// How to trace.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArgs {
-    /// Sample one page fault of so many; 0 samples none.
+    /// Sample one page fault of so many, but some 1000 a second and CPU at most: each says for how many it stands. 0 samples
+    /// none.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub fault_period: u64,
     /// Stream so many address-space calls of one process a second; beyond that they are counted, and what it has

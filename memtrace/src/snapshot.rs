@@ -62,8 +62,12 @@ pub struct Tracer {
     pub started: Timestamp,
     /// Events handled since then.
     pub events: u64,
-    /// One page fault of so many is sampled; 0 when none is.
+    /// One page fault of so many is sampled where few come; 0 when none is.
     pub fault_period: u64,
+    /// How many one sampled fault stood for in the last second: more than `fault_period` where many came. 0 when there was
+    /// none.
+    #[serde(default)]
+    pub fault_period_now: u64,
     /// Facts that are watched, of all that there are.
     pub hooks_attached: usize,
     /// All facts.
@@ -81,6 +85,18 @@ pub struct Tracer {
     /// What became of the copies of stacks.
     #[serde(default)]
     pub walks: Walks,
+}
+
+impl Tracer {
+    /// How page faults are sampled, as `1 of 64`, and what one stands for where that is more.
+    pub fn sampling(&self) -> Option<String> {
+        let Self { fault_period, fault_period_now, .. } = *self;
+        match (fault_period, fault_period_now) {
+            (0, _) => None,
+            (period, now) if now > period => Some(format!("1 of {period}, now of {now}")),
+            (period, _) => Some(format!("1 of {period}")),
+        }
+    }
 }
 
 /// The walking of stacks, from copies.

@@ -64,7 +64,7 @@ pub(crate) struct Args {
     bin: Option<PathBuf>,
 }
 
-const HELP: &str = "Needs apt, dpkg and a C compiler. Does not need KVM, nor root.
+const HELP: &str = "Needs apt, dpkg, mke2fs and a C compiler. Does not need KVM, nor root.
 Kernels are Debian's cloud images, downloaded once to MEMTRACE_VM_CACHE (~/.cache/memtrace/vm) and only unpacked; so
 are QEMU and busybox where this machine has none. They come from this machine's Debian mirror, or from MEMTRACE_VM_MIRROR.
 What each guest said is kept in target/vm/KERNEL: results.txt, and the kernel's console.log.

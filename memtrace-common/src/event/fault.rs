@@ -20,7 +20,8 @@ pub mod copied {
     pub const UNREADABLE: u32 = 3;
 }
 
-/// One page fault of every sampling period (perf software event `PERF_COUNT_SW_PAGE_FAULTS`).
+/// One page fault of every sampling period (perf software event `PERF_COUNT_SW_PAGE_FAULTS`), or of so many periods as
+/// keep the samples of a CPU in bounds, see [`crate::config::FAULT_WINDOW_MOST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Fault {

@@ -4,7 +4,7 @@ use memtrace_common::event::{Kind, vma::Brk};
 
 use super::syscall_exit;
 use crate::{
-    emit::{header, stream},
+    emit::{Now, stream},
     kernel::regs::Call,
 };
 
@@ -14,12 +14,12 @@ syscall_exit! {
 }
 
 #[inline(always)]
-fn brk(call: Call, brk: u64) {
+fn brk(now: Now, call: Call, brk: u64) {
     let [request, ..] = call.arguments;
     // A refusal returns the break as it was; `brk(0)` only asks for it.
     if brk == request {
-        stream(Brk { header: header(Kind::Brk), brk });
+        stream(Brk { header: now.header(Kind::Brk), brk });
     } else if request > brk {
-        super::refused(request - brk);
+        super::refused(now, request - brk);
     }
 }

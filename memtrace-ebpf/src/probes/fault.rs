@@ -2,15 +2,18 @@
 //! some a copy of it.
 
 use aya_ebpf::{macros::perf_event, programs::PerfEventContext};
-use memtrace_common::event::{
-    Kind,
-    fault::{FRAMES, Fault},
+use memtrace_common::{
+    config::{FAULT_THINNING_MOST, FAULT_WINDOW_MOST, FAULT_WINDOW_SHIFT},
+    event::{
+        Kind,
+        fault::{FRAMES, Fault},
+    },
 };
 
 use crate::{
-    emit::{header, is_own_process, stream_with},
+    emit::{Now, is_own_process, stream_with},
     kernel::stack,
-    maps::{FAULTS, held_back},
+    maps::{THINNING, held_back},
 };
 
 /// `PERF_COUNT_SW_PAGE_FAULTS` on each CPU.
@@ -19,24 +22,17 @@ pub fn page_fault(ctx: PerfEventContext) -> u32 {
     if is_own_process() {
         return 0;
     }
-    let shift = held_back().1;
-    if shift > 0
-        && let Some(count) = FAULTS.get_ptr_mut(0)
-    {
-        // SAFETY: the pointer is into this CPU's own slot.
-        let count = unsafe {
-            *count += 1;
-            *count
-        };
-        if count & ((1 << shift) - 1) != 0 {
-            return 0;
-        }
+    let now = Now::get();
+    let held_back = held_back().1;
+    let shift = thin(now.ktime(), held_back);
+    if shift == PASSED_OVER {
+        return 0;
     }
     // SAFETY: the context is the kernel's own `bpf_perf_event_data`, whose fields the verifier knows.
     let (addr, period) = unsafe { ((*ctx.ctx).addr, (*ctx.ctx).sample_period) };
-    let header = header(Kind::Fault);
+    let header = now.header(Kind::Fault);
     // Before the fault: who reads the fault finds its copy.
-    let copied = stack::copy(&ctx, &header, shift);
+    let copied = stack::copy(&ctx, &header, held_back);
     stream_with::<Fault>(|out| {
         // SAFETY: `out` is the reserved record.
         unsafe {
@@ -49,4 +45,40 @@ pub fn page_fault(ctx: PerfEventContext) -> u32 {
         }
     });
     0
+}
+
+/// No shift.
+const PASSED_OVER: u32 = u32::MAX;
+
+/// Of how many of the period's samples this one is to be sent for, as a shift; or that it is passed over.
+///
+/// A process that faults all the time costs as much as one that faults some 1,000 times a second. Where few faults
+/// come, none is passed over; where many come, those that are sent stand for more. The count runs on whatever the shift
+/// is, so no process and no address is preferred.
+#[inline(always)]
+fn thin(ktime: u64, held_back: u32) -> u32 {
+    let Some(state) = THINNING.get_ptr_mut(0) else { return held_back };
+    // SAFETY: the pointer is into this CPU's own slot.
+    let state = unsafe { &mut *state };
+    let window = ktime >> FAULT_WINDOW_SHIFT;
+    let over = window.wrapping_sub(state.window);
+    if over > 0 {
+        // One step finer for each window that was calm, or in which nothing came.
+        let is_calm = state.sent < FAULT_WINDOW_MOST / 2;
+        let calm = (over - 1).saturating_add(u64::from(is_calm)).min(u64::from(FAULT_THINNING_MOST)) as u32;
+        state.shift = state.shift.saturating_sub(calm);
+        (state.window, state.sent) = (window, 0);
+    }
+    let shift = (state.shift + held_back) & 31;
+    state.count = state.count.wrapping_add(1);
+    if state.count & ((1 << shift) - 1) != 0 {
+        return PASSED_OVER;
+    }
+    state.sent += 1;
+    if state.sent >= FAULT_WINDOW_MOST && state.shift < FAULT_THINNING_MOST {
+        // As if the window had been this coarse from its start.
+        state.shift += 1;
+        state.sent = FAULT_WINDOW_MOST / 2;
+    }
+    shift
 }

@@ -4,7 +4,7 @@ use memtrace_common::event::{Kind, vma::Madvise};
 
 use super::syscall_exit;
 use crate::{
-    emit::{header, stream},
+    emit::{Now, stream},
     kernel::regs::Call,
 };
 
@@ -14,7 +14,7 @@ syscall_exit! {
 }
 
 #[inline(always)]
-fn madvise(call: Call, _result: u64) {
+fn madvise(now: Now, call: Call, _result: u64) {
     let [addr, len, advice, ..] = call.arguments;
-    stream(Madvise { header: header(Kind::Madvise), addr, len, advice: advice as i32, reserved: 0 });
+    stream(Madvise { header: now.header(Kind::Madvise), addr, len, advice: advice as i32, reserved: 0 });
 }

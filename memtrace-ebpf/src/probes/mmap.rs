@@ -7,7 +7,7 @@ use memtrace_common::event::{
 
 use super::syscall_exit;
 use crate::{
-    emit::{header, stream},
+    emit::{Now, stream},
     kernel::regs::Call,
 };
 
@@ -21,10 +21,10 @@ syscall_exit! {
 }
 
 #[inline(always)]
-fn mmap(call: Call, addr: u64) {
+fn mmap(now: Now, call: Call, addr: u64) {
     let [_, len, prot, flags, fd, offset] = call.arguments;
     stream(Mmap {
-        header: header(Kind::Mmap),
+        header: now.header(Kind::Mmap),
         addr,
         len,
         offset,
@@ -37,25 +37,25 @@ fn mmap(call: Call, addr: u64) {
 }
 
 #[inline(always)]
-fn mmap_refused(call: Call) {
+fn mmap_refused(now: Now, call: Call) {
     let [_, len, ..] = call.arguments;
-    super::refused(len);
+    super::refused(now, len);
 }
 
 #[inline(always)]
-fn mremap_refused(call: Call) {
+fn mremap_refused(now: Now, call: Call) {
     let [_, old_len, new_len, ..] = call.arguments;
-    super::refused(new_len.saturating_sub(old_len));
+    super::refused(now, new_len.saturating_sub(old_len));
 }
 
 #[inline(always)]
-fn munmap(call: Call, _result: u64) {
+fn munmap(now: Now, call: Call, _result: u64) {
     let [addr, len, ..] = call.arguments;
-    stream(Munmap { header: header(Kind::Munmap), addr, len });
+    stream(Munmap { header: now.header(Kind::Munmap), addr, len });
 }
 
 #[inline(always)]
-fn mremap(call: Call, new_addr: u64) {
+fn mremap(now: Now, call: Call, new_addr: u64) {
     let [old_addr, old_len, new_len, flags, ..] = call.arguments;
-    stream(Mremap { header: header(Kind::Mremap), old_addr, old_len, new_addr, new_len, flags });
+    stream(Mremap { header: now.header(Kind::Mremap), old_addr, old_len, new_addr, new_len, flags });
 }

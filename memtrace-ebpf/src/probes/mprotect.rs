@@ -4,7 +4,7 @@ use memtrace_common::event::{Kind, vma::Mprotect};
 
 use super::syscall_exit;
 use crate::{
-    emit::{header, stream},
+    emit::{Now, stream},
     kernel::regs::Call,
 };
 
@@ -14,7 +14,7 @@ syscall_exit! {
 }
 
 #[inline(always)]
-fn mprotect(call: Call, _result: u64) {
+fn mprotect(now: Now, call: Call, _result: u64) {
     let [addr, len, prot, ..] = call.arguments;
-    stream(Mprotect { header: header(Kind::Mprotect), addr, len, prot });
+    stream(Mprotect { header: now.header(Kind::Mprotect), addr, len, prot });
 }

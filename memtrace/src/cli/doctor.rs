@@ -142,7 +142,10 @@ fn text(diagnosis: &Diagnosis) -> String {
         }
     }
     if probes.fault_period > 0 && probes.attached("page_fault").is_some() {
-        line(&format!("  page faults: one of {} is sampled", probes.fault_period));
+        line(&format!(
+            "  page faults: one of {} is sampled; fewer on a CPU on which many come, and each says for how many it stands",
+            probes.fault_period
+        ));
     }
     for (name, purpose) in missing_capabilities {
         line(&format!("  LOST  {name} is missing: cannot {purpose}"));

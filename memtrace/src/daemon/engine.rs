@@ -94,13 +94,14 @@ impl Engine {
         let mut tick = Instant::now();
         let mut bare_marks = 0;
         let mut gaps = Gaps::default();
-        let (mut scans, mut walks) = (Scans::default(), Walks::default());
+        let (mut scans, mut walks, mut sampled) = (Scans::default(), Walks::default(), Sampled::default());
         while !self.stop.load(Ordering::Relaxed) && !self.model.world().has_failed() {
             let Self { reader, model, status, kills, changes, latest, heartbeat, unwinder, .. } = &mut self;
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event, copy| {
                 if let Event::Fault(fault) = &event {
                     walks.unreadable += u64::from(fault.copied == copied::UNREADABLE);
+                    sampled.add(fault);
                 }
                 let job = match (&event, copy) {
                     (Event::Fault(fault), Some(copy)) => Some((**fault, copy)),
@@ -118,7 +119,7 @@ impl Engine {
             self.take_walks(&mut walks);
             self.arm();
             if tick <= Instant::now() {
-                self.publish(started, bare_marks, &mut gaps, (scans, walks));
+                self.publish(started, bare_marks, &mut gaps, (scans, walks, sampled.take()));
                 tick = Instant::now() + TICK;
             }
             if !more {
@@ -195,7 +196,7 @@ impl Engine {
         started: Timestamp,
         bare_marks: u64,
         gaps: &mut Gaps,
-        (scans, walks): (Scans, Walks),
+        (scans, walks, fault_period_now): (Scans, Walks, u64),
     ) {
         let orders = self.govern();
         let losses = self.reader.losses();
@@ -220,6 +221,7 @@ impl Engine {
             started,
             events: self.reader.events(),
             fault_period: self.status.attached("page_fault").map_or(0, |_| self.status.fault_period),
+            fault_period_now,
             hooks_attached: self.status.hooks.iter().filter(|hook| hook.attached.is_some()).count(),
             hooks_total: self.status.hooks.len(),
             kills: self.counts.stored.load(Ordering::Relaxed),
@@ -231,6 +233,25 @@ impl Engine {
         let snapshot = Arc::new(self.model.snapshot(Some(tracer)));
         self.latest = Latest { snapshot: Arc::clone(&snapshot), at: clock::ktime() };
         self.snapshots.send_replace(snapshot);
+    }
+}
+
+/// The sampled faults since the last tick, and for how many they stand.
+#[derive(Debug, Default)]
+struct Sampled {
+    samples: u64,
+    faults: u64,
+}
+
+impl Sampled {
+    fn add(&mut self, fault: &Fault) {
+        (self.samples, self.faults) = (self.samples + 1, self.faults.saturating_add(fault.period));
+    }
+
+    /// For how many one stood, and begins anew.
+    fn take(&mut self) -> u64 {
+        let Self { samples, faults } = std::mem::take(self);
+        faults.checked_div(samples).unwrap_or_default()
     }
 }
 

@@ -101,7 +101,17 @@ fn programs(runs: Option<&[Runs]>, probes: &ProbeStatus) -> [Family; 2] {
 }
 
 fn tracer(tracer: &Tracer) -> Vec<Family> {
-    let Tracer { started, events, fault_period, kills_not_stored, bare_marks, losses, scans, .. } = tracer;
+    let Tracer {
+        started,
+        events,
+        fault_period,
+        fault_period_now,
+        kills_not_stored,
+        bare_marks,
+        losses,
+        scans,
+        ..
+    } = tracer;
     let mut lost = Family::counter(
         "memtrace_losses_total",
         "What the tracer lost or could not read, by kind; `memtrace top` says what each means.",
@@ -118,8 +128,16 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         Family::gauge("process_start_time_seconds", "When memtrace was started.")
             .one(Some(started.as_millisecond() as f64 / 1000.0)),
         Family::counter("memtrace_events_total", "Events from the kernel programs.").one(known(*events)),
-        Family::gauge("memtrace_fault_sampling_period", "One page fault of so many is sampled; 0 for none.")
-            .one(known(*fault_period)),
+        Family::gauge(
+            "memtrace_fault_sampling_period",
+            "One page fault of so many is sampled where few come; 0 for none.",
+        )
+        .one(known(*fault_period)),
+        Family::gauge(
+            "memtrace_fault_sampling_period_now",
+            "How many page faults one sample stood for in the last second; 0 when there was none.",
+        )
+        .one(known(*fault_period_now)),
         Family::gauge("memtrace_kills_not_stored", "OOM kills that the disk has not taken.")
             .one(known(*kills_not_stored)),
         Family::counter("memtrace_bare_marks_total", "OOM marks that killed nobody.").one(known(*bare_marks)),

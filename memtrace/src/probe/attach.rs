@@ -40,7 +40,7 @@ const GOVERNOR: &str = "GOVERNOR";
 pub struct Options {
     /// What to do without.
     pub without: Without,
-    /// One page fault of so many is sampled; 0 switches the hook off.
+    /// One page fault of so many is sampled, fewer where many come; 0 switches the hook off.
     pub fault_period: u64,
     /// Address-space calls of one process that are streamed in a second; 0 means all.
     pub event_budget: u32,

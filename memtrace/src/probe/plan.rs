@@ -40,9 +40,9 @@ pub fn plan(support: &KernelSupport, without: &Without) -> Vec<FactPlan> {
         .collect()
 }
 
-/// Nanoseconds between two copies of a stack on one CPU, so that a thousand a second are made at most: some 8 MiB. Only a
-/// CPU that faults in more than 256 MiB a second comes to that.
-const STACK_INTERVAL: u32 = 1_000_000;
+/// Nanoseconds between two copies of a stack on one CPU, so that 500 a second are made at most: some 4 MiB. Only a CPU that
+/// faults in more than 128 MiB a second comes to that. A copy takes some microseconds.
+const STACK_INTERVAL: u32 = 2_000_000;
 
 /// What the object is told: the layout, the forms, and who we are.
 pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32, options: &Options) -> Config {

@@ -1,11 +1,16 @@
 //! The events themselves: a program says what it did, and exactly that is in the stream.
 
+use std::collections::BTreeSet;
+
 use memtrace::{
     ingest::{decode::Event, loss::Loss},
     probe::support::Without,
     units::until_nul,
 };
-use memtrace_common::event::task::Signal as SignalEvent;
+use memtrace_common::{
+    config::{FAULT_THINNING_MOST, FAULT_WINDOW_MOST, FAULT_WINDOW_SHIFT},
+    event::{fault::Fault, task::Signal as SignalEvent},
+};
 use rustix::process::Signal;
 
 use crate::fixture::{
@@ -115,28 +120,71 @@ fn a_process_over_its_budget_is_cut_off_alone() {
     assert!(passed.len() as u64 + lost >= 40_000, "{} passed, {lost} lost", passed.len());
 }
 
-#[test]
-fn faults_are_sampled_one_in_a_period() {
-    let mut tracer = Tracer::start(Without::default());
-    let program = Program::calls(&["faults", "3200"]);
-    let line = program.line();
+/// The sampled faults of a process in the range that it names.
+fn samples_of<'a>(events: &'a [Event], program: &Program, line: &str) -> Vec<&'a Fault> {
     let address = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
     let words: Vec<&str> = line.split(' ').collect();
     let range = address(words[1])..address(words[2]);
+    faults(events).filter(|fault| fault.header.tgid == program.pid() && range.contains(&fault.addr)).collect()
+}
+
+fn faults(events: &[Event]) -> impl Iterator<Item = &Fault> {
+    events.iter().filter_map(|event| match event {
+        Event::Fault(fault) => Some(&**fault),
+        _ => None,
+    })
+}
+
+const fn window(fault: &Fault) -> (u16, u64) {
+    (fault.header.cpu, fault.header.ktime >> FAULT_WINDOW_SHIFT)
+}
+
+#[test]
+fn faults_are_sampled_one_in_a_period() {
+    let mut tracer = Tracer::start(Without::default());
+    // 64 faults in some 3 ms: too few on one CPU for any to be passed over.
+    let program = Program::calls(&["faults", "3200", "3000"]);
+    let line = program.line();
     let events = tracer.read_until_exit(program.pid());
-    let samples: Vec<_> = events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Fault(fault) if fault.header.tgid == program.pid() => Some(fault),
-            _ => None,
-        })
-        .filter(|fault| range.contains(&fault.addr))
-        .collect();
-    // 50, but for the pages of others that were on the same CPU in between.
-    assert!((45..=55).contains(&samples.len()), "{} samples", samples.len());
-    assert!(samples.iter().all(|fault| fault.period == PERIOD));
+    let samples = samples_of(events, &program, &line);
+    let stand_for: u64 = samples.iter().map(|fault| fault.period).sum();
+    // 3200, but for the pages of others that were on the same CPU in between.
+    assert!((2880..=3520).contains(&stand_for), "{} samples stand for {stand_for}", samples.len());
+    // Coarser only where others came on this CPU, as far back as that has consequences.
+    for coarse in samples.iter().filter(|fault| fault.period != PERIOD) {
+        let (cpu, at) = window(coarse);
+        let since = at.saturating_sub(u64::from(FAULT_THINNING_MOST) + 1);
+        let before = faults(events).map(window).filter(|(on, at)| *on == cpu && *at >= since).count();
+        assert!(before >= FAULT_WINDOW_MOST as usize, "{} after {before} on its CPU", coarse.period);
+    }
     assert!(samples.is_sorted_by_key(|fault| fault.addr), "pages were touched in order");
     assert!(samples.iter().all(|fault| fault.stack_len > 0), "who touched them is known");
+}
+
+#[test]
+fn a_storm_of_faults_is_thinned_out_and_its_samples_stand_for_all_of_it() {
+    let mut tracer = Tracer::start(Without::default());
+    let program = Program::calls(&["storm", "300000"]);
+    let (line, counted) = (program.line(), u64::from(program.number("faults ")));
+    assert!(counted >= 300_000, "the kernel counted {counted}");
+    let events = tracer.read_until_exit(program.pid());
+    let samples = samples_of(events, &program, &line);
+    let stand_for: u64 = samples.iter().map(|fault| fault.period).sum();
+    assert!(
+        stand_for.abs_diff(counted) <= counted / 10,
+        "{} samples stand for {stand_for} of {counted}",
+        samples.len()
+    );
+    assert!(samples.iter().all(|fault| fault.period.is_power_of_two() && fault.period >= PERIOD));
+    // In a window so many; and a few for each step to a coarser one, on each CPU.
+    let windows: BTreeSet<(u16, u64)> = samples.iter().map(|fault| window(fault)).collect();
+    let cpus: BTreeSet<u16> = windows.iter().map(|(cpu, _)| *cpu).collect();
+    let (most, steps) = (FAULT_WINDOW_MOST as usize, FAULT_THINNING_MOST as usize);
+    let bound = windows.len() * (most + most / 2) + cpus.len() * steps * most;
+    assert!(samples.len() <= bound, "{} samples in {} windows", samples.len(), windows.len());
+    // Where the machine is fast enough to come to that, it was coarser than the period.
+    let periods = counted / PERIOD / windows.len() as u64;
+    assert!(periods < 2 * most as u64 || samples.iter().any(|fault| fault.period > PERIOD));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
 const HEAD: &str = "# Performance
 
 What memtrace costs, measured by `cargo xtask bench --update`, which writes this file; do not edit it. Every round does
-the same work in every state, in an order that turns around from round to round; a figure is the median over the rounds,
+the same work in every state, in an order that changes from round to round; a figure is the median over the rounds,
 with the first and third quartile beside it. A ratio is that of one round to the same round without memtrace.
 ";
 

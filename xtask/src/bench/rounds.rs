@@ -1,9 +1,9 @@
 //! The same work with and without memtrace, in turns.
 //!
 //! Loads and states -> one figure of each in each round, and their ratios. A round has every state once, in an order
-//! that turns around from round to round, so that a drift of the machine is nobody's.
+//! that changes from round to round, so that a drift of the machine is nobody's.
 
-use std::path::Path;
+use std::{path::Path, thread, time::Duration};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -40,6 +40,9 @@ pub(crate) const STATES: [State; 4] = [
     },
 ];
 
+/// Until the daemon has read the node's processes, which it does once.
+const SETTLE: Duration = Duration::from_secs(2);
+
 /// Everything that came of the rounds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rounds {
@@ -69,15 +72,21 @@ pub(crate) fn measure(bin: &Path, programs: &Programs, rounds: usize) -> Result<
     once(bin, programs, &services, 0, &mut vec![Vec::new(); figures.len()])?;
     for round in 0..rounds {
         say(&format!("round {} of {rounds}", round + 1));
-        let mut order: Vec<usize> = (0..STATES.len()).collect();
-        if round % 2 == 1 {
-            order.reverse();
-        }
-        for state in order {
+        for state in order(round) {
             once(bin, programs, &services, state, &mut figures)?;
         }
     }
     Ok(Rounds { rounds, cells: cells(&figures) })
+}
+
+/// Begins with another state in each round, and turns around in every second one: what comes before a state, and how long
+/// the machine has been busy by then, is no state's own.
+fn order(round: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..STATES.len()).map(|at| (at + round / 2) % STATES.len()).collect();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
 }
 
 /// Every load once, in this state.
@@ -90,6 +99,8 @@ fn once(
 ) -> Result<()> {
     let arguments = STATES.get(state).and_then(|state| state.arguments);
     let _agent = arguments.map(|arguments| Agent::start(bin, arguments)).transpose()?;
+    // Without a daemon too: a processor that has rested is not one that has not.
+    thread::sleep(SETTLE);
     for (load, row) in LOADS.iter().zip(figures.chunks_mut(STATES.len())) {
         let figure = programs.run(load, &[], Some(services))?;
         if let Some(cell) = row.get_mut(state) {
@@ -133,6 +144,15 @@ impl Rounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_state_begins_and_ends_as_many_rounds() {
+        for state in 0..STATES.len() {
+            let rounds: Vec<Vec<usize>> = (0..STATES.len() * 2).map(order).collect();
+            assert_eq!(rounds.iter().filter(|round| round.first() == Some(&state)).count(), 2);
+            assert_eq!(rounds.iter().filter(|round| round.last() == Some(&state)).count(), 2);
+        }
+    }
 
     #[test]
     fn more_is_always_dearer() {

@@ -10,8 +10,14 @@ use super::say;
 use crate::{process, setup::Debian};
 
 /// A program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 5] =
-    [("cc", "gcc"), ("tar", "tar"), ("timeout", "coreutils"), ("dpkg-deb", "dpkg"), ("apt-get", "apt")];
+const NEEDED: [(&str, &str); 6] = [
+    ("cc", "gcc"),
+    ("tar", "tar"),
+    ("timeout", "coreutils"),
+    ("dpkg-deb", "dpkg"),
+    ("apt-get", "apt"),
+    ("mke2fs", "e2fsprogs"),
+];
 
 /// Makes sure that all is there.
 pub(crate) fn ensure() -> Result<()> {

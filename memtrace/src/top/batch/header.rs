@@ -24,7 +24,8 @@ fn tracer_lines(tracer: &Tracer) -> String {
     let Tracer {
         started: _,
         events,
-        fault_period,
+        fault_period: _,
+        fault_period_now: _,
         hooks_attached,
         hooks_total,
         kills,
@@ -34,10 +35,9 @@ fn tracer_lines(tracer: &Tracer) -> String {
         scans,
         walks: _,
     } = tracer;
-    let sampling = match fault_period {
-        0 => "faults not sampled".to_owned(),
-        period => format!("1 fault of {period} sampled"),
-    };
+    let sampling = tracer
+        .sampling()
+        .map_or("faults not sampled".to_owned(), |sampling| format!("faults sampled {sampling}"));
     let mut out = format!(
         "hooks {hooks_attached}/{hooks_total}   {events} events   {sampling}   {kills} OOM kills recorded\n"
     );

@@ -228,6 +228,7 @@ pub fn data() -> Data {
             started: "2026-01-02T03:00:00Z".parse().unwrap(),
             events: 1_234_567,
             fault_period: 64,
+            fault_period_now: 0,
             hooks_attached: 2,
             hooks_total: 3,
             kills: 1,

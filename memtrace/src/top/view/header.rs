@@ -112,12 +112,9 @@ pub(super) fn tracer(app: &App, painter: &mut Painter<'_>, area: Rect) {
         painter.put(area, x, "no probes: figures are from /proc and cgroups alone", Role::Warning);
         return;
     };
-    let Tracer { fault_period, hooks_attached, hooks_total, kills, losses, scans, .. } = tracer;
+    let Tracer { hooks_attached, hooks_total, kills, losses, scans, .. } = tracer;
     let rate = data.events_per_second.map_or("-".to_owned(), |rate| format::count(rate.round() as u64));
-    let sampling = match fault_period {
-        0 => "none".to_owned(),
-        period => format!("1 of {period}"),
-    };
+    let sampling = tracer.sampling().unwrap_or_else(|| "none".to_owned());
     let hooks = if hooks_attached < hooks_total { Role::Warning } else { Role::Plain };
     let spent = data.scan_share.map_or("-".to_owned(), format::percent);
     let lost: u64 = losses.iter().map(|loss| loss.count).fold(0, u64::saturating_add);

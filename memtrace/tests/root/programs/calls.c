@@ -1,7 +1,8 @@
 /* Makes known system calls and page faults, then says what it did: one line each, in the order in which it happened.
  *
  *   calls           mmap, munmap, mremap, mprotect, brk and madvise, some of which fail: "failed NAME" for those
- *   faults PAGES    touches so many pages one by one: "range START END"
+ *   faults PAGES [PAUSE]   touches so many pages one by one, at a pace: "range START END"
+ *   storm FAULTS    makes so many page faults as fast as it goes: "range START END", and "faults COUNTED"
  *
  * Nothing is printed, and nothing allocated, until the last call is made.
  */
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -104,23 +106,52 @@ static void calls(void) {
     unmap((unsigned long)area, 0x10000);
 }
 
-static void faults(unsigned long pages) {
+/* Touches so many pages, with a pause of so many microseconds after each 64. */
+static void faults(unsigned long pages, unsigned long pause) {
     volatile char *range = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (range == MAP_FAILED)
         err(1, "failed to map %lu pages", pages);
     madvise((void *)range, pages * PAGE, MADV_NOHUGEPAGE);
-    for (unsigned long page = 0; page < pages; page++)
+    for (unsigned long page = 0; page < pages; page++) {
         range[page * PAGE] = 1;
+        if (page % 64 == 63 && pause)
+            usleep(pause);
+    }
     say("range %#lx %#lx\n", (unsigned long)range, (unsigned long)range + pages * PAGE);
+}
+
+static long faults_so_far(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt + usage.ru_majflt;
+}
+
+/* The same pages again and again, as fast as it goes; says how many faults the kernel has counted. */
+static void storm(unsigned long count) {
+    enum { PAGES = 256 };
+    volatile char *range = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (range == MAP_FAILED)
+        err(1, "failed to map %d pages", PAGES);
+    madvise((void *)range, PAGES * PAGE, MADV_NOHUGEPAGE);
+    long before = faults_so_far();
+    for (unsigned long done = 0; done < count; done++) {
+        if (done % PAGES == 0)
+            madvise((void *)range, PAGES * PAGE, MADV_DONTNEED);
+        range[done % PAGES * PAGE] = 1;
+    }
+    say("range %#lx %#lx\n", (unsigned long)range, (unsigned long)range + PAGES * PAGE);
+    say("faults %ld\n", faults_so_far() - before);
 }
 
 int main(int count, char **arguments) {
     if (count > 1 && !strcmp(arguments[1], "calls"))
         calls();
     else if (count > 2 && !strcmp(arguments[1], "faults"))
-        faults(strtoul(arguments[2], NULL, 10));
+        faults(strtoul(arguments[2], NULL, 10), count > 3 ? strtoul(arguments[3], NULL, 10) : 0);
+    else if (count > 2 && !strcmp(arguments[1], "storm"))
+        storm(strtoul(arguments[2], NULL, 10));
     else
-        errx(2, "calls, or faults PAGES");
+        errx(2, "calls, faults PAGES [PAUSE] or storm FAULTS");
     if (write(1, said, length) != (ssize_t)length)
         err(1, "failed to write");
     /* The test reads the lines; the end of this process ends the stream of its events. */

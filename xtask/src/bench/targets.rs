@@ -109,11 +109,11 @@ pub(crate) fn targets(measured: &Measured) -> Vec<Target> {
 
 /// What was found to be behind a shortfall, measured on the development machine (Linux 6.18, tracepoints only).
 mod reason {
-    pub(super) const FAULT: &str = "on the cheapest fault there is (some 830 ns), the kernel's own counting for any perf \
-        event of page faults adds 13 ns (1.016×) before a program runs; samples and copies, at most 1,000 and 500 a second, \
-        add 0.4 %; the rest is the daemon, which reads the process's page tables beside it";
+    pub(super) const FAULT: &str = "this is the cheapest fault there is (some 850 ns); without the sampler no difference was found. \
+        The sampler sends at most 1,000 samples and 500 copies of stacks a second, some 0.4 % of a CPU; what its event costs the \
+        kernel without a program, and the daemon beside it, have not been told apart yet";
     pub(super) const MMAP: &str = "an empty program on both tracepoints alone adds some 105 ns (1.064×); ours runs 36 ns more \
-        than an empty one for a call beyond the budget, and some 250 ns for one within it";
+        than an empty one for a call beyond the budget, and some 170 ns for one within it";
     pub(super) const SYSCALL: &str = "any enabled syscall tracepoint puts every call on the slow path: an empty program on one \
         of them adds as much";
     pub(super) const THROUGHPUT: &str = "8 threads, or a server and its clients, on 2 CPUs leave none for the daemon, which takes \

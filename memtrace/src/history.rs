@@ -82,8 +82,8 @@ impl History {
             for arena in &row.arenas {
                 let key = ArenaKey {
                     cgroup: row.cgroup.clone(),
-                    allocator: arena.allocator.clone(),
-                    kind: arena.kind.clone(),
+                    allocator: arena.allocator.to_string(),
+                    kind: arena.kind.to_string(),
                 };
                 let value = [Some(arena.resident_bytes)];
                 self.overflow +=

@@ -2,6 +2,8 @@
 //!
 //! Input: the model. Output: [`Snapshot`], which is also the API's JSON (`schema: 1`).
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -238,9 +240,9 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArenaRow {
     /// Name of the allocator, or `module`, `file`, `shmem`, `stack`, `kernel`, `unattributed`.
-    pub allocator: String,
+    pub allocator: Cow<'static, str>,
     /// What for.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// How many arenas.
     pub arenas: usize,
     /// Mapped.

@@ -22,8 +22,12 @@ use crate::{
 };
 
 /// Charges that are read in one tick: some 10 ms. A node with 250 pods has about twice as many containers, all of which
-/// then are at most five seconds old.
+/// then are at most ten seconds old, or five where all of them move.
 const A_TICK: usize = 128;
+/// Charges that are read in one tick though nothing of note happened: fewer cgroups are read each time.
+const CALM: usize = 24;
+/// This much change, or this age, is worth a reading.
+const OF_NOTE: u64 = 10 * A_SECOND;
 /// A second of age counts as much as so many bytes of change.
 const A_SECOND: u64 = 1 << 20;
 /// Limits of groups change seldom; a reading is good for so long, in ns.
@@ -102,7 +106,7 @@ impl Charges {
     }
 }
 
-/// The rows to read now, at most [`A_TICK`].
+/// The rows to read now.
 fn due<'a>(known: &HashMap<String, Known>, rows: &'a [ContainerRow], now: u64) -> Vec<&'a ContainerRow> {
     let worth = |row: &ContainerRow| {
         let Some(Known { at, usage, .. }) = known.get(&row.cgroup) else { return u64::MAX };
@@ -113,7 +117,8 @@ fn due<'a>(known: &HashMap<String, Known>, rows: &'a [ContainerRow], now: u64) -
     let mut order: Vec<(u64, &ContainerRow)> = rows.iter().map(|row| (worth(row), row)).collect();
     // Rows come in any order; a replay must take the same.
     order.sort_by(|a, b| (b.0, &a.1.cgroup).cmp(&(a.0, &b.1.cgroup)));
-    order.into_iter().take(A_TICK).map(|(_, row)| row).collect()
+    let is_due = |(index, (worth, _)): &(usize, (u64, &ContainerRow))| *index < CALM || *worth >= OF_NOTE;
+    order.into_iter().take(A_TICK).enumerate().filter(is_due).map(|(_, (_, row))| row).collect()
 }
 
 /// The paths above a path, the root left out: it has no limit.

@@ -40,8 +40,14 @@ fn all_of_a_big_node_are_read_in_turn_and_what_moves_first() {
     assert_eq!(tick(&mut rows, 3), A_TICK);
     assert_eq!(rows[7].charge_age_seconds, Some(0.0));
     assert!(rows.iter().all(|row| row.charge.is_some() && row.cgroup_id.is_some()));
-    assert_eq!(tick(&mut rows, 4), A_TICK);
-    assert!(rows.iter().all(|row| row.charge_age_seconds.unwrap() <= 2.0));
+    // All were read by now, and nothing moves: the oldest few, and each before it is much older than ten seconds.
+    assert_eq!(tick(&mut rows, 4), CALM);
+    let read: Vec<usize> = (5..40).map(|second| tick(&mut rows, second)).collect();
+    assert!(read.iter().all(|read| (CALM..=A_TICK).contains(read)), "{read:?}");
+    assert!(rows.iter().all(|row| row.charge_age_seconds.unwrap() <= 11.0));
+    // All of them move.
+    rows.iter_mut().for_each(|row| row.usage_bytes = Some(Bytes(2 << 30)));
+    assert_eq!(tick(&mut rows, 40), A_TICK);
 }
 
 #[test]

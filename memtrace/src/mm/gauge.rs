@@ -16,7 +16,8 @@ struct Reading {
     value: u64,
 }
 
-/// A figure over time.
+/// A figure over time. A reading is kept where the figure changed, and stands until the next: most figures of a node
+/// are still, and there are tens of thousands.
 #[derive(Clone, Debug, Default)]
 pub struct Gauge {
     last: Option<Reading>,
@@ -39,10 +40,11 @@ impl Gauge {
         self.last = Some(reading);
         for (window, kept) in Window::ALL.iter().zip(&mut self.windows) {
             let spacing = window.length() / (READINGS as u64 - 1);
-            if kept.back().is_none_or(|last| at >= last.at.saturating_add(spacing)) {
+            let is_new = |last: &Reading| value != last.value && at >= last.at.saturating_add(spacing);
+            if kept.back().is_none_or(is_new) {
                 kept.push_back(reading);
             }
-            // One reading at or before the window's start is enough.
+            // What it was at the window's start is enough.
             let from = at.saturating_sub(window.length());
             while kept.get(1).is_some_and(|second| second.at <= from) {
                 kept.pop_front();
@@ -56,7 +58,8 @@ impl Gauge {
         let kept = self.windows.iter().zip(Window::ALL).find(|(_, of)| *of == window)?.0;
         let first = kept.front().filter(|first| first.at < last.at)?;
         let by = i128::from(last.value) - i128::from(first.value);
-        Some(Change { by: i64::try_from(by).ok()?, over: last.at - first.at })
+        let from = first.at.max(last.at.saturating_sub(window.length()));
+        Some(Change { by: i64::try_from(by).ok()?, over: last.at.saturating_sub(from) })
     }
 }
 
@@ -81,6 +84,28 @@ mod tests {
             assert_eq!(by, (over / SECOND * 100) as i64);
         }
         assert!(gauge.windows.iter().all(|kept| kept.len() <= READINGS + 1));
+    }
+
+    #[test]
+    fn a_figure_that_is_still_takes_one_reading_and_its_next_step_is_whole() {
+        let mut gauge = Gauge::default();
+        (0..5000).for_each(|second| gauge.read(second * SECOND, 100));
+        assert_eq!(gauge.change(Window::Minutes10), Some(Change { by: 0, over: 600 * SECOND }));
+        assert!(gauge.windows.iter().all(|kept| kept.len() == 1));
+        gauge.read(5000 * SECOND, 700);
+        for (window, seconds) in [(Window::Seconds10, 10), (Window::Minute1, 60), (Window::Minutes10, 600)] {
+            assert_eq!(gauge.change(window), Some(Change { by: 600, over: seconds * SECOND }));
+        }
+        // It stays there, and the step leaves each window in its time, at a reading's distance at most.
+        for second in 5001..=5700 {
+            gauge.read(second * SECOND, 700);
+            let by = |window| gauge.change(window).unwrap().by;
+            for (window, seconds) in [(Window::Seconds10, 10), (Window::Minutes10, 600)] {
+                let since = second - 5000;
+                assert!(since >= seconds || by(window) == 600, "{window:?} after {since} s");
+                assert!(since <= seconds + seconds / 10 || by(window) == 0, "{window:?} after {since} s");
+            }
+        }
     }
 
     #[test]

@@ -39,8 +39,8 @@ pub(super) fn arenas(record: &OomRecord) -> Option<Block> {
         let ArenaRow { allocator, kind, mapped_bytes, resident_bytes, lazy_free_bytes, grade, .. } = row;
         let [seconds, _, minutes] = row.growth_bytes;
         table.row(vec![
-            allocator.as_str().into(),
-            kind.as_str().into(),
+            allocator.as_ref().into(),
+            kind.as_ref().into(),
             resident_bytes.to_string().into(),
             mapped_bytes.to_string().into(),
             some(*lazy_free_bytes).into(),

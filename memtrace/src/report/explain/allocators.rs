@@ -32,9 +32,9 @@ pub(super) fn of(picture: &Picture<'_>) -> Vec<Holding> {
     // Some allocators' counters nobody can read: their memory is there all the same.
     let memory = picture.processes.iter().filter_map(|row| row.memory.as_ref());
     for row in memory.flat_map(|memory| &memory.arenas).filter(|row| is_anonymous(row)) {
-        let found = holdings.get(&row.allocator);
+        let found = holdings.get(row.allocator.as_ref());
         let is_told = found.is_some_and(|holding| holding.processes > 0 || holding.absent.is_some());
-        if !is_told && !matches!(row.allocator.as_str(), "stack" | "unattributed") {
+        if !is_told && !matches!(row.allocator.as_ref(), "stack" | "unattributed") {
             let holding = place(&mut holdings, &row.allocator);
             holding.resident_bytes.0 = holding.resident_bytes.0.saturating_add(row.resident_bytes.0);
         }

@@ -41,7 +41,7 @@ pub(super) fn of(picture: &Picture<'_>) -> Balance {
 
 /// Owners of anonymous memory; all others are files, shared memory or the kernel's.
 pub(super) fn is_anonymous(row: &ArenaRow) -> bool {
-    !matches!(row.allocator.as_str(), "file" | "module" | "shmem" | "kernel") && row.kind != "shared classes"
+    !matches!(row.allocator.as_ref(), "file" | "module" | "shmem" | "kernel") && row.kind != "shared classes"
 }
 
 /// By allocator, largest first; shared pages divided where that is known.
@@ -66,12 +66,12 @@ fn owners(picture: &Picture<'_>, is_wanted: fn(&ArenaRow) -> bool) -> Vec<Part> 
 }
 
 fn describe(row: &ArenaRow) -> (String, &'static str) {
-    match row.allocator.as_str() {
+    match row.allocator.as_ref() {
         "stack" => ("stacks".to_owned(), "of its threads"),
         "unattributed" => ("no known owner".to_owned(), "mapped by something that is not recognised"),
         "module" => ("programs and libraries".to_owned(), "their code and data"),
         "file" => ("mapped files".to_owned(), ""),
-        "shmem" => (row.kind.clone(), ""),
+        "shmem" => (row.kind.to_string(), ""),
         "kernel" => ("the kernel's own pages".to_owned(), ""),
         allocator => (allocator.to_owned(), "its heap"),
     }

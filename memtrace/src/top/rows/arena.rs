@@ -33,9 +33,11 @@ static CELLS: [(Column, Get); 18] = [
             "the allocator, or what else it is: module, file, stack",
         )
         .or(&["owner"]),
-        |of| Value::text(&of.row.allocator),
+        |of| Value::text(of.row.allocator.as_ref()),
     ),
-    (Column::new("kind", "USE", Kind::Words(18), 0, "what for").or(&["use"]), |of| Value::text(&of.row.kind)),
+    (Column::new("kind", "USE", Kind::Words(18), 0, "what for").or(&["use"]), |of| {
+        Value::text(of.row.kind.as_ref())
+    }),
     (
         Column::new("resident_bytes", "RESIDENT", Kind::Bytes, 2, "resident")
             .or(&["resident", "mem", "used", "rss"]),
@@ -119,7 +121,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
         let arenas = process.memory.iter().flat_map(|memory| &memory.arenas);
         arenas
             .map(|row| Row {
-                id: RowId::Arena(id, row.allocator.clone(), row.kind.clone()),
+                id: RowId::Arena(id, row.allocator.to_string(), row.kind.to_string()),
                 values: super::values(&CELLS, |value| value(&Facts { row, process, container })),
                 state: State::Calm,
             })

@@ -1,7 +1,10 @@
 // Grows, holds and frees memory on command. See ../README.md for the protocol.
+import com.sun.management.GarbageCollectorMXBean;
+import com.sun.management.GcInfo;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.lang.management.ManagementFactory;
+import java.lang.management.MemoryType;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
@@ -76,6 +79,28 @@ public final class Workload {
         }
     }
 
+    /** How many collections there were, or the heap before or after the last of them. */
+    private static long collected(String what) {
+        long count = 0;
+        long time = -1;
+        long used = 0;
+        for (var bean : ManagementFactory.getPlatformMXBeans(GarbageCollectorMXBean.class)) {
+            count += bean.getCollectionCount();
+            GcInfo last = bean.getLastGcInfo();
+            if (last != null && last.getEndTime() > time) {
+                time = last.getEndTime();
+                var pools = what.equals("before") ? last.getMemoryUsageBeforeGc() : last.getMemoryUsageAfterGc();
+                used = 0;
+                for (var pool : ManagementFactory.getMemoryPoolMXBeans()) {
+                    if (pool.getType() == MemoryType.HEAP && pools.containsKey(pool.getName())) {
+                        used += pools.get(pool.getName()).getUsed();
+                    }
+                }
+            }
+        }
+        return what.equals("collections") ? count : used;
+    }
+
     public static void main(String[] arguments) throws Exception {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
         System.out.println("ok ready");
@@ -93,6 +118,10 @@ public final class Workload {
                 case "allocated" -> {
                     System.out.println("ok allocated "
                         + ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed());
+                    continue;
+                }
+                case "collections", "before", "after" -> {
+                    System.out.println("ok " + words[0] + " " + collected(words[0]));
                     continue;
                 }
                 case "churn" -> startChurning(value * MIB);

@@ -87,34 +87,42 @@ fn leaves(target: &mut Target<'_>, data: &[Data]) -> Option<Vec<u64>> {
     (leaves.len() <= MOST_LEAVES).then_some(leaves)
 }
 
-/// Which GiB a leaf is for: what its first element's extent says.
+/// Which GiB a leaf is for: what the extent says whose first page an element is for. The first elements may be those of
+/// an extent that reaches in from the GiB before, or of one that has no head any more.
 fn key(image: &mut dyn Image, leaf: u64) -> Option<u64> {
-    let (at, element) = first(image, leaf)?;
-    let mut head = [0; HEAD];
-    image.read(element & HEAD_MASK, &mut head).then_some(())?;
-    let address = data::word(&head, 8)?;
-    let size = data::word(&head, 16)? >> PAGE_BITS << PAGE_BITS;
-    let szind = data::word(&head, 0)? >> 20 & 0xff;
-    let page = (at - leaf) / 8;
-    // The first element is that of an extent's first page, unless it reaches in from the GiB before.
-    let is_first = address >> PAGE_BITS & ((1 << LEAF_BITS) - 1) == page;
-    (is_first && size > 0 && szind == element >> 48).then_some(address >> (PAGE_BITS + LEAF_BITS))
+    let mut last = 0;
+    for (at, element) in first(image, leaf) {
+        let mut head = [0; HEAD];
+        if std::mem::replace(&mut last, element) == element || !image.read(element & HEAD_MASK, &mut head) {
+            continue;
+        }
+        let address = data::word(&head, 8)?;
+        let size = data::word(&head, 16)? >> PAGE_BITS << PAGE_BITS;
+        let szind = data::word(&head, 0)? >> 20 & 0xff;
+        let page = (at - leaf) / 8;
+        let is_first = address >> PAGE_BITS & ((1 << LEAF_BITS) - 1) == page;
+        if is_first && size > 0 && szind == element >> 48 {
+            return Some(address >> (PAGE_BITS + LEAF_BITS));
+        }
+    }
+    None
 }
 
-/// The first element that is set. A leaf begins anywhere in a page, which what lies before it made present.
-fn first(image: &mut dyn Image, leaf: u64) -> Option<(u64, u64)> {
+/// The first page of elements that are set. A leaf begins anywhere in a page, which what lies before it made present.
+fn first(image: &mut dyn Image, leaf: u64) -> Vec<(u64, u64)> {
     let page = image.page_size().max(1);
-    for (start, end) in image.present(leaf, leaf.checked_add(LEAF)?) {
+    for (start, end) in leaf.checked_add(LEAF).map(|end| image.present(leaf, end)).unwrap_or_default() {
         let mut at = start;
         while at < end {
             let next = (at / page + 1).saturating_mul(page).min(end);
-            if let Some(found) = elements(image, at, next - at).first() {
-                return Some(*found);
+            let found = elements(image, at, next - at);
+            if !found.is_empty() {
+                return found;
             }
             at = next;
         }
     }
-    None
+    Vec::new()
 }
 
 /// The words of a stretch that point to a head, with their addresses. Where two extents became one a class without a

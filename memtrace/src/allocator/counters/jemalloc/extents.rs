@@ -12,18 +12,69 @@ use super::{
     layout::{SMALL, large},
 };
 
-/// `LG_PAGE` 12 and `LG_VADDR` 48: two levels of 18 bits. Others are not looked at, and what is found does not add up.
+/// `LG_PAGE`: others are not looked at, and what is found does not add up.
 const PAGE_BITS: u32 = 12;
-const LEAF_BITS: u32 = 18;
-const LEAF: u64 = 8 << LEAF_BITS;
+
+/// A tree as jemalloc was built: `LG_VADDR` is what the machine that built it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tree {
+    /// Bits of an address that a leaf, and a node above it, takes.
+    bits: u32,
+    /// Bytes of a leaf's element: a word for all, or one for the head and one for the rest.
+    element: u64,
+    /// Whether there are nodes between the root and the leaves.
+    has_nodes: bool,
+}
+
+/// 48 bits of address, and 57.
+const TREES: [Tree; 2] = [
+    Tree { bits: 18, element: 8, has_nodes: false },
+    Tree { bits: 15, element: 16, has_nodes: true },
+];
+
+/// An element that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Element {
+    at: u64,
+    head: u64,
+    class: u64,
+    is_in_use: bool,
+}
+
+impl Tree {
+    /// Bytes of a leaf.
+    const fn leaf(self) -> u64 {
+        self.element << self.bits
+    }
+
+    /// Bytes of a node.
+    const fn node(self) -> u64 {
+        8 << self.bits
+    }
+
+    const fn mask(self) -> u64 {
+        (1 << self.bits) - 1
+    }
+
+    /// From bit 0 on: slab, head, state 3 (0 for in use), class; in one word the head's address is between.
+    fn element(self, at: u64, words: &[u64]) -> Option<Element> {
+        let (head, state, class) = match *words {
+            [word] => (word & HEAD_MASK, word >> 2 & 7, word >> 48),
+            [head, rest] => (head & HEAD_MASK, rest >> 2 & 7, rest >> 5),
+            _ => return None,
+        };
+        (head != 0).then_some(Element { at, head, class, is_in_use: state == 0 })
+    }
+}
+
 /// `EDATA_ALIGNMENT`, and bits of an address.
 const HEAD_MASK: u64 = !0x7f & 0xffff_ffff_ffff;
 /// `e_bits`, `e_addr`, `e_size_esn` of `edata_s`.
 const HEAD: usize = 24;
 /// Extents that are looked at: 20 ms of them.
 const MOST_EXTENTS: usize = 1 << 18;
-/// Leaves: a GiB of addresses each.
-const MOST_LEAVES: usize = 1024;
+/// Leaves: a GiB of addresses each, or 128 MiB.
+const MOST_LEAVES: usize = 4096;
 
 /// What the extents in use hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,14 +87,14 @@ pub(super) struct Extents {
 
 /// Counts them; `None` where no tree is found or it is not read to its end.
 pub(super) fn count(target: &mut Target<'_>, data: &[Data]) -> Option<Extents> {
+    TREES.into_iter().find_map(|tree| count_in(target, data, tree))
+}
+
+fn count_in(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Extents> {
     let mut heads = HashSet::new();
-    for leaf in leaves(target, data)? {
-        for (_, element) in elements(target.image, leaf, LEAF) {
-            // Bits 2 to 4: the state, 0 for in use.
-            if element >> 2 & 7 == 0 {
-                heads.insert(element & HEAD_MASK);
-            }
-        }
+    for leaf in leaves(target, data, tree)? {
+        let elements = elements(target.image, tree, leaf, tree.leaf());
+        heads.extend(elements.iter().filter(|element| element.is_in_use).map(|element| element.head));
         if heads.len() > MOST_EXTENTS || target.image.is_spent() {
             return None;
         }
@@ -66,56 +117,92 @@ pub(super) fn count(target: &mut Target<'_>, data: &[Data]) -> Option<Extents> {
     Some(extents)
 }
 
-/// The leaves whose pointers lie in the root: each says by its own contents which GiB it is for, and so where the root
-/// begins.
-fn leaves(target: &mut Target<'_>, data: &[Data]) -> Option<Vec<u64>> {
+/// The leaves whose pointers lie in the root, or in a node that it points to: each says by its own contents which addresses
+/// it is for, and so where the root begins.
+fn leaves(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Vec<u64>> {
     let mut roots: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut seen = HashSet::new();
     for (at, words) in data.iter().flat_map(Data::suffixes) {
-        let Some(leaf) = words.first().copied().filter(|leaf| leaf % 64 == 0 && is_plausible(target, *leaf))
+        let Some(below) = words.first().copied().filter(|below| below % 64 == 0 && is_plausible(target, *below))
         else {
             continue;
         };
-        if seen.len() >= super::MOST_FOLLOWED || !seen.insert(leaf) {
+        if seen.len() >= super::MOST_FOLLOWED || !seen.insert(below) {
             continue;
         }
-        if let Some(root) = key(target.image, leaf).and_then(|key| at.checked_sub(key * 8)) {
-            roots.entry(root).or_default().push(leaf);
+        let found = if tree.has_nodes {
+            node(target, tree, below)
+        } else {
+            key(target.image, tree, below).map(|key| (key, vec![below]))
+        };
+        if let Some((key, leaves)) = found
+            && let Some(root) = at.checked_sub(key * 8)
+        {
+            roots.entry(root).or_default().extend(leaves);
         }
     }
     let leaves = roots.into_values().max_by_key(Vec::len)?;
     (leaves.len() <= MOST_LEAVES).then_some(leaves)
 }
 
-/// Which GiB a leaf is for: what the extent says whose first page an element is for. The first elements may be those of
-/// an extent that reaches in from the GiB before, or of one that has no head any more.
-fn key(image: &mut dyn Image, leaf: u64) -> Option<u64> {
+/// Which addresses a node is for, and its leaves: it is one when a leaf lies where its own addresses belong.
+fn node(target: &mut Target<'_>, tree: Tree, node: u64) -> Option<(u64, Vec<u64>)> {
+    let (mut leaves, mut own) = (Vec::new(), None);
+    for (from, to) in target.image.present(node, node.checked_add(tree.node())?) {
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
+        if !target.image.read(from, &mut bytes) {
+            continue;
+        }
+        for (at, word) in (from..).step_by(8).zip(bytes.as_chunks::<8>().0) {
+            let leaf = u64::from_le_bytes(*word);
+            if leaf == 0 || leaf % 64 != 0 || !is_plausible(target, leaf) {
+                continue;
+            }
+            if own.is_none() {
+                let place = (at - node) / 8;
+                // Else it is no node: its first pointer is not for where it is.
+                let key = key(target.image, tree, leaf).filter(|key| key & tree.mask() == place)?;
+                own = Some(key >> tree.bits);
+            }
+            if leaves.len() > MOST_LEAVES {
+                return None;
+            }
+            leaves.push(leaf);
+        }
+    }
+    Some((own?, leaves))
+}
+
+/// Which addresses a leaf is for: what the extent says whose first page an element is for. The first elements may be those
+/// of an extent that reaches in from the leaf before, or of one that has no head any more.
+fn key(image: &mut dyn Image, tree: Tree, leaf: u64) -> Option<u64> {
     let mut last = 0;
-    for (at, element) in first(image, leaf) {
+    for Element { at, head: place, class, .. } in first(image, tree, leaf) {
         let mut head = [0; HEAD];
-        if std::mem::replace(&mut last, element) == element || !image.read(element & HEAD_MASK, &mut head) {
+        if std::mem::replace(&mut last, place) == place || !image.read(place, &mut head) {
             continue;
         }
         let address = data::word(&head, 8)?;
         let size = data::word(&head, 16)? >> PAGE_BITS << PAGE_BITS;
         let szind = data::word(&head, 0)? >> 20 & 0xff;
-        let page = (at - leaf) / 8;
-        let is_first = address >> PAGE_BITS & ((1 << LEAF_BITS) - 1) == page;
-        if is_first && size > 0 && szind == element >> 48 {
-            return Some(address >> (PAGE_BITS + LEAF_BITS));
+        let page = (at - leaf) / tree.element;
+        let is_first = address >> PAGE_BITS & tree.mask() == page;
+        if is_first && size > 0 && szind == class {
+            return Some(address >> (PAGE_BITS + tree.bits));
         }
     }
     None
 }
 
 /// The first page of elements that are set. A leaf begins anywhere in a page, which what lies before it made present.
-fn first(image: &mut dyn Image, leaf: u64) -> Vec<(u64, u64)> {
+fn first(image: &mut dyn Image, tree: Tree, leaf: u64) -> Vec<Element> {
     let page = image.page_size().max(1);
-    for (start, end) in leaf.checked_add(LEAF).map(|end| image.present(leaf, end)).unwrap_or_default() {
+    let end = leaf.checked_add(tree.leaf());
+    for (start, end) in end.map(|end| image.present(leaf, end)).unwrap_or_default() {
         let mut at = start;
         while at < end {
             let next = (at / page + 1).saturating_mul(page).min(end);
-            let found = elements(image, at, next - at);
+            let found = elements(image, tree, at, next - at);
             if !found.is_empty() {
                 return found;
             }
@@ -125,15 +212,18 @@ fn first(image: &mut dyn Image, leaf: u64) -> Vec<(u64, u64)> {
     Vec::new()
 }
 
-/// The words of a stretch that point to a head, with their addresses. Where two extents became one a class without a
-/// head is left (`emap_merge_commit`).
-fn elements(image: &mut dyn Image, start: u64, len: u64) -> Vec<(u64, u64)> {
+/// The elements of a stretch that point to a head. Where two extents became one a class without a head is left
+/// (`emap_merge_commit`).
+fn elements(image: &mut dyn Image, tree: Tree, start: u64, len: u64) -> Vec<Element> {
     let mut found = Vec::new();
     for (from, to) in image.present(start, start.saturating_add(len)) {
         let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
         if image.read(from, &mut bytes) {
-            let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
-            found.extend((from..).step_by(8).zip(words).filter(|(_, word)| word & HEAD_MASK != 0));
+            let words: Vec<u64> =
+                bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+            let each = words.chunks_exact(usize::try_from(tree.element / 8).unwrap_or(1));
+            let places = (from..).step_by(usize::try_from(tree.element).unwrap_or(8));
+            found.extend(places.zip(each).filter_map(|(at, words)| tree.element(at, words)));
         }
     }
     found

@@ -154,9 +154,10 @@ impl Outcome {
         let wander = steps.get(steps.len() * 19 / 20).copied().unwrap_or_default();
         let beyond: Vec<&(u64, u64)> = off.iter().filter(|(off, bound)| *off > bound + wander).collect();
         let within = off.len() - beyond.len();
+        let outside = off.iter().filter(|(off, _)| *off > 0).count();
         println!(
-            "busy {name}: {} of {READINGS} read, median error {:.2} %, worst {:.2} %, {within} within the bound of {} \
-             KiB; the truth moved by {:.2} %, up to {} KiB, and told the error of {told}; {beyond:?} {refused:?}",
+            "busy {name}: {} of {READINGS} read, median error {:.2} %, worst {:.2} %, {outside} outside of what was true \
+             meanwhile, {within} within the bound of {} KiB; the truth moved by {:.2} %, up to {} KiB, and told the error of {told}; {beyond:?} {refused:?}",
             off.len(),
             error(told / 2),
             error(told.saturating_sub(1)),

@@ -246,7 +246,10 @@ fn heads<const N: usize>(image: &mut dyn Image, chunk: u64) -> Option<[u64; N]> 
         return None;
     }
     let mut words = [0; N];
-    words.iter_mut().zip(bytes.as_chunks::<8>().0).for_each(|(word, bytes)| *word = u64::from_le_bytes(*bytes));
+    words
+        .iter_mut()
+        .zip(bytes.as_chunks::<8>().0)
+        .for_each(|(word, bytes)| *word = u64::from_le_bytes(*bytes));
     Some(words)
 }
 

@@ -162,6 +162,11 @@ impl Piece {
         self.start + self.words.len() as u64 * 8
     }
 
+    /// Reads no more than a head from now on.
+    pub const fn shorten(&mut self) {
+        self.len = 16;
+    }
+
     /// Whether all of it was there.
     pub const fn is_whole(&self) -> bool {
         self.is_whole

@@ -70,6 +70,9 @@ fn look(image: &mut dyn Image, span: Span, (place, len): (u64, u64), large: &Lar
         let unknown = if is_free || large.is_complete { 0 } else { bytes };
         return Some(Seen { bytes, free, resident, small: 0, unknown });
     };
+    let is_whole = piece.is_whole();
+    // What lies behind it is read for the head of one chunk alone.
+    piece.shorten();
     let mut seen = Seen::default();
     while at < end {
         let Some(Step::Chunk { size, is_free }) = step(image, &mut piece, at, span) else { break };
@@ -77,7 +80,7 @@ fn look(image: &mut dyn Image, span: Span, (place, len): (u64, u64), large: &Lar
         seen.bytes += part;
         if is_free {
             seen.free += part;
-            seen.resident += if piece.is_whole() { part } else { image.resident(at, at + part) };
+            seen.resident += if is_whole { part } else { image.resident(at, at + part) };
         } else if size <= MOST_FAST {
             seen.small += part;
         }
@@ -110,7 +113,7 @@ fn estimate(pieces: &[Seen], all: u64) -> Option<Tally> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::super::fake::Fake, *};
 
     #[test]
     fn what_was_seen_stands_for_the_rest() {
@@ -121,5 +124,31 @@ mod tests {
         pieces[0].free = 1000;
         assert!(estimate(&pieces, 1 << 30).unwrap().unknown > 0);
         assert!(estimate(&pieces[..4], 1 << 30).is_none());
+    }
+
+    /// Every second chunk is free, in the first half of the heap alone: a sample that ends early must see both halves.
+    #[test]
+    fn a_sample_ends_with_its_share_and_is_spread_evenly() {
+        const CHUNK: u64 = 1024;
+        let (start, count) = (0x5555_5555_0000, 32 << 10);
+        let is_free = |chunk: u64| chunk < count / 2 && chunk % 2 == 1;
+        let words = (0..=count).flat_map(|chunk| {
+            let before = chunk > 0 && is_free(chunk - 1);
+            let mut words = vec![0; if chunk < count { CHUNK as usize / 8 } else { 2 }];
+            (words[0], words[1]) = if before { (CHUNK, CHUNK) } else { (0, CHUNK | 1) };
+            words
+        });
+        let mut fake = Fake::default().with_words(start, &words.collect::<Vec<_>>());
+        let span = Span { start, end: start + count * CHUNK, has_top: true };
+        let (before, share) = (fake.left(), 4 << 20);
+        let large = Large { chunks: Vec::new(), is_complete: true };
+        let tally = sample(&mut fake, &[span], &large, before - share).unwrap();
+        let spent = before - fake.left();
+        assert!(
+            spent > share * 3 / 4 && tally.seen > share * 2 / 3 && spent <= share + PIECE,
+            "{spent} of {share}"
+        );
+        let off = tally.free.abs_diff(count * CHUNK / 4);
+        assert!(off <= tally.unknown && off < count * CHUNK / 20, "{tally:?}");
     }
 }

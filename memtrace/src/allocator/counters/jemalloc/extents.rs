@@ -27,10 +27,8 @@ struct Tree {
 }
 
 /// 48 bits of address, and 57.
-const TREES: [Tree; 2] = [
-    Tree { bits: 18, element: 8, has_nodes: false },
-    Tree { bits: 15, element: 16, has_nodes: true },
-];
+const TREES: [Tree; 2] =
+    [Tree { bits: 18, element: 8, has_nodes: false }, Tree { bits: 15, element: 16, has_nodes: true }];
 
 /// An element that is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +69,10 @@ impl Tree {
 const HEAD_MASK: u64 = !0x7f & 0xffff_ffff_ffff;
 /// `e_bits`, `e_addr`, `e_size_esn` of `edata_s`.
 const HEAD: usize = 24;
-/// Extents that are looked at: 20 ms of them.
+/// Heads are read with all that lie in a block of so many bytes (none lies in two), and so many blocks at once.
+const BLOCK: u64 = 4096;
+const AT_ONCE: usize = 256;
+/// Extents that are looked at.
 const MOST_EXTENTS: usize = 1 << 18;
 /// Leaves: a GiB of addresses each, or 128 MiB.
 const MOST_LEAVES: usize = 4096;
@@ -91,28 +92,41 @@ pub(super) fn count(target: &mut Target<'_>, data: &[Data]) -> Option<Extents> {
 }
 
 fn count_in(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Extents> {
-    let mut heads = HashSet::new();
+    // What is left without them are whole pages, and there must be time to hold those against the page tables.
+    let end = target.image.left() / 2;
+    let mut heads = Vec::new();
     for leaf in leaves(target, data, tree)? {
         let elements = elements(target.image, tree, leaf, tree.leaf());
         heads.extend(elements.iter().filter(|element| element.is_in_use).map(|element| element.head));
-        if heads.len() > MOST_EXTENTS || target.image.is_spent() {
+        // All pages of a slab have the same one.
+        heads.dedup();
+        if heads.len() > MOST_EXTENTS || target.image.left() <= end {
             return None;
         }
     }
-    let mut heads: Vec<u64> = heads.into_iter().collect();
     heads.sort_unstable();
-    let mut bytes = vec![0; heads.len() * HEAD];
-    let done = target.image.read_each(&heads, HEAD, &mut bytes);
+    heads.dedup();
     let mut extents = Extents::default();
-    for (head, is_there) in bytes.chunks_exact(HEAD).zip(done) {
-        // One that changes right now is left out: its pages are missing in the sum then.
-        let head = Head::of(head).filter(|head| is_there && head.is_in_use);
-        let Some((head, blocks)) = head.and_then(|head| head.allocated().map(|blocks| (head, blocks))) else {
-            continue;
-        };
-        extents.bytes = extents.bytes.checked_add(head.size)?;
-        let sum = extents.allocated.entry(head.arena).or_default();
-        *sum = sum.checked_add(blocks)?;
+    let pages: Vec<&[u64]> = heads.chunk_by(|one, next| one / BLOCK == next / BLOCK).collect();
+    let mut bytes = vec![0; AT_ONCE * BLOCK as usize];
+    for pages in pages.chunks(AT_ONCE) {
+        let starts: Vec<u64> =
+            pages.iter().filter_map(|heads| Some(heads.first()? / BLOCK * BLOCK)).collect();
+        let done = target.image.read_each(&starts, BLOCK as usize, &mut bytes);
+        for ((heads, page), is_there) in pages.iter().zip(bytes.chunks_exact(BLOCK as usize)).zip(done) {
+            for head in heads.iter().filter(|_| is_there) {
+                let Some(bytes) = page.get((head % BLOCK) as usize..) else { continue };
+                // One that changes right now is left out: its pages are missing in the sum then.
+                let Some(head) = Head::of(bytes).filter(|head| head.is_in_use) else { continue };
+                let Some(blocks) = head.allocated() else { continue };
+                extents.bytes = extents.bytes.checked_add(head.size)?;
+                let sum = extents.allocated.entry(head.arena).or_default();
+                *sum = sum.checked_add(blocks)?;
+            }
+        }
+        if target.image.left() <= end {
+            return None;
+        }
     }
     Some(extents)
 }
@@ -123,7 +137,8 @@ fn leaves(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Vec<u64>
     let mut roots: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut seen = HashSet::new();
     for (at, words) in data.iter().flat_map(Data::suffixes) {
-        let Some(below) = words.first().copied().filter(|below| below % 64 == 0 && is_plausible(target, *below))
+        let Some(below) =
+            words.first().copied().filter(|below| below % 64 == 0 && is_plausible(target, *below))
         else {
             continue;
         };
@@ -284,5 +299,17 @@ mod tests {
         assert!(!head(2 << 17, 4096).is_in_use);
         assert_eq!(head(1 << 12 | 4 << 20 | 0x3ff << 28, 4096).allocated(), None);
         assert_eq!(head(60 << 20, 4096).allocated(), None);
+    }
+
+    #[test]
+    fn an_element_is_one_word_or_two() {
+        let head = 0x7f12_3456_7880;
+        let [narrow, wide] = TREES;
+        let element = |is_in_use| Some(Element { at: 8, head, class: 33, is_in_use });
+        assert_eq!(narrow.element(8, &[33 << 48 | head | 3]), element(true));
+        assert_eq!(narrow.element(8, &[33 << 48 | head | 1 << 2]), element(false));
+        assert_eq!(wide.element(8, &[head, 33 << 5 | 3]), element(true));
+        assert_eq!(wide.element(8, &[head, 33 << 5 | 2 << 2]), element(false));
+        assert_eq!((narrow.element(8, &[33 << 48]), wide.element(8, &[0, 33 << 5])), (None, None));
     }
 }

@@ -1,10 +1,15 @@
 // Grows, holds and frees memory on command. See ../README.md for the protocol.
+import com.sun.management.GarbageCollectorMXBean;
+import com.sun.management.GcInfo;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.lang.management.ManagementFactory;
+import java.lang.management.MemoryType;
+import java.lang.management.MemoryUsage;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 
 public final class Workload {
@@ -76,6 +81,47 @@ public final class Workload {
         }
     }
 
+    private static long used() {
+        return ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed();
+    }
+
+    /** The heap in use in these pools. */
+    private static long used(Map<String, MemoryUsage> pools) {
+        long used = 0;
+        for (var pool : ManagementFactory.getMemoryPoolMXBeans()) {
+            if (pool.getType() == MemoryType.HEAP && pools.containsKey(pool.getName())) {
+                used += pools.get(pool.getName()).getUsed();
+            }
+        }
+        return used;
+    }
+
+    /** The heap in use, how many collections there were before that, and what the last of them found and left. */
+    private static String cycle() {
+        while (true) {
+            GcInfo last = null;
+            long count = 0;
+            for (var bean : ManagementFactory.getPlatformMXBeans(GarbageCollectorMXBean.class)) {
+                GcInfo info = bean.getLastGcInfo();
+                count += info == null ? 0 : info.getId();
+                if (info != null && (last == null || info.getEndTime() >= last.getEndTime())) {
+                    last = info;
+                }
+            }
+            long used = used();
+            long again = 0;
+            for (var bean : ManagementFactory.getPlatformMXBeans(GarbageCollectorMXBean.class)) {
+                GcInfo info = bean.getLastGcInfo();
+                again += info == null ? 0 : info.getId();
+            }
+            if (count == again) {
+                long before = last == null ? used : used(last.getMemoryUsageBeforeGc());
+                long after = last == null ? used : used(last.getMemoryUsageAfterGc());
+                return used + " " + count + " " + before + " " + after;
+            }
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
         System.out.println("ok ready");
@@ -91,8 +137,11 @@ public final class Workload {
                 case "direct" -> growDirect(value);
                 case "gc" -> System.gc();
                 case "allocated" -> {
-                    System.out.println("ok allocated "
-                        + ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed());
+                    System.out.println("ok allocated " + used());
+                    continue;
+                }
+                case "cycle" -> {
+                    System.out.println("ok cycle " + cycle());
                     continue;
                 }
                 case "churn" -> startChurning(value * MIB);

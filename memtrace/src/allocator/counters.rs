@@ -212,7 +212,7 @@ pub trait Image {
     /// Bytes of a page.
     fn page_size(&self) -> u64;
 
-    /// Bytes that may still be read.
+    /// Bytes that may still be read, in the time that is left too: half of them once half of the time is over.
     fn left(&self) -> u64;
 
     /// True once the budget of bytes or time is spent: every further read fails.

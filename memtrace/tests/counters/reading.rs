@@ -41,7 +41,7 @@ impl Known {
     }
 
     /// The same with an end to it.
-    pub fn read_within(&self, budget: Budget) -> (Vec<Counters>, Vec<Absent>, Duration) {
+    fn read_within(&self, budget: Budget) -> (Vec<Counters>, Vec<Absent>, Duration) {
         let procfs = Procfs::new("/proc");
         let begun = Instant::now();
         let mut image = Process::open(&procfs, self.pid, budget).unwrap();
@@ -57,6 +57,11 @@ impl Known {
         (read, absent, begun.elapsed())
     }
 
+    /// As the daemon reads.
+    pub fn read_in_time(&self) -> (Vec<Counters>, Vec<Absent>, Duration) {
+        self.read_within(Budget::DEFAULT)
+    }
+
     /// The counters of one allocator.
     pub fn counters(&self, allocator: &str) -> Result<Counters, Absent> {
         let (read, absent, _) = self.read();
@@ -65,7 +70,7 @@ impl Known {
 
     /// The same within the time and bytes that the daemon gives.
     pub fn counters_in_time(&self, allocator: &str) -> Result<Counters, Absent> {
-        let (read, absent, _) = self.read_within(Budget::DEFAULT);
+        let (read, absent, _) = self.read_in_time();
         only(allocator, read, absent)
     }
 }

@@ -1,7 +1,8 @@
 //! The targets of the fuzzer without one: changed corpora and made-up bytes, for a set time, under an allocator that
 //! counts. No panic, no case that takes long, no allocation over a fixed bound.
 //!
-//! Two seconds a target by default; `MEMTRACE_HOSTILE_SECONDS=300 cargo test --release --test hostile` is the long form.
+//! Two seconds a target by default; `MEMTRACE_HOSTILE_SECONDS=300 cargo test --release --test hostile` is the long form;
+//! `MEMTRACE_HOSTILE_TARGET=counters` is one target of it.
 
 mod counting;
 mod mutate;
@@ -29,7 +30,10 @@ fn seconds() -> u64 {
 
 #[test]
 fn nothing_breaks_the_targets() {
-    for (name, target) in memtrace::fuzz::TARGETS {
+    let only = env::var("MEMTRACE_HOSTILE_TARGET").ok();
+    let is_wanted =
+        |(name, _): &(&str, memtrace::fuzz::Target)| only.as_ref().is_none_or(|only| only == name);
+    for (name, target) in memtrace::fuzz::TARGETS.into_iter().filter(is_wanted) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
         let corpus: Vec<Vec<u8>> =
             fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();

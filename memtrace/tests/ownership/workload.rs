@@ -54,10 +54,15 @@ impl Workload {
 
     /// Gives it a command and waits until it is carried out; the number of the answer is returned.
     pub fn say(&mut self, command: &str) -> Option<u64> {
+        self.told(command).first().copied()
+    }
+
+    /// The same for an answer of several numbers.
+    pub fn told(&mut self, command: &str) -> Vec<u64> {
         writeln!(self.commands, "{command}").unwrap();
         let answer = self.answer();
         assert!(answer.starts_with("ok "), "{command}: {answer}");
-        answer.split_whitespace().nth(2)?.parse().ok()
+        answer.split_whitespace().skip(2).map_while(|word| word.parse().ok()).collect()
     }
 
     fn answer(&mut self) -> String {

@@ -1,6 +1,6 @@
 //! The counters of CPython's obmalloc: what `sys._debugmallocstats()` would say of its pools.
 //!
-//! Input: the arenas of a process. Output: allocated and free bytes; exact at rest. Every pool begins with a header that
+//! Input: the arenas of a process. Output: allocated and free bytes; exact at rest, and sampled where there are too many. Every pool begins with a header that
 //! says how many of its blocks are in use. What is larger than 512 bytes comes from malloc and is counted there.
 
 use super::{Absent, CounterReader, Counters, Target, motion};
@@ -12,6 +12,13 @@ use crate::{
 const NAME: &str = "cpython";
 /// `struct pool_header`.
 const HEADER: usize = 48;
+
+/// Pools that are looked at to tell their size.
+const GUESSES: u64 = 1024;
+/// What a header costs of the budget: it is not its bytes that take the time.
+const EACH: u64 = 3 << 10;
+/// The golden ratio's part behind the point, of 2^64: its multiples are spread evenly (Weyl).
+const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The reader.
 pub struct Cpython;
@@ -27,20 +34,22 @@ impl CounterReader for Cpython {
 
     fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent> {
         let arenas: Vec<(u64, u64)> = target.ranges_of(NAME).map(|owned| (owned.start, owned.end)).collect();
-        let sizes = content::POOLS;
-        let each = sizes.map(|pool| Sums::of(target, &arenas, pool));
-        let Some((sums, pool)) =
-            each.into_iter().zip(sizes).max_by_key(|(sums, pool)| sums.pools.saturating_mul(*pool))
-        else {
+        let each = content::POOLS.map(|pool| (Sums::of(target, &arenas, pool, GUESSES), pool));
+        let best = each.into_iter().max_by_key(|(sums, pool)| sums.pools.saturating_mul(*pool));
+        let Some((_, pool)) = best else {
             return Err(self.absent("no size of pools is known"));
         };
+        // Twice, and the second time what the first one left.
+        let most = target.image.left() / EACH / 2;
+        let sums = Sums::of(target, &arenas, pool, most);
         if sums.pools == 0 {
             return Err(self.absent("none of its arenas has a pool that could be read"));
         }
         if target.image.is_spent() {
             return Err(self.absent("there are more pools than the budget of a reading"));
         }
-        let again = Sums::of(target, &arenas, pool);
+        let again = Sums::of(target, &arenas, pool, most);
+        let moved = motion::bound_between(sums.allocated, Some(again.allocated));
         let mapped: u64 = arenas.iter().map(|(start, end)| end - start).sum();
         let resident: u64 = arenas.iter().map(|(start, end)| target.image.resident(*start, *end)).sum();
         let used = sums.allocated + sums.pools * HEADER as u64;
@@ -52,7 +61,7 @@ impl CounterReader for Cpython {
             lazily_freed_bytes: Some(Bytes(0)),
             retained_bytes: Some(Bytes(mapped.saturating_sub(resident))),
             metadata_bytes: Some(Bytes(sums.pools * HEADER as u64)),
-            error_bytes: Some(motion::bound_between(sums.allocated, Some(again.allocated))),
+            error_bytes: Some(Bytes(moved.0.saturating_add(sums.off))),
             grade: Grade::Read,
             ..Counters::default()
         })
@@ -63,34 +72,48 @@ impl CounterReader for Cpython {
 struct Sums {
     pools: u64,
     allocated: u64,
+    /// How far that may be off, because not all were looked at: twice the standard error.
+    off: u64,
 }
 
 impl Sums {
-    /// Of all pools of this size.
-    fn of(target: &mut Target<'_>, arenas: &[(u64, u64)], pool: u64) -> Self {
+    /// Of all pools of this size; of so many of them, evenly spread, when there are more.
+    fn of(target: &mut Target<'_>, arenas: &[(u64, u64)], pool: u64, most: u64) -> Self {
         /// Headers that are read at once.
         const AT_ONCE: usize = 1024;
-        let mut sums = Self::default();
-        let mut buffer = vec![0; AT_ONCE * HEADER];
-        for (start, end) in arenas {
+        let firsts = arenas.iter().map(|(start, end)| {
             let first = start.next_multiple_of(pool);
-            let count = end.saturating_sub(first) / pool;
-            let pools: Vec<u64> = (0..count.min(1 << 20)).map(|at| first + at * pool).collect();
-            for pools in pools.chunks(AT_ONCE) {
-                let read = target.image.read_each(pools, HEADER, &mut buffer);
-                for ((at, bytes), is_read) in pools.iter().zip(buffer.as_chunks::<HEADER>().0).zip(read) {
-                    let mut words = [0; HEADER / 8];
-                    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-                        *word = u64::from_le_bytes(*bytes);
-                    }
-                    if is_read && let Some(allocated) = content::in_pool(*at, words, pool) {
-                        sums.pools += 1;
-                        sums.allocated += allocated;
-                    }
+            (first, (end.saturating_sub(first) / pool).min(1 << 20))
+        });
+        let all: u64 = firsts.clone().map(|(_, count)| count).sum();
+        let one_in = all.div_ceil(most.max(1)).max(1);
+        let places = firsts.flat_map(|(first, count)| (0..count).map(move |at| first + at * pool));
+        let is_one = |(at, _): &(u64, u64)| at.wrapping_mul(STRIDE) <= u64::MAX / one_in;
+        let places: Vec<u64> = (0..).zip(places).filter(is_one).map(|(_, place)| place).collect();
+        let (mut pools, mut sum, mut squares) = (0_u64, 0_u64, 0_f64);
+        let mut buffer = vec![0; AT_ONCE * HEADER];
+        for places in places.chunks(AT_ONCE) {
+            let read = target.image.read_each(places, HEADER, &mut buffer);
+            for ((at, bytes), is_read) in places.iter().zip(buffer.as_chunks::<HEADER>().0).zip(read) {
+                let mut words = [0; HEADER / 8];
+                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+                    *word = u64::from_le_bytes(*bytes);
+                }
+                if is_read && let Some(allocated) = content::in_pool(*at, words, pool) {
+                    pools += 1;
+                    sum += allocated;
+                    squares += (allocated as f64).powi(2);
                 }
             }
         }
-        sums
+        let seen = places.len() as u64;
+        if seen == all || seen == 0 {
+            return Self { pools, allocated: sum, off: 0 };
+        }
+        let scale = all as f64 / seen as f64;
+        let spread = (squares - (sum as f64).powi(2) / seen as f64).max(0.0).sqrt();
+        let scaled = |figure: u64| (figure as f64 * scale) as u64;
+        Self { pools: scaled(pools), allocated: scaled(sum), off: (2.0 * spread * scale) as u64 }
     }
 }
 

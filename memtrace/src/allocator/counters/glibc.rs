@@ -27,8 +27,10 @@ use layout::Parameters;
 use pages::Pages;
 
 const NAME: &str = "glibc";
-/// Chunks that a walk of the lists may see: some 10 ms of them.
-const MOST_BINNED: u32 = 8_000;
+/// One part of so many of what an arena may take goes to its lists: they are exact where they are short.
+const LISTS: u64 = 8;
+/// And of all that is left, for what comes after the arenas.
+const AFTER: u64 = 8;
 
 /// Readings that are begun anew when they do not add up.
 const MOST_RETRIES: u32 = 3;
@@ -116,13 +118,16 @@ impl Reading {
         let mut counters = Counters { allocator: NAME.to_owned(), grade: Grade::Read, ..Counters::default() };
         let mut caches = cache::of_threads(pages, &self.stacks);
         let (mut allocated, mut free, mut resident, mut reserve, mut unknown) = (0_u64, 0, 0, 0, 0);
-        // What can be walked in the time that there is, and what of it the walk of one arena may take.
-        let all: u64 = self.arenas.iter().map(Arena::system_mem).fold(0, u64::saturating_add);
-        let walkable = pages.image.left() / 4 * 3;
+        let mut uncounted: u64 = self.arenas.iter().map(Arena::system_mem).fold(0, u64::saturating_add);
+        let after = pages.image.left() / AFTER;
         for (at, arena) in self.arenas.iter().enumerate() {
             let name = if at == 0 { "main".to_owned() } else { format!("arena {at}") };
+            // What one arena did not take is there for those behind it.
+            let left = pages.image.left().saturating_sub(after);
+            let share = part(left, arena.system_mem(), uncounted);
+            uncounted = uncounted.saturating_sub(arena.system_mem());
             let counted = self
-                .count_arena(pages, arena, at == 0, (walkable, all))
+                .count_arena(pages, arena, at == 0, share)
                 .ok_or(format!("{name}: it changes too fast, or makes no sense"))?;
             let Counted { system, free: held, top, reserve: unused, unknown: lost, caches: spotted } =
                 counted;
@@ -191,7 +196,7 @@ impl Reading {
         pages: &mut Pages<'_>,
         arena: &Arena,
         is_main: bool,
-        (walkable, all): (u64, u64),
+        share: u64,
     ) -> Option<Counted> {
         let system = arena.system_mem();
         let heaps = if is_main { Vec::new() } else { arena.heaps(pages)? };
@@ -210,8 +215,14 @@ impl Reading {
             }
             None => return None,
         };
-        let tally = tally(pages, arena, &spans, (walkable, all))?;
-        let fast = arena.fast(pages);
+        let before = pages.image.left();
+        let lists = lists_end(pages, before.saturating_sub(share));
+        let fast = arena.fast(pages.image, lists);
+        let share = share.saturating_sub(before.saturating_sub(pages.image.left()));
+        let tally = tally(pages, arena, &spans, share)?;
+        // What else fast bins have is among what is small.
+        let unlisted = tally.small.unwrap_or(system).saturating_sub(fast.bytes);
+        let unlisted = if fast.is_complete { 0 } else { unlisted };
         let top_resident = pages.image.resident(arena.top(), arena.top().saturating_add(top));
         let reserve = heaps.iter().map(|(_, size)| HEAP_SIZE.saturating_sub(*size)).sum();
         let free = Held {
@@ -219,17 +230,26 @@ impl Reading {
             resident: tally.free_resident + fast.resident + if arena.is_unused() { 0 } else { top_resident },
             is_complete: fast.is_complete,
         };
-        Some(Counted { system, free, top, reserve, unknown: tally.unknown, caches: tally.spotted })
+        let unknown = tally.unknown.saturating_add(unlisted);
+        Some(Counted { system, free, top, reserve, unknown, caches: tally.spotted })
     }
 }
 
-/// Chunk by chunk where that can be done, else by the lists, else by samples.
-fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], (walkable, all): (u64, u64)) -> Option<Tally> {
+/// So much of it as a part is of all.
+fn part(of: u64, part: u64, all: u64) -> u64 {
+    let share = u128::from(of) * u128::from(part.min(all)) / u128::from(all.max(1));
+    u64::try_from(share).unwrap_or(of)
+}
+
+/// Chunk by chunk where that can be done with a share of the budget, else by the lists, else by samples.
+fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], share: u64) -> Option<Tally> {
     let mut tally = Tally::default();
+    let end = pages.image.left().saturating_sub(share);
     // The main heap can have other people's memory in it, or be in several places.
     let is_one =
         spans.iter().all(|span| span.start <= span.end && span.end - span.start <= arena.system_mem());
-    if is_one && all <= walkable {
+    let is_small = arena.system_mem() <= share;
+    if is_one && is_small {
         for span in spans {
             chunk::walk(pages.image, *span, &cache::SIZES, &mut tally);
         }
@@ -237,21 +257,28 @@ fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], (walkable, all): 
             return Some(tally);
         }
     }
-    let held = arena.binned(pages, MOST_BINNED);
+    let lists = lists_end(pages, end);
+    let held = arena.binned(pages.image, lists);
     if held.is_complete {
         let spotted = std::mem::take(&mut tally.spotted);
         return Some(Tally { free: held.bytes, free_resident: held.resident, spotted, ..Tally::default() });
     }
-    if is_one && all > walkable {
-        let part = u128::from(walkable) * u128::from(arena.system_mem()) / u128::from(all.max(1));
-        let large = arena.large(pages);
+    if is_one && !is_small {
+        let lists = lists_end(pages, end);
+        let large = arena.large(pages.image, lists);
         let spots =
             spans.iter().map(|span| (span.start, pages.word(span.start + 8).unwrap_or(0) & !chunk::FLAGS));
         let spotted = spots.collect();
-        let sampled = sample::sample(pages.image, spans, u64::try_from(part / 2).ok()?, &large)?;
+        let sampled = sample::sample(pages.image, spans, &large, end)?;
         return Some(Tally { spotted, ..sampled });
     }
     (tally.seen > 0).then_some(tally)
+}
+
+/// What is left when lists have had their part of what is left until an end.
+fn lists_end(pages: &Pages<'_>, end: u64) -> u64 {
+    let left = pages.image.left();
+    left - left.saturating_sub(end) / LISTS
 }
 
 fn settings(found: &locate::Found) -> Vec<Setting> {

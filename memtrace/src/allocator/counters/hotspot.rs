@@ -21,6 +21,8 @@ const MOST_FILE: usize = 256 << 10;
 /// Generations, and spaces of each.
 const MOST_GENERATIONS: u32 = 4;
 const MOST_SPACES: u32 = 8;
+/// The largest region that G1 chooses by itself.
+const MOST_REGION: u64 = 32 << 20;
 
 /// The reader.
 pub struct Hotspot;
@@ -62,6 +64,7 @@ struct Space {
     name: String,
     used: u64,
     capacity: u64,
+    is_eden: bool,
 }
 
 fn generations(data: &PerfData) -> Vec<Space> {
@@ -75,7 +78,8 @@ fn generations(data: &PerfData) -> Vec<Space> {
             let outer = text(format!("{prefix}.name")).unwrap_or_else(|| generation.to_string());
             let inner = text(format!("{prefix}.space.{space}.name")).unwrap_or_else(|| space.to_string());
             let name = if outer == inner { outer } else { format!("{outer}, {inner}") };
-            spaces.push(Space { name, used, capacity });
+            let is_eden = name.ends_with(", eden");
+            spaces.push(Space { name, used, capacity, is_eden });
         }
     }
     spaces
@@ -85,6 +89,15 @@ fn counters(data: &PerfData, spaces: &[Space], heap: (u64, u64), metaspace: (u64
     let sum = |of: fn(&Space) -> u64| spaces.iter().map(of).fold(0, u64::saturating_add);
     let (used, capacity) = (sum(|space| space.used), sum(|space| space.capacity));
     let meta = data.long("sun.gc.metaspace.used").unwrap_or_default();
+    // G1 counts a region of its youngest when it is full, and what it allocates elsewhere at once; others count when they
+    // collect, or now and then.
+    let is_counted = data.text("sun.gc.policy.name") == Some(b"GarbageFirst".as_slice());
+    let eden = spaces.iter().find(|space| space.is_eden).map(|eden| eden.capacity.saturating_sub(eden.used));
+    let rest = match eden.filter(|_| is_counted) {
+        Some(eden) => eden.max(MOST_REGION),
+        None => capacity.saturating_sub(used),
+    };
+    let bound = Bytes(rest.min(capacity.saturating_sub(used)));
     let free = heap.1.saturating_sub(used);
     let mut arenas: Vec<ArenaCounters> = spaces
         .iter()
@@ -109,7 +122,7 @@ fn counters(data: &PerfData, spaces: &[Space], heap: (u64, u64), metaspace: (u64
         lazily_freed_bytes: Some(Bytes(0)),
         retained_bytes: Some(Bytes(heap.0.saturating_sub(heap.1))),
         metadata_bytes: None,
-        error_bytes: Some(Bytes(capacity.saturating_sub(used))),
+        error_bytes: Some(bound),
         arenas,
         settings: settings(data),
         grade: Grade::Read,

@@ -24,8 +24,12 @@ use crate::{
 const PRESENT: u64 = 1 << 63;
 /// Entries of pagemap that are read at once: one page of them, 2 MiB of memory.
 const ENTRIES: u64 = 512;
-/// After this what pagemap said is asked for again.
+/// After this what pagemap said is asked for again before a page is read.
 const FRESH: Duration = Duration::from_millis(5);
+/// And after this, before pages are counted: nothing is touched by that.
+const RECENT: Duration = Duration::from_millis(200);
+/// Pages of one block that are asked for one by one: as many as cost what the whole block does.
+const MOST_SINGLE: u32 = 16;
 /// Ranges that one call takes (`UIO_MAXIOV`).
 const MOST_RANGES: usize = 1024;
 
@@ -40,7 +44,12 @@ pub struct Budget {
 
 impl Budget {
     /// 50 ms, and what can be copied in it.
-    pub const DEFAULT: Self = Self { bytes: 96 << 20, time: Duration::from_millis(50) };
+    pub const DEFAULT: Self = Self { bytes: 64 << 20, time: Duration::from_millis(50) };
+
+    /// Until nothing is copied any more: to hold figures against the page tables takes time after they were read.
+    const fn copying(&self) -> Duration {
+        self.time.saturating_sub(Duration::from_nanos(self.time.as_nanos() as u64 / 5))
+    }
 }
 
 /// How much longer than its processor time a reading may take, when others run.
@@ -67,9 +76,13 @@ impl Clock {
         if now < self.next {
             return false;
         }
-        let left = self.allowed.saturating_sub(thread_cpu().saturating_sub(self.begun));
+        let left = self.left();
         self.next = now + left;
         left.is_zero() || now >= self.last
+    }
+
+    fn left(&self) -> Duration {
+        self.allowed.saturating_sub(thread_cpu().saturating_sub(self.begun))
     }
 }
 
@@ -81,9 +94,10 @@ pub struct Process {
     // process with this pid is not read.
     pagemap: File,
     page: u64,
+    budget: Budget,
     left: u64,
     copying: Clock,
-    /// Until not even pagemap is asked any more: to hold figures against it takes time after they were read.
+    /// Until not even pagemap is asked any more.
     asking: Clock,
     known: HashMap<u64, Known>,
 }
@@ -92,8 +106,12 @@ pub struct Process {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     at: Instant,
-    bits: [u64; (ENTRIES / 64) as usize],
+    /// Pages of it that were asked for one by one since.
+    singles: u32,
+    bits: Option<Bits>,
 }
+
+type Bits = [u64; (ENTRIES / 64) as usize];
 
 impl Process {
     /// Starts a reading.
@@ -109,24 +127,26 @@ impl Process {
             pid,
             pagemap,
             page: (rustix::param::page_size() as u64).max(1),
+            budget,
             left: budget.bytes,
-            copying: Clock::new(budget.time),
-            asking: Clock::new(budget.time + budget.time / 2),
+            copying: Clock::new(budget.copying()),
+            asking: Clock::new(budget.time),
             known: HashMap::new(),
         })
     }
 
-    fn known(&mut self, block: u64) -> Known {
+    fn known(&mut self, block: u64, age: Duration) -> Bits {
         let now = Instant::now();
-        if let Some(known) = self.known.get(&block).filter(|known| now - known.at < FRESH) {
-            return *known;
+        let known = self.known.get(&block).filter(|known| now - known.at < age);
+        if let Some(bits) = known.and_then(|known| known.bits) {
+            return bits;
         }
-        let known = Known { at: now, bits: self.ask(block).unwrap_or_default() };
-        self.known.insert(block, known);
-        known
+        let bits = self.ask(block).unwrap_or_default();
+        self.known.insert(block, Known { at: now, singles: 0, bits: Some(bits) });
+        bits
     }
 
-    fn ask(&self, block: u64) -> Option<[u64; (ENTRIES / 64) as usize]> {
+    fn ask(&self, block: u64) -> Option<Bits> {
         let mut entries = [0; ENTRIES as usize * 8];
         let place = block.checked_mul(ENTRIES * 8)?;
         let mut filled = 0;
@@ -140,17 +160,57 @@ impl Process {
         let mut bits = [0; (ENTRIES / 64) as usize];
         for (word, entries) in bits.iter_mut().zip(entries.as_chunks::<8>().0.chunks(64)) {
             for (bit, entry) in entries.iter().enumerate() {
-                *word |= u64::from(u64::from_ne_bytes(*entry) & PRESENT != 0) << bit;
+                *word |= u64::from(is_set(*entry)) << bit;
             }
         }
         Some(bits)
     }
 
+    /// One page, before it is read. A walk that jumps about asks for that page alone, until it has asked for so many of
+    /// a block that the whole of it would have cost no more.
+    fn is_there(&mut self, page: u64) -> bool {
+        let (block, now) = (page / ENTRIES, Instant::now());
+        let known = self.known.entry(block).or_insert(Known { at: now, singles: 0, bits: None });
+        if now - known.at >= FRESH {
+            *known = Known { at: now, singles: 0, bits: None };
+        }
+        match known.bits {
+            Some(bits) => has(&bits, page),
+            None if known.singles >= MOST_SINGLE => has(&self.known(block, Duration::ZERO), page),
+            None => {
+                known.singles += 1;
+                let mut entry = [0; 8];
+                let place = page.checked_mul(8);
+                place.is_some_and(|place| self.pagemap.read_exact_at(&mut entry, place).is_ok())
+                    && is_set(entry)
+            }
+        }
+    }
+
+    /// Pages of one block, before they are read.
+    fn are_there(&self, first: u64, last: u64) -> bool {
+        let known = self.known.get(&(first / ENTRIES)).filter(|known| known.at.elapsed() < FRESH);
+        if let Some(bits) = known.and_then(|known| known.bits) {
+            return (first..=last).all(|page| has(&bits, page));
+        }
+        let mut entries = [0; ENTRIES as usize * 8];
+        let len = usize::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(usize::MAX);
+        let asked = first.checked_mul(8).zip(entries.get_mut(..len.saturating_mul(8)));
+        asked.is_some_and(|(place, entries)| {
+            self.pagemap.read_exact_at(entries, place).is_ok()
+                && entries.as_chunks::<8>().0.iter().all(|entry| is_set(*entry))
+        })
+    }
+
     fn is_present(&mut self, start: u64, len: u64) -> bool {
         let Some(last) = start.checked_add(len.saturating_sub(1)) else { return false };
-        (start / self.page..=last / self.page).all(|page| {
-            let known = self.known(page / ENTRIES);
-            known.has(page % ENTRIES)
+        let (first, last) = (start / self.page, last / self.page);
+        if last - first < u64::from(MOST_SINGLE) {
+            return (first..=last).all(|page| self.is_there(page));
+        }
+        (first / ENTRIES..=last / ENTRIES).all(|block| {
+            let start = block.saturating_mul(ENTRIES);
+            self.are_there(first.max(start), last.min(start.saturating_add(ENTRIES - 1)))
         })
     }
 
@@ -163,11 +223,15 @@ impl Process {
     }
 }
 
-impl Known {
-    fn has(&self, page: u64) -> bool {
-        let word = usize::try_from(page / 64).ok().and_then(|word| self.bits.get(word));
-        word.is_some_and(|word| word >> (page % 64) & 1 != 0)
-    }
+const fn is_set(entry: [u8; 8]) -> bool {
+    u64::from_ne_bytes(entry) & PRESENT != 0
+}
+
+/// Whether a page is present, by what pagemap said of its block.
+fn has(bits: &Bits, page: u64) -> bool {
+    let page = page % ENTRIES;
+    let word = usize::try_from(page / 64).ok().and_then(|word| bits.get(word));
+    word.is_some_and(|word| word >> (page % 64) & 1 != 0)
 }
 
 impl Image for Process {
@@ -181,7 +245,10 @@ impl Image for Process {
     }
 
     fn left(&self) -> u64 {
-        self.left
+        let (time, all) = (self.copying.left().as_nanos(), self.budget.copying().as_nanos().max(1));
+        // As much of the bytes as there is of the time.
+        let in_time = u128::from(self.budget.bytes) * time / all;
+        self.left.min(u64::try_from(in_time).unwrap_or(u64::MAX))
     }
 
     fn is_spent(&self) -> bool {
@@ -192,10 +259,10 @@ impl Image for Process {
         let mut present: Vec<(u64, u64)> = Vec::new();
         let (mut page, end_page) = (start / self.page, end.div_ceil(self.page));
         while page < end_page && !self.asking.is_over() {
-            let known = self.known(page / ENTRIES);
+            let known = self.known(page / ENTRIES, RECENT);
             let stop = (page / ENTRIES + 1).saturating_mul(ENTRIES).min(end_page);
             for page in page..stop {
-                if !known.has(page % ENTRIES) {
+                if !has(&known, page) {
                     continue;
                 }
                 let (from, to) =

@@ -60,6 +60,20 @@ fn the_budget_ends_a_reading() {
     assert!(process.word(start).is_some() && process.word(start).is_some());
     assert!(process.word(start).is_none() && process.is_spent());
     let mut late = ourselves(Budget { time: Duration::ZERO, ..Budget::DEFAULT });
+    assert_eq!(late.left(), 0, "bytes are no use without time");
     assert!(late.word(start).is_none() && late.is_spent());
     assert!(late.present(0, u64::MAX).is_empty());
+}
+
+/// One page after the other of one block, until the block is asked for as a whole: the same answers.
+#[test]
+fn pages_asked_one_by_one_are_as_those_of_a_block() {
+    let memory = pages(600, 300);
+    let start = (memory.as_ptr().addr() + first_page(&memory)) as u64;
+    let mut process = ourselves(Budget { time: Duration::from_secs(20), ..Budget::DEFAULT });
+    let read = (0..600).filter(|page| process.word(start + page * PAGE as u64).is_some()).count();
+    let mut bytes = vec![0; 301 * PAGE];
+    assert!(process.read(start, &mut bytes[..300 * PAGE]));
+    assert!(!process.read(start, &mut bytes));
+    assert_eq!(read, 300);
 }

@@ -1,9 +1,10 @@
 //! An arena: its `malloc_state`, its heaps and its lists.
 //!
-//! Input: an image and an address. Output: [`Arena`], and what its free lists hold. Lists are walked only in a process
-//! that is at rest, and to an end.
+//! Input: an image and an address. Output: [`Arena`], and what its free lists hold. Lists are walked as long as they
+//! make sense and there is time.
 
 use super::{
+    super::Image,
     chunk::{ALIGNMENT, FLAGS, SMALLEST, Span},
     layout::{self, State},
     pages::Pages,
@@ -14,6 +15,11 @@ use crate::allocator::glibc::{HEAP_SIZE, heap_of};
 const MOST_HEAPS: usize = 1 << 16;
 /// Chunks of one arena's fast bins.
 const MOST_FAST: u32 = 1 << 18;
+
+/// Chunks of one arena's other bins: a list that never ends is not followed for longer.
+const MOST_BINNED: u32 = 1 << 18;
+/// Large free chunks that are remembered.
+const MOST_LARGE: usize = 1 << 14;
 
 /// An arena, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +38,16 @@ pub struct Held {
     pub bytes: u64,
     /// The resident part.
     pub resident: u64,
-    /// Whether the walk came to its end.
+    /// Whether the walk was not cut short.
+    pub is_complete: bool,
+}
+
+/// Large chunks that are free.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Large {
+    /// Address and bytes of each.
+    pub chunks: Vec<(u64, u64)>,
+    /// Whether these are all.
     pub is_complete: bool,
 }
 
@@ -148,21 +163,24 @@ impl Arena {
         heaps.iter().enumerate().map(span).filter(|span| span.start <= span.end).collect()
     }
 
-    /// What the fast bins hold.
-    pub fn fast(&self, pages: &mut Pages<'_>) -> Held {
+    /// What the fast bins hold, until no more than `end` is left of the budget. A list that breaks off, for the process
+    /// changes it, is taken as far as it goes.
+    pub fn fast(&self, image: &mut dyn Image, end: u64) -> Held {
         let mut held = Held { is_complete: true, ..Held::default() };
         let Some(fastbins) = self.layout.fastbins else { return held };
         let mut left = MOST_FAST;
         for bin in 0..layout::FASTBINS {
             let (size, mut chunk) = (layout::size_of_bin(bin), self.word(fastbins + 8 * bin));
             while chunk != 0 {
-                let fits = pages.word(chunk.wrapping_add(8)).is_some_and(|head| head & !FLAGS == size);
                 left = left.saturating_sub(1);
-                let next = chunk.checked_add(16).and_then(|at| revealed(at, pages.word(at)?));
-                let Some(next) = next.filter(|_| fits && left > 0) else {
+                if left == 0 || image.left() <= end {
                     held.is_complete = false;
-                    break;
-                };
+                    return held;
+                }
+                let next = heads::<2>(image, chunk)
+                    .filter(|[head, _]| head & !FLAGS == size)
+                    .and_then(|[_, link]| revealed(chunk.checked_add(16)?, link));
+                let Some(next) = next else { break };
                 held.bytes += size;
                 held.resident += size;
                 chunk = next;
@@ -171,51 +189,68 @@ impl Arena {
         held
     }
 
-    /// The free chunks of the bins for the largest, from 32 KiB on: some of them, when there are very many.
-    pub fn large(&self, pages: &mut Pages<'_>) -> Vec<(u64, u64)> {
+    /// The free chunks of the bins for the largest, from 32 KiB on, the largest first; not all of them when they are so
+    /// many that no more than `end` would be left of the budget.
+    pub fn large(&self, image: &mut dyn Image, end: u64) -> Large {
         /// `largebin_index` of 32 KiB, less the unused bin 0.
         const FIRST: u64 = 112;
-        const MOST: usize = 2048;
-        let mut large = Vec::new();
-        for bin in FIRST - 1..layout::BINS {
+        let mut large = Large { chunks: Vec::new(), is_complete: true };
+        for bin in (FIRST - 1..layout::BINS).rev() {
             let (header, mut chunk) = (self.header(bin), self.bin(bin).0);
-            while chunk != header && large.len() < MOST {
-                let head = chunk.checked_add(8).and_then(|at| pages.word(at));
-                let next = chunk.checked_add(16).and_then(|at| pages.word(at));
-                let (Some(head), Some(next)) = (head, next) else { break };
-                large.push((chunk, head & !FLAGS));
+            while chunk != header {
+                let is_time = large.chunks.len() < MOST_LARGE && image.left() > end;
+                let Some([head, next]) = heads(image, chunk).filter(|_| is_time) else {
+                    large.is_complete = false;
+                    break;
+                };
+                large.chunks.push((chunk, head & !FLAGS));
                 chunk = next;
             }
         }
         large
     }
 
-    /// What the other bins hold, chunk by chunk; `most` of them at most.
-    pub fn binned(&self, pages: &mut Pages<'_>, most: u32) -> Held {
+    /// What the other bins hold, chunk by chunk, until no more than `end` is left of the budget.
+    pub fn binned(&self, image: &mut dyn Image, end: u64) -> Held {
         let mut held = Held { is_complete: true, ..Held::default() };
-        let mut left = most;
+        let mut left = MOST_BINNED;
         for bin in 0..layout::BINS {
             let header = self.header(bin);
             let (mut last, mut chunk) = (header, self.bin(bin).0);
             while chunk != header {
-                let size = chunk.checked_add(8).and_then(|at| pages.word(at)).map(|head| head & !FLAGS);
-                let links = chunk.checked_add(16).and_then(|at| Some((pages.word(at)?, pages.word(at + 8)?)));
                 left = left.saturating_sub(1);
-                let ((Some(size), Some((fd, bk))), true) = ((size, links), left > 0) else {
+                let is_time = left > 0 && image.left() > end;
+                let Some([head, fd, bk]) = heads(image, chunk).filter(|_| is_time) else {
                     held.is_complete = false;
                     return held;
                 };
+                let size = head & !FLAGS;
                 if bk != last || size < SMALLEST || size > self.system_mem() {
                     held.is_complete = false;
                     return held;
                 }
                 held.bytes += size;
-                held.resident += pages.image.resident(chunk, chunk.saturating_add(size));
+                held.resident += image.resident(chunk, chunk.saturating_add(size));
                 (last, chunk) = (chunk, fd);
             }
         }
         held
     }
+}
+
+/// The first words of a chunk, from its size on: one small read, for lists jump about.
+fn heads<const N: usize>(image: &mut dyn Image, chunk: u64) -> Option<[u64; N]> {
+    let mut bytes = [0; 32];
+    let bytes = bytes.get_mut(..N * 8)?;
+    if !chunk.is_multiple_of(8) || !image.read(chunk.checked_add(8)?, bytes) {
+        return None;
+    }
+    let mut words = [0; N];
+    words
+        .iter_mut()
+        .zip(bytes.as_chunks::<8>().0)
+        .for_each(|(word, bytes)| *word = u64::from_le_bytes(*bytes));
+    Some(words)
 }
 
 /// Where the first chunk is behind so many bytes: what it hands out is aligned, not it itself.

@@ -4,7 +4,7 @@
 //! read in large pieces, each in one go; what makes no sense is read again, and then stepped over and counted as
 //! unknown. Chunks larger than a piece are stepped over without being read.
 
-use super::super::Image;
+use super::{super::Image, layout};
 
 /// Flags of `malloc_chunk.mchunk_size`.
 pub const PREV_INUSE: u64 = 1;
@@ -16,11 +16,13 @@ pub const SMALLEST: u64 = 32;
 /// `MALLOC_ALIGNMENT`.
 pub const ALIGNMENT: u64 = 16;
 
-/// What is read in one go.
+/// What a walk reads in one go.
 pub const PIECE: u64 = 128 << 10;
 const MOST_RETRIES: u32 = 4;
 /// So many chunks in a row make sense by chance only where there are none.
 const CHAIN: u32 = 24;
+/// Or so many, when they reach over half of a piece to its end: large ones.
+const FEWEST: u32 = 5;
 
 /// Chunks of one arena, from the first to the one behind the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Tally {
     pub free_resident: u64,
     /// Bytes that made no sense.
     pub unknown: u64,
+    /// Bytes of chunks in use that are so small that a fast bin may have them; `None` where they were not looked at.
+    pub small: Option<u64>,
     /// Bytes of chunks that were seen.
     pub seen: u64,
     /// Chunks of the sizes that were asked for: where thread caches can be.
@@ -54,13 +58,15 @@ const MOST_SPOTTED: usize = 1024;
 /// A piece of memory.
 pub struct Piece {
     start: u64,
+    /// Bytes that are read in one go.
+    len: u64,
     words: Vec<u64>,
     is_whole: bool,
 }
 
 /// Walks a span.
 pub fn walk(image: &mut dyn Image, span: Span, sizes: &[u64], tally: &mut Tally) {
-    let mut piece = Piece::new(span.start);
+    let mut piece = Piece::new(span.start, PIECE);
     let mut retries = 0;
     let mut at = span.start;
     while at < span.end {
@@ -76,6 +82,8 @@ pub fn walk(image: &mut dyn Image, span: Span, sizes: &[u64], tally: &mut Tally)
                     let end = at + size;
                     let is_whole = piece.is_whole && piece.holds(at) && piece.holds(end - 8);
                     tally.free_resident += if is_whole { size } else { image.resident(at, end) };
+                } else if size <= layout::MOST_FAST {
+                    *tally.small.get_or_insert(0) += size;
                 } else if sizes.contains(&size) && tally.spotted.len() < MOST_SPOTTED {
                     tally.spotted.push((at, size));
                 }
@@ -144,14 +152,24 @@ const fn is_sized(head: u64) -> bool {
 }
 
 impl Piece {
-    /// Nothing yet.
-    pub const fn new(start: u64) -> Self {
-        Self { start, words: Vec::new(), is_whole: true }
+    /// Nothing yet, and so many bytes from then on.
+    pub const fn new(start: u64, len: u64) -> Self {
+        Self { start, len, words: Vec::new(), is_whole: true }
     }
 
     /// The first address behind it.
     pub const fn end(&self) -> u64 {
         self.start + self.words.len() as u64 * 8
+    }
+
+    /// Reads no more than a head from now on.
+    pub const fn shorten(&mut self) {
+        self.len = 16;
+    }
+
+    /// Whether all of it was there.
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     fn holds(&self, address: u64) -> bool {
@@ -166,7 +184,7 @@ impl Piece {
     /// Reads the memory from an address on; what is not present reads as zero.
     pub fn load(&mut self, image: &mut dyn Image, at: u64, span: Span) {
         // The head of the top chunk belongs to it.
-        let end = at.saturating_add(PIECE).min(span.end.saturating_add(16));
+        let end = at.saturating_add(self.len).min(span.end.saturating_add(16));
         let present = image.present(at, end);
         self.start = at;
         self.is_whole = present == [(at, end)];
@@ -197,13 +215,16 @@ impl Piece {
 
     fn is_chain(&self, start: u64, span: Span) -> bool {
         let mut at = start;
-        for _ in 0..CHAIN {
+        for count in 0..CHAIN {
             let Some(head) = self.word(at + 8) else { return false };
             let next = at.saturating_add(head & !FLAGS);
             if !is_sized(head) || next > span.end {
                 return false;
             }
-            let Some(following) = self.word(next + 8) else { return false };
+            let Some(following) = self.word(next + 8) else {
+                // The one that leaves the piece counts for no more than that it may.
+                return count >= FEWEST && at - start >= self.len / 2;
+            };
             if following & PREV_INUSE == 0 && self.word(next) != Some(head & !FLAGS) {
                 return false;
             }

@@ -28,6 +28,9 @@ pub const BINS: u64 = 127;
 /// `NFASTBINS`.
 pub const FASTBINS: u64 = 10;
 
+/// `global_max_fast` by default: what is larger is in no fast bin.
+pub const MOST_FAST: u64 = 128;
+
 /// Every layout of `malloc_state`.
 pub const STATES: [State; 3] = [
     State {

@@ -12,18 +12,70 @@ use super::{
     layout::{SMALL, large},
 };
 
-/// `LG_PAGE` 12 and `LG_VADDR` 48: two levels of 18 bits. Others are not looked at, and what is found does not add up.
+/// `LG_PAGE`: others are not looked at, and what is found does not add up.
 const PAGE_BITS: u32 = 12;
-const LEAF_BITS: u32 = 18;
-const LEAF: u64 = 8 << LEAF_BITS;
+
+/// A tree as jemalloc was built: `LG_VADDR` is what the machine that built it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tree {
+    /// Bits of an address that a leaf, and a node above it, takes.
+    bits: u32,
+    /// Bytes of a leaf's element: a word for all, or one for the head and one for the rest.
+    element: u64,
+    /// Whether there are nodes between the root and the leaves.
+    has_nodes: bool,
+}
+
+/// 48 bits of address, and 57.
+const TREES: [Tree; 2] =
+    [Tree { bits: 18, element: 8, has_nodes: false }, Tree { bits: 15, element: 16, has_nodes: true }];
+
+/// An element that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Element {
+    at: u64,
+    head: u64,
+    class: u64,
+    is_in_use: bool,
+}
+
+impl Tree {
+    /// Bytes of a leaf.
+    const fn leaf(self) -> u64 {
+        self.element << self.bits
+    }
+
+    /// Bytes of a node.
+    const fn node(self) -> u64 {
+        8 << self.bits
+    }
+
+    const fn mask(self) -> u64 {
+        (1 << self.bits) - 1
+    }
+
+    /// From bit 0 on: slab, head, state 3 (0 for in use), class; in one word the head's address is between.
+    fn element(self, at: u64, words: &[u64]) -> Option<Element> {
+        let (head, state, class) = match *words {
+            [word] => (word & HEAD_MASK, word >> 2 & 7, word >> 48),
+            [head, rest] => (head & HEAD_MASK, rest >> 2 & 7, rest >> 5),
+            _ => return None,
+        };
+        (head != 0).then_some(Element { at, head, class, is_in_use: state == 0 })
+    }
+}
+
 /// `EDATA_ALIGNMENT`, and bits of an address.
 const HEAD_MASK: u64 = !0x7f & 0xffff_ffff_ffff;
 /// `e_bits`, `e_addr`, `e_size_esn` of `edata_s`.
 const HEAD: usize = 24;
-/// Extents that are looked at: 20 ms of them.
+/// Heads are read with all that lie in a block of so many bytes (none lies in two), and so many blocks at once.
+const BLOCK: u64 = 4096;
+const AT_ONCE: usize = 256;
+/// Extents that are looked at.
 const MOST_EXTENTS: usize = 1 << 18;
-/// Leaves: a GiB of addresses each.
-const MOST_LEAVES: usize = 1024;
+/// Leaves: a GiB of addresses each, or 128 MiB.
+const MOST_LEAVES: usize = 4096;
 
 /// What the extents in use hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,96 +88,157 @@ pub(super) struct Extents {
 
 /// Counts them; `None` where no tree is found or it is not read to its end.
 pub(super) fn count(target: &mut Target<'_>, data: &[Data]) -> Option<Extents> {
-    let mut heads = HashSet::new();
-    for leaf in leaves(target, data)? {
-        for (_, element) in elements(target.image, leaf, LEAF) {
-            // Bits 2 to 4: the state, 0 for in use.
-            if element >> 2 & 7 == 0 {
-                heads.insert(element & HEAD_MASK);
-            }
-        }
-        if heads.len() > MOST_EXTENTS || target.image.is_spent() {
+    TREES.into_iter().find_map(|tree| count_in(target, data, tree))
+}
+
+fn count_in(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Extents> {
+    // What is left without them are whole pages, and there must be time to hold those against the page tables.
+    let end = target.image.left() / 2;
+    let mut heads = Vec::new();
+    for leaf in leaves(target, data, tree)? {
+        let elements = elements(target.image, tree, leaf, tree.leaf());
+        heads.extend(elements.iter().filter(|element| element.is_in_use).map(|element| element.head));
+        // All pages of a slab have the same one.
+        heads.dedup();
+        if heads.len() > MOST_EXTENTS || target.image.left() <= end {
             return None;
         }
     }
-    let mut heads: Vec<u64> = heads.into_iter().collect();
     heads.sort_unstable();
-    let mut bytes = vec![0; heads.len() * HEAD];
-    let done = target.image.read_each(&heads, HEAD, &mut bytes);
+    heads.dedup();
     let mut extents = Extents::default();
-    for (head, is_there) in bytes.chunks_exact(HEAD).zip(done) {
-        // One that changes right now is left out: its pages are missing in the sum then.
-        let head = Head::of(head).filter(|head| is_there && head.is_in_use);
-        let Some((head, blocks)) = head.and_then(|head| head.allocated().map(|blocks| (head, blocks))) else {
-            continue;
-        };
-        extents.bytes = extents.bytes.checked_add(head.size)?;
-        let sum = extents.allocated.entry(head.arena).or_default();
-        *sum = sum.checked_add(blocks)?;
+    let pages: Vec<&[u64]> = heads.chunk_by(|one, next| one / BLOCK == next / BLOCK).collect();
+    let mut bytes = vec![0; AT_ONCE * BLOCK as usize];
+    for pages in pages.chunks(AT_ONCE) {
+        let starts: Vec<u64> =
+            pages.iter().filter_map(|heads| Some(heads.first()? / BLOCK * BLOCK)).collect();
+        let done = target.image.read_each(&starts, BLOCK as usize, &mut bytes);
+        for ((heads, page), is_there) in pages.iter().zip(bytes.chunks_exact(BLOCK as usize)).zip(done) {
+            for head in heads.iter().filter(|_| is_there) {
+                let Some(bytes) = page.get((head % BLOCK) as usize..) else { continue };
+                // One that changes right now is left out: its pages are missing in the sum then.
+                let Some(head) = Head::of(bytes).filter(|head| head.is_in_use) else { continue };
+                let Some(blocks) = head.allocated() else { continue };
+                extents.bytes = extents.bytes.checked_add(head.size)?;
+                let sum = extents.allocated.entry(head.arena).or_default();
+                *sum = sum.checked_add(blocks)?;
+            }
+        }
+        if target.image.left() <= end {
+            return None;
+        }
     }
     Some(extents)
 }
 
-/// The leaves whose pointers lie in the root: each says by its own contents which GiB it is for, and so where the root
-/// begins.
-fn leaves(target: &mut Target<'_>, data: &[Data]) -> Option<Vec<u64>> {
+/// The leaves whose pointers lie in the root, or in a node that it points to: each says by its own contents which addresses
+/// it is for, and so where the root begins.
+fn leaves(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Vec<u64>> {
     let mut roots: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut seen = HashSet::new();
     for (at, words) in data.iter().flat_map(Data::suffixes) {
-        let Some(leaf) = words.first().copied().filter(|leaf| leaf % 64 == 0 && is_plausible(target, *leaf))
+        let Some(below) =
+            words.first().copied().filter(|below| below % 64 == 0 && is_plausible(target, *below))
         else {
             continue;
         };
-        if seen.len() >= super::MOST_FOLLOWED || !seen.insert(leaf) {
+        if seen.len() >= super::MOST_FOLLOWED || !seen.insert(below) {
             continue;
         }
-        if let Some(root) = key(target.image, leaf).and_then(|key| at.checked_sub(key * 8)) {
-            roots.entry(root).or_default().push(leaf);
+        let found = if tree.has_nodes {
+            node(target, tree, below)
+        } else {
+            key(target.image, tree, below).map(|key| (key, vec![below]))
+        };
+        if let Some((key, leaves)) = found
+            && let Some(root) = at.checked_sub(key * 8)
+        {
+            roots.entry(root).or_default().extend(leaves);
         }
     }
     let leaves = roots.into_values().max_by_key(Vec::len)?;
     (leaves.len() <= MOST_LEAVES).then_some(leaves)
 }
 
-/// Which GiB a leaf is for: what its first element's extent says.
-fn key(image: &mut dyn Image, leaf: u64) -> Option<u64> {
-    let (at, element) = first(image, leaf)?;
-    let mut head = [0; HEAD];
-    image.read(element & HEAD_MASK, &mut head).then_some(())?;
-    let address = data::word(&head, 8)?;
-    let size = data::word(&head, 16)? >> PAGE_BITS << PAGE_BITS;
-    let szind = data::word(&head, 0)? >> 20 & 0xff;
-    let page = (at - leaf) / 8;
-    // The first element is that of an extent's first page, unless it reaches in from the GiB before.
-    let is_first = address >> PAGE_BITS & ((1 << LEAF_BITS) - 1) == page;
-    (is_first && size > 0 && szind == element >> 48).then_some(address >> (PAGE_BITS + LEAF_BITS))
+/// Which addresses a node is for, and its leaves: it is one when a leaf lies where its own addresses belong.
+fn node(target: &mut Target<'_>, tree: Tree, node: u64) -> Option<(u64, Vec<u64>)> {
+    let (mut leaves, mut own) = (Vec::new(), None);
+    for (from, to) in target.image.present(node, node.checked_add(tree.node())?) {
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
+        if !target.image.read(from, &mut bytes) {
+            continue;
+        }
+        for (at, word) in (from..).step_by(8).zip(bytes.as_chunks::<8>().0) {
+            let leaf = u64::from_le_bytes(*word);
+            if leaf == 0 || leaf % 64 != 0 || !is_plausible(target, leaf) {
+                continue;
+            }
+            if own.is_none() {
+                let place = (at - node) / 8;
+                // Else it is no node: its first pointer is not for where it is.
+                let key = key(target.image, tree, leaf).filter(|key| key & tree.mask() == place)?;
+                own = Some(key >> tree.bits);
+            }
+            if leaves.len() > MOST_LEAVES {
+                return None;
+            }
+            leaves.push(leaf);
+        }
+    }
+    Some((own?, leaves))
 }
 
-/// The first element that is set. A leaf begins anywhere in a page, which what lies before it made present.
-fn first(image: &mut dyn Image, leaf: u64) -> Option<(u64, u64)> {
-    let page = image.page_size().max(1);
-    for (start, end) in image.present(leaf, leaf.checked_add(LEAF)?) {
-        let mut at = start;
-        while at < end {
-            let next = (at / page + 1).saturating_mul(page).min(end);
-            if let Some(found) = elements(image, at, next - at).first() {
-                return Some(*found);
-            }
-            at = next;
+/// Which addresses a leaf is for: what the extent says whose first page an element is for. The first elements may be those
+/// of an extent that reaches in from the leaf before, or of one that has no head any more.
+fn key(image: &mut dyn Image, tree: Tree, leaf: u64) -> Option<u64> {
+    let mut last = 0;
+    for Element { at, head: place, class, .. } in first(image, tree, leaf) {
+        let mut head = [0; HEAD];
+        if std::mem::replace(&mut last, place) == place || !image.read(place, &mut head) {
+            continue;
+        }
+        let address = data::word(&head, 8)?;
+        let size = data::word(&head, 16)? >> PAGE_BITS << PAGE_BITS;
+        let szind = data::word(&head, 0)? >> 20 & 0xff;
+        let page = (at - leaf) / tree.element;
+        let is_first = address >> PAGE_BITS & tree.mask() == page;
+        if is_first && size > 0 && szind == class {
+            return Some(address >> (PAGE_BITS + tree.bits));
         }
     }
     None
 }
 
-/// The words of a stretch that point to a head, with their addresses. Where two extents became one a class without a
-/// head is left (`emap_merge_commit`).
-fn elements(image: &mut dyn Image, start: u64, len: u64) -> Vec<(u64, u64)> {
+/// The first page of elements that are set. A leaf begins anywhere in a page, which what lies before it made present.
+fn first(image: &mut dyn Image, tree: Tree, leaf: u64) -> Vec<Element> {
+    let page = image.page_size().max(1);
+    let end = leaf.checked_add(tree.leaf());
+    for (start, end) in end.map(|end| image.present(leaf, end)).unwrap_or_default() {
+        let mut at = start;
+        while at < end {
+            let next = (at / page + 1).saturating_mul(page).min(end);
+            let found = elements(image, tree, at, next - at);
+            if !found.is_empty() {
+                return found;
+            }
+            at = next;
+        }
+    }
+    Vec::new()
+}
+
+/// The elements of a stretch that point to a head. Where two extents became one a class without a head is left
+/// (`emap_merge_commit`).
+fn elements(image: &mut dyn Image, tree: Tree, start: u64, len: u64) -> Vec<Element> {
     let mut found = Vec::new();
     for (from, to) in image.present(start, start.saturating_add(len)) {
         let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
         if image.read(from, &mut bytes) {
-            let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
-            found.extend((from..).step_by(8).zip(words).filter(|(_, word)| word & HEAD_MASK != 0));
+            let words: Vec<u64> =
+                bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+            let each = words.chunks_exact(usize::try_from(tree.element / 8).unwrap_or(1));
+            let places = (from..).step_by(usize::try_from(tree.element).unwrap_or(8));
+            found.extend(places.zip(each).filter_map(|(at, words)| tree.element(at, words)));
         }
     }
     found
@@ -186,5 +299,17 @@ mod tests {
         assert!(!head(2 << 17, 4096).is_in_use);
         assert_eq!(head(1 << 12 | 4 << 20 | 0x3ff << 28, 4096).allocated(), None);
         assert_eq!(head(60 << 20, 4096).allocated(), None);
+    }
+
+    #[test]
+    fn an_element_is_one_word_or_two() {
+        let head = 0x7f12_3456_7880;
+        let [narrow, wide] = TREES;
+        let element = |is_in_use| Some(Element { at: 8, head, class: 33, is_in_use });
+        assert_eq!(narrow.element(8, &[33 << 48 | head | 3]), element(true));
+        assert_eq!(narrow.element(8, &[33 << 48 | head | 1 << 2]), element(false));
+        assert_eq!(wide.element(8, &[head, 33 << 5 | 3]), element(true));
+        assert_eq!(wide.element(8, &[head, 33 << 5 | 2 << 2]), element(false));
+        assert_eq!((narrow.element(8, &[33 << 48]), wide.element(8, &[0, 33 << 5])), (None, None));
     }
 }

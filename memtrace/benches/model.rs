@@ -130,6 +130,8 @@ fn speed() {
         at: 1,
         mappings: regions.into_iter().map(|region| Mapping { region, usage }).collect(),
         parts: Vec::new(),
+        resident: None,
+        is_bare: false,
         outside: Bytes(0),
         evidence: Some(Arc::new(ProcessEvidence::default())),
         reading: None,

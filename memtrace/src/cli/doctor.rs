@@ -5,22 +5,24 @@ use std::{io::Write, path::Path};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::{Failure, NameArgs, ProbeArgs};
+use super::{Failure, NameArgs, ProbeArgs, SocketArgs};
 use crate::{
+    api::{client, v1::path},
     container::cgroup::Hierarchy,
     daemon::{
-        diagnosis::Diagnosis,
+        diagnosis::{Diagnosis, Known},
         namer::sources::{self, SourceStatus},
         tracer,
     },
     mm::procfs::Procfs,
     probe::{attach::AttachError, status::ProbeStatus, tracefs},
+    snapshot::{Cpu, Snapshot},
 };
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Attaches every hook for a moment, on its own, and lets go again; a running daemon is not disturbed.
+Attaches every hook for a moment, on its own, and lets go again; a running daemon is only asked what it holds back.
 
 Examples:
   sudo memtrace doctor
@@ -36,6 +38,9 @@ pub struct DoctorArgs {
     /// Where container runtimes are.
     #[command(flatten)]
     pub names: NameArgs,
+    /// Where the daemon is, if one runs.
+    #[command(flatten)]
+    pub socket: SocketArgs,
 }
 
 /// Form of the output.
@@ -66,6 +71,7 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
         works: result.is_ok(),
         failure: result.as_ref().err().map(ToString::to_string),
         name_sources: name_sources(args)?,
+        governor: governor(&args.socket.socket),
         ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())
     };
     match args.output {
@@ -79,6 +85,15 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
         Ok(_) => Ok(()),
         Err(error @ AttachError::NotPermitted(_)) => Err(Failure::NotPermitted(error.into())),
         Err(error) => Err(Failure::Failed(error.into())),
+    }
+}
+
+/// Asks the daemon that runs.
+fn governor(socket: &Path) -> Known<Cpu> {
+    match client::get::<Snapshot>(socket, path::SNAPSHOT) {
+        Ok(Snapshot { tracer: Some(tracer), .. }) => Known::Known(tracer.scans.cpu),
+        Ok(_) => Known::default(),
+        Err(error) => Known::Unknown(error.to_string()),
     }
 }
 
@@ -101,6 +116,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         missing_capabilities,
         memory_controller,
         name_sources,
+        governor,
     } = diagnosis;
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -149,6 +165,12 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     for (name, purpose) in missing_capabilities {
         line(&format!("  LOST  {name} is missing: cannot {purpose}"));
+    }
+    line("");
+    line("Daemon");
+    match governor {
+        Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
+        Known::Unknown(why) => line(&format!("  what it takes and holds back is not known: {why}")),
     }
     line("");
     line("Names");

@@ -8,6 +8,7 @@ use super::namer::sources::SourceStatus;
 use crate::{
     container::cgroup::{Hierarchy, Version},
     probe::{status::ProbeStatus, support::MissingCapability},
+    snapshot::Cpu,
 };
 
 /// Everything that `doctor` found out.
@@ -28,6 +29,25 @@ pub struct Diagnosis {
     /// What names containers here, and what should and does not.
     #[serde(default)]
     pub name_sources: Vec<SourceStatus>,
+    /// What the daemon that runs takes of the processor, and what it holds back for that.
+    #[serde(default)]
+    pub governor: Known<Cpu>,
+}
+
+/// A value, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known<T> {
+    /// It.
+    Known(T),
+    /// Why it is not known.
+    Unknown(String),
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self::Unknown("nobody was asked".to_owned())
+    }
 }
 
 impl Diagnosis {
@@ -57,6 +77,7 @@ impl Diagnosis {
                 format!("{version}, mounted at {}", hierarchy.mount.display())
             }),
             name_sources: Vec::new(),
+            governor: Known::default(),
         }
     }
 }

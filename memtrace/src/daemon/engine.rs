@@ -183,7 +183,7 @@ impl Engine {
     }
 
     fn ask_for_scans(&mut self) {
-        for request in self.model.due() {
+        for request in self.model.astray().into_iter().chain(self.model.due()) {
             // It ends only after the engine does.
             if self.scanner.requests.send(Order::Read(request)).is_err() {
                 tracing::error!("the scanner has ended; arenas are not followed any more");

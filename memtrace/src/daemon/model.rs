@@ -34,7 +34,7 @@ use crate::{
     ingest::{decode::Event, stack::StackCopy},
     mm::{
         address_space::{Geometry, HugePages},
-        process::{Process, ProcessTable, Seed, Source},
+        process::{Process, ProcessTable, Reading, Resident, Seed, Source},
         procfs::{CgroupLine, Error, Procfs},
         source::ProcSource,
     },
@@ -162,6 +162,13 @@ impl Model {
         due
     }
 
+    /// The processes whose mappings to read at once, for calls that nobody saw.
+    pub fn astray(&mut self) -> Vec<Request> {
+        let astray = self.spaces.astray();
+        self.world.called(&Call::Astray);
+        astray
+    }
+
     /// Page tables of this process are read, whether it is worth it or not.
     pub fn expect(&mut self, pid: u32) -> Request {
         let resident = self.processes.get(pid).and_then(|process| process.resident());
@@ -192,8 +199,16 @@ impl Model {
 
     /// Reads what moved.
     pub fn refresh(&mut self) {
-        let Self { procfs, hierarchy, processes, world, exits, .. } = self;
-        processes.refresh(&source(procfs, hierarchy.as_ref(), world), now(world).1);
+        let Self { procfs, hierarchy, processes, spaces, world, exits, .. } = self;
+        spaces.want_totals().into_iter().for_each(|pid| processes.mark(pid));
+        let at = now(world).1;
+        processes.refresh(&source(procfs, hierarchy.as_ref(), world), at);
+        for process in processes.iter() {
+            if let Some(Reading { bytes, shared, .. }) = process.resident().filter(|reading| reading.at == at)
+            {
+                spaces.close(process.pid, Resident { bytes, shared });
+            }
+        }
         exits.look(processes);
         world.called(&Call::Refresh);
     }
@@ -322,7 +337,7 @@ impl<S: Source> Source for Asked<'_, S> {
         self.world.ask(&Question::Seed(pid), || self.source.seed(pid))
     }
 
-    fn resident(&self, pid: u32) -> Option<u64> {
+    fn resident(&self, pid: u32) -> Option<Resident> {
         self.world.ask(&Question::Resident(pid), || self.source.resident(pid))
     }
 }

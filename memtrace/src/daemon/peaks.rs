@@ -72,6 +72,11 @@ impl Crest {
         (self.start, self.high) = (corrected(self.start), corrected(self.high).max(is));
     }
 
+    /// The estimate was closed to the kernel's total: what was too much never was there.
+    pub fn close(&mut self, was: u64, is: u64) {
+        self.high = self.high.saturating_sub(was.saturating_sub(is)).max(self.start).max(is);
+    }
+
     /// How much higher than at its start it was, and when; `None` when it was not.
     pub fn rise(&self) -> Option<(u64, u64)> {
         let rise = self.high.saturating_sub(self.start);
@@ -100,6 +105,12 @@ impl Tide {
         if self.now > self.high {
             (self.high, self.at) = (self.now, at);
         }
+    }
+
+    /// A process's estimate was closed to the kernel's total: what was too much never was there.
+    pub fn close(&mut self, was: u64, is: u64) {
+        self.now = self.now.saturating_add_unsigned(is).saturating_sub_unsigned(was);
+        self.high = self.high.saturating_sub_unsigned(was.saturating_sub(is)).max(self.now).max(0);
     }
 
     /// The most, and when.

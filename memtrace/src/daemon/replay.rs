@@ -57,6 +57,7 @@ pub fn replay(input: impl Read, mut publish: impl FnMut(Snapshot)) -> Result<Rep
                 Call::Resync => drop(model.resync()),
                 Call::Refresh => model.refresh(),
                 Call::Due => drop(model.due()),
+                Call::Astray => drop(model.astray()),
                 Call::Snapshot(tracer) => publish(model.snapshot(tracer.map(|tracer| *tracer))),
             },
         }

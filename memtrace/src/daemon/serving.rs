@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{
     Config, PROC,
     beside::beside,
-    diagnosis::Diagnosis,
+    diagnosis::{Diagnosis, Known},
     namer::{self, sources::examine},
     own,
 };
@@ -94,6 +94,7 @@ pub fn source(
     };
     let exporter = Exporter::new(config.metrics_containers, facts)?;
     Ok(Source {
+        doctor: doctor(diagnosis, config.names.clone(), snapshots.clone()),
         snapshots,
         insights,
         probes,
@@ -101,7 +102,6 @@ pub fn source(
         state_dir: config.state_dir.as_path().into(),
         past,
         explain: explainer(),
-        doctor: doctor(diagnosis, config.names.clone()),
         metrics: Arc::new(move || exporter.text()),
         heartbeat,
         refused,
@@ -117,11 +117,17 @@ fn explainer() -> Explain {
 }
 
 /// The hooks are as they were attached; the runtimes are asked now.
-fn doctor(diagnosis: Diagnosis, names: namer::Config) -> Later<serde_json::Value> {
+fn doctor(
+    diagnosis: Diagnosis,
+    names: namer::Config,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+) -> Later<serde_json::Value> {
     Arc::new(move || {
         let (diagnosis, names) = (diagnosis.clone(), names.clone());
+        let state = snapshots.borrow().tracer.as_ref().map(|tracer| tracer.scans.cpu);
+        let governor = state.map_or_else(Known::default, Known::Known);
         Box::pin(async move {
-            let diagnosis = Diagnosis { name_sources: examine(&names).await, ..diagnosis };
+            let diagnosis = Diagnosis { name_sources: examine(&names).await, governor, ..diagnosis };
             serde_json::to_value(diagnosis).unwrap_or_default()
         })
     })

@@ -10,7 +10,7 @@ use self::tracked::{SMALL, Tracked};
 use super::{
     arenas::{self, Arenas, Row},
     peaks::{Crest, Tide, ticks::Estimate},
-    scanner::{Order, Request, Scan},
+    scanner::{Depth, Order, Request, Scan},
     unwinder::{Job, Key, Unwound},
 };
 use crate::{
@@ -18,12 +18,14 @@ use crate::{
     ingest::{decode::Event, stack::StackCopy},
     mm::{
         address_space::{Geometry, Stale},
+        process::Resident,
         region::Region,
     },
     units::Bytes,
     unwind::Copy,
 };
 
+mod closing;
 mod stacks;
 mod tracked;
 
@@ -163,6 +165,35 @@ impl Spaces {
     /// Events were lost: nothing is certain any more.
     pub fn mark_stale(&mut self) {
         self.tracked.values_mut().for_each(|tracked| tracked.space.mark_stale(Stale::Loss));
+    }
+
+    /// The processes whose totals are to be asked for though no event was about them.
+    pub fn want_totals(&mut self) -> Vec<u32> {
+        let wanting =
+            self.tracked.iter_mut().filter_map(|(pid, tracked)| tracked.wants_totals().then_some(*pid));
+        wanting.collect()
+    }
+
+    /// The kernel's total of a process came: the estimates since its page tables were read are closed to it.
+    pub fn close(&mut self, pid: u32, resident: Resident) {
+        let Some(tracked) = self.tracked.get_mut(&pid) else { return };
+        let (was, is) = tracked.close(resident);
+        if let Some(tide) = tracked.tide.and_then(|tide| self.tides.get_mut(tide)) {
+            tide.close(was, is);
+        }
+    }
+
+    /// The processes whose mappings are not known by calls alone: these are read at once, without their pages.
+    pub fn astray(&mut self) -> Vec<Request> {
+        let Self { tracked, under_way, .. } = self;
+        let astray = tracked.iter_mut().filter(|(_, tracked)| tracked.is_astray());
+        astray
+            .filter(|(pid, _)| under_way.insert(**pid))
+            .map(|(pid, tracked)| {
+                (tracked.kept, tracked.is_by_pages) = (Some(Vec::new()), false);
+                Request { pid: *pid, depth: Depth::Regions }
+            })
+            .collect()
     }
 
     /// The processes to scan next, what tells most first. `rss` gives each process and its resident bytes.

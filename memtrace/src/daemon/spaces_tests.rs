@@ -50,6 +50,8 @@ fn scan(pid: u32, at: u64) -> Scan {
         at,
         mappings: vec![Mapping { region, usage }],
         parts: Vec::new(),
+        resident: None,
+        is_bare: false,
         outside: Bytes(0),
         begun: at,
         evidence: Some(Arc::new(ProcessEvidence::default())),

@@ -40,7 +40,7 @@ pub enum Question<'a> {
     Pids,
     /// Who a process is.
     Seed(u32),
-    /// The resident bytes of a process.
+    /// What of a process is resident.
     Resident(u32),
     /// The most resident bytes of a process's life.
     HighWater(u32),
@@ -69,6 +69,8 @@ pub enum Call {
     Resync,
     /// `Model::due`
     Due,
+    /// `Model::astray`
+    Astray,
     /// `Model::snapshot`
     Snapshot(Option<Box<Tracer>>),
 }

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use self::span::{Pool, Span};
+use self::{
+    close::Guess,
+    span::{Pool, Span},
+};
 use super::{
     region::{Backing, Region},
     residency::{Residency, Totals},
@@ -17,6 +20,7 @@ use crate::{ingest::decode::Event, units::Bytes};
 
 mod advice;
 mod calls;
+mod close;
 mod edit;
 mod fault;
 mod fork;
@@ -25,7 +29,7 @@ mod resync;
 mod span;
 mod truth;
 
-pub use self::{resync::Resynced, truth::Applied};
+pub use self::{close::Kinds, resync::Resynced, truth::Applied};
 
 /// When the kernel makes huge pages by itself: `/sys/kernel/mm/transparent_hugepage/enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +104,8 @@ pub enum Stale {
     Missing,
     /// The break moved from where nobody knows.
     UnknownBreak,
+    /// The kernel counts more or less of files and shared memory than regions explain.
+    Unexplained,
 }
 
 /// What a call took from the resident pages of the regions it was about.
@@ -127,6 +133,10 @@ pub struct AddressSpace {
     stale: Option<Stale>,
     conflicts: u64,
     many: usize,
+    /// By where a region was when it was guessed.
+    guesses: BTreeMap<u64, Guess>,
+    /// Faults that the last sample stood for.
+    period: u64,
 }
 
 impl AddressSpace {
@@ -142,6 +152,8 @@ impl AddressSpace {
             stale: Some(Stale::Unseeded),
             conflicts: 0,
             many: MANY,
+            guesses: BTreeMap::new(),
+            period: 1,
         }
     }
 
@@ -212,8 +224,14 @@ impl AddressSpace {
     }
 
     /// The page tables were read in full.
-    pub const fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.moved = 0;
+        self.forget_guesses();
+    }
+
+    /// Regions that nobody looked at were not there when all were: they began empty.
+    pub fn begin_unread(&mut self) {
+        self.spans.values_mut().for_each(|span| span.held.begin());
     }
 
     /// Whether there are pages of which only smaps tells how many share them: since a fork, or in new mappings of files.
@@ -224,6 +242,13 @@ impl AddressSpace {
     /// Whether there are files of which only maps tells the name.
     pub fn lacks_names(&self) -> bool {
         self.spans.values().any(|span| span.traits.backing == Backing::UnknownFile)
+    }
+
+    /// What is resident of files that only maps names.
+    pub fn unnamed(&self) -> Bytes {
+        let unnamed = self.spans.values().filter(|span| span.traits.backing == Backing::UnknownFile);
+        let pages = unnamed.map(|span| u64::from(span.held.pages)).fold(0, u64::saturating_add);
+        Bytes(pages.saturating_mul(self.geometry.page))
     }
 
     /// How many regions there are.

@@ -69,7 +69,19 @@ impl Slow {
     /// # Errors
     /// See [`Error`].
     pub fn smaps(procfs: &Procfs, pid: u32) -> Result<Self, Error> {
-        let path = procfs.root().join(pid.to_string()).join("smaps");
+        Self::begin(procfs, pid, "smaps")
+    }
+
+    /// Begins with `/proc/PID/maps`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn maps(procfs: &Procfs, pid: u32) -> Result<Self, Error> {
+        Self::begin(procfs, pid, "maps")
+    }
+
+    fn begin(procfs: &Procfs, pid: u32, file: &str) -> Result<Self, Error> {
+        let path = procfs.root().join(pid.to_string()).join(file);
         match Handle::open(&path) {
             Ok(handle) => Ok(Self { handle, path, bytes: Vec::new() }),
             Err(source) => Err(error(source, path)),

@@ -47,8 +47,17 @@ pub struct Seed {
 pub trait Source {
     /// Everything about a process, `None` when it is gone or cannot be read.
     fn seed(&self, pid: u32) -> Option<Seed>;
-    /// Its resident memory in bytes, `None` when it is gone.
-    fn resident(&self, pid: u32) -> Option<u64>;
+    /// Its resident memory, `None` when it is gone.
+    fn resident(&self, pid: u32) -> Option<Resident>;
+}
+
+/// The resident memory of a process as the kernel counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resident {
+    /// Bytes, all kinds.
+    pub bytes: u64,
+    /// Those of files and of shared memory among them.
+    pub shared: u64,
 }
 
 /// A reading of resident memory.
@@ -58,6 +67,8 @@ pub struct Reading {
     pub at: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Those of files and of shared memory among them.
+    pub shared: u64,
 }
 
 /// How resident memory changed.
@@ -154,10 +165,10 @@ impl Process {
         self.cgroup = seed.cgroup.or(self.cgroup.take());
     }
 
-    fn read(&mut self, at: u64, bytes: u64) {
+    fn read(&mut self, at: u64, Resident { bytes, shared }: Resident) {
         self.is_dirty = false;
         self.is_suspect = false;
-        self.readings.push_back(Reading { at, bytes });
+        self.readings.push_back(Reading { at, bytes, shared });
         // One reading at or before the window's start is enough.
         let from = at.saturating_sub(GROWTH_WINDOW);
         while self.readings.len() > READINGS || self.readings.get(1).is_some_and(|second| second.at <= from) {
@@ -227,6 +238,13 @@ impl ProcessTable {
         self.processes.values_mut().for_each(|process| process.is_suspect = true);
     }
 
+    /// Has this process read again at the next refresh, though no event tells of it.
+    pub fn mark(&mut self, pid: u32) {
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.is_dirty = true;
+        }
+    }
+
     /// Reads the processes that something happened to, and those that were not read for long.
     pub fn refresh(&mut self, source: &impl Source, now: u64) {
         self.processes.retain(|pid, process| {
@@ -249,8 +267,8 @@ impl ProcessTable {
                 process.take(seed);
             }
             match source.resident(*pid) {
-                Some(bytes) => {
-                    process.read(now, bytes);
+                Some(resident) => {
+                    process.read(now, resident);
                     true
                 }
                 None => false,

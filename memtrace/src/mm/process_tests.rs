@@ -33,9 +33,9 @@ impl Source for Fake {
         })
     }
 
-    fn resident(&self, pid: u32) -> Option<u64> {
+    fn resident(&self, pid: u32) -> Option<Resident> {
         self.reads.borrow_mut().push(pid);
-        self.resident.get(&pid).copied()
+        self.resident.get(&pid).map(|bytes| Resident { bytes: *bytes, shared: 1 })
     }
 }
 
@@ -68,7 +68,7 @@ fn only_what_moved_is_read_again_until_the_sweep() {
     table.apply(&brk(11));
     table.refresh(&source, 2 * SECOND);
     assert_eq!(*source.reads.borrow(), [11]);
-    assert_eq!(table.get(11).unwrap().resident(), Some(Reading { at: 2 * SECOND, bytes: 300 }));
+    assert_eq!(table.get(11).unwrap().resident(), Some(Reading { at: 2 * SECOND, bytes: 300, shared: 1 }));
     source.reads.borrow_mut().clear();
     table.refresh(&source, 11 * SECOND);
     assert_eq!(*source.reads.borrow(), [10]);

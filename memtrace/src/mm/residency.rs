@@ -60,6 +60,8 @@ pub struct Totals {
     pub mapped: Bytes,
     /// Resident as far as regions know, hugetlb apart.
     pub resident: Bytes,
+    /// The part of `resident` that is of files or shared memory.
+    pub shared: Bytes,
     /// The part of `resident` that was given back with `MADV_FREE`.
     pub lazy_free: Bytes,
     /// Swapped out.
@@ -117,6 +119,27 @@ impl Held {
         Self { pages: 0, lazy: 0, swapped: 0, pss: 0, at: 0, grade: Some(Grade::Sampled) };
     /// Of a region that was there before.
     pub(super) const UNREAD: Self = Self { pss: Self::NO_PSS, grade: None, ..Self::EMPTY };
+
+    /// Whether its page tables were ever read.
+    pub(super) const fn was_read(&self) -> bool {
+        self.at != 0
+    }
+
+    /// Nobody looked at it yet, but it was not there when all was looked at: it began empty.
+    pub(super) fn begin(&mut self) {
+        self.grade = self.grade.or(Some(Grade::Inferred));
+    }
+
+    /// Pages that were thought to have come in have not.
+    pub(super) fn retract(&mut self, pages: u64) -> u32 {
+        let gone = clip(pages).min(self.pages);
+        if self.pss != Self::NO_PSS {
+            self.pss -= share(self.pss, gone.into(), self.pages.into());
+        }
+        self.pages -= gone;
+        self.lazy = self.lazy.min(self.pages);
+        gone
+    }
 
     /// Whether there are pages of which nobody knows how many share them.
     pub(super) const fn lacks_pss(&self) -> bool {

@@ -1,8 +1,8 @@
 //! /proc as the process table's source.
 
 use super::{
-    process::{Seed, Source},
-    procfs::{Error, Procfs},
+    process::{Resident, Seed, Source},
+    procfs::{Error, Procfs, Statm},
 };
 
 /// Reads a /proc; `cgroup_of` picks the memory controller's line.
@@ -28,12 +28,18 @@ impl<F: Fn(&[super::procfs::CgroupLine]) -> Option<Vec<u8>>> Source for ProcSour
         })
     }
 
-    fn resident(&self, pid: u32) -> Option<u64> {
+    fn resident(&self, pid: u32) -> Option<Resident> {
         match self.procfs.statm(pid) {
-            Ok(statm) => Some(statm.resident.saturating_mul(rustix::param::page_size() as u64)),
+            Ok(statm) => Some(resident(statm)),
             Err(Error::Gone | Error::Io { .. } | Error::Malformed { .. }) => None,
         }
     }
+}
+
+/// The same in bytes.
+pub fn resident(Statm { resident, shared, size: _ }: Statm) -> Resident {
+    let bytes = |pages: u64| pages.saturating_mul(rustix::param::page_size() as u64);
+    Resident { bytes: bytes(resident), shared: bytes(shared) }
 }
 
 fn since_boot(ticks: u64) -> Option<u64> {

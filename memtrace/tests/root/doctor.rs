@@ -1,8 +1,11 @@
 //! `memtrace doctor`: every fact is accounted for, and the exit code says whether kills can be watched.
 
-use memtrace::{daemon::diagnosis::Diagnosis, probe::table::FACTS};
+use memtrace::{
+    daemon::diagnosis::{Diagnosis, Known},
+    probe::table::FACTS,
+};
 
-use crate::fixture::{memtrace, said};
+use crate::fixture::{PATIENCE, daemon::Place, eventually, memtrace, program::Program, said};
 
 #[test]
 fn every_fact_is_listed_and_attached_or_explained() {
@@ -24,6 +27,26 @@ fn every_fact_is_listed_and_attached_or_explained() {
     for fact in FACTS {
         assert!(text.contains(fact.name), "{} is not in {text}", fact.name);
     }
+}
+
+#[test]
+fn what_the_daemon_holds_back_is_shown() {
+    let place = Place::new();
+    let socket = place.socket();
+    let doctor = |form: &str| memtrace(&["doctor", "-o", form, "--socket", socket.to_str().unwrap()]);
+    let state = || serde_json::from_slice::<Diagnosis>(&doctor("json").stdout).unwrap().governor;
+    let Known::Unknown(why) = state() else { panic!("no daemon runs there") };
+    assert!(why.contains("no daemon answers"), "{why}");
+    let _daemon = place.start(&["--cpu-budget", "1", "--event-budget", "0"]);
+    // One percent of a CPU is too little to take in all that this does.
+    let _busy = Program::eat(&["churn", "2000000000"]);
+    let state = eventually("less is done", PATIENCE, || match state() {
+        Known::Known(cpu) if cpu.step > 0 => Some(cpu),
+        _ => None,
+    });
+    assert_eq!(state.budget_percent, 1);
+    let text = said(&doctor("text"));
+    assert!(text.contains("(budget 1%), HELD BACK: page tables are read less often"), "{text}");
 }
 
 #[test]

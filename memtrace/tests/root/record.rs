@@ -1,12 +1,15 @@
 //! `memtrace record` and `memtrace replay`: a recording shows what its original showed.
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use memtrace::snapshot::Snapshot;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    fixture::{PATIENCE, binary, daemon::Place, eventually, memtrace, said},
+    fixture::{PATIENCE, binary, cgroup::Cgroup, daemon::Place, eventually, memtrace, said},
     workload::{Workload, program},
 };
 
@@ -53,6 +56,42 @@ fn a_replay_shows_what_the_recording_showed() {
     assert_eq!(String::from_utf8_lossy(&replayed.stderr), "");
     let table = memtrace(&["replay", file, "--by", "arena"]);
     assert!(said(&table).contains("thread arena"), "{}", said(&table));
+}
+
+/// What `tests/replay` runs on. The programs are copied to where no path tells of this machine.
+#[test]
+#[ignore = "writes tests/replay/data: by hand, when the form of recordings has changed"]
+fn recordings_for_the_tests() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay/data");
+    let folder = tempfile::Builder::new().prefix("recorded").rand_bytes(0).tempdir().unwrap();
+    // As small as tells: every fault that is sampled brings a stack.
+    for (name, mib) in [("c-glibc", 6), ("rust-mimalloc", 24), ("shmem-user", 16)] {
+        let copy = folder.path().join(name);
+        std::fs::copy(program(name).get_program(), &copy).unwrap();
+        let (file, json) = (data.join(format!("{name}.rec")), data.join(format!("{name}.json")));
+        _ = std::fs::remove_file(&file);
+        let group = Cgroup::new();
+        let mut workload = Workload::start(Command::new(&copy));
+        let pid = workload.pid().to_string();
+        std::fs::write(format!("{}/cgroup.procs", group.directory()), &pid).unwrap();
+        let file = file.to_str().unwrap();
+        let child = record(file, &["--pid", &pid, "--scan-share", "50"]);
+        eventually("the recording begins", PATIENCE, || {
+            std::fs::metadata(file).ok().filter(|file| file.len() > 0)
+        });
+        // A tick is a second; what happens in one is seen together.
+        for command in [format!("grow {mib}"), "free 50".to_owned(), format!("grow {}", mib / 2)] {
+            workload.say(&command);
+            std::thread::sleep(std::time::Duration::from_millis(1300));
+        }
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let recorded = shown(&output);
+        assert_eq!(recorded.processes.len(), 1);
+        std::fs::write(json, output.stdout).unwrap();
+        println!("{name}: {} KiB", std::fs::metadata(file).unwrap().len() >> 10);
+    }
 }
 
 #[test]

@@ -20,11 +20,13 @@ use crate::{
     },
     clock,
     mm::{
-        maps::Slow,
+        maps::{self, Slow},
         page_table::{Budget, Found, Look, PageTable, Walk},
+        process::Resident,
         procfs::Procfs,
         region::Region,
-        smaps,
+        smaps::{self, Mapping, Usage},
+        source,
     },
     units::Bytes,
 };
@@ -48,6 +50,7 @@ pub(super) struct Job {
 
 enum State {
     Asked(Depth),
+    Maps(Slow),
     Smaps(Slow),
     Pages(Box<Pages>),
 }
@@ -101,21 +104,32 @@ impl Job {
         }
         match &mut self.state {
             State::Asked(_) => Some(self.scan()),
-            State::Smaps(slow) => {
+            State::Maps(slow) => {
                 let bytes = match slow.read_on(PIECE) {
                     Ok(bytes) => bytes?,
                     Err(_) => return Some(self.scan()),
                 };
                 let at = clock::ktime();
+                let bare = |region| Mapping { region, usage: Usage::default() };
+                let mappings = maps::parse(&bytes).regions.into_iter().map(bare).collect();
+                Some(Scan { at, mappings, is_bare: true, ..self.scan() })
+            }
+            State::Smaps(slow) => {
+                let bytes = match slow.read_on(PIECE) {
+                    Ok(bytes) => bytes?,
+                    Err(_) => return Some(self.scan()),
+                };
+                let (at, resident) = (clock::ktime(), resident_now(procfs, pid));
                 let mappings = smaps::parse(&bytes).mappings;
                 let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
                 if regions.is_empty() {
                     return Some(self.scan());
                 }
                 let evidence = reader.gather(pid, &regions);
-                let resident = mappings.iter().filter_map(|mapping| mapping.usage.rss);
-                let reading = count(self.counters, procfs, pid, resident, &evidence, &regions);
-                Some(Scan { at, mappings, evidence: Some(Arc::new(evidence)), reading, ..self.scan() })
+                let sizes = mappings.iter().filter_map(|mapping| mapping.usage.rss);
+                let reading = count(self.counters, procfs, pid, sizes, &evidence, &regions);
+                let evidence = Some(Arc::new(evidence));
+                Some(Scan { at, resident, mappings, evidence, reading, ..self.scan() })
             }
             State::Pages(pages) => {
                 let Pages { table, walk, found, regions, evidence } = &mut **pages;
@@ -131,7 +145,7 @@ impl Job {
                 if !walk.is_done() {
                     return None;
                 }
-                let at = clock::ktime();
+                let (at, resident) = (clock::ktime(), resident_now(procfs, pid));
                 let (parts, outside) = (std::mem::take(found), walk.outside());
                 let (new, evidence) = match evidence.take() {
                     Some(evidence) => (None, evidence),
@@ -140,9 +154,9 @@ impl Job {
                         (Some(Arc::clone(&new)), new)
                     }
                 };
-                let resident = parts.iter().map(|part| part.measured.resident);
-                let reading = count(self.counters, procfs, pid, resident, &evidence, regions);
-                Some(Scan { at, parts, outside, evidence: new, reading, ..self.scan() })
+                let sizes = parts.iter().map(|part| part.measured.resident);
+                let reading = count(self.counters, procfs, pid, sizes, &evidence, regions);
+                Some(Scan { at, resident, parts, outside, evidence: new, reading, ..self.scan() })
             }
         }
     }
@@ -153,6 +167,8 @@ impl Job {
             pid: self.pid,
             begun: self.begun,
             at: clock::ktime(),
+            resident: None,
+            is_bare: false,
             mappings: Vec::new(),
             parts: Vec::new(),
             outside: Bytes(0),
@@ -166,6 +182,7 @@ impl Job {
 /// `None` for a process that is gone.
 fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
     match depth {
+        Depth::Regions => Slow::maps(procfs, pid).ok().map(State::Maps),
         Depth::Mappings => Slow::smaps(procfs, pid).ok().map(State::Smaps),
         Depth::Pages { parts, regions, evidence } => {
             let table = PageTable::open(procfs, pid).ok()?;
@@ -173,6 +190,11 @@ fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
             Some(State::Pages(Box::new(Pages { table, walk, found, regions, evidence })))
         }
     }
+}
+
+/// What the kernel counts as resident.
+fn resident_now(procfs: &Procfs, pid: u32) -> Option<Resident> {
+    procfs.statm(pid).ok().map(source::resident)
 }
 
 /// The counters of the allocators of a process that is large enough, within a budget of their own.

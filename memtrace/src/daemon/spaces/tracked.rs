@@ -14,7 +14,7 @@ use crate::{
     },
     ingest::decode::Event,
     mm::{
-        address_space::{AddressSpace, Geometry, Stale},
+        address_space::{AddressSpace, Geometry, Kinds, Stale},
         gauge::Gauge,
         page_table::Found,
         region::Region,
@@ -70,6 +70,8 @@ pub(super) struct Tracked {
     pub(super) detailed_at: u64,
     /// Something happened while the page tables were read: they are read again when it has come to rest.
     pub(super) is_smeared: bool,
+    /// When the last scan began.
+    pub(super) begun_at: u64,
     /// Regions changed since its programs and memory were looked at.
     pub(super) is_unexplored: bool,
     /// Pages were found where no region is.
@@ -80,6 +82,21 @@ pub(super) struct Tracked {
     pub(super) open_left: u64,
     /// What was asked for are pages alone.
     pub(super) is_by_pages: bool,
+    /// How far the kernel's totals were above the regions' at the last scan, by kind; `None` before it, and when they were
+    /// not asked then.
+    pub(super) apart: Option<Kinds>,
+    /// How much of what regions hold the kernel's totals told, at the last tick.
+    pub(super) closed: u64,
+    /// Pages of files and shared memory that no region explained when its mappings were read last.
+    pub(super) left_over: i64,
+    /// The kernel's totals came, and the regions were not to be trusted: they are asked for again.
+    pub(super) is_open: bool,
+    /// When its mappings were read last without their pages: their calls are not done again.
+    pub(super) mapped_at: u64,
+    /// Mappings that no call told of were found, and their pages were not read yet.
+    pub(super) is_unsure: bool,
+    /// Whether it may grow by much without a sample; `None` when that is to be told anew.
+    pub(super) may_grow_unseen: Option<bool>,
     /// When its program began, ns since boot; 0 for one that was there before.
     pub(super) born: u64,
 }
@@ -107,11 +124,19 @@ impl Tracked {
             split: Split::new(),
             detailed_at: 0,
             is_smeared: false,
+            begun_at: 0,
             is_unexplored: true,
             is_incomplete: false,
             gap: 0,
             open_left: 0,
             is_by_pages: false,
+            apart: None,
+            closed: 0,
+            left_over: 0,
+            is_open: false,
+            mapped_at: 0,
+            is_unsure: false,
+            may_grow_unseen: None,
             born: 0,
         }
     }
@@ -125,9 +150,13 @@ impl Tracked {
         // The ring is read some time after it was written: what the last scan has seen is not done again. One of pages has
         // seen no calls.
         let ktime = event.header().ktime;
+        let is_about_pages = is_about_pages(event);
         let is_seen = ktime <= self.detailed_at
-            || (is_about_pages(event) && self.scanned_at.is_some_and(|at| ktime <= at));
+            || (is_about_pages && self.scanned_at.is_some_and(|at| ktime <= at))
+            || (!is_about_pages && ktime <= self.mapped_at);
         if is_seen {
+            // It came after the scan that was under way.
+            self.is_smeared |= ktime >= self.begun_at;
             return;
         }
         (self.is_touched, self.is_busy) = (true, true);
@@ -141,12 +170,12 @@ impl Tracked {
             _ => {
                 self.space.apply(event);
                 self.stacks.changed(event);
-                (self.is_changed, self.is_unexplored) = (true, true);
+                (self.is_changed, self.is_unexplored, self.may_grow_unseen) = (true, true, None);
             }
         }
         self.crest.after(event, &self.space);
         if let Some(kept) = &mut self.kept {
-            if self.is_by_pages && !is_about_pages(event) {
+            if self.is_by_pages && !is_about_pages {
                 // Done, and what was read does not undo it.
             } else if kept.len() >= MOST_KEPT {
                 self.kept = None;
@@ -159,15 +188,15 @@ impl Tracked {
 
     /// How much a scan would tell, in bytes; 0 for a process that needs none.
     pub(super) fn worth(&self, rss: u64) -> u64 {
-        let drift = self.gap(rss).abs_diff(self.gap);
+        let drift = self.gap(rss).abs_diff(self.gap).max(self.closed);
         let moved = self.space.moved().0.max(rss.abs_diff(self.rss_at_scan)).max(drift);
-        let much = MOVED.min(rss / 100).max(SMALL / 2);
+        let much = much(rss);
         match (self.scanned_at, self.space.stale()) {
             (_, _) if self.is_unreadable && moved < MOVED.max(rss / 100) => 0,
             (None, _) => rss,
-            (Some(_), Some(_)) => moved.max(MOVED),
-            (Some(_), None) if moved >= much => moved,
-            (Some(_), None) => {
+            (Some(_), stale) if stale.is_some() || self.is_unsure => moved.max(MOVED),
+            (Some(_), _) if moved >= much => moved,
+            (Some(_), _) => {
                 let open = self.open();
                 let is_open = open >= self.open_left.saturating_add(much);
                 let rests = if self.is_busy { 0 } else { moved.max(u64::from(self.is_smeared)) };
@@ -201,7 +230,8 @@ impl Tracked {
         let age = now.saturating_sub(self.detailed_at);
         let is_old =
             age >= OLD || (age >= DETAILS && (self.space.totals().lazy_free.0 > 0 || self.space.lacks_pss()));
-        let is_unknown = self.scanned_at.is_none() || self.space.stale().is_some() || self.is_incomplete;
+        let is_unknown =
+            self.scanned_at.is_none() || self.space.stale().is_some() || self.is_incomplete || self.is_unsure;
         self.is_by_pages = false;
         if is_unknown || is_old || self.space.lacks_names() {
             return Depth::Mappings;
@@ -221,7 +251,19 @@ impl Tracked {
     /// Takes a scan: what page tables said then, and what happened since.
     pub(super) fn take(&mut self, scan: Scan) {
         let is_empty = scan.is_empty();
-        let Scan { pid: _, begun, at, mappings, parts, outside, evidence, reading, took: _ } = scan;
+        let Scan {
+            pid: _,
+            begun,
+            at,
+            resident,
+            is_bare,
+            mappings,
+            parts,
+            outside,
+            evidence,
+            reading,
+            took: _,
+        } = scan;
         let kept = self.kept.take();
         if at <= self.born {
             return; // of the program before
@@ -231,6 +273,9 @@ impl Tracked {
             // It stays as it was, and is not asked for again before it moves.
             self.gap = self.gap(self.rss_at_scan);
             return;
+        }
+        if is_bare {
+            return self.take_regions(&mappings, at, kept);
         }
         let was = self.resident();
         let is_detailed = !mappings.is_empty();
@@ -243,7 +288,9 @@ impl Tracked {
         };
         self.crest.correct(was, self.resident());
         self.space.settle();
-        (self.scanned_at, self.sampled) = (Some(at), 0);
+        (self.scanned_at, self.sampled, self.closed, self.may_grow_unseen) = (Some(at), 0, 0, None);
+        (self.left_over, self.begun_at) = (0, begun);
+        self.compare(resident, is_detailed);
         if let Some(evidence) = evidence {
             (self.evidence, self.is_changed) = (evidence, true);
         }
@@ -277,7 +324,7 @@ impl Tracked {
             }
         }
         (self.detailed_at, self.is_changed, self.is_incomplete) = (at, true, false);
-        self.is_unexplored = false;
+        (self.is_unexplored, self.is_unsure) = (false, false);
     }
 
     /// Takes what ranges were found to hold; those of the regions that are as they were then.
@@ -309,8 +356,13 @@ impl Tracked {
     }
 }
 
+/// What is worth a look at a process of this size.
+pub(super) fn much(rss: u64) -> u64 {
+    MOVED.min(rss / 100).max(SMALL / 2)
+}
+
 /// Whether it changes what is resident and no region.
-const fn is_about_pages(event: &Event) -> bool {
+pub(super) const fn is_about_pages(event: &Event) -> bool {
     matches!(event, Event::Fault(_) | Event::Madvise(_))
 }
 

@@ -8,6 +8,27 @@ use super::{
 };
 use crate::{mm::residency::Held, units::Bytes};
 
+/// How the kernel counts the pages of a region.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// As the process's own.
+    Private,
+    /// As those of a file, or as shared. What is written to a private mapping of a file is not; it is little.
+    Shared,
+    /// Apart from all.
+    Hugetlb,
+}
+
+impl Kind {
+    fn of(traits: &Traits) -> Self {
+        match (traits.is_hugetlb, traits.is_anonymous()) {
+            (true, _) => Self::Hugetlb,
+            (false, true) => Self::Private,
+            (false, false) => Self::Shared,
+        }
+    }
+}
+
 impl AddressSpace {
     /// A call's range in whole pages; `None` when it is empty or behind the end of all addresses.
     pub(super) fn pages(&self, addr: u64, len: u64) -> Option<(u64, u64)> {
@@ -129,9 +150,9 @@ impl AddressSpace {
         let before = span.held;
         let pages = (span.end - start) >> self.geometry.page.trailing_zeros();
         let outcome = change(&mut span.held, pages);
-        let (after, is_hugetlb) = (span.held, span.traits.is_hugetlb);
-        self.add(&before, is_hugetlb, false);
-        self.add(&after, is_hugetlb, true);
+        let (after, kind) = (span.held, Kind::of(&span.traits));
+        self.add(&before, kind, false);
+        self.add(&after, kind, true);
         let moved = u64::from(before.pages.abs_diff(after.pages));
         self.moved = self.moved.saturating_add(moved.saturating_mul(self.geometry.page));
         Some(outcome)
@@ -141,19 +162,22 @@ impl AddressSpace {
         let mapped = &mut self.totals.mapped.0;
         let len = span.end - start;
         *mapped = if is_in { mapped.saturating_add(len) } else { mapped.saturating_sub(len) };
-        self.add(&span.held, span.traits.is_hugetlb, is_in);
+        self.add(&span.held, Kind::of(&span.traits), is_in);
     }
 
-    fn add(&mut self, held: &Held, is_hugetlb: bool, is_in: bool) {
+    fn add(&mut self, held: &Held, kind: Kind, is_in: bool) {
         let page = self.geometry.page;
         let totals = &mut self.totals;
         let count = |sum: &mut Bytes, pages: u32| {
             let bytes = u64::from(pages).saturating_mul(page);
             sum.0 = if is_in { sum.0.saturating_add(bytes) } else { sum.0.saturating_sub(bytes) };
         };
-        if is_hugetlb {
+        if kind == Kind::Hugetlb {
             count(&mut totals.hugetlb, held.pages);
         } else {
+            if kind == Kind::Shared {
+                count(&mut totals.shared, held.pages);
+            }
             count(&mut totals.resident, held.pages);
             count(&mut totals.lazy_free, held.lazy);
             count(&mut totals.swapped, held.swapped);

@@ -22,6 +22,7 @@ const NEIGHBOURS: usize = 64;
 impl AddressSpace {
     /// One fault that stands for `period` of them; the bytes that came in, as far as there is room.
     pub fn fault(&mut self, addr: u64, period: u64) -> Bytes {
+        self.period = period.max(1);
         let is_missing = self.find(addr).is_none() && !self.grow_stack(addr);
         let Some((start, span)) = self.find(addr) else {
             if is_missing && addr >= NULL {
@@ -39,6 +40,7 @@ impl AddressSpace {
         let is_hugetlb = span.traits.is_hugetlb;
         let added = self.rehold(start, |held, all| held.add(pages, all, is_anonymous, page, Grade::Sampled));
         let mut added = u64::from(added.filter(|_| !is_hugetlb).unwrap_or_default());
+        self.guess(start, added, pages);
         // A huge page that did not come would be many pages elsewhere.
         if !is_hugetlb && worth < self.count(self.geometry.huge) {
             added += self.spill(start, pages.saturating_sub(added));
@@ -61,7 +63,9 @@ impl AddressSpace {
         let mut rest = pages;
         for at in found {
             let added = self.rehold(at, |held, all| held.add(rest, all, is_anonymous, page, Grade::Sampled));
-            rest = rest.saturating_sub(added.unwrap_or_default().into());
+            let added = u64::from(added.unwrap_or_default());
+            self.guess(at, added, added);
+            rest = rest.saturating_sub(added);
             if rest == 0 {
                 break;
             }
@@ -70,7 +74,7 @@ impl AddressSpace {
     }
 
     /// The pages that one fault brings.
-    fn worth(&self, start: u64, span: &Span, addr: u64) -> u64 {
+    pub(super) fn worth(&self, start: u64, span: &Span, addr: u64) -> u64 {
         let huge = self.count(self.geometry.huge);
         let traits = &span.traits;
         if traits.is_hugetlb {
@@ -81,17 +85,23 @@ impl AddressSpace {
                 residency::fault_around(traits.prot, self.geometry.page)
             }
             Backing::Anonymous | Backing::Heap | Backing::Stack => {
-                let is_wanted = match self.geometry.thp {
-                    HugePages::Always => !traits.flags.has(VmFlags::NO_HUGE_PAGE),
-                    HugePages::Madvise => traits.flags.has(VmFlags::HUGE_PAGE),
-                    HugePages::Never => false,
-                };
                 let block = addr & !(self.geometry.huge - 1);
                 let fits = block >= start && span.end - block >= self.geometry.huge;
-                if is_wanted && fits { huge } else { 1 }
+                if self.wants_huge(traits) && fits { huge } else { 1 }
             }
             Backing::SharedAnonymous | Backing::Special(_) => 1,
         }
+    }
+
+    /// Whether the kernel makes huge pages there, where they fit.
+    pub(super) fn wants_huge(&self, traits: &Traits) -> bool {
+        traits.is_anonymous()
+            && !traits.is_hugetlb
+            && match self.geometry.thp {
+                HugePages::Always => !traits.flags.has(VmFlags::NO_HUGE_PAGE),
+                HugePages::Madvise => traits.flags.has(VmFlags::HUGE_PAGE),
+                HugePages::Never => false,
+            }
     }
 
     /// The kernel lets a stack reach down to the address that was touched below it.

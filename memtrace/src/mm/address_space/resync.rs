@@ -29,6 +29,7 @@ impl AddressSpace {
         let mut was = std::mem::replace(self, Self { many: self.many, ..Self::new(self.geometry) });
         self.pool = std::mem::take(&mut was.pool);
         (self.conflicts, self.moved, self.stale) = (was.conflicts, was.moved, None);
+        (self.guesses, self.period) = (std::mem::take(&mut was.guesses), was.period);
         let mut report = Resynced::default();
         let mut behind = 0;
         for region in fresh {
@@ -65,7 +66,7 @@ impl AddressSpace {
             span.offset = offset_of(fresh, start);
             span.traits = self.pool.share(renewed(&span.traits, fresh));
             self.put(start, span);
-            self.join(start);
+            self.join_inside(start, fresh);
         }
         self.fill(at, fresh.end, fresh);
         kept
@@ -80,7 +81,15 @@ impl AddressSpace {
         let traits = self.pool.share(Traits::of(fresh));
         let held = if fresh.born.is_some() { Held::EMPTY } else { Held::UNREAD };
         self.put(start, Span { end, offset: offset_of(fresh, start), born_addr, born_len, traits, held });
-        self.join(start);
+        self.join_inside(start, fresh);
+    }
+
+    /// Joins the pieces of one mapping. The kernel does not merge all neighbours that are alike, and what it measures of
+    /// each has to find its own.
+    fn join_inside(&mut self, at: u64, fresh: &Region) {
+        if at > fresh.start {
+            self.join(at);
+        }
     }
 }
 

@@ -66,6 +66,7 @@ fn check(space: &AddressSpace) {
             sums.hugetlb.0 += u64::from(pages) * PAGE;
         } else {
             sums.resident.0 += u64::from(pages) * PAGE;
+            sums.shared.0 += if span.traits.is_anonymous() { 0 } else { u64::from(pages) * PAGE };
             sums.lazy_free.0 += u64::from(span.held.lazy) * PAGE;
             sums.swapped.0 += u64::from(span.held.swapped) * PAGE;
         }

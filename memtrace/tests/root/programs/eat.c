@@ -15,6 +15,7 @@
  *   threads N    threads that wait            pipes      fill pipes until killed
  *   fragments MIB  small pieces, most of them freed       copy MIB  touch, fork, print "child PID", and at the next
  *                                                          line of input write it all again
+ *   vmas N       N mappings, no two alike side by side, every second one touched
  *   refuse MIB   an address space of that size, and malloc that must not fail
  *   exit N | abort | segv
  */
@@ -162,6 +163,17 @@ static void join(const char *directory) {
     put(file, "0");
 }
 
+static void vmas(int count) {
+    char *area = mmap(NULL, (size_t)count * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED)
+        err(1, "failed to map %d pages", count);
+    for (int i = 0; i < count; i += 2) {
+        if (mprotect(area + (size_t)i * PAGE, PAGE, PROT_READ | PROT_WRITE))
+            err(1, "failed to make mapping %d", i);
+        area[(size_t)i * PAGE] = 1;
+    }
+}
+
 static void storm(int children) {
     for (int i = 0; i < children; i++) {
         int status;
@@ -256,6 +268,7 @@ static void *run(void *arguments) {
             else if (!strcmp(step, "threads")) threads(number);
             else if (!strcmp(step, "fragments")) fragments(number);
             else if (!strcmp(step, "copy")) copy(number);
+            else if (!strcmp(step, "vmas")) vmas(number);
             else if (!strcmp(step, "refuse")) refuse(number);
             else if (!strcmp(step, "exit")) _exit(number);
             else if (!strcmp(step, "churn")) {

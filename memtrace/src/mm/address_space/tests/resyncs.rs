@@ -112,3 +112,18 @@ fn a_second_look_at_the_same_changes_nothing() {
     assert_eq!(report, Resynced { kept: 0x5000, ..Resynced::default() });
     assert_eq!(space.regions().collect::<Vec<_>>(), fresh);
 }
+
+#[test]
+fn neighbours_that_are_alike_and_not_merged_keep_what_each_holds() {
+    let mut space = space();
+    let part = |at: u64| Region::new(at, at + 4 * PAGE, Prot(3), Backing::Anonymous);
+    let (left, right) = (part(0x10000), part(0x10000 + 4 * PAGE));
+    for _ in 0..2 {
+        space.resync(&[left.clone(), right.clone()]);
+        for (region, pages) in [(&left, 1), (&right, 2)] {
+            let truth = Measured { resident: Bytes(pages * PAGE), ..Measured::default() };
+            assert_eq!(space.set_truth(region.start, region.end, &truth, 1), Applied::Exact);
+        }
+        assert_eq!(space.totals().resident, Bytes(3 * PAGE));
+    }
+}

@@ -35,11 +35,11 @@ const OWNERS: [(&str, &str); 6] = [
 ];
 
 fn arenas(number: u64, round: u64) -> Vec<ArenaRow> {
-    let row = |(at, (allocator, kind)): (usize, &(&str, &str))| {
+    let row = |(at, (allocator, kind)): (usize, &(&'static str, &'static str))| {
         let bytes = Bytes(((number * 7 + at as u64 * 13 + round) % 900 + 1) << 16);
         ArenaRow {
-            allocator: (*allocator).to_owned(),
-            kind: (*kind).to_owned(),
+            allocator: (*allocator).into(),
+            kind: (*kind).into(),
             arenas: 1,
             mapped_bytes: bytes,
             resident_bytes: bytes,

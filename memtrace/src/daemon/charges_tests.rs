@@ -36,9 +36,9 @@ fn all_of_a_big_node_are_read_in_turn_and_what_moves_first() {
     };
     assert_eq!(tick(&mut rows, 1), A_TICK);
     assert_eq!(tick(&mut rows, 2), A_TICK);
-    rows[7].usage_bytes = Some(Bytes(1 << 30));
-    assert_eq!(tick(&mut rows, 3), A_TICK);
-    assert_eq!(rows[7].charge_age_seconds, Some(0.0));
+    rows[0].usage_bytes = Some(Bytes(1 << 30));
+    assert_eq!(tick(&mut rows, 3), 300 - 2 * A_TICK + 1, "those that are left, and the one that moved");
+    assert_eq!(rows[0].charge_age_seconds, Some(0.0));
     assert!(rows.iter().all(|row| row.charge.is_some() && row.cgroup_id.is_some()));
     // All were read by now, and nothing moves: the oldest few, and each before it is much older than ten seconds.
     assert_eq!(tick(&mut rows, 4), CALM);

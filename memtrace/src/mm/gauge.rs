@@ -13,6 +13,8 @@ const READINGS: usize = 11;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading {
     at: u64,
+    /// The last time at which it was still that.
+    until: u64,
     value: u64,
 }
 
@@ -36,13 +38,14 @@ pub struct Change {
 impl Gauge {
     /// Takes a reading; times must not go back.
     pub fn read(&mut self, at: u64, value: u64) {
-        let reading = Reading { at, value };
+        let reading = Reading { at, until: at, value };
         self.last = Some(reading);
         for (window, kept) in Window::ALL.iter().zip(&mut self.windows) {
             let spacing = window.length() / (READINGS as u64 - 1);
-            let is_new = |last: &Reading| value != last.value && at >= last.at.saturating_add(spacing);
-            if kept.back().is_none_or(is_new) {
-                kept.push_back(reading);
+            match kept.back_mut() {
+                Some(last) if last.value == value => last.until = at,
+                Some(last) if at < last.at.saturating_add(spacing) => {}
+                _ => kept.push_back(reading),
             }
             // What it was at the window's start is enough.
             let from = at.saturating_sub(window.length());
@@ -58,7 +61,8 @@ impl Gauge {
         let kept = self.windows.iter().zip(Window::ALL).find(|(_, of)| *of == window)?.0;
         let first = kept.front().filter(|first| first.at < last.at)?;
         let by = i128::from(last.value) - i128::from(first.value);
-        let from = first.at.max(last.at.saturating_sub(window.length()));
+        // Where the window begins, if the figure was that there.
+        let from = last.at.saturating_sub(window.length()).min(first.until).max(first.at);
         Some(Change { by: i64::try_from(by).ok()?, over: last.at.saturating_sub(from) })
     }
 }

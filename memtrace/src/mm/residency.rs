@@ -177,6 +177,12 @@ impl Held {
         right
     }
 
+    /// Whether a neighbour's can be taken in: pages are counted up to 2^32 of a region.
+    pub(super) fn has_room_for(&self, other: &Self) -> bool {
+        let pairs = [(self.pages, other.pages), (self.lazy, other.lazy), (self.swapped, other.swapped)];
+        pairs.into_iter().all(|(ours, others)| ours.checked_add(others).is_some())
+    }
+
     /// Takes a neighbour's in.
     pub(super) fn absorb(&mut self, other: Self) {
         self.pages = self.pages.saturating_add(other.pages);

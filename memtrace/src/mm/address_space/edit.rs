@@ -110,7 +110,8 @@ impl AddressSpace {
     pub(super) fn join(&mut self, at: u64) {
         let Some(right) = self.spans.get(&at) else { return };
         let Some((start, left)) = self.spans.range(..at).next_back() else { return };
-        if left.end != at || !left.continues_in(*start, right) {
+        // No process has so much; a call that claims it must not make the sums wrong.
+        if left.end != at || !left.continues_in(*start, right) || !left.held.has_room_for(&right.held) {
             return;
         }
         let (held, end) = (right.held, right.end);

@@ -13,7 +13,7 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 
-fn arena(allocator: &str, kind: &str, resident: u64) -> ArenaRow {
+fn arena(allocator: &'static str, kind: &'static str, resident: u64) -> ArenaRow {
     ArenaRow {
         allocator: allocator.into(),
         kind: kind.into(),

@@ -90,7 +90,7 @@ fn process(pid: u32, comm: &str, cgroup: &str, rss: u64, growth: f64, memory: Op
     }
 }
 
-fn arena(allocator: &str, kind: &str, resident: u64, growth: i64) -> ArenaRow {
+fn arena(allocator: &'static str, kind: &'static str, resident: u64, growth: i64) -> ArenaRow {
     ArenaRow {
         allocator: allocator.into(),
         kind: kind.into(),

@@ -39,7 +39,7 @@ pub fn sample(image: &mut dyn Image, spans: &[Span], large: &Large, end: u64) ->
         if image.left() <= end {
             break;
         }
-        let place = u128::from(all) * u128::from(at.wrapping_mul(STRIDE)) >> 64;
+        let place = (u128::from(all) * u128::from(at.wrapping_mul(STRIDE))) >> 64;
         let (span, place) = place_in(spans, u64::try_from(place).ok()?)?;
         pieces.extend(look(image, span, (place, len), large));
     }

@@ -102,7 +102,7 @@ fn truth(pid: u32) -> (BTreeMap<String, u64>, u64) {
 fn shown(memory: &Memory) -> BTreeMap<String, u64> {
     let mut owners = BTreeMap::new();
     for arena in &memory.arenas {
-        *owners.entry(arena.allocator.clone()).or_default() += arena.resident_bytes.0;
+        *owners.entry(arena.allocator.to_string()).or_default() += arena.resident_bytes.0;
     }
     owners
 }

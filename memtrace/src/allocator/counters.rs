@@ -203,6 +203,25 @@ pub struct Reading {
     pub absent: Vec<Absent>,
 }
 
+impl Reading {
+    /// Of all that the allocators have, the part whose doubt is worth another look.
+    const DOUBT: u64 = 10;
+
+    /// How far the figures may be off, those that are missing first.
+    pub fn doubt(&self) -> (usize, u64) {
+        let errors = self.counters.iter().filter_map(|counters| counters.error_bytes);
+        (self.absent.len(), errors.map(|error| error.0).fold(0, u64::saturating_add))
+    }
+
+    /// Whether nothing is missing, and little is in doubt.
+    pub fn is_good(&self) -> bool {
+        let allocated = self.counters.iter().filter_map(|counters| counters.allocated_bytes);
+        let allocated = allocated.map(|bytes| bytes.0).fold(0, u64::saturating_add);
+        let (missing, error) = self.doubt();
+        missing == 0 && error <= allocated / Self::DOUBT
+    }
+}
+
 /// Memory of a process, page by page, as far as it is there.
 pub trait Image {
     /// Fills the buffer from an address; false when not all of it could be read: a page is not present, the address is

@@ -213,10 +213,12 @@ fn a_process_in_other_namespaces() {
     let place = Place::new();
     let daemon = place.start(&UNBOUND);
     let eat = Program::eat_path();
-    // Its /proc and its /tmp are not ours, and it is process 1 there.
+    let directory = tempfile::tempdir().unwrap();
+    let there = directory.path().display();
+    // Its /proc is not ours, nor is the file that it runs, and it is process 1 there.
     let program = Program::shell(&format!(
-        "exec unshare --pid --mount --fork --mount-proc sh -ec 'mount -t tmpfs none /tmp; cp {eat} /tmp/inside; \
-         test $$ = 1; exec /tmp/inside touch 40 wait'"
+        "exec unshare --pid --mount --fork --mount-proc sh -ec 'mount -t tmpfs none {there}; \
+         cp {eat} {there}/inside; test $$ = 1; exec {there}/inside touch 40 wait'"
     ));
     program.ready();
     let unshare = program.pid();

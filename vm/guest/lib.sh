@@ -38,9 +38,9 @@ doctor() {
 events() {
     (
         echo 0 >/proc/self/oom_score_adj
-        MEMTRACE_TEST_PROGRAMS=/tests MEMTRACE_BIN=/bin/memtrace MEMTRACE_TEST_SLOWNESS=16 exec \
+        MEMTRACE_TEST_PROGRAMS=/tests MEMTRACE_BIN=/bin/memtrace exec \
             /tests/root --test-threads=1 events:: cgroups::a_cgroup_comes \
-            scenarios::arming::a_burst scenarios::growth::a_limit_lowered scenarios::shared::a_neighbour \
+            scenarios::growth::a_limit_lowered \
             --skip over_its_budget --skip own_memory
     ) >/run/printed 2>&1
     code=$?

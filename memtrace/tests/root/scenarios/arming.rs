@@ -37,18 +37,14 @@ fn until_dead(program: &mut Program, pace: Duration) -> usize {
     panic!("nobody killed it");
 }
 
-/// How much slower than others this machine is, where it is emulated.
-const SLOWNESS: &str = "MEMTRACE_TEST_SLOWNESS";
-
 /// From three fifths of the limit to all of it in less than a second, between two ticks.
 #[test]
 fn a_burst_is_looked_at_before_it_ends() {
     let place = Place::new();
     let _daemon = place.start(&[]);
     let (_group, mut program) = in_calm(&place);
-    let slowness = std::env::var(SLOWNESS).map_or(1, |times| times.parse().expect("a whole number"));
     let begun = Instant::now();
-    until_dead(&mut program, Duration::from_millis(25) * slowness);
+    until_dead(&mut program, Duration::from_millis(25));
     // In its last two thirds: half a second where it takes as long as it is to take.
     let part = begun.elapsed().as_secs_f64() * 2.0 / 3.0;
     let memory = place.record(program.pid()).circumstances.victim_memory.expect("it was read");

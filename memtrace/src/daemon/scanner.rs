@@ -27,6 +27,7 @@ use crate::{
     units::Bytes,
 };
 
+mod counting;
 mod job;
 
 /// Pieces rest no longer than this at once: the engine may shut down meanwhile.

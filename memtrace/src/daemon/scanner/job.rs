@@ -7,15 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Depth, Request, Scan};
+use super::{Depth, Request, Scan, counting::Counting};
 use crate::{
     allocator::{
-        attribute,
-        counters::{
-            self, Reading, Target,
-            process::{Budget as ReadBudget, Process},
-            root::Root,
-        },
+        counters::process::Budget as ReadBudget,
         evidence::{ProcessEvidence, read::Reader},
     },
     clock,
@@ -39,11 +34,8 @@ const BUDGET: Budget = Budget { pages: 1 << 20, calls: 4096 };
 /// The allocators' counters of a process with less resident memory are not worth reading.
 const COUNTED: u64 = 8 << 20;
 
-/// Times that counters are read until their budget is enough, twice as long each time. Pages that nobody used for a while
-/// can be slow to copy: a hypervisor or a slower tier has them, at 30 us a page and more.
+/// Times that they are read until their budget is enough, twice as long each time.
 const TRIES: u32 = 4;
-/// A reading that took less than this part of its budget failed for another reason.
-const OF_BUDGET: u32 = 8;
 
 /// A process that is being read.
 pub(super) struct Job {
@@ -51,6 +43,7 @@ pub(super) struct Job {
     begun: u64,
     took: Duration,
     counters: ReadBudget,
+    tries: u32,
     state: State,
 }
 
@@ -59,6 +52,7 @@ enum State {
     Maps(Slow),
     Smaps(Slow),
     Pages(Box<Pages>),
+    Counters(Box<Counting>),
 }
 
 /// A walk through page tables, and what is known besides.
@@ -72,7 +66,7 @@ struct Pages {
 
 impl Job {
     pub(super) fn new(request: Request) -> Self {
-        Self::with(request, ReadBudget::DEFAULT)
+        Self { tries: TRIES, ..Self::with(request, ReadBudget::DEFAULT) }
     }
 
     /// Of which process.
@@ -80,9 +74,9 @@ impl Job {
         self.pid
     }
 
-    /// With so much for its allocators' counters.
+    /// With so much for its allocators' counters, and no more.
     pub(super) fn with(Request { pid, depth }: Request, counters: ReadBudget) -> Self {
-        Self { pid, begun: 0, took: Duration::ZERO, counters, state: State::Asked(depth) }
+        Self { pid, begun: 0, took: Duration::ZERO, counters, tries: 1, state: State::Asked(depth) }
     }
 
     /// Does one piece: the scan, or the job to go on with.
@@ -131,11 +125,9 @@ impl Job {
                 if regions.is_empty() {
                     return Some(self.scan());
                 }
-                let evidence = reader.gather(pid, &regions);
-                let sizes = mappings.iter().filter_map(|mapping| mapping.usage.rss);
-                let reading = count(self.counters, procfs, pid, sizes, &evidence, &regions);
-                let evidence = Some(Arc::new(evidence));
-                Some(Scan { at, resident, mappings, evidence, reading, ..self.scan() })
+                let process = Arc::new(reader.gather(pid, &regions));
+                let evidence = Some(Arc::clone(&process));
+                self.count(procfs, Scan { at, resident, mappings, evidence, ..self.scan() }, process, regions)
             }
             State::Pages(pages) => {
                 let Pages { table, walk, found, regions, evidence } = &mut **pages;
@@ -160,11 +152,32 @@ impl Job {
                         (Some(Arc::clone(&new)), new)
                     }
                 };
-                let sizes = parts.iter().map(|part| part.measured.resident);
-                let reading = count(self.counters, procfs, pid, sizes, &evidence, regions);
-                Some(Scan { at, resident, parts, outside, evidence: new, reading, ..self.scan() })
+                let regions = std::mem::take(regions);
+                let scan = Scan { at, resident, parts, outside, evidence: new, ..self.scan() };
+                self.count(procfs, scan, evidence, regions)
             }
+            State::Counters(counting) => counting.once(procfs),
         }
+    }
+
+    /// Tries to read the counters, if the process is large enough: the scan, unless the next piece is another try.
+    fn count(
+        &mut self,
+        procfs: &Procfs,
+        scan: Scan,
+        process: Arc<ProcessEvidence>,
+        regions: Vec<Region>,
+    ) -> Option<Scan> {
+        let sizes = scan.mappings.iter().filter_map(|mapping| mapping.usage.rss);
+        let sizes = sizes.chain(scan.parts.iter().map(|part| part.measured.resident));
+        if sizes.map(|Bytes(bytes)| bytes).fold(0, u64::saturating_add) < COUNTED {
+            return Some(scan);
+        }
+        let (budget, tries) = (self.counters, self.tries);
+        let mut counting = Box::new(Counting { scan: Some(scan), process, regions, budget, tries });
+        let scan = counting.once(procfs);
+        self.state = State::Counters(counting);
+        scan
     }
 
     /// One that gave nothing.
@@ -201,37 +214,4 @@ fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
 /// What the kernel counts as resident.
 fn resident_now(procfs: &Procfs, pid: u32) -> Option<Resident> {
     procfs.statm(pid).ok().map(source::resident)
-}
-
-/// The counters of the allocators of a process that is large enough, within a budget of their own.
-fn count(
-    budget: ReadBudget,
-    procfs: &Procfs,
-    pid: u32,
-    resident: impl Iterator<Item = Bytes>,
-    process: &ProcessEvidence,
-    regions: &[Region],
-) -> Option<Reading> {
-    if resident.map(|Bytes(bytes)| bytes).fold(0, u64::saturating_add) < COUNTED {
-        return None;
-    }
-    let owned = attribute(process, regions);
-    let files = Root::open(procfs, pid);
-    let mut best: Option<Reading> = None;
-    for at_try in 0..TRIES {
-        let budget = ReadBudget { time: budget.time * (1 << at_try), ..budget };
-        let (at, begun) = (clock::ktime(), Instant::now());
-        let mut image = Process::open(procfs, pid, budget).ok()?;
-        let mut target = Target { image: &mut image, files: &files, process, regions, owned: &owned };
-        let (counters, absent) = counters::read_all(&mut target);
-        let reading = Reading { at, counters, absent };
-        let is_over = reading.is_good() || begun.elapsed() < budget.time / OF_BUDGET;
-        if best.as_ref().is_none_or(|best| reading.doubt() < best.doubt()) {
-            best = Some(reading);
-        }
-        if is_over {
-            break;
-        }
-    }
-    best
 }

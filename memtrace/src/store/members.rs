@@ -181,27 +181,17 @@ impl Store {
     }
 }
 
-/// Adds one to a container's count, and keeps the counts few: what has not changed for long is added up without a name,
-/// so that the sum never falls.
+/// Adds one to a container's count.
 fn count(transaction: &Transaction<'_>, of: &Join, time: i64) -> rusqlite::Result<()> {
-    let add = "INSERT INTO member_tallies (namespace, pod, container, kills, last_ns)";
-    let or_more = "ON CONFLICT (namespace, pod, container) DO UPDATE SET
-                   kills = kills + excluded.kills, last_ns = max(last_ns, excluded.last_ns)";
     let Join { namespace, pod, container } = of;
-    transaction.execute(
-        &format!("{add} VALUES (:namespace, :pod, :container, 1, :last) {or_more}"),
-        named_params! { ":namespace": namespace, ":pod": pod, ":container": container, ":last": time },
-    )?;
-    let old = "WHERE namespace || pod || container <> '' AND rowid NOT IN
-               (SELECT rowid FROM member_tallies WHERE namespace || pod || container <> ''
-                ORDER BY last_ns DESC, rowid LIMIT :most)";
-    let sum = "SELECT '', '', '', sum(kills), max(last_ns) FROM member_tallies";
-    transaction.execute(
-        &format!("{add} {sum} {old} HAVING count(*) > 0 {or_more}"),
-        named_params! { ":most": MOST },
-    )?;
     transaction
-        .execute(&format!("DELETE FROM member_tallies {old}"), named_params! { ":most": MOST })
+        .execute(
+            "INSERT INTO member_tallies (namespace, pod, container, kills, last_ns)
+             VALUES (:namespace, :pod, :container, 1, :last)
+             ON CONFLICT (namespace, pod, container) DO UPDATE SET
+                 kills = kills + 1, last_ns = max(last_ns, :last)",
+            named_params! { ":namespace": namespace, ":pod": pod, ":container": container, ":last": time },
+        )
         .map(drop)
 }
 
@@ -248,6 +238,10 @@ mod tests {
         };
         let expected = [("b".to_owned(), 2), ("a".to_owned(), 2)];
         assert_eq!(tallies(&store), expected, "the newest kill first");
+
+        // What there is no room for is added up without a name: the sum stays.
+        store.keep_most_tallies(1).unwrap();
+        assert_eq!(tallies(&store), [("b".to_owned(), 2), (String::new(), 2)]);
 
         // What a version that counted the rows themselves left behind is counted the same.
         store.connection.execute_batch("DROP TABLE member_tallies; PRAGMA user_version = 5").unwrap();

@@ -141,28 +141,46 @@ impl Store {
         self.keep_most_tallies(MOST)
     }
 
-    fn keep_most_tallies(&mut self, most: i64) -> Result<(), StoreError> {
+    pub(super) fn keep_most_tallies(&mut self, most: i64) -> Result<(), StoreError> {
         let Self { connection, path, .. } = self;
         let failed = |error| StoreError::sqlite("add up kills in", path, error);
         let transaction = connection.transaction().map_err(failed)?;
-        let old = "WHERE namespace || pod || container <> '' AND rowid NOT IN
-                   (SELECT rowid FROM tallies WHERE namespace || pod || container <> ''
-                    ORDER BY last_ns DESC, rowid LIMIT ?1)";
-        transaction
-            .execute(
-                &format!(
-                    "INSERT INTO tallies SELECT '', '', '', scope, cause, sum(kills), sum(victims), max(last_ns)
-                     FROM tallies {old} GROUP BY scope, cause
-                     ON CONFLICT (namespace, pod, container, scope, cause) DO UPDATE SET
-                         kills = kills + excluded.kills, victims = victims + excluded.victims,
-                         last_ns = max(last_ns, excluded.last_ns)"
-                ),
-                [most],
-            )
-            .map_err(failed)?;
-        transaction.execute(&format!("DELETE FROM tallies {old}"), [most]).map_err(failed)?;
+        add_up(&transaction, "tallies", &["scope", "cause"], &["kills", "victims"], most).map_err(failed)?;
+        add_up(&transaction, "member_tallies", &[], &["kills"], most).map_err(failed)?;
         transaction.commit().map_err(failed)
     }
+}
+
+/// Adds up the rows of a table of counts that there is no room for, in a row without names for each kind; the newest `most`
+/// stay.
+fn add_up(
+    transaction: &Transaction<'_>,
+    table: &str,
+    kinds: &[&str],
+    counts: &[&str],
+    most: i64,
+) -> rusqlite::Result<()> {
+    let old = format!(
+        "WHERE namespace || pod || container <> '' AND rowid NOT IN
+         (SELECT rowid FROM {table} WHERE namespace || pod || container <> ''
+          ORDER BY last_ns DESC, rowid LIMIT ?1)"
+    );
+    let each = |of: &[&str], form: fn(&str) -> String| of.iter().map(|name| form(name)).collect::<String>();
+    let (names, sums) =
+        (each(kinds, |kind| format!(", {kind}")), each(counts, |count| format!(", sum({count})")));
+    let more = each(counts, |count| format!("{count} = {count} + excluded.{count}, "));
+    let columns = format!("namespace, pod, container{names}{}", each(counts, |count| format!(", {count}")));
+    transaction.execute(
+        &format!(
+            "INSERT INTO {table} ({columns}, last_ns)
+             SELECT '', '', ''{names}{sums}, max(last_ns) FROM {table} {old}
+             GROUP BY namespace IS NULL{names} HAVING count(*) > 0
+             ON CONFLICT (namespace, pod, container{names}) DO UPDATE SET
+                 {more}last_ns = max(last_ns, excluded.last_ns)"
+        ),
+        [most],
+    )?;
+    transaction.execute(&format!("DELETE FROM {table} {old}"), [most]).map(drop)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod motion;
 pub mod musl;
 pub mod process;
 pub mod root;
+mod spread;
 pub mod tcmalloc;
 
 /// All readers.

@@ -1,9 +1,10 @@
 //! The counters of CPython's obmalloc: what `sys._debugmallocstats()` would say of its pools.
 //!
-//! Input: the arenas of a process. Output: allocated and free bytes; exact at rest, and sampled where there are too many. Every pool begins with a header that
-//! says how many of its blocks are in use. What is larger than 512 bytes comes from malloc and is counted there.
+//! Input: the arenas of a process. Output: allocated and free bytes; exact at rest, and sampled where there are too many.
+//! Every pool begins with a header that says how many of its blocks are in use. What is larger than 512 bytes comes from
+//! malloc and is counted there.
 
-use super::{Absent, CounterReader, Counters, Target, motion};
+use super::{Absent, CounterReader, Counters, Target, motion, spread};
 use crate::{
     allocator::evidence::{Mark, ProcessEvidence, content},
     units::{Bytes, Grade},
@@ -17,8 +18,6 @@ const HEADER: usize = 48;
 const GUESSES: u64 = 1024;
 /// What a header costs of the budget: it is not its bytes that take the time.
 const EACH: u64 = 3 << 10;
-/// The golden ratio's part behind the point, of 2^64: its multiples are spread evenly (Weyl).
-const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The reader.
 pub struct Cpython;
@@ -86,9 +85,9 @@ impl Sums {
             (first, (end.saturating_sub(first) / pool).min(1 << 20))
         });
         let all: u64 = firsts.clone().map(|(_, count)| count).sum();
-        let one_in = all.div_ceil(most.max(1)).max(1);
+        let one_in = all.div_ceil(most.max(1));
         let places = firsts.flat_map(|(first, count)| (0..count).map(move |at| first + at * pool));
-        let is_one = |(at, _): &(u64, u64)| at.wrapping_mul(STRIDE) <= u64::MAX / one_in;
+        let is_one = |(at, _): &(u64, u64)| spread::is_one_in(*at, one_in);
         let places: Vec<u64> = (0..).zip(places).filter(is_one).map(|(_, place)| place).collect();
         let (mut pools, mut sum, mut squares) = (0_u64, 0_u64, 0_f64);
         let mut buffer = vec![0; AT_ONCE * HEADER];

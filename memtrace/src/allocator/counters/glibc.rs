@@ -126,9 +126,15 @@ impl Reading {
             let left = pages.image.left().saturating_sub(after);
             let share = part(left, arena.system_mem(), uncounted);
             uncounted = uncounted.saturating_sub(arena.system_mem());
-            let counted = self
-                .count_arena(pages, arena, at == 0, share)
-                .ok_or(format!("{name}: it changes too fast, or makes no sense"))?;
+            let counted = self.count_arena(pages, arena, at == 0, share).ok_or_else(|| {
+                let is_over = pages.image.left() <= (left + after).saturating_sub(share);
+                let why = if is_over {
+                    "no time was left for it"
+                } else {
+                    "it changes too fast, or makes no sense"
+                };
+                format!("{name}: {why}")
+            })?;
             let Counted { system, free: held, top, reserve: unused, unknown: lost, caches: spotted } =
                 counted;
             let in_use =

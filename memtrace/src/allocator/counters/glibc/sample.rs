@@ -5,7 +5,7 @@
 //! chunk has none, and is free if a list says so.
 
 use super::{
-    super::Image,
+    super::{Image, spread},
     arena::Large,
     chunk::{PIECE, Piece, Span, Step, Tally, step},
     layout::MOST_FAST,
@@ -14,8 +14,6 @@ use super::{
 /// Fewer pieces than this say nothing; twice as many are aimed at, and smaller ones where there is time for little.
 const FEWEST: usize = 8;
 const SMALLEST: u64 = 16 << 10;
-/// The golden ratio's part behind the point, of 2^64: its multiples are spread evenly wherever one stops (Weyl).
-const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What a piece held.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,8 +37,7 @@ pub fn sample(image: &mut dyn Image, spans: &[Span], large: &Large, end: u64) ->
         if image.left() <= end {
             break;
         }
-        let place = (u128::from(all) * u128::from(at.wrapping_mul(STRIDE))) >> 64;
-        let (span, place) = place_in(spans, u64::try_from(place).ok()?)?;
+        let (span, place) = place_in(spans, spread::place(at, all))?;
         pieces.extend(look(image, span, (place, len), large));
     }
     estimate(&pieces, all)

@@ -13,8 +13,8 @@ use memtrace_common::event::task::{Exit, Signal};
 
 use crate::{ingest::decode::Event, mm::process::ProcessTable};
 
-/// Processes whose signals are remembered.
-const MOST: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+/// Processes whose signals are remembered: 2048.
+const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);
 /// Signals that are remembered of one.
 const SIGNALS: usize = 8;
 /// Refusals that follow each other so fast, in ns, are of one allocation.

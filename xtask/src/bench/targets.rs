@@ -120,8 +120,9 @@ mod reason {
         some percent of one while memory moves; between rounds without memtrace the spread is as large";
     pub(super) const MODEL: &str = "not looked into: it was met when this was written";
     pub(super) const LIVE: &str = "not looked into: it was met when this was written";
-    pub(super) const IDLE: &str = "the engine reads the files of every container at its tick, some 6.5 opens each; most of its \
-        time is the kernel's in these reads";
+    pub(super) const IDLE: &str = "by perf beside 250 containers and 2,000 processes, 47 % of the daemon's time are the engine's \
+        own: every process's row is made anew each second; 14 % the kernel's for the files that the engine reads, 27 % the \
+        scanner's";
     pub(super) const RSS: &str = "14 MiB are the ring buffers, which are mapped twice and locked once, 14 MiB the pages of its own \
         file, 10 MiB its start; each followed process takes some 8 KiB";
     pub(super) const MAPS: &str = "not looked into: it was met when this was written (8.2 MiB)";

@@ -166,7 +166,7 @@ impl AddressSpace {
             let room = self.count(span.end - start).saturating_sub(span.held.pages.into());
             let sampled = self.guesses.range(start..&span.end).map(|(_, guess)| guess.spread);
             let sampled = sampled.fold(0, u64::saturating_add);
-            let is_huge = self.wants_huge(&span.traits) && self.has_huge_block(*start, span.end);
+            let is_huge = self.may_be_huge(*start, span);
             if room == 0 || (sampled == 0 && span.held.was_read() && !is_huge) {
                 return None;
             }
@@ -209,18 +209,20 @@ impl AddressSpace {
         shares
     }
 
-    /// Whether a huge page fits between two addresses.
-    fn has_huge_block(&self, start: u64, end: u64) -> bool {
+    /// Whether one fault in a region can bring a huge page: it wants them, and one fits.
+    fn may_be_huge(&self, start: u64, span: &Span) -> bool {
         let first = start.checked_next_multiple_of(self.geometry.huge);
-        first.and_then(|first| end.checked_sub(first)).is_some_and(|left| left >= self.geometry.huge)
+        let fits = || {
+            first.and_then(|first| span.end.checked_sub(first)).is_some_and(|left| left >= self.geometry.huge)
+        };
+        self.wants_huge(&span.traits) && fits()
     }
 
     /// Whether there is a region where a single fault brings so much that none of those that were sampled may tell of it.
     pub fn may_grow_unseen(&self) -> bool {
         self.spans.iter().any(|(start, span)| {
-            self.wants_huge(&span.traits)
-                && span.traits.prot != Prot::NONE
-                && self.has_huge_block(*start, span.end)
+            span.traits.prot != Prot::NONE
+                && self.may_be_huge(*start, span)
                 && self.count(span.end - start) >= u64::from(span.held.pages) + self.count(self.geometry.huge)
         })
     }

@@ -41,11 +41,11 @@ impl CounterReader for Cpython {
         // Twice, and the second time what the first one left.
         let most = target.image.left() / EACH / 2;
         let sums = Sums::of(target, &arenas, pool, most);
-        if sums.pools == 0 {
-            return Err(self.absent("none of its arenas has a pool that could be read"));
-        }
         if target.image.is_spent() {
             return Err(self.absent("there are more pools than the budget of a reading"));
+        }
+        if sums.pools == 0 {
+            return Err(self.absent("none of its arenas has a pool that could be read"));
         }
         let again = Sums::of(target, &arenas, pool, most);
         let moved = motion::bound_between(sums.allocated, Some(again.allocated));

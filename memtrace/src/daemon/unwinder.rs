@@ -8,8 +8,9 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, channel, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
     },
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -62,6 +63,10 @@ pub struct Unwound {
     pub walked: Option<Walked>,
 }
 
+/// How long tables are kept that nobody needs: those of a large program take megabytes, and are read anew in
+/// milliseconds.
+const KEPT: Duration = Duration::from_secs(60);
+
 /// The running unwinder; it ends when the sender is dropped.
 pub struct Unwinder {
     /// Where jobs go.
@@ -81,10 +86,21 @@ pub fn start(proc: &Path) -> anyhow::Result<Unwinder> {
     std::thread::Builder::new()
         .name("unwinder".to_owned())
         .spawn(move || {
-            while let Ok(Job { key, copy, modules }) = asked.recv() {
-                let walked = Some(programs.walk(key.pid, &copy, modules.as_deref()));
-                if answers.send(Unwound { key, walked }).is_err() {
-                    return;
+            let mut looked = Instant::now();
+            loop {
+                match asked.recv_timeout(KEPT) {
+                    Ok(Job { key, copy, modules }) => {
+                        let walked = Some(programs.walk(key.pid, &copy, modules.as_deref()));
+                        if answers.send(Unwound { key, walked }).is_err() {
+                            return;
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                if looked.elapsed() >= KEPT {
+                    programs.forget_unused();
+                    looked = Instant::now();
                 }
             }
         })

@@ -41,6 +41,8 @@ pub struct Programs {
     looks: Looks,
     bytes: usize,
     uses: u64,
+    /// How many there had been when the unused were let go.
+    looked: u64,
     context: UnwindContext<usize>,
 }
 
@@ -54,6 +56,7 @@ impl Programs {
             looks: Looks::default(),
             bytes: 0,
             uses: 0,
+            looked: 0,
             context: UnwindContext::new(),
         }
     }
@@ -117,6 +120,14 @@ impl Programs {
         self.bytes += bytes;
         self.files.insert(version, (tables.clone(), self.uses));
         tables
+    }
+
+    /// Lets go of the tables that were not used since this was last called.
+    pub fn forget_unused(&mut self) {
+        let since = std::mem::replace(&mut self.looked, self.uses);
+        self.files.retain(|_, (_, used)| *used > since);
+        self.known.clear();
+        self.bytes = self.files.values().filter_map(|(tables, _)| Some(tables.as_ref()?.len())).sum();
     }
 
     fn make_room(&mut self, bytes: usize) {

@@ -88,6 +88,23 @@ impl Agent {
         Ok(ticks / per_second)
     }
 
+    /// Seconds that its thread of this name was on a CPU so far.
+    pub(crate) fn thread_seconds(&self, name: &str) -> Result<f64> {
+        let dir = PathBuf::from(format!("/proc/{}/task", self.child.id()));
+        let tasks = fs::read_dir(&dir).with_context(|| format!("failed to read {}", dir.display()))?;
+        let is_it =
+            |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name);
+        let task = tasks.flatten().map(|entry| entry.path()).find(is_it);
+        let file = task.with_context(|| format!("the daemon has no thread {name}"))?.join("schedstat");
+        let text = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let nanoseconds: f64 = text
+            .split_whitespace()
+            .next()
+            .and_then(|field| field.parse().ok())
+            .context("no time on a CPU")?;
+        Ok(nanoseconds / 1e9)
+    }
+
     /// Resident MiB.
     pub(crate) fn rss_mib(&self) -> Result<f64> {
         let status = self.proc("status")?;

@@ -26,10 +26,15 @@ pub(crate) struct Idle {
     pub(crate) rss_mib: f64,
     pub(crate) map_mib: f64,
     pub(crate) ready_ms: f64,
+    /// Until all page tables were read once; `None` when that was not over in time.
+    pub(crate) first_look_s: Option<f64>,
 }
 
-/// Until the first look at everything is over.
-const SETTLE: Duration = Duration::from_secs(10);
+/// The first look at everything is over when the scanner takes so little of this.
+const STEP: Duration = Duration::from_secs(5);
+const LITTLE: f64 = 0.05;
+/// It is waited for no longer than this.
+const PATIENCE: Duration = Duration::from_secs(180);
 const WATCHED: Duration = Duration::from_secs(20);
 
 pub(crate) fn measure(bin: &Path, sizes: &[(usize, usize)]) -> Result<Vec<Idle>> {
@@ -40,7 +45,7 @@ fn idle(bin: &Path, containers: usize, each: usize) -> Result<Idle> {
     say(&format!("idle beside {containers} containers of {each} processes"));
     let _crowd = Crowd::start(containers, each)?;
     let agent = Agent::start(bin, &[])?;
-    thread::sleep(SETTLE);
+    let first_look_s = settle(&agent)?;
     let (start, before) = (Instant::now(), agent.cpu_seconds()?);
     thread::sleep(WATCHED);
     let used = agent.cpu_seconds()? - before;
@@ -51,7 +56,23 @@ fn idle(bin: &Path, containers: usize, each: usize) -> Result<Idle> {
         rss_mib: agent.rss_mib()?,
         map_mib: agent.map_mib()?,
         ready_ms: agent.ready_after.as_secs_f64() * 1000.0,
+        first_look_s,
     })
+}
+
+/// Waits until all page tables were read once; how long that took.
+fn settle(agent: &Agent) -> Result<Option<f64>> {
+    let start = Instant::now();
+    let mut before = agent.thread_seconds("scanner")?;
+    while start.elapsed() < PATIENCE {
+        thread::sleep(STEP);
+        let after = agent.thread_seconds("scanner")?;
+        if after - before < LITTLE {
+            return Ok(Some(start.elapsed().as_secs_f64() - STEP.as_secs_f64()));
+        }
+        before = after;
+    }
+    Ok(None)
 }
 
 /// Sleeping processes in cgroups of their own; all gone when dropped.

@@ -73,7 +73,7 @@ fn peers_section(measured: &Measured, text: &mut String) {
     for peer in &measured.peers {
         let ratio = match &peer.why_not {
             Some(why) => format!("not measured: {}", why.lines().next().unwrap_or_default()),
-            None => shown(peer.ratio, 1, "×"),
+            None => shown(peer.ratio, 3, "×"),
         };
         text.push_str(&format!("| {} | {} | {ratio} |\n", peer.tool, peer.load));
     }
@@ -92,12 +92,15 @@ fn programs_section(measured: &Measured, text: &mut String) {
 
 fn alone_section(measured: &Measured, text: &mut String) {
     text.push_str(
-        "\n## The daemon itself\n\nIdle: 20 s, 10 s after its start, beside sleeping processes in cgroups of their own.\n\n\
-         | containers | processes | CPU | resident | BPF maps | start |\n|---|---|---|---|---|---|\n",
+        "\n## The daemon itself\n\nIdle: for 20 s after the first look at all page tables, beside sleeping processes in cgroups of their own.\n\n\
+         | containers | processes | CPU | resident | BPF maps | start | first look |\n|---|---|---|---|---|---|---|\n",
     );
-    for Idle { containers, processes, cpu_percent, rss_mib, map_mib, ready_ms } in &measured.containers {
+    for Idle { containers, processes, cpu_percent, rss_mib, map_mib, ready_ms, first_look_s } in
+        &measured.containers
+    {
+        let first = first_look_s.map_or("not over in 180 s".to_owned(), |seconds| format!("{seconds:.0} s"));
         text.push_str(&format!(
-            "| {containers} | {processes} | {cpu_percent:.2} % | {rss_mib:.1} MiB | {map_mib:.1} MiB | {ready_ms:.0} ms |\n"
+            "| {containers} | {processes} | {cpu_percent:.2} % | {rss_mib:.1} MiB | {map_mib:.1} MiB | {ready_ms:.0} ms | {first} |\n"
         ));
     }
     let Model {

@@ -109,9 +109,9 @@ pub(crate) fn targets(measured: &Measured) -> Vec<Target> {
 
 /// What was found to be behind a shortfall, measured on the development machine (Linux 6.18, tracepoints only).
 mod reason {
-    pub(super) const FAULT: &str = "this is the cheapest fault there is (some 850 ns); without the sampler no difference was found. \
-        The sampler sends at most 1,000 samples and 500 copies of stacks a second, some 0.4 % of a CPU; what its event costs the \
-        kernel without a program, and the daemon beside it, have not been told apart yet";
+    pub(super) const FAULT: &str = "this is the cheapest fault there is (some 850 ns), and a thread that does nothing else; without the \
+        sampler, and with programs that send nothing, no difference was found. What is left are the samples: 500 to 1,000 a second \
+        and CPU, half of them with a copy of the stack, and the daemon that walks it on the other CPU";
     pub(super) const MMAP: &str = "an empty program on both tracepoints alone adds some 105 ns (1.064×); ours runs 36 ns more \
         than an empty one for a call beyond the budget, and some 170 ns for one within it";
     pub(super) const SYSCALL: &str = "any enabled syscall tracepoint puts every call on the slow path: an empty program on one \
@@ -120,10 +120,12 @@ mod reason {
         some percent of one while memory moves; between rounds without memtrace the spread is as large";
     pub(super) const MODEL: &str = "not looked into: it was met when this was written";
     pub(super) const LIVE: &str = "not looked into: it was met when this was written";
-    pub(super) const IDLE: &str = "by perf beside 250 containers and 2,000 processes, 47 % of the daemon's time are the engine's \
-        own: every process's row is made anew each second; 14 % the kernel's for the files that the engine reads, 27 % the \
-        scanner's";
-    pub(super) const RSS: &str = "14 MiB are the ring buffers, which are mapped twice and locked once, 14 MiB the pages of its own \
-        file, 10 MiB its start; each followed process takes some 8 KiB";
+    pub(super) const IDLE: &str = "it was 17 % before rows stood (docs/adr/0003). By perf, two thirds of what is left are the \
+        engine's: a row for each container each second with its usage, which is a file to read, and the rows of the processes \
+        that are not at rest; a fifth is the history's and the verdicts', for each container too; the rest the scanner's, which \
+        looks at what moves";
+    pub(super) const RSS: &str = "14 MiB are the ring buffers, which are mapped twice and locked once, 16 MiB the pages of its own \
+        file; by heaptrack beside 2,000 processes, 6 MiB are the kernel's symbols, and some 20 KiB a followed process: its \
+        regions 9, their owners 3, its row and what it was over time 4, what is known of its programs";
     pub(super) const MAPS: &str = "not looked into: it was met when this was written (8.2 MiB)";
 }

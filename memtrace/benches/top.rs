@@ -69,12 +69,12 @@ fn update(containers: u64, processes: u64, round: u64) -> Update {
             unaccounted_bytes: Bytes(0),
             excess_bytes: Bytes(0),
             stale: None,
-            scan_age_seconds: Some(1.0),
+            scanned: Some(Timestamp::UNIX_EPOCH),
             samples: Some(64),
             growth_stacks: Vec::new(),
             counters: Vec::new(),
             without_counters: Vec::new(),
-            counters_age_seconds: None,
+            counters_read: None,
         };
         ProcessRow {
             pid: u32::try_from(number).unwrap_or(u32::MAX) + 1000,
@@ -84,7 +84,7 @@ fn update(containers: u64, processes: u64, round: u64) -> Update {
             cgroup: Some(cgroup(of)),
             rss_bytes: Some(bytes(number)),
             rss_grade: Grade::Measured,
-            rss_age_seconds: Some(0.5),
+            rss_read: Some(Timestamp::UNIX_EPOCH),
             growth_bytes_per_second: Some(1024.0),
             growth_window_seconds: Some(10.0),
             limit: Some(limit(of)),
@@ -97,7 +97,7 @@ fn update(containers: u64, processes: u64, round: u64) -> Update {
         usage_bytes: Some(bytes(number)),
         limit: Some(limit(number)),
         rss_bytes: bytes(number),
-        arenas: arenas(number, round),
+        arenas: arenas(number, round).into(),
         ..ContainerRow::empty(cgroup(number))
     };
     let insight = |number: u64| Insight {
@@ -110,7 +110,7 @@ fn update(containers: u64, processes: u64, round: u64) -> Update {
         schema: SCHEMA,
         time: Timestamp::UNIX_EPOCH,
         tracer: None,
-        processes: (0..processes).map(process).collect(),
+        processes: (0..processes).map(process).map(Arc::new).collect(),
         containers: (0..containers).map(container).collect(),
         node: Node::default(),
     };

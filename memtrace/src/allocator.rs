@@ -152,6 +152,7 @@ pub fn attribute(process: &ProcessEvidence, regions: &[Region]) -> Vec<Owned> {
         }
         is_one
     });
+    owned.shrink_to_fit();
     owned
 }
 

@@ -1,4 +1,4 @@
-//! How it got here: usage over time, in fixed memory, for each container and each arena of it.
+//! How it got here: usage over time, in fixed memory, for each container.
 //!
 //! Input: snapshots, one after another. Output: [`Series`] of the last 24 hours. Pure. Gone containers are kept for a
 //! while, because a kill is judged after its victim has gone; what does not fit is counted.
@@ -8,8 +8,6 @@ pub mod series;
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-
 use self::series::Series;
 use crate::{
     snapshot::{ContainerRow, Snapshot},
@@ -18,8 +16,6 @@ use crate::{
 
 /// Containers that are followed at most: some 42 KB each after a day.
 const MAX_CONTAINERS: usize = 512;
-/// Arenas that are followed at most: some 14 KB each after a day.
-const MAX_ARENAS: usize = 2048;
 /// How long what is gone is kept, in ns.
 const KEPT: u64 = 600_000_000_000;
 
@@ -47,20 +43,9 @@ pub enum Figure {
 /// The figures of one instant.
 pub type Figures = [Option<Bytes>; FIGURES];
 
-/// An allocator and a use of it, in a container.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ArenaKey {
-    /// Path of the cgroup.
-    pub cgroup: String,
-    /// Name of the allocator.
-    pub allocator: String,
-    /// What for.
-    pub kind: String,
-}
-
 #[derive(Clone, Debug)]
-struct Followed<const N: usize> {
-    series: Series<N>,
+struct Followed {
+    series: Series<FIGURES>,
     /// Another number under the same path is another group.
     id: Option<u64>,
     seen: u64,
@@ -69,8 +54,7 @@ struct Followed<const N: usize> {
 /// The history of the node.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    containers: HashMap<String, Followed<FIGURES>>,
-    arenas: HashMap<ArenaKey, Followed<1>>,
+    containers: HashMap<String, Followed>,
     overflow: u64,
 }
 
@@ -79,25 +63,13 @@ impl History {
     pub fn take(&mut self, snapshot: &Snapshot, now: u64) {
         for row in &snapshot.containers {
             self.read(&row.cgroup, row.cgroup_id, figures(row), now);
-            for arena in &row.arenas {
-                let key = ArenaKey {
-                    cgroup: row.cgroup.clone(),
-                    allocator: arena.allocator.to_string(),
-                    kind: arena.kind.to_string(),
-                };
-                let value = [Some(arena.resident_bytes)];
-                self.overflow +=
-                    u64::from(!push(&mut self.arenas, &key, row.cgroup_id, value, now, MAX_ARENAS));
-            }
         }
         self.containers.retain(|_, followed| followed.seen.saturating_add(KEPT) >= now);
-        self.arenas.retain(|_, followed| followed.seen.saturating_add(KEPT) >= now);
     }
 
     /// Takes the figures of one group, also of one that has no processes of its own.
     pub fn read(&mut self, cgroup: &str, id: Option<u64>, figures: Figures, now: u64) {
-        self.overflow +=
-            u64::from(!push(&mut self.containers, &cgroup.to_owned(), id, figures, now, MAX_CONTAINERS));
+        self.overflow += u64::from(!push(&mut self.containers, cgroup, id, figures, now));
     }
 
     /// All containers that something is known of, also those that are gone.
@@ -110,15 +82,7 @@ impl History {
         self.containers.get(cgroup).map(|followed| &followed.series)
     }
 
-    /// The resident bytes of a container's arenas.
-    pub fn arenas<'a>(&'a self, cgroup: &'a str) -> impl Iterator<Item = (&'a ArenaKey, &'a Series<1>)> {
-        self.arenas
-            .iter()
-            .filter(move |(key, _)| key.cgroup == cgroup)
-            .map(|(key, followed)| (key, &followed.series))
-    }
-
-    /// Readings that were not kept, because too many containers or arenas are followed already.
+    /// Readings that were not kept, because too many containers are followed already.
     pub fn overflow(&self) -> u64 {
         self.overflow
     }
@@ -126,20 +90,12 @@ impl History {
     /// How many series there are, and the bytes that they take.
     pub fn footprint(&self) -> (usize, Bytes) {
         let containers: u64 = self.containers.values().map(|followed| followed.series.footprint().0).sum();
-        let arenas: u64 = self.arenas.values().map(|followed| followed.series.footprint().0).sum();
-        (self.containers.len() + self.arenas.len(), Bytes(containers + arenas))
+        (self.containers.len(), Bytes(containers))
     }
 }
 
 /// False when there is no room. What is gone for the longest time makes place.
-fn push<K: Clone + Eq + std::hash::Hash, const N: usize>(
-    all: &mut HashMap<K, Followed<N>>,
-    key: &K,
-    id: Option<u64>,
-    values: [Option<Bytes>; N],
-    now: u64,
-    most: usize,
-) -> bool {
+fn push(all: &mut HashMap<String, Followed>, key: &str, id: Option<u64>, values: Figures, now: u64) -> bool {
     if let Some(followed) = all.get_mut(key) {
         if followed.id.is_some() && id.is_some() && followed.id != id {
             followed.series = Series::default();
@@ -149,7 +105,7 @@ fn push<K: Clone + Eq + std::hash::Hash, const N: usize>(
         followed.series.push(now, values);
         return true;
     }
-    if all.len() >= most {
+    if all.len() >= MAX_CONTAINERS {
         let gone = all.iter().filter(|(_, followed)| followed.seen < now);
         let Some((oldest, _)) = gone.min_by_key(|(_, followed)| followed.seen) else { return false };
         let oldest = oldest.clone();
@@ -157,7 +113,7 @@ fn push<K: Clone + Eq + std::hash::Hash, const N: usize>(
     }
     let mut series = Series::default();
     series.push(now, values);
-    all.insert(key.clone(), Followed { series, id, seen: now });
+    all.insert(key.to_owned(), Followed { series, id, seen: now });
     true
 }
 
@@ -209,7 +165,7 @@ fn sum(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ArenaKey, Bytes, Figure, HashMap, History, KEPT, MAX_CONTAINERS, push};
+    use super::{Bytes, Figure, History, KEPT, MAX_CONTAINERS};
 
     const SECOND: u64 = 1_000_000_000;
     const MIB: u64 = 1 << 20;
@@ -252,10 +208,8 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_forgotten_after_a_while() {
-        let mut arenas = HashMap::new();
-        let key = ArenaKey { cgroup: "/a".into(), allocator: "glibc".into(), kind: "arena".into() };
-        push(&mut arenas, &key, None, [Some(Bytes(1))], SECOND, 9);
-        let mut history = History { arenas, ..History::default() };
+        let mut history = History::default();
+        history.read("/a", None, usage(1), SECOND);
         let empty = crate::snapshot::Snapshot {
             schema: 1,
             time: jiff::Timestamp::UNIX_EPOCH,
@@ -265,8 +219,8 @@ mod tests {
             node: crate::snapshot::Node::default(),
         };
         history.take(&empty, SECOND + KEPT);
-        assert_eq!(history.arenas("/a").count(), 1);
+        assert!(history.container("/a").is_some());
         history.take(&empty, SECOND + KEPT + 1);
-        assert_eq!(history.arenas("/a").count(), 0);
+        assert!(history.container("/a").is_none());
     }
 }

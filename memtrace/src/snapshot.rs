@@ -2,15 +2,17 @@
 //!
 //! Input: the model. Output: [`Snapshot`], which is also the API's JSON (`schema: 1`).
 
-use std::borrow::Cow;
+mod tracer;
+
+use std::{borrow::Cow, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::tracer::{Cpu, Scans, Tracer, Walks};
 use crate::{
     allocator::counters::{Absent, Counters},
     container::{charge::Charge, memcg::Limit, name::Name},
-    ingest::loss::Loss,
     mm::growth::WalkedBy,
     units::{Bytes, Grade},
 };
@@ -28,7 +30,7 @@ pub struct Snapshot {
     /// How well the tracer saw; `None` when there is no tracer and /proc alone was read.
     pub tracer: Option<Tracer>,
     /// The processes, largest resident memory first.
-    pub processes: Vec<ProcessRow>,
+    pub processes: Vec<Arc<ProcessRow>>,
     /// The cgroups that have processes, and those above them that have a limit ([`ContainerRow::is_group`]); largest
     /// usage first.
     pub containers: Vec<ContainerRow>,
@@ -57,124 +59,6 @@ pub struct Node {
     pub pressure_full10: Option<f64>,
 }
 
-/// How well the tracer sees.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Tracer {
-    /// Since when it runs.
-    pub started: Timestamp,
-    /// Events handled since then.
-    pub events: u64,
-    /// One page fault of so many is sampled where few come; 0 when none is.
-    pub fault_period: u64,
-    /// How many one sampled fault stood for in the last second: more than `fault_period` where many came. 0 when there was
-    /// none.
-    #[serde(default)]
-    pub fault_period_now: u64,
-    /// Facts that are watched, of all that there are.
-    pub hooks_attached: usize,
-    /// All facts.
-    pub hooks_total: usize,
-    /// OOM kills recorded since it runs.
-    pub kills: u64,
-    /// OOM marks that killed nobody.
-    pub bare_marks: u64,
-    /// Kills that could not be made durable yet.
-    pub kills_not_stored: u64,
-    /// What was lost.
-    pub losses: Vec<Loss>,
-    /// What page-table reads cost and give.
-    pub scans: Scans,
-    /// What became of the copies of stacks.
-    #[serde(default)]
-    pub walks: Walks,
-}
-
-impl Tracer {
-    /// How page faults are sampled, as `1 of 64`, and what one stands for where that is more.
-    pub fn sampling(&self) -> Option<String> {
-        let Self { fault_period, fault_period_now, .. } = *self;
-        match (fault_period, fault_period_now) {
-            (0, _) => None,
-            (period, now) if now > period => Some(format!("1 of {period}, now of {now}")),
-            (period, _) => Some(format!("1 of {period}")),
-        }
-    }
-}
-
-/// The walking of stacks, from copies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Walks {
-    /// Copies that were walked.
-    pub done: u64,
-    /// Copies that nobody had time for: the ones before them stand for them, as for samples that were not copied at all.
-    pub passed_over: u64,
-    /// Samples of threads whose stack could not be read: most have none yet, or none any more.
-    pub unreadable: u64,
-}
-
-/// The reading of page tables.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Scans {
-    /// Processes whose address spaces are followed.
-    pub followed: usize,
-    /// Bytes that this takes.
-    pub followed_bytes: Bytes,
-    /// Reads so far.
-    pub done: u64,
-    /// Time that they took, in seconds.
-    pub seconds: f64,
-    /// Those of them that read no mappings, but pages alone (`PAGEMAP_SCAN`).
-    #[serde(default)]
-    pub by_pages: u64,
-    /// Time that these took, in seconds.
-    #[serde(default)]
-    pub by_pages_seconds: f64,
-    /// The part of one CPU that they may take, in percent.
-    pub share_percent: u32,
-    /// What all of the daemon takes.
-    #[serde(default)]
-    pub cpu: Cpu,
-}
-
-/// What the daemon itself takes of the processors, and what it holds back for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Cpu {
-    /// The part of one CPU that it may take, in percent; 0 for any.
-    pub budget_percent: u32,
-    /// What it took lately.
-    pub used_percent: Option<f64>,
-    /// How many steps are held back: first page tables are read less often, then faults are sampled more coarsely, then
-    /// fewer calls of one process are streamed.
-    pub step: usize,
-    /// One fault of 2 to this many samples is taken.
-    pub fault_shift: u32,
-    /// The event budget of a process is divided by 2 to this.
-    pub budget_shift: u32,
-}
-
-impl Cpu {
-    /// In words.
-    pub fn describe(&self) -> String {
-        let Self { budget_percent, used_percent, step, fault_shift, budget_shift } = *self;
-        let used = used_percent.map_or_else(|| "?".to_owned(), |used| format!("{used:.1}"));
-        let budget =
-            if budget_percent == 0 { "no budget".to_owned() } else { format!("budget {budget_percent}%") };
-        let mut text = format!("own CPU {used}% of one ({budget})");
-        if step == 0 {
-            return text;
-        }
-        text.push_str(", HELD BACK: page tables are read less often");
-        if fault_shift > 0 {
-            text.push_str(&format!(", faults sampled {} times more coarsely", 1_u64 << fault_shift.min(63)));
-        }
-        if budget_shift > 0 {
-            text.push_str(&format!(", event budgets divided by {}", 1_u64 << budget_shift.min(63)));
-        }
-        text
-    }
-}
-
 /// One process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessRow {
@@ -192,8 +76,8 @@ pub struct ProcessRow {
     pub rss_bytes: Option<Bytes>,
     /// How that is known.
     pub rss_grade: Grade,
-    /// Age of that figure.
-    pub rss_age_seconds: Option<f64>,
+    /// When it was read.
+    pub rss_read: Option<Timestamp>,
     /// Growth, bytes per second.
     pub growth_bytes_per_second: Option<f64>,
     /// Over how many seconds.
@@ -207,8 +91,15 @@ pub struct ProcessRow {
     pub peak: Option<Peak>,
 }
 
+impl ProcessRow {
+    /// Whether it never had more since the last tick than it has now.
+    pub fn has_no_peak(&self) -> bool {
+        self.peak.as_ref().is_none_or(|peak| peak.time.is_none() && Some(peak.bytes) == self.rss_bytes)
+    }
+}
+
 /// Whose memory a process's memory is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// One row for each allocator and use, largest first.
     pub arenas: Vec<ArenaRow>,
@@ -218,8 +109,8 @@ pub struct Memory {
     pub excess_bytes: Bytes,
     /// Why the rows are not to be trusted until the next read, if they are not.
     pub stale: Option<String>,
-    /// Age of the last read of the page tables.
-    pub scan_age_seconds: Option<f64>,
+    /// When its page tables were read last.
+    pub scanned: Option<Timestamp>,
     /// Pages that the faults sampled since then stand for.
     #[serde(default)]
     pub samples: Option<u64>,
@@ -231,9 +122,9 @@ pub struct Memory {
     /// The allocators whose counters could not be read, and why.
     #[serde(default)]
     pub without_counters: Vec<Absent>,
-    /// Age of that reading.
+    /// When they were.
     #[serde(default)]
-    pub counters_age_seconds: Option<f64>,
+    pub counters_read: Option<Timestamp>,
 }
 
 /// What an allocator holds for one use.
@@ -300,10 +191,10 @@ pub struct ContainerRow {
     /// Sum of its processes' resident memory; pages that they share count once for each.
     pub rss_bytes: Bytes,
     /// The processes' rows summed up, shared pages divided where that is known.
-    pub arenas: Vec<ArenaRow>,
+    pub arenas: Arc<[ArenaRow]>,
     /// What people call it.
     #[serde(default)]
-    pub name: Option<Name>,
+    pub name: Option<Arc<Name>>,
     /// Kills of members while the container's first process lived, over all its restarts: nobody else reports them.
     #[serde(default)]
     pub member_kills: u64,
@@ -335,7 +226,7 @@ impl ContainerRow {
             usage_bytes: None,
             limit: None,
             rss_bytes: Bytes::default(),
-            arenas: Vec::new(),
+            arenas: Arc::default(),
             name: None,
             member_kills: 0,
             cgroup_id: None,
@@ -357,26 +248,41 @@ pub struct Peak {
     /// How it is known.
     pub grade: Grade,
     /// What it was made of, largest first: allocator and kind, as in the rows.
-    pub owners: Vec<PeakPart>,
+    pub owners: Arc<[PeakPart]>,
 }
 
 /// A part of a peak.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeakPart {
     /// Name of the allocator, as in its row.
-    pub allocator: String,
+    pub allocator: Cow<'static, str>,
     /// What for.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// Bytes then.
     pub bytes: Bytes,
 }
 
 impl Snapshot {
-    /// Orders the rows as every output shows them: largest first, then by pid or path, so that rows do not jump.
+    /// The processes.
+    pub fn rows(&self) -> impl Iterator<Item = &ProcessRow> {
+        self.processes.iter().map(|row| &**row)
+    }
+
+    /// How old something was when this was taken, in seconds.
+    pub fn age(&self, of: Option<Timestamp>) -> Option<f64> {
+        age(self.time, of)
+    }
+
+    /// Orders the containers as every output shows them: largest first, then by path, so that rows do not jump. The
+    /// processes come in their order: largest first, then by pid.
     pub fn sort(&mut self) {
-        self.processes.sort_by_key(|process| (std::cmp::Reverse(process.rss_bytes), process.pid));
         self.containers.sort_by(|a, b| {
             (b.usage_bytes, b.rss_bytes, &a.cgroup).cmp(&(a.usage_bytes, a.rss_bytes, &b.cgroup))
         });
     }
+}
+
+/// How old something is at `now`, in seconds.
+pub fn age(now: Timestamp, of: Option<Timestamp>) -> Option<f64> {
+    of.map(|of| now.duration_since(of).as_secs_f64().max(0.0))
 }

@@ -77,8 +77,10 @@ pub(super) async fn probes(State(Desk { source, .. }): State<Desk>) -> Json<Arc<
 /// The snapshot with the names of its call stacks.
 fn named(snapshot: &Snapshot, symbols: &Symbols) -> Snapshot {
     let mut snapshot = snapshot.clone();
-    for process in &mut snapshot.processes {
-        name(process, symbols);
+    let has_stacks =
+        |row: &ProcessRow| row.memory.as_ref().is_some_and(|memory| !memory.growth_stacks.is_empty());
+    for process in snapshot.processes.iter_mut().filter(|row| has_stacks(row)) {
+        name(Arc::make_mut(process), symbols);
     }
     snapshot
 }
@@ -110,7 +112,7 @@ pub(super) async fn process(
     UrlPath(pid): UrlPath<u32>,
 ) -> Result<Json<ProcessRow>, StatusCode> {
     let latest = Arc::clone(&source.snapshots.borrow());
-    let row = latest.processes.iter().find(|row| row.pid == pid).ok_or(StatusCode::NOT_FOUND)?;
+    let row = latest.rows().find(|row| row.pid == pid).ok_or(StatusCode::NOT_FOUND)?;
     let mut row = row.clone();
     let named = tokio::task::spawn_blocking(move || {
         name(&mut row, &source.symbols);

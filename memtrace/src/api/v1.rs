@@ -79,7 +79,7 @@ pub struct Processes {
     /// When the snapshot was taken.
     pub time: Timestamp,
     /// In its order.
-    pub processes: Vec<ProcessRow>,
+    pub processes: Vec<Arc<ProcessRow>>,
 }
 
 /// Whose memory it is, by process.

@@ -3,6 +3,8 @@
 //! Input: a [`Hierarchy`] and a path. Output: numbers, `None` where the file is missing. Formats: the kernel's
 //! Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
 
+mod gauges;
+
 use std::{
     collections::HashMap,
     fs,
@@ -11,6 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use self::gauges::Gauges;
 use super::cgroup::{Hierarchy, Version};
 use crate::units::{Bytes, escape};
 
@@ -40,13 +43,13 @@ pub fn usage_file(hierarchy: &Hierarchy, path: &[u8]) -> Option<PathBuf> {
     Some(hierarchy.directory(path)?.join(name))
 }
 
-/// The highest usage of a cgroup's whole life, as far as the kernel remembers it (v2: from 5.19 on).
-pub fn watermark(hierarchy: &Hierarchy, path: &[u8]) -> Option<Bytes> {
+/// The file that has the highest usage of its life, as far as the kernel remembers it (v2: from 5.19 on).
+pub fn watermark_file(hierarchy: &Hierarchy, path: &[u8]) -> Option<PathBuf> {
     let name = match hierarchy.version {
         Version::V1 => "memory.max_usage_in_bytes",
         Version::V2 => "memory.peak",
     };
-    read_number(&hierarchy.directory(path)?.join(name)).map(Bytes)
+    Some(hierarchy.directory(path)?.join(name))
 }
 
 /// The cgroup's own limit; `None` when it has none or cannot be read.
@@ -62,18 +65,18 @@ pub fn own_limit(hierarchy: &Hierarchy, path: &[u8]) -> Option<Bytes> {
     .map(Bytes)
 }
 
-/// The lowest limit from the cgroup up to the root, and whose it is.
-pub fn effective_limit(hierarchy: &Hierarchy, path: &[u8]) -> Option<Limit> {
-    let mut lowest: Option<Limit> = None;
+/// The lowest of the limits that `own` tells, from the cgroup up to the root, and whose it is.
+pub fn lowest(path: &[u8], mut own: impl FnMut(&[u8]) -> Option<Bytes>) -> Option<Limit> {
+    let mut lowest: Option<(Bytes, &[u8])> = None;
     let mut path = path;
     loop {
-        if let Some(bytes) = own_limit(hierarchy, path)
-            && lowest.as_ref().is_none_or(|limit| bytes < limit.bytes)
+        if let Some(bytes) = own(path)
+            && lowest.is_none_or(|(limit, _)| bytes < limit)
         {
-            lowest = Some(Limit { bytes, owner: escape(path) });
+            lowest = Some((bytes, path));
         }
         let Some(slash) = path.iter().rposition(|byte| *byte == b'/').filter(|_| path != b"/") else {
-            return lowest;
+            return lowest.map(|(bytes, owner)| Limit { bytes, owner: escape(owner) });
         };
         path = path.get(..slash.max(1)).unwrap_or(b"/");
     }
@@ -108,9 +111,7 @@ fn read_number(path: &Path) -> Option<u64> {
 mod tests {
     use std::fs;
 
-    use super::{
-        Bytes, Hierarchy, Limit, Version, effective_limit, flat_keyed, oom_events, own_limit, usage,
-    };
+    use super::{Bytes, Hierarchy, Limit, Version, flat_keyed, lowest, oom_events, own_limit, usage};
 
     fn tree(version: Version, files: &[(&str, &str)]) -> (tempfile::TempDir, Hierarchy) {
         let dir = tempfile::tempdir().unwrap();
@@ -137,9 +138,12 @@ mod tests {
         );
         assert_eq!(usage(&v2, b"/a/b"), Some(Bytes(4096)));
         assert_eq!(own_limit(&v2, b"/a/b"), None);
-        assert_eq!(effective_limit(&v2, b"/a/b"), Some(Limit { bytes: Bytes(64 << 20), owner: "/a".into() }));
+        assert_eq!(
+            lowest(b"/a/b", |path| own_limit(&v2, path)),
+            Some(Limit { bytes: Bytes(64 << 20), owner: "/a".into() })
+        );
         assert_eq!(oom_events(&v2, b"/a/b"), Some(3));
-        assert_eq!(effective_limit(&v2, b"/nowhere"), None);
+        assert_eq!(lowest(b"/nowhere", |path| own_limit(&v2, path)), None);
     }
 
     #[test]
@@ -153,7 +157,7 @@ mod tests {
             ],
         );
         assert_eq!(own_limit(&v1, b"/"), None);
-        assert_eq!(effective_limit(&v1, b"/a").unwrap().bytes, Bytes(1 << 20));
+        assert_eq!(lowest(b"/a", |path| own_limit(&v1, path)).unwrap().bytes, Bytes(1 << 20));
         assert_eq!(usage(&v1, b"/a"), Some(Bytes(77)));
         assert_eq!(oom_events(&v1, b"/a"), None);
     }

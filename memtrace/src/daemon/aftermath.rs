@@ -135,7 +135,7 @@ impl Aftermath {
             id: id(time, ended.exit.task.tgid, boot_id),
             time,
             boot_id: boot_id.to_owned(),
-            container: row.and_then(|row| row.name.clone()),
+            container: row.and_then(|row| row.name.as_deref().cloned()),
             is_main: ended.is_main,
             kind: found.kind,
             sentence: found.sentence,

@@ -109,24 +109,30 @@ type Judged = HashMap<String, (u64, Vec<Finding>)>;
 
 /// What history says of each row of the snapshot.
 fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64) -> Insights {
+    let is_due = |judged: &Judged, row: &ContainerRow| {
+        judged.get(&row.cgroup).is_none_or(|(made, _)| made.saturating_add(JUDGED_FOR) <= now)
+    };
     let mut counters: HashMap<&str, Vec<Counters>> = HashMap::new();
-    for process in &snapshot.processes {
-        if let (Some(cgroup), Some(memory)) = (&process.cgroup, &process.memory) {
-            counters.entry(cgroup).or_default().extend(memory.counters.iter().cloned());
+    if snapshot.containers.iter().any(|row| is_due(judged, row)) {
+        for process in snapshot.rows() {
+            if let (Some(cgroup), Some(memory)) = (&process.cgroup, &process.memory) {
+                counters.entry(cgroup).or_default().extend(memory.counters.iter().cloned());
+            }
         }
     }
     let mut insight = |row: &ContainerRow| {
-        let (points, trend_bytes) = {
+        let is_due = is_due(judged, row);
+        let (recent, all, trend_bytes) = {
             let history = shared.history();
             let series = history.container(&row.cgroup)?;
-            (series.points(), series.last(TREND, now, Figure::Usage as usize))
+            let all = is_due.then(|| series.points());
+            (series.recent(TREND), all, series.last(TREND, now, Figure::Usage as usize))
         };
-        let recent = points.get(points.len().saturating_sub(TREND)..).unwrap_or_default();
-        let samples = trend::samples(recent, Figure::Anon as usize);
+        let samples = trend::samples(&recent, Figure::Anon as usize);
         let growth = trend::slope(trend::since_restart(&samples));
         let room = row.limit.as_ref().and_then(|limit| limit.bytes.0.checked_sub(row.usage_bytes?.0));
         let (made, findings) = judged.entry(row.cgroup.clone()).or_default();
-        if *made == 0 || made.saturating_add(JUDGED_FOR) <= now {
+        if let Some(points) = all {
             let counters = counters.get(row.cgroup.as_str()).map_or(&[][..], Vec::as_slice);
             (*made, *findings) = (now, judge(row, &points, counters));
         }
@@ -138,7 +144,7 @@ fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64)
                 .zip(room)
                 .map(|(growth, room)| room as f64 / growth),
             kills: {
-                let of = Join::of(row.name.as_ref(), Some(&row.cgroup));
+                let of = Join::of(row.name.as_deref(), Some(&row.cgroup));
                 shared.kills().get(&of).copied().unwrap_or_default()
             },
             findings: findings.clone(),

@@ -51,7 +51,7 @@ pub struct Arenas<'a> {
     /// Pages that the faults sampled since then stand for.
     pub sampled: u64,
     /// Resident bytes of each row over time.
-    pub gauges: &'a HashMap<(&'static str, &'static str), Gauge>,
+    pub gauges: &'a Gauges,
     /// Growth by call stack.
     pub stacks: &'a StackGrowth,
     /// For the modules of addresses.
@@ -59,6 +59,9 @@ pub struct Arenas<'a> {
     /// What the allocators' own counters said when they were read last.
     pub reading: Option<&'a Reading>,
 }
+
+/// Figures over time, by allocator and kind.
+pub type Gauges = Vec<((&'static str, &'static str), Gauge)>;
 
 /// Bytes that ranges were measured to hold, by their start and end.
 pub type Split = HashMap<(u64, u64), u64>;

@@ -4,7 +4,7 @@
 //! that has a limit of its own, because a pod's limit kills as well as a container's. A tick reads at most [`A_TICK`]
 //! charges: first of cgroups that were never read, then by what moved and how old the reading is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     summary,
@@ -13,11 +13,9 @@ use super::{
 use crate::{
     container::{
         cgroup::Hierarchy,
-        memcg,
         stat::{Reader, Reading},
     },
-    mm::process::ProcessTable,
-    snapshot::ContainerRow,
+    snapshot::{ArenaRow, ContainerRow},
     units::{Bytes, escape},
 };
 
@@ -25,13 +23,11 @@ use crate::{
 /// then are at most ten seconds old, or five where all of them move.
 const A_TICK: usize = 128;
 /// Charges that are read in one tick though nothing of note happened: fewer cgroups are read each time.
-const CALM: usize = 24;
-/// This much change, or this age, is worth a reading.
-const OF_NOTE: u64 = 10 * A_SECOND;
+const CALM: usize = 8;
+/// This much change, or thirty seconds of age, is worth a reading.
+const OF_NOTE: u64 = 30 * A_SECOND;
 /// A second of age counts as much as so many bytes of change.
-const A_SECOND: u64 = 1 << 20;
-/// Limits of groups change seldom; a reading is good for so long, in ns.
-const LIMIT_TTL: u64 = 10_000_000_000;
+const A_SECOND: u64 = (10 << 20) / 30;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -39,7 +35,6 @@ pub struct Charges {
     reader: Reader,
     /// By the cgroup's path, escaped.
     known: HashMap<String, Known>,
-    limits: HashMap<Vec<u8>, (u64, Option<Bytes>)>,
 }
 
 #[derive(Debug)]
@@ -50,48 +45,18 @@ struct Known {
 }
 
 impl Charges {
-    /// The groups above these cgroups that have a limit and are not among them.
-    pub fn groups(
-        &mut self,
-        world: &World,
-        hierarchy: Option<&Hierarchy>,
-        processes: &ProcessTable,
-        now: u64,
-    ) -> Vec<Vec<u8>> {
-        let paths: HashSet<&[u8]> =
-            processes.iter().filter_map(|process| process.cgroup.as_deref()).collect();
-        self.limits.retain(|_, (read, _)| read.saturating_add(LIMIT_TTL) > now);
-        let above: HashSet<&[u8]> = paths.iter().flat_map(|path| ancestors(path)).collect();
-        let mut groups: Vec<Vec<u8>> = Vec::new();
-        for path in above.into_iter().filter(|path| !paths.contains(path)) {
-            let own = match self.limits.get(path) {
-                Some((_, own)) => *own,
-                None => {
-                    let own = world.ask(&Question::OwnLimit(path), || memcg::own_limit(hierarchy?, path));
-                    self.limits.insert(path.to_vec(), (now, own));
-                    own
-                }
-            };
-            if own.is_some() {
-                groups.push(path.to_vec());
-            }
-        }
-        groups.sort();
-        groups
-    }
-
     /// Fills in charges and ids; `paths` has the path of each row's cgroup.
     pub fn fill(
         &mut self,
         world: &World,
         hierarchy: Option<&Hierarchy>,
-        paths: &HashMap<String, &[u8]>,
+        paths: &HashMap<String, Vec<u8>>,
         rows: &mut [ContainerRow],
         now: u64,
     ) {
         let Self { reader, known, .. } = self;
         for row in due(known, rows, now) {
-            let Some(path) = paths.get(&row.cgroup).copied() else { continue };
+            let Some(path) = paths.get(&row.cgroup) else { continue };
             let reading = world.ask(&Question::Charge(path), || reader.read(hierarchy?, path));
             let usage = row.usage_bytes.unwrap_or_default().0;
             known.insert(row.cgroup.clone(), Known { reading, at: now, usage });
@@ -104,6 +69,17 @@ impl Charges {
             row.charge_age_seconds = Some(now.saturating_sub(*at) as f64 / 1e9);
         }
     }
+}
+
+/// The groups above these cgroups that have a limit of their own and are not among them.
+pub fn groups<'a>(
+    paths: impl Iterator<Item = &'a [u8]>,
+    mut own_limit: impl FnMut(&[u8]) -> Option<Bytes>,
+) -> Vec<Vec<u8>> {
+    let paths: HashSet<&[u8]> = paths.collect();
+    let above: BTreeSet<&[u8]> = paths.iter().flat_map(|path| ancestors(path)).collect();
+    let limited = above.into_iter().filter(|path| !paths.contains(path) && own_limit(path).is_some());
+    limited.map(<[u8]>::to_vec).collect()
 }
 
 /// The rows to read now.
@@ -130,22 +106,24 @@ fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The rows of groups, without what their files say: the sums of the rows below each.
 pub fn group_rows(groups: &[Vec<u8>], rows: &[ContainerRow]) -> Vec<ContainerRow> {
     let names: Vec<String> = groups.iter().map(|path| escape(path)).collect();
-    let mut sums: HashMap<&[u8], ContainerRow> =
-        names.iter().map(|name| (name.as_bytes(), ContainerRow::empty(name.clone()))).collect();
+    let none = |name: &String| (ContainerRow::empty(name.clone()), Vec::new());
+    let mut sums: HashMap<&[u8], (ContainerRow, Vec<ArenaRow>)> =
+        names.iter().map(|name| (name.as_bytes(), none(name))).collect();
     for row in rows {
         for above in ancestors(row.cgroup.as_bytes()) {
-            let Some(group) = sums.get_mut(above) else { continue };
+            let Some((group, arenas)) = sums.get_mut(above) else { continue };
             group.processes += row.processes;
             group.rss_bytes.0 += row.rss_bytes.0;
-            for arena in &row.arenas {
-                summary::add(&mut group.arenas, arena);
+            for arena in &*row.arenas {
+                summary::add(arenas, arena);
             }
         }
     }
     sums.into_values()
-        .map(|mut group| {
+        .map(|(mut group, mut arenas)| {
             group.is_group = true;
-            summary::sort(&mut group.arenas);
+            summary::sort(&mut arenas);
+            group.arenas = arenas.into();
             group
         })
         .collect()

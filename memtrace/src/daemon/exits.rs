@@ -61,7 +61,7 @@ impl Default for Exits {
 }
 
 impl Exits {
-    /// Looks anew at who is the oldest of its cgroup; once a tick.
+    /// Looks anew at who is the oldest of its cgroup, when somebody came, moved or went.
     pub fn look(&mut self, processes: &ProcessTable) {
         let mut oldest: HashMap<&[u8], (u64, u32)> = HashMap::new();
         for process in processes.iter() {

@@ -3,7 +3,7 @@
 //! Input: rows, and what the namer knows. Output: rows with names. Never waits for the namer: while that writes, the
 //! names of the last tick stand.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     container::{name::Name, names::Names},
@@ -17,7 +17,7 @@ pub struct Labels {
     /// What was known then.
     changes: u64,
     /// By the cgroup's path, escaped.
-    known: HashMap<String, (Option<Name>, u64)>,
+    known: HashMap<String, (Option<Arc<Name>>, u64)>,
 }
 
 impl Labels {
@@ -27,7 +27,7 @@ impl Labels {
     }
 
     /// Names the rows; `paths` has the path of each row's cgroup.
-    pub fn fill(&mut self, paths: &HashMap<String, &[u8]>, rows: &mut [ContainerRow]) {
+    pub fn fill(&mut self, paths: &HashMap<String, Vec<u8>>, rows: &mut [ContainerRow]) {
         let Self { names, changes, known } = self;
         if let Some(registry) = names.try_lock() {
             if registry.changes() != *changes {
@@ -37,7 +37,7 @@ impl Labels {
             for row in rows.iter().filter(|row| !known.contains_key(&row.cgroup)).collect::<Vec<_>>() {
                 let name = paths.get(&row.cgroup).and_then(|path| registry.of_path(path));
                 let kills = name.as_ref().map_or(0, |name| registry.member_kills(name));
-                known.insert(row.cgroup.clone(), (name, kills));
+                known.insert(row.cgroup.clone(), (name.map(Arc::new), kills));
             }
         }
         for row in rows.iter_mut() {
@@ -58,13 +58,13 @@ mod tests {
     fn names_follow_what_is_known_and_stand_while_the_namer_writes() {
         let id = "a".repeat(64);
         let path = format!("/docker/{id}");
-        let paths: HashMap<String, &[u8]> = [(path.clone(), path.as_bytes())].into();
+        let paths: HashMap<String, Vec<u8>> = [(path.clone(), path.clone().into_bytes())].into();
         let names = Names::default();
         let mut labels = Labels::new(names.clone());
         let mut label = || {
             let mut rows = [ContainerRow::empty(path.clone())];
             labels.fill(&paths, &mut rows);
-            rows[0].name.as_ref().and_then(Name::label).unwrap_or_default()
+            rows[0].name.as_deref().and_then(Name::label).unwrap_or_default()
         };
         assert_eq!(label(), id[..12]);
         let name = |text: &str| Name { container: Some(text.into()), ..Name::default() };

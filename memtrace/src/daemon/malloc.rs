@@ -5,16 +5,22 @@
 
 use std::time::Duration;
 
-/// Blocks from this size on are mapped, and given back when they are free.
+/// Blocks from this size on are mapped, and given back when they are free. The lists of a large node, which are made anew
+/// each second, are below it: to have their pages anew costs more than to fill them.
 #[cfg(target_env = "gnu")]
-const MAPPED_FROM: std::ffi::c_int = 128 << 10;
+const MAPPED_FROM: std::ffi::c_int = 512 << 10;
+/// Free bytes at the end of the heap that stay, for the same reason.
+#[cfg(target_env = "gnu")]
+const KEPT_AT_END: std::ffi::c_int = 2 << 20;
 
 /// Sets it. Must be called before there are threads.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "mallopt has no safe form")]
 pub fn keep_small() {
     // Setting the second also keeps glibc from raising it after each such block.
-    for (parameter, value) in [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, MAPPED_FROM)] {
+    for (parameter, value) in
+        [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, MAPPED_FROM), (libc::M_TRIM_THRESHOLD, KEPT_AT_END)]
+    {
         // SAFETY: takes two numbers and no pointer, and there is one thread.
         let is_set = unsafe { libc::mallopt(parameter, value) } == 1;
         if !is_set {
@@ -25,7 +31,7 @@ pub fn keep_small() {
 
 /// Free bytes that stay where they are: the next tick takes them again.
 #[cfg(target_env = "gnu")]
-const LEFT_FREE: usize = 1 << 20;
+const LEFT_FREE: usize = 2 << 20;
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(10);
 

@@ -1,49 +1,45 @@
 //! The model that the engine owns, and the snapshot made of it.
 //!
-//! Input: events and /proc. Output: [`Snapshot`]. Also used without a daemon, on /proc alone.
+//! Input: events and /proc. Output: a snapshot. Also used without a daemon, on /proc alone.
+
+mod kill;
+mod tick;
 
 use std::{collections::HashMap, path::Path};
 
 use jiff::Timestamp;
 use memtrace_common::event::fault::Fault;
-mod kill;
 
 pub use self::kill::AtKill;
+use self::tick::Shown;
 use crate::{
     clock,
-    container::{
-        cgroup::Hierarchy,
-        memcg::{self, Limit},
-        names::Names,
-    },
+    container::{cgroup::Hierarchy, memcg::Gauges, names::Names},
     daemon::{
-        charges::{self, Charges},
+        charges::Charges,
         exits::{Ended, Exits},
+        groups::Groups,
         labels::Labels,
-        node,
-        peaks::{
-            self,
-            ticks::{Now, Ticks},
-        },
+        limits::Limits,
+        peaks::ticks::Ticks,
+        places::Places,
         scanner::{Request, Scan},
         spaces::Spaces,
-        summary,
         unwinder::{Job, Unwound},
         world::{Call, Question, World},
     },
     ingest::{decode::Event, stack::StackCopy},
     mm::{
         address_space::{Geometry, HugePages},
-        process::{Process, ProcessTable, Reading, Resident, Seed, Source},
+        process::{News, ProcessTable, Reading, Resident, Seed, Source},
         procfs::{CgroupLine, Error, Procfs},
         source::ProcSource,
     },
-    snapshot::{Memory, ProcessRow, SCHEMA, Snapshot, Tracer},
-    units::{Bytes, Grade, escape},
+    units::Bytes,
 };
 
-/// Limits change seldom; a reading is good for so long, in ns.
-const LIMIT_TTL: u64 = 10_000_000_000;
+/// Files of cgroups that are kept open at most: a process has 1,024 where nobody asked for more.
+const OPEN_FILES: usize = 640;
 
 /// Ends that wait to be asked for at most.
 const MOST_ENDED: usize = 100_000;
@@ -56,13 +52,20 @@ pub struct Model {
     exits: Exits,
     ended: Vec<Ended>,
     spaces: Spaces,
-    limits: HashMap<Vec<u8>, (u64, Option<Limit>)>,
+    limits: Limits,
     charges: Charges,
     labels: Labels,
     world: World,
     ticks: Ticks,
-    /// A number for each cgroup that has processes, since the last tick.
-    groups: HashMap<Vec<u8>, usize>,
+    groups: Groups,
+    gauges: Gauges,
+    /// The rows of the last tick, which stand where nothing happened.
+    rows: HashMap<u32, Shown>,
+    /// The processes that were read since then.
+    fresh: Vec<u32>,
+    /// Those that were read since it was last asked whom to scan.
+    sized: Vec<u32>,
+    places: Places,
 }
 
 impl Model {
@@ -89,12 +92,17 @@ impl Model {
             exits: Exits::default(),
             ended: Vec::new(),
             spaces: Spaces::new(geometry),
-            limits: HashMap::new(),
+            limits: Limits::default(),
             charges: Charges::default(),
             labels: Labels::default(),
             world,
             ticks: Ticks::default(),
-            groups: HashMap::new(),
+            groups: Groups::default(),
+            gauges: Gauges::new(OPEN_FILES),
+            rows: HashMap::new(),
+            fresh: Vec::new(),
+            sized: Vec::new(),
+            places: Places::default(),
         }
     }
 
@@ -134,6 +142,7 @@ impl Model {
             return Err(failure.unwrap_or(Error::Malformed { file: "recording", what: "list of processes" }));
         };
         processes.seed(&pids, &source(procfs, hierarchy.as_ref(), world), now(world).1);
+        self.take_news();
         Ok(())
     }
 
@@ -155,9 +164,9 @@ impl Model {
 
     /// The processes whose page tables to read next.
     pub fn due(&mut self) -> Vec<Request> {
-        let resident =
-            self.processes.iter().filter_map(|process| Some((process.pid, process.resident()?.bytes)));
-        let due = self.spaces.due(resident, now(&self.world).1);
+        let sized = std::mem::take(&mut self.sized).into_iter();
+        let total = |pid: u32| Some((pid, self.processes.get(pid)?.resident()?.bytes));
+        let due = self.spaces.due(sized.filter_map(total), now(&self.world).1);
         self.world.called(&Call::Due);
         due
     }
@@ -199,18 +208,38 @@ impl Model {
 
     /// Reads what moved.
     pub fn refresh(&mut self) {
-        let Self { procfs, hierarchy, processes, spaces, world, exits, .. } = self;
-        spaces.want_totals().into_iter().for_each(|pid| processes.mark(pid));
+        let Self { procfs, hierarchy, processes, spaces, world, .. } = self;
+        processes.mark(spaces.want_totals());
         let at = now(world).1;
         processes.refresh(&source(procfs, hierarchy.as_ref(), world), at);
-        for process in processes.iter() {
-            if let Some(Reading { bytes, shared, .. }) = process.resident().filter(|reading| reading.at == at)
-            {
+        self.take_news();
+        self.world.called(&Call::Refresh);
+    }
+
+    /// What was read closes the estimates; who is gone is forgotten.
+    fn take_news(&mut self) {
+        let Self { processes, spaces, ticks, groups, rows, exits, fresh, sized, .. } = self;
+        let News { read, gone, has_moved } = processes.news();
+        for process in read.iter().filter_map(|pid| processes.get(*pid)) {
+            if let Some(Reading { bytes, shared, .. }) = process.resident() {
                 spaces.close(process.pid, Resident { bytes, shared });
             }
         }
-        exits.look(processes);
-        world.called(&Call::Refresh);
+        let is_there = |pid: u32| processes.get(pid).is_some();
+        if has_moved || !gone.is_empty() {
+            exits.look(processes);
+        }
+        if !gone.is_empty() {
+            ticks.forget(is_there);
+        }
+        for pid in gone.into_iter().filter(|pid| !is_there(*pid)) {
+            spaces.forget(pid);
+            if let Some(shown) = rows.remove(&pid) {
+                groups.leave(shown.group);
+            }
+        }
+        sized.extend(&read);
+        fresh.extend(read);
     }
 
     /// Reads every process again, whether something happened to it or not.
@@ -230,95 +259,6 @@ impl Model {
         self.world.called(&Call::Resync);
         outcome
     }
-
-    /// The node now.
-    pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
-        let Self {
-            procfs,
-            hierarchy,
-            processes,
-            spaces,
-            limits,
-            charges,
-            labels,
-            world,
-            ticks,
-            groups,
-            exits: _,
-            ended: _,
-        } = self;
-        let (time, now) = now(world);
-        let both = Now { time, ktime: now };
-        limits.retain(|_, (read, _)| read.saturating_add(LIMIT_TTL) > now);
-        let mut limit_of = |path: &[u8]| {
-            if let Some((_, limit)) = limits.get(path) {
-                return limit.clone();
-            }
-            let limit =
-                world.ask(&Question::Limit(path), || memcg::effective_limit(hierarchy.as_ref()?, path));
-            limits.insert(path.to_vec(), (now, limit.clone()));
-            limit
-        };
-        let rows = processes
-            .iter()
-            .map(|process| {
-                let limit = process.cgroup.as_deref().and_then(&mut limit_of);
-                let total = process.resident().map(|reading| Bytes(reading.bytes)).unwrap_or_default();
-                let memory =
-                    spaces.arenas(process.pid, total, now).map(|arenas| summary::memory(&arenas, now));
-                let mark = ticks.is_fresh(process).then(|| high_water(world, procfs, process.pid)).flatten();
-                let peak = ticks.process(process, mark, spaces.estimate(process.pid), both);
-                ProcessRow { peak, ..row(process, limit, memory, time, now) }
-            })
-            .collect::<Vec<_>>();
-        let usage =
-            |path: &[u8]| world.ask(&Question::Usage(path), || memcg::usage(hierarchy.as_ref()?, path));
-        let mut containers = summary::containers(processes, &rows, usage);
-        let above = charges.groups(world, hierarchy.as_ref(), processes, now);
-        containers.extend(charges::group_rows(&above, &containers));
-        let watermark = |path: &[u8]| {
-            world.ask(&Question::Watermark(path), || memcg::watermark(hierarchy.as_ref()?, path))
-        };
-        let paths: HashMap<String, &[u8]> = processes
-            .iter()
-            .filter_map(|process| process.cgroup.as_deref())
-            .chain(above.iter().map(Vec::as_slice))
-            .map(|path| (escape(path), path))
-            .collect();
-        for group in containers.iter_mut().filter(|row| row.is_group) {
-            let path = paths.get(&group.cgroup).copied();
-            group.usage_bytes = path.and_then(usage);
-            group.limit = path.and_then(&mut limit_of);
-        }
-        charges.fill(world, hierarchy.as_ref(), &paths, &mut containers, now);
-        labels.fill(&paths, &mut containers);
-        let mut parts = peaks::ticks::parts(&rows);
-        for container in &mut containers {
-            let path = paths.get(&container.cgroup).copied();
-            let mark = path.and_then(watermark).map(|mark| mark.0);
-            let rise = path.and_then(|path| spaces.tide(*groups.get(path)?));
-            let parts = parts.remove(container.cgroup.as_str()).unwrap_or_default();
-            container.peak = ticks.container(container, mark, rise, parts, both);
-        }
-        groups.clear();
-        for path in processes.iter().filter_map(|process| process.cgroup.as_ref()) {
-            let next = groups.len();
-            groups.entry(path.clone()).or_insert(next);
-        }
-        let group = |process: &Process| Some((process.pid, *groups.get(process.cgroup.as_ref()?)?));
-        spaces.begin_tick(groups.len(), processes.iter().filter_map(group));
-        ticks.end(now, |pid| processes.get(pid).is_some(), &containers);
-        let node = world.ask(&Question::Node, || node::read(procfs.root()));
-        let mut snapshot = Snapshot { schema: SCHEMA, time, tracer, processes: rows, containers, node };
-        world.called(&Call::Snapshot(snapshot.tracer.clone().map(Box::new)));
-        snapshot.sort();
-        snapshot
-    }
-}
-
-/// The most that was ever resident.
-fn high_water(world: &World, procfs: &Procfs, pid: u32) -> Option<u64> {
-    world.ask(&Question::HighWater(pid), || procfs.status(pid).ok()?.rss_peak_kib?.checked_mul(1024))
 }
 
 /// Of the day, and ns since boot.
@@ -350,32 +290,6 @@ fn source<'a>(procfs: &'a Procfs, hierarchy: Option<&'a Hierarchy>, world: &'a W
     Asked { source: ProcSource { procfs, cgroup_of }, world }
 }
 
-fn row(
-    process: &Process,
-    limit: Option<Limit>,
-    memory: Option<Memory>,
-    time: Timestamp,
-    now: u64,
-) -> ProcessRow {
-    let seconds = |nanoseconds: u64| nanoseconds as f64 / 1e9;
-    let (resident, growth) = (process.resident(), process.growth(now));
-    ProcessRow {
-        pid: process.pid,
-        comm: process.comm.clone(),
-        uid: process.uid,
-        started: process.start.map(|start| clock::at(time, now, start)),
-        cgroup: process.cgroup.as_deref().map(escape),
-        rss_bytes: resident.map(|reading| Bytes(reading.bytes)),
-        rss_grade: Grade::Read,
-        rss_age_seconds: resident.map(|reading| seconds(now.saturating_sub(reading.at))),
-        growth_bytes_per_second: growth.map(|growth| growth.bytes as f64 / seconds(growth.over)),
-        growth_window_seconds: growth.map(|growth| seconds(growth.over)),
-        limit,
-        memory,
-        peak: None,
-    }
-}
-
 /// Sizes of this machine; a kernel without transparent huge pages has none.
 pub fn geometry() -> Geometry {
     let page = rustix::param::page_size() as u64;
@@ -390,4 +304,22 @@ pub fn geometry() -> Geometry {
         .and_then(|text| text.trim().parse().ok())
         .unwrap_or(2 << 20);
     Geometry::new(page, huge, thp).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Model, Path};
+
+    /// The first snapshot is made before anybody is asked whom to scan.
+    #[test]
+    fn who_is_there_at_the_start_is_scanned_first() {
+        let mut model = Model::of_host(Path::new("/proc"));
+        model.seed().unwrap();
+        let own = std::process::id();
+        assert!(model.snapshot(None).rows().any(|row| row.pid == own));
+        let due: Vec<u32> = model.due().into_iter().map(|request| request.pid).collect();
+        assert!(!due.is_empty());
+        // What is asked for is not asked for again.
+        assert!(model.due().iter().all(|request| !due.contains(&request.pid)));
+    }
 }

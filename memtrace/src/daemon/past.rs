@@ -88,7 +88,7 @@ fn row(cgroup: &str, then: &Point<FIGURES>, now: Option<&ContainerRow>) -> Conta
         usage_bytes: of(Figure::Usage),
         limit: of(Figure::Limit).map(|bytes| Limit { bytes, owner }),
         rss_bytes: Bytes::default(),
-        arenas: Vec::new(),
+        arenas: Arc::default(),
         name: now.and_then(|row| row.name.clone()),
         member_kills: now.map_or(0, |row| row.member_kills),
         cgroup_id: None,

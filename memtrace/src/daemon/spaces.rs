@@ -6,11 +6,11 @@ use std::collections::{HashMap, HashSet};
 
 use memtrace_common::event::fault::Fault;
 
-use self::tracked::{SMALL, Tracked};
+use self::tracked::Tracked;
 use super::{
-    arenas::{self, Arenas, Row},
+    arenas::{self, Arenas},
     peaks::{Crest, Tide, ticks::Estimate},
-    scanner::{Depth, Order, Request, Scan},
+    scanner::Scan,
     unwinder::{Job, Key, Unwound},
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     ingest::{decode::Event, stack::StackCopy},
     mm::{
         address_space::{Geometry, Stale},
+        gauge::Gauge,
         process::Resident,
         region::Region,
     },
@@ -25,12 +26,11 @@ use crate::{
     unwind::Copy,
 };
 
+mod asking;
 mod closing;
 mod stacks;
+mod taking;
 mod tracked;
-
-/// Scans that are asked for at most: the scanner takes them one by one, and what moves most should go first.
-const UNDER_WAY: usize = 64;
 
 /// All address spaces.
 pub struct Spaces {
@@ -40,6 +40,16 @@ pub struct Spaces {
     /// Processes that use another's address space (`CLONE_VM` without being its thread), until they end or replace it.
     guests: HashMap<u32, u32>,
     tides: Vec<Tide>,
+    /// When the last tick was.
+    ticked: u64,
+    /// Those that something happened to since then.
+    touched: Vec<u32>,
+    /// Those of which a scan may tell more, and the kernel's total of each.
+    open: HashMap<u32, u64>,
+    /// Those whose totals are to be asked for at each tick.
+    wanting: HashSet<u32>,
+    /// Bytes that all spaces take, at the last tick.
+    footprint: u64,
 }
 
 impl Spaces {
@@ -51,6 +61,11 @@ impl Spaces {
             under_way: HashSet::new(),
             guests: HashMap::new(),
             tides: Vec::new(),
+            ticked: 0,
+            touched: Vec::new(),
+            open: HashMap::new(),
+            wanting: HashSet::new(),
+            footprint: 0,
         }
     }
 
@@ -66,7 +81,7 @@ impl Spaces {
                 let mut tracked = Tracked::new(self.geometry);
                 (tracked.tide, tracked.born) = (tide, event.header().ktime);
                 if exec.task.tgid == pid {
-                    self.tracked.insert(pid, tracked);
+                    self.insert(pid, tracked);
                 }
             }
             Event::Exit(exit) => {
@@ -89,6 +104,7 @@ impl Spaces {
                 let Some(tracked) = self.tracked.get_mut(&host) else { return };
                 let was = tracked.resident();
                 tracked.apply(event);
+                list(&mut self.touched, host, tracked);
                 if let Some(tide) = tracked.tide.and_then(|tide| self.tides.get_mut(tide)) {
                     tide.change(was, tracked.resident(), event.header().ktime);
                 }
@@ -98,7 +114,7 @@ impl Spaces {
 
     fn fork(&mut self, pid: u32, child: u32, shares_mm: bool) {
         let host = self.guests.get(&pid).copied().unwrap_or(pid);
-        self.tracked.remove(&child);
+        self.remove(child);
         self.guests.remove(&child);
         if shares_mm {
             self.guests.insert(child, host);
@@ -116,7 +132,26 @@ impl Spaces {
             tide: parent.tide,
             ..Tracked::new(self.geometry)
         };
-        self.tracked.insert(child, tracked);
+        self.insert(child, tracked);
+    }
+
+    fn insert(&mut self, pid: u32, mut tracked: Tracked) {
+        list(&mut self.touched, pid, &mut tracked);
+        self.remove(pid);
+        self.tracked.insert(pid, tracked);
+    }
+
+    fn remove(&mut self, pid: u32) -> Option<Tracked> {
+        let tracked = self.tracked.remove(&pid)?;
+        self.footprint = self.footprint.saturating_sub(tracked.footprint);
+        Some(tracked)
+    }
+
+    /// A process is gone, and no event told it.
+    pub fn forget(&mut self, pid: u32) {
+        self.guests.remove(&pid);
+        self.remove(pid);
+        self.open.remove(&pid);
     }
 
     /// An address space is gone; the tide that it was of. A guest only leaves its host's.
@@ -124,23 +159,36 @@ impl Spaces {
         if let Some(host) = self.guests.remove(&pid) {
             return self.tracked.get(&host).and_then(|tracked| tracked.tide);
         }
-        let tracked = self.tracked.remove(&pid)?;
+        self.open.remove(&pid);
+        let tracked = self.remove(pid)?;
         if let Some(tide) = tracked.tide.and_then(|tide| self.tides.get_mut(tide)) {
             tide.change(tracked.resident(), 0, at);
         }
         tracked.tide
     }
 
-    /// Begins a tick; `groups` gives the cgroup of each process, as a number below `count`.
-    pub fn begin_tick(&mut self, count: usize, groups: impl Iterator<Item = (u32, usize)>) {
-        self.tides = vec![Tide::default(); count];
-        for tracked in self.tracked.values_mut() {
-            (tracked.crest, tracked.tide) = (Crest::new(&tracked.space), None);
-        }
-        for (pid, group) in groups {
+    /// Begins a tick; the numbers of cgroups are below `groups`.
+    pub fn begin_tick(&mut self, now: u64, groups: usize) {
+        self.ticked = now;
+        self.tides = vec![Tide::default(); groups];
+        let Self { tracked, wanting, .. } = self;
+        let mut wants = |pid: &u32| tracked.get_mut(pid).is_some_and(Tracked::wants_totals);
+        wanting.retain(&mut wants);
+        wanting.extend(self.touched.iter().copied().filter(wants));
+        for pid in self.touched.drain(..) {
             if let Some(tracked) = self.tracked.get_mut(&pid) {
-                tracked.tide = Some(group);
+                (tracked.crest, tracked.is_listed) = (Crest::new(&tracked.space), false);
+                let takes = tracked.space.footprint().0;
+                let took = std::mem::replace(&mut tracked.footprint, takes);
+                self.footprint = self.footprint.saturating_add(takes).saturating_sub(took);
             }
+        }
+    }
+
+    /// The number of the cgroup that a process is in.
+    pub fn enter(&mut self, pid: u32, group: Option<usize>) {
+        if let Some(tracked) = self.tracked.get_mut(&pid) {
+            tracked.tide = group;
         }
     }
 
@@ -164,76 +212,34 @@ impl Spaces {
 
     /// Events were lost: nothing is certain any more.
     pub fn mark_stale(&mut self) {
-        self.tracked.values_mut().for_each(|tracked| tracked.space.mark_stale(Stale::Loss));
+        for (pid, tracked) in &mut self.tracked {
+            tracked.mark_stale(Stale::Loss);
+            list(&mut self.touched, *pid, tracked);
+        }
     }
 
     /// The processes whose totals are to be asked for though no event was about them.
-    pub fn want_totals(&mut self) -> Vec<u32> {
-        let wanting =
-            self.tracked.iter_mut().filter_map(|(pid, tracked)| tracked.wants_totals().then_some(*pid));
-        wanting.collect()
+    pub fn want_totals(&self) -> impl Iterator<Item = u32> {
+        self.wanting.iter().copied()
     }
 
     /// The kernel's total of a process came: the estimates since its page tables were read are closed to it.
     pub fn close(&mut self, pid: u32, resident: Resident) {
         let Some(tracked) = self.tracked.get_mut(&pid) else { return };
         let (was, is) = tracked.close(resident);
+        list(&mut self.touched, pid, tracked);
         if let Some(tide) = tracked.tide.and_then(|tide| self.tides.get_mut(tide)) {
             tide.close(was, is);
         }
     }
 
-    /// The processes whose mappings are not known by calls alone: these are read at once, without their pages.
-    pub fn astray(&mut self) -> Vec<Request> {
-        let Self { tracked, under_way, .. } = self;
-        let astray = tracked.iter_mut().filter(|(_, tracked)| tracked.is_astray());
-        astray
-            .filter(|(pid, _)| under_way.insert(**pid))
-            .map(|(pid, tracked)| {
-                (tracked.kept, tracked.is_by_pages) = (Some(Vec::new()), false);
-                Request { pid: *pid, depth: Depth::Regions }
-            })
-            .collect()
-    }
-
-    /// The processes to scan next, what tells most first. `rss` gives each process and its resident bytes.
-    pub fn due(&mut self, rss: impl Iterator<Item = (u32, u64)>, now: u64) -> Vec<Request> {
-        let mut due: Vec<(u64, u64, u32)> = rss
-            .filter(|(pid, rss)| *rss >= SMALL && !self.under_way.contains(pid))
-            .filter_map(|(pid, rss)| {
-                let worth = self.tracked.get(&pid).map_or(rss, |tracked| tracked.worth(rss));
-                (worth > 0).then_some((worth, rss, pid))
-            })
-            .collect();
-        for tracked in self.tracked.values_mut() {
-            tracked.is_busy = false;
-            tracked.stacks.give_up(now);
-        }
-        due.sort_unstable_by(|a, b| b.cmp(a));
-        due.truncate(UNDER_WAY.saturating_sub(self.under_way.len()));
-        due.into_iter().map(|(_, rss, pid)| self.expect(pid, rss, now)).collect()
-    }
-
-    /// A scan of this process is asked for: it will come.
-    pub fn expect(&mut self, pid: u32, rss: u64, now: u64) -> Request {
-        self.under_way.insert(pid);
-        let geometry = self.geometry;
-        let tracked = self.tracked.entry(pid).or_insert_with(|| Tracked::new(geometry));
-        (tracked.kept, tracked.rss_at_scan) = (Some(Vec::new()), rss);
-        Request { pid, depth: tracked.depth(now) }
-    }
-
-    /// The same of one whose group is near its limit: before all others.
-    pub fn arm(&mut self, pid: u32, rss: u64, now: u64) -> Vec<Order> {
-        let read = (!self.under_way.contains(&pid)).then(|| Order::Read(self.expect(pid, rss, now)));
-        read.into_iter().chain([Order::Hurry(pid)]).collect()
-    }
-
     /// Takes a scan: what page tables said then, and what happened since.
     pub fn take(&mut self, scan: Scan) {
-        self.under_way.remove(&scan.pid);
-        if let Some(tracked) = self.tracked.get_mut(&scan.pid) {
+        let pid = scan.pid;
+        self.under_way.remove(&pid);
+        if let Some(tracked) = self.tracked.get_mut(&pid) {
             tracked.take(scan);
+            list(&mut self.touched, pid, tracked);
         }
     }
 
@@ -257,19 +263,53 @@ impl Spaces {
     pub fn unwound(&mut self, unwound: &Unwound) {
         if let Some(tracked) = self.tracked.get_mut(&unwound.key.pid) {
             tracked.stacks.take(unwound);
-            tracked.is_touched = true;
+            tracked.touch();
+            list(&mut self.touched, unwound.key.pid, tracked);
         }
+    }
+
+    /// The processes that something happened to since the last tick.
+    pub fn touched(&self) -> &[u32] {
+        &self.touched
+    }
+
+    /// Until when what [`Spaces::show`] showed of a process is so, if nothing happens to it and its total stays.
+    pub fn stands_until(&self, pid: u32) -> u64 {
+        let tracked = self.tracked.get(&pid).filter(|tracked| tracked.scanned_at.is_some());
+        tracked.map_or(u64::MAX, |tracked| tracked.stands_until)
+    }
+
+    /// The arenas of a process, to be shown at a tick.
+    pub fn show(&mut self, pid: u32, total: Bytes, now: u64) -> Option<Arenas<'_>> {
+        self.arenas(pid, total, now)?;
+        let tracked = self.tracked.get_mut(&pid)?;
+        let gauges = tracked.gauges.iter().map(|(_, gauge)| gauge.stands_until()).min().unwrap_or(u64::MAX);
+        tracked.stands_until = gauges.min(tracked.stacks.growth.stands_until(now));
+        self.arenas(pid, total, now)
     }
 
     /// The arenas of a process whose resident memory is `total`; `None` for one that was never scanned.
     pub fn arenas(&mut self, pid: u32, total: Bytes, now: u64) -> Option<Arenas<'_>> {
+        let ticked = self.ticked;
         let tracked = self.tracked.get_mut(&pid).filter(|tracked| tracked.scanned_at.is_some())?;
         tracked.own();
         if std::mem::take(&mut tracked.is_touched) {
             tracked.rows = arenas::rows(&tracked.space, &tracked.owned, &tracked.split);
         }
-        for Row { allocator, kind, resident, .. } in &tracked.rows {
-            tracked.gauges.entry((allocator, kind)).or_default().read(now, resident.0);
+        if std::mem::replace(&mut tracked.gauged_at, now) < ticked {
+            tracked.gauges.iter_mut().for_each(|(_, gauge)| gauge.stand(ticked));
+        }
+        for row in &tracked.rows {
+            let key = (row.allocator, row.kind);
+            match tracked.gauges.iter_mut().find(|(of, _)| *of == key) {
+                Some((_, gauge)) => gauge.read(now, row.resident.0),
+                None => {
+                    let mut gauge = Gauge::default();
+                    gauge.read(now, row.resident.0);
+                    tracked.gauges.reserve_exact(tracked.rows.len().saturating_sub(tracked.gauges.len()));
+                    tracked.gauges.push((key, gauge));
+                }
+            }
         }
         Some(Arenas {
             rows: &tracked.rows,
@@ -284,10 +324,16 @@ impl Spaces {
         })
     }
 
-    /// How many processes are followed, and the bytes that this takes.
+    /// How many processes are followed, and the bytes that this took at the last tick.
     pub fn footprint(&self) -> (usize, Bytes) {
-        let bytes = self.tracked.values().map(|tracked| tracked.space.footprint().0).sum();
-        (self.tracked.len(), Bytes(bytes))
+        (self.tracked.len(), Bytes(self.footprint))
+    }
+}
+
+/// Puts a process that something happened to among those, once.
+fn list(touched: &mut Vec<u32>, pid: u32, tracked: &mut Tracked) {
+    if tracked.stands_until == 0 && !std::mem::replace(&mut tracked.is_listed, true) {
+        touched.push(pid);
     }
 }
 

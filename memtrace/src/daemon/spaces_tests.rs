@@ -13,7 +13,7 @@ use zerocopy::FromZeros;
 use super::*;
 use crate::{
     allocator::evidence::ProcessEvidence,
-    daemon::scanner::Depth,
+    daemon::scanner::{Depth, Request},
     mm::{
         growth::WalkedBy,
         page_table::Found,

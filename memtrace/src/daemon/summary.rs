@@ -2,12 +2,15 @@
 //!
 //! Input: the arenas of a process; the processes of a cgroup. Output: `snapshot` types. Pure.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
-use super::arenas::{Arenas, Row};
+use super::{
+    arenas::{Arenas, Row},
+    peaks::ticks::Now,
+};
 use crate::{
-    mm::{address_space::AddressSpace, growth::Window, process::ProcessTable, region::Backing},
-    snapshot::{ArenaRow, ContainerRow, GrowthStack, Memory, ProcessRow, UserFrame},
+    mm::{address_space::AddressSpace, growth::Window, region::Backing},
+    snapshot::{ArenaRow, GrowthStack, Memory, UserFrame},
     units::{Bytes, Grade, escape},
 };
 
@@ -15,21 +18,21 @@ use crate::{
 const STACKS: usize = 3;
 
 /// What is shown of a process's memory.
-pub fn memory(arenas: &Arenas<'_>, now: u64) -> Memory {
+pub fn memory(arenas: &Arenas<'_>, both: Now) -> Memory {
+    let now = both.ktime;
     let Arenas { rows, closing, stale, scanned_at, sampled, gauges, stacks, space, reading } = arenas;
+    let is_shown = |row: &&Row| row.resident.0 > 0 || row.swapped.0 > 0;
+    let mut arenas = Vec::with_capacity(rows.iter().filter(is_shown).count());
+    arenas.extend(rows.iter().filter(is_shown).map(|row| {
+        let gauge = gauges.iter().find(|(of, _)| *of == (row.allocator, row.kind));
+        arena(row, Window::ALL.map(|window| Some(gauge?.1.change(window)?.by)))
+    }));
     Memory {
-        arenas: rows
-            .iter()
-            .filter(|row| row.resident.0 > 0 || row.swapped.0 > 0)
-            .map(|row| {
-                let gauge = gauges.get(&(row.allocator, row.kind));
-                arena(row, Window::ALL.map(|window| Some(gauge?.change(window)?.by)))
-            })
-            .collect(),
+        arenas,
         unaccounted_bytes: closing.unattributed,
         excess_bytes: closing.excess,
         stale: stale.map(|reason| format!("{reason:?}").to_lowercase()),
-        scan_age_seconds: scanned_at.map(|at| now.saturating_sub(at) as f64 / 1e9),
+        scanned: scanned_at.map(|at| both.wall(at)),
         samples: Some(*sampled),
         growth_stacks: stacks
             .top(Window::Minutes10, now, STACKS)
@@ -46,7 +49,7 @@ pub fn memory(arenas: &Arenas<'_>, now: u64) -> Memory {
             .collect(),
         counters: reading.map_or(Vec::new(), |reading| reading.counters.clone()),
         without_counters: reading.map_or(Vec::new(), |reading| reading.absent.clone()),
-        counters_age_seconds: reading.map(|reading| now.saturating_sub(reading.at) as f64 / 1e9),
+        counters_read: reading.map(|reading| both.wall(reading.at)),
     }
 }
 
@@ -87,35 +90,6 @@ fn frame(space: &AddressSpace, address: u64, is_return: bool) -> UserFrame {
         None => (None, None),
     };
     UserFrame { address: format!("{address:#x}"), module, file_offset, symbol: None }
-}
-
-/// The cgroups of the processes, with what the kernel charges each.
-pub fn containers(
-    processes: &ProcessTable,
-    rows: &[ProcessRow],
-    usage: impl Fn(&[u8]) -> Option<Bytes>,
-) -> Vec<ContainerRow> {
-    let mut containers: HashMap<&[u8], ContainerRow> = HashMap::new();
-    for row in rows {
-        let Some(path) = processes.get(row.pid).and_then(|process| process.cgroup.as_deref()) else {
-            continue;
-        };
-        let container = containers.entry(path).or_insert_with(|| ContainerRow {
-            usage_bytes: usage(path),
-            limit: row.limit.clone(),
-            ..ContainerRow::empty(escape(path))
-        });
-        container.processes += 1;
-        container.rss_bytes.0 += row.rss_bytes.unwrap_or_default().0;
-        for arena in row.memory.iter().flat_map(|memory| &memory.arenas) {
-            add(&mut container.arenas, arena);
-        }
-    }
-    let mut containers: Vec<ContainerRow> = containers.into_values().collect();
-    for container in &mut containers {
-        sort(&mut container.arenas);
-    }
-    containers
 }
 
 /// Largest first.

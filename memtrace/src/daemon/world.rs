@@ -44,8 +44,6 @@ pub enum Question<'a> {
     Resident(u32),
     /// The most resident bytes of a process's life.
     HighWater(u32),
-    /// The lowest limit of a cgroup.
-    Limit(&'a [u8]),
     /// What a cgroup is charged.
     Usage(&'a [u8]),
     /// The most that a cgroup was ever charged.

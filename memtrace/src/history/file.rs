@@ -9,12 +9,12 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArenaKey, Followed, History, MAX_ARENAS, MAX_CONTAINERS,
+    Followed, History, MAX_CONTAINERS,
     series::{Kept, Series},
 };
 
 /// The shape of what follows; another is not read.
-const SHAPE: u32 = 1;
+const SHAPE: u32 = 2;
 /// Bytes of an item: the longest series with the longest path is far below.
 const LONGEST: u32 = 1 << 20;
 
@@ -44,12 +44,6 @@ enum Item {
         seen: u64,
         series: Kept,
     },
-    Arena {
-        key: ArenaKey,
-        id: Option<u64>,
-        seen: u64,
-        series: Kept,
-    },
     /// What is without it was not written to its end.
     End {
         items: u64,
@@ -66,21 +60,12 @@ pub fn write<'h, H: std::ops::Deref<Target = History> + 'h>(
     out: &mut impl Write,
 ) -> Result<(), FileError> {
     put(&Item::Start { shape: SHAPE, boot: boot.to_owned() }, out)?;
-    let (containers, arenas) = {
-        let history = each();
-        let containers: Vec<_> = history.containers.keys().cloned().collect();
-        (containers, history.arenas.keys().cloned().collect::<Vec<_>>())
-    };
+    let containers: Vec<String> = each().containers.keys().cloned().collect();
     let mut items = 0;
     for cgroup in containers {
         // It may be forgotten meanwhile.
         let Some(Followed { series, id, seen }) = each().containers.get(&cgroup).cloned() else { continue };
         put(&Item::Container { cgroup, id, seen, series: series.kept() }, out)?;
-        items += 1;
-    }
-    for key in arenas {
-        let Some(Followed { series, id, seen }) = each().arenas.get(&key).cloned() else { continue };
-        put(&Item::Arena { key, id, seen, series: series.kept() }, out)?;
         items += 1;
     }
     put(&Item::End { items }, out)
@@ -104,27 +89,18 @@ pub fn read(boot: &str, now: u64, input: &mut impl Read) -> Result<History, File
                 let followed = followed(id, seen.min(now), &series, now)?;
                 history.containers.insert(cgroup, followed);
             }
-            Item::Arena { key, id, seen, series } => {
-                let followed = followed(id, seen.min(now), &series, now)?;
-                history.arenas.insert(key, followed);
-            }
             Item::End { items } if items == read => return Ok(history),
             Item::End { .. } => return Err(FileError::Damaged("items are missing")),
             Item::Start { .. } => return Err(FileError::Damaged("it has two beginnings")),
         }
         read += 1;
-        if history.containers.len() > MAX_CONTAINERS || history.arenas.len() > MAX_ARENAS {
+        if history.containers.len() > MAX_CONTAINERS {
             return Err(FileError::Damaged("it has more series than a history can have"));
         }
     }
 }
 
-fn followed<const N: usize>(
-    id: Option<u64>,
-    seen: u64,
-    kept: &Kept,
-    now: u64,
-) -> Result<Followed<N>, FileError> {
+fn followed(id: Option<u64>, seen: u64, kept: &Kept, now: u64) -> Result<Followed, FileError> {
     let series = Series::restored(kept, now).ok_or(FileError::Damaged("a series is none"))?;
     Ok(Followed { series, id, seen })
 }

@@ -150,6 +150,17 @@ impl<const N: usize> Series<N> {
         out
     }
 
+    /// The newest points of a second each, so many at most, oldest first.
+    pub fn recent(&self, points: usize) -> Vec<Point<N>> {
+        let Some(kept) = self.levels.first() else { return Vec::new() };
+        let point = |bucket: &Bucket<N>| Point {
+            second: bucket.number.into(),
+            length: 1,
+            values: bucket.values.map(value),
+        };
+        kept.range(kept.len().saturating_sub(points)..).map(point).collect()
+    }
+
     /// The newest reading's interval and values.
     pub fn newest(&self) -> Option<Point<N>> {
         let bucket = self.levels.first()?.back()?;

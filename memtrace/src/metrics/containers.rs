@@ -42,7 +42,7 @@ pub(super) fn rows(snapshot: &Snapshot, insights: &Insights, most: usize) -> (BT
     let mut all: BTreeMap<Join, Row> = BTreeMap::new();
     // A group's figures are the sums of the rows below it.
     for container in snapshot.containers.iter().filter(|container| !container.is_group) {
-        let join = Join::of(container.name.as_ref(), Some(&container.cgroup));
+        let join = Join::of(container.name.as_deref(), Some(&container.cgroup));
         if join.container.is_empty() {
             continue;
         }

@@ -29,7 +29,7 @@ fn row(cgroup: &str, name: Name, usage: u64, limit: Option<u64>) -> ContainerRow
     ContainerRow {
         usage_bytes: Some(Bytes(usage)),
         limit: limit.map(|bytes| Limit { bytes: Bytes(bytes), owner: "/pod".into() }),
-        name: Some(name),
+        name: Some(name.into()),
         ..ContainerRow::empty(cgroup.into())
     }
 }

@@ -22,9 +22,13 @@ struct Reading {
 /// are still, and there are tens of thousands.
 #[derive(Clone, Debug, Default)]
 pub struct Gauge {
+    /// When it was read last, and what it was.
     last: Option<Reading>,
-    windows: [VecDeque<Reading>; Window::ALL.len()],
+    /// `None` while it has always been what it was at first.
+    windows: Option<Box<Windows>>,
 }
+
+type Windows = [VecDeque<Reading>; Window::ALL.len()];
 
 /// How a figure changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +43,18 @@ impl Gauge {
     /// Takes a reading; times must not go back.
     pub fn read(&mut self, at: u64, value: u64) {
         let reading = Reading { at, until: at, value };
-        self.last = Some(reading);
-        for (window, kept) in Window::ALL.iter().zip(&mut self.windows) {
+        let Some(last) = &mut self.last else {
+            self.last = Some(reading);
+            return;
+        };
+        let before = *last;
+        if self.windows.is_none() && last.value == value {
+            last.until = at;
+            return;
+        }
+        *last = reading;
+        let begin = || Box::new(std::array::from_fn(|_| VecDeque::from([before])));
+        for (window, kept) in Window::ALL.iter().zip(self.windows.get_or_insert_with(begin).iter_mut()) {
             let spacing = window.length() / (READINGS as u64 - 1);
             match kept.back_mut() {
                 Some(last) if last.value == value => last.until = at,
@@ -53,17 +67,52 @@ impl Gauge {
                 kept.pop_front();
             }
         }
+        let has_one = |kept: &VecDeque<Reading>| kept.len() == 1 && kept.iter().all(|one| one.value == value);
+        // It has come to rest.
+        if let Some(windows) = self.windows.take_if(|windows| windows.iter().all(has_one)) {
+            self.last = windows.iter().flatten().max_by_key(|reading| reading.at).copied();
+        }
+    }
+
+    /// It was read no more, and was still the same at `at`.
+    pub fn stand(&mut self, at: u64) {
+        if let Some(last) = self.last.filter(|last| last.until < at) {
+            self.read(at, last.value);
+        }
+    }
+
+    /// Until when the changes over all windows stay as they are, if the figure does.
+    pub fn stands_until(&self) -> u64 {
+        match (&self.windows, self.last) {
+            (None, Some(last)) if last.at < last.until => u64::MAX,
+            (None, _) => 0,
+            (Some(windows), last) => {
+                let leaving = |(window, kept): (&Window, &VecDeque<Reading>)| {
+                    let is_whole =
+                        kept.back().is_some_and(|newest| last.is_some_and(|last| last.value == newest.value));
+                    // What was too near to the one before it will be kept when it is read again.
+                    if is_whole { Some(kept.get(1)?.at.saturating_add(window.length())) } else { Some(0) }
+                };
+                Window::ALL.iter().zip(windows.iter()).filter_map(leaving).min().unwrap_or(0)
+            }
+        }
     }
 
     /// The change over a window that ends with the last reading; `None` with one reading.
     pub fn change(&self, window: Window) -> Option<Change> {
         let last = self.last?;
-        let kept = self.windows.iter().zip(Window::ALL).find(|(_, of)| *of == window)?.0;
-        let first = kept.front().filter(|first| first.at < last.at)?;
+        let first = match &self.windows {
+            None => last,
+            Some(windows) => *windows.iter().zip(Window::ALL).find(|(_, of)| *of == window)?.0.front()?,
+        };
+        let (end, begin) = (last.until, first.at);
+        if begin >= end {
+            return None;
+        }
         let by = i128::from(last.value) - i128::from(first.value);
         // Where the window begins, if the figure was that there.
-        let from = last.at.saturating_sub(window.length()).min(first.until).max(first.at);
-        Some(Change { by: i64::try_from(by).ok()?, over: last.at.saturating_sub(from) })
+        let from = end.saturating_sub(window.length()).min(first.until).max(begin);
+        Some(Change { by: i64::try_from(by).ok()?, over: end.saturating_sub(from) })
     }
 }
 
@@ -87,7 +136,9 @@ mod tests {
             assert!(over >= seconds * SECOND && over <= (seconds + spacing) * SECOND, "{window:?}: {over}");
             assert_eq!(by, (over / SECOND * 100) as i64);
         }
-        assert!(gauge.windows.iter().all(|kept| kept.len() <= READINGS + 1));
+        assert!(
+            gauge.windows.iter().flat_map(|windows| windows.iter()).all(|kept| kept.len() <= READINGS + 1)
+        );
     }
 
     #[test]
@@ -95,7 +146,7 @@ mod tests {
         let mut gauge = Gauge::default();
         (0..5000).for_each(|second| gauge.read(second * SECOND, 100));
         assert_eq!(gauge.change(Window::Minutes10), Some(Change { by: 0, over: 600 * SECOND }));
-        assert!(gauge.windows.iter().all(|kept| kept.len() == 1));
+        assert!(gauge.windows.is_none());
         gauge.read(5000 * SECOND, 700);
         for (window, seconds) in [(Window::Seconds10, 10), (Window::Minute1, 60), (Window::Minutes10, 600)] {
             assert_eq!(gauge.change(window), Some(Change { by: 600, over: seconds * SECOND }));
@@ -118,5 +169,36 @@ mod tests {
         gauge.read(0, 500);
         gauge.read(SECOND, 200);
         assert_eq!(gauge.change(Window::Minute1), Some(Change { by: -300, over: SECOND }));
+    }
+
+    /// One that is read only when it does not stand any more says the same as one that is read each second.
+    #[test]
+    fn what_stands_need_not_be_read() {
+        let (mut each, mut seldom) = (Gauge::default(), Gauge::default());
+        let (mut stands_until, mut ticked, mut skipped) = (0, 0, 0);
+        let mut was = 0;
+        for second in 1..2500_u64 {
+            // Steps, a burst, and long rests.
+            let value = match second {
+                0..=99 => 100,
+                100..=130 => 100 + second,
+                131..=1400 => 300,
+                _ => 250,
+            };
+            let at = second * SECOND;
+            each.read(at, value);
+            if value != was || stands_until <= at {
+                seldom.stand(ticked);
+                seldom.read(at, value);
+                stands_until = seldom.stands_until();
+            } else {
+                skipped += 1;
+            }
+            (ticked, was) = (at, value);
+            let by = |gauge: &Gauge| Window::ALL.map(|window| gauge.change(window).map(|change| change.by));
+            assert_eq!(by(&each), by(&seldom), "after {second} s");
+        }
+        assert!(skipped > 1500, "{skipped}");
+        assert!(seldom.windows.is_none(), "it has come to rest");
     }
 }

@@ -151,6 +151,16 @@ impl StackGrowth {
         self.stacks.insert(stack.into(), (growth, walked_by));
     }
 
+    /// Until when the sums over all windows stay as they are, if nothing is added.
+    pub fn stands_until(&self, now: u64) -> u64 {
+        let grew = |window: &Window| self.stacks.values().any(|(growth, _)| growth.over(*window, now) > 0);
+        let finest = Window::ALL.into_iter().find(grew);
+        finest.map_or(u64::MAX, |window| {
+            let bucket = window.length() / BUCKETS as u64;
+            (now / bucket + 1).saturating_mul(bucket)
+        })
+    }
+
     /// The stacks that grew over the window, most first, `limit` of them.
     pub fn top(&self, window: Window, now: u64, limit: usize) -> Vec<(&[u64], WalkedBy, u64)> {
         let mut found: Vec<_> = self

@@ -4,7 +4,11 @@
 //! growth. A process is known by pid *and* start time, because pids are used again. The model itself does no I/O;
 //! [`ProcessTable::refresh`] asks a [`Source`].
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque, hash_map::Entry},
+    ops::RangeInclusive,
+};
 
 use memtrace_common::{UNKNOWN, event::task::Task};
 use serde::{Deserialize, Serialize};
@@ -16,8 +20,9 @@ use crate::{
 
 /// How long ago the older of two readings should be that growth is taken from.
 pub const GROWTH_WINDOW: u64 = 10_000_000_000;
-/// A process that nothing happens to is read again after this long.
-const SWEEP: u64 = 10_000_000_000;
+/// A process that nothing happens to is read again after this part of its age: most change soon after their start, and a
+/// node has thousands that sleep for days.
+const SWEEP: RangeInclusive<u64> = 10_000_000_000..=60_000_000_000;
 /// /proc tells starts in clock ticks of 10 ms, events in ns; two processes of one id are further apart.
 const START_TOLERANCE: u64 = 20_000_000;
 /// Readings of one process that are kept.
@@ -97,10 +102,14 @@ pub struct Process {
     pub parent: Option<u32>,
     /// The process that it was forked from and when, ns since boot, while it runs the same program.
     pub copy_of: Option<(u32, u64)>,
+    /// Whether something happened to it before it was read last, or it was found to be another size.
+    pub was_busy: bool,
     readings: VecDeque<Reading>,
     is_dirty: bool,
     /// Whether events about it may have been lost.
     is_suspect: bool,
+    /// The time of its entry among the sweeps.
+    swept_at: Option<u64>,
 }
 
 impl Process {
@@ -113,9 +122,11 @@ impl Process {
             cgroup: None,
             parent: None,
             copy_of: None,
+            was_busy: true,
             readings: VecDeque::new(),
             is_dirty: true,
             is_suspect: false,
+            swept_at: None,
         }
     }
 
@@ -154,7 +165,45 @@ impl Process {
             .checked_sub(first.at)
             .filter(|over| *over > 0 && first.at < last.at.max(from))?;
         let bytes = i128::from(last.bytes) - i128::from(first.bytes);
+        // What has not grown for longer has not grown over the window either.
+        let over = if bytes == 0 { over.min(GROWTH_WINDOW) } else { over };
         Some(Growth { bytes: i64::try_from(bytes).ok()?, over })
+    }
+
+    /// Whether its growth is none, and stays so until it is read again.
+    pub fn is_at_rest(&self, now: u64) -> bool {
+        let last = self.readings.back();
+        self.growth(now).is_some_and(|growth| growth.over >= GROWTH_WINDOW)
+            && self.readings.iter().all(|reading| last.is_some_and(|last| last.bytes == reading.bytes))
+    }
+
+    /// When it is to be read again though nothing happened to it.
+    fn sweep_at(&self) -> u64 {
+        let Some(reading) = self.resident() else { return 0 };
+        let age = reading.at.saturating_sub(self.start.unwrap_or(reading.at));
+        reading.at.saturating_add(age.clamp(*SWEEP.start(), *SWEEP.end()))
+    }
+
+    fn is_old(&self, now: u64) -> bool {
+        self.is_suspect || self.sweep_at() <= now
+    }
+
+    /// Reads it again; false when it is gone.
+    fn refresh(&mut self, source: &impl Source, now: u64) -> bool {
+        if self.is_old(now) {
+            let Some(seed) = source.seed(self.pid).filter(|seed| !seed.is_kernel_thread) else {
+                return false;
+            };
+            // The exit and fork between were lost if this is another process under the same id.
+            let is_another = self.start.is_some_and(|start| start.abs_diff(seed.start) > START_TOLERANCE);
+            if is_another && self.resident().is_some() {
+                *self = Self { swept_at: self.swept_at, ..Self::new(self.pid) };
+            }
+            // Processes change name, user and cgroup, most of all right after their start.
+            self.take(seed);
+        }
+        let resident = source.resident(self.pid);
+        resident.inspect(|resident| self.read(now, *resident)).is_some()
     }
 
     fn take(&mut self, seed: Seed) {
@@ -166,6 +215,7 @@ impl Process {
     }
 
     fn read(&mut self, at: u64, Resident { bytes, shared }: Resident) {
+        self.was_busy = self.is_dirty || self.resident().is_none_or(|last| last.bytes != bytes);
         self.is_dirty = false;
         self.is_suspect = false;
         self.readings.push_back(Reading { at, bytes, shared });
@@ -177,17 +227,36 @@ impl Process {
     }
 }
 
-/// All processes of the node.
+/// All processes of the node. What nothing happened to costs nothing: a node has thousands that sleep.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
     processes: HashMap<u32, Process>,
+    /// Those to be read at the next refresh.
+    marked: Vec<u32>,
+    /// When each is to be looked at though nothing happened to it; one entry for each that was read.
+    sweeps: BinaryHeap<Reverse<(u64, u32)>>,
+    news: News,
+}
+
+/// What came of the processes since it was last asked.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Those that were read.
+    pub read: Vec<u32>,
+    /// Those that are there no more; another may have the id of one.
+    pub gone: Vec<u32>,
+    /// Somebody came, or is in another cgroup.
+    pub has_moved: bool,
 }
 
 impl ProcessTable {
     /// Takes over the processes that were there before the first event.
     pub fn seed(&mut self, pids: &[u32], source: &impl Source, now: u64) {
         for pid in pids {
-            self.processes.entry(*pid).or_insert_with(|| Process::new(*pid));
+            if let Entry::Vacant(vacant) = self.processes.entry(*pid) {
+                vacant.insert(Process::new(*pid));
+                self.marked.push(*pid);
+            }
         }
         self.refresh(source, now);
     }
@@ -200,6 +269,7 @@ impl ProcessTable {
                 let parent = Some(fork.header.tgid);
                 let child = Process { copy_of, parent, ..Process::of_task(&fork.child) };
                 self.processes.insert(fork.child.tgid, child);
+                self.marked.push(fork.child.tgid);
             }
             Event::Exec(exec) => {
                 let task = &exec.task;
@@ -207,9 +277,14 @@ impl ProcessTable {
                 process.comm = comm(&task.leader_comm);
                 process.copy_of = None;
                 process.is_dirty = true;
+                // Who starts a program in a group enters the group before that.
+                process.is_suspect = true;
+                self.marked.push(task.tgid);
             }
             Event::Exit(exit) => {
-                self.processes.remove(&exit.task.tgid);
+                if self.processes.remove(&exit.task.tgid).is_some() {
+                    self.news.gone.push(exit.task.tgid);
+                }
             }
             Event::Mmap(_)
             | Event::Munmap(_)
@@ -221,7 +296,17 @@ impl ProcessTable {
             | Event::Fault(_) => {
                 let pid = event.header().tgid;
                 if pid != 0 {
-                    self.processes.entry(pid).or_insert_with(|| Process::new(pid)).is_dirty = true;
+                    match self.processes.entry(pid) {
+                        Entry::Occupied(known) => {
+                            if !std::mem::replace(&mut known.into_mut().is_dirty, true) {
+                                self.marked.push(pid);
+                            }
+                        }
+                        Entry::Vacant(vacant) => {
+                            vacant.insert(Process::new(pid));
+                            self.marked.push(pid);
+                        }
+                    }
                 }
             }
             Event::CgroupMkdir(_)
@@ -236,44 +321,65 @@ impl ProcessTable {
     /// Has every process read again at the next refresh, and looked at as if it were new.
     pub fn mark_all(&mut self) {
         self.processes.values_mut().for_each(|process| process.is_suspect = true);
+        self.marked.extend(self.processes.keys());
     }
 
-    /// Has this process read again at the next refresh, though no event tells of it.
-    pub fn mark(&mut self, pid: u32) {
-        if let Some(process) = self.processes.get_mut(&pid) {
-            process.is_dirty = true;
+    /// Has these processes read again at the next refresh, though no event tells of them.
+    pub fn mark(&mut self, pids: impl IntoIterator<Item = u32>) {
+        for pid in pids {
+            if let Some(process) = self.processes.get_mut(&pid) {
+                process.is_dirty = true;
+                self.marked.push(pid);
+            }
         }
     }
 
     /// Reads the processes that something happened to, and those that were not read for long.
     pub fn refresh(&mut self, source: &impl Source, now: u64) {
-        self.processes.retain(|pid, process| {
-            let is_old = process.is_suspect
-                || process.resident().is_none_or(|reading| reading.at.saturating_add(SWEEP) <= now);
-            if !process.is_dirty && !is_old {
-                return true;
+        let mut due = std::mem::take(&mut self.marked);
+        while let Some(Reverse((at, pid))) = self.sweeps.peek().copied().filter(|Reverse((at, _))| *at <= now)
+        {
+            self.sweeps.pop();
+            // Else it is of one that had the id before.
+            let process = self.processes.get_mut(&pid).filter(|process| process.swept_at == Some(at));
+            if let Some(process) = process {
+                process.swept_at = None;
+                due.push(pid);
             }
-            if is_old {
-                let Some(seed) = source.seed(*pid).filter(|seed| !seed.is_kernel_thread) else {
-                    return false;
-                };
-                // The exit and fork between were lost if this is another process under the same id.
-                let is_another =
-                    process.start.is_some_and(|start| start.abs_diff(seed.start) > START_TOLERANCE);
-                if is_another && process.resident().is_some() {
-                    *process = Process::new(*pid);
-                }
-                // Processes change name, user and cgroup, most of all right after their start.
-                process.take(seed);
+        }
+        due.sort_unstable();
+        due.dedup();
+        for pid in due {
+            let Some(process) = self.processes.get_mut(&pid) else { continue };
+            let was = process.cgroup.clone();
+            if (process.is_dirty || process.is_old(now)) && !process.refresh(source, now) {
+                self.processes.remove(&pid);
+                self.news.gone.push(pid);
+                continue;
             }
-            match source.resident(*pid) {
-                Some(resident) => {
-                    process.read(now, resident);
-                    true
-                }
-                None => false,
+            self.news.has_moved |= process.cgroup != was;
+            self.news.read.extend(process.resident().filter(|reading| reading.at == now).map(|_| pid));
+            if process.swept_at.is_none() {
+                let at = process.sweep_at();
+                process.swept_at = Some(at);
+                self.sweeps.push(Reverse((at, pid)));
             }
-        });
+        }
+    }
+
+    /// What came of them since this was last asked.
+    pub fn news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.processes.is_empty()
     }
 
     /// The processes, in no order.

@@ -99,7 +99,7 @@ fn a_process_that_stopped_growing_stops_growing() {
     table.apply(&brk(10));
     table.refresh(&source, 2 * SECOND);
     let growth = table.get(10).unwrap().growth(30 * SECOND);
-    assert_eq!(growth, Some(Growth { bytes: 0, over: 28 * SECOND }));
+    assert_eq!(growth, Some(Growth { bytes: 0, over: 10 * SECOND }));
 }
 
 #[test]

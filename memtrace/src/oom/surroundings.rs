@@ -14,10 +14,12 @@ use super::{
         circumstances::{Circumstances, Composition, Point, ProcessAtKill, Request, VictimMemory},
     },
 };
+use jiff::Timestamp;
+
 use crate::{
     container::{cgroup::is_within, name::Name},
     history::{self, FIGURES, Figure, series},
-    snapshot::{Memory, ProcessRow, Snapshot},
+    snapshot::{Memory, ProcessRow, Snapshot, age},
     units::{Bytes, Grade},
 };
 
@@ -73,7 +75,7 @@ pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &Known<'_>) {
         request: request(frozen, known.dump),
         composition,
         processes: processes(record, frozen, known),
-        victim_memory: known.victim.map(victim_memory),
+        victim_memory: known.victim.map(|memory| victim_memory(memory, record.time)),
         timeline: timeline(record, frozen.header.ktime, known.history),
         node: Some(known.snapshot.node.clone()).filter(|node| node.total_bytes.is_some()),
         ..std::mem::take(&mut record.circumstances)
@@ -85,7 +87,7 @@ fn owner_path(record: &OomRecord) -> Option<String> {
 }
 
 fn name(snapshot: &Snapshot, path: &str) -> Option<Name> {
-    snapshot.containers.iter().find(|row| row.cgroup == path)?.name.clone()
+    snapshot.containers.iter().find(|row| row.cgroup == path)?.name.as_deref().cloned()
 }
 
 /// `enum oom_constraint`, include/linux/oom.h.
@@ -137,7 +139,7 @@ fn processes(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Vec<Pro
         (None, _) => record.limit_owner.is_none(),
         (Some(_), None) => false,
     };
-    let rows: HashMap<u32, &ProcessRow> = known.snapshot.processes.iter().map(|row| (row.pid, row)).collect();
+    let rows: HashMap<u32, &ProcessRow> = known.snapshot.rows().map(|row| (row.pid, row)).collect();
     let copies: HashMap<u32, &Copy> = known.copies.iter().map(|copy| (copy.pid, copy)).collect();
     let victim = record.victim.task.pid;
     let decorate = |mut process: ProcessAtKill| {
@@ -162,7 +164,7 @@ fn processes(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Vec<Pro
             .iter()
             .map(|task| decorate(of_dump(task, rows.get(&task.tgid).copied(), known.page_size)))
             .collect(),
-        None => known.snapshot.processes.iter().filter(is_under).map(|row| decorate(of_row(row))).collect(),
+        None => known.snapshot.rows().filter(is_under).map(|row| decorate(of_row(row))).collect(),
     };
     if !processes.iter().any(|process| process.is_victim) {
         processes.push(decorate(of_victim(&record.victim.task)));
@@ -243,14 +245,14 @@ fn of_victim(task: &TaskFacts) -> ProcessAtKill {
     }
 }
 
-fn victim_memory(memory: &Memory) -> VictimMemory {
+fn victim_memory(memory: &Memory, killed: Timestamp) -> VictimMemory {
     VictimMemory {
         arenas: memory.arenas.clone(),
         growth_stacks: memory.growth_stacks.clone(),
         counters: memory.counters.clone(),
         without_counters: memory.without_counters.clone(),
-        counters_age_seconds: memory.counters_age_seconds,
-        scan_age_seconds: memory.scan_age_seconds,
+        counters_age_seconds: age(killed, memory.counters_read),
+        scan_age_seconds: age(killed, memory.scanned),
         samples: memory.samples,
         unaccounted_bytes: memory.unaccounted_bytes,
     }

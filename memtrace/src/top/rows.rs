@@ -14,7 +14,6 @@ mod stack;
 use std::{collections::HashMap, sync::Arc};
 
 use clap::ValueEnum;
-use jiff::Timestamp;
 
 use super::{column::Column, value::Value};
 use crate::{
@@ -258,7 +257,7 @@ impl Scope {
             Self::Container(of) => row.cgroup.as_deref().is_some_and(|cgroup| is_of(cgroup, of)),
             Self::Process(id) => id.is(row),
         };
-        snapshot.processes.iter().filter(is_in).collect()
+        snapshot.rows().filter(is_in).collect()
     }
 }
 
@@ -289,11 +288,6 @@ fn slack(process: &ProcessRow) -> Option<Bytes> {
     let counters = &process.memory.as_ref()?.counters;
     let free = counters.iter().filter_map(|counters| counters.free_resident_bytes);
     free.map(|Bytes(bytes)| bytes).reduce(u64::saturating_add).map(Bytes)
-}
-
-/// Seconds from then to the snapshot.
-fn age(snapshot: &Snapshot, then: Timestamp) -> f64 {
-    snapshot.time.duration_since(then).as_secs_f64().max(0.0)
 }
 
 #[cfg(test)]

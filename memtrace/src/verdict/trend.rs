@@ -47,6 +47,11 @@ pub fn slope(samples: &[Sample]) -> Option<f64> {
     if samples.len() < FEWEST {
         return None;
     }
+    // Most figures of a node are still, and all pairs of points say so.
+    if samples.iter().all(|sample| Some(sample.value) == samples.first().map(|first| first.value)) {
+        let lasts = samples.first().zip(samples.last()).is_some_and(|(first, last)| first.at < last.at);
+        return lasts.then_some(0.0);
+    }
     let samples = thin(samples);
     let mut slopes: Vec<f64> = pairs(&samples)
         .filter(|(a, b)| b.at > a.at)

@@ -106,12 +106,12 @@ fn watch(containerd: &Containerd, capabilities: &[String], patience: Duration) -
         if !of(&place, &before.cgroup).is_empty() {
             seen.insert(MISSED);
         }
-        let rows = place.top().processes;
+        let top = place.top();
         let row = |container: &Container<'_>| {
             let is_it = |row: &&ProcessRow| {
                 row.cgroup.as_deref() == Some(container.cgroup.as_str()) && row.comm == "tail"
             };
-            rows.iter().find(is_it)
+            top.rows().find(is_it)
         };
         for (container, fact) in [(&private, PRIVATE), (&deleted, DELETED)] {
             let Some(memory) = row(container).and_then(|row| row.memory.as_ref()) else { continue };

@@ -22,7 +22,7 @@ fn hangs() -> Duration {
 
 fn label(place: &Place, cgroup: &str) -> Option<String> {
     let rows = place.top().containers;
-    rows.into_iter().find(|row| row.cgroup == cgroup)?.name.as_ref().and_then(Name::label)
+    rows.into_iter().find(|row| row.cgroup == cgroup)?.name.as_deref().and_then(Name::label)
 }
 
 #[test]

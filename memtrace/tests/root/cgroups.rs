@@ -83,7 +83,7 @@ fn a_cgroup_that_goes_while_it_is_read_is_read_or_not_and_never_mixed_up() {
                 Some(reading) => assert_eq!(reading.charge.anon_bytes, None),
                 None => none += 1,
             }
-            let _ = memcg::effective_limit(&hierarchy, path.as_bytes());
+            let _ = memcg::lowest(path.as_bytes(), |path| memcg::own_limit(&hierarchy, path));
             let _ = hierarchy.id(path.as_bytes());
         }
         stop.store(true, Ordering::Relaxed);

@@ -6,8 +6,9 @@ use memtrace_common::{UNKNOWN, event::oom::OomKill};
 
 use super::{Model, now};
 use crate::{
+    clock,
     container::cgroup::is_within,
-    daemon::{scanner::Order, summary},
+    daemon::{peaks::ticks::Now, scanner::Order, summary},
     oom::surroundings::Copy,
     snapshot::Memory,
     units::{Bytes, escape},
@@ -32,10 +33,11 @@ pub struct AtKill {
 impl Model {
     /// What is known of the victim at the kill, before its exit is applied.
     pub fn at_kill(&mut self, kill: &OomKill) -> AtKill {
-        let (now, page) = (kill.header.ktime, rustix::param::page_size() as u64);
+        let (ktime, page) = (kill.header.ktime, rustix::param::page_size() as u64);
         let known = |pages: u64| if pages == UNKNOWN { 0 } else { pages.saturating_mul(page) };
         let total = known(kill.mm.anon) + known(kill.mm.file) + known(kill.mm.shmem);
-        let victim = self.spaces.arenas(kill.victim.tgid, Bytes(total), now);
+        let victim = self.spaces.arenas(kill.victim.tgid, Bytes(total), ktime);
+        let now = Now { time: clock::wall(ktime), ktime };
         let parent = |pid: &u32| self.processes.get(*pid)?.parent.filter(|parent| *parent != 0);
         AtKill {
             victim: victim.map(|arenas| summary::memory(&arenas, now)),

@@ -3,7 +3,7 @@
 //! Input: processes and containers as they are now, their marks, and how their estimates rose. Output: [`Peak`]s. Keeps
 //! what the last tick had, to tell what is new. Pure.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::{
     clock,
     daemon::arenas::Row,
     mm::process::Process,
-    snapshot::{ContainerRow, Peak, PeakPart, ProcessRow},
+    snapshot::{ContainerRow, Peak, PeakPart},
     units::Bytes,
 };
 
@@ -47,10 +47,22 @@ pub struct Estimate {
     pub rows: Vec<Row>,
 }
 
+impl Now {
+    /// An instant since boot, by the clock of the day.
+    pub fn wall(self, ktime: u64) -> Timestamp {
+        clock::at(self.time, self.ktime, ktime)
+    }
+}
+
 impl Ticks {
     /// Whether a process was read since the last tick: else nothing has happened to it.
     pub fn is_fresh(&self, process: &Process) -> bool {
         process.resident().is_some_and(|reading| self.last.is_none_or(|last| reading.at > last))
+    }
+
+    /// Whether the mark of a process may have risen since the last tick.
+    pub fn may_have_risen(&self, process: &Process) -> bool {
+        self.is_fresh(process) && process.was_busy
     }
 
     /// The peak of a process.
@@ -69,33 +81,39 @@ impl Ticks {
         let Estimate { rise, rows } = estimate;
         let known = Known { before: before.map(|reading| reading.bytes), now: reading.bytes, rise, mark };
         let parts = rows.iter().map(|row| PeakPart {
-            allocator: row.allocator.to_owned(),
-            kind: row.kind.to_owned(),
+            allocator: row.allocator.into(),
+            kind: row.kind.into(),
             bytes: row.resident,
         });
-        Some(peak(known.total(), parts.collect(), now))
+        let mut owners: Vec<PeakPart> = parts.collect();
+        order(&mut owners);
+        Some(peak(known.total(), owners.into(), now))
     }
 
-    /// The peak of a cgroup, whose processes' peaks are in `parts`. Pages of files come and go unseen: there the marks
+    /// The peak of a cgroup, whose processes' peaks were made of `owners`. Pages of files come and go unseen: there the marks
     /// alone tell.
     pub fn container(
         &mut self,
         row: &ContainerRow,
         mark: Option<u64>,
         rise: Option<(u64, u64)>,
-        parts: Vec<PeakPart>,
+        owners: Arc<[PeakPart]>,
         now: Now,
     ) -> Option<Peak> {
         let usage = row.usage_bytes?.0;
         let before = self.usages.insert(row.cgroup.clone(), usage);
         let mark = mark.map(|mark| (mark, self.groups.has_risen(row.cgroup.clone(), mark, false)));
-        Some(peak(Known { before, now: usage, rise, mark }.total(), sum(parts), now))
+        Some(peak(Known { before, now: usage, rise, mark }.total(), owners, now))
+    }
+
+    /// Processes are gone.
+    pub fn forget(&mut self, is_there: impl Fn(u32) -> bool) {
+        self.processes.retain(|(pid, _)| is_there(*pid));
     }
 
     /// The tick is over.
-    pub fn end(&mut self, now: u64, is_there: impl Fn(u32) -> bool, containers: &[ContainerRow]) {
+    pub fn end(&mut self, now: u64, containers: &[ContainerRow]) {
         self.last = Some(now);
-        self.processes.retain(|(pid, _)| is_there(*pid));
         if self.usages.len() > containers.len() {
             let there: std::collections::HashSet<&str> =
                 containers.iter().map(|container| container.cgroup.as_str()).collect();
@@ -105,30 +123,22 @@ impl Ticks {
     }
 }
 
-/// What the peaks of a cgroup's processes were made of, by the cgroup's path.
-pub fn parts(rows: &[ProcessRow]) -> HashMap<&str, Vec<PeakPart>> {
-    let mut parts: HashMap<&str, Vec<PeakPart>> = HashMap::new();
-    for row in rows {
-        if let (Some(cgroup), Some(peak)) = (&row.cgroup, &row.peak) {
-            parts.entry(cgroup).or_default().extend(peak.owners.iter().cloned());
-        }
-    }
-    parts
+fn peak(Total { bytes, at, grade }: Total, owners: Arc<[PeakPart]>, now: Now) -> Peak {
+    Peak { bytes, time: at.map(|at| now.wall(at)), grade, owners }
 }
 
-fn peak(Total { bytes, at, grade }: Total, mut owners: Vec<PeakPart>, now: Now) -> Peak {
+/// Largest first, and no more than are named.
+pub fn order(owners: &mut Vec<PeakPart>) {
     owners.retain(|part| part.bytes > Bytes(0));
     owners.sort_by(|a, b| (b.bytes, &a.allocator, &a.kind).cmp(&(a.bytes, &b.allocator, &b.kind)));
     owners.truncate(PARTS);
-    Peak { bytes, time: at.map(|at| clock::at(now.time, now.ktime, at)), grade, owners }
 }
 
-fn sum(parts: Vec<PeakPart>) -> Vec<PeakPart> {
-    let mut sums: HashMap<(String, String), u64> = HashMap::new();
-    for PeakPart { allocator, kind, bytes } in parts {
-        let sum = sums.entry((allocator, kind)).or_default();
-        *sum = sum.saturating_add(bytes.0);
+/// Adds a part of one peak to those of another.
+pub fn add(sums: &mut Vec<PeakPart>, part: &PeakPart) {
+    let is_same = |sum: &&mut PeakPart| (&sum.allocator, &sum.kind) == (&part.allocator, &part.kind);
+    match sums.iter_mut().find(is_same) {
+        Some(sum) => sum.bytes.0 = sum.bytes.0.saturating_add(part.bytes.0),
+        None => sums.push(part.clone()),
     }
-    let part = |((allocator, kind), bytes)| PeakPart { allocator, kind, bytes: Bytes(bytes) };
-    sums.into_iter().map(part).collect()
 }

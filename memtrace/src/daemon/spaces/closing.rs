@@ -47,7 +47,8 @@ impl Tracked {
         self.stacks.forget_modules();
         (self.mapped_at, self.may_grow_unseen) = (at, None);
         self.is_unsure |= is_unsure;
-        (self.is_touched, self.is_changed, self.is_unexplored) = (true, true, true);
+        self.touch();
+        (self.is_changed, self.is_unexplored) = (true, true);
         let Some(events) = kept else { return self.space.mark_stale(Stale::Budget) };
         // Pages stayed with their regions.
         let is_later = |event: &&Event| event.header().ktime > at && !is_about_pages(event);
@@ -63,13 +64,16 @@ impl Tracked {
         let left = self.space.close(Kinds::of(page, bytes, shared).above(apart));
         let is = self.resident();
         self.crest.close(was, is);
-        self.is_touched |= was != is;
-        self.closed = is.abs_diff(was);
+        let closed = is.abs_diff(was);
+        if closed > 0 || closed != self.closed {
+            self.touch();
+        }
+        self.closed = closed;
         // Files and shared memory are mapped and unmapped by calls that nobody watches, and the kernel may take their pages.
         let more = left.shared.saturating_sub(self.left_over);
         if self.space.bytes_of(more).0 >= SMALL {
             self.left_over = left.shared;
-            self.space.mark_stale(Stale::Unexplained);
+            self.mark_stale(Stale::Unexplained);
             self.is_open = true;
         }
         (was, is)

@@ -91,13 +91,20 @@ impl Stacks {
         self.settle(waiting, walked);
     }
 
-    /// Gives up on what has waited for too long.
-    pub(super) fn give_up(&mut self, now: u64) {
+    /// Whether walks are waited for.
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Gives up on what has waited for too long; true when there was any.
+    pub(super) fn give_up(&mut self, now: u64) -> bool {
+        let before = self.waiting.len();
         while let Some(waiting) =
             self.waiting.pop_front_if(|waiting| waiting.ktime.saturating_add(PATIENCE) < now)
         {
             self.settle(waiting, None);
         }
+        self.waiting.len() < before
     }
 
     fn settle(&mut self, waiting: Waiting, walked: Option<Walked>) {

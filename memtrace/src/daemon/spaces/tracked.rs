@@ -2,26 +2,21 @@
 //!
 //! Input: events and scans of this process. Output: what [`Spaces`](super::Spaces) shows and asks for. Pure.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use super::stacks::Stacks;
 use crate::{
     allocator::{Owned, attribute, counters::Reading, evidence::ProcessEvidence},
     daemon::{
-        arenas::{self, Row, Split},
+        arenas::{self, Gauges, Row, Split},
         peaks::Crest,
-        scanner::{Depth, Scan},
+        scanner::Depth,
     },
     ingest::decode::Event,
     mm::{
         address_space::{AddressSpace, Geometry, Kinds, Stale},
-        gauge::Gauge,
-        page_table::Found,
         region::Region,
-        residency::Measured,
-        smaps::Mapping,
     },
-    units::Bytes,
 };
 
 /// A process whose RSS is smaller is not worth a scan.
@@ -47,8 +42,19 @@ pub(super) struct Tracked {
     pub(super) rows: Vec<Row>,
     /// Anything happened, so the rows are to be summed up anew.
     pub(super) is_touched: bool,
+    /// Until when what is shown of it stands, ns since boot; 0 when anything happened since.
+    pub(super) stands_until: u64,
+    /// When the gauges were read last.
+    pub(super) gauged_at: u64,
+    /// Bytes that its space took at the last tick.
+    pub(super) footprint: u64,
+    /// Among those that something happened to since the last tick.
+    pub(super) is_listed: bool,
+    /// The kernel's total, when a scan was last considered.
+    pub(super) rss: u64,
     pub(super) stacks: Stacks,
-    pub(super) gauges: HashMap<(&'static str, &'static str), Gauge>,
+    /// Resident bytes of each row over time; few, so that a search is short.
+    pub(super) gauges: Gauges,
     /// The kernel's total when the last scan was asked for. Never the sum of a scan: smaps counts pages that the total
     /// does not (those of a ring buffer), and such a process would be read for ever.
     pub(super) rss_at_scan: u64,
@@ -111,8 +117,13 @@ impl Tracked {
             is_changed: true,
             rows: Vec::new(),
             is_touched: true,
+            stands_until: 0,
+            gauged_at: 0,
+            footprint: 0,
+            is_listed: false,
+            rss: 0,
             stacks: Stacks::default(),
-            gauges: HashMap::new(),
+            gauges: Gauges::new(),
             rss_at_scan: 0,
             scanned_at: None,
             sampled: 0,
@@ -146,6 +157,17 @@ impl Tracked {
         self.space.totals().resident.0
     }
 
+    /// Something happened: its rows are to be summed up anew.
+    pub(super) fn touch(&mut self) {
+        (self.is_touched, self.stands_until) = (true, 0);
+    }
+
+    /// What is certain of it no more.
+    pub(super) fn mark_stale(&mut self, why: Stale) {
+        self.space.mark_stale(why);
+        self.touch();
+    }
+
     pub(super) fn apply(&mut self, event: &Event) {
         // The ring is read some time after it was written: what the last scan has seen is not done again. One of pages has
         // seen no calls.
@@ -156,10 +178,14 @@ impl Tracked {
             || (!is_about_pages && ktime <= self.mapped_at);
         if is_seen {
             // It came after the scan that was under way.
-            self.is_smeared |= ktime >= self.begun_at;
+            if ktime >= self.begun_at {
+                self.is_smeared = true;
+                self.stands_until = 0;
+            }
             return;
         }
-        (self.is_touched, self.is_busy) = (true, true);
+        self.touch();
+        self.is_busy = true;
         self.crest.before(event, &self.space);
         match event {
             Event::Fault(fault) => {
@@ -186,8 +212,20 @@ impl Tracked {
         }
     }
 
+    /// Looks at it once a tick: how much a scan would tell, and whether that may be more at the next tick though nothing
+    /// happens.
+    pub(super) fn look(&mut self, rss: u64, now: u64) -> (u64, bool) {
+        self.rss = rss;
+        let worth = self.worth(rss);
+        let was_busy = std::mem::take(&mut self.is_busy);
+        if self.stacks.give_up(now) {
+            self.touch();
+        }
+        (worth, was_busy || self.is_changed || self.stacks.are_waiting())
+    }
+
     /// How much a scan would tell, in bytes; 0 for a process that needs none.
-    pub(super) fn worth(&self, rss: u64) -> u64 {
+    fn worth(&self, rss: u64) -> u64 {
         let drift = self.gap(rss).abs_diff(self.gap).max(self.closed);
         let moved = self.space.moved().0.max(rss.abs_diff(self.rss_at_scan)).max(drift);
         let much = much(rss);
@@ -207,13 +245,13 @@ impl Tracked {
 
     /// How far the kernel's total is above the sum of the regions. Not 0 by itself: smaps counts pages that the total does
     /// not (those of a ring buffer), but it does not change by itself either.
-    fn gap(&self, rss: u64) -> i64 {
+    pub(super) fn gap(&self, rss: u64) -> i64 {
         let sum = i64::try_from(self.resident()).unwrap_or(i64::MAX);
         i64::try_from(rss).unwrap_or(i64::MAX).saturating_sub(sum)
     }
 
     /// Bytes whose owners are told by length alone, as long as that is a guess.
-    fn open(&self) -> u64 {
+    pub(super) fn open(&self) -> u64 {
         if self.is_changed { 0 } else { arenas::unmeasured(&self.space, &self.owned, &self.split) }
     }
 
@@ -247,113 +285,6 @@ impl Tracked {
         self.is_by_pages = true;
         Depth::Pages { parts, regions, evidence: (!is_unexplored).then(|| Arc::clone(&self.evidence)) }
     }
-
-    /// Takes a scan: what page tables said then, and what happened since.
-    pub(super) fn take(&mut self, scan: Scan) {
-        let is_empty = scan.is_empty();
-        let Scan {
-            pid: _,
-            begun,
-            at,
-            resident,
-            is_bare,
-            mappings,
-            parts,
-            outside,
-            evidence,
-            reading,
-            took: _,
-        } = scan;
-        let kept = self.kept.take();
-        if at <= self.born {
-            return; // of the program before
-        }
-        self.is_unreadable = is_empty;
-        if is_empty {
-            // It stays as it was, and is not asked for again before it moves.
-            self.gap = self.gap(self.rss_at_scan);
-            return;
-        }
-        if is_bare {
-            return self.take_regions(&mappings, at, kept);
-        }
-        let was = self.resident();
-        let is_detailed = !mappings.is_empty();
-        let taken = if is_detailed {
-            self.take_mappings(&mappings, at);
-            Vec::new()
-        } else {
-            self.is_incomplete = outside.0 >= SMALL.max(was / 100);
-            self.take_parts(&parts, at)
-        };
-        self.crest.correct(was, self.resident());
-        self.space.settle();
-        (self.scanned_at, self.sampled, self.closed, self.may_grow_unseen) = (Some(at), 0, 0, None);
-        (self.left_over, self.begun_at) = (0, begun);
-        self.compare(resident, is_detailed);
-        if let Some(evidence) = evidence {
-            (self.evidence, self.is_changed) = (evidence, true);
-        }
-        if reading.is_some() {
-            self.reading = reading;
-        }
-        self.is_touched = true;
-        let Some(events) = kept else { return self.space.mark_stale(Stale::Budget) };
-        self.gap = self.gap(self.rss_at_scan);
-        self.open_left = if is_detailed { 0 } else { self.open() };
-        let is_during = |event: &Event| (begun..=at).contains(&event.header().ktime);
-        self.is_smeared = events.iter().any(is_during);
-        for event in events.iter().filter(|event| event.header().ktime > at) {
-            if let Event::Fault(fault) = event {
-                self.sampled = self.sampled.saturating_add(fault.period);
-            }
-            // Growth by stack was counted when the event came. Calls were done already where regions stayed.
-            if is_detailed || falls_in(event, &taken) {
-                self.space.apply(event);
-            }
-        }
-    }
-
-    fn take_mappings(&mut self, mappings: &[Mapping], at: u64) {
-        let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
-        self.space.resync(&regions);
-        self.stacks.forget_modules();
-        for Mapping { region, usage } in mappings {
-            if let Some(measured) = Measured::of(region, usage) {
-                self.space.set_truth(region.start, region.end, &measured, at);
-            }
-        }
-        (self.detailed_at, self.is_changed, self.is_incomplete) = (at, true, false);
-        (self.is_unexplored, self.is_unsure) = (false, false);
-    }
-
-    /// Takes what ranges were found to hold; those of the regions that are as they were then.
-    fn take_parts(&mut self, parts: &[Found], at: u64) -> Vec<(u64, u64)> {
-        self.split.clear();
-        let mut taken = Vec::new();
-        let regions: Vec<(u64, u64)> =
-            self.space.regions().map(|region| (region.start, region.end)).collect();
-        let mut rest = parts;
-        for (start, end) in regions {
-            rest = rest.get(rest.partition_point(|part| part.start < start)..).unwrap_or_default();
-            let inside = rest.get(..rest.partition_point(|part| part.end <= end)).unwrap_or_default();
-            if inside.iter().map(|part| part.end.saturating_sub(part.start)).sum::<u64>() != end - start {
-                continue;
-            }
-            let sum = |of: fn(&Found) -> Option<Bytes>| {
-                Bytes(inside.iter().filter_map(of).fold(0, |sum, Bytes(more)| sum.saturating_add(more)))
-            };
-            let resident = sum(|part| Some(part.measured.resident));
-            let swapped = Some(sum(|part| part.measured.swapped));
-            self.space.set_truth(start, end, &Measured { resident, swapped, ..Measured::default() }, at);
-            taken.push((start, end));
-            if inside.len() > 1 {
-                let held = inside.iter().map(|part| ((part.start, part.end), part.measured.resident.0));
-                self.split.extend(held);
-            }
-        }
-        taken
-    }
 }
 
 /// What is worth a look at a process of this size.
@@ -364,15 +295,4 @@ pub(super) fn much(rss: u64) -> u64 {
 /// Whether it changes what is resident and no region.
 pub(super) const fn is_about_pages(event: &Event) -> bool {
     matches!(event, Event::Fault(_) | Event::Madvise(_))
-}
-
-/// Whether an event is about the pages of one of these ranges, which are in order of address.
-fn falls_in(event: &Event, ranges: &[(u64, u64)]) -> bool {
-    let addr = match event {
-        Event::Fault(fault) => fault.addr,
-        Event::Madvise(call) => call.addr,
-        _ => return false,
-    };
-    let after = ranges.partition_point(|(start, _)| *start <= addr);
-    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, end)| addr < *end)
 }

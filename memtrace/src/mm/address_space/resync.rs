@@ -46,6 +46,8 @@ impl AddressSpace {
         report.dropped = was.spans.iter().map(|(start, span)| span.end - start).sum();
         let heap_end = self.spans.iter().rev().find(|(_, span)| span.traits.backing == Backing::Heap);
         self.brk = heap_end.map(|(_, span)| span.end).or(was.brk);
+        // What was put in one after the other leaves each node of the tree half empty.
+        self.spans = std::mem::take(&mut self.spans).into_iter().collect();
         report
     }
 

@@ -87,7 +87,7 @@ pub fn explain(
 }
 
 fn label(row: &ContainerRow) -> String {
-    row.name.as_ref().and_then(crate::container::name::Name::label).unwrap_or_else(|| row.cgroup.clone())
+    row.name.as_deref().and_then(crate::container::name::Name::label).unwrap_or_else(|| row.cgroup.clone())
 }
 
 fn member(row: &ProcessRow) -> Member {
@@ -99,7 +99,7 @@ fn members<'a>(snapshot: &'a Snapshot, subject: &Subject<'a>, rows: &[&Container
         return vec![row];
     }
     let is_in = |cgroup: &str| rows.iter().any(|row| is_within(cgroup, &row.cgroup));
-    let of = snapshot.processes.iter().filter(|row| row.cgroup.as_deref().is_some_and(is_in));
+    let of = snapshot.rows().filter(|row| row.cgroup.as_deref().is_some_and(is_in));
     of.collect()
 }
 

@@ -136,7 +136,7 @@ fn several(word: &str, rows: &[&ContainerRow]) -> NotFound {
 fn nothing(snapshot: &Snapshot, word: &str) -> NotFound {
     let wanted = word.trim_matches('/').to_lowercase();
     let has = |text: &str| !wanted.is_empty() && text.to_lowercase().contains(&wanted);
-    let label = |row: &ContainerRow| row.name.as_ref().and_then(crate::container::name::Name::label);
+    let label = |row: &ContainerRow| row.name.as_deref().and_then(crate::container::name::Name::label);
     let containers = snapshot.containers.iter().filter_map(|row| match label(row) {
         Some(label) if has(&label) => Some(label),
         _ => has(&row.cgroup).then(|| row.cgroup.clone()),

@@ -1,5 +1,7 @@
 //! Pages from values.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -28,9 +30,9 @@ fn arena(allocator: &'static str, kind: &'static str, resident: u64) -> ArenaRow
     }
 }
 
-fn process(pid: u32, cgroup: &str, arenas: Vec<ArenaRow>, counters: Vec<Counters>) -> ProcessRow {
+fn process(pid: u32, cgroup: &str, arenas: Vec<ArenaRow>, counters: Vec<Counters>) -> Arc<ProcessRow> {
     let rss = arenas.iter().map(|row| row.resident_bytes.0).sum::<u64>() + 4096;
-    ProcessRow {
+    Arc::new(ProcessRow {
         pid,
         comm: "server".into(),
         uid: Some(0),
@@ -38,7 +40,7 @@ fn process(pid: u32, cgroup: &str, arenas: Vec<ArenaRow>, counters: Vec<Counters
         cgroup: Some(cgroup.into()),
         rss_bytes: Some(Bytes(rss)),
         rss_grade: Grade::Read,
-        rss_age_seconds: None,
+        rss_read: None,
         growth_bytes_per_second: None,
         growth_window_seconds: None,
         limit: None,
@@ -47,22 +49,22 @@ fn process(pid: u32, cgroup: &str, arenas: Vec<ArenaRow>, counters: Vec<Counters
             unaccounted_bytes: Bytes(4096),
             excess_bytes: Bytes(0),
             stale: None,
-            scan_age_seconds: Some(0.0),
+            scanned: Some(Timestamp::UNIX_EPOCH),
             samples: Some(0),
             growth_stacks: Vec::new(),
             counters,
             without_counters: Vec::new(),
-            counters_age_seconds: Some(0.0),
+            counters_read: Some(Timestamp::UNIX_EPOCH),
         }),
         peak: None,
-    }
+    })
 }
 
 fn container(cgroup: &str, name: Name, charge: Charge) -> ContainerRow {
     let mut row = ContainerRow::empty(cgroup.to_owned());
     row.usage_bytes = charge.usage_bytes;
     row.limit = Some(Limit { bytes: Bytes(1000 * MIB), owner: cgroup.to_owned() });
-    row.name = Some(name);
+    row.name = Some(name.into());
     row.charge = Some(charge);
     row
 }

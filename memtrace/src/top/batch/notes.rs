@@ -35,7 +35,7 @@ pub(super) fn notes(data: &Data, table: &Table) -> String {
     let mut out = String::new();
     for process in &data.snapshot.processes {
         if let Some(memory) = process.memory.as_ref().filter(|_| shown.contains(&ProcessId::of(process))) {
-            rest(&mut out, process, memory);
+            rest(&mut out, process, memory, data.snapshot.age(memory.counters_read));
         }
     }
     let unread = data.snapshot.processes.iter().filter(|process| process.memory.is_none()).count();
@@ -49,7 +49,7 @@ pub(super) fn notes(data: &Data, table: &Table) -> String {
 }
 
 /// What belongs to a process and to none of its rows.
-fn rest(out: &mut String, process: &ProcessRow, memory: &Memory) {
+fn rest(out: &mut String, process: &ProcessRow, memory: &Memory, counters_age: Option<f64>) {
     let Memory {
         arenas: _,
         unaccounted_bytes,
@@ -58,14 +58,13 @@ fn rest(out: &mut String, process: &ProcessRow, memory: &Memory) {
         growth_stacks,
         counters,
         without_counters,
-        counters_age_seconds,
         ..
     } = memory;
     let mut line = |text: String| {
         let _ = writeln!(out, "{:>8} {:<16} {text}", process.pid, printable(&process.comm));
     };
     for counters in counters {
-        line(counted(counters, *counters_age_seconds));
+        line(counted(counters, counters_age));
     }
     for absent in without_counters {
         line(format!(

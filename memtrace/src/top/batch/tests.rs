@@ -98,7 +98,7 @@ fn a_name_is_no_formula_and_no_second_field() {
     let mut data = data();
     let snapshot = std::sync::Arc::make_mut(&mut data.snapshot);
     for (process, comm) in snapshot.processes.iter_mut().zip(["=1+1", "a,b\"c", "x\x1b[2J", "-", "plain"]) {
-        process.comm = comm.into();
+        std::sync::Arc::make_mut(process).comm = comm.into();
     }
     let csv =
         print(&data, &Options { fields: fields(By::Process, &["comm"]), ..options(Form::Csv, By::Process) });

@@ -137,7 +137,7 @@ pub(super) fn all_columns() -> Vec<&'static Column> {
 pub(super) fn rows(data: &Data) -> Vec<Row> {
     let mut pods: BTreeMap<String, Vec<&ContainerRow>> = BTreeMap::new();
     // A directory's own limit is told by its own row; a pod's is the pod's.
-    let is_counted = |row: &&ContainerRow| !row.is_group || row.name.as_ref().is_some_and(has_pod);
+    let is_counted = |row: &&ContainerRow| !row.is_group || row.name.as_deref().is_some_and(has_pod);
     for row in data.snapshot.containers.iter().filter(is_counted) {
         pods.entry(key(row)).or_default().push(row);
     }

@@ -1,6 +1,6 @@
 //! One row a process: what is resident of it, whose that is, and how it grows.
 
-use super::{Column, Data, ProcessId, Row, RowId, Scope, State, Value, age, by_cgroup, named, place, slack};
+use super::{Column, Data, ProcessId, Row, RowId, Scope, State, Value, by_cgroup, named, place, slack};
 use crate::{
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     top::column::Kind,
@@ -75,7 +75,7 @@ static CELLS: [(Column, Get); 21] = [
         of.row.uid.map_or(Value::Unknown, |uid| Value::Number(uid.into()))
     }),
     (Column::new("age_seconds", "AGE", Kind::Seconds, 9, "since it started").or(&["age"]), |of| {
-        Value::seconds(of.row.started.map(|started| age(of.snapshot, started)))
+        Value::seconds(of.snapshot.age(of.row.started))
     }),
     (Column::new("container", "CONTAINER", Kind::Name, 4, "where it runs"), |of| {
         place(of.container, of.row.cgroup.as_deref())
@@ -93,12 +93,12 @@ static CELLS: [(Column, Get); 21] = [
         Value::Text(of.row.rss_grade.to_string())
     }),
     (Column::new("rss_age_seconds", "READ", Kind::Seconds, H, "age of that figure").or(&["read"]), |of| {
-        Value::seconds(of.row.rss_age_seconds)
+        Value::seconds(of.snapshot.age(of.row.rss_read))
     }),
     (
         Column::new("scan_age_seconds", "SCAN", Kind::Seconds, H, "since its page tables were read")
             .or(&["scan"]),
-        |of| Value::seconds(of.row.memory.as_ref().and_then(|memory| memory.scan_age_seconds)),
+        |of| Value::seconds(of.snapshot.age(of.row.memory.as_ref().and_then(|memory| memory.scanned))),
     ),
     (Column::new("peak_bytes", "PEAK", Kind::Bytes, H, "highest since the last tick").or(&["peak"]), |of| {
         Value::bytes(of.row.peak.as_ref().map(|peak| peak.bytes))

@@ -61,8 +61,8 @@ fn container(
         usage_bytes: Some(mib(used)),
         limit: limit.map(|limit| Limit { bytes: mib(limit), owner: cgroup.into() }),
         rss_bytes: mib(used * 7 / 8),
-        arenas: Vec::new(),
-        name,
+        arenas: Arc::default(),
+        name: name.map(Arc::new),
         member_kills: 0,
         cgroup_id: Some(7),
         is_group: false,
@@ -72,8 +72,15 @@ fn container(
     }
 }
 
-fn process(pid: u32, comm: &str, cgroup: &str, rss: u64, growth: f64, memory: Option<Memory>) -> ProcessRow {
-    ProcessRow {
+fn process(
+    pid: u32,
+    comm: &str,
+    cgroup: &str,
+    rss: u64,
+    growth: f64,
+    memory: Option<Memory>,
+) -> Arc<ProcessRow> {
+    Arc::new(ProcessRow {
         pid,
         comm: comm.into(),
         uid: Some(999),
@@ -81,13 +88,13 @@ fn process(pid: u32, comm: &str, cgroup: &str, rss: u64, growth: f64, memory: Op
         cgroup: Some(cgroup.into()),
         rss_bytes: Some(mib(rss)),
         rss_grade: Grade::Read,
-        rss_age_seconds: Some(0.1),
+        rss_read: Some("2026-01-02T03:04:04.9Z".parse().unwrap()),
         growth_bytes_per_second: Some(growth),
         growth_window_seconds: Some(10.0),
         limit: Some(Limit { bytes: mib(512), owner: cgroup.into() }),
         memory,
         peak: None,
-    }
+    })
 }
 
 fn arena(allocator: &'static str, kind: &'static str, resident: u64, growth: i64) -> ArenaRow {
@@ -121,7 +128,7 @@ fn memory() -> Memory {
         unaccounted_bytes: Bytes(123 << 10),
         excess_bytes: Bytes(0),
         stale: None,
-        scan_age_seconds: Some(3.2),
+        scanned: Some("2026-01-02T03:04:01.8Z".parse().unwrap()),
         samples: Some(64),
         growth_stacks: vec![
             GrowthStack {
@@ -148,7 +155,7 @@ fn memory() -> Memory {
             ..Counters::default()
         }],
         without_counters: vec![Absent { allocator: "glibc".into(), reason: "no symbols".into() }],
-        counters_age_seconds: Some(3.2),
+        counters_read: Some("2026-01-02T03:04:01.8Z".parse().unwrap()),
     }
 }
 
@@ -331,7 +338,7 @@ fn a_nested_cgroup_counts_once_in_the_sum() {
     assert_eq!(table.rows.len(), 2, "/x/ and /x/a/");
     // One pod with a container inside of another's cgroup.
     for container in &mut Arc::make_mut(&mut data.snapshot).containers {
-        container.name = name("n", "p", "c");
+        container.name = name("n", "p", "c").map(Arc::new);
     }
     assert_eq!(value(&data, By::Pod, 0, "used"), Value::Bytes(mib(440 + 1200 + 7)));
 }
@@ -354,7 +361,7 @@ fn a_pid_that_is_used_again_is_another_process() {
     let data = data();
     let row = &data.snapshot.processes[0];
     let id = ProcessId::of(row);
-    let at = |time: &str| ProcessRow { started: Some(time.parse().unwrap()), ..row.clone() };
+    let at = |time: &str| ProcessRow { started: Some(time.parse().unwrap()), ..ProcessRow::clone(row) };
     assert!(id.is(&at("2026-01-02T01:00:00.9Z")), "the start is computed anew each time");
     assert!(!id.is(&at("2026-01-02T02:00:00Z")));
 }

@@ -29,7 +29,7 @@ pub(super) fn panel(app: &App, painter: &mut Painter<'_>, area: Rect) {
             match place.by {
                 By::Stack => stack::panel(data, row, place.selected.as_ref(), painter, area),
                 By::Pod | By::Container | By::Process | By::Arena | By::Kill | By::Probe => {
-                    process::panel(row, painter, area);
+                    process::panel(row, data.snapshot.time, painter, area);
                 }
             }
         }

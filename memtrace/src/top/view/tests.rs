@@ -142,7 +142,7 @@ fn names_cannot_drive_the_terminal() {
     let snapshot = Arc::make_mut(&mut data.snapshot);
     let evil = format!("\x1b[2J\x07\u{202e}{}", "x".repeat(4096));
     for process in &mut snapshot.processes {
-        process.comm = evil.clone();
+        Arc::make_mut(process).comm = evil.clone();
     }
     for container in &mut snapshot.containers {
         (container.name, container.cgroup) = (None, evil.clone());

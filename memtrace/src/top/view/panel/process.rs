@@ -1,16 +1,17 @@
 //! A process: how well its memory is known, what its allocators say themselves, and who touched new memory.
 
+use jiff::Timestamp;
 use ratatui::layout::Rect;
 
 use super::{Painter, halves, paint::row};
 use crate::{
     allocator::counters::Counters,
-    snapshot::{Memory, ProcessRow},
+    snapshot::{Memory, ProcessRow, age},
     top::{format, rows::frame, text, theme::Role},
     units::Bytes,
 };
 
-pub(super) fn panel(process: &ProcessRow, painter: &mut Painter<'_>, area: Rect) {
+pub(super) fn panel(process: &ProcessRow, now: Timestamp, painter: &mut Painter<'_>, area: Rect) {
     let (left, right) = halves(area);
     let inside = painter.frame(left, &format!(" {} {} ", process.comm, process.pid));
     let size = |bytes: Option<Bytes>| bytes.map_or_else(|| "-".to_owned(), format::bytes);
@@ -31,7 +32,7 @@ pub(super) fn panel(process: &ProcessRow, painter: &mut Painter<'_>, area: Rect)
         painter.put(row(inside, 1), inside.x, "its page tables were not read yet", Role::Faint);
         return;
     };
-    let known = well_known(memory);
+    let known = well_known(memory, now);
     painter.put(
         row(inside, 1),
         inside.x,
@@ -56,9 +57,9 @@ pub(super) fn panel(process: &ProcessRow, painter: &mut Painter<'_>, area: Rect)
     }
 }
 
-fn well_known(memory: &Memory) -> String {
-    let age = memory.scan_age_seconds.map_or_else(|| "?".to_owned(), format::duration);
-    let mut text = format!("page tables read {age} ago");
+fn well_known(memory: &Memory, now: Timestamp) -> String {
+    let ago = age(now, memory.scanned).map_or_else(|| "?".to_owned(), format::duration);
+    let mut text = format!("page tables read {ago} ago");
     for (bytes, what) in [(memory.unaccounted_bytes, "in no arena yet"), (memory.excess_bytes, "gone since")]
     {
         if bytes.0 > 0 {

@@ -1,0 +1,36 @@
+//! The cgroups that have a row: those with processes, and those above them that have a limit.
+//!
+//! Input: the groups with processes, and limits. Output: paths. Looked at anew when a group came or went, or when limits
+//! may have changed.
+
+use std::collections::HashMap;
+
+use super::{charges, groups::Groups, limits};
+use crate::units::{Bytes, escape};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// The groups above those with processes that have a limit.
+    pub above: Vec<Vec<u8>>,
+    /// The path of each, by its escaped form.
+    pub paths: HashMap<String, Vec<u8>>,
+    /// When that was looked at, and how often groups had come or gone then.
+    looked: Option<(u64, u64)>,
+}
+
+impl Places {
+    /// Looks, if it is time.
+    pub fn look(&mut self, groups: &Groups, now: u64, own_limit: impl FnMut(&[u8]) -> Option<Bytes>) {
+        let changes = groups.changes();
+        let is_good = |(at, then): (u64, u64)| then == changes && at.saturating_add(limits::TTL) > now;
+        if self.looked.is_some_and(is_good) {
+            return;
+        }
+        self.looked = Some((now, changes));
+        self.above = charges::groups(groups.iter().map(|group| group.path.as_slice()), own_limit);
+        let own = groups.iter().map(|group| (group.name().to_owned(), group.path.clone()));
+        let above = self.above.iter().map(|path| (escape(path), path.clone()));
+        self.paths = own.chain(above).collect();
+    }
+}

@@ -1,0 +1,126 @@
+//! How well the tracer sees, and what it costs: a part of every snapshot.
+//!
+//! Plain values with a JSON form.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{ingest::loss::Loss, units::Bytes};
+
+/// How well the tracer sees.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tracer {
+    /// Since when it runs.
+    pub started: Timestamp,
+    /// Events handled since then.
+    pub events: u64,
+    /// One page fault of so many is sampled where few come; 0 when none is.
+    pub fault_period: u64,
+    /// How many one sampled fault stood for in the last second: more than `fault_period` where many came. 0 when there was
+    /// none.
+    #[serde(default)]
+    pub fault_period_now: u64,
+    /// Facts that are watched, of all that there are.
+    pub hooks_attached: usize,
+    /// All facts.
+    pub hooks_total: usize,
+    /// OOM kills recorded since it runs.
+    pub kills: u64,
+    /// OOM marks that killed nobody.
+    pub bare_marks: u64,
+    /// Kills that could not be made durable yet.
+    pub kills_not_stored: u64,
+    /// What was lost.
+    pub losses: Vec<Loss>,
+    /// What page-table reads cost and give.
+    pub scans: Scans,
+    /// What became of the copies of stacks.
+    #[serde(default)]
+    pub walks: Walks,
+}
+
+impl Tracer {
+    /// How page faults are sampled, as `1 of 64`, and what one stands for where that is more.
+    pub fn sampling(&self) -> Option<String> {
+        let Self { fault_period, fault_period_now, .. } = *self;
+        match (fault_period, fault_period_now) {
+            (0, _) => None,
+            (period, now) if now > period => Some(format!("1 of {period}, now of {now}")),
+            (period, _) => Some(format!("1 of {period}")),
+        }
+    }
+}
+
+/// The walking of stacks, from copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walks {
+    /// Copies that were walked.
+    pub done: u64,
+    /// Copies that nobody had time for: the ones before them stand for them, as for samples that were not copied at all.
+    pub passed_over: u64,
+    /// Samples of threads whose stack could not be read: most have none yet, or none any more.
+    pub unreadable: u64,
+}
+
+/// The reading of page tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scans {
+    /// Processes whose address spaces are followed.
+    pub followed: usize,
+    /// Bytes that this takes.
+    pub followed_bytes: Bytes,
+    /// Reads so far.
+    pub done: u64,
+    /// Time that they took, in seconds.
+    pub seconds: f64,
+    /// Those of them that read no mappings, but pages alone (`PAGEMAP_SCAN`).
+    #[serde(default)]
+    pub by_pages: u64,
+    /// Time that these took, in seconds.
+    #[serde(default)]
+    pub by_pages_seconds: f64,
+    /// The part of one CPU that they may take, in percent.
+    pub share_percent: u32,
+    /// What all of the daemon takes.
+    #[serde(default)]
+    pub cpu: Cpu,
+}
+
+/// What the daemon itself takes of the processors, and what it holds back for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cpu {
+    /// The part of one CPU that it may take, in percent; 0 for any.
+    pub budget_percent: u32,
+    /// What it took lately.
+    pub used_percent: Option<f64>,
+    /// How many steps are held back: first page tables are read less often, then faults are sampled more coarsely, then
+    /// fewer calls of one process are streamed.
+    pub step: usize,
+    /// One fault of 2 to this many samples is taken.
+    pub fault_shift: u32,
+    /// The event budget of a process is divided by 2 to this.
+    pub budget_shift: u32,
+}
+
+impl Cpu {
+    /// In words.
+    pub fn describe(&self) -> String {
+        let Self { budget_percent, used_percent, step, fault_shift, budget_shift } = *self;
+        let used = used_percent.map_or_else(|| "?".to_owned(), |used| format!("{used:.1}"));
+        let budget =
+            if budget_percent == 0 { "no budget".to_owned() } else { format!("budget {budget_percent}%") };
+        let mut text = format!("own CPU {used}% of one ({budget})");
+        if step == 0 {
+            return text;
+        }
+        text.push_str(", HELD BACK: page tables are read less often");
+        if fault_shift > 0 {
+            text.push_str(&format!(", faults sampled {} times more coarsely", 1_u64 << fault_shift.min(63)));
+        }
+        if budget_shift > 0 {
+            text.push_str(&format!(", event budgets divided by {}", 1_u64 << budget_shift.min(63)));
+        }
+        text
+    }
+}

@@ -40,7 +40,7 @@ pub struct Group {
     pub usage: Option<Bytes>,
     /// Its highest charge ever, as it was read last.
     pub mark: Option<u64>,
-    /// Some row of it is new at this tick, or gone.
+    /// Some row of it is new, or gone, since the last tick.
     pub is_changed: bool,
     /// Sums over its processes; all else is empty.
     sums: ContainerRow,
@@ -57,11 +57,10 @@ impl Groups {
     pub fn begin_tick(&mut self, now: u64, mut limit: impl FnMut(&[u8]) -> Option<Limit>) -> bool {
         let mut has_changed = false;
         for group in self.groups.iter_mut().flatten() {
-            group.is_changed = false;
             if group.limit_at.saturating_add(limits::TTL) <= now {
                 let limit = limit(&group.path);
-                group.is_changed = group.limit != limit;
-                has_changed |= group.is_changed;
+                let is_other = group.limit != limit;
+                (group.is_changed, has_changed) = (group.is_changed || is_other, has_changed || is_other);
                 (group.limit, group.limit_at) = (limit, now);
             }
         }
@@ -142,6 +141,11 @@ impl Groups {
             ticks::order(&mut group.parts);
             group.owners = group.parts.drain(..).collect();
         }
+    }
+
+    /// The tick is over.
+    pub fn end_tick(&mut self) {
+        self.groups.iter_mut().flatten().for_each(|group| group.is_changed = false);
     }
 
     /// All of them.

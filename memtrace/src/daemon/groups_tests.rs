@@ -63,6 +63,7 @@ fn sums_follow_who_comes_changes_and_goes() {
     assert_eq!((of(&groups, a), of(&groups, b)), ((1, 100, 100), (1, 30, 30)));
     assert_eq!(groups.get(a).unwrap().row().limit, limit(9));
 
+    groups.end_tick();
     // One moves over, another row of the first changes.
     assert!(!groups.begin_tick(0, |path| limit(9).filter(|_| path == b"/a")));
     assert_eq!(groups.enter(Some(b), Some(b"/a"), 0, || None), Some(a));
@@ -73,14 +74,16 @@ fn sums_follow_who_comes_changes_and_goes() {
     assert_eq!(groups.get(a).unwrap().owners()[0].bytes, Bytes(230));
     assert!(groups.get(b).is_none() && groups.number(b"/b").is_none(), "nobody is in it any more");
 
+    groups.end_tick();
     // Nothing happens: what is shown stands, and no row is looked at.
     groups.begin_tick(0, |_| limit(9));
     groups.sum_up([(a, &row(1, 1)), (a, &row(2, 1))].into_iter());
     assert_eq!(of(&groups, a), (2, 230, 230));
 
-    // Somebody ends, and the place of the group that went is given away.
-    groups.begin_tick(0, |_| limit(9));
+    groups.end_tick();
+    // Somebody ends before the next tick, and the place of the group that went is given away.
     groups.leave(Some(a));
+    groups.begin_tick(0, |_| limit(9));
     assert_eq!(groups.enter(None, Some(b"/c"), 0, || None), Some(b));
     groups.sum_up([(a, &two), (b, &one)].into_iter());
     assert_eq!((of(&groups, a), of(&groups, b)), ((1, 30, 30), (1, 200, 200)));
@@ -91,6 +94,7 @@ fn a_limit_that_changed_changes_the_group() {
     let mut groups = Groups::default();
     let a = groups.enter(None, Some(b"/a"), 0, || limit(9)).unwrap();
     groups.sum_up([(a, &row(1, 1))].into_iter());
+    groups.end_tick();
     assert!(!groups.begin_tick(10 * SECOND, |_| limit(9)));
     assert!(!groups.begin_tick(19 * SECOND, |_| limit(8)), "it was read nine seconds ago");
     assert!(groups.begin_tick(20 * SECOND, |_| limit(8)));

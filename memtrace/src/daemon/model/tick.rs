@@ -41,6 +41,7 @@ impl Model {
         let mut containers = self.containers(now);
         self.set_peaks(&mut containers, now);
         self.spaces.begin_tick(ktime, self.groups.bound());
+        self.groups.end_tick();
         self.ticks.end(ktime, &containers);
         let node = self.world.ask(&Question::Node, || node::read(self.procfs.root()));
         let mut shown: Vec<_> =

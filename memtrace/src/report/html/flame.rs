@@ -11,6 +11,7 @@ use inferno::flamegraph::{
 use crate::{
     report::{layout::printable, stack},
     snapshot::GrowthStack,
+    units::Bytes,
 };
 
 const WIDTH: usize = 1080;
@@ -20,7 +21,9 @@ const NAME: usize = 120;
 
 /// Draws it; `None` where nothing was touched.
 pub(super) fn graph(stacks: &[GrowthStack]) -> Option<String> {
-    let lines: Vec<String> = stacks.iter().filter_map(folded).collect();
+    // inferno adds them up, and what is in a store may be anything.
+    let most = u64::MAX.checked_div(stacks.len() as u64)?;
+    let lines: Vec<String> = stacks.iter().filter_map(|stack| folded(stack, most)).collect();
     let depth = stacks.iter().map(|stack| stack.frames.len()).max()?;
     let mut options = Options::default();
     options.title = String::new();
@@ -53,10 +56,10 @@ fn height_of(svg: &str) -> Option<usize> {
 }
 
 /// `outer;inner 4096`, as inferno takes it.
-fn folded(stack: &GrowthStack) -> Option<String> {
-    let [.., bytes] = stack.bytes;
+fn folded(stack: &GrowthStack, most: u64) -> Option<String> {
+    let [.., Bytes(bytes)] = stack.bytes;
     let names: Vec<String> = stack.frames.iter().rev().map(|frame| name(&stack::user_frame(frame))).collect();
-    (bytes.0 > 0 && !names.is_empty()).then(|| format!("{} {}", names.join(";"), bytes.0))
+    (bytes > 0 && !names.is_empty()).then(|| format!("{} {}", names.join(";"), bytes.min(most)))
 }
 
 /// Without what has a meaning in a folded line.
@@ -113,5 +116,14 @@ mod tests {
         assert!(!svg.contains("<script"), "{svg}");
         assert!(svg.contains("&lt;script&gt;"), "{svg}");
         assert_eq!(graph(&[]), None);
+    }
+
+    /// What a store holds may be of anybody: inferno adds the bytes up, and would overflow.
+    #[test]
+    fn bytes_that_are_more_than_there_can_be_are_drawn() {
+        let frame = UserFrame { address: "0x1".to_owned(), module: None, file_offset: None, symbol: None };
+        let stack =
+            GrowthStack { bytes: [Bytes(u64::MAX); 3], walked_by: WalkedBy::default(), frames: vec![frame] };
+        assert!(graph(&[stack.clone(), stack]).is_some());
     }
 }

@@ -14,6 +14,7 @@ use memtrace::{
         address_space::{AddressSpace, Geometry},
         maps,
         page_table::{Budget, Look, PageTable, Walk},
+        process::Resident,
         procfs::Procfs,
         region::{Backing, Prot, Region},
         smaps::{self, Mapping, Usage},
@@ -123,7 +124,8 @@ fn speed() {
     });
     let usage = Usage { rss: Some(Bytes(0)), pss: Some(Bytes(0)), ..Usage::default() };
     let mut spaces = Spaces::new(Geometry::default());
-    drop(spaces.due([(PID, 1 << 30)].into_iter(), 1));
+    spaces.close(PID, Resident { bytes: 1 << 30, shared: 0 });
+    drop(spaces.due(1));
     spaces.take(Scan {
         pid: PID,
         begun: 1,

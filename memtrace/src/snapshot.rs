@@ -270,7 +270,7 @@ impl Snapshot {
 
     /// How old something was when this was taken, in seconds.
     pub fn age(&self, of: Option<Timestamp>) -> Option<f64> {
-        age(self.time, of)
+        of.map(|of| age(self.time, of))
     }
 
     /// Orders the containers as every output shows them: largest first, then by path, so that rows do not jump. The
@@ -283,6 +283,6 @@ impl Snapshot {
 }
 
 /// How old something is at `now`, in seconds.
-pub fn age(now: Timestamp, of: Option<Timestamp>) -> Option<f64> {
-    of.map(|of| now.duration_since(of).as_secs_f64().max(0.0))
+pub fn age(now: Timestamp, of: Timestamp) -> f64 {
+    now.duration_since(of).as_secs_f64().max(0.0)
 }

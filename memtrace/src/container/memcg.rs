@@ -113,7 +113,7 @@ mod tests {
 
     use super::{Bytes, Hierarchy, Limit, Version, flat_keyed, lowest, oom_events, own_limit, usage};
 
-    fn tree(version: Version, files: &[(&str, &str)]) -> (tempfile::TempDir, Hierarchy) {
+    pub(super) fn tree(version: Version, files: &[(&str, &str)]) -> (tempfile::TempDir, Hierarchy) {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = dir.path().join(path);

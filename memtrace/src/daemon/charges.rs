@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Charges that are read in one tick: some 10 ms. A node with 250 pods has about twice as many containers, all of which
-/// then are at most ten seconds old, or five where all of them move.
+/// then are at most half a minute old, or five seconds where all of them move.
 const A_TICK: usize = 128;
 /// Charges that are read in one tick though nothing of note happened: fewer cgroups are read each time.
 const CALM: usize = 8;

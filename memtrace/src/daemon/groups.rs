@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{limits, peaks::ticks, summary};
+use super::{peaks::ticks, summary};
 use crate::{
     container::memcg::Limit,
     snapshot::{ArenaRow, ContainerRow, PeakPart, ProcessRow},
@@ -34,8 +34,6 @@ pub struct Group {
     pub path: Vec<u8>,
     /// The lowest limit that it is under.
     pub limit: Option<Limit>,
-    /// When it was asked for.
-    limit_at: u64,
     /// What it was charged at the last tick.
     pub usage: Option<Bytes>,
     /// Its highest charge ever, as it was read last.
@@ -44,24 +42,20 @@ pub struct Group {
     pub is_changed: bool,
     /// Sums over its processes; all else is empty.
     sums: ContainerRow,
-    arenas: Vec<ArenaRow>,
-    parts: Vec<PeakPart>,
     owners: Arc<[PeakPart]>,
     members: usize,
     /// What it was charged when its processes were last read for that, and when it was.
-    marked: Option<(u64, u64)>,
+    looked: Option<(u64, u64)>,
 }
 
 impl Groups {
-    /// Begins a tick: asks for the limits that are old. True when any has changed.
-    pub fn begin_tick(&mut self, now: u64, mut limit: impl FnMut(&[u8]) -> Option<Limit>) -> bool {
+    /// Asks for the limit of each. True when any has changed.
+    pub fn set_limits(&mut self, mut limit: impl FnMut(&[u8]) -> Option<Limit>) -> bool {
         let mut has_changed = false;
         for group in self.groups.iter_mut().flatten() {
-            if group.limit_at.saturating_add(limits::TTL) <= now {
-                let limit = limit(&group.path);
-                let is_other = group.limit != limit;
-                (group.is_changed, has_changed) = (group.is_changed || is_other, has_changed || is_other);
-                (group.limit, group.limit_at) = (limit, now);
+            let limit = limit(&group.path);
+            if group.limit != limit {
+                (group.limit, group.is_changed, has_changed) = (limit, true, true);
             }
         }
         has_changed
@@ -73,12 +67,11 @@ impl Groups {
         &mut self,
         from: Option<usize>,
         path: Option<&[u8]>,
-        now: u64,
         limit: impl FnOnce() -> Option<Limit>,
     ) -> Option<usize> {
         let to = path.map(|path| match self.numbers.get(path) {
             Some(number) => *number,
-            None => self.insert(Group::new(path, limit(), now)),
+            None => self.insert(Group::new(path, limit())),
         });
         if from != to {
             self.leave(from);
@@ -112,34 +105,25 @@ impl Groups {
 
     /// Sums up the rows, each with the number of its group, where one is new or gone; groups without any are gone too.
     pub fn sum_up<'a>(&mut self, rows: impl Iterator<Item = (usize, &'a ProcessRow)>) {
-        let is_empty = |group: &mut Group| group.members == 0;
         let Self { numbers, groups, changes } = self;
-        for slot in groups {
-            if let Some(group) = slot.take_if(is_empty) {
+        for slot in &mut *groups {
+            if let Some(group) = slot.take_if(|group| group.members == 0) {
                 numbers.remove(&group.path);
                 *changes += 1;
             }
         }
-        for group in self.groups.iter_mut().flatten().filter(|group| group.is_changed) {
-            group.sums = ContainerRow::empty(std::mem::take(&mut group.sums.cgroup));
-            group.parts.clear();
-        }
+        let is_changed = |slot: &Option<Group>| slot.as_ref().is_some_and(|group| group.is_changed);
+        let mut sums: Vec<Option<Sum>> =
+            groups.iter().map(|slot| is_changed(slot).then(Sum::default)).collect();
         for (number, row) in rows {
-            let Some(group) = self.get_mut(number).filter(|group| group.is_changed) else { continue };
-            group.sums.processes += 1;
-            group.sums.rss_bytes.0 += row.rss_bytes.unwrap_or_default().0;
-            for arena in row.memory.iter().flat_map(|memory| &memory.arenas) {
-                summary::add(&mut group.arenas, arena);
-            }
-            for part in row.peak.iter().flat_map(|peak| &*peak.owners) {
-                ticks::add(&mut group.parts, part);
+            if let Some(Some(sum)) = sums.get_mut(number) {
+                sum.add(row);
             }
         }
-        for group in self.groups.iter_mut().flatten().filter(|group| group.is_changed) {
-            summary::sort(&mut group.arenas);
-            group.sums.arenas = group.arenas.drain(..).collect();
-            ticks::order(&mut group.parts);
-            group.owners = group.parts.drain(..).collect();
+        for (group, sum) in groups.iter_mut().zip(sums) {
+            if let (Some(group), Some(sum)) = (group, sum) {
+                group.set(sum);
+            }
         }
     }
 
@@ -179,22 +163,48 @@ impl Groups {
     }
 }
 
+/// What rows sum up to.
+#[derive(Debug, Default)]
+struct Sum {
+    processes: usize,
+    rss: u64,
+    arenas: Vec<ArenaRow>,
+    parts: Vec<PeakPart>,
+}
+
+impl Sum {
+    fn add(&mut self, row: &ProcessRow) {
+        self.processes += 1;
+        self.rss += row.rss_bytes.unwrap_or_default().0;
+        for arena in row.memory.iter().flat_map(|memory| &memory.arenas) {
+            summary::add(&mut self.arenas, arena);
+        }
+        for part in row.peak.iter().flat_map(|peak| &*peak.owners) {
+            ticks::add(&mut self.parts, part);
+        }
+    }
+}
+
 impl Group {
-    fn new(path: &[u8], limit: Option<Limit>, now: u64) -> Self {
+    fn new(path: &[u8], limit: Option<Limit>) -> Self {
         Self {
             path: path.to_vec(),
             limit,
-            limit_at: now,
             usage: None,
             mark: None,
             is_changed: true,
             sums: ContainerRow::empty(escape(path)),
-            arenas: Vec::new(),
-            parts: Vec::new(),
             owners: Arc::default(),
             members: 0,
-            marked: None,
+            looked: None,
         }
+    }
+
+    fn set(&mut self, Sum { processes, rss, mut arenas, mut parts }: Sum) {
+        summary::sort(&mut arenas);
+        ticks::order(&mut parts);
+        (self.sums.processes, self.sums.rss_bytes) = (processes, Bytes(rss));
+        (self.sums.arenas, self.owners) = (arenas.into(), parts.into());
     }
 
     /// Its path, escaped.
@@ -214,10 +224,10 @@ impl Group {
 
     /// Whether its processes are to be read, now that it is charged so much.
     pub fn is_restless(&mut self, usage: Bytes, now: u64) -> bool {
-        let (was, at) = *self.marked.get_or_insert((usage.0, now));
+        let (was, at) = *self.looked.get_or_insert((usage.0, now));
         let is_so = usage.0.abs_diff(was) >= MOVED.max(was / 100) && at.saturating_add(AGAIN) <= now;
         if is_so {
-            self.marked = Some((usage.0, now));
+            self.looked = Some((usage.0, now));
         }
         is_so
     }

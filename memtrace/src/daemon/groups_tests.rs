@@ -46,11 +46,10 @@ fn limit(bytes: u64) -> Option<Limit> {
 #[test]
 fn sums_follow_who_comes_changes_and_goes() {
     let mut groups = Groups::default();
-    groups.begin_tick(0, |_| None);
-    let a = groups.enter(None, Some(b"/a"), 0, || limit(9)).unwrap();
-    let b = groups.enter(None, Some(b"/b"), 0, || None).unwrap();
+    let a = groups.enter(None, Some(b"/a"), || limit(9)).unwrap();
+    let b = groups.enter(None, Some(b"/b"), || None).unwrap();
     assert_eq!(
-        groups.enter(Some(a), Some(b"/a"), 0, || None),
+        groups.enter(Some(a), Some(b"/a"), || None),
         Some(a),
         "its row is new, and it is counted once"
     );
@@ -65,10 +64,10 @@ fn sums_follow_who_comes_changes_and_goes() {
 
     groups.end_tick();
     // One moves over, another row of the first changes.
-    assert!(!groups.begin_tick(0, |path| limit(9).filter(|_| path == b"/a")));
-    assert_eq!(groups.enter(Some(b), Some(b"/a"), 0, || None), Some(a));
+    assert!(!groups.set_limits(|path| limit(9).filter(|_| path == b"/a")));
+    assert_eq!(groups.enter(Some(b), Some(b"/a"), || None), Some(a));
     one = row(1, 200);
-    groups.enter(Some(a), Some(b"/a"), 0, || None);
+    groups.enter(Some(a), Some(b"/a"), || None);
     groups.sum_up([(a, &one), (a, &two)].into_iter());
     assert_eq!(of(&groups, a), (2, 230, 230));
     assert_eq!(groups.get(a).unwrap().owners()[0].bytes, Bytes(230));
@@ -76,15 +75,13 @@ fn sums_follow_who_comes_changes_and_goes() {
 
     groups.end_tick();
     // Nothing happens: what is shown stands, and no row is looked at.
-    groups.begin_tick(0, |_| limit(9));
     groups.sum_up([(a, &row(1, 1)), (a, &row(2, 1))].into_iter());
     assert_eq!(of(&groups, a), (2, 230, 230));
 
     groups.end_tick();
     // Somebody ends before the next tick, and the place of the group that went is given away.
     groups.leave(Some(a));
-    groups.begin_tick(0, |_| limit(9));
-    assert_eq!(groups.enter(None, Some(b"/c"), 0, || None), Some(b));
+    assert_eq!(groups.enter(None, Some(b"/c"), || None), Some(b));
     groups.sum_up([(a, &two), (b, &one)].into_iter());
     assert_eq!((of(&groups, a), of(&groups, b)), ((1, 30, 30), (1, 200, 200)));
 }
@@ -92,12 +89,11 @@ fn sums_follow_who_comes_changes_and_goes() {
 #[test]
 fn a_limit_that_changed_changes_the_group() {
     let mut groups = Groups::default();
-    let a = groups.enter(None, Some(b"/a"), 0, || limit(9)).unwrap();
+    let a = groups.enter(None, Some(b"/a"), || limit(9)).unwrap();
     groups.sum_up([(a, &row(1, 1))].into_iter());
     groups.end_tick();
-    assert!(!groups.begin_tick(10 * SECOND, |_| limit(9)));
-    assert!(!groups.begin_tick(19 * SECOND, |_| limit(8)), "it was read nine seconds ago");
-    assert!(groups.begin_tick(20 * SECOND, |_| limit(8)));
+    assert!(!groups.set_limits(|_| limit(9)) && !groups.get(a).unwrap().is_changed);
+    assert!(groups.set_limits(|_| limit(8)));
     assert!(groups.get(a).unwrap().is_changed);
     assert_eq!(groups.get(a).unwrap().row().limit, limit(8));
 }
@@ -105,7 +101,7 @@ fn a_limit_that_changed_changes_the_group() {
 /// The kernel may take the memory of who does nothing: its group's charge tells.
 #[test]
 fn a_charge_that_moves_has_the_processes_read_but_not_at_each_tick() {
-    let mut group = Group::new(b"/a", None, 0);
+    let mut group = Group::new(b"/a", None);
     let mut is_restless = |mib: u64, second: u64| group.is_restless(Bytes(mib << 20), second * SECOND);
     assert!(!is_restless(500, 1));
     assert!(!is_restless(400, 10), "it was looked at nine seconds ago");

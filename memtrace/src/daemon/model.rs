@@ -63,8 +63,6 @@ pub struct Model {
     rows: HashMap<u32, Shown>,
     /// The processes that were read since then.
     fresh: Vec<u32>,
-    /// Those that were read since it was last asked whom to scan.
-    sized: Vec<u32>,
     places: Places,
 }
 
@@ -101,7 +99,6 @@ impl Model {
             gauges: Gauges::new(OPEN_FILES),
             rows: HashMap::new(),
             fresh: Vec::new(),
-            sized: Vec::new(),
             places: Places::default(),
         }
     }
@@ -164,9 +161,7 @@ impl Model {
 
     /// The processes whose page tables to read next.
     pub fn due(&mut self) -> Vec<Request> {
-        let sized = std::mem::take(&mut self.sized).into_iter();
-        let total = |pid: u32| Some((pid, self.processes.get(pid)?.resident()?.bytes));
-        let due = self.spaces.due(sized.filter_map(total), now(&self.world).1);
+        let due = self.spaces.due(now(&self.world).1);
         self.world.called(&Call::Due);
         due
     }
@@ -218,7 +213,7 @@ impl Model {
 
     /// What was read closes the estimates; who is gone is forgotten.
     fn take_news(&mut self) {
-        let Self { processes, spaces, ticks, groups, rows, exits, fresh, sized, .. } = self;
+        let Self { processes, spaces, ticks, groups, rows, exits, fresh, .. } = self;
         let News { read, gone, has_moved } = processes.news();
         for process in read.iter().filter_map(|pid| processes.get(*pid)) {
             if let Some(Reading { bytes, shared, .. }) = process.resident() {
@@ -238,7 +233,6 @@ impl Model {
                 groups.leave(shown.group);
             }
         }
-        sized.extend(&read);
         fresh.extend(read);
     }
 

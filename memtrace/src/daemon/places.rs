@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{charges, groups::Groups, limits};
+use super::{charges, groups::Groups};
 use crate::units::{Bytes, escape};
 
 /// See the module.
@@ -15,19 +15,17 @@ pub struct Places {
     pub above: Vec<Vec<u8>>,
     /// The path of each, by its escaped form.
     pub paths: HashMap<String, Vec<u8>>,
-    /// When that was looked at, and how often groups had come or gone then.
-    looked: Option<(u64, u64)>,
+    /// How often groups had come or gone when that was looked at.
+    changes: u64,
 }
 
 impl Places {
-    /// Looks, if it is time.
-    pub fn look(&mut self, groups: &Groups, now: u64, own_limit: impl FnMut(&[u8]) -> Option<Bytes>) {
-        let changes = groups.changes();
-        let is_good = |(at, then): (u64, u64)| then == changes && at.saturating_add(limits::TTL) > now;
-        if self.looked.is_some_and(is_good) {
+    /// Looks, if a group came or went, or if limits were asked for anew.
+    pub fn look(&mut self, groups: &Groups, has_limits: bool, own_limit: impl FnMut(&[u8]) -> Option<Bytes>) {
+        if self.changes == groups.changes() && !has_limits {
             return;
         }
-        self.looked = Some((now, changes));
+        self.changes = groups.changes();
         self.above = charges::groups(groups.iter().map(|group| group.path.as_slice()), own_limit);
         let own = groups.iter().map(|group| (group.name().to_owned(), group.path.clone()));
         let above = self.above.iter().map(|path| (escape(path), path.clone()));

@@ -225,6 +225,7 @@ impl Spaces {
 
     /// The kernel's total of a process came: the estimates since its page tables were read are closed to it.
     pub fn close(&mut self, pid: u32, resident: Resident) {
+        self.open.insert(pid, resident.bytes);
         let Some(tracked) = self.tracked.get_mut(&pid) else { return };
         let (was, is) = tracked.close(resident);
         list(&mut self.touched, pid, tracked);
@@ -273,19 +274,10 @@ impl Spaces {
         &self.touched
     }
 
-    /// Until when what [`Spaces::show`] showed of a process is so, if nothing happens to it and its total stays.
+    /// Until when what [`Spaces::arenas`] gave of a process is so, if nothing happens to it and its total stays.
     pub fn stands_until(&self, pid: u32) -> u64 {
         let tracked = self.tracked.get(&pid).filter(|tracked| tracked.scanned_at.is_some());
         tracked.map_or(u64::MAX, |tracked| tracked.stands_until)
-    }
-
-    /// The arenas of a process, to be shown at a tick.
-    pub fn show(&mut self, pid: u32, total: Bytes, now: u64) -> Option<Arenas<'_>> {
-        self.arenas(pid, total, now)?;
-        let tracked = self.tracked.get_mut(&pid)?;
-        let gauges = tracked.gauges.iter().map(|(_, gauge)| gauge.stands_until()).min().unwrap_or(u64::MAX);
-        tracked.stands_until = gauges.min(tracked.stacks.growth.stands_until(now));
-        self.arenas(pid, total, now)
     }
 
     /// The arenas of a process whose resident memory is `total`; `None` for one that was never scanned.
@@ -311,6 +303,9 @@ impl Spaces {
                 }
             }
         }
+        let gauges = tracked.gauges.iter().map(|(_, gauge)| gauge.stands_until()).min();
+        let stacks = tracked.stacks.growth.stands_until(now);
+        tracked.stands_until = gauges.map_or(stacks, |gauges| gauges.min(stacks));
         Some(Arenas {
             rows: &tracked.rows,
             closing: tracked.space.totals().close(total),

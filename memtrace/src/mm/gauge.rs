@@ -83,19 +83,15 @@ impl Gauge {
 
     /// Until when the changes over all windows stay as they are, if the figure does.
     pub fn stands_until(&self) -> u64 {
-        match (&self.windows, self.last) {
-            (None, Some(last)) if last.at < last.until => u64::MAX,
-            (None, _) => 0,
-            (Some(windows), last) => {
-                let leaving = |(window, kept): (&Window, &VecDeque<Reading>)| {
-                    let is_whole =
-                        kept.back().is_some_and(|newest| last.is_some_and(|last| last.value == newest.value));
-                    // What was too near to the one before it will be kept when it is read again.
-                    if is_whole { Some(kept.get(1)?.at.saturating_add(window.length())) } else { Some(0) }
-                };
-                Window::ALL.iter().zip(windows.iter()).filter_map(leaving).min().unwrap_or(0)
-            }
-        }
+        let Some(last) = self.last else { return 0 };
+        let Some(windows) = &self.windows else { return if last.at < last.until { u64::MAX } else { 0 } };
+        let until = |(window, kept): (&Window, &VecDeque<Reading>)| match (kept.back(), kept.get(1)) {
+            // What was too near to the one before it will be kept when it is read again.
+            (Some(newest), _) if newest.value != last.value => 0,
+            (_, Some(second)) => second.at.saturating_add(window.length()),
+            (_, None) => u64::MAX,
+        };
+        Window::ALL.iter().zip(windows.iter()).map(until).min().unwrap_or(0)
     }
 
     /// The change over a window that ends with the last reading; `None` with one reading.

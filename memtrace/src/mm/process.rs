@@ -188,30 +188,32 @@ impl Process {
         self.is_suspect || self.sweep_at() <= now
     }
 
-    /// Reads it again; false when it is gone.
-    fn refresh(&mut self, source: &impl Source, now: u64) -> bool {
+    /// Reads it again, and whether it is in another cgroup; `None` when it is gone.
+    fn refresh(&mut self, source: &impl Source, now: u64) -> Option<bool> {
+        let mut has_moved = false;
         if self.is_old(now) {
-            let Some(seed) = source.seed(self.pid).filter(|seed| !seed.is_kernel_thread) else {
-                return false;
-            };
+            let seed = source.seed(self.pid).filter(|seed| !seed.is_kernel_thread)?;
             // The exit and fork between were lost if this is another process under the same id.
             let is_another = self.start.is_some_and(|start| start.abs_diff(seed.start) > START_TOLERANCE);
             if is_another && self.resident().is_some() {
                 *self = Self { swept_at: self.swept_at, ..Self::new(self.pid) };
             }
             // Processes change name, user and cgroup, most of all right after their start.
-            self.take(seed);
+            has_moved = self.take(seed);
         }
-        let resident = source.resident(self.pid);
-        resident.inspect(|resident| self.read(now, *resident)).is_some()
+        self.read(now, source.resident(self.pid)?);
+        Some(has_moved)
     }
 
-    fn take(&mut self, seed: Seed) {
+    /// Whether it is in another cgroup than was known.
+    fn take(&mut self, seed: Seed) -> bool {
         self.comm = escape(&seed.comm);
         self.start = self.start.or(Some(seed.start));
         self.uid = seed.uid.or(self.uid);
         self.parent = seed.parent.or(self.parent);
+        let has_moved = seed.cgroup.is_some() && seed.cgroup != self.cgroup;
         self.cgroup = seed.cgroup.or(self.cgroup.take());
+        has_moved
     }
 
     fn read(&mut self, at: u64, Resident { bytes, shared }: Resident) {
@@ -351,14 +353,15 @@ impl ProcessTable {
         due.dedup();
         for pid in due {
             let Some(process) = self.processes.get_mut(&pid) else { continue };
-            let was = process.cgroup.clone();
-            if (process.is_dirty || process.is_old(now)) && !process.refresh(source, now) {
-                self.processes.remove(&pid);
-                self.news.gone.push(pid);
-                continue;
+            if process.is_dirty || process.is_old(now) {
+                let Some(has_moved) = process.refresh(source, now) else {
+                    self.processes.remove(&pid);
+                    self.news.gone.push(pid);
+                    continue;
+                };
+                self.news.has_moved |= has_moved;
+                self.news.read.push(pid);
             }
-            self.news.has_moved |= process.cgroup != was;
-            self.news.read.extend(process.resident().filter(|reading| reading.at == now).map(|_| pid));
             if process.swept_at.is_none() {
                 let at = process.sweep_at();
                 process.swept_at = Some(at);
@@ -373,13 +376,8 @@ impl ProcessTable {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.processes.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.processes.is_empty()
     }
 
     /// The processes, in no order.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use memtrace_common::event::oom::OomKill;
 
 use super::{
@@ -14,8 +15,6 @@ use super::{
         circumstances::{Circumstances, Composition, Point, ProcessAtKill, Request, VictimMemory},
     },
 };
-use jiff::Timestamp;
-
 use crate::{
     container::{cgroup::is_within, name::Name},
     history::{self, FIGURES, Figure, series},
@@ -251,8 +250,8 @@ fn victim_memory(memory: &Memory, killed: Timestamp) -> VictimMemory {
         growth_stacks: memory.growth_stacks.clone(),
         counters: memory.counters.clone(),
         without_counters: memory.without_counters.clone(),
-        counters_age_seconds: age(killed, memory.counters_read),
-        scan_age_seconds: age(killed, memory.scanned),
+        counters_age_seconds: memory.counters_read.map(|at| age(killed, at)),
+        scan_age_seconds: memory.scanned.map(|at| age(killed, at)),
         samples: memory.samples,
         unaccounted_bytes: memory.unaccounted_bytes,
     }

@@ -3,7 +3,7 @@
 //! Input: paths. Output: numbers, `None` where the file is missing. To open a file of cgroupfs costs several times what
 //! it costs to read it, and a node has hundreds of them that are read each second.
 
-use std::{collections::HashMap, fs::File, os::unix::fs::FileExt as _, path::Path};
+use std::{collections::HashMap, fs::File, os::unix::fs::FileExt as _, path::PathBuf};
 
 use super::{Bytes, Hierarchy, usage_file, watermark_file};
 
@@ -51,7 +51,7 @@ impl Gauges {
         &mut self,
         path: &[u8],
         of: fn(&mut Open) -> &mut Option<File>,
-        name: impl FnOnce() -> Option<std::path::PathBuf>,
+        name: impl FnOnce() -> Option<PathBuf>,
     ) -> Option<Bytes> {
         if let Some(open) = self.open.get_mut(path) {
             open.is_used = true;
@@ -60,7 +60,7 @@ impl Gauges {
                 return Some(bytes);
             }
         }
-        let file = open(&name()?)?;
+        let file = File::open(name()?).ok()?;
         let bytes = number(&file)?;
         if self.open.contains_key(path) || self.open.len() < self.most {
             let open = self.open.entry(path.to_vec()).or_default();
@@ -68,10 +68,6 @@ impl Gauges {
         }
         Some(bytes)
     }
-}
-
-fn open(path: &Path) -> Option<File> {
-    File::open(path).ok()
 }
 
 /// The number at a file's beginning.
@@ -85,20 +81,16 @@ fn number(file: &File) -> Option<Bytes> {
 mod tests {
     use std::fs;
 
-    use super::{super::Version, Bytes, Gauges, Hierarchy};
+    use super::{
+        super::{Version, tests::tree},
+        Bytes, Gauges,
+    };
 
     #[test]
     fn a_file_is_read_again_and_another_group_of_its_path_is_another() {
-        let dir = tempfile::tempdir().unwrap();
-        let hierarchy = Hierarchy {
-            version: Version::V2,
-            mount: dir.path().into(),
-            root: b"/".to_vec(),
-            namespace: b"/".to_vec(),
-        };
-        let group = dir.path().join("a");
-        fs::create_dir(&group).unwrap();
-        let write = |text: &str| fs::write(group.join("memory.current"), text).unwrap();
+        let (dir, hierarchy) = tree(Version::V2, &[("a/cgroup.procs", "")]);
+        let file = dir.path().join("a/memory.current");
+        let write = |text: &str| fs::write(&file, text).unwrap();
         let mut gauges = Gauges::new(8);
         assert_eq!(gauges.usage(&hierarchy, b"/a"), None);
         write("18446744073709551615\n");
@@ -107,8 +99,8 @@ mod tests {
         assert_eq!(gauges.usage(&hierarchy, b"/a"), Some(Bytes(77)));
         assert_eq!(gauges.watermark(&hierarchy, b"/a"), None, "older kernels have none");
         // A file system of its own would say that the old one is gone; here it is empty.
-        fs::write(group.join("memory.current"), "").unwrap();
-        fs::remove_file(group.join("memory.current")).unwrap();
+        write("");
+        fs::remove_file(&file).unwrap();
         write("78\n");
         assert_eq!(gauges.usage(&hierarchy, b"/a"), Some(Bytes(78)));
         gauges.close_unused();
@@ -119,19 +111,13 @@ mod tests {
 
     #[test]
     fn beyond_so_many_they_are_opened_each_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let hierarchy = Hierarchy {
-            version: Version::V2,
-            mount: dir.path().into(),
-            root: b"/".to_vec(),
-            namespace: b"/".to_vec(),
-        };
+        let files: Vec<_> = (0..9).map(|of| (format!("{of}/memory.current"), format!("{of}\n"))).collect();
+        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        let (_dir, hierarchy) = tree(Version::V2, &files);
         let mut gauges = Gauges::new(4);
         for number in 0..9 {
-            let group = format!("/{number}");
-            fs::create_dir(dir.path().join(&group[1..])).unwrap();
-            fs::write(dir.path().join(&group[1..]).join("memory.current"), format!("{number}\n")).unwrap();
-            assert_eq!(gauges.usage(&hierarchy, group.as_bytes()), Some(Bytes(number)));
+            let path = format!("/{number}");
+            assert_eq!(gauges.usage(&hierarchy, path.as_bytes()), Some(Bytes(number)));
         }
         assert_eq!(gauges.open.len(), 2);
         assert_eq!(gauges.usage(&hierarchy, b"/8"), Some(Bytes(8)));

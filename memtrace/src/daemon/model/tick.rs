@@ -7,7 +7,10 @@ use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
 use super::{Model, now};
 use crate::{
-    container::memcg::Limit,
+    container::{
+        cgroup::Hierarchy,
+        memcg::{self, Limit},
+    },
     daemon::{
         charges,
         groups::Group,
@@ -37,8 +40,9 @@ impl Model {
     pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
         let (time, ktime) = now(&self.world);
         let now = Now { time, ktime };
-        self.make_rows(now);
-        let mut containers = self.containers(now);
+        let has_limits = self.limits.begin_tick(ktime);
+        self.make_rows(now, has_limits);
+        let mut containers = self.containers(ktime, has_limits);
         self.set_peaks(&mut containers, now);
         self.spaces.begin_tick(ktime, self.groups.bound());
         self.groups.end_tick();
@@ -55,13 +59,12 @@ impl Model {
     }
 
     /// Makes the rows anew that do not stand any more, and sums them up by group.
-    fn make_rows(&mut self, both: Now) {
+    fn make_rows(&mut self, both: Now, has_limits: bool) {
         let Self { procfs, hierarchy, processes, spaces, limits, world, ticks, groups, rows, fresh, .. } =
             self;
         let now = both.ktime;
-        limits.begin_tick(now);
-        let mut limit_of = |path: &[u8]| limits.effective(world, hierarchy.as_ref(), path, now);
-        let has_new_limits = groups.begin_tick(now, &mut limit_of);
+        let mut limit_of = |path: &[u8]| limits.effective(path, own_limit(world, hierarchy.as_ref()));
+        let has_new_limits = has_limits && groups.set_limits(&mut limit_of);
         let is_of_new_limit = |shown: &Shown| {
             let group = shown.group.filter(|_| has_new_limits).and_then(|group| groups.get(group));
             group.is_some_and(|group| group.is_changed)
@@ -70,17 +73,18 @@ impl Model {
         let fresh = std::mem::take(fresh).into_iter();
         let mut due: HashSet<u32> = fresh.chain(spaces.touched().iter().copied()).collect();
         due.extend(rows.iter().filter(|(_, shown)| is_due(shown)).map(|(pid, _)| *pid));
-        if rows.len() < processes.len() {
+        // Who came when /proc could not be listed was not read.
+        if rows.len() < processes.count() {
             due.extend(processes.iter().map(|process| process.pid).filter(|pid| !rows.contains_key(pid)));
         }
         for process in due.into_iter().filter_map(|pid| processes.get(pid)) {
             let (pid, path) = (process.pid, process.cgroup.as_deref());
             let from = rows.get(&pid).and_then(|shown| shown.group);
-            let group = groups.enter(from, path, now, || limit_of(path?));
+            let group = groups.enter(from, path, || limit_of(path?));
             spaces.enter(pid, group);
             let limit = group.and_then(|group| groups.get(group)?.limit.clone());
             let total = process.resident().map(|reading| Bytes(reading.bytes)).unwrap_or_default();
-            let memory = spaces.show(pid, total, now).map(|arenas| summary::memory(&arenas, both));
+            let memory = spaces.arenas(pid, total, now).map(|arenas| summary::memory(&arenas, both));
             let mark = ticks.may_have_risen(process).then(|| high_water(world, procfs, pid)).flatten();
             let peak = ticks.process(process, mark, spaces.estimate(pid), both);
             let row = Arc::new(ProcessRow { peak, ..row(process, limit, memory, both) });
@@ -92,11 +96,11 @@ impl Model {
     }
 
     /// The rows of cgroups, without their peaks.
-    fn containers(&mut self, Now { ktime: now, .. }: Now) -> Vec<ContainerRow> {
+    fn containers(&mut self, now: u64, has_limits: bool) -> Vec<ContainerRow> {
         let Self { hierarchy, limits, charges, labels, world, groups, gauges, places, .. } = self;
         let hierarchy = hierarchy.as_ref();
         let mut usage = |path: &[u8]| world.ask(&Question::Usage(path), || gauges.usage(hierarchy?, path));
-        places.look(groups, now, |path| limits.own(world, hierarchy, path, now));
+        places.look(groups, has_limits, |path| limits.own(path, own_limit(world, hierarchy)));
         let Places { above, paths, .. } = &*places;
         let mut containers = Vec::with_capacity(groups.bound() + above.len());
         let of_group = |group: &Group| ContainerRow { usage_bytes: usage(&group.path), ..group.row() };
@@ -105,7 +109,7 @@ impl Model {
         for group in containers.iter_mut().filter(|row| row.is_group) {
             let Some(path) = paths.get(&group.cgroup) else { continue };
             group.usage_bytes = usage(path);
-            group.limit = limits.effective(world, hierarchy, path, now);
+            group.limit = limits.effective(path, own_limit(world, hierarchy));
         }
         charges.fill(world, hierarchy, paths, &mut containers, now);
         labels.fill(paths, &mut containers);
@@ -147,6 +151,11 @@ impl Model {
             processes.mark(rows.iter().filter(|(_, shown)| is_restless(shown)).map(|(pid, _)| *pid));
         }
     }
+}
+
+/// Reads the limit that a group itself has.
+fn own_limit(world: &World, hierarchy: Option<&Hierarchy>) -> impl Fn(&[u8]) -> Option<Bytes> {
+    move |path| world.ask(&Question::OwnLimit(path), || memcg::own_limit(hierarchy?, path))
 }
 
 /// The most that was ever resident.

@@ -27,16 +27,14 @@ impl Spaces {
         astray
     }
 
-    /// The processes to scan next, what tells most first. `read` gives each process whose total was read since, and the
-    /// total.
-    pub fn due(&mut self, read: impl Iterator<Item = (u32, u64)>, now: u64) -> Vec<Request> {
+    /// The processes to scan next, what tells most first.
+    pub fn due(&mut self, now: u64) -> Vec<Request> {
         let Self { tracked, under_way, open, touched, .. } = self;
         for pid in &*touched {
             if let Some(tracked) = tracked.get(pid) {
                 open.entry(*pid).or_insert(tracked.rss);
             }
         }
-        open.extend(read);
         let mut due: Vec<(u64, u64, u32)> = Vec::new();
         open.retain(|pid, rss| {
             let (worth, is_open) = match tracked.get_mut(pid) {

@@ -3,7 +3,12 @@
 use std::collections::HashMap;
 
 use super::{Column, Data, Row, RowId, Scope, State, Value, by_cgroup, named, place, pod_of};
-use crate::{oom::record::ScopeKind, snapshot::ContainerRow, store::KillSummary, top::column::Kind};
+use crate::{
+    oom::record::ScopeKind,
+    snapshot::{ContainerRow, age},
+    store::KillSummary,
+    top::column::Kind,
+};
 
 /// Seconds for which a kill is news.
 const NEWS: f64 = 300.0;
@@ -89,7 +94,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
     kills
         .map(|row| {
             let container = row.cgroup.as_deref().and_then(|cgroup| containers.get(cgroup).copied());
-            let age = data.snapshot.time.duration_since(row.time).as_secs_f64().max(0.0);
+            let age = age(data.snapshot.time, row.time);
             Row {
                 id: RowId::Kill(row.id.clone()),
                 values: super::values(&CELLS, |value| value(&Facts { row, container, age })),

@@ -58,7 +58,7 @@ pub(super) fn panel(process: &ProcessRow, now: Timestamp, painter: &mut Painter<
 }
 
 fn well_known(memory: &Memory, now: Timestamp) -> String {
-    let ago = age(now, memory.scanned).map_or_else(|| "?".to_owned(), format::duration);
+    let ago = memory.scanned.map(|at| age(now, at)).map_or_else(|| "?".to_owned(), format::duration);
     let mut text = format!("page tables read {ago} ago");
     for (bytes, what) in [(memory.unaccounted_bytes, "in no arena yet"), (memory.excess_bytes, "gone since")]
     {

@@ -1,16 +1,13 @@
 // Grows, holds and frees memory on command. See ../README.md for the protocol.
-import com.sun.management.GarbageCollectorMXBean;
-import com.sun.management.GcInfo;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.lang.management.ManagementFactory;
-import java.lang.management.MemoryType;
-import java.lang.management.MemoryUsage;
+import java.lang.reflect.Field;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Random;
+import sun.misc.Unsafe;
 
 public final class Workload {
     private static final int MIB = 1 << 20;
@@ -53,23 +50,48 @@ public final class Workload {
         direct.add(buffer);
     }
 
+    private static final Unsafe unsafe = unsafe();
     private static final Thread[] churners = new Thread[2];
+    /** What each thread says last: so many times three words. See publish(). */
+    private static final int SAID = 4096;
+    private static final long published = unsafe.allocateMemory(24L * SAID * churners.length);
     private static volatile boolean isChurning;
 
+    private static Unsafe unsafe() {
+        try {
+            Field field = Unsafe.class.getDeclaredField("theUnsafe");
+            field.setAccessible(true);
+            return (Unsafe) field.get(null);
+        } catch (ReflectiveOperationException error) {
+            throw new AssertionError(error);
+        }
+    }
+
+    /** The heap in use, between two moments (CLOCK_MONOTONIC, ns). */
+    private static void publish(long at) {
+        unsafe.putLongVolatile(null, at, System.nanoTime());
+        unsafe.putLongVolatile(null, at + 8, used());
+        unsafe.putLongVolatile(null, at + 16, System.nanoTime());
+    }
+
     /** Lets a block go and takes another one, of 32 to 2079 bytes, as fast as it can. */
-    private static void churn(long seed, int bytes) {
-        Random random = new Random(seed);
+    private static void churn(int thread, int bytes) {
+        Random random = new Random(thread);
         byte[][] slots = new byte[bytes / churners.length / 1056][];
-        while (isChurning) {
+        for (int blocks = 0; isChurning; blocks++) {
             slots[random.nextInt(slots.length)] = new byte[32 + random.nextInt(2048)];
+            if (blocks % 64 == 0) {
+                publish(published + 24L * (SAID * thread + blocks / 64 % SAID));
+            }
         }
     }
 
     private static void startChurning(int bytes) {
         isChurning = true;
+        unsafe.setMemory(published, 24L * SAID * churners.length, (byte) 0);
         for (int i = 0; i < churners.length; i++) {
-            long seed = i;
-            churners[i] = new Thread(() -> churn(seed, bytes));
+            int thread = i;
+            churners[i] = new Thread(() -> churn(thread, bytes));
             churners[i].start();
         }
     }
@@ -83,43 +105,6 @@ public final class Workload {
 
     private static long used() {
         return ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed();
-    }
-
-    /** The heap in use in these pools. */
-    private static long used(Map<String, MemoryUsage> pools) {
-        long used = 0;
-        for (var pool : ManagementFactory.getMemoryPoolMXBeans()) {
-            if (pool.getType() == MemoryType.HEAP && pools.containsKey(pool.getName())) {
-                used += pools.get(pool.getName()).getUsed();
-            }
-        }
-        return used;
-    }
-
-    /** The heap in use, how many collections there were before that, and what the last of them found and left. */
-    private static String cycle() {
-        while (true) {
-            GcInfo last = null;
-            long count = 0;
-            for (var bean : ManagementFactory.getPlatformMXBeans(GarbageCollectorMXBean.class)) {
-                GcInfo info = bean.getLastGcInfo();
-                count += info == null ? 0 : info.getId();
-                if (info != null && (last == null || info.getEndTime() >= last.getEndTime())) {
-                    last = info;
-                }
-            }
-            long used = used();
-            long again = 0;
-            for (var bean : ManagementFactory.getPlatformMXBeans(GarbageCollectorMXBean.class)) {
-                GcInfo info = bean.getLastGcInfo();
-                again += info == null ? 0 : info.getId();
-            }
-            if (count == again) {
-                long before = last == null ? used : used(last.getMemoryUsageBeforeGc());
-                long after = last == null ? used : used(last.getMemoryUsageAfterGc());
-                return used + " " + count + " " + before + " " + after;
-            }
-        }
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -140,11 +125,11 @@ public final class Workload {
                     System.out.println("ok allocated " + used());
                     continue;
                 }
-                case "cycle" -> {
-                    System.out.println("ok cycle " + cycle());
+                case "churn" -> {
+                    startChurning(value * MIB);
+                    System.out.println("ok churn " + published);
                     continue;
                 }
-                case "churn" -> startChurning(value * MIB);
                 case "rest" -> rest();
                 case "hold" -> { }
                 case "quit" -> {

@@ -31,15 +31,15 @@ pub mod root;
 mod spread;
 pub mod tcmalloc;
 
-/// All readers.
+/// All readers. They share a budget: first those that need next to none of it.
 pub const READERS: &[&dyn CounterReader] = &[
+    &hotspot::Hotspot,
+    &go::Go,
     &glibc::Glibc,
     &musl::Musl,
     &jemalloc::Jemalloc,
     &mimalloc::Mimalloc,
     &tcmalloc::Gperftools,
-    &go::Go,
-    &hotspot::Hotspot,
     &cpython::Cpython,
 ];
 

@@ -11,6 +11,7 @@ use crate::mm::region::File;
 
 pub mod content;
 pub mod elf;
+pub mod hotspot;
 pub mod inspect;
 pub mod mark;
 pub mod memory;
@@ -34,6 +35,8 @@ pub struct Module {
     pub marks: Marks,
     /// The file could be read: images and marks are complete.
     pub is_read: bool,
+    /// Names of HotSpot's fields; not kept in recordings, for no memory is read there.
+    pub names: Option<Arc<hotspot::Names>>,
 }
 
 impl Module {

@@ -24,7 +24,14 @@ fn module(path: &str, start: u64, marks: &[Mark]) -> Module {
     let file = File { device: 1, inode: start, path: path.as_bytes().to_vec() };
     let marks = marks.iter().fold(Marks::default(), |all, mark| all.with(*mark));
     let range = start..start + MIB;
-    Module { file: Arc::new(file), images: vec![range.clone()], code: vec![range], marks, is_read: true }
+    Module {
+        file: Arc::new(file),
+        images: vec![range.clone()],
+        code: vec![range],
+        marks,
+        is_read: true,
+        names: None,
+    }
 }
 
 /// Private memory without a file.

@@ -4,7 +4,14 @@
 //! of alike pages (`PAGEMAP_SCAN`, from 6.7 on); where it does not, [`of_smaps`] is the slower way to the same.
 //! A look is as long as its [`Budget`] and goes on where it stopped, so that no process can hold its reader up.
 
-use std::{fs::File, io, iter::Peekable, os::fd::AsRawFd as _, vec::IntoIter};
+use std::{
+    fs::File,
+    io,
+    iter::Peekable,
+    ops::Range,
+    os::{fd::AsRawFd as _, unix::fs::FileExt as _},
+    vec::IntoIter,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +187,35 @@ impl PageTable {
         Self { file, page, runs: vec![PageRun::default(); Self::RUNS] }
     }
 
+    /// Bytes of a page.
+    pub const fn page_size(&self) -> u64 {
+        self.page
+    }
+
+    /// Fills the buffer with the entries of pages from one on, 8 bytes each
+    /// (`Documentation/admin-guide/mm/pagemap.rst`); how many bytes there were.
+    ///
+    /// # Errors
+    /// The kernel's: of an address that no process has, or a process that is gone.
+    pub fn entries(&self, page: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let place = page.checked_mul(8).ok_or(io::ErrorKind::InvalidInput)?;
+        self.file.read_at(buffer, place)
+    }
+
+    /// Ranges of a range whose pages are present, in order, and how far that goes: to its end, or until there were
+    /// `most` pages or as many ranges as the kernel tells at once.
+    ///
+    /// # Errors
+    /// The kernel's: it has no `PAGEMAP_SCAN`, or see [`Self::entries`].
+    pub fn present(
+        &mut self,
+        range: Range<u64>,
+        most: u64,
+    ) -> io::Result<(impl Iterator<Item = Range<u64>>, u64)> {
+        let (runs, reached) = scan(&self.file, &mut self.runs, range, most, PageRun::PRESENT, 0)?;
+        Ok((runs.iter().map(|run| run.start..run.end), reached))
+    }
+
     /// Looks on, as far as the budget goes.
     ///
     /// # Errors
@@ -191,11 +227,14 @@ impl PageTable {
             if walk.is_done() || pages == 0 {
                 break;
             }
-            let asks_for = if walk.asks_for_files { PageRun::FILE } else { 0 };
-            let (runs, reached) = match scan(&self.file, &mut self.runs, walk.at..walk.end, pages, asks_for) {
-                Ok(answer) => answer,
-                Err(error) => return unsupported(error),
-            };
+            let wanted = PageRun::PRESENT | PageRun::SWAPPED;
+            let file = if walk.asks_for_files { PageRun::FILE } else { 0 };
+            let told = PageRun::ZERO | PageRun::HUGE | file;
+            let (runs, reached) =
+                match scan(&self.file, &mut self.runs, walk.at..walk.end, pages, wanted, told) {
+                    Ok(answer) => answer,
+                    Err(error) => return unsupported(error),
+                };
             for run in runs {
                 pages = pages.saturating_sub(run.end.saturating_sub(run.start) / self.page);
                 walk.take(run, &mut found);
@@ -285,17 +324,18 @@ struct ScanCall {
     return_mask: u64,
 }
 
-/// Asks for the pages of a range, `max_pages` of them at most: what is there, and how far the answer reaches.
+/// Asks for the pages of a range that are of any category that is wanted, `max_pages` of them at most: in runs of alike
+/// ones, by these categories and those to be told besides, and how far the answer reaches.
 #[expect(unsafe_code, reason = "ioctl is safe only by what it is called with")]
 fn scan<'a>(
     file: &File,
     runs: &'a mut [PageRun],
-    range: std::ops::Range<u64>,
+    range: Range<u64>,
     max_pages: u64,
-    asks_for: u64,
+    wanted: u64,
+    told: u64,
 ) -> io::Result<(&'a [PageRun], u64)> {
     const PAGEMAP_SCAN: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write::<ScanCall>(b'f', 16);
-    let wanted = PageRun::PRESENT | PageRun::SWAPPED;
     let mut call = ScanCall {
         size: size_of::<ScanCall>() as u64,
         flags: 0,
@@ -308,7 +348,7 @@ fn scan<'a>(
         category_inverted: 0,
         category_mask: 0,
         category_anyof_mask: wanted,
-        return_mask: wanted | PageRun::ZERO | PageRun::HUGE | asks_for,
+        return_mask: wanted | told,
     };
     // SAFETY: `call` is a pm_scan_arg of the size that it says. The kernel writes `walk_end` in it and up to
     // `vec_len` page_regions to `vec`, which is `runs`, borrowed mutably until then; any bytes are valid ones.

@@ -89,7 +89,7 @@ pub fn bytes(figure: Option<memtrace::units::Bytes>) -> u64 {
 }
 
 /// Waits for the other program to get so far.
-pub fn until(is_so: impl Fn() -> bool) {
+pub fn until(mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "it does not get on");

@@ -53,7 +53,7 @@ pub fn holds(reader: &dyn CounterReader, mut memory: Fake, files: &FakeFiles) ->
         found.push(Found { start, end, content: Content::GlibcHeap { arena: start + 48 } });
     }
     let marks = Mark::ALL.iter().fold(Marks::default(), |marks, (mark, _)| marks.with(*mark));
-    let module = Module { file, code: images.clone(), images, marks, is_read: true };
+    let module = Module { file, code: images.clone(), images, marks, is_read: true, names: None };
     let process = ProcessEvidence::new(vec![module]).with_found(found);
     assert!(reader.applies(&process) || reader.name() == "musl", "it does not apply");
     let mut target =

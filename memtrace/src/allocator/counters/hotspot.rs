@@ -1,21 +1,26 @@
-//! HotSpot's performance counters (`hsperfdata`): its heap and metaspace.
+//! HotSpot's heap and metaspace.
 //!
-//! Input: a process with HotSpot in it. Output: what was in use after the last collection, and what is resident beyond
-//! it. The counters lie in a file that the virtual machine maps; its memory is read, or the file in the process's own
-//! root. Nothing is attached.
+//! Input: a process with HotSpot in it. Output: what is in use, and what is resident beyond it. Of the heap by the fields
+//! that libjvm's own table names ([`heap`]); where they are not known, by its performance counters (`hsperfdata`), which
+//! lie in a file that the virtual machine maps: its memory is read, or the file in the process's own root. They are of
+//! some milliseconds ago, or of the last collection. Nothing is attached.
 
-use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data};
+use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, motion};
 use crate::{
     allocator::evidence::{Mark, ProcessEvidence},
     mm::region::{Backing, Prot, Region},
     units::{Bytes, Grade, escape},
 };
 
+mod fields;
+mod heap;
 mod perfdata;
 
+use heap::Heap;
 use perfdata::PerfData;
 
 const NAME: &str = "jvm";
+const ARGUMENTS: &str = "java.rt.vmArgs";
 /// `PerfDataMemorySize` is 32 KiB unless told otherwise.
 const MOST_FILE: usize = 256 << 10;
 /// Generations, and spaces of each.
@@ -37,14 +42,18 @@ impl CounterReader for Hotspot {
     }
 
     fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent> {
-        let bytes = perf_memory(target).ok_or_else(|| {
-            self.absent(
-                "it has no performance counters: -XX:-UsePerfData, or their file is not its own any more",
-            )
-        })?;
-        let data = PerfData::parse(&bytes).map_err(|reason| self.absent(reason))?;
-        let spaces = generations(&data);
-        if spaces.is_empty() {
+        let bytes = perf_memory(target)
+            .ok_or("it has no performance counters: -XX:-UsePerfData, or their file is not its own any more");
+        let data = bytes.and_then(|bytes| PerfData::parse(&bytes));
+        let is_spread = data.as_ref().is_ok_and(|data| contains(data.text(ARGUMENTS), b"+UseNUMA"));
+        // Its spaces are several in one then, whose tops are elsewhere.
+        let live = if is_spread { None } else { heap::read_twice(target) };
+        let used = match (live, &data) {
+            (Some([first, again]), _) => Used::live(&first, again),
+            (None, Ok(data)) => Used::counted(data),
+            (None, Err(reason)) => return Err(self.absent(*reason)),
+        };
+        if used.spaces.is_empty() {
             return Err(self.absent("its performance counters name no generation yet"));
         }
         let mut resident = |is_ours: fn(&str) -> bool| {
@@ -55,16 +64,81 @@ impl CounterReader for Hotspot {
         };
         let heap = resident(|kind| kind == "java heap");
         let metaspace = resident(|kind| kind == "metaspace");
-        Ok(counters(&data, &spaces, heap, metaspace))
+        Ok(counters(data.ok().as_ref(), used, heap, metaspace))
     }
 }
 
-/// A generation's space: used and committed.
+/// A part of the heap: used and committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Space {
     name: String,
     used: u64,
     capacity: u64,
     is_eden: bool,
+}
+
+impl Space {
+    fn new(name: &str, used: u64, capacity: u64) -> Self {
+        let is_eden = name == "eden" || name.ends_with(", eden");
+        Self { name: name.to_owned(), used, capacity, is_eden }
+    }
+}
+
+/// What of the heap is in use, and how far that may be off.
+struct Used {
+    spaces: Vec<Space>,
+    error: u64,
+    collector: Option<String>,
+    missing: &'static str,
+}
+
+impl Used {
+    /// By the fields, read twice.
+    fn live(first: &Heap, again: Heap) -> Self {
+        let (was, used) = (sum(&first.spaces, |space| space.used), sum(&again.spaces, |space| space.used));
+        let mut error = motion::bound_between(was, Some(used)).0.saturating_add(again.uncounted);
+        if first.is_collecting || again.is_collecting {
+            // From young to old, of which each part may count twice or not yet.
+            error = error.saturating_add(used);
+        }
+        let collector = Some(again.collector.to_owned());
+        let missing = "garbage that was not collected yet: it counts as in use";
+        Self { spaces: again.spaces, error, collector, missing }
+    }
+
+    /// By the performance counters.
+    fn counted(data: &PerfData) -> Self {
+        let spaces = generations(data);
+        let (used, capacity) = (sum(&spaces, |space| space.used), sum(&spaces, |space| space.capacity));
+        let policy = data.text("sun.gc.policy.name");
+        let error = match policy {
+            Some(b"GarbageFirst") => uncounted(&spaces),
+            // They count when they collect, or now and then: it can only be more by now.
+            Some(b"Copy:MSC" | b"ParScav:MSC") => capacity.saturating_sub(used),
+            // They collect while the program runs on.
+            _ => used.max(most(data).unwrap_or(capacity).saturating_sub(used)),
+        };
+        let missing = "what was allocated since the last collection: used may be as of its end";
+        let collector = policy.map(|policy| match policy {
+            b"GarbageFirst" => "G1".to_owned(),
+            b"Copy:MSC" => "Serial".to_owned(),
+            b"ParScav:MSC" => "Parallel".to_owned(),
+            other => escape(other),
+        });
+        Self { spaces, error, collector, missing }
+    }
+}
+
+/// G1 counts a region of its youngest when it is full, and what it allocates elsewhere at once.
+fn uncounted(spaces: &[Space]) -> u64 {
+    let eden = spaces.iter().find(|space| space.is_eden);
+    let rest = eden.map_or(0, |eden| eden.capacity.saturating_sub(eden.used)).max(MOST_REGION);
+    let free = |space: &Space| space.capacity.saturating_sub(space.used);
+    rest.min(sum(spaces, free))
+}
+
+fn sum(spaces: &[Space], of: impl Fn(&Space) -> u64) -> u64 {
+    spaces.iter().map(of).fold(0, u64::saturating_add)
 }
 
 fn generations(data: &PerfData) -> Vec<Space> {
@@ -78,31 +152,22 @@ fn generations(data: &PerfData) -> Vec<Space> {
             let outer = text(format!("{prefix}.name")).unwrap_or_else(|| generation.to_string());
             let inner = text(format!("{prefix}.space.{space}.name")).unwrap_or_else(|| space.to_string());
             let name = if outer == inner { outer } else { format!("{outer}, {inner}") };
-            let is_eden = name.ends_with(", eden");
-            spaces.push(Space { name, used, capacity, is_eden });
+            spaces.push(Space::new(&name, used, capacity));
         }
     }
     spaces
 }
 
-fn counters(data: &PerfData, spaces: &[Space], heap: (u64, u64), metaspace: (u64, u64)) -> Counters {
-    let sum = |of: fn(&Space) -> u64| spaces.iter().map(of).fold(0, u64::saturating_add);
-    let (used, capacity) = (sum(|space| space.used), sum(|space| space.capacity));
-    let meta = data.long("sun.gc.metaspace.used").unwrap_or_default();
-    // G1 counts a region of its youngest when it is full, and what it allocates elsewhere at once; others count when they
-    // collect, or now and then.
-    let is_counted = data.text("sun.gc.policy.name") == Some(b"GarbageFirst".as_slice());
-    let eden = spaces.iter().find(|space| space.is_eden).map(|eden| eden.capacity.saturating_sub(eden.used));
-    let rest = match eden.filter(|_| is_counted) {
-        Some(eden) => eden.max(MOST_REGION),
-        None => capacity.saturating_sub(used),
-    };
-    let bound = Bytes(rest.min(capacity.saturating_sub(used)));
+fn counters(data: Option<&PerfData>, used: Used, heap: (u64, u64), metaspace: (u64, u64)) -> Counters {
+    let Used { spaces, error, collector, missing } = used;
+    let used = sum(&spaces, |space| space.used);
+    let long = |name: &str| data.and_then(|data| data.long(name));
+    let meta = long("sun.gc.metaspace.used");
     let free = heap.1.saturating_sub(used);
     let mut arenas: Vec<ArenaCounters> = spaces
-        .iter()
+        .into_iter()
         .map(|space| ArenaCounters {
-            name: space.name.clone(),
+            name: space.name,
             allocated_bytes: Some(Bytes(space.used)),
             free_resident_bytes: None,
             system_bytes: Some(Bytes(space.capacity)),
@@ -110,38 +175,50 @@ fn counters(data: &PerfData, spaces: &[Space], heap: (u64, u64), metaspace: (u64
         .collect();
     arenas.push(ArenaCounters {
         name: "metaspace".to_owned(),
-        allocated_bytes: Some(Bytes(meta)),
-        free_resident_bytes: Some(Bytes(metaspace.1.saturating_sub(meta))),
-        system_bytes: data.long("sun.gc.metaspace.capacity").map(Bytes),
+        allocated_bytes: meta.map(Bytes),
+        free_resident_bytes: meta.map(|meta| Bytes(metaspace.1.saturating_sub(meta))),
+        system_bytes: long("sun.gc.metaspace.capacity").map(Bytes),
     });
+    // All of what is resident of it counts as in use where it does not say.
+    let meta = meta.unwrap_or(metaspace.1);
+    let unknown = data.is_none().then_some("how much of metaspace is in use: it has no performance counters");
+    let text = |name: &str| data.and_then(|data| data.text(name));
     Counters {
         allocator: NAME.to_owned(),
-        version: data.text("java.property.java.vm.version").map(escape),
+        version: text("java.property.java.vm.version").map(escape),
         allocated_bytes: Some(Bytes(used.saturating_add(meta))),
         free_resident_bytes: Some(Bytes(free.saturating_add(metaspace.1.saturating_sub(meta)))),
         lazily_freed_bytes: Some(Bytes(0)),
         retained_bytes: Some(Bytes(heap.0.saturating_sub(heap.1))),
         metadata_bytes: None,
-        error_bytes: Some(bound),
+        error_bytes: Some(Bytes(error)),
         arenas,
-        settings: settings(data),
+        settings: settings(data, collector),
         grade: Grade::Read,
-        missing: vec!["what was allocated since the last collection: used is as of its end".to_owned()],
+        missing: [missing].into_iter().chain(unknown).map(str::to_owned).collect(),
     }
 }
 
-fn settings(data: &PerfData) -> Vec<Setting> {
-    let keys =
-        [("collector", "sun.gc.policy.name"), ("arguments", "java.rt.vmArgs"), ("flags", "java.rt.vmFlags")];
-    let text = |(name, key): (&str, &str)| {
-        let value = data.text(key).filter(|value| !value.is_empty())?;
+fn settings(data: Option<&PerfData>, collector: Option<String>) -> Vec<Setting> {
+    let text = |name: &str, key: &str| {
+        let value = data?.text(key).filter(|value| !value.is_empty())?;
         Some(Setting { name: name.to_owned(), value: escape(value) })
     };
-    let maximum = |generation: u32| data.long(&format!("sun.gc.generation.{generation}.maxCapacity"));
-    // With G1 every generation may be all of it.
-    let most = (0..MOST_GENERATIONS).filter_map(maximum).max();
+    let collector = collector.map(|value| Setting { name: "collector".to_owned(), value });
+    let texts = [text("arguments", ARGUMENTS), text("flags", "java.rt.vmFlags")];
+    let most = data.and_then(most);
     let most = most.map(|most| Setting { name: "max_generation_bytes".to_owned(), value: most.to_string() });
-    keys.into_iter().filter_map(text).chain(most).collect()
+    collector.into_iter().chain(texts.into_iter().flatten()).chain(most).collect()
+}
+
+/// With G1 every generation may be all of the heap.
+fn most(data: &PerfData) -> Option<u64> {
+    let maximum = |generation: u32| data.long(&format!("sun.gc.generation.{generation}.maxCapacity"));
+    (0..MOST_GENERATIONS).filter_map(maximum).max()
+}
+
+fn contains(text: Option<&[u8]>, part: &[u8]) -> bool {
+    text.is_some_and(|text| text.windows(part.len()).any(|window| window == part))
 }
 
 /// The memory of the counters: mapped from their file, or without one (`-XX:+PerfDisableSharedMem`).
@@ -204,7 +281,7 @@ mod tests {
         ];
         let bytes = perfdata::written(&entries);
         let data = PerfData::parse(&bytes).unwrap();
-        let counters = counters(&data, &generations(&data), (64 << 20, 50 << 20), (8 << 20, 6 << 20));
+        let counters = counters(Some(&data), Used::counted(&data), (64 << 20, 50 << 20), (8 << 20, 6 << 20));
         assert_eq!(counters.allocated_bytes, Some(Bytes(36 << 20)));
         assert_eq!(counters.free_resident_bytes, Some(Bytes(20 << 20)));
         assert_eq!(counters.retained_bytes, Some(Bytes(14 << 20)));

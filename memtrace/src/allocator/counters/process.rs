@@ -6,8 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
-    os::unix::fs::FileExt as _,
     time::{Duration, Instant},
 };
 
@@ -15,7 +13,7 @@ use super::Image;
 use crate::{
     clock::thread_cpu,
     mm::{
-        maps,
+        page_table::PageTable,
         procfs::{Error, Procfs},
     },
 };
@@ -30,6 +28,8 @@ const FRESH: Duration = Duration::from_millis(5);
 const RECENT: Duration = Duration::from_millis(200);
 /// Pages of one block that are asked for one by one: as many as cost what the whole block does.
 const MOST_SINGLE: u32 = 16;
+/// Pages that one question about a large range finds at most: a millisecond or less.
+const MOST_FOUND: u64 = 1 << 16;
 /// Ranges that one call takes (`UIO_MAXIOV`).
 const MOST_RANGES: usize = 1024;
 
@@ -92,7 +92,7 @@ pub struct Process {
     pid: rustix::process::Pid,
     // Of the address space that was there at the start: once it is gone, nothing is present any more, and another
     // process with this pid is not read.
-    pagemap: File,
+    table: PageTable,
     page: u64,
     budget: Budget,
     left: u64,
@@ -119,14 +119,12 @@ impl Process {
     /// # Errors
     /// See [`Error`].
     pub fn open(procfs: &Procfs, pid: u32, budget: Budget) -> Result<Self, Error> {
-        let folder = procfs.root().join(pid.to_string());
-        let path = folder.join("pagemap");
-        let pagemap = File::open(&path).map_err(|source| maps::error(source, path))?;
+        let table = PageTable::open(procfs, pid)?;
         let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).ok_or(Error::Gone)?;
         Ok(Self {
             pid,
-            pagemap,
-            page: (rustix::param::page_size() as u64).max(1),
+            page: table.page_size(),
+            table,
             budget,
             left: budget.bytes,
             copying: Clock::new(budget.copying()),
@@ -148,13 +146,13 @@ impl Process {
 
     fn ask(&self, block: u64) -> Option<Bits> {
         let mut entries = [0; ENTRIES as usize * 8];
-        let place = block.checked_mul(ENTRIES * 8)?;
+        let first = block.checked_mul(ENTRIES)?;
         let mut filled = 0;
         // The last block of an address space is short.
         while let Some(rest) = entries.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.pagemap.read_at(rest, place.checked_add(filled as u64)?) {
-                Ok(0) | Err(_) => break,
-                Ok(count) => filled += count,
+            match self.table.entries(first.checked_add(filled as u64 / 8)?, rest) {
+                Ok(count) if count > 0 && count % 8 == 0 => filled += count,
+                Ok(_) | Err(_) => break,
             }
         }
         let mut bits = [0; (ENTRIES / 64) as usize];
@@ -164,6 +162,46 @@ impl Process {
             }
         }
         Some(bits)
+    }
+
+    /// What is present in a range of several blocks, by few questions: a resident GiB takes 3 ms, where block by block it
+    /// takes 20, and what is not there nothing. `None` where the kernel does not answer such questions, and for what is
+    /// known already.
+    fn survey(&mut self, start: u64, end: u64) -> Option<Vec<(u64, u64)>> {
+        let (first, behind) = (start / self.page, end.div_ceil(self.page));
+        let mut blocks = first / ENTRIES..behind.div_ceil(ENTRIES);
+        let is_recent = |known: &Known| known.bits.is_some() && known.at.elapsed() < RECENT;
+        if blocks.clone().count() < 2 || blocks.all(|block| self.known.get(&block).is_some_and(is_recent)) {
+            return None;
+        }
+        let (mut at, last) = (first * self.page, behind.checked_mul(self.page)?);
+        let (mut present, mut found) = (Vec::new(), HashMap::<u64, Bits>::new());
+        while at < last && !self.asking.is_over() {
+            let (runs, reached) = self.table.present(at..last, MOST_FOUND).ok()?;
+            for run in runs {
+                join(&mut present, run.start.max(start), run.end.min(end));
+                let (mut page, end_page) = (run.start / self.page, run.end / self.page);
+                while page < end_page {
+                    let stop = (page / ENTRIES + 1).saturating_mul(ENTRIES).min(end_page);
+                    set(found.entry(page / ENTRIES).or_default(), page % ENTRIES, stop - page);
+                    page = stop;
+                }
+            }
+            if reached <= at {
+                break;
+            }
+            at = reached;
+        }
+        if at < last {
+            self.left = 0;
+        }
+        // Those that all was said of.
+        let whole = first.div_ceil(ENTRIES)..(at / self.page).min(behind) / ENTRIES;
+        let now = Instant::now();
+        let found = found.into_iter().filter(|(block, _)| whole.contains(block));
+        self.known
+            .extend(found.map(|(block, bits)| (block, Known { at: now, singles: 0, bits: Some(bits) })));
+        Some(present)
     }
 
     /// One page, before it is read. A walk that jumps about asks for that page alone, until it has asked for so many of
@@ -180,9 +218,7 @@ impl Process {
             None => {
                 known.singles += 1;
                 let mut entry = [0; 8];
-                let place = page.checked_mul(8);
-                place.is_some_and(|place| self.pagemap.read_exact_at(&mut entry, place).is_ok())
-                    && is_set(entry)
+                self.fill(page, &mut entry) && is_set(entry)
             }
         }
     }
@@ -195,11 +231,15 @@ impl Process {
         }
         let mut entries = [0; ENTRIES as usize * 8];
         let len = usize::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(usize::MAX);
-        let asked = first.checked_mul(8).zip(entries.get_mut(..len.saturating_mul(8)));
-        asked.is_some_and(|(place, entries)| {
-            self.pagemap.read_exact_at(entries, place).is_ok()
-                && entries.as_chunks::<8>().0.iter().all(|entry| is_set(*entry))
+        let asked = entries.get_mut(..len.saturating_mul(8));
+        asked.is_some_and(|entries| {
+            self.fill(first, entries) && entries.as_chunks::<8>().0.iter().all(|entry| is_set(*entry))
         })
+    }
+
+    /// All these entries, or none of them counts.
+    fn fill(&self, page: u64, entries: &mut [u8]) -> bool {
+        self.table.entries(page, entries).is_ok_and(|count| count == entries.len())
     }
 
     fn is_present(&mut self, start: u64, len: u64) -> bool {
@@ -234,6 +274,23 @@ fn has(bits: &Bits, page: u64) -> bool {
     word.is_some_and(|word| word >> (page % 64) & 1 != 0)
 }
 
+/// Sets so many bits from one on.
+fn set(bits: &mut Bits, first: u64, count: u64) {
+    for (word, begin) in bits.iter_mut().zip((0_u64..).step_by(64)) {
+        let (from, to) = (first.clamp(begin, begin + 64), (first + count).clamp(begin, begin + 64));
+        let ones = u64::MAX.checked_shr((64 - (to - from)) as u32).unwrap_or(0);
+        *word |= ones.checked_shl((from - begin) as u32).unwrap_or(0);
+    }
+}
+
+/// Adds a range behind the others, or to the last of them.
+fn join(ranges: &mut Vec<(u64, u64)>, start: u64, end: u64) {
+    match ranges.last_mut() {
+        Some(last) if last.1 == start => last.1 = end,
+        _ => ranges.push((start, end)),
+    }
+}
+
 impl Image for Process {
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> bool {
         let len = buffer.len();
@@ -256,21 +313,17 @@ impl Image for Process {
     }
 
     fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
-        let mut present: Vec<(u64, u64)> = Vec::new();
+        if let Some(present) = self.survey(start, end) {
+            return present;
+        }
+        let mut present = Vec::new();
         let (mut page, end_page) = (start / self.page, end.div_ceil(self.page));
         while page < end_page && !self.asking.is_over() {
             let known = self.known(page / ENTRIES, RECENT);
             let stop = (page / ENTRIES + 1).saturating_mul(ENTRIES).min(end_page);
-            for page in page..stop {
-                if !has(&known, page) {
-                    continue;
-                }
-                let (from, to) =
-                    ((page * self.page).max(start), (page + 1).saturating_mul(self.page).min(end));
-                match present.last_mut() {
-                    Some(last) if last.1 == from => last.1 = to,
-                    _ => present.push((from, to)),
-                }
+            for page in (page..stop).filter(|page| has(&known, *page)) {
+                let (from, to) = (page * self.page, (page + 1).saturating_mul(self.page));
+                join(&mut present, from.max(start), to.min(end));
             }
             page = stop;
         }

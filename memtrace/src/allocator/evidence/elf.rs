@@ -30,6 +30,8 @@ pub struct Elf<'f> {
 pub struct Section {
     name: u32,
     link: u32,
+    /// Its first byte's address, before the loader moves the whole.
+    pub address: u64,
     /// Where it is in the file.
     pub offset: u64,
     /// How long it is.
@@ -65,22 +67,25 @@ impl<'f> Elf<'f> {
         self.sections.iter().find(|section| self.name(section) == name)
     }
 
-    /// Names of symbols that this file defines for others, up to a limit of bytes on each table.
-    pub fn exports(&self, limit: u64, mut each: impl FnMut(&[u8])) {
-        let small = |section: &&Section| section.size <= limit;
-        let Some(symbols) = self.section(b".dynsym").filter(small) else { return };
-        let names = usize::try_from(symbols.link).ok().and_then(|link| self.sections.get(link)).filter(small);
-        let (Some(symbols), Some(names)) = (
-            bytes(self.file, symbols.offset, symbols.size),
-            names.and_then(|names| bytes(self.file, names.offset, names.size)),
-        ) else {
+    /// All bytes of a section, if they are within a limit.
+    pub fn content(&self, section: &Section, limit: u64) -> Option<Vec<u8>> {
+        (section.size <= limit).then(|| bytes(self.file, section.offset, section.size))?
+    }
+
+    /// Names and addresses of symbols that this file defines for others, up to a limit of bytes on each table.
+    pub fn exports(&self, limit: u64, mut each: impl FnMut(&[u8], u64)) {
+        let Some(symbols) = self.section(b".dynsym") else { return };
+        let names = usize::try_from(symbols.link).ok().and_then(|link| self.sections.get(link));
+        let (Some(symbols), Some(names)) =
+            (self.content(symbols, limit), names.and_then(|names| self.content(names, limit)))
+        else {
             return;
         };
         for symbol in symbols.chunks_exact(SYMBOL) {
             let is_defined = half(symbol, 6) != Some(0);
             let at = word(symbol, 0).and_then(|at| usize::try_from(at).ok()).filter(|_| is_defined);
-            if let Some(name) = at.and_then(|at| names.get(at..)) {
-                each(name.split(|byte| *byte == 0).next().unwrap_or_default());
+            if let (Some(name), Some(address)) = (at.and_then(|at| names.get(at..)), number(symbol, 8)) {
+                each(name.split(|byte| *byte == 0).next().unwrap_or_default(), address);
             }
         }
     }
@@ -96,6 +101,7 @@ fn section(bytes: &[u8]) -> Option<Section> {
     Some(Section {
         name: word(bytes, 0)?,
         link: word(bytes, 40)?,
+        address: number(bytes, 16)?,
         offset: number(bytes, 24)?,
         size: number(bytes, 32)?,
     })
@@ -134,7 +140,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&whole[..len]).unwrap();
             if let Some(elf) = Elf::read(&file) {
-                elf.exports(1 << 20, |_| ());
+                elf.exports(1 << 20, |_, _| ());
             }
         }
         for at in 16..64 {
@@ -144,7 +150,7 @@ mod tests {
                 let mut file = tempfile::tempfile().unwrap();
                 file.write_all(&head).unwrap();
                 if let Some(elf) = Elf::read(&file) {
-                    elf.exports(1 << 20, |_| ());
+                    elf.exports(1 << 20, |_, _| ());
                 }
             }
         }

@@ -6,10 +6,11 @@
 use std::{
     fs::File,
     ops::Range,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{Mark, Marks, elf::Elf, scan::Scanner};
+use super::{Mark, Marks, elf::Elf, hotspot::Names, scan::Scanner};
 
 /// As much of each table of exports, of the names of symbols, and of constants is looked at.
 const MOST_EXPORTS: u64 = 16 << 20;
@@ -84,6 +85,8 @@ pub struct Program {
     pub loaded: Range<u64>,
     /// What is in it.
     pub marks: Marks,
+    /// Names of HotSpot's fields.
+    pub names: Option<Arc<Names>>,
 }
 
 /// Looks at a file; `None` when it is no program or library.
@@ -96,7 +99,7 @@ pub fn inspect(file: &File, name: &[u8]) -> Option<Program> {
             marks = marks.with(mark);
         }
     }
-    elf.exports(MOST_EXPORTS, |symbol| {
+    elf.exports(MOST_EXPORTS, |symbol, _| {
         let exact = EXPORTS.iter().find(|(known, _)| *known == symbol);
         let known = exact.or_else(|| EXPORT_PREFIXES.iter().find(|(prefix, _)| symbol.starts_with(prefix)));
         if let Some((_, mark)) = known {
@@ -117,7 +120,8 @@ pub fn inspect(file: &File, name: &[u8]) -> Option<Program> {
     };
     scan(b".strtab", MOST_NAMES, &NAMES);
     scan(b".rodata", MOST_CONSTANTS, &CONSTANTS);
-    Some(Program { loaded: elf.loaded, marks: cleaned(marks) })
+    let names = marks.has(Mark::Hotspot).then(|| Names::of(&elf));
+    Some(Program { loaded: elf.loaded, marks: cleaned(marks), names: names.flatten().map(Arc::new) })
 }
 
 fn by_name(name: &[u8]) -> Marks {

@@ -88,6 +88,7 @@ impl Reader {
             code: code.collect(),
             marks: program.as_ref().map_or(Marks::default(), |program| program.marks),
             is_read: program.is_some(),
+            names: program.and_then(|program| program.names.clone()),
         }
     }
 

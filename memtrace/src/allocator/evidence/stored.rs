@@ -59,6 +59,7 @@ impl From<Stored> for ProcessEvidence {
             code: ranges(module.code),
             marks: module.marks,
             is_read: module.is_read,
+            names: None,
         };
         let found = stored.found.into_iter().filter(|found| found.start <= found.end).collect();
         let evidence = Self::new(stored.modules.into_iter().map(module).collect());

@@ -63,6 +63,7 @@ impl Fixture {
                 code: Vec::new(),
                 marks: marks.iter().map(mark).fold(Marks::default(), |all, mark| all.with(mark)),
                 is_read: words[2] == "read",
+                names: None,
             },
         ));
     }

@@ -67,12 +67,19 @@ impl<'a> Keeper<'a> {
                     &format!("GOMEMLIMIT={goal}MiB"),
                 )]
             }),
-            "jvm" if self.setting("collector").is_some_and(|name| name.contains("G1")) => vec![remedy(
-                "have G1 collect when idle, and give back what is free",
-                "-XX:G1PeriodicGCInterval=30000 -XX:MaxHeapFreeRatio=30",
-            )],
+            "jvm" if self.setting("collector") == Some("G1") && !self.is_argument("G1PeriodicGCInterval") => {
+                vec![remedy(
+                    "have G1 collect when idle, and give back what is free",
+                    "-XX:G1PeriodicGCInterval=30000 -XX:MaxHeapFreeRatio=30",
+                )]
+            }
             _ => vec![],
         }
+    }
+
+    /// Whether Java was started with an argument that says this.
+    fn is_argument(&self, name: &str) -> bool {
+        self.setting("arguments").is_some_and(|arguments| arguments.contains(name))
     }
 
     fn glibc(&self) -> Vec<Remedy> {
@@ -125,6 +132,8 @@ mod tests {
         let named = settings(keeper("jemalloc", &prefixed));
         assert_eq!(named, ["_RJEM_MALLOC_CONF=background_thread:true,dirty_decay_ms:1000"]);
         assert_eq!(settings(keeper("go", &seen("GOMEMLIMIT", "off"))), ["GOMEMLIMIT=900MiB"]);
+        let periodic = "-XX:G1PeriodicGCInterval=30000 -XX:MaxHeapFreeRatio=30";
+        assert_eq!(settings(keeper("jvm", &seen("collector", "G1"))), [periodic]);
     }
 
     #[test]
@@ -133,6 +142,8 @@ mod tests {
         assert!(settings(keeper("go", &seen("GOMEMLIMIT", "800000000"))).is_empty());
         assert!(settings(keeper("glibc", &seen("mmap_threshold", "131072"))).is_empty());
         assert!(settings(keeper("jvm", &seen("collector", "Serial"))).is_empty());
+        let set = [seen("collector", "G1"), seen("arguments", "-XX:G1PeriodicGCInterval=9000")].concat();
+        assert!(settings(keeper("jvm", &set)).is_empty());
         let many = Keeper { arenas: 8, ..keeper("glibc", &[]) };
         assert_eq!(settings(many), ["MALLOC_ARENA_MAX=2"]);
     }

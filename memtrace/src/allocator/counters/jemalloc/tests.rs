@@ -56,7 +56,7 @@ fn read(mut fake: Fake) -> Result<Counters, Absent> {
     ];
     let images = vec![std::ops::Range { start: DATA, end: DATA + 0x1_0000 }];
     let marks = Marks::default().with(Mark::Jemalloc);
-    let module = Module { file, code: Vec::new(), images, marks, is_read: true };
+    let module = Module { file, code: Vec::new(), images, marks, is_read: true, names: None };
     let process = ProcessEvidence::new(vec![module]);
     let mut target =
         Target { image: &mut fake, files: &fake::NO_FILES, process: &process, regions: &regions, owned: &[] };

@@ -16,9 +16,8 @@ use super::{
     workload::{Workload, folder, program},
 };
 
-/// A second of readings and more, of each; of the first so many as the promise is about.
-const READINGS: usize = 200;
-const THOUSAND: usize = 1000;
+/// As many as the promise is about.
+const READINGS: usize = 1000;
 /// Rounds of windows, one without readings and one of each rate, at least; `MEMTRACE_ROUNDS` for more.
 const ROUNDS: usize = 20;
 const WINDOW: Duration = Duration::from_millis(300);
@@ -39,26 +38,26 @@ fn size(pid: u32) -> [u64; 2] {
     })
 }
 
-fn leaves_no_trace(name: &str, command: std::process::Command, steps: &[&str], readings: usize) {
+fn leaves_no_trace(name: &str, command: std::process::Command, steps: &[&str]) {
     let mut workload = Workload::driven(command, steps);
     workload.say("hold");
     let known = Known::of(workload.pid());
     let before = size(workload.pid());
     let begun = Instant::now();
     let mut read = 0;
-    for _ in 0..readings {
+    for _ in 0..READINGS {
         read += known.read().0.len();
     }
-    let each = begun.elapsed() / readings as u32;
+    let each = begun.elapsed() / READINGS as u32;
     assert_eq!(size(workload.pid()), before, "{name}: kB of RSS and page tables");
-    assert!(read >= readings, "{name}: {read} of {readings} readings gave counters");
-    println!("harmless {name}: {readings} readings of {each:?}, {before:?} kB before and after");
+    assert!(read >= READINGS, "{name}: {read} of {READINGS} readings gave counters");
+    println!("harmless {name}: {READINGS} readings of {each:?}, {before:?} kB before and after");
 }
 
 #[test]
 fn neither_pages_nor_page_tables_come_of_it() {
     let steps = ["grow 8", "free 60"];
-    leaves_no_trace("c-glibc", program("c-glibc"), &steps, THOUSAND);
+    leaves_no_trace("c-glibc", program("c-glibc"), &steps);
     for name in [
         "c-glibc-static",
         "c-musl-stripped",
@@ -67,12 +66,12 @@ fn neither_pages_nor_page_tables_come_of_it() {
         "rust-mimalloc",
         "rust-mimalloc-v2",
     ] {
-        leaves_no_trace(name, program(name), &steps, READINGS);
+        leaves_no_trace(name, program(name), &steps);
     }
-    leaves_no_trace("libtcmalloc", super::busy::preloaded("libtcmalloc_minimal.so.4"), &steps, READINGS);
+    leaves_no_trace("libtcmalloc", super::busy::preloaded("libtcmalloc_minimal.so.4"), &steps);
     let mut python = std::process::Command::new("python3");
     python.arg(folder().join("python.py"));
-    leaves_no_trace("python", python, &steps, READINGS);
+    leaves_no_trace("python", python, &steps);
 }
 
 /// What all threads waited for a processor, ns.
@@ -152,7 +151,7 @@ fn costs_next_to_nothing(name: &str, command: std::process::Command) {
     let least = std::env::var("MEMTRACE_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let (mut drops, mut readings, mut rounds) = ([vec![], vec![]], [0; 3], 0);
     let apart = Apart::from(pid);
-    while rounds < least || readings[2] < THOUSAND {
+    while rounds < least || readings[2] < READINGS {
         let mut rates = [0.0; 3];
         for turn in 0..RATES.len() {
             // In turns, so that what drifts is in all.

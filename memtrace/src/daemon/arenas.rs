@@ -2,7 +2,10 @@
 //!
 //! Input: an address space, its owners, and what was measured of each. Output: [`Row`]s, largest first. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use crate::{
     allocator::{Owned, counters::Reading},
@@ -87,9 +90,15 @@ pub fn rows(space: &AddressSpace, owned: &[Owned], split: &Split) -> Vec<Row> {
     let by_region = owned.chunk_by(|a, b| a.region == b.region);
     let ranges = by_region.flat_map(|ranges| {
         let sum = if ranges.len() > 1 { measured(ranges, split) } else { None };
-        ranges.iter().map(move |range| (range, sum))
+        let mut before = 0_u64;
+        ranges.iter().map(move |range| {
+            let own = split.get(&(range.start, range.end)).copied().unwrap_or(0);
+            let first = before;
+            before = before.saturating_add(own);
+            (range, sum.map(|sum| (first..before, sum)))
+        })
     });
-    for (range, sum) in ranges {
+    for (range, share) in ranges {
         while regions.peek().is_some_and(|(region, _)| region.end <= range.start) {
             regions.next();
         }
@@ -100,12 +109,10 @@ pub fn rows(space: &AddressSpace, owned: &[Owned], split: &Split) -> Vec<Row> {
             continue;
         }
         let is_all = (start, end) == (range.start, range.end);
-        let (own, all) = match (sum, split.get(&(range.start, range.end))) {
-            (Some(sum), Some(own)) if is_all => (*own, sum),
-            _ => (end - start, region.len()),
-        };
-        let is_measured = (own, all) != (end - start, region.len());
-        let share = |bytes: Bytes| part(bytes, own, all);
+        let by_length = (start - region.start..end - region.start, region.len());
+        let (own, all) = share.filter(|_| is_all).unwrap_or_else(|| by_length.clone());
+        let is_measured = (&own, all) != (&by_length.0, by_length.1);
+        let share = |bytes: Bytes| part(bytes, &own, all);
         let owner = &range.owner;
         let new = || {
             let row = Row {
@@ -146,9 +153,13 @@ pub fn rows(space: &AddressSpace, owned: &[Owned], split: &Split) -> Vec<Row> {
     rows
 }
 
-fn part(bytes: Bytes, part: u64, all: u64) -> Bytes {
-    let product = u128::from(bytes.0) * u128::from(part.min(all));
-    Bytes(product.checked_div(u128::from(all)).map_or(0, |part| u64::try_from(part).unwrap_or(bytes.0)))
+/// What of the bytes falls on a part of the whole: all parts together get all of them.
+fn part(bytes: Bytes, part: &Range<u64>, all: u64) -> Bytes {
+    let until = |end: u64| {
+        let product = u128::from(bytes.0) * u128::from(end.min(all));
+        product.checked_div(u128::from(all)).map_or(0, |part| u64::try_from(part).unwrap_or(bytes.0))
+    };
+    Bytes(until(part.end).saturating_sub(until(part.start)))
 }
 
 fn worst<const N: usize>(grades: [Grade; N]) -> Grade {
@@ -159,4 +170,25 @@ fn worst<const N: usize>(grades: [Grade; N]) -> Grade {
         Grade::Inferred => 3,
     };
     grades.into_iter().max_by_key(rank).unwrap_or(Grade::Inferred)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However a region is cut into ranges, what is said of them is what is said of it.
+        #[test]
+        fn parts_add_up(bytes in 0..1_u64 << 46, lens in prop::collection::vec(1..1_u64 << 30, 1..9)) {
+            let all = lens.iter().sum();
+            let mut at = 0;
+            let parts = lens.into_iter().map(|len| {
+                at += len;
+                part(Bytes(bytes), &(at - len..at), all).0
+            });
+            prop_assert_eq!(parts.sum::<u64>(), bytes);
+        }
+    }
 }

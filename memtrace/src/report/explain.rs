@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    allocator::counters::Setting,
+    allocator::counters::{ArenaCounters, Setting},
     container::memcg::Limit,
     units::{Bytes, Grade},
     verdict::Finding,
@@ -131,6 +131,8 @@ pub struct Holding {
     pub untold_bytes: Option<Bytes>,
     /// Arenas, heaps or generations.
     pub arenas: usize,
+    /// What each of them holds, most first, where it is one process and more than one of them; the largest.
+    pub by_arena: Vec<ArenaCounters>,
     /// Configuration that was seen, of its largest process.
     pub settings: Vec<Setting>,
     /// How the figures are known.

@@ -171,7 +171,9 @@ impl Process {
         let (first, behind) = (start / self.page, end.div_ceil(self.page));
         let mut blocks = first / ENTRIES..behind.div_ceil(ENTRIES);
         let is_recent = |known: &Known| known.bits.is_some() && known.at.elapsed() < RECENT;
-        if blocks.clone().count() < 2 || blocks.all(|block| self.known.get(&block).is_some_and(is_recent)) {
+        if blocks.end.saturating_sub(blocks.start) < 2
+            || blocks.all(|block| self.known.get(&block).is_some_and(is_recent))
+        {
             return None;
         }
         let (mut at, last) = (first * self.page, behind.checked_mul(self.page)?);

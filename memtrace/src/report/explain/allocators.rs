@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Holding, balance::is_anonymous, build::Picture};
 use crate::{
-    allocator::counters::{Absent, Counters, Setting},
+    allocator::counters::{Absent, ArenaCounters, Counters, Setting},
     snapshot::{Memory, ProcessRow},
     units::{Bytes, Grade},
     verdict::retention::BACKGROUND,
@@ -14,6 +14,8 @@ use crate::{
 
 /// Below this an allocator without counters is not worth a block.
 const SMALL: u64 = 1 << 20;
+/// As many arenas are told of: a page has to be read.
+const MOST_ARENAS: usize = 5;
 
 /// All of them.
 pub(super) fn of(picture: &Picture<'_>) -> Vec<Holding> {
@@ -60,6 +62,7 @@ fn place<'h>(holdings: &'h mut BTreeMap<String, Holding>, allocator: &str) -> &'
         metadata_bytes: None,
         untold_bytes: None,
         arenas: 0,
+        by_arena: Vec::new(),
         settings: Vec::new(),
         grade: Grade::Read,
         missing: Vec::new(),
@@ -92,6 +95,7 @@ fn add(holding: &mut Holding, memory: &Memory, counters: &Counters, settings: Ve
         holding.version.clone_from(version);
         holding.settings = settings;
         holding.grade = counters.grade;
+        holding.by_arena = by_arena(&counters.arenas);
     } else if holding.version != *version {
         holding.version = None;
     }
@@ -102,6 +106,9 @@ fn add(holding: &mut Holding, memory: &Memory, counters: &Counters, settings: Ve
         if !holding.missing.contains(missing) {
             holding.missing.push(missing.clone());
         }
+    }
+    if !is_first {
+        holding.by_arena.clear();
     }
     holding.processes += 1;
     holding.arenas += counters.arenas.len();
@@ -115,6 +122,18 @@ fn settings(picture: &Picture<'_>, row: &ProcessRow, counters: &Counters) -> Vec
         settings.push(Setting { name: BACKGROUND.to_owned(), value: is_on.to_string() });
     }
     settings
+}
+
+/// Those that hold something; one alone says nothing more than the whole.
+fn by_arena(arenas: &[ArenaCounters]) -> Vec<ArenaCounters> {
+    let held = |arena: &ArenaCounters| {
+        let bytes = [arena.allocated_bytes, arena.free_resident_bytes];
+        bytes.into_iter().flatten().fold(0, |sum: u64, bytes| sum.saturating_add(bytes.0))
+    };
+    let mut arenas: Vec<ArenaCounters> = arenas.iter().filter(|arena| held(arena) > 0).cloned().collect();
+    arenas.sort_by(|a, b| (held(b), &a.name).cmp(&(held(a), &b.name)));
+    arenas.truncate(if arenas.len() > 1 { MOST_ARENAS } else { 0 });
+    arenas
 }
 
 fn finish(holding: &mut Holding) {

@@ -248,3 +248,41 @@ proptest! {
         }
     }
 }
+
+/// Of one process with several arenas it is said what each holds, most first; of one arena, or of two processes, nothing.
+#[test]
+fn arenas_are_told_of_one_process() {
+    let arena = |name: &str, used: Option<u64>, free: Option<u64>| ArenaCounters {
+        name: name.into(),
+        allocated_bytes: used.map(Bytes),
+        free_resident_bytes: free.map(Bytes),
+        system_bytes: Some(Bytes(300 * MIB)),
+    };
+    let with = |arenas: Vec<ArenaCounters>| Counters { arenas, ..jemalloc(60 * MIB, 412 * MIB) };
+    let told = |all: Vec<Counters>| {
+        let mut snapshot = snapshot();
+        let held = || vec![self::arena("jemalloc", "extents", 480 * MIB)];
+        let processes =
+            (7..).zip(all).map(|(pid, counters)| process(pid, "/pods/a/server", held(), vec![counters]));
+        snapshot.processes = processes.collect();
+        let target = find(&snapshot, "shop/cart-0/server").unwrap();
+        let explanation = explain(&snapshot, None, &Facts::default(), &target);
+        let names = explanation.allocators[0].by_arena.iter().map(|arena| arena.name.clone());
+        (names.collect::<Vec<_>>(), text(&explanation, Style::default()))
+    };
+    let several = vec![
+        arena("arena 0", Some(10 * MIB), Some(MIB)),
+        arena("arena 1", Some(50 * MIB), None),
+        arena("arena 2", None, Some(20 * MIB)),
+        arena("arena 3", Some(0), None),
+    ];
+    let (names, page) = told(vec![with(several.clone())]);
+    assert_eq!(names, ["arena 1", "arena 2", "arena 0"]);
+    let line = |name: &str| page.lines().find(|line| line.contains(name)).unwrap();
+    assert!(line("arena 1").contains("50.0 MiB  in use, of 300.0 MiB"), "{page}");
+    assert!(line("arena 2").contains("20.0 MiB  free, of 300.0 MiB"), "{page}");
+    assert!(line("arena 0").contains("10.0 MiB  in use, and 1.0 MiB free, of 300.0 MiB"), "{page}");
+    assert!(page.contains("1 more hold"), "{page}");
+    assert!(told(vec![with(vec![arena("arena 0", Some(MIB), None)])]).0.is_empty());
+    assert!(told(vec![with(several.clone()), with(several)]).0.is_empty());
+}

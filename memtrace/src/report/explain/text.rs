@@ -4,6 +4,7 @@
 
 use super::{Explanation, Holding, Part};
 use crate::{
+    allocator::counters::ArenaCounters,
     report::{
         layout::{Align, pad, printable, width, wrap},
         page::Page,
@@ -169,6 +170,7 @@ fn allocator(page: &mut Page, holding: &Holding) {
             entry(page, name, bytes, means, Paint::Plain);
         }
     }
+    by_arena(page, holding);
     for missing in &holding.missing {
         bullet(page, "  not known:", missing, Paint::Doubt);
     }
@@ -176,6 +178,22 @@ fn allocator(page: &mut Page, holding: &Holding) {
         let settings: Vec<String> =
             holding.settings.iter().map(|setting| format!("{}={}", setting.name, setting.value)).collect();
         bullet(page, "  settings:", &settings.join(" "), Paint::Plain);
+    }
+}
+
+fn by_arena(page: &mut Page, holding: &Holding) {
+    for ArenaCounters { name, allocated_bytes, free_resident_bytes, system_bytes } in &holding.by_arena {
+        let (bytes, mut means) = match (allocated_bytes, free_resident_bytes) {
+            (Some(used), Some(free)) => (*used, format!("in use, and {free} free")),
+            (Some(used), None) => (*used, "in use".to_owned()),
+            (None, free) => (free.unwrap_or_default(), "free".to_owned()),
+        };
+        means.extend(system_bytes.map(|system| format!(", of {system}")));
+        entry(page, &format!("    {name}"), bytes, &means, Paint::Plain);
+    }
+    let rest = holding.arenas.saturating_sub(holding.by_arena.len());
+    if rest > 0 && !holding.by_arena.is_empty() {
+        page.line(&format!("    {rest} more hold less, or nothing"), Paint::Plain);
     }
 }
 

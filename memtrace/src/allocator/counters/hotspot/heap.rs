@@ -1,8 +1,8 @@
 //! HotSpot's heap as it is at this moment, by its own fields.
 //!
 //! Input: where the fields of this build are, and memory. Output: the spaces of the heap, of one collector. Which
-//! collector it is, no field tells: every one is tried, and the first in which all that is found is possible is believed: those that have something static, which only the
-//! one that runs fills in, before the others.
+//! collector it is, no field tells: one after the other is tried, and the first in which all that is found is possible is
+//! believed. Those that have something static, which only the one that runs fills in, come before the others.
 
 use super::{
     Space,
@@ -103,7 +103,7 @@ impl Machine<'_> {
         ])
     }
 
-    /// What it counts for its own beans, in regions (g1MonitoringSupport.hpp).
+    /// What it counts for its own beans, in regions (g1MonitoringSupport.hpp; the second names are those of JDK 11).
     fn garbage_first(&mut self, heap: u64) -> Option<Vec<Space>> {
         let support = [("G1CollectedHeap", "_monitoring_support"), ("G1CollectedHeap", "_g1mm")];
         let support = self.any_word(heap, support)?;
@@ -111,18 +111,22 @@ impl Machine<'_> {
         if !region.is_power_of_two() || !REGIONS.contains(&region) {
             return None;
         }
-        let mut space = |name, used, capacity, is_whole: bool| {
-            let used = self.word(support, ("G1MonitoringSupport", used))?;
-            let capacity = self.word(support, ("G1MonitoringSupport", capacity))?;
+        let mut space = |name, used: [&'static str; 2], capacity: [&'static str; 2], is_whole: bool| {
+            let used = self.any_word(support, used.map(|field| ("G1MonitoringSupport", field)))?;
+            let capacity = self.any_word(support, capacity.map(|field| ("G1MonitoringSupport", field)))?;
             let is_possible = used <= capacity
                 && capacity < LARGEST_HEAP
                 && capacity.is_multiple_of(region)
                 && (!is_whole || used.is_multiple_of(region));
             is_possible.then(|| Space::new(name, used, capacity))
         };
-        let eden = space("eden", "_eden_space_used", "_eden_space_committed", true)?;
-        let survivors = space("survivors", "_survivor_space_used", "_survivor_space_committed", true)?;
-        let old = space("old", "_old_gen_used", "_old_gen_committed", false)?;
+        let (used, capacity) =
+            (["_eden_space_used", "_eden_used"], ["_eden_space_committed", "_eden_committed"]);
+        let eden = space("eden", used, capacity, true)?;
+        let used = ["_survivor_space_used", "_survivor_used"];
+        let survivors = space("survivors", used, ["_survivor_space_committed", "_survivor_committed"], true)?;
+        let old =
+            space("old", ["_old_gen_used", "_old_used"], ["_old_gen_committed", "_old_committed"], false)?;
         let is_there = eden.capacity.saturating_add(survivors.capacity).saturating_add(old.capacity) > 0;
         is_there.then(|| vec![eden, survivors, old])
     }
@@ -158,7 +162,8 @@ impl Machine<'_> {
             (x, x, "XPageAllocator", "XPageAllocator"),
             (node, z, "ZPartition", "ZPageAllocator"),
         ];
-        let mapped = self.ranges.iter().map(|(start, end)| end.saturating_sub(*start)).sum();
+        let lens = self.ranges.iter().map(|(start, end)| end.saturating_sub(*start));
+        let mapped = lens.fold(0, u64::saturating_add);
         let mut found = ways.into_iter().filter_map(|(counted, limited, class, outer)| {
             let (used, capacity) =
                 (self.word(counted?, (class, "_used"))?, self.word(counted?, (class, "_capacity"))?);

@@ -20,7 +20,7 @@ use super::{
 const READINGS: usize = 1000;
 /// Rounds of windows, one without readings and one of each rate, at least; `MEMTRACE_ROUNDS` for more.
 const ROUNDS: usize = 20;
-const WINDOW: Duration = Duration::from_millis(300);
+const WINDOW: Duration = Duration::from_millis(200);
 /// Ten times as many as the daemon makes of a process at most.
 const A_SECOND: u32 = 10;
 /// So many, and as many as there can be.

@@ -19,6 +19,8 @@ const BAR: usize = 20;
 const NAME: usize = 30;
 const FIGURE: usize = 11;
 const SHARE: usize = 6;
+/// What is said of an allocator first, and of each of its arenas below that.
+const IN_USE: &str = "  in use";
 /// Processes that are listed.
 const MOST_LISTED: usize = 5;
 
@@ -158,7 +160,7 @@ fn allocator(page: &mut Page, holding: &Holding) {
         None => "handed to the program, or less: see below".to_owned(),
     };
     let rows: [(&str, Option<Bytes>, &str); 6] = [
-        ("  in use", holding.allocated_bytes, &bound),
+        (IN_USE, holding.allocated_bytes, &bound),
         ("  free, still resident", holding.free_resident_bytes, "kept for the next allocations"),
         ("  freed lazily", holding.lazily_freed_bytes, "resident until the kernel wants it"),
         ("  for itself", holding.metadata_bytes, "the allocator's own books"),
@@ -169,8 +171,10 @@ fn allocator(page: &mut Page, holding: &Holding) {
         if let Some(bytes) = bytes.filter(|bytes| bytes.0 > 0) {
             entry(page, name, bytes, means, Paint::Plain);
         }
+        if name == IN_USE {
+            by_arena(page, holding);
+        }
     }
-    by_arena(page, holding);
     for missing in &holding.missing {
         bullet(page, "  not known:", missing, Paint::Doubt);
     }

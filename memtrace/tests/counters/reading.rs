@@ -6,7 +6,7 @@ use memtrace::{
     allocator::{
         Owned, attribute,
         counters::{
-            self, Absent, Counters, Target,
+            self, Absent, CounterReader, Counters, Image, Target, gate,
             process::{Budget, Process},
             root::Root,
         },
@@ -45,16 +45,24 @@ impl Known {
         let procfs = Procfs::new("/proc");
         let begun = Instant::now();
         let mut image = Process::open(&procfs, self.pid, budget).unwrap();
-        let files = Root::open(&procfs, self.pid);
-        let mut target = Target {
-            image: &mut image,
-            files: &files,
-            process: &self.process,
-            regions: &self.regions,
-            owned: &self.owned,
-        };
-        let (read, absent) = counters::read_all(&mut target);
+        let (read, absent) = counters::read_all(&mut self.target(&mut image, &Root::open(&procfs, self.pid)));
         (read, absent, begun.elapsed())
+    }
+
+    fn target<'a>(&'a self, image: &'a mut dyn Image, files: &'a Root) -> Target<'a> {
+        Target { image, files, process: &self.process, regions: &self.regions, owned: &self.owned }
+    }
+
+    /// What one reader says within the daemon's budget, and when it had read all of the memory that it needs for that
+    /// (`CLOCK_MONOTONIC`, ns). What it asks page tables for comes after.
+    pub fn alone(&self, reader: &dyn CounterReader) -> (Result<Counters, Absent>, u64) {
+        let procfs = Procfs::new("/proc");
+        let process = Process::open(&procfs, self.pid, Budget::DEFAULT).unwrap();
+        let mut image = Noting { process, last: 0 };
+        let files = Root::open(&procfs, self.pid);
+        let mut target = self.target(&mut image, &files);
+        let read = reader.read(&mut target).and_then(|counters| gate::check(&mut target, counters));
+        (read, image.last)
     }
 
     /// As the daemon reads.
@@ -73,6 +81,42 @@ impl Known {
         let (read, absent, _) = self.read_in_time();
         only(allocator, read, absent)
     }
+}
+
+/// A process of which it is known when it was read last.
+struct Noting {
+    process: Process,
+    last: u64,
+}
+
+impl Image for Noting {
+    fn read(&mut self, address: u64, buffer: &mut [u8]) -> bool {
+        let is_read = self.process.read(address, buffer);
+        self.last = now();
+        is_read
+    }
+
+    fn page_size(&self) -> u64 {
+        self.process.page_size()
+    }
+
+    fn left(&self) -> u64 {
+        self.process.left()
+    }
+
+    fn is_spent(&self) -> bool {
+        self.process.is_spent()
+    }
+
+    fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        self.process.present(start, end)
+    }
+}
+
+/// `CLOCK_MONOTONIC`, ns.
+pub fn now() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 fn only(allocator: &str, read: Vec<Counters>, absent: Vec<Absent>) -> Result<Counters, Absent> {

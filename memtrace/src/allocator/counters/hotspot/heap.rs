@@ -111,22 +111,19 @@ impl Machine<'_> {
         if !region.is_power_of_two() || !REGIONS.contains(&region) {
             return None;
         }
-        let mut space = |name, used: [&'static str; 2], capacity: [&'static str; 2], is_whole: bool| {
+        let mut space = |name, used: [&'static str; 2], capacity: [&'static str; 2]| {
             let used = self.any_word(support, used.map(|field| ("G1MonitoringSupport", field)))?;
             let capacity = self.any_word(support, capacity.map(|field| ("G1MonitoringSupport", field)))?;
-            let is_possible = used <= capacity
-                && capacity < LARGEST_HEAP
-                && capacity.is_multiple_of(region)
-                && (!is_whole || used.is_multiple_of(region));
+            let is_possible = used <= capacity && capacity < LARGEST_HEAP && capacity.is_multiple_of(region);
             is_possible.then(|| Space::new(name, used, capacity))
         };
         let (used, capacity) =
             (["_eden_space_used", "_eden_used"], ["_eden_space_committed", "_eden_committed"]);
-        let eden = space("eden", used, capacity, true)?;
+        // Its regions count as full; of survivors and old ones it is known how full they are.
+        let eden = space("eden", used, capacity).filter(|eden| eden.used.is_multiple_of(region))?;
         let used = ["_survivor_space_used", "_survivor_used"];
-        let survivors = space("survivors", used, ["_survivor_space_committed", "_survivor_committed"], true)?;
-        let old =
-            space("old", ["_old_gen_used", "_old_used"], ["_old_gen_committed", "_old_committed"], false)?;
+        let survivors = space("survivors", used, ["_survivor_space_committed", "_survivor_committed"])?;
+        let old = space("old", ["_old_gen_used", "_old_used"], ["_old_gen_committed", "_old_committed"])?;
         let is_there = eden.capacity.saturating_add(survivors.capacity).saturating_add(old.capacity) > 0;
         is_there.then(|| vec![eden, survivors, old])
     }
@@ -288,6 +285,44 @@ mod tests {
         assert_eq!(read(&fields, &mut memory), Some(heap));
         memory.write_word(0x1018, 1);
         assert!(read(&fields, &mut memory).unwrap().is_collecting);
+    }
+
+    /// Eden in whole regions, of both names that its fields had.
+    #[test]
+    fn g1_counts_in_regions() {
+        const MIB: u64 = 1 << 20;
+        let names = [
+            [
+                "_eden_space_used",
+                "_eden_space_committed",
+                "_survivor_space_used",
+                "_survivor_space_committed",
+            ],
+            ["_eden_used", "_eden_committed", "_survivor_used", "_survivor_committed"],
+        ];
+        for ([eden, eden_all, survivors, survivors_all], [old, old_all]) in
+            names.into_iter().zip([["_old_gen_used", "_old_gen_committed"], ["_old_used", "_old_committed"]])
+        {
+            let fields = [eden, eden_all, survivors, survivors_all, old, old_all];
+            let support = |field| ("G1MonitoringSupport", field);
+            let mut all = vec![
+                (("Universe", "_collectedHeap"), Place::Static(0x500)),
+                (("G1CollectedHeap", "_g1mm"), Place::Within(8)),
+                (("HeapRegion", "GrainBytes"), Place::Static(0x508)),
+            ];
+            all.extend(
+                fields.into_iter().zip(0..).map(|(field, at)| (support(field), Place::Within(at * 8))),
+            );
+            let mut memory = fake::Fake::default()
+                .with_words(0x500, &[0x1000, 2 * MIB])
+                .with_words(0x1000, &[0, 0x2000])
+                .with_words(0x2000, &[4 * MIB, 20 * MIB, 3 * MIB + 24, 4 * MIB, 5 * MIB + 8, 40 * MIB]);
+            let heap = read(&all, &mut memory).unwrap();
+            let used: Vec<u64> = heap.spaces.iter().map(|space| space.used).collect();
+            assert_eq!((used, heap.uncounted), (vec![4 * MIB, 3 * MIB + 24, 5 * MIB + 8], 4 * MIB));
+            memory.write_word(0x2000, 4 * MIB + 8);
+            assert_eq!(read(&all, &mut memory), None);
+        }
     }
 
     #[test]

@@ -109,9 +109,9 @@ pub fn rows(space: &AddressSpace, owned: &[Owned], split: &Split) -> Vec<Row> {
             continue;
         }
         let is_all = (start, end) == (range.start, range.end);
-        let by_length = (start - region.start..end - region.start, region.len());
-        let (own, all) = share.filter(|_| is_all).unwrap_or_else(|| by_length.clone());
-        let is_measured = (&own, all) != (&by_length.0, by_length.1);
+        let share = share.filter(|_| is_all);
+        let is_measured = share.is_some();
+        let (own, all) = share.unwrap_or((start - region.start..end - region.start, region.len()));
         let share = |bytes: Bytes| part(bytes, &own, all);
         let owner = &range.owner;
         let new = || {

@@ -158,6 +158,11 @@ pub struct PageTable {
     runs: Vec<PageRun>,
 }
 
+/// Whether the page of an entry is present: bit 63.
+pub const fn is_present(entry: [u8; 8]) -> bool {
+    u64::from_ne_bytes(entry) >> 63 != 0
+}
+
 /// How a look ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {

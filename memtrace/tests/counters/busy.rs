@@ -100,7 +100,7 @@ struct Outcome {
     bounds: Vec<u64>,
     /// How far off each is, and its bound.
     off: Vec<(u64, u64)>,
-    /// How much the truth changed meanwhile.
+    /// How much the truth changed meanwhile, where it is known before and after and not in between.
     steps: Vec<u64>,
     refused: Vec<String>,
 }
@@ -120,6 +120,7 @@ impl Outcome {
             let read = known.counters_in_time(allocator);
             let after = truth();
             let said = before.0.until(after.0);
+            outcome.steps.push(said.high - said.low);
             outcome.add(read, figure, said, before.1.until(after.1));
         }
         outcome
@@ -149,7 +150,6 @@ impl Outcome {
         self.widths.push(width);
         self.bounds.push(bound);
         self.off.push((bounded.off(read), bound));
-        self.steps.push(said.high - said.low);
     }
 
     /// At least nine of ten succeed, half of them are within 2 %, and nineteen of twenty within the bound that they

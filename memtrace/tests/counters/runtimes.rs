@@ -159,6 +159,8 @@ fn hotspot_says_what_its_memory_bean_says() {
                     let error = super::busy::java_heap(&counters).abs_diff(said);
                     times = if error <= most { times + 1 } else { 0 };
                     last = (error, bytes(counters.error_bytes));
+                    let is_told = counters.settings.iter().any(|setting| setting.value.contains("-Xmx512m"));
+                    assert_eq!(is_told, counters_are == "-XX:+UsePerfData");
                     times == 3
                 });
                 let (error, bound) = last;

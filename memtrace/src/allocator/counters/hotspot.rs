@@ -5,6 +5,8 @@
 //! lie in a file that the virtual machine maps: its memory is read, or the file in the process's own root. They are of
 //! some milliseconds ago, or of the last collection. Nothing is attached.
 
+use memchr::memmem;
+
 use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, motion};
 use crate::{
     allocator::evidence::{Mark, ProcessEvidence},
@@ -45,9 +47,15 @@ impl CounterReader for Hotspot {
         let bytes = perf_memory(target)
             .ok_or("it has no performance counters: -XX:-UsePerfData, or their file is not its own any more");
         let data = bytes.and_then(|bytes| PerfData::parse(&bytes));
-        let is_spread = data.as_ref().is_ok_and(|data| contains(data.text(ARGUMENTS), b"+UseNUMA"));
+        let arguments = data.as_ref().ok().and_then(|data| data.text(ARGUMENTS)).unwrap_or_default();
+        let ranges = |target: &Target<'_>, kind: &str| {
+            let ours = target.ranges_of(NAME).filter(|owned| owned.owner.kind == kind);
+            ours.map(|owned| (owned.start, owned.end)).collect::<Vec<_>>()
+        };
+        let (heap, metaspace) = (ranges(target, "java heap"), ranges(target, "metaspace"));
         // Its spaces are several in one then, whose tops are elsewhere.
-        let live = if is_spread { None } else { heap::read_twice(target) };
+        let is_spread = memmem::find(arguments, b"+UseNUMA").is_some();
+        let live = if is_spread { None } else { heap::read_twice(target, &heap) };
         let used = match (live, &data) {
             (Some([first, again]), _) => Used::live(&first, again),
             (None, Ok(data)) => Used::counted(data),
@@ -56,14 +64,11 @@ impl CounterReader for Hotspot {
         if used.spaces.is_empty() {
             return Err(self.absent("its performance counters name no generation yet"));
         }
-        let mut resident = |is_ours: fn(&str) -> bool| {
-            let ours = target.ranges_of(NAME).filter(|owned| is_ours(owned.owner.kind));
-            let ranges: Vec<_> = ours.map(|owned| (owned.start, owned.end)).collect();
+        let mut resident = |ranges: &[(u64, u64)]| {
             let mapped: u64 = ranges.iter().map(|(start, end)| end - start).sum();
             (mapped, ranges.iter().map(|(start, end)| target.image.resident(*start, *end)).sum())
         };
-        let heap = resident(|kind| kind == "java heap");
-        let metaspace = resident(|kind| kind == "metaspace");
+        let (heap, metaspace) = (resident(&heap), resident(&metaspace));
         Ok(counters(data.ok().as_ref(), used, heap, metaspace))
     }
 }
@@ -74,13 +79,11 @@ struct Space {
     name: String,
     used: u64,
     capacity: u64,
-    is_eden: bool,
 }
 
 impl Space {
     fn new(name: &str, used: u64, capacity: u64) -> Self {
-        let is_eden = name == "eden" || name.ends_with(", eden");
-        Self { name: name.to_owned(), used, capacity, is_eden }
+        Self { name: name.to_owned(), used, capacity }
     }
 }
 
@@ -131,7 +134,7 @@ impl Used {
 
 /// G1 counts a region of its youngest when it is full, and what it allocates elsewhere at once.
 fn uncounted(spaces: &[Space]) -> u64 {
-    let eden = spaces.iter().find(|space| space.is_eden);
+    let eden = spaces.iter().find(|space| space.name.ends_with(", eden"));
     let rest = eden.map_or(0, |eden| eden.capacity.saturating_sub(eden.used)).max(MOST_REGION);
     let free = |space: &Space| space.capacity.saturating_sub(space.used);
     rest.min(sum(spaces, free))
@@ -179,9 +182,10 @@ fn counters(data: Option<&PerfData>, used: Used, heap: (u64, u64), metaspace: (u
         free_resident_bytes: meta.map(|meta| Bytes(metaspace.1.saturating_sub(meta))),
         system_bytes: long("sun.gc.metaspace.capacity").map(Bytes),
     });
-    // All of what is resident of it counts as in use where it does not say.
+    // Where nothing says it, all of what is resident of it counts as in use: that may be too much.
+    let unknown = meta.is_none().then_some("how much of metaspace is in use: no performance counter says it");
+    let error = if meta.is_none() { error.saturating_add(metaspace.1) } else { error };
     let meta = meta.unwrap_or(metaspace.1);
-    let unknown = data.is_none().then_some("how much of metaspace is in use: it has no performance counters");
     let text = |name: &str| data.and_then(|data| data.text(name));
     Counters {
         allocator: NAME.to_owned(),
@@ -215,10 +219,6 @@ fn settings(data: Option<&PerfData>, collector: Option<String>) -> Vec<Setting> 
 fn most(data: &PerfData) -> Option<u64> {
     let maximum = |generation: u32| data.long(&format!("sun.gc.generation.{generation}.maxCapacity"));
     (0..MOST_GENERATIONS).filter_map(maximum).max()
-}
-
-fn contains(text: Option<&[u8]>, part: &[u8]) -> bool {
-    text.is_some_and(|text| text.windows(part.len()).any(|window| window == part))
 }
 
 /// The memory of the counters: mapped from their file, or without one (`-XX:+PerfDisableSharedMem`).
@@ -288,6 +288,17 @@ mod tests {
         assert_eq!(counters.error_bytes, Some(Bytes(33 << 20)));
         assert_eq!(counters.arenas[0].name, "young, 0");
         assert_eq!(counters.settings[0].value, "-Xmx64m");
+    }
+
+    /// It counts as in use, and the bound says that it may not be.
+    #[test]
+    fn metaspace_that_nothing_tells_of_is_in_doubt() {
+        let heap = |used| Heap::of("Serial", vec![Space::new("old", used, 64 << 20)]);
+        let told = |used| counters(None, used, (64 << 20, 50 << 20), (8 << 20, 6 << 20));
+        let counters = told(Used::live(&heap(30 << 20), heap(30 << 20)));
+        assert_eq!(counters.allocated_bytes, Some(Bytes(36 << 20)));
+        assert_eq!(counters.error_bytes, Some(Bytes(6 << 20)));
+        assert_eq!((counters.arenas[1].allocated_bytes, counters.missing.len()), (None, 2));
     }
 
     proptest! {

@@ -13,13 +13,11 @@ use super::Image;
 use crate::{
     clock::thread_cpu,
     mm::{
-        page_table::PageTable,
+        page_table::{PageTable, is_present},
         procfs::{Error, Procfs},
     },
 };
 
-/// Bit 63 of an entry of pagemap.
-const PRESENT: u64 = 1 << 63;
 /// Entries of pagemap that are read at once: one page of them, 2 MiB of memory.
 const ENTRIES: u64 = 512;
 /// After this what pagemap said is asked for again before a page is read.
@@ -158,7 +156,7 @@ impl Process {
         let mut bits = [0; (ENTRIES / 64) as usize];
         for (word, entries) in bits.iter_mut().zip(entries.as_chunks::<8>().0.chunks(64)) {
             for (bit, entry) in entries.iter().enumerate() {
-                *word |= u64::from(is_set(*entry)) << bit;
+                *word |= u64::from(is_present(*entry)) << bit;
             }
         }
         Some(bits)
@@ -220,7 +218,7 @@ impl Process {
             None => {
                 known.singles += 1;
                 let mut entry = [0; 8];
-                self.fill(page, &mut entry) && is_set(entry)
+                self.fill(page, &mut entry) && is_present(entry)
             }
         }
     }
@@ -235,7 +233,7 @@ impl Process {
         let len = usize::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(usize::MAX);
         let asked = entries.get_mut(..len.saturating_mul(8));
         asked.is_some_and(|entries| {
-            self.fill(first, entries) && entries.as_chunks::<8>().0.iter().all(|entry| is_set(*entry))
+            self.fill(first, entries) && entries.as_chunks::<8>().0.iter().all(|entry| is_present(*entry))
         })
     }
 
@@ -244,7 +242,7 @@ impl Process {
         self.table.entries(page, entries).is_ok_and(|count| count == entries.len())
     }
 
-    fn is_present(&mut self, start: u64, len: u64) -> bool {
+    fn are_all_there(&mut self, start: u64, len: u64) -> bool {
         let Some(last) = start.checked_add(len.saturating_sub(1)) else { return false };
         let (first, last) = (start / self.page, last / self.page);
         if last - first < u64::from(MOST_SINGLE) {
@@ -263,10 +261,6 @@ impl Process {
         }
         self.left > 0
     }
-}
-
-const fn is_set(entry: [u8; 8]) -> bool {
-    u64::from_ne_bytes(entry) & PRESENT != 0
 }
 
 /// Whether a page is present, by what pagemap said of its block.
@@ -343,7 +337,7 @@ impl Image for Process {
         }
         let mut wanted: Vec<(usize, u64, &mut [u8])> = Vec::new();
         for ((at, address), slot) in addresses.iter().enumerate().zip(buffer.chunks_exact_mut(len)) {
-            if self.is_present(*address, len as u64) && self.spend(len as u64) {
+            if self.are_all_there(*address, len as u64) && self.spend(len as u64) {
                 wanted.push((at, *address, slot));
             }
         }

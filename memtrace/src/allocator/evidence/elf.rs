@@ -12,6 +12,8 @@ use crate::{
 
 const MOST_SECTIONS: usize = 8192;
 const MOST_NAMES: u64 = 1 << 20;
+/// Bytes of each table of exports.
+const MOST_EXPORTS: u64 = 16 << 20;
 const SECTION: usize = 64;
 const SYMBOL: usize = 24;
 
@@ -72,12 +74,12 @@ impl<'f> Elf<'f> {
         (section.size <= limit).then(|| bytes(self.file, section.offset, section.size))?
     }
 
-    /// Names and addresses of symbols that this file defines for others, up to a limit of bytes on each table.
-    pub fn exports(&self, limit: u64, mut each: impl FnMut(&[u8], u64)) {
+    /// Names and addresses of symbols that this file defines for others.
+    pub fn exports(&self, mut each: impl FnMut(&[u8], u64)) {
         let Some(symbols) = self.section(b".dynsym") else { return };
         let names = usize::try_from(symbols.link).ok().and_then(|link| self.sections.get(link));
         let (Some(symbols), Some(names)) =
-            (self.content(symbols, limit), names.and_then(|names| self.content(names, limit)))
+            (self.content(symbols, MOST_EXPORTS), names.and_then(|names| self.content(names, MOST_EXPORTS)))
         else {
             return;
         };
@@ -140,7 +142,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&whole[..len]).unwrap();
             if let Some(elf) = Elf::read(&file) {
-                elf.exports(1 << 20, |_, _| ());
+                elf.exports(|_, _| ());
             }
         }
         for at in 16..64 {
@@ -150,7 +152,7 @@ mod tests {
                 let mut file = tempfile::tempfile().unwrap();
                 file.write_all(&head).unwrap();
                 if let Some(elf) = Elf::read(&file) {
-                    elf.exports(1 << 20, |_, _| ());
+                    elf.exports(|_, _| ());
                 }
             }
         }

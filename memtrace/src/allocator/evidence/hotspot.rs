@@ -8,9 +8,8 @@ use std::collections::HashMap;
 
 use super::elf::Elf;
 
-/// HotSpot has 1 MB of constants, and exports fewer than a thousand symbols.
+/// HotSpot has 1 MB of constants.
 const MOST_CONSTANTS: u64 = 16 << 20;
-const MOST_EXPORTS: u64 = 16 << 20;
 /// Places of one name: short ones end longer ones, too.
 const MOST_PLACES: usize = 256;
 
@@ -98,7 +97,7 @@ impl Names {
     /// Those of a file; `None` when it has no such table.
     pub fn of(elf: &Elf<'_>) -> Option<Self> {
         let mut variables = HashMap::new();
-        elf.exports(MOST_EXPORTS, |name, address| {
+        elf.exports(|name, address| {
             if let Some(name) = name.strip_prefix(b"gHotSpotVMStruct") {
                 variables.insert(name.to_vec(), address);
             }

@@ -12,8 +12,7 @@ use std::{
 
 use super::{Mark, Marks, elf::Elf, hotspot::Names, scan::Scanner};
 
-/// As much of each table of exports, of the names of symbols, and of constants is looked at.
-const MOST_EXPORTS: u64 = 16 << 20;
+/// As much of the names of symbols and of constants is looked at.
 const MOST_NAMES: u64 = 64 << 20;
 const MOST_CONSTANTS: u64 = 32 << 20;
 /// Longer is not spent on one file.
@@ -99,7 +98,7 @@ pub fn inspect(file: &File, name: &[u8]) -> Option<Program> {
             marks = marks.with(mark);
         }
     }
-    elf.exports(MOST_EXPORTS, |symbol, _| {
+    elf.exports(|symbol, _| {
         let exact = EXPORTS.iter().find(|(known, _)| *known == symbol);
         let known = exact.or_else(|| EXPORT_PREFIXES.iter().find(|(prefix, _)| symbol.starts_with(prefix)));
         if let Some((_, mark)) = known {

@@ -13,21 +13,22 @@ use crate::{
         evidence::Found,
         glibc::{HEAP_SIZE, heap_of},
     },
-    mm::{procfs::Procfs, region::Region},
+    mm::{
+        page_table::{PageTable, is_present},
+        procfs::Procfs,
+        region::Region,
+    },
 };
 
 /// Words are looked at in so many places of a process.
 const MOST_LOOKS: u32 = 20_000;
 /// Pages without anything known that are tried one after the other before a region is given up.
 const MOST_MISSES: u32 = 64;
-/// Bit 63 of an entry of pagemap: present.
-const PRESENT: u64 = 1 << 63;
 
 /// Memory of a live process.
 struct Memory {
     words: File,
-    pages: File,
-    page: u64,
+    pages: PageTable,
     left: u32,
     deadline: Instant,
 }
@@ -41,12 +42,9 @@ pub fn look(
     deadline: Instant,
 ) -> Vec<Found> {
     let mut found = Vec::new();
-    let folder = procfs.root().join(pid.to_string());
-    let (Ok(words), Ok(pages)) = (File::open(folder.join("mem")), File::open(folder.join("pagemap"))) else {
-        return found;
-    };
-    let page = rustix::param::page_size() as u64;
-    let mut memory = Memory { words, pages, page, left: MOST_LOOKS, deadline };
+    let words = File::open(procfs.root().join(pid.to_string()).join("mem"));
+    let (Ok(words), Ok(pages)) = (words, PageTable::open(procfs, pid)) else { return found };
+    let mut memory = Memory { words, pages, left: MOST_LOOKS, deadline };
     for piece in claim::pieces(regions) {
         if !piece.is_data() || piece.is_executable() || piece.born().is_some() {
             continue;
@@ -66,7 +64,7 @@ fn heaps(memory: &mut Memory, piece: &Piece<'_>, found: &mut Vec<Found>) {
     let mut at = piece.start.next_multiple_of(HEAP_SIZE);
     while at < piece.end {
         let Some(words) = memory.read(at) else { break };
-        found.extend(content::glibc_heap(at, words.unwrap_or_default(), memory.page));
+        found.extend(content::glibc_heap(at, words.unwrap_or_default(), memory.pages.page_size()));
         at = at.saturating_add(HEAP_SIZE);
     }
 }
@@ -77,7 +75,8 @@ fn chunks(memory: &mut Memory, piece: &Piece<'_>, is_glibc: bool, is_cpython: bo
     while at < piece.end && misses < MOST_MISSES {
         let Some(words) = memory.read(at) else { return };
         let chunk = words.filter(|_| is_glibc);
-        let next = chunk.and_then(|words| content::mmapped_chunk(at, words, memory.page, piece.end));
+        let next =
+            chunk.and_then(|words| content::mmapped_chunk(at, words, memory.pages.page_size(), piece.end));
         let next = next.or_else(|| if is_cpython { arena(memory, at, piece.end) } else { None });
         match next {
             Some(next) => {
@@ -87,7 +86,7 @@ fn chunks(memory: &mut Memory, piece: &Piece<'_>, is_glibc: bool, is_cpython: bo
             }
             None if heap_of(at) == at && is_glibc => return,
             None => {
-                at = at.saturating_add(memory.page);
+                at = at.saturating_add(memory.pages.page_size());
                 misses += 1;
             }
         }
@@ -111,9 +110,9 @@ impl Memory {
             return None;
         }
         let mut entry = [0; 8];
-        let place = (address / self.page).checked_mul(8)?;
-        self.pages.read_exact_at(&mut entry, place).ok()?;
-        if u64::from_ne_bytes(entry) & PRESENT == 0 {
+        let page = address / self.pages.page_size();
+        self.pages.entries(page, &mut entry).ok().filter(|count| *count == entry.len())?;
+        if !is_present(entry) {
             return Some(None);
         }
         let mut words = [0; N];

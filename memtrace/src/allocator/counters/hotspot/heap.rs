@@ -20,9 +20,6 @@ const GRANULE: u64 = 2 << 20;
 /// G1's regions (heapRegionBounds.hpp), those of JDK 18 and later included.
 const REGIONS: std::ops::RangeInclusive<u64> = 1 << 20..=512 << 20;
 
-/// The size of G1's regions.
-const GRAINS: [Field; 2] = [("G1HeapRegion", "GrainBytes"), ("HeapRegion", "GrainBytes")];
-
 /// A heap.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Heap {
@@ -34,16 +31,19 @@ pub(super) struct Heap {
     pub(super) is_collecting: bool,
 }
 
-/// The heap of the libjvm whose names are known, and the same again; `None` when nothing fits.
-pub(super) fn read_twice(target: &mut Target<'_>) -> Option<[Heap; 2]> {
+impl Heap {
+    pub(super) fn of(collector: &'static str, spaces: Vec<Space>) -> Self {
+        Self { collector, spaces, uncounted: 0, is_collecting: false }
+    }
+}
+
+/// The heap of the libjvm whose names are known, which lies in these ranges, and the same again; `None` when nothing fits.
+pub(super) fn read_twice(target: &mut Target<'_>, ranges: &[(u64, u64)]) -> Option<[Heap; 2]> {
     let module = target.process.modules().iter().find(|module| module.names.is_some())?;
     let names = module.names.as_deref()?;
     let page = target.image.page_size();
     let moved_by = module.base().checked_sub(names.start - names.start % page)?;
     let fields = &Fields::read(target.image, names, moved_by)?;
-    let is_heap = |owned: &&crate::allocator::Owned| owned.owner.kind == "java heap";
-    let ranges =
-        target.ranges_of(super::NAME).filter(is_heap).map(|owned| (owned.start, owned.end)).collect();
     let mut machine = Machine { fields, ranges, image: target.image };
     Some([machine.heap()?, machine.heap()?])
 }
@@ -51,63 +51,59 @@ pub(super) fn read_twice(target: &mut Target<'_>) -> Option<[Heap; 2]> {
 struct Machine<'a> {
     fields: &'a Fields,
     /// Of the heap, in order.
-    ranges: Vec<(u64, u64)>,
+    ranges: &'a [(u64, u64)],
     image: &'a mut dyn Image,
 }
 
 impl Machine<'_> {
     fn heap(&mut self) -> Option<Heap> {
         let heap = self.fixed(("Universe", "_collectedHeap"))?;
-        let named = |collector| move |spaces| (collector, spaces);
-        let found = self.parallel().map(named("Parallel"));
-        let found = found.or_else(|| self.garbage_first(heap).map(named("G1")));
-        let found = found.or_else(|| self.shenandoah(heap).map(named("Shenandoah")));
-        let found = found.or_else(|| self.serial(heap).map(named("Serial")));
-        let (collector, spaces) = found.or_else(|| self.z(heap).map(named("Z")))?;
+        let found = self.parallel().or_else(|| self.garbage_first(heap));
+        let found = found.or_else(|| self.shenandoah(heap)).or_else(|| self.serial(heap));
+        let found = found.or_else(|| self.z(heap))?;
         let flags = [("CollectedHeap", "_is_gc_active"), ("CollectedHeap", "_is_stw_gc_active")];
         let is_collecting = flags.into_iter().any(|flag| self.is_set(heap, flag));
-        // A region that is being filled counts once it is full, and one that was put by for later may be half full.
-        let uncounted =
-            if collector == "G1" { self.any_fixed(GRAINS).map_or(0, |region| 2 * region) } else { 0 };
-        Some(Heap { collector, spaces, uncounted, is_collecting })
+        Some(Heap { is_collecting, ..found })
     }
 
-    /// Two generations; `used()` of each leaves out the space that survivors go to (defNewGeneration.cpp).
-    fn serial(&mut self, heap: u64) -> Option<Vec<Space>> {
+    fn serial(&mut self, heap: u64) -> Option<Heap> {
         let either = |field| [("SerialHeap", field), ("GenCollectedHeap", field)];
         let young = self.any_word(heap, either("_young_gen"))?;
         let old = self.any_word(heap, either("_old_gen"))?;
         let eden = self.word(young, ("DefNewGeneration", "_eden_space"))?;
         let from = self.word(young, ("DefNewGeneration", "_from_space"))?;
         let old = self.word(old, ("TenuredGeneration", "_the_space"))?;
-        let classes = ["ContiguousSpace", "Space"];
-        Some(vec![
-            self.space("eden", eden, classes)?,
-            self.space("survivors", from, classes)?,
-            self.space("old", old, classes)?,
-        ])
+        self.generations("Serial", [eden, from, old], ["ContiguousSpace", "Space"])
     }
 
-    /// The same in other classes (psYoungGen.cpp).
-    fn parallel(&mut self) -> Option<Vec<Space>> {
+    fn parallel(&mut self) -> Option<Heap> {
         let young = self.fixed(("ParallelScavengeHeap", "_young_gen"))?;
         let old = self.fixed(("ParallelScavengeHeap", "_old_gen"))?;
         let eden = self.word(young, ("PSYoungGen", "_eden_space"))?;
         let from = self.word(young, ("PSYoungGen", "_from_space"))?;
         let old = self.word(old, ("PSOldGen", "_object_space"))?;
-        let classes = ["MutableSpace", "ImmutableSpace"];
-        Some(vec![
-            self.space("eden", eden, classes)?,
-            self.space("survivors", from, classes)?,
-            self.space("old", old, classes)?,
-        ])
+        self.generations("Parallel", [eden, from, old], ["MutableSpace", "ImmutableSpace"])
+    }
+
+    /// Two generations; `used()` of the young one leaves out the space that survivors go to (defNewGeneration.cpp,
+    /// psYoungGen.cpp).
+    fn generations(
+        &mut self,
+        collector: &'static str,
+        [eden, from, old]: [u64; 3],
+        classes: [&'static str; 2],
+    ) -> Option<Heap> {
+        let eden = self.space("eden", eden, classes)?;
+        let survivors = self.space("survivors", from, classes)?;
+        Some(Heap::of(collector, vec![eden, survivors, self.space("old", old, classes)?]))
     }
 
     /// What it counts for its own beans, in regions (g1MonitoringSupport.hpp; the second names are those of JDK 11).
-    fn garbage_first(&mut self, heap: u64) -> Option<Vec<Space>> {
+    fn garbage_first(&mut self, heap: u64) -> Option<Heap> {
         let support = [("G1CollectedHeap", "_monitoring_support"), ("G1CollectedHeap", "_g1mm")];
         let support = self.any_word(heap, support)?;
-        let region = self.any_fixed(GRAINS)?;
+        let region = [("G1HeapRegion", "GrainBytes"), ("HeapRegion", "GrainBytes")];
+        let region = region.into_iter().find_map(|field| self.fixed(field))?;
         if !region.is_power_of_two() || !REGIONS.contains(&region) {
             return None;
         }
@@ -125,11 +121,12 @@ impl Machine<'_> {
         let survivors = space("survivors", used, ["_survivor_space_committed", "_survivor_committed"])?;
         let old = space("old", ["_old_gen_used", "_old_used"], ["_old_gen_committed", "_old_committed"])?;
         let is_there = eden.capacity.saturating_add(survivors.capacity).saturating_add(old.capacity) > 0;
-        is_there.then(|| vec![eden, survivors, old])
+        // A region that is being filled counts once it is full, and one that was put by for later may be half full.
+        is_there.then(|| Heap { uncounted: 2 * region, ..Heap::of("G1", vec![eden, survivors, old]) })
     }
 
     /// One heap of regions (shenandoahHeap.cpp: `used()`).
-    fn shenandoah(&mut self, heap: u64) -> Option<Vec<Space>> {
+    fn shenandoah(&mut self, heap: u64) -> Option<Heap> {
         let region = self.fixed(("ShenandoahHeapRegion", "RegionSizeBytes"))?;
         let count = self.word(heap, ("ShenandoahHeap", "_num_regions"))?;
         let committed = self.word(heap, ("ShenandoahHeap", "_committed"))?;
@@ -143,12 +140,12 @@ impl Machine<'_> {
         let most = region.checked_mul(count).filter(|most| region > 0 && *most < LARGEST_HEAP)?;
         let is_possible =
             used <= committed && committed <= most && committed.is_multiple_of(region) && committed > 0;
-        is_possible.then(|| vec![Space::new("heap", used, committed)])
+        is_possible.then(|| Heap::of("Shenandoah", vec![Space::new("heap", used, committed)]))
     }
 
     /// Pages of one heap (zPageAllocator.hpp). What it was before it had generations has other names in JDK 21; from 25 on it
     /// counts by nodes of memory, of which more than one is not understood here.
-    fn z(&mut self, heap: u64) -> Option<Vec<Space>> {
+    fn z(&mut self, heap: u64) -> Option<Heap> {
         let z = self.inner(heap, ("ZCollectedHeap", "_heap"));
         let z = z.and_then(|heap| self.inner(heap, ("ZHeap", "_page_allocator")));
         let x = self.inner(heap, ("XCollectedHeap", "_heap"));
@@ -168,7 +165,7 @@ impl Machine<'_> {
             let is_possible = used <= capacity
                 && (1..=most.min(mapped)).contains(&capacity)
                 && [used, capacity, most].iter().all(|bytes| bytes.is_multiple_of(GRANULE));
-            is_possible.then(|| vec![Space::new("heap", used, capacity)])
+            is_possible.then(|| Heap::of("Z", vec![Space::new("heap", used, capacity)]))
         });
         found.next().filter(|_| found.next().is_none())
     }
@@ -204,10 +201,6 @@ impl Machine<'_> {
         }
     }
 
-    fn any_fixed<const N: usize>(&mut self, fields: [Field; N]) -> Option<u64> {
-        fields.into_iter().find_map(|field| self.fixed(field))
-    }
-
     /// Where an object has another one in it.
     fn inner(&self, object: u64, field: Field) -> Option<u64> {
         match self.fields.place(field)? {
@@ -241,8 +234,8 @@ mod tests {
     const HEAP: u64 = 0x10_0000;
 
     fn read(fields: &[(Field, Place)], image: &mut fake::Fake) -> Option<Heap> {
-        let ranges = vec![(HEAP, HEAP + (64 << 20)), (HEAP + (64 << 20), HEAP + (128 << 20))];
-        Machine { fields: &Fields::made(fields), ranges, image }.heap()
+        let ranges = [(HEAP, HEAP + (64 << 20)), (HEAP + (64 << 20), HEAP + (128 << 20))];
+        Machine { fields: &Fields::made(fields), ranges: &ranges, image }.heap()
     }
 
     /// The heap at 0x1000, generations at 0x2000 and 0x3000, spaces from 0x4000 on.
@@ -281,8 +274,7 @@ mod tests {
             Space::new("survivors", 0, 4096),
             Space::new("old", 8192, 57344),
         ];
-        let heap = Heap { collector: "Serial", spaces, uncounted: 0, is_collecting: false };
-        assert_eq!(read(&fields, &mut memory), Some(heap));
+        assert_eq!(read(&fields, &mut memory), Some(Heap::of("Serial", spaces)));
         memory.write_word(0x1018, 1);
         assert!(read(&fields, &mut memory).unwrap().is_collecting);
     }

@@ -8,7 +8,6 @@ use std::{fs, hint::black_box, sync::Arc, time::Duration};
 use memtrace::{
     allocator::evidence::ProcessEvidence,
     clock::thread_cpu,
-    daemon::{scanner::Scan, spaces::Spaces},
     ingest::decode::{Event, decode},
     mm::{
         address_space::{AddressSpace, Geometry},
@@ -19,6 +18,7 @@ use memtrace::{
         region::{Backing, Prot, Region},
         smaps::{self, Mapping, Usage},
     },
+    model::{scan::Scan, spaces::Spaces},
     units::Bytes,
 };
 use memtrace_common::event::{

@@ -8,8 +8,8 @@ use std::{hint::black_box, sync::Arc};
 use jiff::Timestamp;
 use memtrace::{
     api::v1::Update,
+    cgroup::memcg::Limit,
     clock::thread_cpu,
-    container::memcg::Limit,
     snapshot::{ArenaRow, ContainerRow, Memory, Node, ProcessRow, SCHEMA, Snapshot},
     top::{
         app::{App, News},

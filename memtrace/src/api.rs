@@ -6,6 +6,8 @@ mod answers;
 mod cache;
 pub mod client;
 mod connection;
+pub mod doctor;
+pub mod history_at;
 pub mod listen;
 mod peer;
 pub mod server;

@@ -128,11 +128,11 @@ pub struct NameArgs {
 
 impl NameArgs {
     /// As the namer takes it.
-    pub fn config(&self) -> crate::daemon::namer::Config {
-        crate::daemon::namer::Config {
+    pub fn config(&self) -> crate::container::namer::Config {
+        crate::container::namer::Config {
             host_root: self.host_root.clone(),
             cri_sockets: self.cri_socket.clone(),
-            kubelet: self.kubelet.clone().map(|url| crate::container::kubelet::Config {
+            kubelet: self.kubelet.clone().map(|url| crate::container::sources::kubelet::Config {
                 url,
                 token: self.kubelet_token.clone(),
                 authority: (!self.kubelet_insecure_tls).then(|| self.kubelet_ca.clone()),

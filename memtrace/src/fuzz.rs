@@ -15,7 +15,6 @@ use memtrace_common::event::stack::MOST_BYTES;
 
 use crate::{
     allocator::counters::{READERS, any},
-    daemon::replay,
     ingest::{self, decode},
     mm::{
         address_space::{AddressSpace, Geometry},
@@ -23,6 +22,7 @@ use crate::{
         residency::Measured,
         smaps,
     },
+    model::replay,
     unwind::{
         Stack,
         tables::Tables,

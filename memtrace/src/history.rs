@@ -129,7 +129,7 @@ pub fn figures(row: &ContainerRow) -> Figures {
         charge.and_then(|charge| charge.anon_bytes).or(Some(row.rss_bytes)),
         file,
         charge.and_then(|charge| charge.shmem_bytes),
-        charge.and_then(crate::container::charge::Charge::kernel),
+        charge.and_then(crate::cgroup::charge::Charge::kernel),
     ]
 }
 

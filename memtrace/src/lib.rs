@@ -4,18 +4,22 @@
 
 pub mod allocator;
 pub mod api;
+pub mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod container;
 pub mod daemon;
 pub mod elf;
+pub mod explain;
 pub mod fuzz;
 pub mod history;
 pub mod ingest;
 pub mod metrics;
 pub mod mm;
+pub mod model;
 pub mod oom;
 pub mod probe;
+pub mod reader;
 pub mod report;
 pub mod snapshot;
 pub mod store;

@@ -8,6 +8,7 @@ mod containers;
 mod family;
 mod kills;
 mod own;
+pub mod self_usage;
 
 use std::sync::{
     Arc,
@@ -23,7 +24,8 @@ use prometheus::{
 use self::family::Family;
 pub use self::own::{Own, Runs};
 use crate::{
-    container::join::Join, probe::status::ProbeStatus, snapshot::Snapshot, store::Tally, verdict::Insights,
+    container::workload_labels::WorkloadLabels, probe::status::ProbeStatus, snapshot::Snapshot, store::Tally,
+    verdict::Insights,
 };
 
 /// What series are made of.
@@ -37,7 +39,7 @@ pub struct Facts {
     /// Kills so far; `None` where the store cannot be read.
     pub tallies: Option<Vec<Tally>>,
     /// Kills of members of containers that lived on; `None` likewise.
-    pub members: Option<Vec<(Join, u64)>>,
+    pub members: Option<Vec<(WorkloadLabels, u64)>>,
     /// What the daemon itself takes.
     pub own: Own,
 }

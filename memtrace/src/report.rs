@@ -9,7 +9,7 @@ mod tests;
 mod block;
 mod describe;
 mod document;
-pub mod explain;
+pub mod explanation;
 mod html;
 mod layout;
 mod markdown;

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 pub use self::tracer::{Cpu, Scans, Tracer, Walks};
 use crate::{
     allocator::counters::{Absent, Counters},
-    container::{charge::Charge, memcg::Limit, name::Name},
+    cgroup::{charge::Charge, memcg::Limit},
+    container::name::Name,
     mm::growth::WalkedBy,
     units::{Bytes, Grade},
 };

@@ -14,7 +14,7 @@ use hyper::body::Bytes;
 use serde::Serialize;
 
 use super::{
-    server::{Desk, Source},
+    server::{ApiState, Source},
     v1::{Arenas, Containers, Kills, Processes, Update},
 };
 use crate::{
@@ -39,38 +39,38 @@ fn bytes(value: &impl Serialize) -> Result<Vec<u8>, StatusCode> {
     serde_json::to_vec(value).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-pub(super) async fn snapshot(State(Desk { source, pages }): State<Desk>) -> Answer {
+pub(super) async fn snapshot(State(ApiState { source, pages }): State<ApiState>) -> Answer {
     let latest = Arc::clone(&source.snapshots.borrow());
     let make = move |latest: Arc<Snapshot>| bytes(&named(&latest, &source.symbols));
     Ok(of_type(JSON, pages.snapshot.get(&latest, make).await?))
 }
 
-pub(super) async fn containers(State(Desk { source, pages }): State<Desk>) -> Answer {
+pub(super) async fn containers(State(ApiState { source, pages }): State<ApiState>) -> Answer {
     let insights = Arc::clone(&source.insights.borrow());
     let snapshot = Arc::clone(&source.snapshots.borrow());
     let make = move |insights: Arc<_>| bytes(&Containers::of(&snapshot, &insights));
     Ok(of_type(JSON, pages.containers.get(&insights, make).await?))
 }
 
-pub(super) async fn processes(State(Desk { source, pages }): State<Desk>) -> Answer {
+pub(super) async fn processes(State(ApiState { source, pages }): State<ApiState>) -> Answer {
     let latest = Arc::clone(&source.snapshots.borrow());
     let make = |latest: Arc<Snapshot>| bytes(&Processes::of(&latest));
     Ok(of_type(JSON, pages.processes.get(&latest, make).await?))
 }
 
-pub(super) async fn arenas(State(Desk { source, pages }): State<Desk>) -> Answer {
+pub(super) async fn arenas(State(ApiState { source, pages }): State<ApiState>) -> Answer {
     let latest = Arc::clone(&source.snapshots.borrow());
     let make = |latest: Arc<Snapshot>| bytes(&Arenas::of(&latest));
     Ok(of_type(JSON, pages.arenas.get(&latest, make).await?))
 }
 
-pub(super) async fn insights(State(Desk { source, pages }): State<Desk>) -> Answer {
+pub(super) async fn insights(State(ApiState { source, pages }): State<ApiState>) -> Answer {
     let latest = Arc::clone(&source.insights.borrow());
     let make = |latest: Arc<_>| bytes(&*latest);
     Ok(of_type(JSON, pages.insights.get(&latest, make).await?))
 }
 
-pub(super) async fn probes(State(Desk { source, .. }): State<Desk>) -> Json<Arc<ProbeStatus>> {
+pub(super) async fn probes(State(ApiState { source, .. }): State<ApiState>) -> Json<Arc<ProbeStatus>> {
     Json(source.probes)
 }
 
@@ -108,7 +108,7 @@ fn name(process: &mut ProcessRow, symbols: &Symbols) {
 }
 
 pub(super) async fn process(
-    State(Desk { source, .. }): State<Desk>,
+    State(ApiState { source, .. }): State<ApiState>,
     UrlPath(pid): UrlPath<u32>,
 ) -> Result<Json<ProcessRow>, StatusCode> {
     let latest = Arc::clone(&source.snapshots.borrow());
@@ -122,7 +122,7 @@ pub(super) async fn process(
 }
 
 pub(super) async fn history(
-    State(Desk { source, .. }): State<Desk>,
+    State(ApiState { source, .. }): State<ApiState>,
     UrlPath(at): UrlPath<String>,
 ) -> Result<Json<Update>, StatusCode> {
     let at = at.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
@@ -131,7 +131,7 @@ pub(super) async fn history(
     found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
-pub(super) async fn kills(State(Desk { source, pages }): State<Desk>) -> Answer {
+pub(super) async fn kills(State(ApiState { source, pages }): State<ApiState>) -> Answer {
     let latest = Arc::clone(&source.snapshots.borrow());
     let make = move |_| {
         let newest = Filter { limit: Some(Kills::MOST), ..Filter::default() };
@@ -142,7 +142,7 @@ pub(super) async fn kills(State(Desk { source, pages }): State<Desk>) -> Answer 
 }
 
 pub(super) async fn kill(
-    State(Desk { source, .. }): State<Desk>,
+    State(ApiState { source, .. }): State<ApiState>,
     UrlPath(id): UrlPath<String>,
 ) -> Result<Json<OomRecord>, StatusCode> {
     let read = tokio::task::spawn_blocking(move || stored(&source, |store| store.kill(&id)));
@@ -170,7 +170,7 @@ fn stored<T>(
 }
 
 pub(super) async fn explain(
-    State(Desk { source, .. }): State<Desk>,
+    State(ApiState { source, .. }): State<ApiState>,
     UrlPath(target): UrlPath<String>,
 ) -> Result<Json<serde_json::Value>, StatusCode> {
     let (snapshot, insights) =
@@ -180,18 +180,18 @@ pub(super) async fn explain(
     found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
-pub(super) async fn doctor(State(Desk { source, .. }): State<Desk>) -> Json<serde_json::Value> {
+pub(super) async fn doctor(State(ApiState { source, .. }): State<ApiState>) -> Json<serde_json::Value> {
     Json((source.doctor)().await)
 }
 
-pub(super) async fn metrics(State(Desk { source, pages }): State<Desk>) -> Answer {
+pub(super) async fn metrics(State(ApiState { source, pages }): State<ApiState>) -> Answer {
     let latest = Arc::clone(&source.snapshots.borrow());
     let make = move |_| Ok((source.metrics)().into_bytes());
     Ok(of_type(TEXT, pages.metrics.get(&latest, make).await?))
 }
 
 /// Whether events are taken in: nothing else is a reason to start the daemon anew.
-pub(super) async fn healthy(State(Desk { source, .. }): State<Desk>) -> (StatusCode, String) {
+pub(super) async fn healthy(State(ApiState { source, .. }): State<ApiState>) -> (StatusCode, String) {
     match source.is_alive() {
         Ok(()) => (StatusCode::OK, "events are taken in\n".to_owned()),
         Err(seconds) => (StatusCode::SERVICE_UNAVAILABLE, format!("no event was taken in for {seconds} s\n")),
@@ -199,7 +199,7 @@ pub(super) async fn healthy(State(Desk { source, .. }): State<Desk>) -> (StatusC
 }
 
 /// Whether it watches.
-pub(super) async fn ready(State(desk): State<Desk>) -> (StatusCode, String) {
+pub(super) async fn ready(State(desk): State<ApiState>) -> (StatusCode, String) {
     let hooks = &desk.source.probes.hooks;
     let missing: Vec<_> = hooks.iter().filter(|hook| hook.required && hook.attached.is_none()).collect();
     if let Some(hook) = missing.first() {

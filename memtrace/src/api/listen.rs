@@ -1,6 +1,6 @@
 //! The doors of the daemon: the unix socket, and a TCP port where one was asked for.
 //!
-//! Places -> connections, each let in or refused, and served by its own task. Their number is bounded; one more waits in
+//! CgroupRows -> connections, each let in or refused, and served by its own task. Their number is bounded; one more waits in
 //! the kernel's queue.
 
 use std::{

@@ -107,7 +107,7 @@ impl Pages {
 
 /// What handlers have.
 #[derive(Clone)]
-pub struct Desk {
+pub struct ApiState {
     /// What they answer from.
     pub source: Source,
     /// What they have answered already.
@@ -135,7 +135,7 @@ pub async fn serve(
     let (ending, end) = watch::channel(false);
     let refused = Arc::clone(&source.refused);
     let mut published = source.snapshots.clone();
-    let desk = Desk { source, pages: Arc::default() };
+    let desk = ApiState { source, pages: Arc::default() };
     let pages = Arc::clone(&desk.pages);
     let forgetting = tokio::spawn(async move {
         while published.changed().await.is_ok() {
@@ -155,15 +155,15 @@ pub async fn serve(
     served
 }
 
-fn open_to_all() -> Router<Desk> {
+fn open_to_all() -> Router<ApiState> {
     Router::new()
         .route(path::METRICS, get(answers::metrics))
         .route(path::HEALTHY, get(answers::healthy))
         .route(path::READY, get(answers::ready))
 }
 
-fn v1(end: watch::Receiver<bool>) -> Router<Desk> {
-    let stream = async move |State(desk): State<Desk>| {
+fn v1(end: watch::Receiver<bool>) -> Router<ApiState> {
+    let stream = async move |State(desk): State<ApiState>| {
         let Source { snapshots, insights, .. } = desk.source;
         stream::body(snapshots, insights, end)
     };

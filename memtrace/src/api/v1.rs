@@ -37,7 +37,7 @@ pub mod path {
     pub const KILLS: &str = "/v1/kills";
     /// One [`crate::oom::record::OomRecord`]; its id, or the beginning of it, follows.
     pub const KILL: &str = "/v1/kills/";
-    /// The [`crate::report::explain::Explanation`] of a pid, container, pod, unit or cgroup, which follows,
+    /// The [`crate::explain::Explanation`] of a pid, container, pod, unit or cgroup, which follows,
     /// percent-encoded where it has slashes.
     pub const EXPLAIN: &str = "/v1/explain/";
     /// What `memtrace doctor -o json` prints, of the running daemon.

@@ -8,7 +8,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, NameArgs, ProbeArgs, SocketArgs};
-use crate::daemon::{self, Config, DaemonError, recorder::Keep};
+use crate::daemon::{self, Config, DaemonError, kills::recorder::Keep};
 
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]

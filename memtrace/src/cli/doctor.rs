@@ -7,13 +7,14 @@ use clap::{Args, ValueEnum};
 
 use super::{Failure, NameArgs, ProbeArgs, SocketArgs};
 use crate::{
-    api::{client, v1::path},
-    container::cgroup::Hierarchy,
-    daemon::{
-        diagnosis::{Diagnosis, Known},
-        namer::sources::{self, SourceStatus},
-        tracer,
+    api::{
+        client,
+        doctor::{Diagnosis, Known},
+        v1::path,
     },
+    cgroup::hierarchy::Hierarchy,
+    container::sources::{self, SourceStatus},
+    daemon::setup::tracer,
     mm::procfs::Procfs,
     probe::{attach::AttachError, status::ProbeStatus, tracefs},
     snapshot::{Cpu, Snapshot},

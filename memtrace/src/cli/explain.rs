@@ -12,12 +12,11 @@ use crate::{
         client::{self, ClientError},
         v1::path::{INSIGHTS, SNAPSHOT},
     },
-    daemon::{beside::beside, model::Model, scanner},
+    daemon::threads::scanner,
+    explain::{self, Explanation, Facts, facts, find},
     mm::procfs::Procfs,
-    report::{
-        Style, Terminal,
-        explain::{self, Explanation, Facts, find},
-    },
+    model::Model,
+    report::{Style, Terminal, explanation},
     snapshot::Snapshot,
     units::Bytes,
     verdict::Insights,
@@ -83,7 +82,7 @@ pub fn run(args: &ExplainArgs, terminal: Terminal, out: &mut dyn Write) -> Resul
     let mut explanations = Vec::new();
     for word in words {
         let subject = find(&snapshot, word).map_err(|error| Failure::Usage(error.into()))?;
-        let facts = beside(&snapshot, &subject);
+        let facts = facts::gather(Path::new("/proc"), &snapshot, &subject);
         explanations.push(explain::explain(&snapshot, insights.as_ref(), &facts, &subject));
     }
     let color = match args.color {
@@ -104,10 +103,10 @@ fn print(all: &[Explanation], format: Format, style: Style, out: &mut dyn Write)
             let json = serde_json::to_string_pretty(many).context("failed to write JSON")?;
             writeln!(out, "{json}")?;
         }
-        (Format::Text, [one, two]) => write!(out, "{}", explain::pair(one, two, style))?,
+        (Format::Text, [one, two]) => write!(out, "{}", explanation::pair(one, two, style))?,
         (Format::Text, many) => {
             for one in many {
-                write!(out, "{}", explain::text(one, style))?;
+                write!(out, "{}", explanation::text(one, style))?;
             }
         }
     }

@@ -9,7 +9,7 @@ use super::{
     Failure,
     show::{ShowArgs, show, snapshot_alone},
 };
-use crate::daemon::replay::{Replayed, replay};
+use crate::model::replay::{Replayed, replay};
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]

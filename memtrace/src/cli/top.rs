@@ -24,7 +24,7 @@ use crate::{
         client::{self, ClientError},
         v1::{Kills, Update, path},
     },
-    daemon::model::Model,
+    model::Model,
     snapshot::Snapshot,
     top::rows::{By, Data},
 };

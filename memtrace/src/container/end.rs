@@ -5,7 +5,6 @@
 
 use jiff::Timestamp;
 
-/// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     /// `OOMKilled`, `Error`, `Completed`.

@@ -25,7 +25,7 @@ pub struct Names {
     inner: Arc<Mutex<Registry>>,
 }
 
-/// See the module. Times are ns since boot.
+/// Times are ns since boot.
 #[derive(Debug, Default)]
 pub struct Registry {
     cgroups: HashMap<u64, Cgroup>,

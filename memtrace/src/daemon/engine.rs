@@ -23,17 +23,16 @@ use memtrace_common::{
 };
 use tokio::sync::watch;
 
-use super::{
-    governor::{Governor, Orders},
-    model::{AtKill, Model},
-    namer::Change,
-    recorder::{Counts, Kill, News},
-    scanner::{Order, Scanner},
-    unwinder::{Unwinder, Unwound},
-};
+use super::governor::{Governor, Orders};
 use crate::{
     clock,
+    container::namer::Change,
+    daemon::{
+        kills::recorder::{Counts, Kill, News},
+        threads::{scanner::Scanner, unwinder::Unwinder},
+    },
     ingest::{decode::Event, loss::Loss, ring_buffer::Reader, stack::StackCopy},
+    model::{AtKill, Latest, Model, scan::Order, walk::Unwound},
     oom::recorder::is_kill,
     probe::status::ProbeStatus,
     snapshot::{Scans, Snapshot, Tracer, Walks},
@@ -43,15 +42,6 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// How long the ring buffers are left alone at most: 4 MiB hold some 70,000 events.
 const WAIT: Duration = Duration::from_millis(50);
-
-/// A snapshot and when it was taken, ns since boot.
-#[derive(Clone, Debug)]
-pub struct Latest {
-    /// The snapshot.
-    pub snapshot: Arc<Snapshot>,
-    /// When.
-    pub at: u64,
-}
 
 /// Everything that the engine works with.
 pub struct Engine {

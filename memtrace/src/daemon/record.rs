@@ -23,20 +23,24 @@ use tokio::{
     sync::watch,
 };
 
-use super::{
-    DaemonError, PROC,
-    engine::{Engine, Latest},
-    governor::Governor,
-    model::{Model, geometry},
-    scanner, tracer, unwinder,
-    world::{Header, World},
-};
+use super::{DaemonError, PROC, engine::Engine, governor::Governor};
 use crate::{
+    cgroup::hierarchy::Hierarchy,
     clock,
-    container::cgroup::Hierarchy,
+    daemon::{
+        setup::tracer,
+        threads::{scanner, unwinder},
+    },
     ingest::{record::Writer, ring_buffer::Reader},
     mm::procfs::Procfs,
-    probe::{attach::Options, attach::Probes, tracefs},
+    model::{
+        Latest, Model, geometry,
+        journal::{Header, Journal},
+    },
+    probe::{
+        attach::{Options, Probes},
+        tracefs,
+    },
     snapshot::Snapshot,
 };
 
@@ -85,7 +89,7 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
     let writer = Writer::new(BufWriter::new(file), config.limit).context("failed to begin the recording")?;
     let header = Header { memtrace: env!("CARGO_PKG_VERSION").to_owned(), geometry: geometry() };
     let family = (!config.pids.is_empty()).then(|| config.pids.iter().copied().collect::<HashSet<u32>>());
-    let world = World::recorded(writer, &header, family).context("failed to begin the recording")?;
+    let world = Journal::recorded(writer, &header, family).context("failed to begin the recording")?;
     let mut model = Model::recorded(procfs, hierarchy, world);
     model.seed().context("failed to list the processes")?;
     Ok(run(config, probes, model)?)

@@ -54,7 +54,7 @@ pub(super) struct Kept {
     forgets: [bool; LEVELS.len()],
 }
 
-/// See the module. `N` values belong to one reading.
+/// `N` values belong to one reading.
 #[derive(Clone, Debug)]
 pub struct Series<const N: usize> {
     levels: [VecDeque<Bucket<N>>; LEVELS.len()],

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::family::Family;
 use crate::{
-    container::join::Join,
+    container::workload_labels::WorkloadLabels,
     snapshot::{ContainerRow, Snapshot},
     units::Bytes,
     verdict::{Confidence, Insight, Insights, Kind},
@@ -29,7 +29,11 @@ pub(super) struct Row {
 
 /// The containers that get series, and how many do not: those with a limit come first, then by name, so that the same
 /// ones stay.
-pub(super) fn rows(snapshot: &Snapshot, insights: &Insights, most: usize) -> (BTreeMap<Join, Row>, u64) {
+pub(super) fn rows(
+    snapshot: &Snapshot,
+    insights: &Insights,
+    most: usize,
+) -> (BTreeMap<WorkloadLabels, Row>, u64) {
     let mut free: BTreeMap<&str, u64> = BTreeMap::new();
     for process in &snapshot.processes {
         let counters = process.memory.iter().flat_map(|memory| &memory.counters);
@@ -39,10 +43,10 @@ pub(super) fn rows(snapshot: &Snapshot, insights: &Insights, most: usize) -> (BT
             *sum = sum.saturating_add(bytes);
         }
     }
-    let mut all: BTreeMap<Join, Row> = BTreeMap::new();
+    let mut all: BTreeMap<WorkloadLabels, Row> = BTreeMap::new();
     // A group's figures are the sums of the rows below it.
     for container in snapshot.containers.iter().filter(|container| !container.is_group) {
-        let join = Join::of(container.name.as_deref(), Some(&container.cgroup));
+        let join = WorkloadLabels::of(container.name.as_deref(), Some(&container.cgroup));
         if join.container.is_empty() {
             continue;
         }
@@ -97,7 +101,7 @@ const fn word(kind: Kind) -> &'static str {
 
 type Get = fn(&Row) -> Option<f64>;
 
-pub(super) fn families(rows: &BTreeMap<Join, Row>) -> Vec<Family> {
+pub(super) fn families(rows: &BTreeMap<WorkloadLabels, Row>) -> Vec<Family> {
     let gauges: [(&str, &str, Get); 5] = [
         (
             "memtrace_container_effective_limit_bytes",

@@ -4,9 +4,8 @@
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::container::join::Join;
+use crate::container::workload_labels::WorkloadLabels;
 
-/// See the module.
 #[derive(Debug)]
 pub(super) struct Family {
     proto: MetricFamily,
@@ -53,8 +52,8 @@ impl Family {
     }
 
     /// Adds a series of a container.
-    pub(super) fn add_of(&mut self, join: &Join, more: &[(&str, &str)], value: f64) {
-        let Join { namespace, pod, container } = join;
+    pub(super) fn add_of(&mut self, join: &WorkloadLabels, more: &[(&str, &str)], value: f64) {
+        let WorkloadLabels { namespace, pod, container } = join;
         let labels = [("namespace", namespace.as_str()), ("pod", pod), ("container", container)];
         self.add(&[&labels, more].concat(), value);
     }

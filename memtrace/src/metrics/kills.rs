@@ -7,14 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{containers::Row, family::Family};
-use crate::{container::join::Join, store::Tally};
+use crate::{container::workload_labels::WorkloadLabels, store::Tally};
 
 /// The scope that a container has a count of before its first kill.
 const USUAL: &str = "memcg";
 
 /// The families, and how many series are left out. The tallies are ordered, newest kill first.
-pub(super) fn families(tallies: &[Tally], rows: &BTreeMap<Join, Row>, most: usize) -> ([Family; 4], u64) {
-    let mut shown: BTreeSet<&Join> = rows.keys().collect();
+pub(super) fn families(
+    tallies: &[Tally],
+    rows: &BTreeMap<WorkloadLabels, Row>,
+    most: usize,
+) -> ([Family; 4], u64) {
+    let mut shown: BTreeSet<&WorkloadLabels> = rows.keys().collect();
     let (mut by_scope, mut victims, mut last) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for join in rows.keys() {
         by_scope.insert((join, USUAL), 0);
@@ -24,7 +28,7 @@ pub(super) fn families(tallies: &[Tally], rows: &BTreeMap<Join, Row>, most: usiz
     let mut all = 0_u64;
     for Tally { join, scope, cause, kills, victims: count, last: time } in tallies {
         all = all.saturating_add(*kills);
-        if *join == Join::default() {
+        if *join == WorkloadLabels::default() {
             continue;
         }
         if !shown.contains(join) {
@@ -66,8 +70,12 @@ pub(super) fn families(tallies: &[Tally], rows: &BTreeMap<Join, Row>, most: usiz
 }
 
 /// The kills of members, and how many series are left out. The counts are ordered, newest kill first.
-pub(super) fn members(counts: &[(Join, u64)], rows: &BTreeMap<Join, Row>, most: usize) -> (Family, u64) {
-    let mut shown: BTreeMap<&Join, u64> = rows.keys().map(|join| (join, 0)).collect();
+pub(super) fn members(
+    counts: &[(WorkloadLabels, u64)],
+    rows: &BTreeMap<WorkloadLabels, Row>,
+    most: usize,
+) -> (Family, u64) {
+    let mut shown: BTreeMap<&WorkloadLabels, u64> = rows.keys().map(|join| (join, 0)).collect();
     let mut left_out = 0;
     for (join, count) in counts.iter().filter(|(join, _)| !join.container.is_empty()) {
         if shown.len() >= most && !shown.contains_key(join) {

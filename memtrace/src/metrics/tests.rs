@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::{Exporter, Facts, Own};
 use crate::{
-    container::{join::Join, memcg::Limit, name::Name},
+    cgroup::memcg::Limit,
+    container::{name::Name, workload_labels::WorkloadLabels},
     probe::status::{HookStatus, ProbeStatus, ProgramCost},
     snapshot::{ContainerRow, Node, Snapshot},
     store::Tally,
@@ -57,14 +58,14 @@ fn facts(rows: Vec<ContainerRow>) -> Facts {
         },
     )]);
     let tally = |container: &str, scope: &str, cause: &str, kills| Tally {
-        join: Join::of(Some(&name("cart-0", container)), None),
+        join: WorkloadLabels::of(Some(&name("cart-0", container)), None),
         scope: scope.into(),
         cause: cause.into(),
         kills,
         victims: kills * 2,
         last: Timestamp::from_second(1_780_000_000).unwrap(),
     };
-    let rest = Tally { join: Join::default(), ..tally("", "node", "unknown", 7) };
+    let rest = Tally { join: WorkloadLabels::default(), ..tally("", "node", "unknown", 7) };
     Facts {
         snapshot: Arc::new(snapshot),
         insights: Arc::new(insights),
@@ -86,8 +87,8 @@ fn facts(rows: Vec<ContainerRow>) -> Facts {
         }),
         tallies: Some(vec![tally("redis", "memcg", "leak", 2), tally("gone", "node", "burst", 1), rest]),
         members: Some(vec![
-            (Join::of(Some(&name("cart-0", "gone")), None), 3),
-            (Join::of(Some(&name("cart-0", "redis")), None), 2),
+            (WorkloadLabels::of(Some(&name("cart-0", "gone")), None), 3),
+            (WorkloadLabels::of(Some(&name("cart-0", "redis")), None), 2),
         ]),
         own: Own { runs: Some(vec![super::own::Runs { id: 61, count: 3, seconds: 0.25 }]), ..Own::default() },
     }

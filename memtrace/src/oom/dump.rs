@@ -5,7 +5,7 @@
 //! seconds at most, so a kill may have none.
 
 use crate::{
-    container::charge::Charge,
+    cgroup::charge::Charge,
     units::{Bytes, escape},
 };
 

@@ -21,8 +21,8 @@ use super::{
     symbols::KernelSymbols,
 };
 use crate::{
+    cgroup::hierarchy,
     clock,
-    container::cgroup,
     units::{Bytes, comm, escape},
 };
 
@@ -171,7 +171,7 @@ fn levels(kill: &OomKill, chain: &[oom::MemcgLevel], page_size: u64) -> Vec<Memc
             let is_named =
                 rest.split_last().is_some_and(|(_, below)| below.iter().all(|name| !name.is_empty()));
             MemcgLevel {
-                path: (is_whole && is_named).then(|| cgroup::join(rest)),
+                path: (is_whole && is_named).then(|| hierarchy::join(rest)),
                 cgroup_id: known(level.id),
                 usage_bytes: pages(level.usage, page_size),
                 limit_bytes: has_limit.then(|| pages(level.max, page_size)).flatten(),

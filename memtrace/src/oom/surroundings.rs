@@ -16,25 +16,16 @@ use super::{
     },
 };
 use crate::{
-    container::{cgroup::is_within, name::Name},
+    cgroup::hierarchy::is_within,
+    container::name::Name,
     history::{self, FIGURES, Figure, series},
+    model::kill::Copy,
     snapshot::{Memory, ProcessRow, Snapshot, age},
     units::{Bytes, Grade},
 };
 
 /// Processes that a record holds, the largest.
 const MOST_PROCESSES: usize = 64;
-
-/// A process that runs the program of the one it was forked from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copy {
-    /// The child.
-    pub pid: u32,
-    /// Of whom.
-    pub parent: u32,
-    /// When it was forked, ns since boot.
-    pub since: u64,
-}
 
 /// What was known when the kill came.
 #[derive(Clone, Copy)]

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, named_p
 
 use super::{Store, StoreError, kills::nanoseconds};
 use crate::{
-    container::{join::Join, name::Name},
+    container::{name::Name, workload_labels::WorkloadLabels},
     oom::{
         exit::{ExitKind, RuntimeExit, disagreement, says},
         record::{OomRecord, circumstances::Outcome},
@@ -64,7 +64,7 @@ impl Store {
             .map_err(failed)?
             > 0;
         if is_new {
-            count(&transaction, &Join::of(Some(&kill.name), None), time).map_err(failed)?;
+            count(&transaction, &WorkloadLabels::of(Some(&kill.name), None), time).map_err(failed)?;
         }
         transaction
             .execute(
@@ -107,7 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// When they could not be read.
-    pub fn member_tallies(&self) -> Result<Vec<(Join, u64)>, StoreError> {
+    pub fn member_tallies(&self) -> Result<Vec<(WorkloadLabels, u64)>, StoreError> {
         let failed = |error| StoreError::sqlite("read members' kills from", &self.path, error);
         let mut query = self
             .connection
@@ -118,7 +118,8 @@ impl Store {
             .map_err(failed)?;
         let rows = query
             .query_map([], |row| {
-                let join = Join { namespace: row.get(0)?, pod: row.get(1)?, container: row.get(2)? };
+                let join =
+                    WorkloadLabels { namespace: row.get(0)?, pod: row.get(1)?, container: row.get(2)? };
                 Ok((join, row.get::<_, i64>(3)?.unsigned_abs()))
             })
             .map_err(failed)?;
@@ -182,8 +183,8 @@ impl Store {
 }
 
 /// Adds one to a container's count.
-fn count(transaction: &Transaction<'_>, of: &Join, time: i64) -> rusqlite::Result<()> {
-    let Join { namespace, pod, container } = of;
+fn count(transaction: &Transaction<'_>, of: &WorkloadLabels, time: i64) -> rusqlite::Result<()> {
+    let WorkloadLabels { namespace, pod, container } = of;
     transaction
         .execute(
             "INSERT INTO member_tallies (namespace, pod, container, kills, last_ns)

@@ -12,7 +12,7 @@ use super::{
     kills::{nanoseconds, word},
 };
 use crate::{
-    container::join::Join,
+    container::workload_labels::WorkloadLabels,
     oom::{
         cause::CauseKind,
         record::{OomRecord, ScopeKind},
@@ -26,7 +26,7 @@ const MOST: i64 = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     /// Whose; empty for those that are added up.
-    pub join: Join,
+    pub join: WorkloadLabels,
     /// `memcg`, `pod`, `node`, `cpuset`, `unknown`.
     pub scope: String,
     /// The cause as it was known first, as in JSON; `unknown`.
@@ -47,8 +47,8 @@ pub(super) fn add(
     victims: u64,
 ) -> rusqlite::Result<()> {
     let OomRecord { circumstances, victim, .. } = record;
-    let Join { namespace, pod, container } =
-        Join::of(circumstances.container.as_ref(), victim.task.cgroup.as_deref());
+    let WorkloadLabels { namespace, pod, container } =
+        WorkloadLabels::of(circumstances.container.as_ref(), victim.task.cgroup.as_deref());
     let cause = circumstances.cause.as_ref().and_then(|cause| word(cause.kind));
     transaction.execute(
         "INSERT INTO tallies (namespace, pod, container, scope, cause, kills, victims, last_ns)
@@ -107,7 +107,7 @@ impl Store {
             .query_map([], |row| {
                 let count = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
                 Ok(Tally {
-                    join: Join { namespace: row.get(0)?, pod: row.get(1)?, container: row.get(2)? },
+                    join: WorkloadLabels { namespace: row.get(0)?, pod: row.get(1)?, container: row.get(2)? },
                     scope: row.get(3)?,
                     cause: row.get(4)?,
                     kills: count(5)?,

@@ -18,7 +18,8 @@ use clap::ValueEnum;
 use super::{column::Column, value::Value};
 use crate::{
     api::v1::Kills,
-    container::{cgroup::is_within, name::Name},
+    cgroup::hierarchy::is_within,
+    container::name::Name,
     probe::status::ProbeStatus,
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     units::Bytes,

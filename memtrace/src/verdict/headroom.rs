@@ -12,7 +12,6 @@ const NO_ROOM: f64 = 0.03;
 /// A limit this much above the peak leaves room (what resource recommenders agree on).
 const ADVISED: f64 = 1.25;
 
-/// See the module.
 pub fn check(picture: &Picture<'_>) -> Outcome {
     let Some(Bytes(limit)) = picture.limit else { return Ok(None) };
     let (Some(peak), samples) = (picture.firm_peak, picture.samples.len()) else {

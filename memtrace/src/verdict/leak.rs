@@ -19,7 +19,6 @@ const SPAN: (f64, f64) = (600.0, 3600.0);
 /// Large growth, as a part of its present size.
 const LARGE: f64 = 0.2;
 
-/// See the module.
 pub fn check(picture: &Picture<'_>) -> Outcome {
     let shape = picture.shape.clone()?;
     if shape.span < SHORTEST {

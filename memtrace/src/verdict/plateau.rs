@@ -10,7 +10,6 @@ const FLAT: f64 = 0.02;
 /// Of all the growth, so much within two stretches is a step, not a way up.
 pub const STEP_SHARE: f64 = 0.8;
 
-/// See the module.
 pub fn check(picture: &Picture<'_>) -> Outcome {
     let shape = picture.shape.clone()?;
     let rise = shape.last - shape.first;

@@ -27,7 +27,6 @@ pub fn free(counters: &[Counters]) -> Option<(Bytes, f64)> {
     (all > 0).then(|| (Bytes(free), free as f64 / all as f64))
 }
 
-/// See the module.
 pub fn check(picture: &Picture<'_>) -> Outcome {
     let (bytes, share) = free(picture.counters).ok_or("no allocator's counters could be read".to_owned())?;
     if share < LEAST_SHARE || bytes.0 < LEAST {

@@ -30,7 +30,6 @@ pub fn falls(samples: &[Sample]) -> Vec<f64> {
     falls
 }
 
-/// See the module.
 pub fn check(picture: &Picture<'_>) -> Outcome {
     if picture.samples.len() < super::shape::FEWEST {
         return Err(format!("not enough samples: {}", picture.samples.len()));

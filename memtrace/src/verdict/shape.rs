@@ -10,7 +10,6 @@ pub const BLOCKS: usize = 24;
 /// Fewer samples have no shape.
 pub const FEWEST: usize = 12;
 
-/// See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     /// Samples it is made of: those since the last restart.

@@ -19,7 +19,6 @@ pub fn largest(shape: &Shape) -> (f64, f64) {
         .unwrap_or_default()
 }
 
-/// See the module.
 pub fn check(picture: &Picture<'_>) -> Outcome {
     let shape = picture.shape.clone()?;
     let (at, jump) = largest(shape);

@@ -1,7 +1,7 @@
 //! The calls by which a kubelet makes pods and containers (CRI `runtime.v1`), with the fields that tests set.
 
 use hyper_util::rt::TokioIo;
-use memtrace::container::cri::messages::Pair;
+use memtrace::container::sources::cri::messages::Pair;
 use prost::Message;
 use std::path::Path;
 use tokio::net::UnixStream;

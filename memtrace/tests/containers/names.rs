@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memtrace::container::{cgroup::Hierarchy, name::Name};
+use memtrace::{cgroup::hierarchy::Hierarchy, container::name::Name};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{

@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use memtrace::container::{
-    cgroup::{Hierarchy, Version},
-    cri::messages::{
+use memtrace::{
+    cgroup::hierarchy::{Hierarchy, Version},
+    container::sources::cri::messages::{
         ContainerStatus, ContainerStatusRequest, ContainerStatusResponse, ListPodSandboxResponse, Pair,
     },
 };

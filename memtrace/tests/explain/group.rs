@@ -3,8 +3,8 @@
 use std::{fs, path::Path, path::PathBuf};
 
 use memtrace::{
-    container::{
-        cgroup::{Hierarchy, Version},
+    cgroup::{
+        hierarchy::{Hierarchy, Version},
         memcg,
     },
     mm::procfs::Procfs,

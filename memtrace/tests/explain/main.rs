@@ -10,7 +10,7 @@ mod workload;
 use std::process::Command;
 
 use memtrace::{
-    report::explain::{Explanation, Holding},
+    explain::{Explanation, Holding},
     units::Bytes,
     verdict::Kind,
 };

@@ -7,7 +7,6 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// See the module.
 pub struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);

@@ -8,7 +8,7 @@
 use std::{fs, path::PathBuf};
 
 use memtrace::{
-    daemon::replay::{Replayed, replay},
+    model::replay::{Replayed, replay},
     snapshot::Snapshot,
 };
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use memtrace::{
-    container::{cgroup::Hierarchy, memcg, stat},
+    cgroup::{hierarchy::Hierarchy, memcg, stat},
     ingest::decode::Event,
     mm::procfs::Procfs,
     probe::support::Without,

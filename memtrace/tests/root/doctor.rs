@@ -1,7 +1,7 @@
 //! `memtrace doctor`: every fact is accounted for, and the exit code says whether kills can be watched.
 
 use memtrace::{
-    daemon::diagnosis::{Diagnosis, Known},
+    api::doctor::{Diagnosis, Known},
     probe::table::FACTS,
 };
 

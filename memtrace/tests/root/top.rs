@@ -1,7 +1,7 @@
 //! `memtrace top --once`: what it shows of a process is what /proc and the cgroup say.
 
 use jiff::Timestamp;
-use memtrace::{container::memcg::Limit, snapshot::Snapshot, units::Bytes};
+use memtrace::{cgroup::memcg::Limit, snapshot::Snapshot, units::Bytes};
 use rustix::process::Signal;
 
 use crate::fixture::{

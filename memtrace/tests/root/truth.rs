@@ -13,11 +13,9 @@ use std::{
 };
 
 use memtrace::{
-    daemon::{
-        model::Model,
-        scanner::{self, Order, Scanner},
-    },
+    daemon::threads::scanner::{self, Scanner},
     mm::procfs::Procfs,
+    model::{Model, scan::Order},
     probe::support::Without,
     snapshot::{Memory, Snapshot},
 };

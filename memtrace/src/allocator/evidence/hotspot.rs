@@ -10,7 +10,7 @@ use super::elf::Elf;
 
 /// HotSpot has 1 MB of constants.
 const MOST_CONSTANTS: u64 = 16 << 20;
-/// Places of one name: short ones end longer ones, too.
+/// CgroupRows of one name: short ones end longer ones, too.
 const MOST_PLACES: usize = 256;
 
 /// A class and a field of it.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{TopArgs, own::Own};
 use crate::{
     cli::Failure,
-    daemon::model::Model,
+    model::Model,
     report::Terminal,
     top::{
         app::App,

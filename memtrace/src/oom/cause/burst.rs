@@ -18,7 +18,6 @@ const LEAST_RISE: f64 = 0.25;
 /// So much leaves no doubt.
 const LARGE: f64 = 0.4;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is not known")?;
     let usage = case.usage.ok_or("the usage is not known")?;

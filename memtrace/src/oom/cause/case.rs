@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    container::charge::Charge,
+    cgroup::charge::Charge,
     oom::record::{
         OomRecord, TaskFacts,
         circumstances::{Point, ProcessAtKill},
@@ -22,7 +22,6 @@ const SETTLED_FOR: f64 = 3.0;
 /// The start of a process in the timeline is known to a second.
 const START_SLACK: f64 = 1.0;
 
-/// See the module.
 pub struct Case<'a> {
     /// The record.
     pub record: &'a OomRecord,

@@ -6,7 +6,6 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let request = case.record.circumstances.request.as_ref();
     let constraint = request.and_then(|request| request.constraint.as_deref());

@@ -18,7 +18,6 @@ const MOST: f64 = 0.6;
 /// Page cache is taken back when memory is short; only so much of it is a cause, dirty and slow to write.
 const LEAST_CACHE: f64 = 0.6;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let (charge, grade) = case.charge()?;
     let usage = case.charged().ok_or("the usage is not known")?;

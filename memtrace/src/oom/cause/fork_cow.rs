@@ -22,7 +22,6 @@ const LEAST_COPIED: f64 = 0.15;
 /// A child that is older is a worker of its own, in seconds.
 const OLDEST: f64 = 1800.0;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let processes = &case.record.circumstances.processes;
     if processes.is_empty() {

@@ -5,7 +5,7 @@ use super::{
     case::{fact, percent, share},
 };
 use crate::{
-    container::charge::Charge,
+    cgroup::charge::Charge,
     units::{Bytes, Grade},
     verdict::{Confidence, Remedy},
 };
@@ -26,7 +26,6 @@ const HINTS: [(&str, &str); 7] = [
     ("d_alloc", "directory entries"),
 ];
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let (charge, grade) = case.charge()?;
     let usage = case.charged().ok_or("the usage is not known")?;

@@ -25,7 +25,6 @@ const LONG: f64 = 300.0;
 /// See [`LONG`].
 const STRICT_TAU: f64 = 0.9;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is not known")?;
     let shape = Shape::of(&case.samples())?;

@@ -22,7 +22,6 @@ const LEAST: f64 = 0.02;
 /// Of the usage at the kill, so much must have been in use before the limit came down.
 const USED_BEFORE: f64 = 0.75;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is not known")?;
     let trigger = &case.record.trigger.task;

@@ -16,7 +16,6 @@ const SLOWEST: f64 = 64.0 * 1024.0;
 /// A neighbour that holds less than this part of the usage did not use it up, whatever it asked for last.
 const LEAST_SHARE: f64 = 0.1;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let record = case.record;
     let victim = record.victim.task.cgroup.as_deref().ok_or("the victim's cgroup is not known")?;

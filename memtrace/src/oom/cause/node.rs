@@ -14,7 +14,6 @@ use crate::{
 /// Processes that the evidence names.
 const NAMED: usize = 3;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let record = case.record;
     match record.scope.kind {

@@ -6,7 +6,6 @@ use crate::{units::Grade, verdict::Confidence};
 /// The order that sysrq asks with (`is_sysrq_oom`, include/linux/oom.h).
 const SYSRQ: i32 = -1;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let request = case.record.circumstances.request.as_ref();
     let by_order = request.and_then(|request| request.order) == Some(SYSRQ);

@@ -22,7 +22,6 @@ const LEAST_OF_USAGE: f64 = 0.25;
 /// Older counters are not looked at, in seconds.
 const OLDEST: f64 = 30.0;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let memory = case.record.circumstances.victim_memory.as_ref();
     let memory = memory.ok_or("the victim's allocators are not known")?;

@@ -13,7 +13,6 @@ const EARLY: f64 = 10.0;
 /// A limit this much above what it had when it was killed may do.
 const ADVISED: f64 = 1.5;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let age = case.container_age().ok_or("the victim's start is not known")?;
     let limit = case.limit.ok_or("the limit is not known")?;

@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     allocator::counters::Counters,
-    container::charge::Charge,
+    cgroup::charge::Charge,
     oom::record::{
         Frame, OomRecord, ScopeKind,
         circumstances::{Composition, Point, ProcessAtKill, Request, Tmpfs, VictimMemory},

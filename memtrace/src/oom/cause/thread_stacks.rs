@@ -20,7 +20,6 @@ const SMALLEST: u64 = 8 << 10;
 /// Name of the arenas that are stacks.
 const STACK: &str = "stack";
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let victim = case.record.circumstances.processes.iter().find(|process| process.is_victim);
     let threads = victim.and_then(|victim| victim.threads).ok_or("the number of threads is not known")?;

@@ -22,7 +22,6 @@ const END: f64 = 2.0;
 /// A limit this much above the level leaves room.
 const ADVISED: f64 = 1.25;
 
-/// See the module.
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is not known")?;
     let samples: Vec<_> = case.samples().into_iter().filter(|sample| sample.at < -END).collect();

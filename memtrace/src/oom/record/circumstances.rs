@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::{TaskFacts, Victim};
 use crate::{
     allocator::counters::{Absent, Counters},
-    container::{charge::Charge, name::Name},
+    cgroup::charge::Charge,
+    container::name::Name,
     oom::cause::Cause,
     snapshot::{ArenaRow, GrowthStack, Node},
     units::{Bytes, Grade},
 };
 
-/// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Circumstances {

@@ -3,7 +3,7 @@
 //! [`Composition`] -> parts, and a block of them.
 
 use crate::{
-    container::charge::Charge,
+    cgroup::charge::Charge,
     oom::record::{
         OomRecord,
         circumstances::{Composition, Tmpfs},

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{Column, Data, Row, RowId, Scope, State, Value, container};
 use crate::{
-    container::{cgroup::is_within, memcg::Limit, name::Name},
+    cgroup::{hierarchy::is_within, memcg::Limit},
+    container::name::Name,
     snapshot::ContainerRow,
     top::column::Kind,
     units::Bytes,

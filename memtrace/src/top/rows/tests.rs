@@ -6,7 +6,8 @@ use super::{By, Data, ProcessId, RowId, Scope, State, rows, sort};
 use crate::{
     allocator::counters::{Absent, Counters},
     api::v1::Kills,
-    container::{charge::Charge, memcg::Limit, name::Name},
+    cgroup::{charge::Charge, memcg::Limit},
+    container::name::Name,
     ingest::loss::Loss,
     mm::growth::WalkedBy,
     oom::record::{ScopeKind, circumstances::Source},

@@ -3,9 +3,14 @@
 use memtrace_common::event::vma::Mmap;
 use zerocopy::FromZeros;
 
-use super::super::{Applied, Geometry, HugePages};
-use super::*;
-use crate::mm::{region::Backing, region::Region, residency::Measured};
+use super::{
+    super::{Applied, Geometry, HugePages},
+    *,
+};
+use crate::mm::{
+    region::{Backing, Region},
+    residency::Measured,
+};
 
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;

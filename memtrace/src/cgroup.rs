@@ -1,0 +1,9 @@
+//! Cgroups: the hierarchy, and the files of the memory controller.
+//!
+//! cgroupfs and mountinfo -> typed facts about cgroups, v1 and v2 in one shape.
+
+pub mod charge;
+pub mod hierarchy;
+pub mod memcg;
+pub mod pressure;
+pub mod stat;

@@ -1,0 +1,270 @@
+//! The namer: finds out what containers are called, beside the engine and never in its way.
+//!
+//! Input: cgroups that come and go, kills. Output: [`Names`], and how killed containers ended in the runtime's own words.
+//! A thread reads bundles at once, as they live no longer than their container; tasks ask the runtimes, each socket by
+//! its own, so that one that hangs delays nobody.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use memtrace_common::{UNKNOWN, event::cgroup::PATH_LEN};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    cgroup::hierarchy::Hierarchy,
+    clock,
+    container::{
+        names::Names,
+        path,
+        sources::{self, Asked, Ended, kubelet, oci::Bundles},
+    },
+    ingest::decode::Event,
+    mm::procfs::Procfs,
+};
+
+/// How often all cgroups are walked, for what no event told.
+const SWEEP: Duration = Duration::from_secs(60);
+/// When a bundle that is not there yet is looked for again.
+const AGAIN: [Duration; 4] = [
+    Duration::from_millis(5),
+    Duration::from_millis(25),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+];
+/// Bundles that are waited for at most.
+const MOST_WAITING: usize = 4096;
+
+/// Where names come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the host's root is: `/`, or where it is mounted in our container.
+    pub host_root: PathBuf,
+    /// Sockets of CRI runtimes beside the usual ones.
+    pub cri_sockets: Vec<PathBuf>,
+    /// The kubelet, if it is to be asked.
+    pub kubelet: Option<kubelet::Config>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { host_root: "/".into(), cri_sockets: Vec::new(), kubelet: None }
+    }
+}
+
+/// Something that the namer is told.
+#[derive(Debug)]
+pub enum Change {
+    /// A cgroup was made.
+    Made {
+        /// Its hierarchy.
+        hierarchy: u32,
+        /// Its id.
+        id: u64,
+        /// Its path; cut when it is as long as a record's.
+        path: Vec<u8>,
+    },
+    /// A cgroup was removed.
+    Removed {
+        /// Its hierarchy.
+        hierarchy: u32,
+        /// Its id.
+        id: u64,
+    },
+    /// A process of a container was killed, or its first one ended: how does its runtime see it?
+    Ask(Asked),
+}
+
+impl Change {
+    /// What an event tells.
+    pub fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::CgroupMkdir(made) if made.id != UNKNOWN => Some(Self::Made {
+                hierarchy: made.hierarchy,
+                id: made.id,
+                path: made.path.get(..made.path_len as usize)?.to_vec(),
+            }),
+            Event::CgroupRmdir(removed) => {
+                Some(Self::Removed { hierarchy: removed.hierarchy, id: removed.id })
+            }
+            Event::CgroupMkdir(_)
+            | Event::Refused(_)
+            | Event::Mmap(_)
+            | Event::Munmap(_)
+            | Event::Mremap(_)
+            | Event::Brk(_)
+            | Event::Madvise(_)
+            | Event::Mprotect(_)
+            | Event::Throttled(_)
+            | Event::Fault(_)
+            | Event::Exec(_)
+            | Event::Fork(_)
+            | Event::Exit(_)
+            | Event::Signal(_)
+            | Event::OomKill(_)
+            | Event::SelfCheck(_) => None,
+        }
+    }
+}
+
+/// The running namer. It ends when nobody can tell it anything any more.
+pub struct Namer {
+    /// Where changes go.
+    pub changes: Sender<Change>,
+    /// What is known.
+    pub names: Names,
+    /// How killed containers ended.
+    pub ended: Receiver<Ended>,
+}
+
+/// Starts it, on the current runtime. What exists already is named before this returns, as far as bundles tell.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn start(config: &Config, hierarchy: Option<Hierarchy>, hierarchy_id: u32) -> anyhow::Result<Namer> {
+    let names = Names::default();
+    let (changes, receiver) = channel();
+    let (wake, woken) = watch::channel(0);
+    let (asked, questions) = mpsc::unbounded_channel();
+    let (answers, ended) = channel();
+    sources::start(config, &names, &woken, questions, answers);
+    let bundles = Bundles::new(&config.host_root);
+    let mut worker = Worker {
+        names: names.clone(),
+        bundles,
+        hierarchy,
+        hierarchy_id,
+        wake,
+        asked,
+        waiting: VecDeque::new(),
+    };
+    worker.sweep();
+    std::thread::Builder::new()
+        .name("namer".to_owned())
+        .spawn(move || worker.run(&receiver))
+        .context("failed to start the namer thread")?;
+    Ok(Namer { changes, names, ended })
+}
+
+/// The id of the hierarchy that accounts memory, as events and `/proc/PID/cgroup` have it.
+pub fn hierarchy_id(procfs: &Procfs, hierarchy: Option<&Hierarchy>) -> u32 {
+    let lines = procfs.cgroup(std::process::id()).unwrap_or_default();
+    let ours = |line: &&crate::mm::procfs::CgroupLine| {
+        hierarchy.is_some_and(|hierarchy| hierarchy.path_of(std::slice::from_ref(*line)).is_some())
+    };
+    lines.iter().find(ours).map_or(0, |line| line.hierarchy)
+}
+
+struct Worker {
+    names: Names,
+    bundles: Bundles,
+    hierarchy: Option<Hierarchy>,
+    hierarchy_id: u32,
+    wake: watch::Sender<u64>,
+    asked: mpsc::UnboundedSender<Asked>,
+    /// Containers whose bundle was not there yet: when to look again, and how often it was done.
+    waiting: VecDeque<(Instant, String, usize)>,
+}
+
+impl Worker {
+    fn run(mut self, changes: &Receiver<Change>) {
+        let mut next_sweep = Instant::now() + SWEEP;
+        loop {
+            let now = Instant::now();
+            let due = self.waiting.iter().map(|(due, ..)| *due).min().unwrap_or(next_sweep).min(next_sweep);
+            match changes.recv_timeout(due.saturating_duration_since(now)) {
+                Ok(change) => self.take(change),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.look_again();
+            if next_sweep <= Instant::now() {
+                self.sweep();
+                next_sweep = Instant::now() + SWEEP;
+            }
+        }
+    }
+
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Made { hierarchy, id, path } if hierarchy == self.hierarchy_id => {
+                // The last byte of the kernel's buffer ends the string.
+                let path = if path.len() + 1 < PATH_LEN { Some(path) } else { self.walked_path(id) };
+                if let Some(path) = path {
+                    self.names.lock().born(id, &path);
+                    self.name(&path);
+                }
+            }
+            Change::Removed { hierarchy, id } if hierarchy == self.hierarchy_id => {
+                self.names.lock().died(id, clock::ktime());
+            }
+            Change::Made { .. } | Change::Removed { .. } => {}
+            // It ends with the runtime, as this thread does.
+            Change::Ask(asked) => drop(self.asked.send(asked)),
+        }
+    }
+
+    fn walked_path(&self, id: u64) -> Option<Vec<u8>> {
+        self.hierarchy.as_ref()?.walk().remove(&id)
+    }
+
+    /// Reads the bundle of the container that this cgroup is, if it is one, and has the runtimes asked too: they know
+    /// more, and what has no bundle.
+    fn name(&mut self, path: &[u8]) {
+        let Some(id) = path::name(path).and_then(|name| name.container_id) else { return };
+        self.wake.send_modify(|count| *count += 1);
+        if !self.look(&id)
+            && let Some(delay) = AGAIN.first()
+            && self.waiting.len() < MOST_WAITING
+        {
+            self.waiting.push_back((Instant::now() + *delay, id, 1));
+        }
+    }
+
+    /// True when the container has all its names now. A runtime may have listed it before its cgroup was made, and names
+    /// no image then: only the bundle has that, and only as long as the container lives.
+    fn look(&self, id: &str) -> bool {
+        if self.names.lock().has_image(id) {
+            return true;
+        }
+        // Not under the lock.
+        let Some(name) = self.bundles.name(id) else { return false };
+        self.names.lock().container(id, name, clock::ktime());
+        true
+    }
+
+    fn look_again(&mut self) {
+        let now = Instant::now();
+        for _ in 0..self.waiting.len() {
+            let Some((due, id, tries)) = self.waiting.pop_front() else { return };
+            if due > now {
+                self.waiting.push_back((due, id, tries));
+            } else if !self.look(&id)
+                && let Some(delay) = AGAIN.get(tries)
+            {
+                self.waiting.push_back((now + *delay, id, tries + 1));
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = clock::ktime();
+        if let Some(hierarchy) = &self.hierarchy {
+            let existing = hierarchy.walk();
+            let ids: Vec<String> =
+                existing.values().filter_map(|path| path::name(path)?.container_id).collect();
+            self.names.lock().walked(existing, now);
+            for id in &ids {
+                self.look(id);
+            }
+        }
+        self.names.lock().prune(now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! Names from the kubelet's list of the pods of this node (`/pods`). Off unless asked for: it needs a token and a role.
+//!
+//! Input: the kubelet's address, and the files with a token and an authority. Output: the [`Name`]s of containers and
+//! pods. One request, bounded in time and size; what it says is escaped and cut. Must not write to the Kubernetes API,
+//! nor ask anything else of it.
+
+mod tls;
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use http_body_util::Empty;
+use hyper::{Request, Uri, body::Bytes};
+use serde::Deserialize;
+use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
+use tokio_rustls::{TlsConnector, rustls};
+
+use super::cri::Named;
+use crate::container::{http, name::Name, names::text};
+
+/// The source's name.
+pub const SOURCE: &str = "kubelet";
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 5000 });
+/// Bytes that it may have: 250 pods have some 4 MiB.
+const LARGEST: usize = 32 << 20;
+/// Bytes of a token that are read.
+const LONGEST_TOKEN: u64 = 64 << 10;
+
+/// How to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `https://ADDRESS:10250`, or with http the read-only port.
+    pub url: String,
+    /// A file with a token, read for each request: it is renewed while we run.
+    pub token: PathBuf,
+    /// A file with the certificate, or its authority's; `None` takes any.
+    pub authority: Option<PathBuf>,
+}
+
+/// A kubelet that can be asked.
+#[derive(Debug)]
+pub struct Kubelet {
+    config: Config,
+    host: String,
+    port: u16,
+    /// `None` for http.
+    tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Kubelet {
+    /// Reads the authority, on a thread that may wait for a disk.
+    ///
+    /// # Errors
+    /// In words, when the address or a file cannot be read, or not in time.
+    pub async fn open(config: Config) -> Result<Self, String> {
+        match timeout(PATIENCE, spawn_blocking(move || Self::new(config))).await {
+            Ok(read) => read.map_err(|error| error.to_string())?,
+            Err(_) => Err(format!("its authority is not read in {PATIENCE:?}")),
+        }
+    }
+
+    /// Reads the authority.
+    ///
+    /// # Errors
+    /// In words, when the address or a file cannot be read.
+    pub fn new(config: Config) -> Result<Self, String> {
+        let uri: Uri = config.url.parse().map_err(|error| format!("{}: {error}", config.url))?;
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(format!("{}: it begins with neither https:// nor http://", config.url)),
+        };
+        let host = uri.host().ok_or_else(|| format!("{}: it has no host", config.url))?;
+        // An IPv6 address stands in brackets there, and without in a certificate.
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = uri.port_u16().unwrap_or(if is_tls { 10250 } else { 10255 });
+        let tls = is_tls.then(|| tls::config(config.authority.as_deref())).transpose()?;
+        Ok(Self { config, host, port, tls })
+    }
+
+    /// All containers and pods of the node.
+    ///
+    /// # Errors
+    /// In words, when there is no answer.
+    pub async fn names(&self) -> Result<(Vec<Named>, Vec<Named>), String> {
+        let json = match timeout(PATIENCE, self.ask()).await {
+            Ok(answer) => answer.map_err(|error| format!("{error:#}"))?,
+            Err(_) => return Err(format!("no answer in {PATIENCE:?}")),
+        };
+        parse(&json).map_err(|error| error.to_string())
+    }
+
+    async fn ask(&self) -> anyhow::Result<Bytes> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let Some(tls) = &self.tls else {
+            return http::ask(stream, self.request(None)?, LARGEST).await;
+        };
+        let name = rustls::pki_types::ServerName::try_from(self.host.clone())?;
+        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
+        // Only to who has shown its certificate.
+        let file = self.config.token.clone();
+        let token = spawn_blocking(move || token(&file)).await??;
+        http::ask(stream, self.request(token)?, LARGEST).await
+    }
+
+    fn request(&self, token: Option<String>) -> anyhow::Result<Request<Empty<Bytes>>> {
+        let mut request = Request::get("/pods").header("host", &self.host);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        Ok(request.body(Empty::new())?)
+    }
+}
+
+/// `None` when there is no such file: a kubelet may let in whom it does not know.
+fn token(path: &Path) -> anyhow::Result<Option<String>> {
+    let mut token = String::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST_TOKEN + 1).read_to_string(&mut token));
+    match read {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => anyhow::bail!("failed to read {}: {error}", path.display()),
+    }
+    // Before it is trimmed: of a longer one only the beginning is read.
+    anyhow::ensure!(token.len() as u64 <= LONGEST_TOKEN, "{} is no token: it is too long", path.display());
+    let token = token.trim();
+    Ok((!token.is_empty()).then(|| token.to_owned()))
+}
+
+#[derive(Debug, Deserialize)]
+struct PodList {
+    #[serde(default)]
+    items: Option<Vec<Pod>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pod {
+    metadata: Metadata,
+    #[serde(default)]
+    status: Option<Status>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    uid: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    container_statuses: Option<Vec<ContainerStatus>>,
+    init_container_statuses: Option<Vec<ContainerStatus>>,
+    ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerStatus {
+    name: String,
+    /// `containerd://<64 hex digits>`; absent until it is made.
+    #[serde(default, rename = "containerID")]
+    container_id: Option<String>,
+    #[serde(default)]
+    image: Option<String>,
+    #[serde(default)]
+    restart_count: Option<u32>,
+}
+
+fn parse(json: &[u8]) -> serde_json::Result<(Vec<Named>, Vec<Named>)> {
+    let list: PodList = serde_json::from_slice(json)?;
+    let (mut containers, mut pods) = (Vec::new(), Vec::new());
+    for Pod { metadata: Metadata { name, namespace, uid }, status } in list.items.unwrap_or_default() {
+        let known = |value: Option<String>| text(value?.as_bytes());
+        let pod = Name {
+            namespace: known(namespace),
+            pod: known(name),
+            pod_uid: known(uid),
+            source: Some(SOURCE.to_owned()),
+            ..Name::default()
+        };
+        let Status { container_statuses, init_container_statuses, ephemeral_container_statuses } =
+            status.unwrap_or_default();
+        let all = [container_statuses, init_container_statuses, ephemeral_container_statuses];
+        containers.extend(all.into_iter().flatten().flatten().filter_map(|status| container(&pod, status)));
+        if let Some(uid) = pod.pod_uid.clone() {
+            pods.push((uid, pod));
+        }
+    }
+    Ok((containers, pods))
+}
+
+fn container(pod: &Name, status: ContainerStatus) -> Option<Named> {
+    let ContainerStatus { name, container_id, image, restart_count } = status;
+    let full = container_id?;
+    let (runtime, id) = full.split_once("://")?;
+    let id = text(id.as_bytes())?;
+    let name = Name {
+        container: text(name.as_bytes()),
+        container_id: Some(id.clone()),
+        image: image.and_then(|image| text(image.as_bytes())),
+        restart: restart_count,
+        runtime: text(runtime.as_bytes()),
+        ..pod.clone()
+    };
+    Some((id, name))
+}
+
+#[cfg(test)]
+#[path = "kubelet_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! What becomes known of a kill after it is on disk: more victims of its group, how its victim ended, mounts.
+//!
+//! Input: records that were stored, ends of processes, /proc. Output: the same records, richer, to be written again;
+//! and the records of ends. Never in the way of the next kill: it comes after the commit.
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    cgroup::hierarchy::is_within,
+    clock,
+    model::{Latest, exits::Ended},
+    oom::{
+        cause::{Cause, CauseKind, cause},
+        exit::{self, ExitRecord, Facts, SentSignal, judge},
+        group::is_member,
+        record::{
+            OomRecord,
+            circumstances::{Outcome, Tmpfs},
+        },
+        recorder::{id, task_facts},
+    },
+    reader::tmpfs::{self, KnownMounts},
+    store::{Store, StoreError},
+    units::Bytes,
+};
+
+/// Records that may still become richer.
+const MOST: usize = 512;
+/// For so long, in ns.
+const KEPT: u64 = 60_000_000_000;
+/// Mounts are looked at this often at most: kills by the hundred must not have each /proc read.
+const MOUNTS_EVERY: Duration = Duration::from_millis(500);
+/// Processes that are asked for their mounts until one answers.
+const ASKED: usize = 8;
+
+struct Recent {
+    record: OomRecord,
+    is_changed: bool,
+    /// The victim's ancestors, when mounts are to be looked at.
+    needs_mounts: Option<Vec<u32>>,
+}
+
+#[derive(Default)]
+pub struct Aftermath {
+    recent: VecDeque<Recent>,
+    mounts_read: Option<Instant>,
+}
+
+impl Aftermath {
+    /// Remembers a record that is on disk now.
+    pub fn add(&mut self, record: &OomRecord, ancestors: Vec<u32>) {
+        let is_of_files = |cause: &Cause| cause.kind == CauseKind::FileOrTmpfs;
+        let is_of_files = record.circumstances.cause.as_ref().is_some_and(is_of_files);
+        self.recent.push_back(Recent {
+            record: record.clone(),
+            is_changed: false,
+            needs_mounts: is_of_files.then_some(ancestors),
+        });
+        let oldest = record.ktime_ns.saturating_sub(KEPT);
+        while self.recent.len() > MOST
+            || self.recent.front().is_some_and(|first| first.record.ktime_ns < oldest)
+        {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Takes another victim of a group that has a record already; false when there is none.
+    pub fn merge(&mut self, next: &OomRecord) -> bool {
+        let Some(first) = self.recent.iter_mut().rev().find(|recent| is_member(&recent.record, next)) else {
+            return false;
+        };
+        first.record.circumstances.more_victims.push(next.victim.clone());
+        first.is_changed = true;
+        true
+    }
+
+    /// The record of an end; the kill that it is the end of gets its outcome.
+    pub fn ended(&mut self, ended: &Ended, latest: &Latest, boot_id: &str) -> ExitRecord {
+        let now = (Timestamp::now(), clock::ktime());
+        let at = ended.exit.header.ktime;
+        let time = clock::at(now.0, now.1, at);
+        let before = |ktime: u64| at.saturating_sub(ktime) as f64 / 1e9;
+        let path_of = |id: u64| {
+            let rows = latest.snapshot.containers.iter();
+            rows.into_iter().find(|row| row.cgroup_id == Some(id)).map(|row| row.cgroup.clone())
+        };
+        let mut task = task_facts(&ended.exit.task, now, &path_of);
+        task.cgroup = ended.cgroup.clone().or(task.cgroup);
+        let status = ended.exit.exit_code;
+        let is_it = |task: &crate::oom::record::TaskFacts| task.pid == Some(ended.exit.task.tgid);
+        let kill = self.recent.iter_mut().rev().find(|recent| {
+            let more = recent.record.circumstances.more_victims.iter();
+            is_it(&recent.record.victim.task) || more.into_iter().any(|victim| is_it(&victim.task))
+        });
+        let oom_record = kill.as_ref().map(|kill| kill.record.id.clone());
+        if let Some(kill) = kill.filter(|kill| is_it(&kill.record.victim.task)) {
+            kill.record.circumstances.outcome = Some(Outcome {
+                ended: Some(time),
+                signal: exit::signal(status),
+                exit_code: exit::exit_code(status),
+                ..Outcome::default()
+            });
+            kill.is_changed = true;
+        }
+        let sent = |signal: &memtrace_common::event::task::Signal| SentSignal {
+            signal: signal.signal,
+            sender: task_facts(&signal.sender, now, &path_of),
+            from_kernel: signal.from_kernel == 1,
+            seconds_before: before(signal.header.ktime),
+        };
+        let facts = Facts {
+            task,
+            status,
+            signals: ended.signals.iter().map(sent).collect(),
+            refused: ended.refused.map(|(bytes, ktime)| (Bytes(bytes), before(ktime))),
+            oom_record,
+        };
+        let found = judge(&facts);
+        let row =
+            latest.snapshot.containers.iter().find(|row| facts.task.cgroup.as_ref() == Some(&row.cgroup));
+        let page = rustix::param::page_size() as u64;
+        let peak = ended.exit.max_rss;
+        ExitRecord {
+            schema: exit::SCHEMA,
+            id: id(time, ended.exit.task.tgid, boot_id),
+            time,
+            boot_id: boot_id.to_owned(),
+            container: row.and_then(|row| row.name.as_deref().cloned()),
+            is_main: ended.is_main,
+            kind: found.kind,
+            sentence: found.sentence,
+            exit_code: exit::exit_code(status),
+            signal: exit::signal(status),
+            sender: found.sender,
+            oom_record: facts.oom_record,
+            peak_rss_bytes: (peak != memtrace_common::UNKNOWN).then(|| Bytes(peak.saturating_mul(page))),
+            evidence: found.evidence,
+            runtime: None,
+            disagreement: None,
+            task: facts.task,
+        }
+    }
+
+    /// Names the mounts of the kills that need it, if any, and judges them again.
+    pub fn look_at_mounts(&mut self, proc: &Path, learnt: &KnownMounts) {
+        let is_due = self.mounts_read.is_none_or(|read| read.elapsed() >= MOUNTS_EVERY);
+        let Some((recent, ancestors)) = self
+            .recent
+            .iter_mut()
+            .rev()
+            .filter(|_| is_due)
+            .find_map(|recent| recent.needs_mounts.take().map(|ancestors| (recent, ancestors)))
+        else {
+            return;
+        };
+        self.mounts_read = Some(Instant::now());
+        let tmpfs = mounts(proc, &recent.record, &ancestors, learnt);
+        let record = &mut recent.record;
+        let Some(composition) = record.circumstances.composition.as_mut().filter(|_| !tmpfs.is_empty())
+        else {
+            return;
+        };
+        composition.tmpfs = tmpfs;
+        record.circumstances.cause = Some(cause(record));
+        recent.is_changed = true;
+    }
+
+    /// Whether a kill waits for its mounts to be looked at.
+    pub fn is_waiting(&self) -> bool {
+        self.recent.iter().any(|recent| recent.needs_mounts.is_some() || recent.is_changed)
+    }
+
+    /// Writes what became richer.
+    ///
+    /// # Errors
+    /// When the disk did not take it; it is tried again at the next call.
+    pub fn write(&mut self, store: &mut Store) -> Result<(), StoreError> {
+        if !self.recent.iter().any(|recent| recent.is_changed) {
+            return Ok(());
+        }
+        store.update_kills(
+            self.recent.iter().filter(|recent| recent.is_changed).map(|recent| &recent.record),
+        )?;
+        self.recent.iter_mut().for_each(|recent| recent.is_changed = false);
+        Ok(())
+    }
+}
+
+/// The tmpfs that hold what the owner of the limit was charged.
+fn mounts(proc: &Path, record: &OomRecord, ancestors: &[u32], learnt: &KnownMounts) -> Vec<Tmpfs> {
+    let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref()).unwrap_or("/");
+    let composition = record.circumstances.composition.as_ref();
+    let shmem = composition.and_then(|composition| composition.charge.shmem_bytes).unwrap_or_default().0;
+    // A mount that holds much less than what is charged is not where it is.
+    let is_large = |mount: &Tmpfs| mount.used_bytes.0 >= shmem / 8;
+    let survivors = record.circumstances.processes.iter().filter(|process| !process.is_victim);
+    let survivors = survivors
+        .filter(|process| process.task.cgroup.as_deref().is_none_or(|cgroup| is_within(cgroup, owner)))
+        .filter_map(|process| process.task.pid);
+    // The victim is often still there: its memory goes before its name spaces do.
+    let inside = record.victim.task.pid.into_iter().chain(survivors).take(ASKED);
+    let seen = inside.into_iter().find_map(|pid| tmpfs::mounts(proc, pid)).or_else(|| learnt.of(owner));
+    if let Some(seen) = seen {
+        return seen.into_iter().filter(is_large).collect();
+    }
+    // Those outside see the mounts of others too: it is one of the pod's, or one that holds as much as is charged.
+    let pod = record.circumstances.container.as_ref().and_then(|name| name.pod_uid.as_deref());
+    let is_its = |mount: &Tmpfs| match pod {
+        Some(uid) => mount.mount.contains(uid) && is_large(mount),
+        None => (shmem / 2..=shmem + shmem / 8).contains(&mount.used_bytes.0),
+    };
+    let outside = ancestors.iter().copied().chain(record.trigger.task.pid).chain([1, std::process::id()]);
+    let seen = outside.into_iter().filter_map(|pid| tmpfs::mounts(proc, pid));
+    seen.map(|seen| seen.into_iter().filter(is_its).collect::<Vec<_>>())
+        .find(|its| !its.is_empty())
+        .unwrap_or_default()
+}

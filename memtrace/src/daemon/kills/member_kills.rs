@@ -1,0 +1,202 @@
+//! The kills that nobody else reports: a member of a container dies, its first process lives, so the runtime sees no end
+//! and the kubelet no restart.
+//!
+//! Input: kills, and who is in their cgroup. Output: entries in the store, and their count by container, which stands
+//! over restarts. A kill is judged [`AFTER`] it happened: by then a container that dies with its member is gone.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    cgroup::hierarchy::Hierarchy,
+    container::{
+        name::Name,
+        names::{Names, key},
+        path,
+    },
+    mm::procfs::Procfs,
+    oom::record::OomRecord,
+    store::{MemberKill, Store, StoreError},
+};
+
+/// When a kill is judged. A group that dies as one does so within moments.
+const AFTER: Duration = Duration::from_secs(2);
+/// Kills that are waited for at most.
+const MOST: usize = 10_000;
+/// Cgroups below a container's that are looked into.
+const MOST_BELOW: usize = 256;
+
+#[derive(Debug)]
+pub struct Ledger {
+    procfs: Procfs,
+    hierarchy: Option<Hierarchy>,
+    names: Names,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    due: Instant,
+    first: First,
+    kill: MemberKill,
+}
+
+/// The first process of a container; its start tells it from another of the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct First {
+    pid: u32,
+    start: u64,
+}
+
+impl Ledger {
+    /// Takes over what the store has.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(
+        procfs: Procfs,
+        hierarchy: Option<Hierarchy>,
+        names: Names,
+        store: &Store,
+    ) -> Result<Self, StoreError> {
+        for (container, count) in store.member_kills()? {
+            names.lock().set_member_kills(container, count);
+        }
+        Ok(Self { procfs, hierarchy, names, waiting: VecDeque::new() })
+    }
+
+    /// A kill was recorded: who is the first process of that container now?
+    pub fn note(&mut self, record: &OomRecord, path: Option<&[u8]>) {
+        let Some(name) = &record.circumstances.container else { return };
+        let (Some(container), Some(path), Some(hierarchy)) = (key(name), path, self.hierarchy.as_ref())
+        else {
+            return;
+        };
+        let Some(directory) = hierarchy.directory(whole(path)) else { return };
+        let victim = record.victim.task.pid;
+        let Some(first) = first(&self.procfs, &directory) else { return };
+        if victim.is_none_or(|pid| pid == first.pid) || self.waiting.len() >= MOST {
+            return;
+        }
+        let comm = &record.victim.task.comm;
+        self.waiting.push_back(Waiting {
+            due: Instant::now() + AFTER,
+            first,
+            kill: MemberKill {
+                container,
+                record: record.id.clone(),
+                time: record.time,
+                comm: record.victim.task.process_comm.as_ref().unwrap_or(comm).clone(),
+                name: name.clone(),
+            },
+        });
+    }
+
+    /// Enters what is due.
+    ///
+    /// # Errors
+    /// When it could not be stored; it is tried again.
+    pub fn settle(&mut self, store: &mut Store) -> Result<(), StoreError> {
+        while let Some(Waiting { first, kill, .. }) =
+            self.waiting.front().filter(|waiting| waiting.due <= Instant::now())
+        {
+            if is_alive(&self.procfs, *first) {
+                let count = store.insert_member_kill(kill)?;
+                tracing::info!(container = %kill.name.label().unwrap_or_default(), victim = %kill.comm, count,
+                    "a member of a container was killed, and the container runs on");
+                self.names.lock().set_member_kills(kill.container.clone(), count);
+            }
+            self.waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Whether something is to be judged.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+}
+
+/// The container's own cgroup, when the path is of one below it.
+fn whole(path: &[u8]) -> &[u8] {
+    let container = |path: &[u8]| {
+        path::name(path).map(|Name { container_id, container, unit, .. }| (container_id, container, unit))
+    };
+    let own = container(path);
+    let mut whole = path;
+    while let Some(slash) = whole.iter().rposition(|byte| *byte == b'/').filter(|slash| *slash > 0)
+        && let Some(above) = whole.get(..slash)
+        && own.is_some()
+        && container(above) == own
+    {
+        whole = above;
+    }
+    whole
+}
+
+/// The process in a cgroup, or below it, that started first.
+fn first(procfs: &Procfs, directory: &Path) -> Option<First> {
+    let mut open = vec![directory.to_path_buf()];
+    let mut first: Option<First> = None;
+    let mut seen = 0;
+    while let Some(directory) = open.pop().filter(|_| seen < MOST_BELOW) {
+        seen += 1;
+        let members = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+        for pid in members.lines().filter_map(|line| line.parse().ok()) {
+            let Ok(stat) = procfs.stat(pid) else { continue };
+            if first.is_none_or(|first| (stat.start_ticks, pid) < (first.start, first.pid)) {
+                first = Some(First { pid, start: stat.start_ticks });
+            }
+        }
+        let below = fs::read_dir(&directory).into_iter().flatten().flatten();
+        open.extend(
+            below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
+        );
+    }
+    first
+}
+
+fn is_alive(procfs: &Procfs, first: First) -> bool {
+    procfs
+        .stat(first.pid)
+        .is_ok_and(|stat| stat.start_ticks == first.start && !matches!(stat.state, b'Z' | b'X'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{First, Procfs, first, fs, is_alive, whole};
+
+    #[test]
+    fn a_path_below_a_container_leads_to_the_container() {
+        let id = "a".repeat(64);
+        let container = format!("/kubepods/pod7260904bbd08e72e4dff95d9fccd2ee8/{id}");
+        assert_eq!(whole(format!("{container}/init/x").as_bytes()), container.as_bytes());
+        assert_eq!(whole(container.as_bytes()), container.as_bytes());
+        assert_eq!(whole(b"/system.slice/a.service/b"), b"/system.slice/a.service");
+        assert_eq!(whole(b"/x/y"), b"/x/y");
+    }
+
+    #[test]
+    fn the_first_process_is_the_oldest_and_lives_as_long_as_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let (own, later) = (std::process::id(), child.id());
+        fs::create_dir(dir.path().join("below")).unwrap();
+        fs::write(dir.path().join("cgroup.procs"), format!("{later}\n")).unwrap();
+        fs::write(dir.path().join("below/cgroup.procs"), format!("{own}\n")).unwrap();
+        let procfs = Procfs::new("/proc");
+        let found = first(&procfs, dir.path()).unwrap();
+        assert_eq!(found.pid, own);
+        assert!(is_alive(&procfs, found));
+        assert!(!is_alive(&procfs, First { start: found.start + 1, ..found }));
+        fs::write(dir.path().join("below/cgroup.procs"), "").unwrap();
+        let found = first(&procfs, dir.path()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!is_alive(&procfs, found));
+    }
+}

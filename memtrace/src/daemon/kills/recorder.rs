@@ -1,0 +1,374 @@
+//! The recorder: kills from the engine to disk, before anything else is done with them.
+//!
+//! Input: frozen kills by channel. Output: durable records, counted; on a full disk they are kept, retried, and
+//! printed to the log as JSON at once, so that they exist somewhere.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::AtomicU64,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use memtrace_common::event::oom::OomKill;
+
+use super::{backfill::Backfill, kernel_log::KernelLog};
+use crate::{
+    cgroup::{hierarchy::Hierarchy, memcg},
+    clock,
+    container::{namer::Change, names::Names, sources::Ended as EndedSaid},
+    daemon::{
+        kills::{follow_up::Aftermath, member_kills::Ledger},
+        threads::verdict_task::Shared,
+    },
+    ingest::loss::Loss,
+    mm::procfs::Procfs,
+    model::{AtKill, Latest, exits::Ended},
+    oom::{
+        cause::cause,
+        exit::ExitRecord,
+        group::is_member,
+        kernel_log::Trace,
+        owner::Baselines,
+        record::OomRecord,
+        recorder::{Context, record},
+        surroundings::{Known, surround},
+        symbols::{Kallsyms, KernelSymbols as _},
+    },
+    reader::tmpfs::KnownMounts,
+    store::Store,
+    units::escape,
+};
+
+mod commit;
+
+/// Kills that wait for the disk at most; the oldest are given up first, counted, and are in the log.
+const MAX_WAITING: usize = 10_000;
+/// How often a disk that failed is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+/// How often the kernel log is looked at for kills that were missed.
+const LOOK: Duration = Duration::from_secs(1);
+/// One commit takes the kills that come within so long. In a storm there is always a next one.
+const BATCH: Duration = Duration::from_millis(20);
+/// What is not urgent waits for a storm to pause, but no longer than this.
+const LATER: Duration = Duration::from_millis(500);
+/// How often old kills are deleted.
+const TIDY: Duration = Duration::from_secs(600);
+
+/// How many kills are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// So long; zero: for ever.
+    pub age: Duration,
+    /// In so many bytes.
+    pub bytes: u64,
+}
+/// How often it looks whether a kill is to be judged.
+const SOON: Duration = Duration::from_millis(500);
+
+/// A kill and what the engine knew when it came.
+pub struct Kill {
+    /// As the kernel side froze it.
+    pub frozen: Box<OomKill>,
+    /// Losses by then.
+    pub losses: Vec<Loss>,
+    /// What the model knew of the victim.
+    pub at_kill: AtKill,
+    /// The last snapshot before.
+    pub snapshot: Latest,
+}
+
+/// What the engine tells.
+pub enum News {
+    /// A kill.
+    Kill(Box<Kill>),
+    /// The end of a process, and the last snapshot before it.
+    Ended(Box<Ended>, Latest),
+}
+
+/// Counts that the snapshot shows.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Durable.
+    pub stored: AtomicU64,
+    /// Waiting for the disk, or given up.
+    pub not_stored: AtomicU64,
+}
+
+/// What does not change while the daemon runs.
+pub struct Surroundings {
+    /// This boot.
+    pub boot_id: String,
+    /// The hook.
+    pub hook: String,
+    /// Whether the signal hook is attached.
+    pub watches_signals: bool,
+    /// Where cgroups are.
+    pub hierarchy: Option<Hierarchy>,
+    /// Where records go.
+    pub state_dir: PathBuf,
+    /// Counts kills, and knows what came before them.
+    pub shared: Shared,
+    /// How many are kept.
+    pub keep: Keep,
+    /// Kills of the kernel log; `None` when those that were not seen are not to be recorded from it.
+    pub backfill: Option<Backfill>,
+    /// Mounts of groups that came near their limit.
+    pub mounts: KnownMounts,
+    /// What cgroups are called.
+    pub names: Names,
+    /// Where the namer is asked how a killed container ended.
+    pub changes: Sender<Change>,
+    /// Its answers.
+    pub ended: Receiver<EndedSaid>,
+}
+
+/// The running recorder. It ends when the engine's sender is dropped and all is stored.
+pub struct Recorder {
+    /// Where the engine sends kills.
+    pub sender: Sender<News>,
+    /// What became of them.
+    pub counts: Arc<Counts>,
+    /// The thread.
+    pub thread: JoinHandle<()>,
+}
+
+/// Opens the store and starts the thread.
+///
+/// # Errors
+/// When the store cannot be opened or the thread not started.
+pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
+    let store = open(&surroundings.state_dir)?;
+    for tally in store.tallies()? {
+        surroundings.shared.count_kills(tally.join, tally.kills);
+    }
+    // After the programs are attached: a group that is not among these is younger than the tracer.
+    let baselines = baselines(surroundings.hierarchy.as_ref());
+    let ledger = Ledger::open(
+        Procfs::new("/proc"),
+        surroundings.hierarchy.clone(),
+        surroundings.names.clone(),
+        &store,
+    )?;
+    let log = KernelLog::from_now();
+    if let Some(backfill) = &mut surroundings.backfill {
+        let recorded = store.kills_of_boot(&surroundings.boot_id)?;
+        backfill.know(recorded.iter().map(Trace::of));
+    }
+    let (sender, receiver) = channel();
+    let counts = Arc::new(Counts::default());
+    let shared = Arc::clone(&counts);
+    let thread = std::thread::Builder::new()
+        .name("recorder".to_owned())
+        .spawn(move || {
+            let worker = Worker {
+                surroundings,
+                store,
+                baselines,
+                // Bound to its thread.
+                symbols: Kallsyms::default(),
+                log,
+                replaced: Vec::new(),
+                tidied: None,
+                ledger,
+                waiting: VecDeque::new(),
+                ancestors: HashMap::new(),
+                exits: Vec::new(),
+                aftermath: Aftermath::default(),
+                more_victims: Vec::new(),
+                in_log: 0,
+                given_up: 0,
+                counts: shared,
+            };
+            worker.run(&receiver);
+        })
+        .context("failed to start the recorder thread")?;
+    Ok(Recorder { sender, counts, thread })
+}
+
+fn open(state_dir: &Path) -> anyhow::Result<Store> {
+    let store = Store::open(state_dir)?;
+    if let Some(aside) = store.set_aside() {
+        tracing::error!(path = %aside.display(), "the store was corrupt; it was set aside and a new one begun");
+    }
+    Ok(store)
+}
+
+fn baselines(hierarchy: Option<&Hierarchy>) -> Baselines {
+    let Some(hierarchy) = hierarchy else { return Baselines::default() };
+    let groups = hierarchy.walk().into_iter();
+    Baselines::of_existing(groups.map(|(id, path)| (id, memcg::oom_events(hierarchy, &path))))
+}
+
+struct Worker {
+    surroundings: Surroundings,
+    store: Store,
+    baselines: Baselines,
+    symbols: Kallsyms,
+    log: KernelLog,
+    /// Records from the kernel log whose kills were seen after all, with what takes their place.
+    replaced: Vec<(String, OomRecord)>,
+    tidied: Option<Instant>,
+    ledger: Ledger,
+    waiting: VecDeque<OomRecord>,
+    /// The ancestors of their victims, by the record's id.
+    ancestors: HashMap<String, Vec<u32>>,
+    exits: Vec<ExitRecord>,
+    aftermath: Aftermath,
+    /// Victims of groups whose record is stored, to be counted.
+    more_victims: Vec<OomRecord>,
+    /// How many of the waiting were printed to the log.
+    in_log: usize,
+    given_up: u64,
+    counts: Arc<Counts>,
+}
+
+impl Worker {
+    fn run(mut self, news: &Receiver<News>) {
+        // The first look at the kernel's symbols takes long; it must not delay the first kill.
+        self.symbols.names(&[0]);
+        let (mut looked, mut followed) = (Instant::now(), Instant::now());
+        loop {
+            let patience = match () {
+                () if self.ledger.is_waiting() || self.aftermath.is_waiting() => SOON,
+                () if self.waiting.is_empty() => LOOK,
+                () => RETRY,
+            };
+            let (ends, is_idle) = match news.recv_timeout(patience) {
+                Ok(told) => self.batch(told, news),
+                Err(RecvTimeoutError::Timeout) => (Vec::new(), true),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.store_waiting();
+                    self.follow_up();
+                    return;
+                }
+            };
+            if looked.elapsed() >= LOOK {
+                self.look(is_idle);
+                looked = Instant::now();
+            }
+            self.store_waiting();
+            self.judge(&ends);
+            if is_idle || followed.elapsed() >= LATER {
+                self.follow_up();
+                self.add();
+                followed = Instant::now();
+            }
+        }
+    }
+
+    /// Takes what came, for one commit; gives the ends among it, and whether nothing more waits.
+    fn batch(&mut self, first: News, news: &Receiver<News>) -> (Vec<(Box<Ended>, Latest)>, bool) {
+        let (begun, mut ends) = (Instant::now(), Vec::new());
+        let mut told = first;
+        loop {
+            match told {
+                News::Kill(kill) => self.take(&kill),
+                News::Ended(ended, latest) => ends.push((ended, latest)),
+            }
+            if begun.elapsed() >= BATCH {
+                return (ends, false);
+            }
+            match news.try_recv() {
+                Ok(next) => told = next,
+                Err(_) => return (ends, true),
+            }
+        }
+    }
+
+    fn take(&mut self, kill: &Kill) {
+        let Surroundings { boot_id, hook, watches_signals, hierarchy, names, .. } = &self.surroundings;
+        let raw_path_of = |id| {
+            let known = names.lock().path(id).map(<[u8]>::to_vec);
+            known.or_else(|| hierarchy.as_ref()?.walk().remove(&id))
+        };
+        let path_of = |id| Some(escape(&raw_path_of(id)?));
+        let context = Context {
+            now: (Timestamp::now(), clock::ktime()),
+            boot_id,
+            cgroup_version: hierarchy.as_ref().map(Hierarchy::version_number),
+            page_size: rustix::param::page_size() as u64,
+            hook,
+            watches_signals: *watches_signals,
+            losses: kill.losses.clone(),
+            symbols: &self.symbols,
+            path_of: &path_of,
+        };
+        let mut record = record(&kill.frozen, &context, &mut self.baselines);
+        let victim = &record.victim.task;
+        let dump = self.log.report(victim.pid.unwrap_or_default(), victim.tid);
+        let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref());
+        let history =
+            owner.and_then(|owner| Some(self.surroundings.shared.history().container(owner)?.points()));
+        let known = Known {
+            snapshot: &kill.snapshot.snapshot,
+            snapshot_at: kill.snapshot.at,
+            victim: kill.at_kill.victim.as_ref(),
+            copies: &kill.at_kill.copies,
+            dump: dump.as_ref(),
+            history: history.as_deref().unwrap_or_default(),
+            page_size: rustix::param::page_size() as u64,
+        };
+        surround(&mut record, &kill.frozen, &known);
+        let path = record.victim.task.cgroup_id.and_then(raw_path_of);
+        name(&mut record, names);
+        // The kernel log has a line for each victim: it is known, whatever becomes of this one.
+        let replaced = self.surroundings.backfill.as_mut().and_then(|backfill| backfill.seen(&record));
+        // Another victim of a kill that has a record: on disk, or on its way there.
+        if replaced.is_none() {
+            if let Some(first) = self.waiting.iter_mut().rev().find(|first| is_member(first, &record)) {
+                first.circumstances.more_victims.push(record.victim);
+                return;
+            }
+            if self.aftermath.merge(&record) {
+                self.more_victims.push(record);
+                return;
+            }
+        }
+        record.circumstances.cause = Some(cause(&record));
+        self.ledger.note(&record, path.as_deref());
+        match replaced {
+            Some(id) => self.replaced.push((id, record)),
+            None => {
+                self.ancestors.insert(record.id.clone(), kill.at_kill.ancestors.clone());
+                self.waiting.push_back(record);
+            }
+        }
+    }
+}
+
+/// Whose the cgroups are, each by its own id: the trigger's is not the victim's, and the limit may be another's.
+fn name(record: &mut OomRecord, names: &Names) {
+    let registry = names.lock();
+    let of = |id: Option<u64>, path: Option<&String>| {
+        id.and_then(|id| registry.of(id)).or_else(|| registry.of_shown(path?))
+    };
+    let (victim, trigger) = (&record.victim.task, &record.trigger.task);
+    let container = of(victim.cgroup_id, victim.cgroup.as_ref());
+    let is_elsewhere = trigger.cgroup_id != victim.cgroup_id;
+    let trigger_container = of(trigger.cgroup_id, trigger.cgroup.as_ref()).filter(|_| is_elsewhere);
+    let owner = record.limit_owner.as_ref();
+    let limit_owner_name = owner.and_then(|owner| of(owner.cgroup_id, owner.path.as_ref()));
+    record.circumstances.container = container;
+    record.circumstances.trigger_container = trigger_container;
+    record.circumstances.limit_owner_name = limit_owner_name;
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

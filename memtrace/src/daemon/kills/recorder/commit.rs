@@ -1,0 +1,173 @@
+//! What the recorder does when the kills are taken: to disk, and then all that can wait.
+//!
+//! Records and ends -> the store. A kill is durable before anything here adds to it.
+
+use std::{path::Path, sync::atomic::Ordering, time::Instant};
+
+use jiff::Timestamp;
+
+use super::{EndedSaid, Keep, MAX_WAITING, TIDY, Worker, chain};
+use crate::{
+    container::{
+        end::End,
+        namer::Change,
+        sources::{Asked, Record},
+        workload_labels::WorkloadLabels,
+    },
+    model::{Latest, exits::Ended},
+    oom::{cause::cause, exit::RuntimeExit},
+    store::{Retention, StoreError},
+};
+
+impl Worker {
+    /// What came later than the kill: how the runtime saw its end, and whether the container lives on.
+    pub(super) fn add(&mut self) {
+        while let Ok(EndedSaid { record, end }) = self.surroundings.ended.try_recv() {
+            let End { reason, exit_code, finished_at } = end;
+            let added = match &record {
+                Record::Kill(id) => self.store.add_runtime(id, reason.as_deref(), exit_code),
+                // A container that is started again keeps its id: that is another end.
+                Record::Exit(_, time) if finished_at.is_some_and(|at| !is_same_end(*time, at)) => Ok(()),
+                Record::Exit(id, _) => {
+                    let said = RuntimeExit { reason: reason.clone(), exit_code: Some(exit_code) };
+                    self.store.add_runtime_to_exit(id, said)
+                }
+            };
+            if let Err(error) = added {
+                tracing::error!(?record, ?reason, exit_code, error = %chain(&error),
+                    "failed to store what the runtime says of an end");
+            }
+        }
+        if let Err(error) = self.ledger.settle(&mut self.store) {
+            tracing::warn!(error = %chain(&error), "failed to store a member's kill; trying again");
+        }
+    }
+
+    /// Judges ends; those of kills are known by their records, which are on disk now.
+    pub(super) fn judge(&mut self, ends: &[(Box<Ended>, Latest)]) {
+        for (ended, latest) in ends {
+            let mut exit = self.aftermath.ended(ended, latest, &self.surroundings.boot_id);
+            if exit.container.is_none() {
+                let path = exit.task.cgroup.as_ref();
+                exit.container = path.and_then(|path| self.surroundings.names.lock().of_shown(path));
+            }
+            let container = exit.container.as_ref().and_then(|name| name.container_id.clone());
+            if let Some(container) = container.filter(|_| exit.is_main) {
+                let record = Record::Exit(exit.id.clone(), exit.time);
+                drop(self.surroundings.changes.send(Change::Ask(Asked { record, container })));
+            }
+            self.exits.push(exit);
+        }
+    }
+
+    /// What is not urgent: ends, and what they and a look at /proc add to the kills that are on disk.
+    pub(super) fn follow_up(&mut self) {
+        self.aftermath.look_at_mounts(Path::new("/proc"), &self.surroundings.mounts);
+        let written = self.aftermath.write(&mut self.store);
+        let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
+        match stored {
+            Ok(()) => self.exits.clear(),
+            // Ends are many and less than kills: the newest are kept for the next try.
+            Err(_) => drop(self.exits.drain(..self.exits.len().saturating_sub(MAX_WAITING))),
+        }
+        let counted =
+            if self.more_victims.is_empty() { Ok(()) } else { self.store.count_victims(&self.more_victims) };
+        if counted.is_ok() {
+            self.more_victims.clear();
+        }
+        if let Err(error) = written.and(stored).and(counted) {
+            tracing::warn!(error = %chain(&error), "failed to store what followed a kill; it is tried again");
+        }
+    }
+
+    /// Reads the kernel log; when no kill waits to be taken, what is in it and nobody saw is recorded, and what is too
+    /// old is deleted.
+    pub(super) fn look(&mut self, is_idle: bool) {
+        let now = Instant::now();
+        let backfill = self.surroundings.backfill.as_mut();
+        let missed = backfill.map(|backfill| {
+            backfill.read(now);
+            if is_idle { backfill.missed(now) } else { Vec::new() }
+        });
+        for mut record in missed.unwrap_or_default() {
+            record.circumstances.cause = Some(cause(&record));
+            tracing::warn!(id = %record.id, "an OOM kill was not seen; it is recorded from the kernel log");
+            self.waiting.push_back(record);
+        }
+        if is_idle && self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
+            self.tidied = Some(Instant::now());
+            self.tidy();
+        }
+    }
+
+    pub(super) fn tidy(&mut self) {
+        let Keep { age, bytes } = self.surroundings.keep;
+        let since = (!age.is_zero()).then(|| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN));
+        match self.store.keep(Retention { since, bytes }) {
+            Ok(0) => {}
+            Ok(deleted) => tracing::info!(deleted, "old OOM kills were deleted"),
+            Err(error) => tracing::warn!(error = %chain(&error), "old OOM kills could not be deleted"),
+        }
+        if let Err(error) = self.store.keep_tallies() {
+            tracing::warn!(error = %chain(&error), "the counts of old OOM kills could not be added up");
+        }
+    }
+
+    pub(super) fn store_waiting(&mut self) {
+        for (id, record) in std::mem::take(&mut self.replaced) {
+            if let Err(error) = self.store.replace_kill(&id, &record) {
+                tracing::warn!(error = %chain(&error), %id, "the record from the kernel log stays");
+            }
+        }
+        if self.waiting.is_empty() {
+            return;
+        }
+        let records = self.waiting.make_contiguous();
+        match self.store.insert_kills(records) {
+            Ok(_) => {
+                for record in records.iter() {
+                    tracing::info!(id = %record.id, victim = %record.victim.task.comm, tid = record.victim.task.tid,
+                        "recorded an OOM kill");
+                    let container_name = record.circumstances.container.as_ref();
+                    if let Some(container) = container_name.and_then(|name| name.container_id.clone()) {
+                        // Without a namer there is no answer.
+                        drop(
+                            self.surroundings.changes.send(Change::Ask(Asked {
+                                record: Record::Kill(record.id.clone()),
+                                container,
+                            })),
+                        );
+                    }
+                    let of = WorkloadLabels::of(container_name, record.victim.task.cgroup.as_deref());
+                    self.surroundings.shared.count_kills(of, 1);
+                    self.aftermath.add(record, self.ancestors.remove(&record.id).unwrap_or_default());
+                }
+                self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
+                self.waiting.clear();
+                self.in_log = 0;
+            }
+            Err(error) => self.keep(&error),
+        }
+        self.counts.not_stored.store(self.waiting.len() as u64 + self.given_up, Ordering::Relaxed);
+    }
+
+    /// The disk did not take them: each is printed once, and kept for the next try.
+    pub(super) fn keep(&mut self, error: &StoreError) {
+        for record in self.waiting.iter().skip(self.in_log) {
+            let json = serde_json::to_string(record).unwrap_or_else(|error| error.to_string());
+            tracing::error!(error = %chain(error), record = %json, "failed to store an OOM kill; it is kept and retried");
+        }
+        while self.waiting.len() > MAX_WAITING {
+            if let Some(record) = self.waiting.pop_front() {
+                self.ancestors.remove(&record.id);
+            }
+            self.given_up += 1;
+        }
+        self.in_log = self.waiting.len();
+    }
+}
+
+/// Whether a runtime's clock and the kernel's mean the same end.
+fn is_same_end(seen: Timestamp, told: Timestamp) -> bool {
+    seen.duration_since(told).abs() <= jiff::SignedDuration::from_secs(30)
+}

@@ -1,0 +1,233 @@
+//! The daemon's life: starts the threads, serves until a signal, and ends them in order.
+//!
+//! [`Config`] -> records in the state directory and an API. Must not decide anything that a room of its own decides.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use aya::Ebpf;
+use aya_log::EbpfLogger;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{
+    Config, DaemonError, PROC,
+    engine::Engine,
+    governor::Governor,
+    kills::{
+        backfill::{self, Backfill},
+        recorder::{self, Surroundings},
+    },
+    setup::{lock, malloc, privileges, tracer},
+    threads::{
+        history_file::HistoryFile,
+        limit_watch, scanner,
+        serving::{self, Listeners, Published},
+        unwinder, verdict_task,
+    },
+};
+use crate::{
+    api::{doctor::Diagnosis, history_at, server},
+    cgroup::hierarchy::Hierarchy,
+    clock,
+    container::namer,
+    ingest::ring_buffer::Reader,
+    mm::procfs::Procfs,
+    model::{Latest, Model},
+    probe::{attach::Probes, status::ProbeStatus, tracefs},
+    reader::tmpfs,
+};
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start: not permitted, no OOM hook, state directory in use or not writable, socket in use.
+pub fn run(config: &Config) -> Result<(), DaemonError> {
+    // Both before any thread: the second may unshare the mount namespace.
+    malloc::keep_small();
+    let tracefs = tracefs::ensure();
+    let hierarchy = Hierarchy::find(Path::new(PROC)).unwrap_or_default();
+    let boot_id = clock::boot_id(Path::new(PROC)).context("failed to read the boot id")?;
+    // Before what takes long: in a storm of kills the log goes round within seconds.
+    let mut backfill =
+        config.backfill.then(|| Backfill::start(backfill::boot(boot_id.clone(), hierarchy.as_ref())));
+    let support = tracer::probe(&config.options, tracefs);
+    let _lock = lock::lock(&config.state_dir)?;
+    let probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
+    // Up to here nobody saw a kill.
+    if let Some(backfill) = &mut backfill {
+        backfill.read(Instant::now());
+    }
+    let diagnosis =
+        Diagnosis::working(probes.status.clone(), &support.missing_capabilities, hierarchy.as_ref());
+    // It holds the kernel's type information, 5 MiB that are not needed again.
+    drop(support);
+    log_status(&probes.status);
+    // While it may still give the socket to its group, and take a low port.
+    let listeners = serving::listeners(config)?;
+    match privileges::drop_others() {
+        Ok(kept) => tracing::info!(?kept, "gave up all other capabilities"),
+        Err(error) => tracing::warn!(%error, "capabilities could not be given up"),
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        // What waits for disks; a flood of requests must not make a thread for each.
+        .max_blocking_threads(4)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let seen_before = (boot_id, backfill);
+    let result = runtime.block_on(run_attached(config, probes, hierarchy, seen_before, diagnosis, listeners));
+    // A request that waits for a disk must not hold up the end.
+    runtime.shutdown_background();
+    Ok(result?)
+}
+
+async fn run_attached(
+    config: &Config,
+    probes: Probes,
+    hierarchy: Option<Hierarchy>,
+    (boot_id, backfill): (String, Option<Backfill>),
+    diagnosis: Diagnosis,
+    listeners: Listeners,
+) -> anyhow::Result<()> {
+    let Probes { stream, kills, stacks, counters, governor: held_back, status, mut object } = probes;
+    // Before anything can take long: a signal that comes now must not be missed.
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    forward_kernel_log(&mut object);
+    malloc::keep_giving_back();
+    let kept = HistoryFile::new(&config.state_dir, &boot_id);
+    let shared = verdict_task::Shared::with(kept.load());
+    kept.clone().keep(shared.clone());
+    let namer = namer::start(
+        &config.names,
+        hierarchy.clone(),
+        namer::hierarchy_id(&Procfs::new(PROC), hierarchy.as_ref()),
+    )?;
+    let mounts = tmpfs::KnownMounts::default();
+    let recorder = recorder::start(Surroundings {
+        mounts: mounts.clone(),
+        boot_id,
+        hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
+        watches_signals: status.attached("signal").is_some(),
+        hierarchy: hierarchy.clone(),
+        state_dir: config.state_dir.clone(),
+        keep: config.keep,
+        backfill,
+        shared: shared.clone(),
+        names: namer.names.clone(),
+        changes: namer.changes.clone(),
+        ended: namer.ended,
+    })?;
+    let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());
+    model.name_by(namer.names.clone());
+    model.seed().context("failed to list the processes")?;
+    let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
+    let past = history_at::reader(latest.clone(), shared.clone());
+    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts)?;
+    let insights = verdict_task::start(latest.clone(), hierarchy, shared.clone());
+    let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));
+    let published = Published { snapshots: latest.clone(), insights, heartbeat: Arc::clone(&heartbeat) };
+    let source = serving::source(config, published, diagnosis, past)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let scanner = scanner::start(Procfs::new(PROC), config.scan_share)?;
+    let engine = Engine {
+        scanner,
+        unwinder: unwinder::start(PROC.as_ref())?,
+        governor: Governor::new(config.cpu_budget, config.scan_share),
+        held_back,
+        reader: Reader::new(stream, kills, stacks, counters),
+        model,
+        status,
+        kills: recorder.sender,
+        changes: Some(namer.changes),
+        counts: Arc::clone(&recorder.counts),
+        latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
+        snapshots,
+        heartbeat,
+        armed,
+        stop: Arc::clone(&stop),
+    };
+    let engine = std::thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || engine.run())
+        .context("failed to start the engine thread")?;
+    tracing::info!(socket = %config.socket.display(), state_dir = %config.state_dir.display(), "watching");
+    let Listeners { socket, port } = listeners;
+    if let Some(address) = port.as_ref().and_then(|port| port.listener.local_addr().ok()) {
+        tracing::info!(%address, "metrics and health");
+    }
+    // For systemd, where it started us and waits for that.
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "systemd could not be told that the daemon is ready");
+    }
+    let stopping = async move {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "stopping");
+        // It fails where there is no systemd any more.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    };
+    let served = server::serve(socket, port, source, stopping).await;
+    stop.store(true, Ordering::Relaxed);
+    // The engine first: the recorder ends when the engine's last kill is stored.
+    for (name, has_failed) in
+        [("engine", engine.join().is_err()), ("recorder", recorder.thread.join().is_err())]
+    {
+        if has_failed {
+            anyhow::bail!("the {name} thread failed");
+        }
+    }
+    kept.save_or_say(&shared);
+    drop(object);
+    served
+}
+
+/// Prints what the kernel programs log; they log rare errors only.
+fn forward_kernel_log(object: &mut Ebpf) {
+    let mut logger = match EbpfLogger::init(object) {
+        Ok(logger) => logger,
+        Err(error) => return tracing::warn!(%error, "the kernel programs' log cannot be read"),
+    };
+    // Polled: waiting for the descriptor has no safe form, and these lines are rare.
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            every.tick().await;
+            logger.flush();
+        }
+    });
+}
+
+fn log_status(status: &ProbeStatus) {
+    for hook in &status.hooks {
+        match (&hook.attached, &hook.lost) {
+            (Some(form), _) => tracing::debug!(fact = %hook.fact, %form, "attached"),
+            (None, Some(lost)) => {
+                tracing::warn!(fact = %hook.fact, %lost, "not attached; see `memtrace doctor`")
+            }
+            (None, None) => {}
+        }
+    }
+    for field in &status.missing_fields {
+        tracing::warn!(%field, "not known in this kernel");
+    }
+    tracing::info!(
+        attached = status.hooks.iter().filter(|hook| hook.attached.is_some()).count(),
+        of = status.hooks.len(),
+        self_check = %status.self_check,
+        "hooks"
+    );
+}

@@ -1,0 +1,6 @@
+//! What is done once, before the daemon runs.
+
+pub mod lock;
+pub mod malloc;
+pub mod privileges;
+pub mod tracer;

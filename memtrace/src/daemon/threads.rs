@@ -1,0 +1,8 @@
+//! The threads and tasks beside the engine. Each has its own work and none holds up another.
+
+pub mod history_file;
+pub mod limit_watch;
+pub mod scanner;
+pub mod serving;
+pub mod unwinder;
+pub mod verdict_task;

@@ -1,0 +1,143 @@
+//! The history's file in the state directory: written now and then and at the end, read at the start.
+//!
+//! The shared history -> `history`, whole or not at all; a damaged one is set aside. Must not stop the daemon: without
+//! the file, or with a full disk, history begins anew at the next start, and that is said.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, BufWriter, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    clock,
+    daemon::threads::verdict_task::Shared,
+    history::{
+        History,
+        file::{self, FileError},
+    },
+};
+
+const NAME: &str = "history";
+/// What a daemon that is killed loses at most.
+const EVERY: Duration = Duration::from_secs(300);
+
+/// Where and of which boot.
+#[derive(Clone, Debug)]
+pub struct HistoryFile {
+    path: PathBuf,
+    boot: String,
+}
+
+impl HistoryFile {
+    /// In this directory.
+    pub fn new(state_dir: &Path, boot: &str) -> Self {
+        Self { path: state_dir.join(NAME), boot: boot.to_owned() }
+    }
+
+    fn beside(&self, end: &str) -> PathBuf {
+        self.path.with_extension(end)
+    }
+
+    /// What the last daemon knew, if it was in this boot.
+    pub fn load(&self) -> History {
+        let read = File::open(&self.path)
+            .map_err(FileError::from)
+            .and_then(|file| file::read(&self.boot, clock::ktime(), &mut BufReader::new(file)));
+        match read {
+            Ok(history) => {
+                tracing::debug!(series = history.footprint().0, "history goes on");
+                return history;
+            }
+            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(FileError::Other) => tracing::debug!("the history in the state directory is of another boot"),
+            Err(error) => {
+                let aside = self.beside("corrupt");
+                let is_aside = fs::rename(&self.path, &aside).is_ok();
+                let aside = is_aside.then(|| aside.display().to_string());
+                tracing::warn!(%error, path = %self.path.display(), aside, "history begins anew: its file is of no use");
+            }
+        }
+        History::default()
+    }
+
+    /// Writes it, for this daemon's next.
+    ///
+    /// # Errors
+    /// When the state directory cannot be written; what was there before is there still.
+    pub fn save(&self, shared: &Shared) -> Result<(), FileError> {
+        let new = self.beside("new");
+        let write = || {
+            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
+            let mut out = BufWriter::new(file);
+            file::write(|| shared.history(), &self.boot, &mut out)?;
+            out.flush()?;
+            out.get_ref().sync_data()?;
+            Ok(fs::rename(&new, &self.path)?)
+        };
+        write().inspect_err(|_| {
+            // A part of it is of no use, and the disk may be full.
+            let _ = fs::remove_file(&new);
+        })
+    }
+
+    /// Writes it, and says it when that fails.
+    pub fn save_or_say(&self, shared: &Shared) {
+        if let Err(error) = self.save(shared) {
+            tracing::warn!(%error, path = %self.path.display(), "history cannot be kept for the next daemon");
+        }
+    }
+
+    /// Writes it now and then, on the current runtime.
+    pub fn keep(self, shared: Shared) {
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(EVERY);
+            // The first is at once.
+            every.tick().await;
+            loop {
+                every.tick().await;
+                let (kept, shared) = (self.clone(), shared.clone());
+                // Only a panic ends it early, which is in the log.
+                let _ = tokio::task::spawn_blocking(move || kept.save_or_say(&shared)).await;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HistoryFile, Shared, clock, fs};
+    use crate::{history::FIGURES, units::Bytes};
+
+    #[test]
+    fn the_next_daemon_knows_it_and_damage_is_set_aside() {
+        let state = tempfile::tempdir().unwrap();
+        let kept = HistoryFile::new(state.path(), "boot");
+        assert_eq!(kept.load().containers().count(), 0, "there is none at first");
+        let shared = Shared::default();
+        shared.history().read("/a", Some(1), [Some(Bytes(4096)); FIGURES], clock::ktime());
+        kept.save(&shared).unwrap();
+        let points = shared.history().container("/a").unwrap().points();
+        assert_eq!(kept.load().container("/a").unwrap().points(), points);
+        assert_eq!(HistoryFile::new(state.path(), "next boot").load().containers().count(), 0);
+
+        let path = state.path().join("history");
+        fs::write(&path, b"no history").unwrap();
+        assert_eq!(kept.load().containers().count(), 0);
+        assert_eq!(fs::read(state.path().join("history.corrupt")).unwrap(), b"no history");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_told_and_nothing_is_left_behind() {
+        let state = tempfile::tempdir().unwrap();
+        let kept = HistoryFile::new(&state.path().join("none"), "boot");
+        assert!(kept.save(&Shared::default()).is_err());
+        // In the way of the last step.
+        fs::create_dir(state.path().join("history")).unwrap();
+        assert!(HistoryFile::new(state.path(), "boot").save(&Shared::default()).is_err());
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
+    }
+}

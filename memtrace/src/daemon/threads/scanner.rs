@@ -1,0 +1,168 @@
+//! The scanner: reads page tables and programs of processes, in a thread of its own.
+//!
+//! Input: [`Request`]s, by channel. Output: [`Scan`]s, by channel. A process is read in pieces of some milliseconds, in
+//! turn with the others that are asked for, so that none holds the rest up; one whose map lock is held, or whose programs
+//! lie on a slow file system, delays the next piece and nothing else. It keeps to a share of one CPU by resting.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    allocator::{counters::process::Budget, evidence::read::Reader},
+    mm::procfs::Procfs,
+    model::scan::{Depth, Order, Request, Scan},
+    reader::scan::Job,
+};
+
+/// Pieces rest no longer than this at once: the engine may shut down meanwhile.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// Rest that may be owed when a process is read that may be dead soon: its share is kept over some seconds.
+const MOST_OWED: Duration = Duration::from_secs(2);
+
+/// The running scanner; it ends when the sender is dropped.
+pub struct Scanner {
+    /// Where requests go.
+    pub requests: Sender<Order>,
+    /// Where scans come from.
+    pub scans: Receiver<Scan>,
+    /// The part of one CPU that it may use, in percent, 1 to 100.
+    pub share: Arc<AtomicU32>,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn start(procfs: Procfs, share: u32) -> anyhow::Result<Scanner> {
+    let (requests, asked) = channel();
+    let (done, scans) = channel();
+    let share = Arc::new(AtomicU32::new(share));
+    let own = Arc::clone(&share);
+    std::thread::Builder::new()
+        .name("scanner".to_owned())
+        .spawn(move || run(&procfs, &own, &asked, &done))
+        .context("failed to start the scanner thread")?;
+    Ok(Scanner { requests, scans, share })
+}
+
+/// One whole look at a process, with so much for its allocators' counters, by the thread that asks.
+pub fn scan(procfs: &Procfs, reader: &mut Reader, request: Request, counters: Budget) -> Scan {
+    let mut job = Job::with(request, counters);
+    loop {
+        match job.piece(procfs, reader) {
+            Ok(scan) => return scan,
+            Err(unfinished) => job = *unfinished,
+        }
+    }
+}
+
+fn run(procfs: &Procfs, share: &AtomicU32, asked: &Receiver<Order>, done: &Sender<Scan>) {
+    let mut reader = Reader::new(procfs.clone());
+    let mut queue = Queue::default();
+    let mut rested = Instant::now();
+    loop {
+        let rest = rested.saturating_duration_since(Instant::now());
+        let next = if queue.jobs.is_empty() {
+            asked.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            asked.recv_timeout(if queue.may_go(rest) { Duration::ZERO } else { rest })
+        };
+        match next {
+            Ok(order) => {
+                queue.take(order);
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) if !queue.may_go(rest) => continue,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let Some(job) = queue.jobs.pop_front() else { continue };
+        let begun = Instant::now();
+        match job.piece(procfs, &mut reader) {
+            Ok(scan) => {
+                queue.hurried.retain(|pid| *pid != scan.pid);
+                if done.send(scan).is_err() {
+                    return;
+                }
+            }
+            Err(job) => queue.put_back(*job),
+        }
+        let share = share.load(Ordering::Relaxed).clamp(1, 100);
+        let rest = begun.elapsed() * (100 - share) / share;
+        rested = rested.max(begun) + rest.min(LONGEST_REST);
+    }
+}
+
+/// Processes to read, in turn; those near their limit first.
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    hurried: Vec<u32>,
+}
+
+impl Queue {
+    fn take(&mut self, order: Order) {
+        match order {
+            // A call that nobody saw makes all that follows wrong, and this takes no time.
+            Order::Read(request) if matches!(request.depth, Depth::Regions) => {
+                self.jobs.push_front(Job::new(request));
+            }
+            Order::Read(request) => self.jobs.push_back(Job::new(request)),
+            // One that is not here has been read just now.
+            Order::Hurry(pid) => {
+                if let Some(job) = self.jobs.iter().position(|job| job.pid() == pid)
+                    && let Some(job) = self.jobs.remove(job)
+                {
+                    self.jobs.push_front(job);
+                    self.hurried.push(pid);
+                }
+            }
+        }
+    }
+
+    fn put_back(&mut self, job: Job) {
+        if self.hurried.contains(&job.pid()) { self.jobs.push_front(job) } else { self.jobs.push_back(job) }
+    }
+
+    /// Whether the next one is read although so much rest is owed.
+    fn may_go(&self, rest: Duration) -> bool {
+        let is_hurried = self.jobs.front().is_some_and(|job| self.hurried.contains(&job.pid()));
+        rest.is_zero() || (is_hurried && rest < MOST_OWED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(queue: &Queue) -> Vec<u32> {
+        queue.jobs.iter().map(Job::pid).collect()
+    }
+
+    #[test]
+    fn what_is_near_its_limit_goes_first_and_owes_its_rest() {
+        let mut queue = Queue::default();
+        (1..4).for_each(|pid| queue.take(Order::Read(Request { pid, depth: Depth::Mappings })));
+        let rest = Duration::from_millis(100);
+        assert!(!queue.may_go(rest) && queue.may_go(Duration::ZERO));
+        queue.take(Order::Hurry(3));
+        queue.take(Order::Hurry(9));
+        assert_eq!(order(&queue), [3, 1, 2]);
+        assert!(queue.may_go(rest) && !queue.may_go(MOST_OWED));
+        let job = queue.jobs.pop_front().unwrap();
+        queue.put_back(job);
+        assert_eq!(order(&queue), [3, 1, 2], "a piece of it is done, and the next one follows");
+        let job = queue.jobs.remove(1).unwrap();
+        queue.put_back(job);
+        assert_eq!(order(&queue), [3, 2, 1], "the others go in turn");
+    }
+}

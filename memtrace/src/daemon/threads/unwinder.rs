@@ -1,0 +1,67 @@
+//! The unwinder: walks copies of stacks, in a thread of its own, because it reads programs, which may lie on slow file
+//! systems.
+//!
+//! Input: [`Job`]s, by a short channel that is never waited for: what does not fit is passed over. Output:
+//! [`Unwound`], by channel, one for each job.
+
+use std::{
+    path::Path,
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    mm::procfs::Procfs,
+    model::walk::{Job, Unwound},
+    unwind::programs::Programs,
+};
+
+/// Jobs that wait: twice what the ring buffer of stacks holds.
+const MOST_WAITING: usize = 256;
+
+/// How long tables are kept that nobody needs: those of a large program take megabytes, and are read anew in
+/// milliseconds.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// The running unwinder; it ends when the sender is dropped.
+pub struct Unwinder {
+    /// Where jobs go.
+    pub jobs: SyncSender<Job>,
+    /// Where what came of them comes from.
+    pub done: Receiver<Unwound>,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start(proc: &Path) -> anyhow::Result<Unwinder> {
+    let (jobs, asked) = sync_channel::<Job>(MOST_WAITING);
+    let (answers, done) = channel();
+    let mut programs = Programs::new(Procfs::new(proc));
+    std::thread::Builder::new()
+        .name("unwinder".to_owned())
+        .spawn(move || {
+            let mut looked = Instant::now();
+            loop {
+                match asked.recv_timeout(KEPT) {
+                    Ok(Job { key, copy, modules }) => {
+                        let walked = Some(programs.walk(key.pid, &copy, modules.as_deref()));
+                        if answers.send(Unwound { key, walked }).is_err() {
+                            return;
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                if looked.elapsed() >= KEPT {
+                    programs.forget_unused();
+                    looked = Instant::now();
+                }
+            }
+        })
+        .context("failed to start the unwinder thread")?;
+    Ok(Unwinder { jobs, done })
+}

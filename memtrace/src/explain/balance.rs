@@ -1,0 +1,208 @@
+//! The total, part by part, down to a remainder.
+//!
+//! A charge and arena rows -> parts that add up. Pure. The kernel's kinds come first, for they close; owners split one
+//! of them, and what they leave of it is a part of its own.
+
+use super::{Part, build::Picture};
+use crate::{
+    cgroup::charge::Charge,
+    snapshot::ArenaRow,
+    units::{Bytes, Grade},
+};
+
+/// Parts below this share of the whole are told together.
+const LEAST: u64 = 64 << 10;
+
+/// What it came to.
+pub(super) struct Balance {
+    pub(super) total: Option<Bytes>,
+    pub(super) parts: Vec<Part>,
+    pub(super) remainder: Option<i64>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Sums a subject up.
+pub(super) fn of(picture: &Picture<'_>) -> Balance {
+    let mut notes = Vec::new();
+    let (total, parts) = if picture.is_process {
+        let row = picture.processes.first();
+        (row.and_then(|row| row.rss_bytes), process(picture))
+    } else if let Some(charge) = &picture.charge {
+        (charge.usage_bytes, container(picture, charge, &mut notes))
+    } else {
+        notes.push("the files of its cgroup could not be read: there is no sum".to_owned());
+        (None, Vec::new())
+    };
+    let sum = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes.0));
+    let remainder =
+        total.map(|total| i64::try_from(i128::from(total.0) - i128::from(sum)).unwrap_or(i64::MIN));
+    Balance { total, parts, remainder, notes }
+}
+
+/// Owners of anonymous memory; all others are files, shared memory or the kernel's.
+pub(super) fn is_anonymous(row: &ArenaRow) -> bool {
+    !matches!(row.allocator.as_ref(), "file" | "module" | "shmem" | "kernel") && row.kind != "shared classes"
+}
+
+/// By allocator, largest first; shared pages divided where that is known.
+fn owners(picture: &Picture<'_>, is_wanted: fn(&ArenaRow) -> bool) -> Vec<Part> {
+    let rows = picture.processes.iter().filter_map(|row| row.memory.as_ref());
+    let mut parts: Vec<Part> = Vec::new();
+    for row in rows.flat_map(|memory| &memory.arenas).filter(|row| is_wanted(row)) {
+        let shared = if picture.is_process { None } else { row.pss_bytes };
+        let bytes = shared.unwrap_or(row.resident_bytes);
+        let (what, means) = describe(row);
+        match parts.iter_mut().find(|part| part.what == what) {
+            Some(part) => {
+                part.bytes.0 = part.bytes.0.saturating_add(bytes.0);
+                part.grade = if part.grade == row.grade { part.grade } else { Grade::Inferred };
+            }
+            None => parts.push(Part::new(what, means, bytes, row.grade)),
+        }
+    }
+    parts.sort_by(|a, b| (b.bytes, &a.what).cmp(&(a.bytes, &b.what)));
+    parts.retain(|part| part.bytes.0 > 0);
+    parts
+}
+
+fn describe(row: &ArenaRow) -> (String, &'static str) {
+    match row.allocator.as_ref() {
+        "stack" => ("stacks".to_owned(), "of its threads"),
+        "unattributed" => ("no known owner".to_owned(), "mapped by something that is not recognised"),
+        "module" => ("programs and libraries".to_owned(), "their code and data"),
+        "file" => ("mapped files".to_owned(), ""),
+        "shmem" => (row.kind.to_string(), ""),
+        "kernel" => ("the kernel's own pages".to_owned(), ""),
+        allocator => (allocator.to_owned(), "its heap"),
+    }
+}
+
+fn process(picture: &Picture<'_>) -> Vec<Part> {
+    let mut parts = vec![];
+    let owned = owners(picture, |row| row.allocator != "shmem");
+    let shared = owners(picture, |row| row.allocator == "shmem");
+    parts.extend(small_together(owned));
+    if !shared.is_empty() {
+        let bytes = shared.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
+        let mut part =
+            Part::new("shared memory", "and tmpfs files that it maps", Bytes(bytes), Grade::Measured);
+        part.parts = shared;
+        parts.push(part);
+    }
+    parts
+}
+
+fn small_together(parts: Vec<Part>) -> Vec<Part> {
+    let (mut large, small): (Vec<Part>, Vec<Part>) =
+        parts.into_iter().partition(|part| part.bytes.0 >= LEAST);
+    let bytes = small.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
+    if bytes > 0 {
+        let names: Vec<String> = small.into_iter().map(|part| part.what).collect();
+        large.push(Part::new("small", names.join(", "), Bytes(bytes), Grade::Measured));
+    }
+    large
+}
+
+fn container(picture: &Picture<'_>, charge: &Charge, notes: &mut Vec<String>) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut push = |what: &str, means: &str, bytes: Option<Bytes>, inner: Vec<Part>| match bytes {
+        Some(bytes) => {
+            let mut part = Part::new(what, means, bytes, Grade::Read);
+            part.parts = close(inner, bytes, what, notes);
+            parts.push(part);
+        }
+        None => notes.push(format!("{what}: this kernel does not tell it for this cgroup")),
+    };
+    let anonymous = small_together(owners(picture, is_anonymous));
+    push("anonymous memory", "heaps and stacks: what programs ask for", charge.anon_bytes, anonymous);
+    push("file cache, active", "files' pages used more than once", charge.active_file_bytes, Vec::new());
+    push(
+        "file cache, inactive",
+        "files' pages used once, the first to go",
+        charge.inactive_file_bytes,
+        Vec::new(),
+    );
+    let shared = owners(picture, |row| row.allocator == "shmem");
+    push("shared memory, tmpfs", "files in memory; only swap takes them", charge.shmem_bytes, shared);
+    push("kernel memory", "what the kernel keeps for it", charge.kernel(), kernel(charge));
+    for mount in &picture.facts.tmpfs {
+        notes.push(format!("tmpfs {}: {} in it, whoever is charged for them", mount.mount, mount.used_bytes));
+    }
+    parts
+}
+
+fn kernel(charge: &Charge) -> Vec<Part> {
+    let kinds = [
+        ("kernel stacks", "one a thread", charge.kernel_stack_bytes),
+        ("page tables", "they map its memory", charge.page_tables_bytes),
+        ("slab, reclaimable", "caches of names and inodes", charge.slab_reclaimable_bytes),
+        ("slab, unreclaimable", "open files, tasks and such", charge.slab_unreclaimable_bytes),
+        ("socket buffers", "", charge.sock_bytes),
+        ("per CPU", "", charge.percpu_bytes),
+        ("vmalloc", "", charge.vmalloc_bytes),
+    ];
+    let part = |(what, means, bytes): (&str, &str, Option<Bytes>)| {
+        Some(Part::new(what, means, bytes.filter(|bytes| bytes.0 > 0)?, Grade::Read))
+    };
+    kinds.into_iter().filter_map(part).collect()
+}
+
+/// Inner parts that add up to the outer one: with what they leave, or less where they say more than there is.
+fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>) -> Vec<Part> {
+    if inner.is_empty() {
+        return inner;
+    }
+    let sum = inner.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes.0));
+    if sum > outer.0 {
+        let more = Bytes(sum - outer.0);
+        if more.0 > LEAST.max(outer.0 / 100) {
+            notes.push(format!(
+                "{what}: its owners hold {more} more than it is charged: read at another moment, or charged to \
+                 another cgroup"
+            ));
+        }
+        // In proportion, so that the sum still closes.
+        let scaled = |bytes: u64| {
+            u64::try_from(u128::from(bytes) * u128::from(outer.0) / u128::from(sum.max(1))).unwrap_or(bytes)
+        };
+        inner.iter_mut().for_each(|part| part.bytes = Bytes(scaled(part.bytes.0)));
+    }
+    let sum = inner.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes.0));
+    let rest = outer.0.saturating_sub(sum);
+    let inner_count = inner.len() as u64;
+    if let Some(first) = inner.first_mut().filter(|_| rest < inner_count) {
+        // Rounding.
+        first.bytes.0 = first.bytes.0.saturating_add(rest);
+    } else if rest > 0 {
+        let (name, means) = match what {
+            "anonymous memory" => ("else", "programs' changed data, processes not read"),
+            "shared memory, tmpfs" => ("not mapped", "files in tmpfs that no process maps"),
+            _ => ("else", "of no kind that it tells"),
+        };
+        inner.push(Part::new(name, means, Bytes(rest), Grade::Inferred));
+    }
+    inner
+}
+
+/// Two charges in one; what one of them does not know, the sum does not.
+pub(super) fn add(one: &Charge, two: &Charge) -> Charge {
+    let sum = |of: fn(&Charge) -> Option<Bytes>| Some(Bytes(of(one)?.0.saturating_add(of(two)?.0)));
+    Charge {
+        usage_bytes: sum(|charge| charge.usage_bytes),
+        working_set_bytes: sum(|charge| charge.working_set_bytes),
+        swap_bytes: sum(|charge| charge.swap_bytes),
+        anon_bytes: sum(|charge| charge.anon_bytes),
+        active_file_bytes: sum(|charge| charge.active_file_bytes),
+        inactive_file_bytes: sum(|charge| charge.inactive_file_bytes),
+        shmem_bytes: sum(|charge| charge.shmem_bytes),
+        kernel_bytes: sum(|charge| charge.kernel_bytes),
+        kernel_stack_bytes: sum(|charge| charge.kernel_stack_bytes),
+        page_tables_bytes: sum(|charge| charge.page_tables_bytes),
+        slab_reclaimable_bytes: sum(|charge| charge.slab_reclaimable_bytes),
+        slab_unreclaimable_bytes: sum(|charge| charge.slab_unreclaimable_bytes),
+        sock_bytes: sum(|charge| charge.sock_bytes),
+        percpu_bytes: sum(|charge| charge.percpu_bytes),
+        vmalloc_bytes: sum(|charge| charge.vmalloc_bytes),
+        ..Charge::default()
+    }
+}

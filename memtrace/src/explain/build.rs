@@ -1,0 +1,147 @@
+//! Puts an explanation together.
+//!
+//! A subject, the snapshot around it and what else is known -> [`Explanation`]. Pure.
+
+use super::{Explanation, Member, SCHEMA, Subject, allocators, balance, pressure, verdict};
+use crate::{
+    cgroup::{charge::Charge, hierarchy::is_within, memcg::Limit},
+    oom::record::circumstances::Tmpfs,
+    snapshot::{ContainerRow, ProcessRow, Snapshot},
+    units::Bytes,
+    verdict::Insights,
+};
+
+/// What a snapshot does not hold.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Processes in which jemalloc's background thread runs.
+    pub purging: Vec<u32>,
+    /// The tmpfs file systems that its processes see and that have something in them.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Swap can be used.
+    pub has_swap: bool,
+}
+
+/// What everything is built from.
+pub(super) struct Picture<'a> {
+    pub(super) processes: Vec<&'a ProcessRow>,
+    pub(super) charge: Option<Charge>,
+    pub(super) limit: Option<Limit>,
+    pub(super) is_process: bool,
+    pub(super) facts: &'a Facts,
+}
+
+/// Explains it.
+pub fn explain(
+    snapshot: &Snapshot,
+    insights: Option<&Insights>,
+    facts: &Facts,
+    subject: &Subject<'_>,
+) -> Explanation {
+    let (kind, name, rows) = match subject {
+        Subject::Process(row) => ("process", format!("{} (pid {})", row.comm, row.pid), Vec::new()),
+        Subject::Container(row) => ("container", label(row), vec![*row]),
+        Subject::Pod(name, rows) => ("pod", name.clone(), rows.clone()),
+    };
+    let is_process = rows.is_empty();
+    let picture = Picture {
+        processes: members(snapshot, subject, &rows),
+        charge: charge(&rows),
+        limit: match subject {
+            Subject::Process(row) => row.limit.clone(),
+            Subject::Container(row) => row.limit.clone(),
+            Subject::Pod(..) => None,
+        },
+        is_process,
+        facts,
+    };
+    let balance = balance::of(&picture);
+    let allocators = allocators::of(&picture);
+    let (reclaimable, firm) = pressure::of(&picture, &allocators);
+    let mut cgroups: Vec<String> = rows.iter().map(|row| row.cgroup.clone()).collect();
+    if let Subject::Process(row) = subject {
+        cgroups.extend(row.cgroup.clone());
+    }
+    let told = cgroups.iter().filter_map(|cgroup| insights?.get(cgroup));
+    let told: Vec<_> = told.flat_map(|insight| insight.findings.clone()).collect();
+    let findings = verdict::of(&picture, &allocators, balance.total, told);
+    let mut notes = balance.notes;
+    notes.extend(notes_on(&picture, insights.is_some()));
+    Explanation {
+        schema: SCHEMA,
+        time: snapshot.time,
+        name,
+        kind: kind.to_owned(),
+        cgroups,
+        processes: picture.processes.iter().map(|row| member(row)).collect(),
+        total_bytes: balance.total,
+        limit: picture.limit.clone(),
+        parts: balance.parts,
+        remainder_bytes: balance.remainder,
+        allocators,
+        reclaimable,
+        firm,
+        findings,
+        notes,
+    }
+}
+
+fn label(row: &ContainerRow) -> String {
+    row.name.as_deref().and_then(crate::container::name::Name::label).unwrap_or_else(|| row.cgroup.clone())
+}
+
+fn member(row: &ProcessRow) -> Member {
+    Member { pid: row.pid, comm: row.comm.clone(), rss_bytes: row.rss_bytes }
+}
+
+fn members<'a>(snapshot: &'a Snapshot, subject: &Subject<'a>, rows: &[&ContainerRow]) -> Vec<&'a ProcessRow> {
+    if let Subject::Process(row) = subject {
+        return vec![row];
+    }
+    let is_in = |cgroup: &str| rows.iter().any(|row| is_within(cgroup, &row.cgroup));
+    let of = snapshot.rows().filter(|row| row.cgroup.as_deref().is_some_and(is_in));
+    of.collect()
+}
+
+/// The sum of what the rows are charged; `None` unless all are known.
+fn charge(rows: &[&ContainerRow]) -> Option<Charge> {
+    let mut charges = rows.iter().map(|row| row.charge.as_ref());
+    let first = charges.next()??.clone();
+    charges.try_fold(first, |sum, more| Some(balance::add(&sum, more?)))
+}
+
+fn notes_on(picture: &Picture<'_>, has_insights: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !has_insights {
+        notes.push(
+            "verdicts over time (a leak, a plateau, when the limit is hit) need history, which the daemon keeps: \
+             this page is from one look"
+                .to_owned(),
+        );
+    }
+    if picture.facts.has_swap {
+        notes.push(
+            "this node has swap: the kernel can write heaps there too, and what is there is not in the sum"
+                .to_owned(),
+        );
+    }
+    let unread: Vec<&&ProcessRow> = picture
+        .processes
+        .iter()
+        .filter(|row| row.memory.is_none() && row.rss_bytes > Some(Bytes(0)))
+        .collect();
+    if !unread.is_empty() {
+        let bytes = unread.iter().filter_map(|row| row.rss_bytes).fold(0, |sum, Bytes(rss)| sum + rss);
+        notes.push(format!(
+            "page tables of {} processes ({} resident) were not read: their memory has no owner here",
+            unread.len(),
+            Bytes(bytes)
+        ));
+    }
+    for row in &picture.processes {
+        if let Some(reason) = row.memory.as_ref().and_then(|memory| memory.stale.as_ref()) {
+            notes.push(format!("owners of pid {} are older than its last changes: {reason}", row.pid));
+        }
+    }
+    notes
+}

@@ -1,0 +1,345 @@
+//! The model that the engine owns, and the snapshot made of it.
+//!
+//! Input: events and /proc. Output: a snapshot. Also used without a daemon, on /proc alone.
+
+pub mod arenas;
+pub mod cgroup_rows;
+pub mod charges;
+pub mod exits;
+pub mod groups;
+pub mod journal;
+pub mod kill;
+pub mod labels;
+pub mod limits;
+pub mod node;
+pub mod peaks;
+pub mod replay;
+pub mod rows;
+pub mod scan;
+pub mod spaces;
+mod tick;
+pub mod walk;
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use jiff::Timestamp;
+use memtrace_common::event::fault::Fault;
+
+pub use self::kill::AtKill;
+use self::tick::Shown;
+use crate::{
+    cgroup::{hierarchy::Hierarchy, memcg::Gauges},
+    clock,
+    container::names::Names,
+    ingest::{decode::Event, stack::StackCopy},
+    mm::{
+        address_space::{Geometry, HugePages},
+        process::{News, ProcessTable, Reading, Resident, Seed, Source},
+        procfs::{CgroupLine, Error, Procfs},
+        source::ProcSource,
+    },
+    model::{
+        cgroup_rows::CgroupRows,
+        charges::Charges,
+        exits::{Ended, Exits},
+        groups::Groups,
+        journal::{Call, Journal, Question},
+        labels::Labels,
+        limits::Limits,
+        peaks::ticks::Ticks,
+        scan::{Request, Scan},
+        spaces::Spaces,
+        walk::{Job, Unwound},
+    },
+    snapshot::Snapshot,
+    units::Bytes,
+};
+
+/// Files of cgroups that are kept open at most: a process has 1,024 where nobody asked for more.
+const OPEN_FILES: usize = 640;
+
+/// Ends that wait to be asked for at most.
+const MOST_ENDED: usize = 100_000;
+
+/// A snapshot and when it was taken, ns since boot.
+#[derive(Clone, Debug)]
+pub struct Latest {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// When.
+    pub at: u64,
+}
+
+/// Processes, cgroups and limits.
+pub struct Model {
+    procfs: Procfs,
+    hierarchy: Option<Hierarchy>,
+    processes: ProcessTable,
+    exits: Exits,
+    ended: Vec<Ended>,
+    spaces: Spaces,
+    limits: Limits,
+    charges: Charges,
+    labels: Labels,
+    world: Journal,
+    ticks: Ticks,
+    groups: Groups,
+    gauges: Gauges,
+    /// The rows of the last tick, which stand where nothing happened.
+    rows: HashMap<u32, Shown>,
+    /// The processes that were read since then.
+    fresh: Vec<u32>,
+    cgroup_rows: CgroupRows,
+}
+
+impl Model {
+    /// An empty model.
+    pub fn new(procfs: Procfs, hierarchy: Option<Hierarchy>) -> Self {
+        Self::with(procfs, hierarchy, Journal::live(), geometry())
+    }
+
+    /// An empty model of a world that is written down. Its geometry is [`geometry`]'s.
+    pub fn recorded(procfs: Procfs, hierarchy: Option<Hierarchy>, world: Journal) -> Self {
+        Self::with(procfs, hierarchy, world, geometry())
+    }
+
+    /// An empty model of a world that was.
+    pub fn replayed(world: Journal, geometry: Geometry) -> Self {
+        Self::with(Procfs::new("/proc"), None, world, geometry)
+    }
+
+    fn with(procfs: Procfs, hierarchy: Option<Hierarchy>, world: Journal, geometry: Geometry) -> Self {
+        Self {
+            procfs,
+            hierarchy,
+            processes: ProcessTable::default(),
+            exits: Exits::default(),
+            ended: Vec::new(),
+            spaces: Spaces::new(geometry),
+            limits: Limits::default(),
+            charges: Charges::default(),
+            labels: Labels::default(),
+            world,
+            ticks: Ticks::default(),
+            groups: Groups::default(),
+            gauges: Gauges::new(OPEN_FILES),
+            rows: HashMap::new(),
+            fresh: Vec::new(),
+            cgroup_rows: CgroupRows::default(),
+        }
+    }
+
+    /// The world that it asks.
+    pub fn world(&mut self) -> &mut Journal {
+        &mut self.world
+    }
+
+    /// Names its rows by these.
+    pub fn name_by(&mut self, names: Names) {
+        self.labels = Labels::new(names);
+    }
+
+    /// A model of the /proc and the cgroups of this host.
+    pub fn of_host(proc: &Path) -> Self {
+        Self::new(Procfs::new(proc), Hierarchy::find(proc).ok().flatten())
+    }
+
+    /// Takes over the processes that there are.
+    ///
+    /// # Errors
+    /// When /proc cannot be listed.
+    pub fn seed(&mut self) -> Result<(), Error> {
+        let outcome = self.take_over();
+        self.world.called(&Call::Seed);
+        outcome
+    }
+
+    fn take_over(&mut self) -> Result<(), Error> {
+        let Self { procfs, hierarchy, processes, world, .. } = self;
+        let mut failure = None;
+        let pids = world.ask(&Question::Pids, || {
+            let pids = procfs.pids().map_err(|error| failure = Some(error)).ok()?;
+            Some(world.watched(pids))
+        });
+        let Some(pids) = pids else {
+            return Err(failure.unwrap_or(Error::Malformed { file: "recording", what: "list of processes" }));
+        };
+        processes.seed(&pids, &source(procfs, hierarchy.as_ref(), world), now(world).1);
+        self.take_news();
+        Ok(())
+    }
+
+    /// Applies one event.
+    pub fn apply(&mut self, event: &Event) {
+        if self.world.takes(event) {
+            let ended = self.exits.take(event, &self.processes);
+            // Nobody asks in a replay.
+            self.ended.extend(ended.filter(|_| self.ended.len() < MOST_ENDED));
+            self.processes.apply(event);
+            self.spaces.apply(event);
+        }
+    }
+
+    /// The ends that are worth a record, since this was last asked.
+    pub fn ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The processes whose page tables to read next.
+    pub fn due(&mut self) -> Vec<Request> {
+        let due = self.spaces.due(now(&self.world).1);
+        self.world.called(&Call::Due);
+        due
+    }
+
+    /// The processes whose mappings to read at once, for calls that nobody saw.
+    pub fn astray(&mut self) -> Vec<Request> {
+        let astray = self.spaces.astray();
+        self.world.called(&Call::Astray);
+        astray
+    }
+
+    /// Page tables of this process are read, whether it is worth it or not.
+    pub fn expect(&mut self, pid: u32) -> Request {
+        let resident = self.processes.get(pid).and_then(|process| process.resident());
+        self.spaces.expect(pid, resident.map_or(0, |reading| reading.bytes), now(&self.world).1)
+    }
+
+    /// Takes what a read of page tables gave.
+    pub fn take(&mut self, scan: Scan) {
+        self.world.scanned(&scan);
+        self.spaces.take(scan);
+    }
+
+    /// What to walk for a fault that was applied just now; `None` when its stack does not matter.
+    pub fn job(&mut self, fault: &Fault, copy: StackCopy) -> Option<Job> {
+        self.spaces.job(fault, copy)
+    }
+
+    /// Takes what came of a walk.
+    pub fn unwound(&mut self, unwound: &Unwound) {
+        self.world.unwound(unwound);
+        self.spaces.unwound(unwound);
+    }
+
+    /// How many address spaces are followed, and the bytes that this takes.
+    pub fn followed(&self) -> (usize, Bytes) {
+        self.spaces.footprint()
+    }
+
+    /// Reads what moved.
+    pub fn refresh(&mut self) {
+        let Self { procfs, hierarchy, processes, spaces, world, .. } = self;
+        processes.mark(spaces.want_totals());
+        let at = now(world).1;
+        processes.refresh(&source(procfs, hierarchy.as_ref(), world), at);
+        self.take_news();
+        self.world.called(&Call::Refresh);
+    }
+
+    /// What was read closes the estimates; who is gone is forgotten.
+    fn take_news(&mut self) {
+        let Self { processes, spaces, ticks, groups, rows, exits, fresh, .. } = self;
+        let News { read, gone, has_moved } = processes.news();
+        for process in read.iter().filter_map(|pid| processes.get(*pid)) {
+            if let Some(Reading { bytes, shared, .. }) = process.resident() {
+                spaces.close(process.pid, Resident { bytes, shared });
+            }
+        }
+        let is_there = |pid: u32| processes.get(pid).is_some();
+        if has_moved || !gone.is_empty() {
+            exits.look(processes);
+        }
+        if !gone.is_empty() {
+            ticks.forget(is_there);
+        }
+        for pid in gone.into_iter().filter(|pid| !is_there(*pid)) {
+            spaces.forget(pid);
+            if let Some(shown) = rows.remove(&pid) {
+                groups.leave(shown.group);
+            }
+        }
+        fresh.extend(read);
+    }
+
+    /// Reads every process again, whether something happened to it or not.
+    pub fn touch_all(&mut self) {
+        self.processes.mark_all();
+        self.refresh();
+    }
+
+    /// Looks at /proc as at the start, because events were lost.
+    ///
+    /// # Errors
+    /// When /proc cannot be listed.
+    pub fn resync(&mut self) -> Result<(), Error> {
+        self.processes.mark_all();
+        self.spaces.mark_stale();
+        let outcome = self.take_over();
+        self.world.called(&Call::Resync);
+        outcome
+    }
+}
+
+/// Of the day, and ns since boot.
+fn now(world: &Journal) -> (Timestamp, u64) {
+    world.ask(&Question::Now, || (Timestamp::now(), clock::ktime()))
+}
+
+/// A source whose answers are the world's.
+struct Asked<'a, S> {
+    source: S,
+    world: &'a Journal,
+}
+
+impl<S: Source> Source for Asked<'_, S> {
+    fn seed(&self, pid: u32) -> Option<Seed> {
+        self.world.ask(&Question::Seed(pid), || self.source.seed(pid))
+    }
+
+    fn resident(&self, pid: u32) -> Option<Resident> {
+        self.world.ask(&Question::Resident(pid), || self.source.resident(pid))
+    }
+}
+
+fn source<'a>(procfs: &'a Procfs, hierarchy: Option<&'a Hierarchy>, world: &'a Journal) -> impl Source + 'a {
+    let cgroup_of = move |lines: &[CgroupLine]| {
+        let hierarchy = hierarchy?;
+        Some(hierarchy.absolute(hierarchy.path_of(lines)?))
+    };
+    Asked { source: ProcSource { procfs, cgroup_of }, world }
+}
+
+/// Sizes of this machine; a kernel without transparent huge pages has none.
+pub fn geometry() -> Geometry {
+    let page = rustix::param::page_size() as u64;
+    let thp = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    let thp = match thp {
+        mode if mode.contains("[always]") => HugePages::Always,
+        mode if mode.contains("[madvise]") => HugePages::Madvise,
+        _ => HugePages::Never,
+    };
+    let huge = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(2 << 20);
+    Geometry::new(page, huge, thp).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Model, Path};
+
+    /// The first snapshot is made before anybody is asked whom to scan.
+    #[test]
+    fn who_is_there_at_the_start_is_scanned_first() {
+        let mut model = Model::of_host(Path::new("/proc"));
+        model.seed().unwrap();
+        let own = std::process::id();
+        assert!(model.snapshot(None).rows().any(|row| row.pid == own));
+        let due: Vec<u32> = model.due().into_iter().map(|request| request.pid).collect();
+        assert!(!due.is_empty());
+        // What is asked for is not asked for again.
+        assert!(model.due().iter().all(|request| !due.contains(&request.pid)));
+    }
+}

@@ -1,0 +1,144 @@
+//! The peaks that a snapshot shows, tick by tick.
+//!
+//! Input: processes and containers as they are now, their marks, and how their estimates rose. Output: [`Peak`]s. Keeps
+//! what the last tick had, to tell what is new. Pure.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::{Known, Marks, Total};
+use crate::{
+    clock,
+    mm::process::Process,
+    model::arenas::Row,
+    snapshot::{ContainerRow, Peak, PeakPart},
+    units::Bytes,
+};
+
+/// Parts of a peak that are named.
+const PARTS: usize = 6;
+
+/// What the last tick had.
+#[derive(Debug, Default)]
+pub struct Ticks {
+    processes: Marks<(u32, Option<u64>)>,
+    groups: Marks<String>,
+    usages: HashMap<String, u64>,
+    /// When it was, ns since boot.
+    last: Option<u64>,
+}
+
+/// Now, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Of the day.
+    pub time: Timestamp,
+    /// Since boot.
+    pub ktime: u64,
+}
+
+/// How an estimate was since the last tick.
+#[derive(Debug, Default)]
+pub struct Estimate {
+    /// How much it rose, and when.
+    pub rise: Option<(u64, u64)>,
+    /// What it was made of at its highest.
+    pub rows: Vec<Row>,
+}
+
+impl Now {
+    /// An instant since boot, by the clock of the day.
+    pub fn wall(self, ktime: u64) -> Timestamp {
+        clock::at(self.time, self.ktime, ktime)
+    }
+}
+
+impl Ticks {
+    /// Whether a process was read since the last tick: else nothing has happened to it.
+    pub fn is_fresh(&self, process: &Process) -> bool {
+        process.resident().is_some_and(|reading| self.last.is_none_or(|last| reading.at > last))
+    }
+
+    /// Whether the mark of a process may have risen since the last tick.
+    pub fn may_have_risen(&self, process: &Process) -> bool {
+        self.is_fresh(process) && process.was_busy
+    }
+
+    /// The peak of a process.
+    pub fn process(
+        &mut self,
+        process: &Process,
+        mark: Option<u64>,
+        estimate: Estimate,
+        now: Now,
+    ) -> Option<Peak> {
+        let reading = process.resident()?;
+        let is_new = process.start.zip(self.last).is_some_and(|(start, last)| start >= last);
+        let key = (process.pid, process.start);
+        let mark = mark.map(|mark| (mark, self.processes.has_risen(key, mark, is_new)));
+        let before = process.previous().filter(|_| self.is_fresh(process));
+        let Estimate { rise, rows } = estimate;
+        let known = Known { before: before.map(|reading| reading.bytes), now: reading.bytes, rise, mark };
+        let parts = rows.iter().map(|row| PeakPart {
+            allocator: row.allocator.into(),
+            kind: row.kind.into(),
+            bytes: row.resident,
+        });
+        let mut owners: Vec<PeakPart> = parts.collect();
+        order(&mut owners);
+        Some(peak(known.total(), owners.into(), now))
+    }
+
+    /// The peak of a cgroup, whose processes' peaks were made of `owners`. Pages of files come and go unseen: there the marks
+    /// alone tell.
+    pub fn container(
+        &mut self,
+        row: &ContainerRow,
+        mark: Option<u64>,
+        rise: Option<(u64, u64)>,
+        owners: Arc<[PeakPart]>,
+        now: Now,
+    ) -> Option<Peak> {
+        let usage = row.usage_bytes?.0;
+        let before = self.usages.insert(row.cgroup.clone(), usage);
+        let mark = mark.map(|mark| (mark, self.groups.has_risen(row.cgroup.clone(), mark, false)));
+        Some(peak(Known { before, now: usage, rise, mark }.total(), owners, now))
+    }
+
+    /// Processes are gone.
+    pub fn forget(&mut self, is_there: impl Fn(u32) -> bool) {
+        self.processes.retain(|(pid, _)| is_there(*pid));
+    }
+
+    /// The tick is over.
+    pub fn end(&mut self, now: u64, containers: &[ContainerRow]) {
+        self.last = Some(now);
+        if self.usages.len() > containers.len() {
+            let there: std::collections::HashSet<&str> =
+                containers.iter().map(|container| container.cgroup.as_str()).collect();
+            self.usages.retain(|cgroup, _| there.contains(cgroup.as_str()));
+            self.groups.retain(|cgroup| there.contains(cgroup.as_str()));
+        }
+    }
+}
+
+fn peak(Total { bytes, at, grade }: Total, owners: Arc<[PeakPart]>, now: Now) -> Peak {
+    Peak { bytes, time: at.map(|at| now.wall(at)), grade, owners }
+}
+
+/// Largest first, and no more than are named.
+pub fn order(owners: &mut Vec<PeakPart>) {
+    owners.retain(|part| part.bytes > Bytes(0));
+    owners.sort_by(|a, b| (b.bytes, &a.allocator, &a.kind).cmp(&(a.bytes, &b.allocator, &b.kind)));
+    owners.truncate(PARTS);
+}
+
+/// Adds a part of one peak to those of another.
+pub fn add(sums: &mut Vec<PeakPart>, part: &PeakPart) {
+    let is_same = |sum: &&mut PeakPart| (&sum.allocator, &sum.kind) == (&part.allocator, &part.kind);
+    match sums.iter_mut().find(is_same) {
+        Some(sum) => sum.bytes.0 = sum.bytes.0.saturating_add(part.bytes.0),
+        None => sums.push(part.clone()),
+    }
+}

@@ -1,0 +1,341 @@
+//! The address spaces of the processes that move, and whose memory is in them.
+//!
+//! Input: events, scans, totals. Output: arenas by process, and which processes to scan next. Pure: the scanner reads.
+
+use std::collections::{HashMap, HashSet};
+
+use memtrace_common::event::fault::Fault;
+
+use self::tracked::Tracked;
+use super::{
+    arenas::{self, Arenas},
+    peaks::{GroupPeak, ProcessPeak, ticks::Estimate},
+};
+use crate::{
+    allocator::attribute,
+    ingest::{decode::Event, stack::StackCopy},
+    mm::{
+        address_space::{Geometry, Stale},
+        gauge::Gauge,
+        process::Resident,
+        region::Region,
+    },
+    model::{
+        scan::Scan,
+        walk::{Job, Key, Unwound},
+    },
+    units::Bytes,
+    unwind::Copy,
+};
+
+mod apply_scan;
+mod reconcile;
+mod schedule;
+mod stacks;
+mod tracked;
+
+/// All address spaces.
+pub struct Spaces {
+    geometry: Geometry,
+    tracked: HashMap<u32, Tracked>,
+    under_way: HashSet<u32>,
+    /// Processes that use another's address space (`CLONE_VM` without being its thread), until they end or replace it.
+    guests: HashMap<u32, u32>,
+    tides: Vec<GroupPeak>,
+    /// When the last tick was.
+    ticked: u64,
+    /// Those that something happened to since then.
+    touched: Vec<u32>,
+    /// Those of which a scan may tell more, and the kernel's total of each.
+    open: HashMap<u32, u64>,
+    /// Those whose totals are to be asked for at each tick.
+    wanting: HashSet<u32>,
+    /// Bytes that all spaces take, at the last tick.
+    footprint: u64,
+}
+
+impl Spaces {
+    /// None yet.
+    pub fn new(geometry: Geometry) -> Self {
+        Self {
+            geometry,
+            tracked: HashMap::new(),
+            under_way: HashSet::new(),
+            guests: HashMap::new(),
+            tides: Vec::new(),
+            ticked: 0,
+            touched: Vec::new(),
+            open: HashMap::new(),
+            wanting: HashSet::new(),
+            footprint: 0,
+        }
+    }
+
+    /// Applies an event to the space that it is about. Processes that were there before the tracer have none until they
+    /// are scanned.
+    pub fn apply(&mut self, event: &Event) {
+        let pid = event.header().tgid;
+        match event {
+            Event::Fork(fork) => self.fork(pid, fork.child.tgid, fork.shares_mm != 0),
+            Event::Exec(exec) => {
+                // The program is another one, and so are its modules and stacks.
+                let group_peak = self.end(pid, event.header().ktime);
+                let mut tracked = Tracked::new(self.geometry);
+                (tracked.group_peak, tracked.born) = (group_peak, event.header().ktime);
+                if exec.task.tgid == pid {
+                    self.insert(pid, tracked);
+                }
+            }
+            Event::Exit(exit) => {
+                self.end(exit.task.tgid, event.header().ktime);
+            }
+            Event::CgroupMkdir(_) | Event::CgroupRmdir(_) => {}
+            Event::Mmap(_)
+            | Event::Munmap(_)
+            | Event::Mremap(_)
+            | Event::Brk(_)
+            | Event::Madvise(_)
+            | Event::Mprotect(_)
+            | Event::Throttled(_)
+            | Event::Fault(_)
+            | Event::Refused(_)
+            | Event::Signal(_)
+            | Event::OomKill(_)
+            | Event::SelfCheck(_) => {
+                let host = self.guests.get(&pid).copied().unwrap_or(pid);
+                let Some(tracked) = self.tracked.get_mut(&host) else { return };
+                let was = tracked.resident();
+                tracked.apply(event);
+                list(&mut self.touched, host, tracked);
+                if let Some(group_peak) =
+                    tracked.group_peak.and_then(|group_peak| self.tides.get_mut(group_peak))
+                {
+                    group_peak.change(was, tracked.resident(), event.header().ktime);
+                }
+            }
+        }
+    }
+
+    fn fork(&mut self, pid: u32, child: u32, shares_mm: bool) {
+        let host = self.guests.get(&pid).copied().unwrap_or(pid);
+        self.remove(child);
+        self.guests.remove(&child);
+        if shares_mm {
+            self.guests.insert(child, host);
+            return;
+        }
+        let Some(parent) = self.tracked.get_mut(&host) else { return };
+        let space = parent.space.fork();
+        let tracked = Tracked {
+            peak: ProcessPeak::new(&space),
+            space,
+            evidence: parent.evidence.clone(),
+            rss_at_scan: parent.rss_at_scan,
+            scanned_at: parent.scanned_at,
+            sampled: parent.sampled,
+            group_peak: parent.group_peak,
+            ..Tracked::new(self.geometry)
+        };
+        self.insert(child, tracked);
+    }
+
+    fn insert(&mut self, pid: u32, mut tracked: Tracked) {
+        list(&mut self.touched, pid, &mut tracked);
+        self.remove(pid);
+        self.tracked.insert(pid, tracked);
+    }
+
+    fn remove(&mut self, pid: u32) -> Option<Tracked> {
+        let tracked = self.tracked.remove(&pid)?;
+        self.footprint = self.footprint.saturating_sub(tracked.footprint);
+        Some(tracked)
+    }
+
+    /// A process is gone, and no event told it.
+    pub fn forget(&mut self, pid: u32) {
+        self.guests.remove(&pid);
+        self.remove(pid);
+        self.open.remove(&pid);
+    }
+
+    /// An address space is gone; the group_peak that it was of. A guest only leaves its host's.
+    fn end(&mut self, pid: u32, at: u64) -> Option<usize> {
+        if let Some(host) = self.guests.remove(&pid) {
+            return self.tracked.get(&host).and_then(|tracked| tracked.group_peak);
+        }
+        self.open.remove(&pid);
+        let tracked = self.remove(pid)?;
+        if let Some(group_peak) = tracked.group_peak.and_then(|group_peak| self.tides.get_mut(group_peak)) {
+            group_peak.change(tracked.resident(), 0, at);
+        }
+        tracked.group_peak
+    }
+
+    /// Begins a tick; the numbers of cgroups are below `groups`.
+    pub fn begin_tick(&mut self, now: u64, groups: usize) {
+        self.ticked = now;
+        self.tides = vec![GroupPeak::default(); groups];
+        let Self { tracked, wanting, .. } = self;
+        let mut wants = |pid: &u32| tracked.get_mut(pid).is_some_and(Tracked::wants_totals);
+        wanting.retain(&mut wants);
+        wanting.extend(self.touched.iter().copied().filter(wants));
+        for pid in self.touched.drain(..) {
+            if let Some(tracked) = self.tracked.get_mut(&pid) {
+                (tracked.peak, tracked.is_listed) = (ProcessPeak::new(&tracked.space), false);
+                let takes = tracked.space.footprint().0;
+                let took = std::mem::replace(&mut tracked.footprint, takes);
+                self.footprint = self.footprint.saturating_add(takes).saturating_sub(took);
+            }
+        }
+    }
+
+    /// The number of the cgroup that a process is in.
+    pub fn enter(&mut self, pid: u32, group: Option<usize>) {
+        if let Some(tracked) = self.tracked.get_mut(&pid) {
+            tracked.group_peak = group;
+        }
+    }
+
+    /// How much more the processes of a cgroup had, together, since the tick began.
+    pub fn group_peak(&self, group: usize) -> Option<(u64, u64)> {
+        self.tides.get(group)?.rise()
+    }
+
+    /// How high a process was since the tick began, and what with. After [`Spaces::arenas`].
+    pub fn estimate(&self, pid: u32) -> Estimate {
+        let Some(tracked) = self.tracked.get(&pid) else { return Estimate::default() };
+        let rows = match tracked.peak.kept(&tracked.space) {
+            Some(kept) => {
+                let regions: Vec<Region> = kept.regions().collect();
+                arenas::rows(kept, &attribute(&tracked.evidence, &regions), &tracked.split)
+            }
+            None => tracked.rows.clone(),
+        };
+        Estimate { rise: tracked.peak.rise(), rows }
+    }
+
+    /// Events were lost: nothing is certain any more.
+    pub fn mark_stale(&mut self) {
+        for (pid, tracked) in &mut self.tracked {
+            tracked.mark_stale(Stale::Loss);
+            list(&mut self.touched, *pid, tracked);
+        }
+    }
+
+    /// The processes whose totals are to be asked for though no event was about them.
+    pub fn want_totals(&self) -> impl Iterator<Item = u32> {
+        self.wanting.iter().copied()
+    }
+
+    /// The kernel's total of a process came: the estimates since its page tables were read are closed to it.
+    pub fn close(&mut self, pid: u32, resident: Resident) {
+        self.open.insert(pid, resident.bytes);
+        let Some(tracked) = self.tracked.get_mut(&pid) else { return };
+        let (was, is) = tracked.close(resident);
+        list(&mut self.touched, pid, tracked);
+        if let Some(group_peak) = tracked.group_peak.and_then(|group_peak| self.tides.get_mut(group_peak)) {
+            group_peak.close(was, is);
+        }
+    }
+
+    /// Takes a scan: what page tables said then, and what happened since.
+    pub fn take(&mut self, scan: Scan) {
+        let pid = scan.pid;
+        self.under_way.remove(&pid);
+        if let Some(tracked) = self.tracked.get_mut(&pid) {
+            tracked.take(scan);
+            list(&mut self.touched, pid, tracked);
+        }
+    }
+
+    /// What to walk for a fault that was applied just now; `None` when its stack does not matter.
+    pub fn job(&mut self, fault: &Fault, copy: StackCopy) -> Option<Job> {
+        let pid = fault.header.tgid;
+        let pid = self.guests.get(&pid).copied().unwrap_or(pid);
+        let tracked = self.tracked.get_mut(&pid)?;
+        let key = Key::of(pid, fault);
+        if !tracked.stacks.waits_for(key) {
+            return None;
+        }
+        let StackCopy { registers, base, bytes, .. } = copy;
+        // Before the first scan nobody knows what the program itself has mapped.
+        let is_known = tracked.scanned_at.is_some();
+        let modules = if is_known { tracked.stacks.modules(&tracked.space) } else { None };
+        Some(Job { key, copy: Copy { registers, base, bytes }, modules })
+    }
+
+    /// Takes what came of a walk.
+    pub fn unwound(&mut self, unwound: &Unwound) {
+        if let Some(tracked) = self.tracked.get_mut(&unwound.key.pid) {
+            tracked.stacks.take(unwound);
+            tracked.touch();
+            list(&mut self.touched, unwound.key.pid, tracked);
+        }
+    }
+
+    /// The processes that something happened to since the last tick.
+    pub fn touched(&self) -> &[u32] {
+        &self.touched
+    }
+
+    /// Until when what [`Spaces::arenas`] gave of a process is so, if nothing happens to it and its total stays.
+    pub fn stands_until(&self, pid: u32) -> u64 {
+        let tracked = self.tracked.get(&pid).filter(|tracked| tracked.scanned_at.is_some());
+        tracked.map_or(u64::MAX, |tracked| tracked.stands_until)
+    }
+
+    /// The arenas of a process whose resident memory is `total`; `None` for one that was never scanned.
+    pub fn arenas(&mut self, pid: u32, total: Bytes, now: u64) -> Option<Arenas<'_>> {
+        let ticked = self.ticked;
+        let tracked = self.tracked.get_mut(&pid).filter(|tracked| tracked.scanned_at.is_some())?;
+        tracked.own();
+        if std::mem::take(&mut tracked.is_touched) {
+            tracked.rows = arenas::rows(&tracked.space, &tracked.owned, &tracked.split);
+        }
+        if std::mem::replace(&mut tracked.gauged_at, now) < ticked {
+            tracked.gauges.iter_mut().for_each(|(_, gauge)| gauge.stand(ticked));
+        }
+        for row in &tracked.rows {
+            let key = (row.allocator, row.kind);
+            match tracked.gauges.iter_mut().find(|(of, _)| *of == key) {
+                Some((_, gauge)) => gauge.read(now, row.resident.0),
+                None => {
+                    let mut gauge = Gauge::default();
+                    gauge.read(now, row.resident.0);
+                    tracked.gauges.reserve_exact(tracked.rows.len().saturating_sub(tracked.gauges.len()));
+                    tracked.gauges.push((key, gauge));
+                }
+            }
+        }
+        let gauges = tracked.gauges.iter().map(|(_, gauge)| gauge.stands_until()).min();
+        let stacks = tracked.stacks.growth.stands_until(now);
+        tracked.stands_until = gauges.map_or(stacks, |gauges| gauges.min(stacks));
+        Some(Arenas {
+            rows: &tracked.rows,
+            closing: tracked.space.totals().close(total),
+            stale: tracked.space.stale(),
+            scanned_at: tracked.scanned_at,
+            sampled: tracked.sampled,
+            gauges: &tracked.gauges,
+            stacks: &tracked.stacks.growth,
+            space: &tracked.space,
+            reading: tracked.reading.as_ref(),
+        })
+    }
+
+    /// How many processes are followed, and the bytes that this took at the last tick.
+    pub fn footprint(&self) -> (usize, Bytes) {
+        (self.tracked.len(), Bytes(self.footprint))
+    }
+}
+
+/// Puts a process that something happened to among those, once.
+fn list(touched: &mut Vec<u32>, pid: u32, tracked: &mut Tracked) {
+    if tracked.stands_until == 0 && !std::mem::replace(&mut tracked.is_listed, true) {
+        touched.push(pid);
+    }
+}
+
+#[cfg(test)]
+#[path = "spaces_tests.rs"]
+mod tests;

@@ -1,0 +1,131 @@
+//! What a scan changes of what is known of a process.
+//!
+//! Input: a scan, and the events that came while it was under way. Output: the space as it is now. Pure.
+
+use super::tracked::{SMALL, Tracked};
+use crate::{
+    ingest::decode::Event,
+    mm::{address_space::Stale, page_table::Found, region::Region, residency::Measured, smaps::Mapping},
+    model::scan::Scan,
+    units::Bytes,
+};
+
+impl Tracked {
+    /// Takes a scan: what page tables said then, and what happened since.
+    pub(super) fn take(&mut self, scan: Scan) {
+        let is_empty = scan.is_empty();
+        let Scan {
+            pid: _,
+            begun,
+            at,
+            resident,
+            is_bare,
+            mappings,
+            parts,
+            outside,
+            evidence,
+            reading,
+            took: _,
+        } = scan;
+        let kept = self.kept.take();
+        if at <= self.born {
+            return; // of the program before
+        }
+        self.is_unreadable = is_empty;
+        if is_empty {
+            // It stays as it was, and is not asked for again before it moves.
+            self.gap = self.gap(self.rss_at_scan);
+            return;
+        }
+        if is_bare {
+            return self.take_regions(&mappings, at, kept);
+        }
+        let was = self.resident();
+        let is_detailed = !mappings.is_empty();
+        let taken = if is_detailed {
+            self.take_mappings(&mappings, at);
+            Vec::new()
+        } else {
+            self.is_incomplete = outside.0 >= SMALL.max(was / 100);
+            self.take_parts(&parts, at)
+        };
+        self.peak.correct(was, self.resident());
+        self.space.settle();
+        (self.scanned_at, self.sampled, self.closed, self.may_grow_unseen) = (Some(at), 0, 0, None);
+        (self.left_over, self.begun_at) = (0, begun);
+        self.compare(resident, is_detailed);
+        if let Some(evidence) = evidence {
+            (self.evidence, self.is_changed) = (evidence, true);
+        }
+        if reading.is_some() {
+            self.reading = reading;
+        }
+        self.touch();
+        let Some(events) = kept else { return self.space.mark_stale(Stale::Budget) };
+        self.gap = self.gap(self.rss_at_scan);
+        self.open_left = if is_detailed { 0 } else { self.open() };
+        let is_during = |event: &Event| (begun..=at).contains(&event.header().ktime);
+        self.is_smeared = events.iter().any(is_during);
+        for event in events.iter().filter(|event| event.header().ktime > at) {
+            if let Event::Fault(fault) = event {
+                self.sampled = self.sampled.saturating_add(fault.period);
+            }
+            // Growth by stack was counted when the event came. Calls were done already where regions stayed.
+            if is_detailed || falls_in(event, &taken) {
+                self.space.apply(event);
+            }
+        }
+    }
+
+    fn take_mappings(&mut self, mappings: &[Mapping], at: u64) {
+        let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
+        self.space.resync(&regions);
+        self.stacks.forget_modules();
+        for Mapping { region, usage } in mappings {
+            if let Some(measured) = Measured::of(region, usage) {
+                self.space.set_truth(region.start, region.end, &measured, at);
+            }
+        }
+        (self.detailed_at, self.is_changed, self.is_incomplete) = (at, true, false);
+        (self.is_unexplored, self.is_unsure) = (false, false);
+    }
+
+    /// Takes what ranges were found to hold; those of the regions that are as they were then.
+    fn take_parts(&mut self, parts: &[Found], at: u64) -> Vec<(u64, u64)> {
+        self.split.clear();
+        let mut taken = Vec::new();
+        let regions: Vec<(u64, u64)> =
+            self.space.regions().map(|region| (region.start, region.end)).collect();
+        let mut rest = parts;
+        for (start, end) in regions {
+            rest = rest.get(rest.partition_point(|part| part.start < start)..).unwrap_or_default();
+            let inside = rest.get(..rest.partition_point(|part| part.end <= end)).unwrap_or_default();
+            if inside.iter().map(|part| part.end.saturating_sub(part.start)).sum::<u64>() != end - start {
+                continue;
+            }
+            let sum = |of: fn(&Found) -> Option<Bytes>| {
+                Bytes(inside.iter().filter_map(of).fold(0, |sum, Bytes(more)| sum.saturating_add(more)))
+            };
+            let resident = sum(|part| Some(part.measured.resident));
+            let swapped = Some(sum(|part| part.measured.swapped));
+            self.space.set_truth(start, end, &Measured { resident, swapped, ..Measured::default() }, at);
+            taken.push((start, end));
+            if inside.len() > 1 {
+                let held = inside.iter().map(|part| ((part.start, part.end), part.measured.resident.0));
+                self.split.extend(held);
+            }
+        }
+        taken
+    }
+}
+
+/// Whether an event is about the pages of one of these ranges, which are in order of address.
+fn falls_in(event: &Event, ranges: &[(u64, u64)]) -> bool {
+    let addr = match event {
+        Event::Fault(fault) => fault.addr,
+        Event::Madvise(call) => call.addr,
+        _ => return false,
+    };
+    let after = ranges.partition_point(|(start, _)| *start <= addr);
+    after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, end)| addr < *end)
+}

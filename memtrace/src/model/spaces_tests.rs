@@ -1,0 +1,264 @@
+//! Address spaces of made-up processes: who is scanned, what a scan and what events after it give.
+
+use std::{sync::Arc, time::Duration};
+
+use memtrace_common::event::{
+    Header, Kind,
+    fault::Fault,
+    task::{Exec, Fork},
+    vma::{Mmap, Munmap},
+};
+use zerocopy::FromZeros;
+
+use super::*;
+use crate::{
+    allocator::evidence::ProcessEvidence,
+    mm::{
+        growth::WalkedBy,
+        page_table::Found,
+        region::{Backing, Prot},
+        residency::Measured,
+        smaps::{Mapping, Usage},
+    },
+    model::scan::{Depth, Request},
+};
+
+const MIB: u64 = 1 << 20;
+const HEAP: u64 = 0x5555_0000_0000;
+const MAPPED: u64 = 0x7f00_0000_0000;
+
+fn header(kind: Kind, tgid: u32, ktime: u64) -> Header {
+    Header { ktime, tgid, tid: tgid, kind: kind as u16, cpu: 0, reserved: 0 }
+}
+
+/// The processes to scan, some seconds after the start.
+fn due(spaces: &mut Spaces, rss: impl IntoIterator<Item = (u32, u64)>) -> Vec<u32> {
+    spaces.open.extend(rss);
+    spaces.due(5_000_000_000).into_iter().map(|request| request.pid).collect()
+}
+
+fn spaces() -> Spaces {
+    Spaces::new(Geometry::default())
+}
+
+/// A heap of 64 MiB that holds 8.
+fn scan(pid: u32, at: u64) -> Scan {
+    let region = Region::new(HEAP, HEAP + 64 * MIB, Prot(Prot::READ | Prot::WRITE), Backing::Heap);
+    let usage = Usage { rss: Some(Bytes(8 * MIB)), pss: Some(Bytes(8 * MIB)), ..Usage::default() };
+    Scan {
+        reading: None,
+        pid,
+        at,
+        mappings: vec![Mapping { region, usage }],
+        parts: Vec::new(),
+        resident: None,
+        is_bare: false,
+        outside: Bytes(0),
+        begun: at,
+        evidence: Some(Arc::new(ProcessEvidence::default())),
+        took: Duration::ZERO,
+    }
+}
+
+fn map(pid: u32, ktime: u64, flags: i32) -> Event {
+    let mut call = Mmap::new_zeroed();
+    call.header = header(Kind::Mmap, pid, ktime);
+    (call.addr, call.len, call.fd) = (MAPPED, 4 * MIB, -1);
+    (call.prot, call.flags) = (3, flags as u32);
+    Event::Mmap(call)
+}
+
+fn fault(pid: u32, addr: u64, ktime: u64) -> Event {
+    let mut fault = Fault::new_zeroed();
+    fault.header = header(Kind::Fault, pid, ktime);
+    (fault.addr, fault.period, fault.stack_len) = (addr, 64, 1);
+    fault.stack[0] = 0x1234;
+    Event::Fault(Box::new(fault))
+}
+
+fn resident(spaces: &mut Spaces, pid: u32) -> u64 {
+    spaces
+        .arenas(pid, Bytes(8 * MIB), 1)
+        .map_or(0, |arenas| arenas.rows.iter().map(|row| row.resident.0).sum())
+}
+
+#[test]
+fn the_largest_are_scanned_first_and_the_small_never() {
+    let mut spaces = spaces();
+    let processes = (1..=70).map(|pid| (pid, u64::from(pid) * MIB)).chain([(99, MIB / 2)]);
+    assert!(due(&mut spaces, processes.clone()).into_iter().eq((7..=70).rev()));
+    assert!(due(&mut spaces, processes.clone()).is_empty(), "so many are under way");
+    spaces.take(scan(70, 1));
+    assert_eq!(due(&mut spaces, processes), [6]);
+}
+
+#[test]
+fn what_a_scan_gave_is_shown_until_something_moves() {
+    let mut spaces = spaces();
+    assert!(spaces.arenas(7, Bytes(0), 1).is_none());
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB);
+    let arenas = spaces.arenas(7, Bytes(9 * MIB), 1).unwrap();
+    assert_eq!(arenas.closing.unattributed, Bytes(MIB), "the kernel's total is never hidden");
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
+    assert_eq!(due(&mut spaces, [(7, 13 * MIB)]), [7]);
+}
+
+#[test]
+fn a_process_at_rest_is_read_once_more() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    spaces.apply(&fault(7, HEAP + MIB, 2));
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty(), "busy, and little moved");
+    assert_eq!(due(&mut spaces, [(7, 8 * MIB)]), [7]);
+    spaces.take(scan(7, 3));
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
+}
+
+#[test]
+fn faults_grow_their_owner_and_their_stack() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    spaces.apply(&fault(7, HEAP + MIB, 2));
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB + 64 * 4096);
+    let arenas = spaces.arenas(7, Bytes(0), 2).unwrap();
+    let top = arenas.stacks.top(crate::mm::growth::Window::Minute1, 2, 9);
+    assert_eq!(top, [(&[0x1234][..], WalkedBy::FramePointers, 64 * 4096)]);
+    assert_eq!(arenas.closing.excess, Bytes(8 * MIB + 64 * 4096));
+    assert_eq!(arenas.sampled, 64);
+    // A read of the page tables makes up for them, but for what came behind it.
+    assert_eq!(due(&mut spaces, [(7, 20 * MIB)]), [7]);
+    spaces.apply(&fault(7, HEAP + 2 * MIB, 4));
+    spaces.apply(&fault(7, HEAP + 2 * MIB, 9));
+    spaces.take(scan(7, 5));
+    assert_eq!(spaces.arenas(7, Bytes(0), 9).unwrap().sampled, 64);
+}
+
+#[test]
+fn calls_that_came_while_the_scan_was_under_way_count_once() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    // Read at 10: what happened at 5 is in it, what happened at 15 is not.
+    spaces.apply(&map(7, 5, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
+    assert_eq!(resident(&mut spaces, 7), 0, "nothing is shown before the first scan");
+    let unmap = Munmap { header: header(Kind::Munmap, 7, 6), addr: MAPPED, len: 4 * MIB };
+    spaces.apply(&Event::Munmap(unmap));
+    spaces.apply(&map(7, 15, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
+    spaces.take(scan(7, 10));
+    assert_eq!(resident(&mut spaces, 7), 12 * MIB);
+}
+
+#[test]
+fn a_call_that_the_scan_has_seen_already_is_not_done_again() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 10));
+    let unmap = Munmap { header: header(Kind::Munmap, 7, 9), addr: HEAP, len: 64 * MIB };
+    spaces.apply(&Event::Munmap(unmap));
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB);
+}
+
+#[test]
+fn a_new_program_begins_anew_and_a_child_with_a_copy() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    let mut fork = Fork::new_zeroed();
+    (fork.header, fork.child.tgid) = (header(Kind::Fork, 7, 2), 8);
+    spaces.apply(&Event::Fork(fork));
+    assert_eq!(resident(&mut spaces, 8), 8 * MIB);
+    let mut exec = Exec::new_zeroed();
+    (exec.header, exec.task.tgid) = (header(Kind::Exec, 8, 3), 8);
+    spaces.apply(&Event::Exec(exec));
+    assert!(spaces.arenas(8, Bytes(0), 3).is_none());
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB);
+}
+
+#[test]
+fn a_process_that_cannot_be_read_is_not_asked_for_all_the_time() {
+    let mut spaces = spaces();
+    assert_eq!(due(&mut spaces, [(7, 8 * MIB)]), [7]);
+    spaces.take(Scan { mappings: Vec::new(), ..scan(7, 1) });
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
+}
+
+/// A look at pages alone: so much in the heap.
+fn pages(pid: u32, at: u64, resident: u64) -> Scan {
+    let measured = Measured { resident: Bytes(resident), swapped: Some(Bytes(0)), ..Measured::default() };
+    let found = Found { start: HEAP, end: HEAP + 64 * MIB, measured, ..Found::default() };
+    Scan { mappings: Vec::new(), parts: vec![found], evidence: None, ..scan(pid, at) }
+}
+
+#[test]
+fn a_known_process_is_asked_for_its_pages_and_after_a_while_for_its_mappings() {
+    let mut spaces = spaces();
+    let depth = |spaces: &mut Spaces, rss: u64, now: u64| {
+        spaces.open.insert(7, rss);
+        spaces.due(now).into_iter().next().unwrap().depth
+    };
+    assert!(matches!(depth(&mut spaces, 8 * MIB, 1), Depth::Mappings));
+    spaces.take(scan(7, 1));
+    let asked = depth(&mut spaces, 20 * MIB, 2);
+    let Depth::Pages { parts, regions: _, evidence } = asked else { panic!("{asked:?}") };
+    let ranges = parts.iter().map(|part| (part.start, part.end));
+    assert_eq!(ranges.collect::<Vec<_>>(), [(HEAP, HEAP + 64 * MIB)]);
+    assert!(evidence.is_some(), "nothing was mapped since");
+    spaces.take(pages(7, 3, 20 * MIB));
+    assert_eq!(resident(&mut spaces, 7), 20 * MIB);
+    assert!(matches!(depth(&mut spaces, 40 * MIB, 61_000_000_000), Depth::Mappings));
+}
+
+#[test]
+fn what_happened_behind_a_look_at_pages_counts_once() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    due(&mut spaces, [(7, 20 * MIB)]);
+    spaces.apply(&fault(7, HEAP + MIB, 5));
+    spaces.apply(&fault(7, HEAP + MIB, 15));
+    spaces.apply(&map(7, 16, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
+    spaces.take(pages(7, 10, 20 * MIB));
+    // The look has seen the first fault, and no call.
+    assert_eq!(resident(&mut spaces, 7), 20 * MIB + 64 * 4096 + 4 * MIB);
+    spaces.apply(&fault(7, HEAP + MIB, 9));
+    assert_eq!(resident(&mut spaces, 7), 20 * MIB + 64 * 4096 + 4 * MIB);
+}
+
+#[test]
+fn pages_where_no_region_is_have_the_mappings_read() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    due(&mut spaces, [(7, 20 * MIB)]);
+    spaces.take(Scan { outside: Bytes(9 * MIB), ..pages(7, 2, 8 * MIB) });
+    spaces.open.insert(7, 40 * MIB);
+    let asked = spaces.due(3);
+    assert!(matches!(asked[..], [Request { pid: 7, depth: Depth::Mappings }]), "{asked:?}");
+}
+
+#[test]
+fn a_scan_of_the_program_before_is_not_this_ones() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    let mut exec = Exec::new_zeroed();
+    (exec.header, exec.task.tgid) = (header(Kind::Exec, 7, 20), 7);
+    spaces.apply(&Event::Exec(exec));
+    spaces.take(scan(7, 10));
+    assert!(spaces.arenas(7, Bytes(0), 30).is_none());
+}
+
+#[test]
+fn who_shares_an_address_space_changes_it() {
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    spaces.take(scan(7, 1));
+    let mut fork = Fork::new_zeroed();
+    (fork.header, fork.child.tgid, fork.shares_mm) = (header(Kind::Fork, 7, 2), 8, 1);
+    spaces.apply(&Event::Fork(fork));
+    spaces.apply(&fault(8, HEAP + MIB, 3));
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB + 64 * 4096);
+    assert_eq!(resident(&mut spaces, 8), 0);
+}

@@ -1,0 +1,71 @@
+//! The allocators' counters of a process that was read, within a budget that grows until it is enough.
+//!
+//! Input: a scan without them. Output: the scan with the best reading. One try at a time: others may be nearer to their end.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    allocator::{
+        attribute,
+        counters::{
+            self, Reading, Target,
+            process::{Budget, Process},
+            root::Root,
+        },
+        evidence::ProcessEvidence,
+    },
+    clock,
+    mm::{procfs::Procfs, region::Region},
+    model::scan::Scan,
+};
+
+/// A reading that took less than this part of its budget failed for another reason.
+const OF_BUDGET: u32 = 8;
+
+pub(super) struct Counting {
+    /// All that is known but the counters; `None` once it was taken.
+    pub(super) scan: Option<Scan>,
+    pub(super) process: Arc<ProcessEvidence>,
+    pub(super) regions: Vec<Region>,
+    /// Of the next try. Pages that nobody used for a while can be slow to copy: a hypervisor or a slower tier has them, at
+    /// 30 µs a page and more.
+    pub(super) budget: Budget,
+    /// So many more.
+    pub(super) tries: u32,
+}
+
+impl Counting {
+    /// Tries once; the scan, unless the next try may do better.
+    pub(super) fn once(&mut self, procfs: &Procfs) -> Option<Scan> {
+        let begun = Instant::now();
+        let reading = self.read(procfs);
+        let is_over =
+            reading.as_ref().is_none_or(Reading::is_good) || begun.elapsed() < self.budget.time / OF_BUDGET;
+        let scan = self.scan.as_mut()?;
+        let is_better = |new: &Reading| scan.reading.as_ref().is_none_or(|old| new.doubt() < old.doubt());
+        if let Some(new) = reading.filter(is_better) {
+            scan.reading = Some(new);
+        }
+        self.tries = self.tries.saturating_sub(1);
+        self.budget.time = self.budget.time.saturating_mul(2);
+        if is_over || self.tries == 0 { self.scan.take() } else { None }
+    }
+
+    /// `None` for a process that is gone.
+    fn read(&self, procfs: &Procfs) -> Option<Reading> {
+        let pid = self.scan.as_ref()?.pid;
+        let owned = attribute(&self.process, &self.regions);
+        let at = clock::ktime();
+        let mut image = Process::open(procfs, pid, self.budget).ok()?;
+        let files = Root::open(procfs, pid);
+        let mut target = Target {
+            image: &mut image,
+            files: &files,
+            process: &self.process,
+            regions: &self.regions,
+            owned: &owned,
+        };
+        let (counters, absent) = counters::read_all(&mut target);
+        Some(Reading { at, counters, absent })
+    }
+}

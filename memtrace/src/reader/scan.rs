@@ -1,0 +1,218 @@
+//! One process that is being read, piece by piece.
+//!
+//! Input: a request. Output: a [`Scan`], after some pieces. A process that ends meanwhile gives an empty one.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    allocator::{
+        counters::process::Budget as ReadBudget,
+        evidence::{ProcessEvidence, read::Reader},
+    },
+    clock,
+    mm::{
+        maps::{self, Slow},
+        page_table::{Budget, Found, Look, PageTable, Walk},
+        process::Resident,
+        procfs::Procfs,
+        region::Region,
+        smaps::{self, Mapping, Usage},
+        source,
+    },
+    model::scan::{Depth, Request, Scan},
+    reader::counters::Counting,
+    units::Bytes,
+};
+
+/// How long a piece may take, but for a mapping that is large by itself: the kernel does not stop in the middle of one.
+const PIECE: Duration = Duration::from_millis(20);
+/// The same in pages, where the kernel can be told.
+const BUDGET: Budget = Budget { pages: 1 << 20, calls: 4096 };
+
+/// The allocators' counters of a process with less resident memory are not worth reading.
+const COUNTED: u64 = 8 << 20;
+
+/// Times that they are read until their budget is enough, twice as long each time.
+const TRIES: u32 = 4;
+
+/// A process that is being read.
+pub struct Job {
+    pid: u32,
+    begun: u64,
+    took: Duration,
+    counters: ReadBudget,
+    tries: u32,
+    state: State,
+}
+
+enum State {
+    Asked(Depth),
+    Maps(Slow),
+    Smaps(Slow),
+    Pages(Box<Pages>),
+    Counters(Box<Counting>),
+}
+
+/// A walk through page tables, and what is known besides.
+struct Pages {
+    table: PageTable,
+    walk: Walk,
+    found: Vec<Found>,
+    regions: Vec<Region>,
+    evidence: Option<Arc<ProcessEvidence>>,
+}
+
+impl Job {
+    pub fn new(request: Request) -> Self {
+        Self { tries: TRIES, ..Self::with(request, ReadBudget::DEFAULT) }
+    }
+
+    /// Of which process.
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// With so much for its allocators' counters, and no more.
+    pub fn with(Request { pid, depth }: Request, counters: ReadBudget) -> Self {
+        Self { pid, begun: 0, took: Duration::ZERO, counters, tries: 1, state: State::Asked(depth) }
+    }
+
+    /// Does one piece: the scan, or the job to go on with.
+    pub fn piece(mut self, procfs: &Procfs, reader: &mut Reader) -> Result<Scan, Box<Self>> {
+        let begun = Instant::now();
+        if self.begun == 0 {
+            self.begun = clock::ktime();
+        }
+        let outcome = self.work(procfs, reader);
+        self.took += begun.elapsed();
+        match outcome {
+            Some(scan) => Ok(Scan { took: self.took, ..scan }),
+            None => Err(Box::new(self)),
+        }
+    }
+
+    fn work(&mut self, procfs: &Procfs, reader: &mut Reader) -> Option<Scan> {
+        let pid = self.pid;
+        if let State::Asked(depth) = &mut self.state {
+            let depth = std::mem::replace(depth, Depth::Mappings);
+            match begin(procfs, pid, depth) {
+                Some(state) => self.state = state,
+                None => return Some(self.scan()),
+            }
+        }
+        match &mut self.state {
+            State::Asked(_) => Some(self.scan()),
+            State::Maps(slow) => {
+                let bytes = match slow.read_on(PIECE) {
+                    Ok(bytes) => bytes?,
+                    Err(_) => return Some(self.scan()),
+                };
+                let at = clock::ktime();
+                let bare = |region| Mapping { region, usage: Usage::default() };
+                let mappings = maps::parse(&bytes).regions.into_iter().map(bare).collect();
+                Some(Scan { at, mappings, is_bare: true, ..self.scan() })
+            }
+            State::Smaps(slow) => {
+                let bytes = match slow.read_on(PIECE) {
+                    Ok(bytes) => bytes?,
+                    Err(_) => return Some(self.scan()),
+                };
+                let (at, resident) = (clock::ktime(), resident_now(procfs, pid));
+                let mappings = smaps::parse(&bytes).mappings;
+                let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
+                if regions.is_empty() {
+                    return Some(self.scan());
+                }
+                let process = Arc::new(reader.gather(pid, &regions));
+                let evidence = Some(Arc::clone(&process));
+                self.count(procfs, Scan { at, resident, mappings, evidence, ..self.scan() }, process, regions)
+            }
+            State::Pages(pages) => {
+                let Pages { table, walk, found, regions, evidence } = &mut **pages;
+                match table.look(walk, BUDGET) {
+                    Ok(Look::Found(more)) => found.extend(more),
+                    // This kernel has no such call.
+                    Ok(Look::Unsupported) => {
+                        self.state = State::Asked(Depth::Mappings);
+                        return None;
+                    }
+                    Err(_) => return Some(self.scan()),
+                }
+                if !walk.is_done() {
+                    return None;
+                }
+                let (at, resident) = (clock::ktime(), resident_now(procfs, pid));
+                let (parts, outside) = (std::mem::take(found), walk.outside());
+                let (new, evidence) = match evidence.take() {
+                    Some(evidence) => (None, evidence),
+                    None => {
+                        let new = Arc::new(reader.gather(pid, regions));
+                        (Some(Arc::clone(&new)), new)
+                    }
+                };
+                let regions = std::mem::take(regions);
+                let scan = Scan { at, resident, parts, outside, evidence: new, ..self.scan() };
+                self.count(procfs, scan, evidence, regions)
+            }
+            State::Counters(counting) => counting.once(procfs),
+        }
+    }
+
+    /// Tries to read the counters, if the process is large enough: the scan, unless the next piece is another try.
+    fn count(
+        &mut self,
+        procfs: &Procfs,
+        scan: Scan,
+        process: Arc<ProcessEvidence>,
+        regions: Vec<Region>,
+    ) -> Option<Scan> {
+        let sizes = scan.mappings.iter().filter_map(|mapping| mapping.usage.rss);
+        let sizes = sizes.chain(scan.parts.iter().map(|part| part.measured.resident));
+        if sizes.map(|Bytes(bytes)| bytes).fold(0, u64::saturating_add) < COUNTED {
+            return Some(scan);
+        }
+        let (budget, tries) = (self.counters, self.tries);
+        let mut counting = Box::new(Counting { scan: Some(scan), process, regions, budget, tries });
+        let scan = counting.once(procfs);
+        self.state = State::Counters(counting);
+        scan
+    }
+
+    /// One that gave nothing.
+    fn scan(&self) -> Scan {
+        Scan {
+            pid: self.pid,
+            begun: self.begun,
+            at: clock::ktime(),
+            resident: None,
+            is_bare: false,
+            mappings: Vec::new(),
+            parts: Vec::new(),
+            outside: Bytes(0),
+            evidence: None,
+            reading: None,
+            took: self.took,
+        }
+    }
+}
+
+/// `None` for a process that is gone.
+fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
+    match depth {
+        Depth::Regions => Slow::maps(procfs, pid).ok().map(State::Maps),
+        Depth::Mappings => Slow::smaps(procfs, pid).ok().map(State::Smaps),
+        Depth::Pages { parts, regions, evidence } => {
+            let table = PageTable::open(procfs, pid).ok()?;
+            let (walk, found) = (Walk::new(parts), Vec::new());
+            Some(State::Pages(Box::new(Pages { table, walk, found, regions, evidence })))
+        }
+    }
+}
+
+/// What the kernel counts as resident.
+fn resident_now(procfs: &Procfs, pid: u32) -> Option<Resident> {
+    procfs.statm(pid).ok().map(source::resident)
+}

@@ -1,0 +1,120 @@
+//! The tmpfs mounts that a process sees, and what is in each.
+//!
+//! Input: /proc. Output: mounts, fullest first. statfs on a tmpfs reads memory, so it cannot hang.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    cgroup::hierarchy::unescape,
+    oom::record::circumstances::Tmpfs,
+    units::{Bytes, escape},
+};
+
+/// Less is not worth a word.
+const LEAST: u64 = 1 << 20;
+/// Mounts that a record keeps.
+const MOST: usize = 8;
+/// Mounts that are looked at.
+const MOST_SEEN: usize = 256;
+
+/// Groups whose mounts are remembered at most.
+const MOST_GROUPS: usize = 64;
+
+/// The mounts of groups that came near their limit, as a process of each saw them: with its last process a group's mounts
+/// may be gone.
+#[derive(Clone, Debug, Default)]
+pub struct KnownMounts(Arc<Mutex<ByGroup>>);
+
+/// The longest unchanged first.
+type ByGroup = VecDeque<(String, Vec<Tmpfs>)>;
+
+impl KnownMounts {
+    /// Remembers.
+    pub fn put(&self, group: &str, mounts: Vec<Tmpfs>) {
+        let mut learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        learnt.retain(|(known, _)| known != group);
+        learnt.push_back((group.to_owned(), mounts));
+        if learnt.len() > MOST_GROUPS {
+            learnt.pop_front();
+        }
+    }
+
+    /// What is remembered.
+    pub fn of(&self, group: &str) -> Option<Vec<Tmpfs>> {
+        let learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        learnt.iter().find(|(known, _)| known == group).map(|(_, mounts)| mounts.clone())
+    }
+}
+
+/// Those that are worth a word in a record; `None` when the process is gone or may not be read.
+pub fn mounts(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
+    let mut mounts = seen(proc, pid)?;
+    mounts.retain(|mount| mount.used_bytes.0 >= LEAST);
+    mounts.truncate(MOST);
+    Some(mounts)
+}
+
+/// All that have something in them; `None` when the process is gone or may not be read.
+pub fn seen(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
+    let process = proc.join(pid.to_string());
+    let mountinfo = fs::read(process.join("mountinfo")).ok().filter(|text| !text.is_empty())?;
+    let mut devices = HashSet::new();
+    let (mut asked, mut answered) = (0, 0);
+    let mut found: Vec<Tmpfs> = parse(&mountinfo)
+        .into_iter()
+        .filter(|(device, _)| devices.insert(device.to_vec()))
+        .take(MOST_SEEN)
+        .filter_map(|(_, mount)| {
+            let inside = mount.strip_prefix(b"/").unwrap_or(&mount);
+            asked += 1;
+            let stat = rustix::fs::statvfs(process.join("root").join(OsStr::from_bytes(inside))).ok()?;
+            answered += 1;
+            let used = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize);
+            Some(Tmpfs { mount: escape(&mount), used_bytes: Bytes(used) })
+        })
+        .filter(|mount| mount.used_bytes.0 > 0)
+        .collect();
+    if answered == 0 && asked > 0 {
+        return None; // its root is not ours to look into
+    }
+    found.sort_by_key(|mount| std::cmp::Reverse(mount.used_bytes));
+    Some(found)
+}
+
+/// `36 35 98:0 /root /mount rw,noatime master:1 - tmpfs source rw`: device and mount of each tmpfs.
+fn parse(mountinfo: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b' ');
+            let (device, mount) = (fields.nth(2)?, fields.nth(1)?);
+            fields.find(|field| *field == b"-")?;
+            (fields.next()? == b"tmpfs").then(|| (device, unescape(mount)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Path, mounts, parse};
+
+    #[test]
+    fn only_tmpfs_and_names_as_they_are() {
+        let text = b"22 1 0:21 / /proc rw - proc proc rw\n\
+            36 35 0:45 / /a\\040b rw,nosuid shared:5 master:2 - tmpfs tmpfs rw,size=9k\n36 35 odd";
+        assert_eq!(parse(text), [(&b"0:45"[..], b"/a b".to_vec())]);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_none() {
+        assert!(mounts(Path::new("/proc"), u32::MAX).is_none());
+        assert!(mounts(Path::new("/proc"), std::process::id()).is_some());
+    }
+}

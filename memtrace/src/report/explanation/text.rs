@@ -1,0 +1,236 @@
+//! The page as text.
+//!
+//! [`Explanation`] -> lines that fit. Says nothing that is not in it.
+
+use crate::{
+    allocator::counters::ArenaCounters,
+    explain::{Explanation, Holding, Part},
+    report::{
+        layout::{Align, pad, printable, width, wrap},
+        page::Page,
+        style::{Paint, Style},
+    },
+    units::{Bytes, Grade},
+};
+
+/// Columns of a bar.
+const BAR: usize = 20;
+/// Columns of a part's name, of a figure, of a share.
+const NAME: usize = 30;
+const FIGURE: usize = 11;
+const SHARE: usize = 6;
+/// What is said of an allocator first, and of each of its arenas below that.
+const IN_USE: &str = "  in use";
+/// Processes that are listed.
+const MOST_LISTED: usize = 5;
+
+/// Lays it out.
+pub fn text(explanation: &Explanation, style: Style) -> String {
+    let mut page = Page::new(style);
+    head(&mut page, explanation);
+    if !explanation.parts.is_empty() {
+        sum(&mut page, explanation);
+    }
+    if !explanation.allocators.is_empty() {
+        page.heading("WHAT ITS ALLOCATORS SAY");
+        for holding in &explanation.allocators {
+            allocator(&mut page, holding);
+        }
+    }
+    if !explanation.reclaimable.is_empty() || !explanation.firm.is_empty() {
+        page.heading("WHEN MEMORY IS SHORT");
+        let back = explanation.reclaimable.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
+        entry(&mut page, "the kernel takes back", Bytes(back), "", Paint::Heading);
+        parts(&mut page, &explanation.reclaimable, 1);
+        let firm = explanation.firm.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
+        entry(&mut page, "and without swap leaves", Bytes(firm), "", Paint::Heading);
+        parts(&mut page, &explanation.firm, 1);
+    }
+    verdicts(&mut page, explanation);
+    if !explanation.notes.is_empty() {
+        page.heading("NOT KNOWN, OR TO BE KNOWN");
+        for note in &explanation.notes {
+            bullet(&mut page, "-", note, Paint::Doubt);
+        }
+    }
+    page.finish()
+}
+
+fn head(page: &mut Page, explanation: &Explanation) {
+    let Explanation { name, kind, total_bytes, limit, cgroups, processes, time, .. } = explanation;
+    let total = total_bytes.map_or_else(|| "unknown".to_owned(), |total| total.to_string());
+    let verb = if kind == "process" { "resident" } else { "charged" };
+    let of = match (limit, total_bytes) {
+        (Some(limit), Some(total)) => {
+            format!(", {} % of its limit of {}", percent(total.0, limit.bytes.0), limit.bytes)
+        }
+        (Some(limit), None) => format!(", limit {}", limit.bytes),
+        (None, _) => ", no limit".to_owned(),
+    };
+    page.paragraph(&format!("{kind} {name}: {total} {verb}{of}"), Paint::Heading);
+    for cgroup in cgroups {
+        page.field("cgroup", cgroup);
+    }
+    let mut listed: Vec<String> =
+        processes.iter().take(MOST_LISTED).map(|one| format!("{} ({})", one.comm, one.pid)).collect();
+    if let Some(more) = processes.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
+        listed.push(format!("and {more} more"));
+    }
+    let none = || "none".to_owned();
+    let listed = if listed.is_empty() { none() } else { listed.join(", ") };
+    page.field(if processes.len() == 1 { "process" } else { "processes" }, &listed);
+    page.field("at", &time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+}
+
+fn sum(page: &mut Page, explanation: &Explanation) {
+    let of = if explanation.kind == "process" { "WHAT IS RESIDENT" } else { "WHAT IT IS CHARGED FOR" };
+    page.heading(of);
+    let total = explanation.total_bytes.unwrap_or_default().0;
+    for part in &explanation.parts {
+        line(page, part, 0, total);
+        for inner in &part.parts {
+            line(page, inner, 1, total);
+        }
+    }
+    if let Some(remainder) = explanation.remainder_bytes {
+        let bytes = Bytes(remainder.unsigned_abs());
+        let (name, means) = if remainder < 0 {
+            ("less: counted twice", "the parts are read one after the other")
+        } else {
+            ("remainder", "charged ahead (up to 64 pages a CPU), or not summed up yet")
+        };
+        let remainder = Part::new(name, means, bytes, Grade::Read);
+        line(page, &remainder, 0, total);
+    }
+    entry(page, "together", Bytes(total), "", Paint::Heading);
+}
+
+fn line(page: &mut Page, part: &Part, depth: usize, total: u64) {
+    let share = percent(part.bytes.0, total);
+    let filled = (u128::from(part.bytes.0) * BAR as u128).checked_div(u128::from(total)).unwrap_or(0);
+    let filled = usize::try_from(filled).unwrap_or(BAR).min(BAR);
+    let bar = if depth == 0 { "#".repeat(filled) } else { "=".repeat(filled) };
+    let grade = if part.grade == Grade::Inferred && depth > 0 { "~" } else { "" };
+    let name = format!("{}{}", "  ".repeat(depth), printable(&part.what));
+    let figures = format!(
+        "{}{}{}  {}",
+        pad(&name, NAME, Align::Left),
+        pad(&format!("{grade}{}", part.bytes), FIGURE, Align::Right),
+        pad(&format!("{share} %"), SHARE, Align::Right),
+        pad(&bar, BAR, Align::Left),
+    );
+    let room = page.columns().saturating_sub(width(&figures) + 2);
+    let means = printable(&part.means);
+    let means = if width(&means) <= room { format!("  {means}") } else { String::new() };
+    page.line(&format!("{figures}{means}"), Paint::Plain);
+}
+
+/// A name, a figure, and what it means as far as there is room.
+fn entry(page: &mut Page, name: &str, bytes: Bytes, means: &str, paint: Paint) {
+    let figure = pad(&bytes.to_string(), FIGURE, Align::Right);
+    let start = format!("{}{figure}", pad(&printable(name), NAME, Align::Left));
+    let room = page.columns().saturating_sub(width(&start) + 2);
+    let mut lines = wrap(&printable(means), room.max(20)).into_iter();
+    let first = lines.next().unwrap_or_default();
+    page.line(&format!("{start}  {first}"), paint);
+    for more in lines {
+        page.line(&format!("{}{more}", " ".repeat(width(&start) + 2)), paint);
+    }
+}
+
+fn parts(page: &mut Page, parts: &[Part], depth: usize) {
+    for part in parts {
+        entry(page, &format!("{}{}", "  ".repeat(depth), part.what), part.bytes, &part.means, Paint::Plain);
+    }
+}
+
+fn allocator(page: &mut Page, holding: &Holding) {
+    let version = holding.version.as_deref().map_or_else(String::new, |version| format!(" {version}"));
+    let many =
+        if holding.processes > 1 { format!(", {} processes", holding.processes) } else { String::new() };
+    let title = format!("{}{version}{many}", holding.allocator);
+    entry(page, &title, holding.resident_bytes, "resident", Paint::Heading);
+    if let Some(reason) = &holding.absent {
+        bullet(page, "  not told:", reason, Paint::Doubt);
+    }
+    let bound = match holding.error_bytes {
+        _ if holding.allocated_bytes.is_none() => String::new(),
+        Some(Bytes(0)) => "handed to the program; exact".to_owned(),
+        Some(error) => format!("handed to the program; off by {error} at most"),
+        None => "handed to the program, or less: see below".to_owned(),
+    };
+    let rows: [(&str, Option<Bytes>, &str); 6] = [
+        (IN_USE, holding.allocated_bytes, &bound),
+        ("  free, still resident", holding.free_resident_bytes, "kept for the next allocations"),
+        ("  freed lazily", holding.lazily_freed_bytes, "resident until the kernel wants it"),
+        ("  for itself", holding.metadata_bytes, "the allocator's own books"),
+        ("  not told", holding.untold_bytes, "gaps, rounding, parts that have no counters"),
+        ("  virtual only", holding.retained_bytes, "addresses without memory: they cost nothing"),
+    ];
+    for (name, bytes, means) in rows {
+        if let Some(bytes) = bytes.filter(|bytes| bytes.0 > 0) {
+            entry(page, name, bytes, means, Paint::Plain);
+        }
+        if name == IN_USE {
+            by_arena(page, holding);
+        }
+    }
+    for missing in &holding.missing {
+        bullet(page, "  not known:", missing, Paint::Doubt);
+    }
+    if !holding.settings.is_empty() {
+        let settings: Vec<String> =
+            holding.settings.iter().map(|setting| format!("{}={}", setting.name, setting.value)).collect();
+        bullet(page, "  settings:", &settings.join(" "), Paint::Plain);
+    }
+}
+
+fn by_arena(page: &mut Page, holding: &Holding) {
+    for ArenaCounters { name, allocated_bytes, free_resident_bytes, system_bytes } in &holding.by_arena {
+        let (bytes, mut means) = match (allocated_bytes, free_resident_bytes) {
+            (Some(used), Some(free)) => (*used, format!("in use, and {free} free")),
+            (Some(used), None) => (*used, "in use".to_owned()),
+            (None, free) => (free.unwrap_or_default(), "free".to_owned()),
+        };
+        means.extend(system_bytes.map(|system| format!(", of {system}")));
+        entry(page, &format!("    {name}"), bytes, &means, Paint::Plain);
+    }
+    let rest = holding.arenas.saturating_sub(holding.by_arena.len());
+    if rest > 0 && !holding.by_arena.is_empty() {
+        page.line(&format!("    {rest} more hold less, or nothing"), Paint::Plain);
+    }
+}
+
+fn verdicts(page: &mut Page, explanation: &Explanation) {
+    page.heading("VERDICT");
+    if explanation.findings.is_empty() {
+        page.line("nothing stands out in these numbers", Paint::Plain);
+    }
+    for finding in &explanation.findings {
+        let confidence = format!("{:?}", finding.confidence).to_lowercase();
+        bullet(page, "*", &format!("{} ({confidence} confidence)", finding.sentence), Paint::Culprit);
+        for fact in &finding.evidence {
+            bullet(page, "   ", &format!("{}: {} ({})", fact.what, fact.value, fact.grade), Paint::Plain);
+        }
+        for remedy in &finding.remedies {
+            bullet(page, "  try:", &remedy.text, Paint::Plain);
+            if let Some(setting) = &remedy.setting {
+                page.line(&format!("       {}", printable(setting)), Paint::Heading);
+            }
+        }
+    }
+}
+
+fn bullet(page: &mut Page, mark: &str, text: &str, paint: Paint) {
+    let room = page.columns().saturating_sub(width(mark) + 1);
+    let mut before = mark.to_owned();
+    for line in wrap(&printable(text), room) {
+        page.line(&format!("{before} {line}"), paint);
+        before = " ".repeat(width(mark));
+    }
+}
+
+fn percent(part: u64, whole: u64) -> u64 {
+    let share = (u128::from(part) * 100 + u128::from(whole / 2)).checked_div(u128::from(whole));
+    share.and_then(|share| u64::try_from(share).ok()).unwrap_or(0)
+}

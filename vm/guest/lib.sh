@@ -49,7 +49,7 @@ events() {
     echo $code
 }
 
-# allocators: runs programs of a small Debian and shows which allocators the daemon recognizes in them.
+# allocators: runs programs of a small Debian and shows which allocators the daemon recognises in them.
 allocators() {
     mkdir -p /small
     mount -t ext4 -o ro /dev/nvme0n1 /small

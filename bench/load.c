@@ -1,14 +1,14 @@
 /*
- * load NAME COUNT [THREADS]: does one thing COUNT times and prints how many nanoseconds one took.
+ * load NAME COUNT [THREADS]: performs one operation COUNT times and prints the nanoseconds per operation.
  *
- *   fault       touches a page that is not there (1 MiB at a time, given back with one madvise: pages that the processor
- *               still has in its caches, the cheapest fault there is)
- *   fill        the same, 64 MiB at a time: pages from all over the memory, as a program that grows gets them
+ *   fault       touches a page that is not present, 1 MiB at a time, freed with one madvise. The processor still has
+ *               these pages in its caches, so this is the cheapest possible fault
+ *   fill        the same, 64 MiB at a time: pages from all over the memory, like those of a growing program
  *   mmap        mmap and munmap of 64 KiB
- *   mmap8       mmap of 8 pages, a touch of each, munmap
+ *   mmap8       mmap of 8 pages, one write to each, munmap
  *   syscall     getppid
- *   churn       malloc and free of 16 bytes to 64 KiB, by THREADS threads, 512 blocks alive in each
- *   spawn       fork, exec and wait of this very program
+ *   churn       malloc and free of 16 bytes to 64 KiB in THREADS threads, each with 512 live blocks
+ *   spawn       fork, exec and wait of this program
  */
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -1,4 +1,4 @@
-"""Renders the chart, compares it with the manifests that are checked in, and validates both.
+"""Renders the chart, compares it with the checked-in manifests, and validates both.
 
 Usage: chart.py [--write]. Needs helm-python-sdk, kubernetes-validate and PyYAML (`cargo xtask chart` installs them).
 """
@@ -15,7 +15,7 @@ CHART = DEPLOY / "chart/memtrace"
 MANIFEST = DEPLOY / "manifests/memtrace.yaml"
 ORDER = ["namespace.yaml", "serviceaccount.yaml", "rbac.yaml", "daemonset.yaml"]
 VERSIONS = ["1.28", "1.32", "1.36"]
-HEADING = "# Rendered from deploy/chart/memtrace by `cargo xtask chart --write`: change the chart, not this.\n"
+HEADING = "# Rendered from deploy/chart/memtrace by `cargo xtask chart --write`. Edit the chart, not this file.\n"
 
 # Values that must render to valid objects, and values that the schema must refuse.
 GOOD = [
@@ -76,18 +76,18 @@ def main():
     for values in GOOD:
         validate(render(values))
     for values in BAD:
-        assert is_refused(values), f"the schema takes {values}"
-    # Without the kubelet there is nothing to be permitted, and no token to be stolen.
+        assert is_refused(values), f"the schema accepts {values}"
+    # Without the kubelet there are no permissions, and no token that could be stolen.
     assert set(objects(text)) == {"Namespace", "ServiceAccount", "DaemonSet"}, sorted(objects(text))
     assert not objects(text)["DaemonSet"]["spec"]["template"]["spec"]["automountServiceAccountToken"]
     narrow = objects(render({"kubelet": {"enabled": True}}))
     assert narrow["ClusterRole"]["rules"] == [{"apiGroups": [""], "resources": ["nodes/pods"], "verbs": ["get"]}]
     assert narrow["DaemonSet"]["spec"]["template"]["spec"]["automountServiceAccountToken"]
-    # The unit for plain hosts has the same set.
+    # The systemd unit has the same capabilities.
     unit = (DEPLOY / "systemd/memtrace.service").read_text()
     line = next(line for line in unit.splitlines() if line.startswith("CapabilityBoundingSet="))
     assert line.split("=")[1].split() == [f"CAP_{name}" for name in capabilities(text)], line
-    # Old kernels need this instead of the capability, which is no part of the set.
+    # Old kernels need this limit instead of the capability, which is not in the set.
     assert "LimitMEMLOCK=infinity" in unit.splitlines() and "SYS_RESOURCE" not in capabilities(text)
     assert "SYS_RESOURCE" in capabilities(render({"extraCapabilities": ["SYS_RESOURCE"]}))
     print(f"chart: {len(GOOD)} renderings valid for Kubernetes {', '.join(VERSIONS)}, {len(BAD)} bad values refused")

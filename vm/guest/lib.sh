@@ -1,5 +1,4 @@
-# What the plan is made of: each function puts sections on standard output, `=== NAME` and the lines below it.
-# Nothing is judged here; the host does that.
+# Functions for the plan. Each writes sections to standard output: `=== NAME`, then lines. The host evaluates them.
 
 GROUPS_AT=/sys/fs/cgroup
 STATE=
@@ -7,16 +6,16 @@ DAEMON=
 
 section() { echo "=== $1"; }
 
-# kernel: what was booted.
+# kernel: the kernel that was booted.
 kernel() {
     section kernel/release
     uname -r
     section kernel/lockdown
     cat /sys/kernel/security/lockdown
     echo "+memory +cpuset" >$GROUPS_AT/cgroup.subtree_control
-    # The table of all tasks is long, and nothing here reads it.
+    # The table of all tasks is long, and no test reads it.
     echo 0 >/proc/sys/vm/oom_dump_tasks
-    # This shell and what it starts survive; a program of a scenario sets its own.
+    # Protects this shell and its children. Programs of a scenario set their own value.
     echo -1000 >/proc/$$/oom_score_adj
 }
 
@@ -32,9 +31,9 @@ doctor() {
     echo $code
 }
 
-# events: memtrace's own tests of what arrives from the kernel, by each way, and of what it does with a limit of
-# cgroup v2. Without those that only take long here: they are about the daemon's own bookkeeping, not about the kernel.
-# Their programs are to be killed, so they do not survive as this shell does.
+# events: memtrace's tests of the events from the kernel, with each kind of hook, and of limits of cgroup v2. Skips long
+# tests of the daemon's bookkeeping, which do not depend on the kernel. The kernel must be able to kill the programs of
+# the tests, so these are not protected like this shell.
 events() {
     (
         echo 0 >/proc/self/oom_score_adj
@@ -50,7 +49,7 @@ events() {
     echo $code
 }
 
-# allocators: programs of a small Debian, and what the daemon recognises in them.
+# allocators: runs programs of a small Debian and shows which allocators the daemon recognises in them.
 allocators() {
     mkdir -p /small
     mount -t ext4 -o ro /dev/nvme0n1 /small
@@ -84,11 +83,11 @@ in_debian() {
 
 are_recognised() {
     memtrace top --once -o json --socket "$STATE/socket" >/run/snapshot
-    # And read to the end: what the daemon had no time for yet it says itself.
+    # `stale` marks what the daemon had no time to read yet.
     grep -q '"cpython"' /run/snapshot && grep -q '"jemalloc"' /run/snapshot && ! grep -q '"stale": *"' /run/snapshot
 }
 
-# daemon NAME ARGUMENT...: one at a time, with a store of its own.
+# daemon NAME ARGUMENT...: starts a daemon with its own store; one at a time.
 daemon() {
     STATE=/run/$1
     shift
@@ -123,7 +122,7 @@ until_true() {
     return 1
 }
 
-# group PATH [FILE VALUE]...: a memory cgroup, whose parents exist.
+# group PATH [FILE VALUE]...: creates a memory cgroup. Its parents must exist.
 group() {
     path=$1
     shift
@@ -137,7 +136,7 @@ group() {
     done
 }
 
-# start COMM GROUP ADJ STEP...: a program in the background, see vm/programs/eat.c.
+# start COMM GROUP ADJ STEP...: starts a program in the background; see vm/programs/eat.c.
 start() {
     comm=$1 home=$2 adj=$3
     shift 3
@@ -148,10 +147,10 @@ start() {
 # pid COMM
 pid() { sed -n "s/^$1 //p" /run/programs; }
 
-# ready NAME: until the program has taken the step `ready NAME`.
+# ready NAME: waits until the program has done the step `ready NAME`.
 ready() { until_true 200 test -e "/run/ready.$1"; }
 
-# ended COMM...: until these programs have.
+# ended COMM...: waits until these programs have ended.
 ended() {
     for comm; do wait "$(pid "$comm")"; done
 }
@@ -160,7 +159,7 @@ kills() { sed -n 's/^oom_kill //p' /proc/vmstat; }
 
 records() { memtrace report list -o json --state-dir "$STATE" | sed -n 's/.*"id": "\(.*\)",*/\1/p'; }
 
-# victims: the threads that new records name as killed. A group that dies as one is one record, of several.
+# victims: the thread ids of the victims in new records. A group killed as a whole is one record with several victims.
 victims() {
     for id in $(records); do
         grep -q "^$id$" "$STATE.seen" && continue
@@ -180,7 +179,7 @@ are_recorded() {
     done
 }
 
-# scenario NAME SCRIPT: runs it between two looks at the kernel's own counters, and shows what was recorded.
+# scenario NAME SCRIPT: runs the script between two readings of the kernel's counters, and shows the new records.
 scenario() {
     name=$1
     : >/run/groups
@@ -189,7 +188,7 @@ scenario() {
     dmesg -c >/dev/null
     before=$(kills)
     . "/vm/scenarios/$2"
-    # The kernel says so after it has marked the last victim; memtrace says so when it is on the disk.
+    # The kernel logs a kill after it has marked the last victim. memtrace lists a record once it is on disk.
     killed=$(dmesg | sed -n 's/.*Killed process \([0-9]*\) .*/\1/p' | sort -u)
     [ -z "$killed" ] && sleep 0.5
     until_true 50 are_recorded $killed

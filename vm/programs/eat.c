@@ -1,11 +1,11 @@
 /*
- * eat STEP...: takes memory, one step after another.
+ * eat STEP...: allocates memory step by step.
  *
- *   group DIR    moves itself into that cgroup
+ *   group DIR    moves itself into this cgroup
  *   adj N        sets its own oom_score_adj
  *   comm NAME    sets its own name
- *   touch MIB    maps so much anonymous memory and writes to every page
- *   ready NAME   says so: makes the file /run/ready.NAME
+ *   touch MIB    maps this amount of anonymous memory and writes to every page
+ *   ready NAME   creates the file /run/ready.NAME
  *   hold         waits for a signal
  */
 #include <fcntl.h>
@@ -34,12 +34,12 @@ static void put(const char *directory, const char *file, const char *text)
 
 static void touch(size_t bytes)
 {
-	/* Not reserved: more than the node has would be refused, and is wanted. */
+	/* MAP_NORESERVE: the kernel would refuse more memory than the node has, and the test wants more. */
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
 	if (memory == MAP_FAILED)
 		fail("mmap");
-	/* Small pages, so that the limit is met to the page. */
+	/* Small pages, so that the limit is reached to the exact page. */
 	madvise(memory, bytes, MADV_NOHUGEPAGE);
 	for (size_t at = 0; at < bytes; at += 4096)
 		memory[at] = 1;

@@ -1,4 +1,4 @@
-# The limit is three levels above the program, and no level between has one.
+# The limit is three levels above the program; no level in between has one.
 group ancestor memory.max 24M
 group ancestor/one
 group ancestor/one/two

@@ -1,4 +1,4 @@
-# One group, three programs in two of its children: they die as one.
+# Three programs in two children of one group, which the kernel kills as a whole.
 group whole memory.max 40M memory.oom.group 1
 group whole/bystanders
 group whole/greedy

@@ -1,4 +1,4 @@
-# A shell kills a program: not a matter of memory, and nothing to record.
+# A shell kills a program. No OOM kill: no record is expected.
 group killed
 start killed killed 0 touch 16 ready killed hold
 ready killed

@@ -1,4 +1,4 @@
-# A shell outside of the group writes a limit below what the group uses.
+# A shell outside the group sets a limit below its usage.
 group lowered memory.max 64M
 start lowered lowered 0 touch 32 ready lowered hold
 ready lowered

@@ -1,6 +1,6 @@
 # The node itself runs out of memory; no group has a limit.
-# The spare ones are for a kernel that needs memory again before the greedy one's is free: were there nobody left to
-# kill, it would panic.
+# The spare programs are further victims, for a kernel that needs memory again before that of the greedy program is
+# freed. Without anybody left to kill it would panic.
 group node
 group node/greedy
 group node/spare

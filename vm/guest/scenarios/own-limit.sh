@@ -1,4 +1,4 @@
-# A program grows beyond the limit of its own group.
+# A program exceeds the limit of its own group.
 group own memory.max 24M
 start own own 0 touch 48
 ended own

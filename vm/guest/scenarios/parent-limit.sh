@@ -1,4 +1,4 @@
-# A small program takes the parent's limit over the edge; the large one beside it is the one to die.
+# A small program exceeds the limit of the parent. The kernel kills the larger program next to it.
 group parent memory.max 40M
 group parent/large
 group parent/small

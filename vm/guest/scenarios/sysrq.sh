@@ -1,4 +1,4 @@
-# The administrator asks for a kill by the magic key.
+# The administrator requests a kill with the magic SysRq key.
 group sysrq
 start chosen sysrq 900 touch 24 ready chosen hold
 ready chosen

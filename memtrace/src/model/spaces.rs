@@ -30,8 +30,10 @@ use crate::{
 
 mod apply_scan;
 mod reconcile;
+mod scan_state;
 mod schedule;
 mod stacks;
+mod totals;
 mod tracked;
 
 /// All address spaces.
@@ -41,13 +43,13 @@ pub struct Spaces {
     under_way: HashSet<u32>,
     /// Processes that use another's address space (`CLONE_VM` without being its thread), until they end or replace it.
     guests: HashMap<u32, u32>,
-    tides: Vec<GroupPeak>,
+    group_peaks: Vec<GroupPeak>,
     /// When the last tick was.
     ticked: u64,
     /// Those that something happened to since then.
     touched: Vec<u32>,
     /// Those of which a scan may tell more, and the kernel's total of each.
-    open: HashMap<u32, u64>,
+    candidates: HashMap<u32, u64>,
     /// Those whose totals are to be asked for at each tick.
     wanting: HashSet<u32>,
     /// Bytes that all spaces take, at the last tick.
@@ -62,10 +64,10 @@ impl Spaces {
             tracked: HashMap::new(),
             under_way: HashSet::new(),
             guests: HashMap::new(),
-            tides: Vec::new(),
+            group_peaks: Vec::new(),
             ticked: 0,
             touched: Vec::new(),
-            open: HashMap::new(),
+            candidates: HashMap::new(),
             wanting: HashSet::new(),
             footprint: 0,
         }
@@ -79,9 +81,9 @@ impl Spaces {
             Event::Fork(fork) => self.fork(pid, fork.child.tgid, fork.shares_mm != 0),
             Event::Exec(exec) => {
                 // The program is another one, and so are its modules and stacks.
-                let group_peak = self.end(pid, event.header().ktime);
+                let group = self.end(pid, event.header().ktime);
                 let mut tracked = Tracked::new(self.geometry);
-                (tracked.group_peak, tracked.born) = (group_peak, event.header().ktime);
+                (tracked.group, tracked.born) = (group, event.header().ktime);
                 if exec.task.tgid == pid {
                     self.insert(pid, tracked);
                 }
@@ -107,9 +109,7 @@ impl Spaces {
                 let was = tracked.resident();
                 tracked.apply(event);
                 list(&mut self.touched, host, tracked);
-                if let Some(group_peak) =
-                    tracked.group_peak.and_then(|group_peak| self.tides.get_mut(group_peak))
-                {
+                if let Some(group_peak) = tracked.group.and_then(|group| self.group_peaks.get_mut(group)) {
                     group_peak.change(was, tracked.resident(), event.header().ktime);
                 }
             }
@@ -125,17 +125,7 @@ impl Spaces {
             return;
         }
         let Some(parent) = self.tracked.get_mut(&host) else { return };
-        let space = parent.space.fork();
-        let tracked = Tracked {
-            peak: ProcessPeak::new(&space),
-            space,
-            evidence: parent.evidence.clone(),
-            rss_at_scan: parent.rss_at_scan,
-            scanned_at: parent.scanned_at,
-            sampled: parent.sampled,
-            group_peak: parent.group_peak,
-            ..Tracked::new(self.geometry)
-        };
+        let tracked = parent.fork(self.geometry);
         self.insert(child, tracked);
     }
 
@@ -147,7 +137,7 @@ impl Spaces {
 
     fn remove(&mut self, pid: u32) -> Option<Tracked> {
         let tracked = self.tracked.remove(&pid)?;
-        self.footprint = self.footprint.saturating_sub(tracked.footprint);
+        self.footprint = self.footprint.saturating_sub(tracked.shown.footprint);
         Some(tracked)
     }
 
@@ -155,35 +145,35 @@ impl Spaces {
     pub fn forget(&mut self, pid: u32) {
         self.guests.remove(&pid);
         self.remove(pid);
-        self.open.remove(&pid);
+        self.candidates.remove(&pid);
     }
 
-    /// An address space is gone; the group_peak that it was of. A guest only leaves its host's.
+    /// An address space is gone; the number of the cgroup that it was in. A guest only leaves its host's.
     fn end(&mut self, pid: u32, at: u64) -> Option<usize> {
         if let Some(host) = self.guests.remove(&pid) {
-            return self.tracked.get(&host).and_then(|tracked| tracked.group_peak);
+            return self.tracked.get(&host).and_then(|tracked| tracked.group);
         }
-        self.open.remove(&pid);
+        self.candidates.remove(&pid);
         let tracked = self.remove(pid)?;
-        if let Some(group_peak) = tracked.group_peak.and_then(|group_peak| self.tides.get_mut(group_peak)) {
+        if let Some(group_peak) = tracked.group.and_then(|group| self.group_peaks.get_mut(group)) {
             group_peak.change(tracked.resident(), 0, at);
         }
-        tracked.group_peak
+        tracked.group
     }
 
     /// Begins a tick; the numbers of cgroups are below `groups`.
     pub fn begin_tick(&mut self, now: u64, groups: usize) {
         self.ticked = now;
-        self.tides = vec![GroupPeak::default(); groups];
+        self.group_peaks = vec![GroupPeak::default(); groups];
         let Self { tracked, wanting, .. } = self;
         let mut wants = |pid: &u32| tracked.get_mut(pid).is_some_and(Tracked::wants_totals);
         wanting.retain(&mut wants);
         wanting.extend(self.touched.iter().copied().filter(wants));
         for pid in self.touched.drain(..) {
             if let Some(tracked) = self.tracked.get_mut(&pid) {
-                (tracked.peak, tracked.is_listed) = (ProcessPeak::new(&tracked.space), false);
+                (tracked.peak, tracked.dirty.is_listed) = (ProcessPeak::new(&tracked.space), false);
                 let takes = tracked.space.footprint().0;
-                let took = std::mem::replace(&mut tracked.footprint, takes);
+                let took = std::mem::replace(&mut tracked.shown.footprint, takes);
                 self.footprint = self.footprint.saturating_add(takes).saturating_sub(took);
             }
         }
@@ -192,13 +182,13 @@ impl Spaces {
     /// The number of the cgroup that a process is in.
     pub fn enter(&mut self, pid: u32, group: Option<usize>) {
         if let Some(tracked) = self.tracked.get_mut(&pid) {
-            tracked.group_peak = group;
+            tracked.group = group;
         }
     }
 
     /// How much more the processes of a cgroup had, together, since the tick began.
     pub fn group_peak(&self, group: usize) -> Option<(u64, u64)> {
-        self.tides.get(group)?.rise()
+        self.group_peaks.get(group)?.rise()
     }
 
     /// How high a process was since the tick began, and what with. After [`Spaces::arenas`].
@@ -207,9 +197,13 @@ impl Spaces {
         let rows = match tracked.peak.kept(&tracked.space) {
             Some(kept) => {
                 let regions: Vec<Region> = kept.regions().collect();
-                arenas::rows(kept, &attribute(&tracked.evidence, &regions), &tracked.split)
+                arenas::rows(
+                    kept,
+                    &attribute(&tracked.attribution.evidence, &regions),
+                    &tracked.attribution.split,
+                )
             }
-            None => tracked.rows.clone(),
+            None => tracked.shown.rows.clone(),
         };
         Estimate { rise: tracked.peak.rise(), rows }
     }
@@ -229,11 +223,11 @@ impl Spaces {
 
     /// The kernel's total of a process came: the estimates since its page tables were read are closed to it.
     pub fn close(&mut self, pid: u32, resident: Resident) {
-        self.open.insert(pid, resident.bytes);
+        self.candidates.insert(pid, resident.bytes);
         let Some(tracked) = self.tracked.get_mut(&pid) else { return };
         let (was, is) = tracked.close(resident);
         list(&mut self.touched, pid, tracked);
-        if let Some(group_peak) = tracked.group_peak.and_then(|group_peak| self.tides.get_mut(group_peak)) {
+        if let Some(group_peak) = tracked.group.and_then(|group| self.group_peaks.get_mut(group)) {
             group_peak.close(was, is);
         }
     }
@@ -259,7 +253,7 @@ impl Spaces {
         }
         let StackCopy { registers, base, bytes, .. } = copy;
         // Before the first scan nobody knows what the program itself has mapped.
-        let is_known = tracked.scanned_at.is_some();
+        let is_known = tracked.scan.last.is_some();
         let modules = if is_known { tracked.stacks.modules(&tracked.space) } else { None };
         Some(Job { key, copy: Copy { registers, base, bytes }, modules })
     }
@@ -280,46 +274,50 @@ impl Spaces {
 
     /// Until when what [`Spaces::arenas`] gave of a process is so, if nothing happens to it and its total stays.
     pub fn stands_until(&self, pid: u32) -> u64 {
-        let tracked = self.tracked.get(&pid).filter(|tracked| tracked.scanned_at.is_some());
-        tracked.map_or(u64::MAX, |tracked| tracked.stands_until)
+        let tracked = self.tracked.get(&pid).filter(|tracked| tracked.scan.last.is_some());
+        tracked.map_or(u64::MAX, |tracked| tracked.shown.stands_until)
     }
 
     /// The arenas of a process whose resident memory is `total`; `None` for one that was never scanned.
     pub fn arenas(&mut self, pid: u32, total: Bytes, now: u64) -> Option<Arenas<'_>> {
         let ticked = self.ticked;
-        let tracked = self.tracked.get_mut(&pid).filter(|tracked| tracked.scanned_at.is_some())?;
+        let tracked = self.tracked.get_mut(&pid).filter(|tracked| tracked.scan.last.is_some())?;
         tracked.own();
-        if std::mem::take(&mut tracked.is_touched) {
-            tracked.rows = arenas::rows(&tracked.space, &tracked.owned, &tracked.split);
+        if std::mem::take(&mut tracked.dirty.rows) {
+            tracked.shown.rows =
+                arenas::rows(&tracked.space, &tracked.attribution.owned, &tracked.attribution.split);
         }
-        if std::mem::replace(&mut tracked.gauged_at, now) < ticked {
-            tracked.gauges.iter_mut().for_each(|(_, gauge)| gauge.stand(ticked));
+        if std::mem::replace(&mut tracked.shown.gauged_at, now) < ticked {
+            tracked.shown.gauges.iter_mut().for_each(|(_, gauge)| gauge.stand(ticked));
         }
-        for row in &tracked.rows {
+        for row in &tracked.shown.rows {
             let key = (row.allocator, row.kind);
-            match tracked.gauges.iter_mut().find(|(of, _)| *of == key) {
+            match tracked.shown.gauges.iter_mut().find(|(of, _)| *of == key) {
                 Some((_, gauge)) => gauge.read(now, row.resident.0),
                 None => {
                     let mut gauge = Gauge::default();
                     gauge.read(now, row.resident.0);
-                    tracked.gauges.reserve_exact(tracked.rows.len().saturating_sub(tracked.gauges.len()));
-                    tracked.gauges.push((key, gauge));
+                    tracked
+                        .shown
+                        .gauges
+                        .reserve_exact(tracked.shown.rows.len().saturating_sub(tracked.shown.gauges.len()));
+                    tracked.shown.gauges.push((key, gauge));
                 }
             }
         }
-        let gauges = tracked.gauges.iter().map(|(_, gauge)| gauge.stands_until()).min();
+        let gauges = tracked.shown.gauges.iter().map(|(_, gauge)| gauge.stands_until()).min();
         let stacks = tracked.stacks.growth.stands_until(now);
-        tracked.stands_until = gauges.map_or(stacks, |gauges| gauges.min(stacks));
+        tracked.shown.stands_until = gauges.map_or(stacks, |gauges| gauges.min(stacks));
         Some(Arenas {
-            rows: &tracked.rows,
+            rows: &tracked.shown.rows,
             closing: tracked.space.totals().close(total),
             stale: tracked.space.stale(),
-            scanned_at: tracked.scanned_at,
-            sampled: tracked.sampled,
-            gauges: &tracked.gauges,
+            scanned_at: tracked.scan.last.map(|last| last.at),
+            sampled: tracked.scan.last.map_or(0, |last| last.sampled),
+            gauges: &tracked.shown.gauges,
             stacks: &tracked.stacks.growth,
             space: &tracked.space,
-            reading: tracked.reading.as_ref(),
+            reading: tracked.attribution.reading.as_ref(),
         })
     }
 
@@ -331,7 +329,7 @@ impl Spaces {
 
 /// Puts a process that something happened to among those, once.
 fn list(touched: &mut Vec<u32>, pid: u32, tracked: &mut Tracked) {
-    if tracked.stands_until == 0 && !std::mem::replace(&mut tracked.is_listed, true) {
+    if tracked.shown.stands_until == 0 && !std::mem::replace(&mut tracked.dirty.is_listed, true) {
         touched.push(pid);
     }
 }

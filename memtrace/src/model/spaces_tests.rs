@@ -33,7 +33,7 @@ fn header(kind: Kind, tgid: u32, ktime: u64) -> Header {
 
 /// The processes to scan, some seconds after the start.
 fn due(spaces: &mut Spaces, rss: impl IntoIterator<Item = (u32, u64)>) -> Vec<u32> {
-    spaces.open.extend(rss);
+    spaces.candidates.extend(rss);
     spaces.due(5_000_000_000).into_iter().map(|request| request.pid).collect()
 }
 
@@ -196,7 +196,7 @@ fn pages(pid: u32, at: u64, resident: u64) -> Scan {
 fn a_known_process_is_asked_for_its_pages_and_after_a_while_for_its_mappings() {
     let mut spaces = spaces();
     let depth = |spaces: &mut Spaces, rss: u64, now: u64| {
-        spaces.open.insert(7, rss);
+        spaces.candidates.insert(7, rss);
         spaces.due(now).into_iter().next().unwrap().depth
     };
     assert!(matches!(depth(&mut spaces, 8 * MIB, 1), Depth::Mappings));
@@ -234,7 +234,7 @@ fn pages_where_no_region_is_have_the_mappings_read() {
     spaces.take(scan(7, 1));
     due(&mut spaces, [(7, 20 * MIB)]);
     spaces.take(Scan { outside: Bytes(9 * MIB), ..pages(7, 2, 8 * MIB) });
-    spaces.open.insert(7, 40 * MIB);
+    spaces.candidates.insert(7, 40 * MIB);
     let asked = spaces.due(3);
     assert!(matches!(asked[..], [Request { pid: 7, depth: Depth::Mappings }]), "{asked:?}");
 }

@@ -2,7 +2,10 @@
 //!
 //! Input: a scan, and the events that came while it was under way. Output: the space as it is now. Pure.
 
-use super::tracked::{SMALL, Tracked};
+use super::{
+    scan_state::Doubt,
+    tracked::{SMALL, Tracked},
+};
 use crate::{
     ingest::decode::Event,
     mm::{address_space::Stale, page_table::Found, region::Region, residency::Measured, smaps::Mapping},
@@ -27,14 +30,14 @@ impl Tracked {
             reading,
             took: _,
         } = scan;
-        let kept = self.kept.take();
+        let kept = self.scan.pending.take();
         if at <= self.born {
             return; // of the program before
         }
-        self.is_unreadable = is_empty;
+        self.scan.is_unreadable = is_empty;
         if is_empty {
             // It stays as it was, and is not asked for again before it moves.
-            self.gap = self.gap(self.rss_at_scan);
+            self.totals.gap = self.gap(self.scan.rss_at_request);
             return;
         }
         if is_bare {
@@ -42,33 +45,38 @@ impl Tracked {
         }
         let was = self.resident();
         let is_detailed = !mappings.is_empty();
+        let mut last = self.scan.last.unwrap_or_default();
         let taken = if is_detailed {
             self.take_mappings(&mappings, at);
+            (last.detailed_at, last.doubt) = (at, Doubt::Nothing);
             Vec::new()
         } else {
-            self.is_incomplete = outside.0 >= SMALL.max(was / 100);
+            last.doubt = last.after_pages(outside.0 >= SMALL.max(was / 100));
             self.take_parts(&parts, at)
         };
         self.peak.correct(was, self.resident());
         self.space.settle();
-        (self.scanned_at, self.sampled, self.closed, self.may_grow_unseen) = (Some(at), 0, 0, None);
-        (self.left_over, self.begun_at) = (0, begun);
+        (last.begun_at, last.at, last.sampled) = (begun, at, 0);
+        self.scan.last = Some(last);
+        (self.totals.closed, self.totals.left_over, self.totals.may_grow_unseen) = (0, 0, None);
         self.compare(resident, is_detailed);
         if let Some(evidence) = evidence {
-            (self.evidence, self.is_changed) = (evidence, true);
+            (self.attribution.evidence, self.dirty.owners) = (evidence, true);
         }
         if reading.is_some() {
-            self.reading = reading;
+            self.attribution.reading = reading;
         }
         self.touch();
         let Some(events) = kept else { return self.space.mark_stale(Stale::Budget) };
-        self.gap = self.gap(self.rss_at_scan);
-        self.open_left = if is_detailed { 0 } else { self.open() };
+        self.totals.gap = self.gap(self.scan.rss_at_request);
+        let unmeasured = if is_detailed { 0 } else { self.unmeasured() };
         let is_during = |event: &Event| (begun..=at).contains(&event.header().ktime);
-        self.is_smeared = events.iter().any(is_during);
+        if let Some(last) = &mut self.scan.last {
+            (last.unmeasured, last.is_smeared) = (unmeasured, events.iter().any(is_during));
+        }
         for event in events.iter().filter(|event| event.header().ktime > at) {
             if let Event::Fault(fault) = event {
-                self.sampled = self.sampled.saturating_add(fault.period);
+                self.scan.sample(fault.period);
             }
             // Growth by stack was counted when the event came. Calls were done already where regions stayed.
             if is_detailed || falls_in(event, &taken) {
@@ -86,13 +94,12 @@ impl Tracked {
                 self.space.set_truth(region.start, region.end, &measured, at);
             }
         }
-        (self.detailed_at, self.is_changed, self.is_incomplete) = (at, true, false);
-        (self.is_unexplored, self.is_unsure) = (false, false);
+        (self.dirty.owners, self.dirty.evidence) = (true, false);
     }
 
     /// Takes what ranges were found to hold; those of the regions that are as they were then.
     fn take_parts(&mut self, parts: &[Found], at: u64) -> Vec<(u64, u64)> {
-        self.split.clear();
+        self.attribution.split.clear();
         let mut taken = Vec::new();
         let regions: Vec<(u64, u64)> =
             self.space.regions().map(|region| (region.start, region.end)).collect();
@@ -112,7 +119,7 @@ impl Tracked {
             taken.push((start, end));
             if inside.len() > 1 {
                 let held = inside.iter().map(|part| ((part.start, part.end), part.measured.resident.0));
-                self.split.extend(held);
+                self.attribution.split.extend(held);
             }
         }
         taken

@@ -2,7 +2,10 @@
 //!
 //! Input: a reading of `statm`, or a scan without pages. Output: estimates closed to it, and whether a look is due. Pure.
 
-use super::tracked::{SMALL, Tracked, is_about_pages, much};
+use super::{
+    totals::Totals,
+    tracked::{SMALL, Tracked, is_about_pages, much},
+};
 use crate::{
     ingest::decode::Event,
     mm::{
@@ -20,7 +23,10 @@ impl Tracked {
         let is_wrong =
             || matches!(self.space.stale(), Some(Stale::Missing | Stale::Conflict | Stale::Unexplained));
         let lacks_names = || self.space.stale().is_none() && self.space.unnamed().0 >= SMALL;
-        self.scanned_at.is_some() && !self.is_unreadable && self.is_busy && (is_wrong() || lacks_names())
+        self.scan.last.is_some()
+            && !self.scan.is_unreadable
+            && self.dirty.is_busy
+            && (is_wrong() || lacks_names())
     }
 
     /// Sets what a scan gave beside what the kernel counted then.
@@ -28,27 +34,30 @@ impl Tracked {
         let page = self.space.geometry().page();
         let apart =
             kernel.map(|kernel| Kinds::of(page, kernel.bytes, kernel.shared).above(self.space.kinds()));
-        let changed = apart.zip(self.apart).map(|(is, was)| self.space.bytes_of(is.above(was).sum()).0);
+        let changed =
+            apart.zip(self.totals.apart).map(|(is, was)| self.space.bytes_of(is.above(was).sum()).0);
         // A look at pages that contradicts the last at all mappings has missed some: regions that were changing then.
         if !is_detailed && changed.is_some_and(|changed| changed >= much(self.resident())) {
-            self.is_unsure = true;
+            self.scan.doubt_mappings();
         } else {
-            self.apart = apart;
+            self.totals.apart = apart;
         }
     }
 
     /// Takes what is mapped, of whose pages nothing was read: what no call told of began empty after the last scan.
     pub(super) fn take_regions(&mut self, mappings: &[Mapping], at: u64, kept: Option<Vec<Event>>) {
         let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
-        let (was, is_unsure) = (self.resident(), self.space.stale().is_some());
+        let (was, is_stale) = (self.resident(), self.space.stale().is_some());
         self.space.resync(&regions);
         self.space.begin_unread();
         self.peak.close(was, self.resident());
         self.stacks.forget_modules();
-        (self.mapped_at, self.may_grow_unseen) = (at, None);
-        self.is_unsure |= is_unsure;
+        (self.scan.mapped_at, self.totals.may_grow_unseen) = (at, None);
+        if is_stale {
+            self.scan.doubt_mappings();
+        }
         self.touch();
-        (self.is_changed, self.is_unexplored) = (true, true);
+        (self.dirty.owners, self.dirty.evidence) = (true, true);
         let Some(events) = kept else { return self.space.mark_stale(Stale::Budget) };
         // Pages stayed with their regions.
         let is_later = |event: &&Event| event.header().ktime > at && !is_about_pages(event);
@@ -58,23 +67,25 @@ impl Tracked {
     /// Closes what regions hold to what the kernel counts; how much that changed the sum.
     pub(super) fn close(&mut self, Resident { bytes, shared }: Resident) -> (u64, u64) {
         let was = self.resident();
-        self.is_open = self.space.stale().is_some();
-        let Some(apart) = self.apart.filter(|_| !self.is_open) else { return (was, was) };
+        self.totals.came_while_stale = self.space.stale().is_some();
+        let Some(apart) = self.totals.apart.filter(|_| !self.totals.came_while_stale) else {
+            return (was, was);
+        };
         let page = self.space.geometry().page();
         let left = self.space.close(Kinds::of(page, bytes, shared).above(apart));
         let is = self.resident();
         self.peak.close(was, is);
         let closed = is.abs_diff(was);
-        if closed > 0 || closed != self.closed {
+        if closed > 0 || closed != self.totals.closed {
             self.touch();
         }
-        self.closed = closed;
+        self.totals.closed = closed;
         // Files and shared memory are mapped and unmapped by calls that nobody watches, and the kernel may take their pages.
-        let more = left.shared.saturating_sub(self.left_over);
+        let more = left.shared.saturating_sub(self.totals.left_over);
         if self.space.bytes_of(more).0 >= SMALL {
-            self.left_over = left.shared;
+            self.totals.left_over = left.shared;
             self.mark_stale(Stale::Unexplained);
-            self.is_open = true;
+            self.totals.came_while_stale = true;
         }
         (was, is)
     }
@@ -83,7 +94,8 @@ impl Tracked {
     /// came at a bad time.
     pub(super) fn wants_totals(&mut self) -> bool {
         let space = &self.space;
-        self.scanned_at.is_some()
-            && (self.is_open || *self.may_grow_unseen.get_or_insert_with(|| space.may_grow_unseen()))
+        let Totals { came_while_stale, may_grow_unseen, .. } = &mut self.totals;
+        self.scan.last.is_some()
+            && (*came_while_stale || *may_grow_unseen.get_or_insert_with(|| space.may_grow_unseen()))
     }
 }

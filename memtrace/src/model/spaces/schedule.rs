@@ -4,6 +4,7 @@
 
 use super::{
     Spaces, list,
+    scan_state::Pending,
     tracked::{SMALL, Tracked},
 };
 use crate::model::scan::{Depth, Order, Request};
@@ -20,7 +21,7 @@ impl Spaces {
                 continue;
             };
             if self.under_way.insert(*pid) {
-                (tracked.kept, tracked.is_by_pages) = (Some(Vec::new()), false);
+                tracked.scan.pending = Pending::Mappings(Vec::new());
                 astray.push(Request { pid: *pid, depth: Depth::Regions });
             }
         }
@@ -29,19 +30,19 @@ impl Spaces {
 
     /// The processes to scan next, what tells most first.
     pub fn due(&mut self, now: u64) -> Vec<Request> {
-        let Self { tracked, under_way, open, touched, .. } = self;
+        let Self { tracked, under_way, candidates, touched, .. } = self;
         for pid in &*touched {
             if let Some(tracked) = tracked.get(pid) {
-                open.entry(*pid).or_insert(tracked.rss);
+                candidates.entry(*pid).or_insert(tracked.totals.rss);
             }
         }
         let mut due: Vec<(u64, u64, u32)> = Vec::new();
-        open.retain(|pid, rss| {
-            let (worth, is_open) = match tracked.get_mut(pid) {
+        candidates.retain(|pid, rss| {
+            let (worth, may_be_more) = match tracked.get_mut(pid) {
                 Some(tracked) => {
-                    let (worth, is_open) = tracked.look(*rss, now);
+                    let (worth, may_be_more) = tracked.look(*rss, now);
                     list(touched, *pid, tracked);
-                    (worth, is_open)
+                    (worth, may_be_more)
                 }
                 None => (*rss, false),
             };
@@ -49,7 +50,7 @@ impl Spaces {
             if is_worth_it && !under_way.contains(pid) {
                 due.push((worth, *rss, *pid));
             }
-            is_worth_it || is_open
+            is_worth_it || may_be_more
         });
         due.sort_unstable_by(|a, b| b.cmp(a));
         due.truncate(UNDER_WAY.saturating_sub(self.under_way.len()));
@@ -61,9 +62,9 @@ impl Spaces {
         self.under_way.insert(pid);
         let geometry = self.geometry;
         let tracked = self.tracked.entry(pid).or_insert_with(|| Tracked::new(geometry));
-        (tracked.kept, tracked.rss_at_scan) = (Some(Vec::new()), rss);
+        tracked.scan.rss_at_request = rss;
         list(&mut self.touched, pid, tracked);
-        Request { pid, depth: tracked.depth(now) }
+        Request { pid, depth: tracked.request(now) }
     }
 
     /// The same of one whose group is near its limit: before all others.

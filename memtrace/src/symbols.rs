@@ -61,10 +61,10 @@ impl Symbols {
     /// When it cannot be started.
     pub fn start(proc: &Path) -> anyhow::Result<Self> {
         let (questions, asked) = channel();
-        let proc = proc.to_owned();
+        let mut lookup = Lookup::new(proc);
         std::thread::Builder::new()
             .name("symbols".to_owned())
-            .spawn(move || run(&proc, &asked))
+            .spawn(move || run(&mut lookup, &asked))
             .context("failed to start the symbols thread")?;
         Ok(Self { questions })
     }
@@ -85,34 +85,53 @@ impl Symbols {
 /// place has another time.
 type Identity = (u64, u64, i64);
 
-fn run(proc: &Path, asked: &Receiver<Question>) {
-    let mut known: HashMap<(Identity, u64), Option<String>> = HashMap::new();
+fn run(lookup: &mut Lookup, asked: &Receiver<Question>) {
     while let Ok(Question { places, answer }) = asked.recv() {
+        // Whoever asked may have given up.
+        let _ = answer.send(lookup.names(places));
+    }
+}
+
+/// Looks names up, and keeps them.
+#[derive(Debug)]
+pub struct Lookup {
+    proc: PathBuf,
+    known: HashMap<(Identity, u64), Option<String>>,
+}
+
+impl Lookup {
+    /// None yet; files are below the roots of the processes in this /proc.
+    pub fn new(proc: &Path) -> Self {
+        Self { proc: proc.to_owned(), known: HashMap::new() }
+    }
+
+    /// The function of each place.
+    pub fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {
+        let Self { proc, known } = self;
         if known.len() > MOST_KEPT {
             known.clear();
         }
-        let mut reader = Reader::default();
+        let mut tables = Tables::default();
         let names = places.into_iter().map(|Place { pid, path, offset }| {
             let root = proc.join(pid.to_string()).join("root");
             let file = root.join(path.strip_prefix("/").unwrap_or(&path));
-            let identity = reader.identity(&file)?;
+            let identity = tables.identity(&file)?;
             let name = known.entry((identity, offset));
-            name.or_insert_with(|| reader.name(&root, &file, offset)).clone()
+            name.or_insert_with(|| tables.name(&root, &file, offset)).clone()
         });
-        // Whoever asked may have given up.
-        let _ = answer.send(names.collect());
+        names.collect()
     }
 }
 
 /// Symbol tables, held for one question: of a large program they are many MiB, and names are asked for rarely.
 #[derive(Default)]
-struct Reader {
+struct Tables {
     symbolizer: Symbolizer,
     identities: HashMap<PathBuf, Option<Identity>>,
     apart: HashMap<PathBuf, Option<PathBuf>>,
 }
 
-impl Reader {
+impl Tables {
     fn identity(&mut self, file: &Path) -> Option<Identity> {
         if let Some(known) = self.identities.get(file) {
             return *known;

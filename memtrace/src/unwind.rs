@@ -12,7 +12,7 @@ use crate::mm::region::{Backing, File, Prot, Region};
 
 pub mod expression;
 pub mod frame;
-pub mod looks;
+pub mod maps_cache;
 pub mod programs;
 pub mod tables;
 pub mod walk;

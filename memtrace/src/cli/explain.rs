@@ -7,15 +7,15 @@ use clap::{Args, ColorChoice, ValueEnum};
 
 use super::{Failure, SocketArgs};
 use crate::{
-    allocator::{counters::process::Budget, evidence::read::Reader},
+    allocator::counters::process::Budget,
     api::{
         client::{self, ClientError},
         v1::path::{INSIGHTS, SNAPSHOT},
     },
-    daemon::threads::scanner,
     explain::{self, Explanation, Facts, facts, find},
     mm::procfs::Procfs,
     model::Model,
+    reader::{self, Local},
     report::{Style, Terminal, explanation},
     snapshot::Snapshot,
     units::Bytes,
@@ -146,10 +146,10 @@ fn alone(words: &[&str]) -> Result<Snapshot, Failure> {
         pids.extend(explain::explain(&first, None, &Facts::default(), &subject).processes);
     }
     let procfs = Procfs::new(proc);
-    let mut reader = Reader::new(procfs.clone());
+    let mut reader = Local::new(procfs.clone());
     for process in pids.iter().filter(|process| process.rss_bytes > Some(Bytes(0))).take(MOST_READ) {
         let request = model.expect(process.pid);
-        model.take(scanner::scan(&procfs, &mut reader, request, ONCE));
+        model.take(reader::scan(&mut reader, request, ONCE));
     }
     // The totals of the moment, beside the page tables of it.
     model.touch_all();

@@ -41,6 +41,7 @@ use crate::{
         attach::{Options, Probes},
         tracefs,
     },
+    reader::Local,
     snapshot::Snapshot,
 };
 
@@ -103,8 +104,8 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine {
         heartbeat: Arc::default(),
-        scanner: scanner::start(Procfs::new(PROC), config.scan_share)?,
-        unwinder: unwinder::start(PROC.as_ref())?,
+        scanner: scanner::start(Local::new(Procfs::new(PROC)), config.scan_share)?,
+        unwinder: unwinder::start(Local::new(Procfs::new(PROC)))?,
         governor: Governor::new(0, config.scan_share),
         held_back,
         reader: Reader::new(stream, kills, stacks, counters),

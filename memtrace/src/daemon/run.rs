@@ -44,7 +44,7 @@ use crate::{
     mm::procfs::Procfs,
     model::{Latest, Model},
     probe::{attach::Probes, status::ProbeStatus, tracefs},
-    reader::tmpfs,
+    reader::{Local, tmpfs},
 };
 
 /// Runs until SIGTERM or SIGINT.
@@ -117,6 +117,7 @@ async fn run_attached(
     let mounts = tmpfs::KnownMounts::default();
     let recorder = recorder::start(Surroundings {
         mounts: mounts.clone(),
+        reader: Box::new(Local::new(Procfs::new(PROC))),
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
@@ -134,16 +135,16 @@ async fn run_attached(
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     let past = history_at::reader(latest.clone(), shared.clone());
-    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts)?;
+    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, Local::new(Procfs::new(PROC)))?;
     let insights = verdict_task::start(latest.clone(), hierarchy, shared.clone());
     let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));
     let published = Published { snapshots: latest.clone(), insights, heartbeat: Arc::clone(&heartbeat) };
     let source = serving::source(config, published, diagnosis, past)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let scanner = scanner::start(Procfs::new(PROC), config.scan_share)?;
+    let scanner = scanner::start(Local::new(Procfs::new(PROC)), config.scan_share)?;
     let engine = Engine {
         scanner,
-        unwinder: unwinder::start(PROC.as_ref())?,
+        unwinder: unwinder::start(Local::new(Procfs::new(PROC)))?,
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
         reader: Reader::new(stream, kills, stacks, counters),

@@ -5,7 +5,7 @@
 use super::{Explanation, Member, SCHEMA, Subject, allocators, balance, pressure, verdict};
 use crate::{
     cgroup::{charge::Charge, hierarchy::is_within, memcg::Limit},
-    oom::record::circumstances::Tmpfs,
+    reader::tmpfs::Tmpfs,
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     units::Bytes,
     verdict::Insights,

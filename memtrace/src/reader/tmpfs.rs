@@ -11,11 +11,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     cgroup::hierarchy::unescape,
-    oom::record::circumstances::Tmpfs,
     units::{Bytes, escape},
 };
+
+/// A tmpfs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tmpfs {
+    /// Where a process sees it.
+    pub mount: String,
+    /// What is in it.
+    pub used_bytes: Bytes,
+}
 
 /// Less is not worth a word.
 const LEAST: u64 = 1 << 20;
@@ -38,27 +48,26 @@ type ByGroup = VecDeque<(String, Vec<Tmpfs>)>;
 impl KnownMounts {
     /// Remembers.
     pub fn put(&self, group: &str, mounts: Vec<Tmpfs>) {
-        let mut learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        learnt.retain(|(known, _)| known != group);
-        learnt.push_back((group.to_owned(), mounts));
-        if learnt.len() > MOST_GROUPS {
-            learnt.pop_front();
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.retain(|(known, _)| known != group);
+        groups.push_back((group.to_owned(), mounts));
+        if groups.len() > MOST_GROUPS {
+            groups.pop_front();
         }
     }
 
     /// What is remembered.
     pub fn of(&self, group: &str) -> Option<Vec<Tmpfs>> {
-        let learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        learnt.iter().find(|(known, _)| known == group).map(|(_, mounts)| mounts.clone())
+        let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.iter().find(|(known, _)| known == group).map(|(_, mounts)| mounts.clone())
     }
 }
 
-/// Those that are worth a word in a record; `None` when the process is gone or may not be read.
-pub fn mounts(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
-    let mut mounts = seen(proc, pid)?;
+/// Those of these mounts that a record keeps.
+pub fn large(mut mounts: Vec<Tmpfs>) -> Vec<Tmpfs> {
     mounts.retain(|mount| mount.used_bytes.0 >= LEAST);
     mounts.truncate(MOST);
-    Some(mounts)
+    mounts
 }
 
 /// All that have something in them; `None` when the process is gone or may not be read.
@@ -103,7 +112,7 @@ fn parse(mountinfo: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Path, mounts, parse};
+    use super::{Path, parse, seen};
 
     #[test]
     fn only_tmpfs_and_names_as_they_are() {
@@ -114,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_process_that_is_gone_has_none() {
-        assert!(mounts(Path::new("/proc"), u32::MAX).is_none());
-        assert!(mounts(Path::new("/proc"), std::process::id()).is_some());
+        assert!(seen(Path::new("/proc"), u32::MAX).is_none());
+        assert!(seen(Path::new("/proc"), std::process::id()).is_some());
     }
 }

@@ -9,7 +9,7 @@ use gimli::UnwindContext;
 
 use super::{
     Copy, Module, Stack,
-    looks::Looks,
+    maps_cache::MapsCache,
     module_at,
     tables::Tables,
     walk::{Code, Walked, walk},
@@ -38,7 +38,7 @@ pub struct Programs {
     /// By process and mapping, so that no file is opened for a known one. A mapping elsewhere has another key; the same
     /// place with another file has another file in it.
     known: HashMap<(u32, u64, Arc<File>), Option<Version>>,
-    looks: Looks,
+    maps_cache: MapsCache,
     bytes: usize,
     uses: u64,
     /// How many there had been when the unused were let go.
@@ -53,7 +53,7 @@ impl Programs {
             procfs,
             files: HashMap::new(),
             known: HashMap::new(),
-            looks: Looks::default(),
+            maps_cache: MapsCache::default(),
             bytes: 0,
             uses: 0,
             looked: 0,
@@ -67,7 +67,7 @@ impl Programs {
         let modules = match modules {
             Some(modules) => modules,
             None => {
-                looked = self.looks.modules(&self.procfs, pid, copy.registers.ip);
+                looked = self.maps_cache.modules(&self.procfs, pid, copy.registers.ip);
                 &looked
             }
         };

@@ -5,7 +5,6 @@
 
 use std::{
     collections::VecDeque,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -19,13 +18,13 @@ use crate::{
         cause::{Cause, CauseKind, cause},
         exit::{self, ExitRecord, Facts, SentSignal, judge},
         group::is_member,
-        record::{
-            OomRecord,
-            circumstances::{Outcome, Tmpfs},
-        },
+        record::{OomRecord, circumstances::Outcome},
         recorder::{id, task_facts},
     },
-    reader::tmpfs::{self, KnownMounts},
+    reader::{
+        Reader,
+        tmpfs::{self, KnownMounts, Tmpfs},
+    },
     store::{Store, StoreError},
     units::Bytes,
 };
@@ -47,12 +46,12 @@ struct Recent {
 }
 
 #[derive(Default)]
-pub struct Aftermath {
+pub struct FollowUp {
     recent: VecDeque<Recent>,
     mounts_read: Option<Instant>,
 }
 
-impl Aftermath {
+impl FollowUp {
     /// Remembers a record that is on disk now.
     pub fn add(&mut self, record: &OomRecord, ancestors: Vec<u32>) {
         let is_of_files = |cause: &Cause| cause.kind == CauseKind::FileOrTmpfs;
@@ -148,7 +147,7 @@ impl Aftermath {
     }
 
     /// Names the mounts of the kills that need it, if any, and judges them again.
-    pub fn look_at_mounts(&mut self, proc: &Path, learnt: &KnownMounts) {
+    pub fn look_at_mounts(&mut self, reader: &mut dyn Reader, known: &KnownMounts) {
         let is_due = self.mounts_read.is_none_or(|read| read.elapsed() >= MOUNTS_EVERY);
         let Some((recent, ancestors)) = self
             .recent
@@ -160,7 +159,7 @@ impl Aftermath {
             return;
         };
         self.mounts_read = Some(Instant::now());
-        let tmpfs = mounts(proc, &recent.record, &ancestors, learnt);
+        let tmpfs = mounts(reader, &recent.record, &ancestors, known);
         let record = &mut recent.record;
         let Some(composition) = record.circumstances.composition.as_mut().filter(|_| !tmpfs.is_empty())
         else {
@@ -193,7 +192,7 @@ impl Aftermath {
 }
 
 /// The tmpfs that hold what the owner of the limit was charged.
-fn mounts(proc: &Path, record: &OomRecord, ancestors: &[u32], learnt: &KnownMounts) -> Vec<Tmpfs> {
+fn mounts(reader: &mut dyn Reader, record: &OomRecord, ancestors: &[u32], known: &KnownMounts) -> Vec<Tmpfs> {
     let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref()).unwrap_or("/");
     let composition = record.circumstances.composition.as_ref();
     let shmem = composition.and_then(|composition| composition.charge.shmem_bytes).unwrap_or_default().0;
@@ -205,7 +204,8 @@ fn mounts(proc: &Path, record: &OomRecord, ancestors: &[u32], learnt: &KnownMoun
         .filter_map(|process| process.task.pid);
     // The victim is often still there: its memory goes before its name spaces do.
     let inside = record.victim.task.pid.into_iter().chain(survivors).take(ASKED);
-    let seen = inside.into_iter().find_map(|pid| tmpfs::mounts(proc, pid)).or_else(|| learnt.of(owner));
+    let seen =
+        inside.into_iter().find_map(|pid| reader.mounts(pid).map(tmpfs::large)).or_else(|| known.of(owner));
     if let Some(seen) = seen {
         return seen.into_iter().filter(is_large).collect();
     }
@@ -216,7 +216,7 @@ fn mounts(proc: &Path, record: &OomRecord, ancestors: &[u32], learnt: &KnownMoun
         None => (shmem / 2..=shmem + shmem / 8).contains(&mount.used_bytes.0),
     };
     let outside = ancestors.iter().copied().chain(record.trigger.task.pid).chain([1, std::process::id()]);
-    let seen = outside.into_iter().filter_map(|pid| tmpfs::mounts(proc, pid));
+    let seen = outside.into_iter().filter_map(|pid| reader.mounts(pid).map(tmpfs::large));
     seen.map(|seen| seen.into_iter().filter(is_its).collect::<Vec<_>>())
         .find(|its| !its.is_empty())
         .unwrap_or_default()

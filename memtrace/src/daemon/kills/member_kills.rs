@@ -31,7 +31,7 @@ const MOST: usize = 10_000;
 const MOST_BELOW: usize = 256;
 
 #[derive(Debug)]
-pub struct Ledger {
+pub struct MemberKills {
     procfs: Procfs,
     hierarchy: Option<Hierarchy>,
     names: Names,
@@ -52,7 +52,7 @@ struct First {
     start: u64,
 }
 
-impl Ledger {
+impl MemberKills {
     /// Takes over what the store has.
     ///
     /// # Errors

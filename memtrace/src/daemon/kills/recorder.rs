@@ -25,7 +25,7 @@ use crate::{
     clock,
     container::{namer::Change, names::Names, sources::Ended as EndedSaid},
     daemon::{
-        kills::{follow_up::Aftermath, member_kills::Ledger},
+        kills::{follow_up::FollowUp, member_kills::MemberKills},
         threads::verdict_task::Shared,
     },
     ingest::loss::Loss,
@@ -42,7 +42,7 @@ use crate::{
         surroundings::{Known, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
-    reader::tmpfs::KnownMounts,
+    reader::{Reader, tmpfs::KnownMounts},
     store::Store,
     units::escape,
 };
@@ -122,6 +122,8 @@ pub struct Surroundings {
     pub backfill: Option<Backfill>,
     /// Mounts of groups that came near their limit.
     pub mounts: KnownMounts,
+    /// Reads the mounts of others.
+    pub reader: Box<dyn Reader>,
     /// What cgroups are called.
     pub names: Names,
     /// Where the namer is asked how a killed container ended.
@@ -151,7 +153,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
     }
     // After the programs are attached: a group that is not among these is younger than the tracer.
     let baselines = baselines(surroundings.hierarchy.as_ref());
-    let ledger = Ledger::open(
+    let member_kills = MemberKills::open(
         Procfs::new("/proc"),
         surroundings.hierarchy.clone(),
         surroundings.names.clone(),
@@ -177,11 +179,11 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 log,
                 replaced: Vec::new(),
                 tidied: None,
-                ledger,
+                member_kills,
                 waiting: VecDeque::new(),
                 ancestors: HashMap::new(),
                 exits: Vec::new(),
-                aftermath: Aftermath::default(),
+                follow_up: FollowUp::default(),
                 more_victims: Vec::new(),
                 in_log: 0,
                 given_up: 0,
@@ -216,12 +218,12 @@ struct Worker {
     /// Records from the kernel log whose kills were seen after all, with what takes their place.
     replaced: Vec<(String, OomRecord)>,
     tidied: Option<Instant>,
-    ledger: Ledger,
+    member_kills: MemberKills,
     waiting: VecDeque<OomRecord>,
     /// The ancestors of their victims, by the record's id.
     ancestors: HashMap<String, Vec<u32>>,
     exits: Vec<ExitRecord>,
-    aftermath: Aftermath,
+    follow_up: FollowUp,
     /// Victims of groups whose record is stored, to be counted.
     more_victims: Vec<OomRecord>,
     /// How many of the waiting were printed to the log.
@@ -237,7 +239,7 @@ impl Worker {
         let (mut looked, mut followed) = (Instant::now(), Instant::now());
         loop {
             let patience = match () {
-                () if self.ledger.is_waiting() || self.aftermath.is_waiting() => SOON,
+                () if self.member_kills.is_waiting() || self.follow_up.is_waiting() => SOON,
                 () if self.waiting.is_empty() => LOOK,
                 () => RETRY,
             };
@@ -327,13 +329,13 @@ impl Worker {
                 first.circumstances.more_victims.push(record.victim);
                 return;
             }
-            if self.aftermath.merge(&record) {
+            if self.follow_up.merge(&record) {
                 self.more_victims.push(record);
                 return;
             }
         }
         record.circumstances.cause = Some(cause(&record));
-        self.ledger.note(&record, path.as_deref());
+        self.member_kills.note(&record, path.as_deref());
         match replaced {
             Some(id) => self.replaced.push((id, record)),
             None => {

@@ -9,7 +9,6 @@ use std::{
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
     os::fd::AsFd as _,
-    path::Path,
     sync::{
         Arc,
         mpsc::{Receiver, Sender, channel},
@@ -26,8 +25,10 @@ use crate::{
         hierarchy::{Hierarchy, is_within},
         memcg,
     },
-    daemon::PROC,
-    reader::tmpfs::{self, KnownMounts},
+    reader::{
+        Reader,
+        tmpfs::{self, KnownMounts},
+    },
     snapshot::{ContainerRow, Snapshot},
     units::unescape,
 };
@@ -63,13 +64,14 @@ pub fn start(
     hierarchy: Option<Hierarchy>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     mounts: KnownMounts,
+    mut reader: impl Reader + 'static,
 ) -> anyhow::Result<Receiver<String>> {
     let (sender, receiver) = channel();
     if let Some(hierarchy) = hierarchy {
         std::thread::Builder::new()
-            .name("arming".to_owned())
-            .spawn(move || run(&hierarchy, snapshots, &sender, &mounts))
-            .context("failed to start the arming thread")?;
+            .name("limit-watch".to_owned())
+            .spawn(move || run(&hierarchy, snapshots, &sender, (&mounts, &mut reader)))
+            .context("failed to start the limit-watch thread")?;
     }
     Ok(receiver)
 }
@@ -78,7 +80,7 @@ fn run(
     hierarchy: &Hierarchy,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     armed: &Sender<String>,
-    mounts: &KnownMounts,
+    (mounts, reader): (&KnownMounts, &mut dyn Reader),
 ) {
     let mut groups: HashMap<String, Group> = HashMap::new();
     let (mut second, mut left) = (Instant::now(), A_SECOND);
@@ -103,7 +105,7 @@ fn run(
                 if armed.send(path.clone()).is_err() {
                     return;
                 }
-                learn(path, &snapshots.borrow(), mounts);
+                learn(path, &snapshots.borrow(), mounts, reader);
             }
         }
         wait(groups.values().filter_map(|group| group.events.as_ref()));
@@ -111,7 +113,7 @@ fn run(
 }
 
 /// Remembers the mounts of a group that is full of files in memory.
-fn learn(group: &str, snapshot: &Snapshot, mounts: &KnownMounts) {
+fn learn(group: &str, snapshot: &Snapshot, mounts: &KnownMounts, reader: &mut dyn Reader) {
     let is_full = |row: &ContainerRow| {
         let shmem = row.charge.as_ref().and_then(|charge| charge.shmem_bytes).unwrap_or_default();
         row.cgroup == group
@@ -122,8 +124,8 @@ fn learn(group: &str, snapshot: &Snapshot, mounts: &KnownMounts) {
     }
     let is_inside = |cgroup: &str| is_within(cgroup, group);
     let inside = snapshot.processes.iter().filter(|process| process.cgroup.as_deref().is_some_and(is_inside));
-    if let Some(seen) = inside.take(ASKED).find_map(|process| tmpfs::mounts(Path::new(PROC), process.pid)) {
-        mounts.put(group, seen);
+    if let Some(seen) = inside.take(ASKED).find_map(|process| reader.mounts(process.pid)) {
+        mounts.put(group, tmpfs::large(seen));
     }
 }
 

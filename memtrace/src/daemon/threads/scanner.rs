@@ -17,10 +17,8 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    allocator::{counters::process::Budget, evidence::read::Reader},
-    mm::procfs::Procfs,
-    model::scan::{Depth, Order, Request, Scan},
-    reader::scan::Job,
+    model::scan::{Depth, Order, Scan},
+    reader::{Reader, scan::Job},
 };
 
 /// Pieces rest no longer than this at once: the engine may shut down meanwhile.
@@ -42,31 +40,19 @@ pub struct Scanner {
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(procfs: Procfs, share: u32) -> anyhow::Result<Scanner> {
+pub fn start(mut reader: impl Reader + 'static, share: u32) -> anyhow::Result<Scanner> {
     let (requests, asked) = channel();
     let (done, scans) = channel();
     let share = Arc::new(AtomicU32::new(share));
     let own = Arc::clone(&share);
     std::thread::Builder::new()
         .name("scanner".to_owned())
-        .spawn(move || run(&procfs, &own, &asked, &done))
+        .spawn(move || run(&mut reader, &own, &asked, &done))
         .context("failed to start the scanner thread")?;
     Ok(Scanner { requests, scans, share })
 }
 
-/// One whole look at a process, with so much for its allocators' counters, by the thread that asks.
-pub fn scan(procfs: &Procfs, reader: &mut Reader, request: Request, counters: Budget) -> Scan {
-    let mut job = Job::with(request, counters);
-    loop {
-        match job.piece(procfs, reader) {
-            Ok(scan) => return scan,
-            Err(unfinished) => job = *unfinished,
-        }
-    }
-}
-
-fn run(procfs: &Procfs, share: &AtomicU32, asked: &Receiver<Order>, done: &Sender<Scan>) {
-    let mut reader = Reader::new(procfs.clone());
+fn run(reader: &mut dyn Reader, share: &AtomicU32, asked: &Receiver<Order>, done: &Sender<Scan>) {
     let mut queue = Queue::default();
     let mut rested = Instant::now();
     loop {
@@ -87,7 +73,7 @@ fn run(procfs: &Procfs, share: &AtomicU32, asked: &Receiver<Order>, done: &Sende
         }
         let Some(job) = queue.jobs.pop_front() else { continue };
         let begun = Instant::now();
-        match job.piece(procfs, &mut reader) {
+        match reader.scan(job) {
             Ok(scan) => {
                 queue.hurried.retain(|pid| *pid != scan.pid);
                 if done.send(scan).is_err() {
@@ -143,6 +129,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::scan::Request;
 
     fn order(queue: &Queue) -> Vec<u32> {
         queue.jobs.iter().map(Job::pid).collect()

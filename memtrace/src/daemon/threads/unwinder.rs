@@ -5,7 +5,6 @@
 //! [`Unwound`], by channel, one for each job.
 
 use std::{
-    path::Path,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
     time::{Duration, Instant},
 };
@@ -13,9 +12,8 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    mm::procfs::Procfs,
     model::walk::{Job, Unwound},
-    unwind::programs::Programs,
+    reader::Reader,
 };
 
 /// Jobs that wait: twice what the ring buffer of stacks holds.
@@ -37,19 +35,17 @@ pub struct Unwinder {
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn start(proc: &Path) -> anyhow::Result<Unwinder> {
+pub fn start(mut reader: impl Reader + 'static) -> anyhow::Result<Unwinder> {
     let (jobs, asked) = sync_channel::<Job>(MOST_WAITING);
     let (answers, done) = channel();
-    let mut programs = Programs::new(Procfs::new(proc));
     std::thread::Builder::new()
         .name("unwinder".to_owned())
         .spawn(move || {
             let mut looked = Instant::now();
             loop {
                 match asked.recv_timeout(KEPT) {
-                    Ok(Job { key, copy, modules }) => {
-                        let walked = Some(programs.walk(key.pid, &copy, modules.as_deref()));
-                        if answers.send(Unwound { key, walked }).is_err() {
+                    Ok(job) => {
+                        if answers.send(reader.walk(job)).is_err() {
                             return;
                         }
                     }
@@ -57,7 +53,7 @@ pub fn start(proc: &Path) -> anyhow::Result<Unwinder> {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
                 if looked.elapsed() >= KEPT {
-                    programs.forget_unused();
+                    reader.rest();
                     looked = Instant::now();
                 }
             }

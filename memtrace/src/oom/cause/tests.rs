@@ -7,8 +7,9 @@ use crate::{
     cgroup::charge::Charge,
     oom::record::{
         Frame, OomRecord, ScopeKind,
-        circumstances::{Composition, Point, ProcessAtKill, Request, Tmpfs, VictimMemory},
+        circumstances::{Composition, Point, ProcessAtKill, Request, VictimMemory},
     },
+    reader::tmpfs::Tmpfs,
     units::Grade,
 };
 

@@ -12,6 +12,7 @@ use crate::{
     cgroup::charge::Charge,
     container::name::Name,
     oom::cause::Cause,
+    reader::tmpfs::Tmpfs,
     snapshot::{ArenaRow, GrowthStack, Node},
     units::{Bytes, Grade},
 };
@@ -83,15 +84,6 @@ pub struct Composition {
     pub grade: Grade,
     /// Seconds between this reading and the kill; negative when it was read after it.
     pub age_seconds: f64,
-}
-
-/// A tmpfs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tmpfs {
-    /// Where the victim sees it.
-    pub mount: String,
-    /// What is in it.
-    pub used_bytes: Bytes,
 }
 
 /// A process under the limit.

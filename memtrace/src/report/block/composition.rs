@@ -4,10 +4,8 @@
 
 use crate::{
     cgroup::charge::Charge,
-    oom::record::{
-        OomRecord,
-        circumstances::{Composition, Tmpfs},
-    },
+    oom::record::{OomRecord, circumstances::Composition},
+    reader::tmpfs::Tmpfs,
     report::{
         describe::{figure, percent, span},
         document::{Block, Cell, Column, Figure, Fit, Table},

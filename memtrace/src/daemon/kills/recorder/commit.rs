@@ -2,7 +2,7 @@
 //!
 //! Records and ends -> the store. A kill is durable before anything here adds to it.
 
-use std::{path::Path, sync::atomic::Ordering, time::Instant};
+use std::{sync::atomic::Ordering, time::Instant};
 
 use jiff::Timestamp;
 
@@ -38,7 +38,7 @@ impl Worker {
                     "failed to store what the runtime says of an end");
             }
         }
-        if let Err(error) = self.ledger.settle(&mut self.store) {
+        if let Err(error) = self.member_kills.settle(&mut self.store) {
             tracing::warn!(error = %chain(&error), "failed to store a member's kill; trying again");
         }
     }
@@ -46,7 +46,7 @@ impl Worker {
     /// Judges ends; those of kills are known by their records, which are on disk now.
     pub(super) fn judge(&mut self, ends: &[(Box<Ended>, Latest)]) {
         for (ended, latest) in ends {
-            let mut exit = self.aftermath.ended(ended, latest, &self.surroundings.boot_id);
+            let mut exit = self.follow_up.ended(ended, latest, &self.surroundings.boot_id);
             if exit.container.is_none() {
                 let path = exit.task.cgroup.as_ref();
                 exit.container = path.and_then(|path| self.surroundings.names.lock().of_shown(path));
@@ -62,8 +62,8 @@ impl Worker {
 
     /// What is not urgent: ends, and what they and a look at /proc add to the kills that are on disk.
     pub(super) fn follow_up(&mut self) {
-        self.aftermath.look_at_mounts(Path::new("/proc"), &self.surroundings.mounts);
-        let written = self.aftermath.write(&mut self.store);
+        self.follow_up.look_at_mounts(&mut *self.surroundings.reader, &self.surroundings.mounts);
+        let written = self.follow_up.write(&mut self.store);
         let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
         match stored {
             Ok(()) => self.exits.clear(),
@@ -140,7 +140,7 @@ impl Worker {
                     }
                     let of = WorkloadLabels::of(container_name, record.victim.task.cgroup.as_deref());
                     self.surroundings.shared.count_kills(of, 1);
-                    self.aftermath.add(record, self.ancestors.remove(&record.id).unwrap_or_default());
+                    self.follow_up.add(record, self.ancestors.remove(&record.id).unwrap_or_default());
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
                 self.waiting.clear();

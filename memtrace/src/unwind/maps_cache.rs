@@ -25,13 +25,13 @@ struct Look {
     not_before: Instant,
 }
 
-/// The looks at processes.
+/// What was read of processes.
 #[derive(Default)]
-pub struct Looks {
+pub struct MapsCache {
     kept: HashMap<u32, Look>,
 }
 
-impl Looks {
+impl MapsCache {
     /// What a process has mapped, in order of address; nothing when it is gone.
     pub fn modules(&mut self, procfs: &Procfs, pid: u32, ip: u64) -> Arc<[Module]> {
         let begun = Instant::now();

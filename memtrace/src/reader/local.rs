@@ -1,0 +1,61 @@
+//! Reads in the thread that asks.
+//!
+//! /proc -> values. One of these belongs to one thread; what it does not use takes nothing.
+
+use super::{
+    Reader,
+    scan::Job,
+    tmpfs::{self, Tmpfs},
+};
+use crate::{
+    allocator::evidence::read,
+    mm::procfs::Procfs,
+    model::{
+        scan::Scan,
+        walk::{self, Unwound},
+    },
+    symbols::{Lookup, Place},
+    unwind::programs::Programs,
+};
+
+/// The reader that is no process of its own.
+pub struct Local {
+    procfs: Procfs,
+    evidence: read::Reader,
+    programs: Programs,
+    names: Lookup,
+}
+
+impl Local {
+    /// Of the processes below this /proc.
+    pub fn new(procfs: Procfs) -> Self {
+        Self {
+            evidence: read::Reader::new(procfs.clone()),
+            programs: Programs::new(procfs.clone()),
+            names: Lookup::new(procfs.root()),
+            procfs,
+        }
+    }
+}
+
+impl Reader for Local {
+    fn scan(&mut self, job: Job) -> Result<Scan, Box<Job>> {
+        job.piece(&self.procfs, &mut self.evidence)
+    }
+
+    fn walk(&mut self, walk::Job { key, copy, modules }: walk::Job) -> Unwound {
+        Unwound { key, walked: Some(self.programs.walk(key.pid, &copy, modules.as_deref())) }
+    }
+
+    fn mounts(&mut self, pid: u32) -> Option<Vec<Tmpfs>> {
+        tmpfs::seen(self.procfs.root(), pid)
+    }
+
+    fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {
+        self.names.names(places)
+    }
+
+    fn rest(&mut self) {
+        self.programs.forget_unused();
+    }
+}

@@ -6,7 +6,7 @@
 pub mod engine;
 pub mod governor;
 pub mod kills;
-pub mod record;
+pub mod recording;
 pub mod run;
 pub mod setup;
 pub mod threads;

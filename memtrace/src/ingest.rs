@@ -6,6 +6,6 @@
 pub mod decode;
 pub mod loss;
 pub mod order;
-pub mod record;
+pub mod recording;
 pub mod ring_buffer;
 pub mod stack;

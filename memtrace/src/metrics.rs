@@ -1,7 +1,7 @@
 //! Series for Prometheus: what the exporters that every cluster has (cAdvisor, kube-state-metrics, node_exporter) do
 //! not know, under their labels.
 //!
-//! [`Facts`] -> text in the classic format. Labels are namespace, pod and container, and words of fixed sets; never a
+//! [`Inputs`] -> text in the classic format. Labels are namespace, pod and container, and words of fixed sets; never a
 //! pid, an id or a path of a report. Their number is bounded, and what is left out is counted.
 
 mod containers;
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// What series are made of.
-pub struct Facts {
+pub struct Inputs {
     /// The node.
     pub snapshot: Arc<Snapshot>,
     /// What history says of each container.
@@ -62,7 +62,7 @@ impl Exporter {
     ///
     /// # Errors
     /// Never in practice: the one name that is registered is good.
-    pub fn new(most: usize, facts: impl Fn() -> Facts + Send + Sync + 'static) -> anyhow::Result<Self> {
+    pub fn new(most: usize, facts: impl Fn() -> Inputs + Send + Sync + 'static) -> anyhow::Result<Self> {
         let registry = Registry::new();
         // The families differ with what is known, so one stands for all of them.
         let all = Desc::new("memtrace".to_owned(), "all".to_owned(), Vec::new(), Default::default())?;
@@ -82,7 +82,7 @@ impl Exporter {
     }
 }
 
-impl<F: Fn() -> Facts + Send + Sync> Collector for Node<F> {
+impl<F: Fn() -> Inputs + Send + Sync> Collector for Node<F> {
     fn desc(&self) -> Vec<&Desc> {
         self.described.iter().collect()
     }
@@ -101,8 +101,8 @@ impl<F: Fn() -> Facts + Send + Sync> Collector for Node<F> {
 }
 
 /// All families, and how many series are left out.
-fn families(facts: &Facts, most: usize) -> (Vec<Family>, u64) {
-    let Facts { snapshot, insights, probes, tallies, members, own } = facts;
+fn families(facts: &Inputs, most: usize) -> (Vec<Family>, u64) {
+    let Inputs { snapshot, insights, probes, tallies, members, own } = facts;
     let (rows, left_out) = containers::rows(snapshot, insights, most);
     let mut families = containers::families(&rows);
     let mut dropped = left_out * containers::EACH;

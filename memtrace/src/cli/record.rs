@@ -11,7 +11,7 @@ use super::{
 use crate::{
     daemon::{
         DaemonError,
-        record::{Config, record},
+        recording::{Config, record},
     },
     top::rows::By,
     units::Bytes,

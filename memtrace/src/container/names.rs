@@ -31,8 +31,8 @@ pub struct Registry {
     cgroups: HashMap<u64, Cgroup>,
     /// The cgroup that has a path now.
     by_path: HashMap<Vec<u8>, u64>,
-    containers: HashMap<String, Known>,
-    pods: HashMap<String, Known>,
+    containers: HashMap<String, NamedAt>,
+    pods: HashMap<String, NamedAt>,
     /// Kills of members while the first process lived, by [`key`].
     member_kills: HashMap<String, u64>,
     changes: u64,
@@ -45,7 +45,7 @@ struct Cgroup {
 }
 
 #[derive(Debug)]
-struct Known {
+struct NamedAt {
     name: Name,
     seen: u64,
 }
@@ -218,12 +218,12 @@ pub fn key(name: &Name) -> Option<String> {
     }
 }
 
-fn learn(known: &mut HashMap<String, Known>, key: &str, name: Name, now: u64) {
+fn learn(known: &mut HashMap<String, NamedAt>, key: &str, name: Name, now: u64) {
     if let Some(known) = known.get_mut(key) {
         known.seen = now;
         fill(&mut known.name, &name);
     } else if known.len() < MOST {
-        known.insert(key.to_owned(), Known { name, seen: now });
+        known.insert(key.to_owned(), NamedAt { name, seen: now });
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Exporter, Facts, Own};
+use super::{Exporter, Inputs, Own};
 use crate::{
     cgroup::memcg::Limit,
     container::{name::Name, workload_labels::WorkloadLabels},
@@ -39,7 +39,7 @@ fn finding(kind: Kind, confidence: Confidence) -> Finding {
     Finding { kind, confidence, sentence: String::new(), evidence: Vec::new(), remedies: Vec::new() }
 }
 
-fn facts(rows: Vec<ContainerRow>) -> Facts {
+fn facts(rows: Vec<ContainerRow>) -> Inputs {
     let snapshot = Snapshot {
         schema: 1,
         time: "2026-01-02T03:04:05Z".parse().unwrap(),
@@ -66,7 +66,7 @@ fn facts(rows: Vec<ContainerRow>) -> Facts {
         last: Timestamp::from_second(1_780_000_000).unwrap(),
     };
     let rest = Tally { join: WorkloadLabels::default(), ..tally("", "node", "unknown", 7) };
-    Facts {
+    Inputs {
         snapshot: Arc::new(snapshot),
         insights: Arc::new(insights),
         probes: Arc::new(ProbeStatus {

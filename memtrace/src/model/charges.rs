@@ -33,11 +33,11 @@ const A_SECOND: u64 = (10 << 20) / 30;
 pub struct Charges {
     reader: Reader,
     /// By the cgroup's path, escaped.
-    known: HashMap<String, Known>,
+    known: HashMap<String, LastCharge>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct LastCharge {
     reading: Option<Reading>,
     at: u64,
     usage: u64,
@@ -58,11 +58,13 @@ impl Charges {
             let Some(path) = paths.get(&row.cgroup) else { continue };
             let reading = world.ask(&Question::Charge(path), || reader.read(hierarchy?, path));
             let usage = row.usage_bytes.unwrap_or_default().0;
-            known.insert(row.cgroup.clone(), Known { reading, at: now, usage });
+            known.insert(row.cgroup.clone(), LastCharge { reading, at: now, usage });
         }
         known.retain(|cgroup, _| paths.contains_key(cgroup));
         for row in rows.iter_mut() {
-            let Some(Known { reading: Some(reading), at, .. }) = known.get(&row.cgroup) else { continue };
+            let Some(LastCharge { reading: Some(reading), at, .. }) = known.get(&row.cgroup) else {
+                continue;
+            };
             row.charge = Some(reading.charge.clone());
             row.cgroup_id = Some(reading.cgroup_id);
             row.charge_age_seconds = Some(now.saturating_sub(*at) as f64 / 1e9);
@@ -82,9 +84,9 @@ pub fn groups<'a>(
 }
 
 /// The rows to read now.
-fn due<'a>(known: &HashMap<String, Known>, rows: &'a [ContainerRow], now: u64) -> Vec<&'a ContainerRow> {
+fn due<'a>(known: &HashMap<String, LastCharge>, rows: &'a [ContainerRow], now: u64) -> Vec<&'a ContainerRow> {
     let worth = |row: &ContainerRow| {
-        let Some(Known { at, usage, .. }) = known.get(&row.cgroup) else { return u64::MAX };
+        let Some(LastCharge { at, usage, .. }) = known.get(&row.cgroup) else { return u64::MAX };
         let moved = row.usage_bytes.unwrap_or_default().0.abs_diff(*usage);
         let age = u128::from(now.saturating_sub(*at)) * u128::from(A_SECOND) / 1_000_000_000;
         moved.saturating_add(u64::try_from(age).unwrap_or(u64::MAX))

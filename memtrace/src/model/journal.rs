@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     ingest::{
         decode::Event,
-        record::{Kind, RecordError, Writer},
+        recording::{Kind, RecordError, Writer},
     },
     mm::address_space::Geometry,
     model::{scan::Scan, walk::Unwound},

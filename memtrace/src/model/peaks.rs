@@ -150,7 +150,7 @@ impl<K: Eq + Hash> Marks<K> {
 
 /// What is known of a total between two ticks.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Known {
+pub struct Between {
     /// At the last tick.
     pub before: Option<u64>,
     /// Now.
@@ -172,7 +172,7 @@ pub struct Total {
     pub grade: Grade,
 }
 
-impl Known {
+impl Between {
     /// The highest total since the last tick.
     pub fn total(&self) -> Total {
         let Self { before, now, rise, mark } = *self;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     ingest::{
         decode::decode,
-        record::{Frame, Kind, Reader, RecordError},
+        recording::{Frame, Kind, Reader, RecordError},
     },
     model::{
         Model,

@@ -61,7 +61,7 @@ pub struct SentSignal {
 
 /// What is known of an end.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Facts {
+pub struct EndFacts {
     /// Who.
     pub task: TaskFacts,
     /// As `wait` sees it: `code << 8`, or the signal with 0x80 for a core dump.
@@ -147,7 +147,7 @@ pub fn exit_code(status: u32) -> Option<u32> {
 }
 
 /// Judges an end.
-pub fn judge(facts: &Facts) -> Judgement {
+pub fn judge(facts: &EndFacts) -> Judgement {
     let ended_by = signal(facts.status);
     let sent = |number: u32| facts.signals.iter().rev().find(|sent| sent.signal == number);
     let refused = facts.refused.filter(|(_, before)| *before <= REFUSED_WITHIN);
@@ -204,7 +204,7 @@ pub fn judge(facts: &Facts) -> Judgement {
 }
 
 fn exited(
-    facts: &Facts,
+    facts: &EndFacts,
     terminated: Option<(String, String, TaskFacts)>,
     refused: Option<(Bytes, f64)>,
 ) -> (ExitKind, String, Option<TaskFacts>) {

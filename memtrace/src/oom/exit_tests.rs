@@ -1,12 +1,12 @@
-use super::{Bytes, ExitKind, Facts, Name, RuntimeExit, SentSignal, TaskFacts, disagreement, judge, says};
+use super::{Bytes, EndFacts, ExitKind, Name, RuntimeExit, SentSignal, TaskFacts, disagreement, judge, says};
 use crate::oom::cause::fixture;
 
 fn task(pid: u32, comm: &str) -> TaskFacts {
     fixture::task(pid, comm, "/a")
 }
 
-fn ended(status: u32) -> Facts {
-    Facts { task: task(1, "app"), status, signals: Vec::new(), refused: None, oom_record: None }
+fn ended(status: u32) -> EndFacts {
+    EndFacts { task: task(1, "app"), status, signals: Vec::new(), refused: None, oom_record: None }
 }
 
 fn sent(signal: u32, by: &str) -> SentSignal {
@@ -15,10 +15,10 @@ fn sent(signal: u32, by: &str) -> SentSignal {
 
 #[test]
 fn an_oom_kill_is_one_whose_record_there_is() {
-    let facts = Facts { oom_record: Some("x".into()), ..ended(9) };
+    let facts = EndFacts { oom_record: Some("x".into()), ..ended(9) };
     assert_eq!(judge(&facts).kind, ExitKind::OomKill);
     // Its record does not make a clean exit one.
-    let facts = Facts { oom_record: Some("x".into()), ..ended(0) };
+    let facts = EndFacts { oom_record: Some("x".into()), ..ended(0) };
     assert_eq!(judge(&facts).kind, ExitKind::Exited);
 }
 
@@ -27,7 +27,7 @@ fn a_kill_names_its_sender_and_what_that_means() {
     for (by, word) in
         [("bash", "somebody's command"), ("earlyoom", "before the kernel"), ("kubelet", "eviction")]
     {
-        let found = judge(&Facts { signals: vec![sent(9, by)], ..ended(9) });
+        let found = judge(&EndFacts { signals: vec![sent(9, by)], ..ended(9) });
         assert_eq!(found.kind, ExitKind::Killed);
         assert!(found.sentence.contains(&format!("{by} (99)")), "{}", found.sentence);
         assert!(
@@ -42,11 +42,11 @@ fn a_kill_names_its_sender_and_what_that_means() {
 
 #[test]
 fn a_refusal_explains_an_abort_when_it_is_fresh() {
-    let refused = |before| Facts { refused: Some((Bytes(1 << 30), before)), ..ended(6) };
+    let refused = |before| EndFacts { refused: Some((Bytes(1 << 30), before)), ..ended(6) };
     assert_eq!(judge(&refused(0.1)).kind, ExitKind::FailedAllocation);
     assert_eq!(judge(&refused(60.0)).kind, ExitKind::Aborted);
     assert_eq!(judge(&ended(6 | 0x80)).kind, ExitKind::Aborted, "with a core dump");
-    let facts = Facts { refused: Some((Bytes(1 << 30), 0.1)), ..ended(1 << 8) };
+    let facts = EndFacts { refused: Some((Bytes(1 << 30), 0.1)), ..ended(1 << 8) };
     assert_eq!(judge(&facts).kind, ExitKind::FailedAllocation);
 }
 
@@ -62,7 +62,7 @@ fn a_number_that_looks_like_a_signal_is_none() {
 
 #[test]
 fn a_stop_is_told_from_an_end_of_its_own() {
-    let facts = Facts { signals: vec![sent(15, "containerd-shim")], ..ended(143 << 8) };
+    let facts = EndFacts { signals: vec![sent(15, "containerd-shim")], ..ended(143 << 8) };
     let found = judge(&facts);
     assert_eq!(found.kind, ExitKind::Terminated);
     assert_eq!(

@@ -5,7 +5,7 @@
 //! and any line may be missing; the line that says "Killed process" is enough for a kill.
 
 mod line;
-mod record;
+mod logged_record;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 pub use self::{
     line::{Line, parse},
-    record::record,
+    logged_record::record,
 };
 use super::{
     dump::{self, Dump},

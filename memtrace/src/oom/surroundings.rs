@@ -29,7 +29,7 @@ const MOST_PROCESSES: usize = 64;
 
 /// What was known when the kill came.
 #[derive(Clone, Copy)]
-pub struct Known<'a> {
+pub struct KnownAtKill<'a> {
     /// The last snapshot.
     pub snapshot: &'a Snapshot,
     /// When it was taken, ns since boot.
@@ -47,7 +47,7 @@ pub struct Known<'a> {
 }
 
 /// Puts it together. What is missing is said in `record.evidence.unknown`.
-pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &Known<'_>) {
+pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) {
     let composition = composition(record, frozen, known);
     if composition.is_none() {
         record
@@ -104,7 +104,7 @@ fn request(frozen: &OomKill, dump: Option<&Dump>) -> Option<Request> {
     })
 }
 
-fn composition(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Option<Composition> {
+fn composition(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) -> Option<Composition> {
     let owner = owner_path(record)?;
     if let Some(dump) = known.dump.filter(|dump| dump.has_charge && dump.owner.as_ref() == Some(&owner)) {
         // Its table of processes and their charge are of one instant, right before the mark.
@@ -121,7 +121,7 @@ fn composition(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Optio
 }
 
 /// The processes under the limit: as the kernel's report has them, and what else is known of each.
-fn processes(record: &OomRecord, frozen: &OomKill, known: &Known<'_>) -> Vec<ProcessAtKill> {
+fn processes(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) -> Vec<ProcessAtKill> {
     let owner = owner_path(record);
     let is_under = |row: &&ProcessRow| match (&owner, &row.cgroup) {
         (Some(owner), Some(cgroup)) => is_within(cgroup, owner),

@@ -99,7 +99,7 @@ pub enum Wish {
 
 /// What is known, as of one moment.
 #[derive(Clone, Debug)]
-struct Known {
+struct View {
     data: Data,
     trends: Trends,
 }
@@ -109,8 +109,8 @@ struct Known {
 pub struct App {
     host: String,
     link: Link,
-    latest: Option<Known>,
-    held: Option<Box<Known>>,
+    latest: Option<View>,
+    held: Option<Box<View>>,
     tabs: [Vec<Place>; Tab::ALL.len()],
     tab: usize,
     overlay: Option<Overlay>,
@@ -192,7 +192,7 @@ impl App {
                     probes: self.probes.clone(),
                     named: self.named.clone(),
                 };
-                self.latest = Some(Known { data, trends });
+                self.latest = Some(View { data, trends });
             }
             News::Probes(probes) => {
                 self.probes = Some(probes);
@@ -219,7 +219,7 @@ impl App {
 
     /// What comes beside the snapshot is of the latest.
     fn spread(&mut self) {
-        if let Some(Known { data, .. }) = &mut self.latest {
+        if let Some(View { data, .. }) = &mut self.latest {
             (data.probes, data.kills, data.named) =
                 (self.probes.clone(), self.kills.clone(), self.named.clone());
         }
@@ -227,7 +227,7 @@ impl App {
 
     /// Makes the rows of where one is, and finds the selected one again.
     fn lay_out(&mut self) {
-        let Some(Known { data, .. }) = self.held.as_deref().or(self.latest.as_ref()) else { return };
+        let Some(View { data, .. }) = self.held.as_deref().or(self.latest.as_ref()) else { return };
         let Some(place) = self.tabs.get_mut(self.tab).and_then(|places| places.last_mut()) else { return };
         let mut table = rows::rows(data, place.by, &place.scope);
         self.unfiltered = table.rows.len();

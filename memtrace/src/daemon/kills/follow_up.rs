@@ -16,7 +16,7 @@ use crate::{
     model::{Latest, exits::Ended},
     oom::{
         cause::{Cause, CauseKind, cause},
-        exit::{self, ExitRecord, Facts, SentSignal, judge},
+        exit::{self, EndFacts, ExitRecord, SentSignal, judge},
         group::is_member,
         record::{OomRecord, circumstances::Outcome},
         recorder::{id, task_facts},
@@ -113,7 +113,7 @@ impl FollowUp {
             from_kernel: signal.from_kernel == 1,
             seconds_before: before(signal.header.ktime),
         };
-        let facts = Facts {
+        let facts = EndFacts {
             task,
             status,
             signals: ended.signals.iter().map(sent).collect(),

@@ -39,7 +39,7 @@ use crate::{
         owner::Baselines,
         record::OomRecord,
         recorder::{Context, record},
-        surroundings::{Known, surround},
+        surroundings::{KnownAtKill, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
     reader::{Reader, tmpfs::KnownMounts},
@@ -309,7 +309,7 @@ impl Worker {
         let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref());
         let history =
             owner.and_then(|owner| Some(self.surroundings.shared.history().container(owner)?.points()));
-        let known = Known {
+        let known = KnownAtKill {
             snapshot: &kill.snapshot.snapshot,
             snapshot_at: kill.snapshot.at,
             victim: kill.at_kill.victim.as_ref(),

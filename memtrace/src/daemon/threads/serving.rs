@@ -18,7 +18,7 @@ use crate::{
     container::{namer, sources::examine},
     daemon::{Config, PROC},
     explain::{explain, facts, find},
-    metrics::{Exporter, Facts, self_usage},
+    metrics::{Exporter, Inputs, self_usage},
     snapshot::Snapshot,
     store::Store,
     symbols::Symbols,
@@ -78,7 +78,7 @@ pub fn source(
         let state_dir: PathBuf = config.state_dir.clone();
         move || {
             let store = Store::open_read_only(&state_dir).ok();
-            Facts {
+            Inputs {
                 snapshot: Arc::clone(&snapshots.borrow()),
                 insights: Arc::clone(&insights.borrow()),
                 probes: Arc::clone(&probes),

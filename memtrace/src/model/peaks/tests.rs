@@ -2,11 +2,11 @@
 
 use super::*;
 
-const fn known(before: u64, now: u64, rise: u64, mark: Option<(u64, bool)>) -> Known {
-    Known { before: Some(before), now, rise: if rise > 0 { Some((rise, 7)) } else { None }, mark }
+const fn known(before: u64, now: u64, rise: u64, mark: Option<(u64, bool)>) -> Between {
+    Between { before: Some(before), now, rise: if rise > 0 { Some((rise, 7)) } else { None }, mark }
 }
 
-fn total(known: Known) -> (u64, Option<u64>, Grade) {
+fn total(known: Between) -> (u64, Option<u64>, Grade) {
     let Total { bytes, at, grade } = known.total();
     (bytes.0, at, grade)
 }
@@ -29,7 +29,7 @@ fn without_a_mark_the_estimate_stands_and_without_one_the_ends() {
     assert_eq!(total(known(10, 20, 70, None)), (80, Some(7), Grade::Sampled));
     assert_eq!(total(known(30, 20, 0, None)), (30, None, Grade::Read));
     assert_eq!(total(known(10, 90, 70, None)), (90, None, Grade::Read));
-    assert_eq!(total(Known { now: 5, ..Known::default() }), (5, None, Grade::Read));
+    assert_eq!(total(Between { now: 5, ..Between::default() }), (5, None, Grade::Read));
 }
 
 #[test]

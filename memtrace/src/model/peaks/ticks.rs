@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{Known, Marks, Total};
+use super::{Between, Marks, Total};
 use crate::{
     clock,
     mm::process::Process,
@@ -79,7 +79,7 @@ impl Ticks {
         let mark = mark.map(|mark| (mark, self.processes.has_risen(key, mark, is_new)));
         let before = process.previous().filter(|_| self.is_fresh(process));
         let Estimate { rise, rows } = estimate;
-        let known = Known { before: before.map(|reading| reading.bytes), now: reading.bytes, rise, mark };
+        let known = Between { before: before.map(|reading| reading.bytes), now: reading.bytes, rise, mark };
         let parts = rows.iter().map(|row| PeakPart {
             allocator: row.allocator.into(),
             kind: row.kind.into(),
@@ -103,7 +103,7 @@ impl Ticks {
         let usage = row.usage_bytes?.0;
         let before = self.usages.insert(row.cgroup.clone(), usage);
         let mark = mark.map(|mark| (mark, self.groups.has_risen(row.cgroup.clone(), mark, false)));
-        Some(peak(Known { before, now: usage, rise, mark }.total(), owners, now))
+        Some(peak(Between { before, now: usage, rise, mark }.total(), owners, now))
     }
 
     /// Processes are gone.

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// What a row is made of.
-struct Facts<'a> {
+struct ArenaFacts<'a> {
     row: &'a ArenaRow,
     process: &'a ProcessRow,
     container: Option<&'a ContainerRow>,
@@ -16,7 +16,7 @@ struct Facts<'a> {
 const H: u8 = Column::HIDDEN;
 
 /// How a value is got.
-type Get = fn(&Facts<'_>) -> Value;
+type Get = fn(&ArenaFacts<'_>) -> Value;
 
 static CELLS: [(Column, Get); 18] = [
     (Column::new("pid", "PID", Kind::Number, 1, "process id"), |of| Value::Number(of.process.pid.into())),
@@ -122,7 +122,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
         arenas
             .map(|row| Row {
                 id: RowId::Arena(id, row.allocator.to_string(), row.kind.to_string()),
-                values: super::values(&CELLS, |value| value(&Facts { row, process, container })),
+                values: super::values(&CELLS, |value| value(&ArenaFacts { row, process, container })),
                 state: State::Calm,
             })
             .collect()

@@ -22,7 +22,7 @@ const NOW: f64 = 300.0;
 const WAITING: f64 = 0.10;
 
 /// What a row is made of.
-pub(super) struct Facts<'a> {
+pub(super) struct ContainerFacts<'a> {
     row: &'a ContainerRow,
     insight: Option<&'a Insight>,
     slack: Option<Bytes>,
@@ -31,7 +31,7 @@ pub(super) struct Facts<'a> {
 const H: u8 = Column::HIDDEN;
 
 /// How a value is got.
-type Get = fn(&Facts<'_>) -> Value;
+type Get = fn(&ContainerFacts<'_>) -> Value;
 
 static CELLS: [(Column, Get); 28] = [
     (
@@ -185,11 +185,11 @@ static CELLS: [(Column, Get); 28] = [
     }),
 ];
 
-fn limit(of: &Facts<'_>) -> Option<Bytes> {
+fn limit(of: &ContainerFacts<'_>) -> Option<Bytes> {
     of.row.limit.as_ref().map(|limit| limit.bytes)
 }
 
-fn pressure(of: &Facts<'_>) -> Option<f64> {
+fn pressure(of: &ContainerFacts<'_>) -> Option<f64> {
     of.row.charge.as_ref()?.pressure_some10
 }
 
@@ -230,7 +230,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
     scope
         .containers(&data.snapshot)
         .map(|row| {
-            let facts = Facts {
+            let facts = ContainerFacts {
                 row,
                 insight: data.insights.get(&row.cgroup),
                 slack: slacks.get(row.cgroup.as_str()).copied(),
@@ -256,7 +256,7 @@ pub(super) fn slacks(data: &Data) -> HashMap<&str, Bytes> {
     slacks
 }
 
-fn state(of: &Facts<'_>) -> State {
+fn state(of: &ContainerFacts<'_>) -> State {
     let share = of
         .row
         .usage_bytes

@@ -14,14 +14,14 @@ use crate::{
 const NEWS: f64 = 300.0;
 
 /// What a row is made of.
-struct Facts<'a> {
+struct KillFacts<'a> {
     row: &'a KillSummary,
     container: Option<&'a ContainerRow>,
     age: f64,
 }
 
 /// How a value is got.
-type Get = fn(&Facts<'_>) -> Value;
+type Get = fn(&KillFacts<'_>) -> Value;
 
 static CELLS: [(Column, Get); 11] = [
     (Column::new("time", "TIME (UTC)", Kind::Time, 1, "when the kernel marked the victim"), |of| {
@@ -97,7 +97,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
             let age = age(data.snapshot.time, row.time);
             Row {
                 id: RowId::Kill(row.id.clone()),
-                values: super::values(&CELLS, |value| value(&Facts { row, container, age })),
+                values: super::values(&CELLS, |value| value(&KillFacts { row, container, age })),
                 state: if age <= NEWS { State::Alarm } else { State::Calm },
             }
         })

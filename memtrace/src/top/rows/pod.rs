@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// What a row is made of.
-struct Facts<'a> {
+struct PodFacts<'a> {
     key: &'a str,
     rows: &'a [&'a ContainerRow],
     data: &'a Data,
 }
 
 /// How a value is got.
-type Get = fn(&Facts<'_>) -> Value;
+type Get = fn(&PodFacts<'_>) -> Value;
 
 static CELLS: [(Column, Get); 12] = [
     (
@@ -110,7 +110,7 @@ pub fn key(row: &ContainerRow) -> String {
 }
 
 /// The sum over the containers that are in no other one of them: a charge has the descendants' in it.
-fn sum(of: &Facts<'_>, figure: impl Fn(&ContainerRow) -> Option<Bytes>) -> Option<Bytes> {
+fn sum(of: &PodFacts<'_>, figure: impl Fn(&ContainerRow) -> Option<Bytes>) -> Option<Bytes> {
     let is_inside = |row: &ContainerRow| {
         of.rows.iter().any(|other| other.cgroup != row.cgroup && is_within(&row.cgroup, &other.cgroup))
     };
@@ -119,7 +119,7 @@ fn sum(of: &Facts<'_>, figure: impl Fn(&ContainerRow) -> Option<Bytes>) -> Optio
 }
 
 /// A limit that is everyone's, else the sum of what each has of its own; `None` when one has none.
-fn limit(of: &Facts<'_>) -> Option<Bytes> {
+fn limit(of: &PodFacts<'_>) -> Option<Bytes> {
     if let Some(group) = of.rows.iter().find(|row| row.is_group) {
         return group.limit.as_ref().map(|limit| limit.bytes);
     }
@@ -146,7 +146,7 @@ pub(super) fn rows(data: &Data) -> Vec<Row> {
         container::rows(data, &Scope::Node).into_iter().map(|row| (row.id, row.state)).collect();
     pods.into_iter()
         .map(|(key, rows)| {
-            let of = Facts { key: &key, rows: &rows, data };
+            let of = PodFacts { key: &key, rows: &rows, data };
             let state_of = |row: &&ContainerRow| states.get(&RowId::Container(row.cgroup.clone())).copied();
             let state = rows.iter().filter_map(state_of).max().unwrap_or_default();
             let values = super::values(&CELLS, |value| value(&of));

@@ -4,7 +4,7 @@ use super::{Column, Data, Row, RowId, State, Value};
 use crate::top::column::Kind;
 
 /// What a row is made of.
-struct Facts {
+struct ProbeFacts {
     number: u64,
     fact: String,
     state: &'static str,
@@ -14,7 +14,7 @@ struct Facts {
 }
 
 /// How a value is got.
-type Get = fn(&Facts) -> Value;
+type Get = fn(&ProbeFacts) -> Value;
 
 static CELLS: [(Column, Get); 5] = [
     (Column::new("number", "#", Kind::Number, Column::HIDDEN, "order"), |of| Value::Number(of.number)),
@@ -39,7 +39,7 @@ pub(super) fn rows(data: &Data) -> Vec<Row> {
     let mut facts = Vec::new();
     let mut fact = |fact: &str, state, count, how: String, is_bad| {
         let number = facts.len() as u64;
-        facts.push(Facts { number, fact: fact.to_owned(), state, count, how, is_bad });
+        facts.push(ProbeFacts { number, fact: fact.to_owned(), state, count, how, is_bad });
     };
     for loss in data.snapshot.tracer.iter().flat_map(|tracer| &tracer.losses) {
         fact(&loss.name, "LOST", Some(loss.count), loss.meaning.clone(), true);
@@ -64,7 +64,7 @@ pub(super) fn rows(data: &Data) -> Vec<Row> {
         }
         fact("self-check", "ok", None, probes.self_check.clone(), false);
     }
-    let row = |of: Facts| Row {
+    let row = |of: ProbeFacts| Row {
         // Several fields may be missing.
         id: RowId::Probe(if of.fact == "kernel field" { of.how.clone() } else { of.fact.clone() }),
         values: super::values(&CELLS, |value| value(&of)),

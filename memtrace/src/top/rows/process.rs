@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// What a row is made of.
-struct Facts<'a> {
+struct ProcessFacts<'a> {
     row: &'a ProcessRow,
     snapshot: &'a Snapshot,
     container: Option<&'a ContainerRow>,
@@ -16,7 +16,7 @@ struct Facts<'a> {
 const H: u8 = Column::HIDDEN;
 
 /// How a value is got.
-type Get = fn(&Facts<'_>) -> Value;
+type Get = fn(&ProcessFacts<'_>) -> Value;
 
 static CELLS: [(Column, Get); 21] = [
     (Column::new("pid", "PID", Kind::Number, 0, "process id"), |of| Value::Number(of.row.pid.into())),
@@ -129,7 +129,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
             let container = row.cgroup.as_deref().and_then(|cgroup| containers.get(cgroup).copied());
             Row {
                 id: RowId::Process(ProcessId::of(row)),
-                values: super::values(&CELLS, |value| value(&Facts { row, snapshot, container })),
+                values: super::values(&CELLS, |value| value(&ProcessFacts { row, snapshot, container })),
                 state: State::Calm,
             }
         })

@@ -8,13 +8,13 @@ use crate::{
 };
 
 /// What a row is made of.
-struct Facts<'a> {
+struct StackFacts<'a> {
     row: &'a GrowthStack,
     process: &'a ProcessRow,
 }
 
 /// How a value is got.
-type Get = fn(&Facts<'_>) -> Value;
+type Get = fn(&StackFacts<'_>) -> Value;
 
 static CELLS: [(Column, Get); 6] = [
     (
@@ -78,7 +78,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
     let of_process = |process| {
         let made = stacks(data, process).iter().map(|row| Row {
             id: id(ProcessId::of(process), row),
-            values: super::values(&CELLS, |value| value(&Facts { row, process })),
+            values: super::values(&CELLS, |value| value(&StackFacts { row, process })),
             state: State::Calm,
         });
         made.collect::<Vec<_>>()

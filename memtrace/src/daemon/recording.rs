@@ -31,7 +31,7 @@ use crate::{
         setup::tracer,
         threads::{scanner, unwinder},
     },
-    ingest::{record::Writer, ring_buffer::Reader},
+    ingest::{recording::Writer, ring_buffer::Reader},
     mm::procfs::Procfs,
     model::{
         Latest, Model, geometry,

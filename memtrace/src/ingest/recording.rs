@@ -231,5 +231,5 @@ fn checksum(kind: u32, parts: &[&[u8]]) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "record_tests.rs"]
+#[path = "recording_tests.rs"]
 mod tests;

@@ -22,7 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use memtrace_common::event::stack::{LEAST_BYTES, MOST_BYTES};
 
 use crate::{
-    probe::{attach::Options, support::Without},
+    probe::{options::Options, support::Without},
     report::Terminal,
 };
 
@@ -128,8 +128,8 @@ pub struct NameArgs {
 
 impl NameArgs {
     /// As the namer takes it.
-    pub fn config(&self) -> crate::container::namer::Config {
-        crate::container::namer::Config {
+    pub fn config(&self) -> crate::container::sources::Config {
+        crate::container::sources::Config {
             host_root: self.host_root.clone(),
             cri_sockets: self.cri_socket.clone(),
             kubelet: self.kubelet.clone().map(|url| crate::container::sources::kubelet::Config {

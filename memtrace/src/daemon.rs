@@ -16,8 +16,8 @@ use std::{net::SocketAddr, path::PathBuf};
 pub use self::run::run;
 use self::{kills::recorder::Keep, setup::lock::LockError};
 use crate::{
-    container::namer,
-    probe::attach::{AttachError, Options},
+    container::sources,
+    probe::{attach::AttachError, options::Options},
 };
 
 /// Where /proc is.
@@ -47,7 +47,7 @@ pub struct Config {
     /// Whether kills that were not seen are recorded from the kernel log.
     pub backfill: bool,
     /// Where names come from.
-    pub names: namer::Config,
+    pub names: sources::Config,
 }
 
 /// Why the daemon did not start, or ended.

@@ -14,3 +14,4 @@ pub mod region;
 pub mod residency;
 pub mod smaps;
 pub mod source;
+pub mod text_file;

@@ -7,6 +7,7 @@ pub mod attach;
 pub mod btf;
 pub mod memlock;
 pub mod offsets;
+pub mod options;
 pub mod plan;
 pub mod self_check;
 pub mod status;

@@ -6,7 +6,6 @@
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     time::{Duration, Instant},
 };
@@ -21,7 +20,7 @@ use crate::{
     container::{
         names::Names,
         path,
-        sources::{self, Asked, Ended, kubelet, oci::Bundles},
+        sources::{self, Asked, Config, Ended, oci::Bundles},
     },
     ingest::decode::Event,
     mm::procfs::Procfs,
@@ -38,23 +37,6 @@ const AGAIN: [Duration; 4] = [
 ];
 /// Bundles that are waited for at most.
 const MOST_WAITING: usize = 4096;
-
-/// Where names come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Where the host's root is: `/`, or where it is mounted in our container.
-    pub host_root: PathBuf,
-    /// Sockets of CRI runtimes beside the usual ones.
-    pub cri_sockets: Vec<PathBuf>,
-    /// The kubelet, if it is to be asked.
-    pub kubelet: Option<kubelet::Config>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { host_root: "/".into(), cri_sockets: Vec::new(), kubelet: None }
-    }
-}
 
 /// Something that the namer is told.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     clock,
-    container::{end::End, namer::Config, names::Names},
+    container::{end::End, names::Names},
 };
 
 /// How often a runtime is asked when nothing happens.
@@ -42,6 +42,23 @@ const RETRY: Duration = Duration::from_secs(2);
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 /// How often.
 const ASK_AGAIN: Duration = Duration::from_millis(400);
+
+/// Where names come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the host's root is: `/`, or where it is mounted in our container.
+    pub host_root: PathBuf,
+    /// Sockets of CRI runtimes beside the usual ones.
+    pub cri_sockets: Vec<PathBuf>,
+    /// The kubelet, if it is to be asked.
+    pub kubelet: Option<kubelet::Config>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { host_root: "/".into(), cri_sockets: Vec::new(), kubelet: None }
+    }
+}
 
 /// What a container's end is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -37,10 +37,7 @@ use crate::{
         Latest, Model, geometry,
         journal::{Header, Journal},
     },
-    probe::{
-        attach::{Options, Probes},
-        tracefs,
-    },
+    probe::{attach::Probes, options::Options, tracefs},
     reader::Local,
     snapshot::Snapshot,
 };

@@ -1,5 +1,7 @@
 //! The maps parser against lines as kernels print them, hostile names, random bytes and this process.
 
+use std::time::Instant;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -16,11 +16,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    maps,
     procfs::{Error, Procfs},
     region::{Backing, Region, VmFlags},
     residency::Measured,
     smaps::Smaps,
+    text_file,
 };
 use crate::units::Bytes;
 
@@ -183,7 +183,7 @@ impl PageTable {
     /// See [`Error`].
     pub fn open(procfs: &Procfs, pid: u32) -> Result<Self, Error> {
         let path = procfs.root().join(pid.to_string()).join("pagemap");
-        let file = File::open(&path).map_err(|source| maps::error(source, path))?;
+        let file = File::open(&path).map_err(|source| text_file::error(source, path))?;
         Ok(Self::of(file))
     }
 
@@ -256,7 +256,7 @@ impl PageTable {
 fn unsupported(source: io::Error) -> Result<Look, Error> {
     match source.raw_os_error() {
         Some(libc::ENOTTY | libc::EINVAL) => Ok(Look::Unsupported),
-        _ => Err(maps::error(source, "pagemap".into())),
+        _ => Err(text_file::error(source, "pagemap".into())),
     }
 }
 

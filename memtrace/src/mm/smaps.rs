@@ -4,15 +4,13 @@
 //! kernel does not print is `None`, never 0. Reading it walks all page tables, and holds the process's map lock.
 
 use super::{
-    maps::{self, Lines, decimal},
+    maps::{Lines, decimal},
     procfs::{Error, Procfs},
     region::{Region, VmFlags},
+    text_file::{SMAPS_LIMIT, read_file},
 };
 use crate::units::Bytes;
 use serde::{Deserialize, Serialize};
-
-/// As much of a file as is read: some 800 bytes a mapping.
-pub(super) const LIMIT: u64 = 256 << 20;
 
 /// The counts of one mapping, or of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +136,7 @@ pub struct Smaps {
 /// # Errors
 /// See [`Error`].
 pub fn read(procfs: &Procfs, pid: u32) -> Result<Smaps, Error> {
-    let (bytes, is_truncated) = maps::read_file(procfs, pid, "smaps", LIMIT)?;
+    let (bytes, is_truncated) = read_file(procfs, pid, "smaps", SMAPS_LIMIT)?;
     Ok(Smaps { is_truncated, ..parse(&bytes) })
 }
 
@@ -147,7 +145,7 @@ pub fn read(procfs: &Procfs, pid: u32) -> Result<Smaps, Error> {
 /// # Errors
 /// See [`Error`].
 pub fn read_rollup(procfs: &Procfs, pid: u32) -> Result<Usage, Error> {
-    let (bytes, _) = maps::read_file(procfs, pid, "smaps_rollup", LIMIT)?;
+    let (bytes, _) = read_file(procfs, pid, "smaps_rollup", SMAPS_LIMIT)?;
     let rollup = parse(&bytes).mappings.into_iter().next();
     rollup
         .map(|mapping| mapping.usage)

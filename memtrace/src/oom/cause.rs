@@ -64,6 +64,29 @@ pub enum CauseKind {
     Unknown,
 }
 
+impl CauseKind {
+    /// A line for people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Leak => "leak: it grew slowly and without end",
+            Self::Burst => "burst: it grew by much in a moment",
+            Self::LimitTooTight => "limit too tight for what it needs",
+            Self::StartUp => "the limit was hit while the program started",
+            Self::AllocatorRetention => "allocator retention: freed memory was kept",
+            Self::FileOrTmpfs => "page cache or tmpfs",
+            Self::KernelMemory => "kernel memory",
+            Self::ThreadStacks => "thread stacks",
+            Self::ForkCopyOnWrite => "copies of pages after a fork",
+            Self::Neighbour => "a neighbour under the same limit",
+            Self::NodeExhaustion => "the node had no memory left",
+            Self::CpusetOrPolicy => "the allowed NUMA nodes had no memory left",
+            Self::LimitLowered => "the limit was lowered below what was in use",
+            Self::Requested => "an OOM kill was asked for",
+            Self::Unknown => "unknown: too little is known",
+        }
+    }
+}
+
 /// Why it was killed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cause {

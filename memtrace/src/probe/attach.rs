@@ -19,10 +19,11 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
     memlock,
+    options::Options,
     plan::{self, FactPlan, describe},
     self_check::{self, Mismatch, OwnFacts},
     status::{HookStatus, PassedOver, ProbeStatus, ProgramCost},
-    support::{KernelSupport, MissingCapability, Without},
+    support::{KernelSupport, MissingCapability},
     table::{Form, Hook, Need, SELF_CHECK},
 };
 
@@ -34,19 +35,6 @@ const KILLS: &str = "KILLS";
 const STACKS: &str = "STACKS";
 const COUNTERS: &str = "COUNTERS";
 const GOVERNOR: &str = "GOVERNOR";
-
-/// How to attach.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What to do without.
-    pub without: Without,
-    /// One page fault of so many is sampled, fewer where many come; 0 switches the hook off.
-    pub fault_period: u64,
-    /// Address-space calls of one process that are streamed in a second; 0 means all.
-    pub event_budget: u32,
-    /// Bytes of a user stack that are copied for a sampled fault: see `memtrace_common::event::stack`; 0 for none.
-    pub stack_bytes: u32,
-}
 
 /// The attached programs, and their way out of the kernel.
 pub struct Probes {

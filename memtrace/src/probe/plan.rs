@@ -6,7 +6,7 @@
 use memtrace_common::config::{ABSENT, Config, regs_form};
 
 use super::{
-    attach::Options,
+    options::Options,
     status::PassedOver,
     support::{KernelSupport, Without},
     table::{FACTS, Fact, Form, Hook},

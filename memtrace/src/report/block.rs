@@ -18,7 +18,6 @@ mod why;
 pub(super) use self::{
     composition::{Part, parts},
     timeline::peak_of,
-    why::words as cause_words,
 };
 use super::{
     describe::moment,

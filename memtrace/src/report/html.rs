@@ -78,7 +78,7 @@ fn chips(record: &OomRecord) -> Markup {
     html! {
         div.chips {
             @if let Some(cause) = &circumstances.cause {
-                span.chip.culprit { (block::cause_words(cause.kind)) }
+                span.chip.culprit { (cause.kind.label()) }
                 span.chip {
                     "confidence: "
                     (match cause.confidence {

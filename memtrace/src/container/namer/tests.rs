@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::container::sources::kubelet;
 
 const PODS: &str = r#"{"items":[{"metadata":{"name":"cart-0","namespace":"shop","uid":"d1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f"},
 "status":{"containerStatuses":[{"name":"redis","containerID":"cri-o://@","restartCount":3}]}}]}"#;

@@ -8,7 +8,8 @@ use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     mm::procfs::Procfs,
     probe::{
-        attach::{AttachError, Options, Probes, attach},
+        attach::{AttachError, Probes, attach},
+        options::Options,
         self_check::OwnFacts,
         support::{self, KernelSupport},
     },

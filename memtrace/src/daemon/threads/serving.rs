@@ -15,7 +15,7 @@ use crate::{
         listen::{self, Socket},
         server::{self, Explain, Later, Past, Port, Source},
     },
-    container::{namer, sources::examine},
+    container::sources::{self, examine},
     daemon::{Config, PROC},
     explain::{explain, facts, find},
     metrics::{Exporter, Inputs, self_usage},
@@ -115,7 +115,7 @@ fn explainer() -> Explain {
 /// The hooks are as they were attached; the runtimes are asked now.
 fn doctor(
     diagnosis: Diagnosis,
-    names: namer::Config,
+    names: sources::Config,
     snapshots: watch::Receiver<Arc<Snapshot>>,
 ) -> Later<serde_json::Value> {
     Arc::new(move || {

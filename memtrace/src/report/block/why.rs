@@ -16,7 +16,7 @@ pub(super) fn why(cause: &Cause) -> Block {
     let Cause { kind, confidence, sentence: _, evidence, remedies } = cause;
     let mut block = Block::new("Why");
     let paint = if *kind == CauseKind::Unknown { Paint::Doubt } else { Paint::Culprit };
-    block.painted("cause", words(*kind), paint);
+    block.painted("cause", kind.label(), paint);
     block.field("confidence", sure(*confidence));
     let mut table = Table::new(vec![
         Column::left("", Fit::Rest),
@@ -32,26 +32,6 @@ pub(super) fn why(cause: &Cause) -> Block {
         block.field("to do", format!("{text}{setting}"));
     }
     block
-}
-
-pub(in crate::report) fn words(kind: CauseKind) -> &'static str {
-    match kind {
-        CauseKind::Leak => "leak: it grew slowly and without end",
-        CauseKind::Burst => "burst: it grew by much in a moment",
-        CauseKind::LimitTooTight => "limit too tight for what it needs",
-        CauseKind::StartUp => "the limit was hit while the program started",
-        CauseKind::AllocatorRetention => "allocator retention: freed memory was kept",
-        CauseKind::FileOrTmpfs => "page cache or tmpfs",
-        CauseKind::KernelMemory => "kernel memory",
-        CauseKind::ThreadStacks => "thread stacks",
-        CauseKind::ForkCopyOnWrite => "copies of pages after a fork",
-        CauseKind::Neighbour => "a neighbour under the same limit",
-        CauseKind::NodeExhaustion => "the node had no memory left",
-        CauseKind::CpusetOrPolicy => "the allowed NUMA nodes had no memory left",
-        CauseKind::LimitLowered => "the limit was lowered below what was in use",
-        CauseKind::Requested => "an OOM kill was asked for",
-        CauseKind::Unknown => "unknown: too little is known",
-    }
 }
 
 fn sure(confidence: Confidence) -> &'static str {

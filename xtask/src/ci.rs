@@ -1,21 +1,23 @@
 //! `ci`: what CI runs, and what to run before a push.
 //!
-//! Workspace -> all stages pass, or the name of the first that does not. Must not have a check of its own.
+//! Workspace -> all stages pass, or the names of those that do not. Must not have a check of its own.
 
-use std::{
-    env,
-    time::{Duration, Instant},
+use std::env;
+
+use anyhow::{Result, bail};
+
+use crate::{
+    layers, lint, outcome, process, setup,
+    stages::{self, Stage},
+    workspace::Workspace,
 };
 
-use anyhow::{Context as _, Result, bail};
-
-use crate::{layers, lint, outcome, process, setup, workspace::Workspace};
-
-/// Run all that CI runs: setup, lint, layers, test (units, root, VM), and a short benchmark; the first failure stops.
+/// Run all that CI runs: setup, lint, layers, test (units, root, VM), and a short benchmark.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With CI=true, tests that could not be run (no root, no Debian mirror) are a failure. The benchmark is
-run for what it prints: no figure fails it.
+    after_help = "A stage that fails does not stop the others; the last line names those that failed. With CI=true, tests
+that could not be run (no root, no Debian mirror) are a failure. The benchmark is run for what it prints: no figure
+fails it.
 
 Examples:
   cargo xtask ci
@@ -23,28 +25,17 @@ Examples:
 )]
 pub(crate) struct Args {}
 
-type Stage = (&'static str, fn(&Workspace) -> Result<()>);
-
+/// In their order. Clippy builds memtrace's build script's work, and so needs what setup makes.
 const STAGES: [Stage; 5] = [
-    ("setup", |workspace| setup::ensure(workspace).map(|_| ())),
-    ("lint", lint::lint),
-    ("layers", layers::check),
-    ("test", |workspace| verb(workspace, &["test"])),
-    ("bench", |workspace| verb(workspace, &["bench", "--quick"])),
+    Stage { name: "setup", needs: &[], work: |workspace| setup::ensure(workspace).map(|_| ()) },
+    Stage { name: "lint", needs: &["setup"], work: lint::lint },
+    Stage { name: "layers", needs: &[], work: layers::check },
+    Stage { name: "test", needs: &["setup"], work: |workspace| verb(workspace, &["test"]) },
+    Stage { name: "bench", needs: &["setup"], work: |workspace| verb(workspace, &["bench", "--quick"]) },
 ];
 
 pub(crate) fn run(_args: &Args) -> Result<()> {
-    let workspace = Workspace::find()?;
-    let mut times = Vec::new();
-    for (name, stage) in STAGES {
-        println!("\n=== {name}");
-        let start = Instant::now();
-        stage(&workspace).with_context(|| format!("failed to pass the stage {name}"))?;
-        println!("=== {name}: ok, {:.1} s", start.elapsed().as_secs_f64());
-        times.push((name, start.elapsed()));
-    }
-    println!("\nci: {}", summary(&times));
-    Ok(())
+    stages::run("ci", &Workspace::find()?, &STAGES, |_| true)
 }
 
 /// The command that people run, not a function of ours: what is documented is what is checked.
@@ -58,21 +49,5 @@ fn verb(workspace: &Workspace, words: &[&str]) -> Result<()> {
             Ok(())
         }
         _ => bail!("failed to run `cargo xtask {}`: {status}", words.join(" ")),
-    }
-}
-
-fn summary(times: &[(&str, Duration)]) -> String {
-    let shown = times.iter().map(|(name, took)| format!("{name} {:.1} s", took.as_secs_f64()));
-    shown.collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_summary_names_each_stage_with_its_time() {
-        let times = [("setup", Duration::from_millis(100)), ("lint", Duration::from_secs(2))];
-        assert_eq!(summary(&times), "setup 0.1 s, lint 2.0 s");
     }
 }

@@ -1,20 +1,28 @@
 //! `layers`: facts flow one way.
 //!
-//! memtrace/src -> no import against the flow, or each of them. Must not know what a module does.
+//! memtrace/src -> no import against the flow and no circle of files, or each of them. Must not know what a module does.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::workspace::Workspace;
 
+mod circles;
+mod crates;
 mod order;
 mod source;
 
-/// Check that no module of memtrace/src imports one that is downstream of it.
+use crates::{Crate, Edge};
+
+/// Check that no module of memtrace/src imports one that is downstream of it, and that no files import each other in a circle.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The order is a table in xtask/src/layers/order.rs.\n\nExamples:\n  cargo xtask layers"
+    after_help = "The order is a table in xtask/src/layers/order.rs. A parent module and the files of its folder may
+import each other. Tests (#[cfg(test)], tests.rs, *_tests.rs) may import anything.
+
+Examples:
+  cargo xtask layers"
 )]
 pub(crate) struct Args {}
 
@@ -24,116 +32,137 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
 
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let src = workspace.root().join("memtrace/src");
-    let mut problems = Vec::new();
-    let mut files = 0;
-    let mut open = vec![src.clone()];
-    while let Some(dir) = open.pop() {
-        let entries = fs::read_dir(&dir).with_context(|| format!("failed to read {}", dir.display()))?;
-        for entry in entries {
-            let path = entry.with_context(|| format!("failed to read {}", dir.display()))?.path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "rs") {
-                let text = fs::read_to_string(&path);
-                let text = text.with_context(|| format!("failed to read {}", path.display()))?;
-                let module = module_of(path.strip_prefix(&src).unwrap_or(&path));
-                problems.extend(problems_in(&workspace.relative(&path).to_string(), &module, &text));
-                files += 1;
-            }
-        }
-    }
-    problems.sort();
+    let mut files = Vec::new();
+    collect(workspace, &src, &src, &mut files)?;
+    files.sort();
+    let all = Crate::read(&files)?;
+    let problems = problems(&all);
     for problem in &problems {
         eprintln!("{problem}");
     }
     if !problems.is_empty() {
         bail!("failed to keep facts flowing one way: {} problems", problems.len());
     }
-    println!("layers: {files} files, facts flow one way");
+    println!("layers: {} files, facts flow one way, no circle", all.files.len());
     Ok(())
 }
 
-/// `mm/region.rs` -> [mm, region]; main.rs and lib.rs are the root.
-fn module_of(file: &Path) -> Vec<String> {
-    let path = file.with_extension("");
-    let mut module: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    if matches!(module.last().map(String::as_str), Some("mod" | "main" | "lib")) {
-        module.pop();
+/// Every Rust file below a directory: its name for people, its path below `src`, and its text.
+fn collect(
+    workspace: &Workspace,
+    src: &Path,
+    dir: &Path,
+    files: &mut Vec<(String, String, String)>,
+) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("failed to read {}", dir.display()))? {
+        let path = entry.with_context(|| format!("failed to read {}", dir.display()))?.path();
+        if path.is_dir() {
+            collect(workspace, src, &path, files)?;
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+            let below = path.strip_prefix(src).unwrap_or(&path).display().to_string();
+            files.push((workspace.relative(&path).to_string(), below, text));
+        }
     }
-    module
+    Ok(())
 }
 
-fn problems_in(name: &str, module: &[String], text: &str) -> Vec<String> {
-    let Some(from) = module.first() else { return Vec::new() };
+fn problems(all: &Crate) -> Vec<String> {
+    let edges = all.edges();
     let mut problems = Vec::new();
-    if let Err(problem) = order::layer_of(from) {
-        problems.push(format!("{name}:1: {problem}"));
-        return problems;
+    let unknown: BTreeSet<&str> = all
+        .files
+        .iter()
+        .filter_map(|file| file.layer())
+        .filter(|layer| order::floor_of(layer).is_err())
+        .collect();
+    for layer in &unknown {
+        let first = all.files.iter().find(|file| file.layer() == Some(*layer));
+        if let (Some(file), Err(problem)) = (first, order::floor_of(layer)) {
+            problems.push(format!("{}:1: {problem}", file.name));
+        }
     }
-    for import in source::imports(module, text) {
-        if let Err(problem) = order::may_import(from, &import.module) {
-            problems.push(format!("{name}:{}: {problem}", import.line));
+    for edge in &edges {
+        let (Some(from), Some(to)) = (all.files.get(edge.from), all.files.get(edge.to)) else { continue };
+        let (Some(layer), Some(imported)) = (from.layer(), to.layer()) else { continue };
+        if unknown.contains(layer) || unknown.contains(imported) {
+            continue;
+        }
+        if let Err(problem) = order::may_import(layer, imported) {
+            problems.push(format!("{}:{}: {problem} (it names {})", from.name, edge.line, to.name));
         }
     }
     problems.dedup();
+    problems.extend(circles::circles(&all.files, &edges).iter().map(|circle| told(all, circle)));
     problems
+}
+
+fn told(all: &Crate, circle: &[Edge]) -> String {
+    let name = |at: usize| all.files.get(at).map_or("", |file| file.name.as_str());
+    let steps =
+        circle.iter().map(|edge| format!("{}:{} names {}", name(edge.from), edge.line, name(edge.to)));
+    format!(
+        "{}; a circle of files: move what both need to a file of its own, or pass a value",
+        steps.collect::<Vec<_>>().join(", ")
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn problems(file: &str, text: &str) -> Vec<String> {
-        problems_in(file, &module_of(Path::new(file)), text)
+    fn found(files: &[(&str, &str)]) -> Vec<String> {
+        let owned =
+            |(path, text): &(&str, &str)| ((*path).to_owned(), (*path).to_owned(), (*text).to_owned());
+        problems(&Crate::read(&files.iter().map(owned).collect::<Vec<_>>()).unwrap())
     }
 
     #[test]
     fn a_file_that_imports_upstream_passes() {
-        let text = "use crate::{mm::Region, units::Bytes};\nfn f(r: &crate::probe::Row) {}\n";
-        assert_eq!(problems("store/write.rs", text), [""; 0]);
+        let store = "use crate::{mm::Region, units::Bytes};\n";
+        let files = [
+            ("store/write.rs", store),
+            ("mm.rs", "pub struct Region;\n"),
+            ("units.rs", "pub struct Bytes;\n"),
+        ];
+        assert_eq!(found(&files), [""; 0]);
     }
 
     #[test]
-    fn an_import_against_the_flow_is_named_with_its_line() {
-        let found = problems("mm/region.rs", "//! Regions.\n\nuse crate::store::Kill;\n");
-        assert_eq!(found.len(), 1);
+    fn an_import_against_the_flow_is_named_with_its_line_and_advice() {
+        let mm = "//! Regions.\n\nuse crate::store::Kill;\n";
+        let found = found(&[("mm/region.rs", mm), ("store.rs", "pub struct Kill;\n")]);
+        assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("mm/region.rs:3: mm must not import store"), "{found:?}");
+        assert!(found[0].contains("move the type down"), "{found:?}");
     }
 
     #[test]
-    fn nested_braces_are_entered() {
-        let text = "use crate::{\n    probe::{Plan, plan},\n    report::{self, text::{Line}},\n};\n";
-        let found = problems("ingest/decode.rs", text);
-        assert_eq!(found.len(), 1);
-        assert!(found[0].starts_with("ingest/decode.rs:3: ingest must not import report"), "{found:?}");
+    fn daemon_and_cli_are_not_exempt() {
+        let found = found(&[("daemon.rs", "use crate::cli::Args;\n"), ("cli.rs", "pub struct Args;\n")]);
+        assert!(found[0].starts_with("daemon.rs:1: daemon must not import cli"), "{found:?}");
     }
 
     #[test]
-    fn comments_and_strings_import_nothing() {
-        let text = "//! Unlike crate::store, this.\n/* use crate::api; /* nested */ */\nconst S: &str = \"crate::top\";\n\
-                    const R: &str = r#\"crate::\"cli\"#;\nfn f<'a>(c: char) -> bool { c == '\"' } // crate::api\n";
-        assert_eq!(problems("mm.rs", text), [""; 0]);
+    fn an_unknown_module_is_asked_into_the_table_once() {
+        let found =
+            found(&[("cache.rs", "use crate::mm::A;\n"), ("cache/a.rs", ""), ("mm.rs", "pub struct A;\n")]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("cache.rs:1: the module cache is not in the order"), "{found:?}");
     }
 
     #[test]
-    fn a_way_round_through_super_is_seen() {
-        let found = problems("mm/region.rs", "use super::super::store::Kill;\n");
-        assert!(found[0].contains("mm must not import store"), "{found:?}");
-        assert_eq!(
-            problems("mm.rs", "use super::units::Bytes;\nmod tests { use super::*; use super::Region; }\n"),
-            [""; 0]
+    fn a_circle_of_files_is_told_with_every_step() {
+        let found = found(&[
+            ("mm/a.rs", "use super::b::B;\npub struct A;\n"),
+            ("mm/b.rs", "pub struct B;\nuse super::a::A;\n"),
+            ("mm.rs", "mod a;\nmod b;\n"),
+        ]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("mm/a.rs:1 names mm/b.rs, mm/b.rs:2 names mm/a.rs; a circle"),
+            "{found:?}"
         );
-    }
-
-    #[test]
-    fn an_unknown_module_is_asked_into_the_table() {
-        assert!(problems("cache.rs", "")[0].contains("add it to xtask/src/layers/order.rs"));
-        assert!(problems("mm.rs", "use crate::cache::Cache;")[0].contains("add it to"));
-    }
-
-    #[test]
-    fn the_root_of_the_crate_may_import_everything() {
-        assert_eq!(problems("main.rs", "use crate::cache::Cache;"), [""; 0]);
-        assert_eq!(problems("daemon.rs", "use crate::{cli, store, mm};"), [""; 0]);
     }
 }

@@ -6,7 +6,11 @@ use std::fs;
 
 use anyhow::{Result, bail};
 
-use crate::{process, setup, workspace::Workspace};
+use crate::{
+    process, setup,
+    stages::{self, Stage},
+    workspace::Workspace,
+};
 
 mod budget;
 mod files;
@@ -30,18 +34,33 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     lint(&workspace)
 }
 
-/// All checks; the cheap ones first.
+/// All checks; the cheap ones first, and each also after one that failed.
 pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
-    process::run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
-    own_rules(workspace)?;
+    stages::run("lint", workspace, &CHECKS, |_| true)
+}
+
+const CHECKS: [Stage; 5] = [
+    Stage { name: "format", needs: &[], work: format },
+    Stage { name: "rules", needs: &[], work: own_rules },
     // All targets are those that `cargo test` runs alone; the tests that need root are run by their names.
-    for targets in [&["--all-targets"][..], &["--test", "*"]] {
-        process::run(workspace.cargo().args(CLIPPY).args(targets).args(["--", "-D", "warnings"]))?;
-    }
-    // For the host: clippy has no BPF target. A kernel program cannot unwind, so neither may this check.
-    let mut kernel = workspace.cargo();
-    kernel.args(["clippy", "--package", "memtrace-ebpf", "--", "-D", "warnings"]);
-    process::run(kernel.env("CARGO_PROFILE_DEV_PANIC", "abort"))
+    Stage { name: "clippy", needs: &[], work: |workspace| clippy(workspace, &["--all-targets"]) },
+    Stage { name: "clippy of tests", needs: &[], work: |workspace| clippy(workspace, &["--test", "*"]) },
+    Stage { name: "clippy of kernel programs", needs: &[], work: kernel },
+];
+
+fn format(workspace: &Workspace) -> Result<()> {
+    process::run(workspace.cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(workspace: &Workspace, targets: &[&str]) -> Result<()> {
+    process::run(workspace.cargo().args(CLIPPY).args(targets).args(["--", "-D", "warnings"]))
+}
+
+/// For the host: clippy has no BPF target. A kernel program cannot unwind, so neither may this check.
+fn kernel(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["clippy", "--package", "memtrace-ebpf", "--", "-D", "warnings"]);
+    process::run(cargo.env("CARGO_PROFILE_DEV_PANIC", "abort"))
 }
 
 const CLIPPY: [&str; 4] = ["clippy", "--workspace", "--exclude", "memtrace-ebpf"];

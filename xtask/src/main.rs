@@ -21,6 +21,7 @@ mod picture;
 mod process;
 mod prometheus;
 mod setup;
+mod stages;
 mod test;
 mod vm;
 mod workloads;

@@ -4,6 +4,7 @@
 //! or a disk that was full in between. Must not know who writes (the daemon holds the state directory's lock, not
 //! this module), must not judge a record, and must not throw away what it cannot read.
 
+mod columns;
 #[cfg(test)]
 mod durability;
 mod error;

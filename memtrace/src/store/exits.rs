@@ -4,7 +4,7 @@
 
 use rusqlite::{OptionalExtension as _, TransactionBehavior, named_params};
 
-use super::{Filter, Store, StoreError, kills::nanoseconds};
+use super::{Filter, Store, StoreError, columns::nanoseconds};
 use crate::oom::exit::{ExitRecord, RuntimeExit};
 
 /// Ends that are kept at most.

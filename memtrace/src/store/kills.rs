@@ -8,7 +8,11 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, migrate, tallies};
+use super::{
+    Store, StoreError,
+    columns::{nanoseconds, scope_name, scope_of, word},
+    migrate, tallies,
+};
 use crate::oom::record::{OomRecord, ScopeKind, circumstances::Source};
 
 /// How many ids an ambiguous beginning lists.
@@ -308,32 +312,4 @@ fn insert(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Res
             ":record": json,
         })
         .map_err(failed)
-}
-
-/// The word that JSON has for it.
-pub(super) fn word(value: impl Serialize) -> Option<String> {
-    serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
-}
-
-/// The years 1677 to 2262 fit; what is outside stays in order.
-pub(super) fn nanoseconds(time: Timestamp) -> i64 {
-    let exact = time.as_nanosecond();
-    i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
-}
-
-fn scope_name(scope: ScopeKind) -> &'static str {
-    match scope {
-        ScopeKind::Memcg => "memcg",
-        ScopeKind::Global => "global",
-        ScopeKind::Unknown => "unknown",
-    }
-}
-
-/// A scope that a newer program may have stored is unknown to this one.
-fn scope_of(name: &str) -> ScopeKind {
-    match name {
-        "memcg" => ScopeKind::Memcg,
-        "global" => ScopeKind::Global,
-        _ => ScopeKind::Unknown,
-    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, named_params};
 
-use super::{Store, StoreError, kills::nanoseconds};
+use super::{Store, StoreError, columns::nanoseconds};
 use crate::{
     container::{name::Name, workload_labels::WorkloadLabels},
     oom::{

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::{Store, StoreError, kills::nanoseconds};
+use super::{Store, StoreError, columns::nanoseconds};
 
 /// Part of the kills that goes at once when there is no more room: a commit for each would be slow.
 const PART: u64 = 20;

@@ -9,7 +9,7 @@ use rusqlite::{Transaction, named_params};
 
 use super::{
     Store, StoreError,
-    kills::{nanoseconds, word},
+    columns::{nanoseconds, word},
 };
 use crate::{
     container::workload_labels::WorkloadLabels,

@@ -2,12 +2,15 @@
 //!
 //! Input: an expression, registers, stack. Output: its value. They can loop, and are anybody's: steps are bounded.
 
-use gimli::{Encoding, Evaluation, EvaluationResult, Expression, Format, Location, Value};
-
-use super::{
-    Stack,
-    frame::{Frame, Slice},
+use gimli::{
+    Encoding, EndianSlice, Evaluation, EvaluationResult, Expression, Format, Location, NativeEndian,
+    Register, Value,
 };
+
+use super::Stack;
+
+/// What tables are read from.
+pub type Slice<'a> = EndianSlice<'a, NativeEndian>;
 
 /// Operations of one expression. Those that compilers write have ten or so.
 const MOST_STEPS: u32 = 256;
@@ -18,7 +21,7 @@ const ENCODING: Encoding = Encoding { address_size: 8, format: Format::Dwarf32, 
 pub fn value(
     expression: Expression<Slice<'_>>,
     initial: Option<u64>,
-    frame: &Frame,
+    registers: impl Fn(Register) -> Option<u64>,
     stack: &Stack<'_>,
 ) -> Option<u64> {
     let mut evaluation: Evaluation<Slice<'_>> = expression.evaluation(ENCODING);
@@ -31,7 +34,7 @@ pub fn value(
         result = match result {
             EvaluationResult::Complete => break,
             EvaluationResult::RequiresRegister { register, .. } => {
-                evaluation.resume_with_register(Value::Generic(frame.get(register)?))
+                evaluation.resume_with_register(Value::Generic(registers(register)?))
             }
             EvaluationResult::RequiresMemory { address, size, .. } => {
                 let word = stack.word(address).filter(|_| size == 8)?;

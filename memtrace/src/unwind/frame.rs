@@ -2,15 +2,13 @@
 //!
 //! Input: a row of an unwind table, registers, stack. Output: the caller's registers. Pure.
 
-use gimli::{
-    CfaRule, EndianSlice, NativeEndian, Register, RegisterRule, UnwindSection, UnwindTableRow, X86_64,
-};
+use gimli::{CfaRule, Register, RegisterRule, UnwindSection, UnwindTableRow, X86_64};
 use memtrace_common::event::stack::Registers;
 
-use super::{Stack, expression};
-
-/// What tables are read from.
-pub type Slice<'a> = EndianSlice<'a, NativeEndian>;
+use super::{
+    Stack,
+    expression::{self, Slice},
+};
 
 /// A word, signed: the smallest step that a caller's stack pointer is away.
 const WORD: u64 = 8;
@@ -66,7 +64,7 @@ impl Frame {
                 self.get(*register)?.checked_add_signed(*offset)?
             }
             CfaRule::Expression(expression) => {
-                expression::value(expression.get(section).ok()?, None, self, stack)?
+                expression::value(expression.get(section).ok()?, None, |register| self.get(register), stack)?
             }
         };
         let rule = |register: Register| match row.register(register) {
@@ -77,12 +75,20 @@ impl Frame {
             Some(RegisterRule::ValOffset(offset)) => cfa.checked_add_signed(offset),
             Some(RegisterRule::Register(other)) => self.get(other),
             Some(RegisterRule::Expression(expression)) => {
-                let address = expression::value(expression.get(section).ok()?, Some(cfa), self, stack)?;
+                let address = expression::value(
+                    expression.get(section).ok()?,
+                    Some(cfa),
+                    |register| self.get(register),
+                    stack,
+                )?;
                 stack.word(address)
             }
-            Some(RegisterRule::ValExpression(expression)) => {
-                expression::value(expression.get(section).ok()?, Some(cfa), self, stack)
-            }
+            Some(RegisterRule::ValExpression(expression)) => expression::value(
+                expression.get(section).ok()?,
+                Some(cfa),
+                |register| self.get(register),
+                stack,
+            ),
             Some(RegisterRule::Constant(value)) => Some(value),
             Some(RegisterRule::Undefined | RegisterRule::Architectural) => None,
         };

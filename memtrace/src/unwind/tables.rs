@@ -9,10 +9,7 @@ use gimli::{
     BaseAddresses, EhFrame, EhFrameHdr, NativeEndian, UnwindContext, UnwindSection as _, UnwindTableRow,
 };
 
-use super::{
-    Stack,
-    frame::{Frame, Slice},
-};
+use super::{Stack, expression::Slice, frame::Frame};
 use crate::{
     elf::{Head, PT_GNU_EH_FRAME},
     units::native::word,

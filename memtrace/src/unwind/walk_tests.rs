@@ -105,7 +105,8 @@ fn an_expression_that_loops_ends() {
     let frame = Frame::new(&Registers { sp: 16, ..Registers::default() });
     let stack = Stack { base: 16, bytes: &7_u64.to_ne_bytes() };
     let value = |bytes: &[u8]| {
-        expression::value(Expression(EndianSlice::new(bytes, NativeEndian)), None, &frame, &stack)
+        let expression = Expression(EndianSlice::new(bytes, NativeEndian));
+        expression::value(expression, None, |register| frame.get(register), &stack)
     };
     // DW_OP_breg7 0; DW_OP_deref: the word at the stack pointer.
     assert_eq!(value(&[0x77, 0, 0x06]), Some(7));

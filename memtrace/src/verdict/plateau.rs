@@ -1,21 +1,19 @@
 //! Plateau: it grew, and has levelled off. What looked like a leak was a warm-up.
 
-use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, number};
+use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, number, step};
 use crate::units::Grade;
 
 /// It must have grown by this part of its present size.
 const LEAST_RISE: f64 = 0.2;
 /// What the last third of the time may still move by, as a part of its size.
 const FLAT: f64 = 0.02;
-/// Of all the growth, so much within two stretches is a step, not a way up.
-pub const STEP_SHARE: f64 = 0.8;
 
 pub fn check(picture: &Picture<'_>) -> Outcome {
     let shape = picture.shape.clone()?;
     let rise = shape.last - shape.first;
     let late = shape.late_slope.abs() * shape.span / 3.0;
     let is_flat = late <= FLAT * shape.last;
-    if rise < LEAST_RISE * shape.last || !is_flat || super::step::largest(shape).1 >= STEP_SHARE * rise {
+    if rise < LEAST_RISE * shape.last || !is_flat || step::largest(shape).1 >= step::SHARE * rise {
         return Ok(None);
     }
     Ok(Some(Finding {

@@ -1,10 +1,12 @@
 //! Step: it jumped from one level to another, and stayed there.
 
-use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, number, plateau::STEP_SHARE, shape::Shape};
+use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, number, shape::Shape};
 use crate::units::Grade;
 
 /// The jump must be this part of the level that it leads to.
 const LEAST_JUMP: f64 = 0.2;
+/// Of all the growth, so much within two stretches is a step, not a way up.
+pub const SHARE: f64 = 0.8;
 
 /// The largest rise of the floors over two stretches: when it began (seconds), and by how much.
 pub fn largest(shape: &Shape) -> (f64, f64) {
@@ -23,7 +25,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     let shape = picture.shape.clone()?;
     let (at, jump) = largest(shape);
     let rise = shape.last - shape.first;
-    if jump < LEAST_JUMP * shape.last || jump < STEP_SHARE * rise || rise < STEP_SHARE * jump {
+    if jump < LEAST_JUMP * shape.last || jump < SHARE * rise || rise < SHARE * jump {
         return Ok(None);
     }
     let end = shape.floors.last().map_or(at, |floor| floor.at);

@@ -1,6 +1,6 @@
 //! memtrace: what is this memory, and why was my container killed?
 //!
-//! Facts flow one way: kernel programs -> events -> address spaces -> containers -> snapshot -> outputs.
+//! Facts flow one way: kernel programs -> events -> address spaces -> containers -> model -> snapshot -> outputs.
 
 pub mod allocator;
 pub mod api;

@@ -44,106 +44,116 @@ pub struct Mismatch {
 
 /// Compares; returns how many facts agreed and those that did not.
 pub fn compare(record: &OomKill, own: &OwnFacts) -> (usize, Vec<Mismatch>) {
-    let mut agreed = 0;
-    let mut mismatches = Vec::new();
-    let mut check = |fields: &'static [&'static str], name: &str, same: Option<bool>, ours: String| match same
-    {
-        None => {}
-        Some(true) => agreed += 1,
-        Some(false) => mismatches.push(Mismatch { fields, what: format!("{name}: {ours}") }),
-    };
-    let number = |value: u64| (value != UNKNOWN).then_some(value);
-    let both = |a: Option<u64>, b: Option<u64>, tolerance: u64| Some(a?.abs_diff(b?) <= tolerance);
-    let show = |a: Option<u64>, b: Option<u64>| format!("read {a:?}, /proc says {b:?}");
+    let mut checks = Checks::default();
+    checks.task(record, own);
+    checks.memory(record, own);
+    checks.cgroup(record, own);
+    (checks.agreed, checks.mismatches)
+}
 
-    let (victim, mm) = (&record.victim, &record.mm);
-    // The header's ids come from a helper, not from an offset.
-    check(
-        &["task_struct.tgid", "task_struct.pid"],
-        "pid and tid",
-        Some((victim.tgid, victim.tid) == (record.header.tgid, record.header.tid)),
-        format!(
-            "read {}/{}, the helper says {}/{}",
-            victim.tgid, victim.tid, record.header.tgid, record.header.tid
-        ),
-    );
-    let comm = until_nul(&victim.comm);
-    check(
-        &["task_struct.comm"],
-        "comm",
-        own.comm.as_ref().map(|own| own.as_slice() == comm),
-        format!("read {comm:?}, /proc says {:?}", own.comm),
-    );
-    check(
-        &["cred.uid", "task_struct.real_cred"],
-        "uid",
-        own.uid.map(|uid| uid == victim.uid),
-        format!("read {}, /proc says {:?}", victim.uid, own.uid),
-    );
-    check(
-        &["signal_struct.oom_score_adj", "task_struct.signal"],
-        "oom_score_adj",
-        own.oom_score_adj.map(|adj| adj == victim.oom_score_adj),
-        format!("read {}, /proc says {:?}", victim.oom_score_adj, own.oom_score_adj),
-    );
-    let ticks = own.start_ticks.and_then(|(_, per_second)| {
-        let nanoseconds = number(victim.start_boottime)?;
-        nanoseconds.checked_div(1_000_000_000_u64.checked_div(per_second)?)
-    });
-    let own_ticks = own.start_ticks.map(|(ticks, _)| ticks);
-    check(&["task_struct.start_boottime"], "start time", both(ticks, own_ticks, 1), show(ticks, own_ticks));
-    let [anon, file, shmem] = match own.rss_pages {
-        Some(pages) => pages.map(Some),
-        None => [None; 3],
-    };
-    for (name, read, own_pages) in
-        [("anon", mm.anon, anon), ("file", mm.file, file), ("shmem", mm.shmem, shmem)]
-    {
-        let read = number(read);
-        check(
-            &["mm_struct.rss_stat"],
-            name,
-            both(read, own_pages, own.rss_tolerance_pages),
-            show(read, own_pages),
-        );
+/// What was compared so far.
+#[derive(Default)]
+struct Checks {
+    agreed: usize,
+    mismatches: Vec<Mismatch>,
+}
+
+impl Checks {
+    /// A fact that depends on these fields; `None` where one side is not known.
+    fn check(&mut self, fields: &'static [&'static str], name: &str, same: Option<bool>, ours: String) {
+        match same {
+            None => {}
+            Some(true) => self.agreed += 1,
+            Some(false) => self.mismatches.push(Mismatch { fields, what: format!("{name}: {ours}") }),
+        }
     }
-    let (vm, tables) = (number(mm.total_vm), number(mm.pgtables_bytes));
-    // Between the two readings this process may map a little.
-    check(
-        &["mm_struct.total_vm"],
-        "mapped pages",
-        both(vm, own.total_vm_pages, 4096),
-        show(vm, own.total_vm_pages),
-    );
-    check(
-        &["mm_struct.pgtables_bytes"],
-        "page tables",
-        both(tables, own.pgtables_bytes, 256 << 10),
-        show(tables, own.pgtables_bytes),
-    );
-    let leaf = record.chain.first().filter(|_| record.chain_len > 0);
-    let id = leaf.and_then(|leaf| number(leaf.id));
-    check(
-        &["kernfs_node.id", "cgroup.kn", "css_set.subsys", "task_struct.cgroups"],
-        "cgroup id",
-        both(id, own.cgroup_id, 0),
-        show(id, own.cgroup_id),
-    );
-    let name = leaf.map(|leaf| leaf.name.get(..leaf.name_len as usize).unwrap_or_default());
-    check(
-        &["kernfs_node.name"],
-        "cgroup name",
-        name.zip(own.cgroup_name.as_deref()).map(|(read, own)| read == own),
-        format!("read {name:?}, cgroupfs says {:?}", own.cgroup_name),
-    );
-    let limit = leaf.and_then(|leaf| number(leaf.max));
-    check(
-        &["mem_cgroup.memory.max"],
-        "cgroup limit",
-        both(limit, own.limit_pages, 0),
-        show(limit, own.limit_pages),
-    );
-    (agreed, mismatches)
+
+    /// A number that may differ by this much.
+    fn near(
+        &mut self,
+        fields: &'static [&'static str],
+        name: &str,
+        (read, own): (Option<u64>, Option<u64>),
+        tolerance: u64,
+    ) {
+        let same = read.zip(own).map(|(read, own)| read.abs_diff(own) <= tolerance);
+        self.check(fields, name, same, format!("read {read:?}, /proc says {own:?}"));
+    }
+
+    fn task(&mut self, record: &OomKill, own: &OwnFacts) {
+        let victim = &record.victim;
+        // The header's ids come from a helper, not from an offset.
+        self.check(
+            &["task_struct.tgid", "task_struct.pid"],
+            "pid and tid",
+            Some((victim.tgid, victim.tid) == (record.header.tgid, record.header.tid)),
+            format!(
+                "read {}/{}, the helper says {}/{}",
+                victim.tgid, victim.tid, record.header.tgid, record.header.tid
+            ),
+        );
+        let comm = until_nul(&victim.comm);
+        self.check(
+            &["task_struct.comm"],
+            "comm",
+            own.comm.as_ref().map(|own| own.as_slice() == comm),
+            format!("read {comm:?}, /proc says {:?}", own.comm),
+        );
+        self.check(
+            &["cred.uid", "task_struct.real_cred"],
+            "uid",
+            own.uid.map(|uid| uid == victim.uid),
+            format!("read {}, /proc says {:?}", victim.uid, own.uid),
+        );
+        self.check(
+            &["signal_struct.oom_score_adj", "task_struct.signal"],
+            "oom_score_adj",
+            own.oom_score_adj.map(|adj| adj == victim.oom_score_adj),
+            format!("read {}, /proc says {:?}", victim.oom_score_adj, own.oom_score_adj),
+        );
+        let ticks = own.start_ticks.and_then(|(_, per_second)| {
+            let nanoseconds = known(victim.start_boottime)?;
+            nanoseconds.checked_div(1_000_000_000_u64.checked_div(per_second)?)
+        });
+        let own_ticks = own.start_ticks.map(|(ticks, _)| ticks);
+        self.near(&["task_struct.start_boottime"], "start time", (ticks, own_ticks), 1);
+    }
+
+    fn memory(&mut self, record: &OomKill, own: &OwnFacts) {
+        let mm = &record.mm;
+        let [anon, file, shmem] = own.rss_pages.map_or([None; 3], |pages| pages.map(Some));
+        for (name, read, pages) in
+            [("anon", mm.anon, anon), ("file", mm.file, file), ("shmem", mm.shmem, shmem)]
+        {
+            self.near(&["mm_struct.rss_stat"], name, (known(read), pages), own.rss_tolerance_pages);
+        }
+        // Between the two readings this process may map a little.
+        let mapped = (known(mm.total_vm), own.total_vm_pages);
+        self.near(&["mm_struct.total_vm"], "mapped pages", mapped, 4096);
+        let tables = (known(mm.pgtables_bytes), own.pgtables_bytes);
+        self.near(&["mm_struct.pgtables_bytes"], "page tables", tables, 256 << 10);
+    }
+
+    fn cgroup(&mut self, record: &OomKill, own: &OwnFacts) {
+        let leaf = record.chain.first().filter(|_| record.chain_len > 0);
+        let id = (leaf.and_then(|leaf| known(leaf.id)), own.cgroup_id);
+        let fields = &["kernfs_node.id", "cgroup.kn", "css_set.subsys", "task_struct.cgroups"];
+        self.near(fields, "cgroup id", id, 0);
+        let name = leaf.map(|leaf| leaf.name.get(..leaf.name_len as usize).unwrap_or_default());
+        self.check(
+            &["kernfs_node.name"],
+            "cgroup name",
+            name.zip(own.cgroup_name.as_deref()).map(|(read, own)| read == own),
+            format!("read {name:?}, cgroupfs says {:?}", own.cgroup_name),
+        );
+        let limit = (leaf.and_then(|leaf| known(leaf.max)), own.limit_pages);
+        self.near(&["mem_cgroup.memory.max"], "cgroup limit", limit, 0);
+    }
+}
+
+/// A number that the kernel program could read.
+fn known(value: u64) -> Option<u64> {
+    (value != UNKNOWN).then_some(value)
 }
 
 #[cfg(test)]

@@ -72,6 +72,20 @@ pub enum Kind {
     Headroom,
 }
 
+impl Kind {
+    /// The word that JSON and labels have for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Leak => "leak",
+            Self::Plateau => "plateau",
+            Self::Step => "step",
+            Self::Sawtooth => "sawtooth",
+            Self::Retention => "retention",
+            Self::Headroom => "headroom",
+        }
+    }
+}
+
 /// A verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {

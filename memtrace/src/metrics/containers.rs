@@ -10,7 +10,7 @@ use crate::{
     container::workload_labels::WorkloadLabels,
     snapshot::{ContainerRow, Snapshot},
     units::Bytes,
-    verdict::{Confidence, Insight, Insights, Kind},
+    verdict::{Confidence, Insight, Insights},
 };
 
 /// Series that a container usually has here and among the kills, for the count of what is left out.
@@ -83,19 +83,7 @@ impl Row {
         let findings = insight.into_iter().flat_map(|of| &of.findings);
         // One that may well be wrong must wake nobody.
         let sure = findings.filter(|finding| finding.confidence > Confidence::Low);
-        self.findings.extend(sure.map(|finding| word(finding.kind)));
-    }
-}
-
-/// As in JSON.
-const fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Leak => "leak",
-        Kind::Plateau => "plateau",
-        Kind::Step => "step",
-        Kind::Sawtooth => "sawtooth",
-        Kind::Retention => "retention",
-        Kind::Headroom => "headroom",
+        self.findings.extend(sure.map(|finding| finding.kind.name()));
     }
 }
 

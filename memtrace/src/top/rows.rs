@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use self::{
-    container::{file, name as verdict_name},
+    container::file,
     pod::key as pod_of,
     stack::{frame, id as stack_id, stacks},
 };

@@ -7,7 +7,7 @@ use crate::{
     snapshot::ContainerRow,
     top::column::Kind,
     units::Bytes,
-    verdict::{Confidence, Finding, Insight, Kind as Verdict},
+    verdict::{self, Confidence, Finding, Insight},
 };
 
 /// Above this share of its limit a container is worth a look.
@@ -206,19 +206,7 @@ fn verdict(finding: &Finding) -> Value {
         Confidence::Low => "?",
         Confidence::Medium | Confidence::High => "",
     };
-    Value::Text(format!("{}{doubt}: {}", name(finding.kind), finding.sentence))
-}
-
-/// The verdict in a word.
-pub fn name(kind: Verdict) -> &'static str {
-    match kind {
-        Verdict::Leak => "leak",
-        Verdict::Plateau => "plateau",
-        Verdict::Step => "step",
-        Verdict::Sawtooth => "sawtooth",
-        Verdict::Retention => "retention",
-        Verdict::Headroom => "headroom",
-    }
+    Value::Text(format!("{}{doubt}: {}", finding.kind.name(), finding.sentence))
 }
 
 pub(super) fn all_columns() -> Vec<&'static Column> {
@@ -267,7 +255,7 @@ fn state(of: &ContainerFacts<'_>) -> State {
         insight
             .findings
             .iter()
-            .any(|finding| finding.kind == Verdict::Leak && finding.confidence > Confidence::Low)
+            .any(|finding| finding.kind == verdict::Kind::Leak && finding.confidence > Confidence::Low)
     });
     if share.is_some_and(|share| share >= AT) || eta.is_some_and(|eta| eta <= NOW) {
         State::Alarm

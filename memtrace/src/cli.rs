@@ -104,3 +104,71 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::{Cli, dispatch};
+
+    /// The exit code and the error of a command that fails.
+    fn failure(arguments: &[&str]) -> (u8, String) {
+        let cli = Cli::try_parse_from([&["memtrace"], arguments].concat()).unwrap();
+        let failure = dispatch(&cli.command, &mut Vec::new()).unwrap_err();
+        (failure.code(), format!("{:#}", failure.error()))
+    }
+
+    #[test]
+    fn a_socket_that_is_named_and_not_there_is_an_error_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("absent").display().to_string();
+        for command in [
+            &["top", "--once"][..],
+            &["top", "-o", "json"],
+            &["top", "-o", "svg"],
+            &["explain", "1"],
+            &["explain", "1", "-o", "json"],
+        ] {
+            let (code, said) = failure(&[command, &["--socket", &socket]].concat());
+            assert_eq!(code, 3, "{command:?}: {said}");
+            assert!(said.starts_with(&format!("no daemon answers at {socket}; start one with")), "{said}");
+            assert!(said.contains("or leave out --socket"), "{said}");
+        }
+        assert_eq!(failure(&["health", "--socket", &socket]).0, 3);
+        assert_eq!(failure(&["top", "--at", "10m", "--socket", &socket]).0, 3);
+    }
+
+    #[test]
+    fn an_unknown_field_is_a_usage_error_that_lists_the_same_fields_everywhere() {
+        let known = |arguments: &[&str]| {
+            let (code, said) = failure(&[&["top", "--once", "--by", "process"], arguments].concat());
+            assert_eq!(code, 2, "{said}");
+            said.split_once("unknown field \"x\"; known are: ").unwrap().1.to_owned()
+        };
+        let sorted = known(&["--sort", "x"]);
+        assert!(sorted.contains("pid, comm (COMMAND), rss_bytes (RSS)"), "{sorted}");
+        assert_eq!(known(&["--filter", "x=1"]), sorted);
+        assert_eq!(known(&["--fields", "pid,x"]), sorted);
+    }
+
+    /// A form is asked for in one way; `record` has none, and writes a file with `-o`.
+    #[test]
+    fn forms_are_asked_for_with_output_alone() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let (long, short) = (argument.get_long().unwrap_or_default(), argument.get_short());
+                assert!(!matches!(long, "format" | "form"), "{}", command.get_name());
+                if long == "output" {
+                    let form = argument.get_value_names().unwrap_or_default().first();
+                    assert_eq!((short, form.map(|name| name.as_str())), (Some('o'), Some("FORM")));
+                } else if short == Some('o') {
+                    assert_eq!((command.get_name(), long), ("record", "out"));
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        let mut all = Cli::command();
+        all.build();
+        check(&all);
+    }
+}

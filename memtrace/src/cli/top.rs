@@ -94,6 +94,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Nonsense is said before anything is waited for.
     let (sort, filter) = (args.show.order()?, args.show.rows_shown()?);
+    args.show.columns()?;
     let is_batch = args.once || args.iterations.is_some() || args.show.output != Format::Table;
     if !is_batch && io::stdout().is_terminal() && io::stdin().is_terminal() {
         return live::run(args, sort, filter);

@@ -70,11 +70,7 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
         failure: result.as_ref().err().map(ToString::to_string),
         name_sources: name_sources(args)?,
         governor: match &daemon {
-            Ok(snapshot) => snapshot
-                .tracer
-                .as_ref()
-                .map(|tracer| tracer.scans.cpu)
-                .map_or_else(Known::default, Known::Known),
+            Ok(snapshot) => Known::governor(snapshot),
             Err(error) => Known::Unknown(error.to_string()),
         },
         ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())

@@ -24,10 +24,8 @@ use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     clock,
     container::{namer::Change, names::Names, sources::Ended as EndedSaid},
-    daemon::{
-        kills::{follow_up::Aftermath, member_kills::Ledger},
-        threads::verdict_task::Shared,
-    },
+    daemon::kills::{follow_up::Aftermath, member_kills::Ledger},
+    history::shared::Shared,
     ingest::loss::Loss,
     mm::procfs::Procfs,
     model::{AtKill, Latest, exits::Ended},

@@ -3,7 +3,6 @@
 //! Cgroups -> names, and how containers ended in the runtime's own words.
 
 pub mod end;
-mod http;
 pub mod name;
 pub mod namer;
 pub mod names;

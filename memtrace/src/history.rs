@@ -5,6 +5,7 @@
 
 pub mod file;
 pub mod series;
+pub mod shared;
 
 use std::collections::HashMap;
 

@@ -13,6 +13,7 @@ pub mod elf;
 pub mod explain;
 pub mod fuzz;
 pub mod history;
+pub mod http;
 pub mod ingest;
 pub mod metrics;
 pub mod mm;

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use memtrace::cli::{Cli, run};
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("memtrace: {:#}", failure.error());

@@ -163,7 +163,7 @@ records() { memtrace report list -o json --state-dir "$STATE" | sed -n 's/.*"id"
 victims() {
     for id in $(records); do
         grep -q "^$id$" "$STATE.seen" && continue
-        memtrace report show "$id" --format json --state-dir "$STATE" |
+        memtrace report show "$id" -o json --state-dir "$STATE" |
             sed -n '/^  "victim": /,/^  }/p; /^  "more_victims": /,/^  \]/p' | sed -n 's/^ *"tid": \([0-9]*\),*$/\1/p'
     done
 }
@@ -206,7 +206,7 @@ scenario() {
         grep -q "^$id$" "$STATE.seen" && continue
         echo "$id" >>"$STATE.seen"
         section "$name/record"
-        memtrace report show "$id" --format json --state-dir "$STATE"
+        memtrace report show "$id" -o json --state-dir "$STATE"
     done
     while read -r _ left; do kill -9 "$left" 2>/dev/null; done </run/programs
     while read -r _ left; do wait "$left"; done </run/programs

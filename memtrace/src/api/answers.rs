@@ -14,10 +14,13 @@ use hyper::body::Bytes;
 use serde::Serialize;
 
 use super::{
+    doctor::Diagnosis,
+    history_at::history_at,
     server::{ApiState, Source},
     v1::{Arenas, Containers, Kills, Processes, Update},
 };
 use crate::{
+    explain::{self, Explanation, facts, find},
     oom::record::OomRecord,
     probe::status::ProbeStatus,
     snapshot::{ProcessRow, Snapshot},
@@ -127,7 +130,8 @@ pub(super) async fn history(
 ) -> Result<Json<Update>, StatusCode> {
     let at = at.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
     // Looks at every series there is.
-    let found = tokio::task::spawn_blocking(move || (source.past)(at)).await;
+    let latest = Arc::clone(&source.snapshots.borrow());
+    let found = tokio::task::spawn_blocking(move || history_at(&source.history.history(), &latest, at)).await;
     found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
@@ -172,21 +176,27 @@ fn stored<T>(
 pub(super) async fn explain(
     State(ApiState { source, .. }): State<ApiState>,
     UrlPath(target): UrlPath<String>,
-) -> Result<Json<serde_json::Value>, StatusCode> {
+) -> Result<Json<Explanation>, StatusCode> {
     let (snapshot, insights) =
         (Arc::clone(&source.snapshots.borrow()), Arc::clone(&source.insights.borrow()));
     // Looks into /proc.
-    let found = tokio::task::spawn_blocking(move || (source.explain)(&snapshot, &insights, &target)).await;
+    let found = tokio::task::spawn_blocking(move || {
+        let subject = find(&snapshot, &target).ok()?;
+        let facts = facts::gather(&source.proc, &snapshot, &subject);
+        Some(explain::explain(&snapshot, Some(&insights), &facts, &subject))
+    })
+    .await;
     found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
-pub(super) async fn doctor(State(ApiState { source, .. }): State<ApiState>) -> Json<serde_json::Value> {
-    Json((source.doctor)().await)
+pub(super) async fn doctor(State(ApiState { source, .. }): State<ApiState>) -> Json<Diagnosis> {
+    let latest = Arc::clone(&source.snapshots.borrow());
+    Json(source.diagnosis.asked_now(&source.names, &latest).await)
 }
 
 pub(super) async fn metrics(State(ApiState { source, pages }): State<ApiState>) -> Answer {
     let latest = Arc::clone(&source.snapshots.borrow());
-    let make = move |_| Ok((source.metrics)().into_bytes());
+    let make = move |_| Ok(source.metrics.text().into_bytes());
     Ok(of_type(TEXT, pages.metrics.get(&latest, make).await?))
 }
 
@@ -199,14 +209,14 @@ pub(super) async fn healthy(State(ApiState { source, .. }): State<ApiState>) -> 
 }
 
 /// Whether it watches.
-pub(super) async fn ready(State(desk): State<ApiState>) -> (StatusCode, String) {
-    let hooks = &desk.source.probes.hooks;
+pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, String) {
+    let hooks = &state.source.probes.hooks;
     let missing: Vec<_> = hooks.iter().filter(|hook| hook.required && hook.attached.is_none()).collect();
     if let Some(hook) = missing.first() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("the hook {} is not attached\n", hook.fact));
     }
     let (attached, of) = (hooks.iter().filter(|hook| hook.attached.is_some()).count(), hooks.len());
-    match healthy(State(desk)).await {
+    match healthy(State(state)).await {
         (StatusCode::OK, _) => (StatusCode::OK, format!("watching with {attached} of {of} hooks\n")),
         still => still,
     }

@@ -3,14 +3,14 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::BodyExt as _;
 use hyper::{
-    Request, Response, StatusCode,
+    Response, StatusCode,
     body::{Bytes, Incoming},
 };
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
+
+use crate::http::{self, Connection};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -120,8 +120,7 @@ fn blocking<T>(answer: impl Future<Output = Result<T, ClientError>>) -> Result<T
 
 async fn body(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
     let answer = open(socket, path).await?;
-    let body = Limited::new(answer.into_body(), MAX_BODY).collect().await;
-    Ok(body.map_err(|error| anyhow::anyhow!("failed to read the answer: {error}"))?.to_bytes())
+    Ok(http::body(answer, MAX_BODY).await.context("failed to read the answer")?)
 }
 
 async fn in_time<T>(
@@ -135,7 +134,7 @@ async fn in_time<T>(
 }
 
 async fn open(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientError> {
-    let stream = UnixStream::connect(socket).await.map_err(|error| match error.kind() {
+    let connection = Connection::unix(socket).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
             ClientError::NoDaemon(socket.display().to_string())
         }
@@ -144,27 +143,17 @@ async fn open(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientErr
             anyhow::Error::new(error).context(format!("failed to connect to {}", socket.display())),
         ),
     })?;
-    let answer = exchange(stream, path).await;
+    let answer = connection.get("memtrace", path, None).await;
     let answer = answer.with_context(|| format!("failed to ask the daemon for {path}"))?;
     match answer.status() {
         StatusCode::OK => Ok(answer),
         StatusCode::FORBIDDEN => Err(ClientError::NotPermitted(socket.display().to_string())),
         status => {
             // What it says of it; errors are short.
-            let said = Limited::new(answer.into_body(), 1024).collect().await;
-            let said = said.map(|said| said.to_bytes()).unwrap_or_default();
+            let said = http::body(answer, 1024).await.unwrap_or_default();
             let said = String::from_utf8_lossy(said.trim_ascii()).into_owned();
             let said = if said.is_empty() { said } else { format!(": {said}") };
             Err(anyhow::anyhow!("failed to ask the daemon for {path}: it answered {status}{said}").into())
         }
     }
-}
-
-async fn exchange(stream: UnixStream, path: &str) -> anyhow::Result<Response<Incoming>> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await?;
-    // Its error shows in the answer as well.
-    tokio::spawn(connection);
-    let request = Request::get(path).header("host", "memtrace").body(Empty::new())?;
-    Ok(sender.send_request(request).await?)
 }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cgroup::hierarchy::{Hierarchy, Version},
-    container::sources::SourceStatus,
+    container::sources::{self, SourceStatus},
     probe::{status::ProbeStatus, support::MissingCapability},
-    snapshot::Cpu,
+    snapshot::{Cpu, Snapshot},
 };
 
 /// Everything that `doctor` found out.
@@ -50,6 +50,13 @@ impl<T> Default for Known<T> {
     }
 }
 
+impl Known<Cpu> {
+    /// What a snapshot's daemon takes.
+    pub fn governor(snapshot: &Snapshot) -> Self {
+        snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.scans.cpu))
+    }
+}
+
 impl Diagnosis {
     /// [`Diagnosis::schema`].
     pub const SCHEMA: u32 = 1;
@@ -78,6 +85,15 @@ impl Diagnosis {
             }),
             name_sources: Vec::new(),
             governor: Known::default(),
+        }
+    }
+
+    /// The same now: the hooks are as they were attached, the sources of names are asked.
+    pub async fn asked_now(&self, names: &sources::Config, latest: &Snapshot) -> Self {
+        Self {
+            name_sources: sources::examine(names).await,
+            governor: Known::governor(latest),
+            ..self.clone()
         }
     }
 }

@@ -6,13 +6,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
 use crate::{
-    api::{server::Past, v1::Update},
+    api::v1::Update,
     cgroup::{charge::Charge, memcg::Limit},
     clock,
-    daemon::threads::verdict_task::Shared,
     history::{FIGURES, Figure, History, series::Point},
     snapshot::{ContainerRow, Node, SCHEMA, Snapshot},
     units::Bytes,
@@ -22,15 +20,12 @@ use crate::{
 /// Seconds before it that are shown as its trend.
 const TREND: u64 = 120;
 
-/// Answers what was at a time.
-pub fn reader(latest: watch::Receiver<Arc<Snapshot>>, shared: Shared) -> Past {
-    Arc::new(move |at| {
-        let latest = Arc::clone(&latest.borrow());
-        // In nanoseconds: of whole seconds the same time would be another second from one question to the next.
-        let ago = Timestamp::now().duration_since(at).as_nanos();
-        let second = u64::try_from(i128::from(clock::ktime()) - ago).ok()? / 1_000_000_000;
-        update(&shared.history(), &latest, at, second)
-    })
+/// What was at a time; `None` when nothing is known of it.
+pub fn history_at(history: &History, latest: &Snapshot, at: Timestamp) -> Option<Update> {
+    // In nanoseconds: of whole seconds the same time would be another second from one question to the next.
+    let ago = Timestamp::now().duration_since(at).as_nanos();
+    let second = u64::try_from(i128::from(clock::ktime()) - ago).ok()? / 1_000_000_000;
+    update(history, latest, at, second)
 }
 
 /// What was at a second since boot; `None` when nothing is known of it.

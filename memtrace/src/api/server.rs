@@ -5,7 +5,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,24 +19,20 @@ use axum::{
     response::Response,
     routing::get,
 };
-use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
     answers,
     cache::Cache,
+    doctor::Diagnosis,
     listen::{self, Socket},
     stream,
-    v1::{Update, path},
+    v1::path,
 };
-use crate::{clock, probe::status::ProbeStatus, snapshot::Snapshot, symbols::Symbols, verdict::Insights};
-
-/// What history knows of a time.
-pub type Past = Arc<dyn Fn(Timestamp) -> Option<Update> + Send + Sync>;
-/// The page about something, as JSON; `None` when there is no such thing.
-pub type Explain = Arc<dyn Fn(&Snapshot, &Insights, &str) -> Option<serde_json::Value> + Send + Sync>;
-/// An answer that takes its time.
-pub type Later<T> = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = T> + Send>> + Send + Sync>;
+use crate::{
+    clock, container::sources, history::shared::Shared, metrics::Exporter, probe::status::ProbeStatus,
+    snapshot::Snapshot, symbols::Symbols, verdict::Insights,
+};
 
 /// An engine that stands still for longer has no future: it publishes once a second.
 const STILL_NS: u64 = 30_000_000_000;
@@ -58,13 +53,15 @@ pub struct Source {
     /// Where the store is.
     pub state_dir: Arc<Path>,
     /// What history knows.
-    pub past: Past,
-    /// Explains.
-    pub explain: Explain,
-    /// What `doctor` says.
-    pub doctor: Later<serde_json::Value>,
-    /// Series for Prometheus, as text.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub history: Shared,
+    /// Where processes are looked at, for what an explanation needs beside the snapshot.
+    pub proc: Arc<Path>,
+    /// What `doctor` said at the start.
+    pub diagnosis: Arc<Diagnosis>,
+    /// Where names come from, to be asked by `doctor`.
+    pub names: Arc<sources::Config>,
+    /// Series for Prometheus.
+    pub metrics: Arc<Exporter>,
     /// When the engine took in events last, ns since boot.
     pub heartbeat: Arc<AtomicU64>,
     /// Connections that were refused.
@@ -135,15 +132,15 @@ pub async fn serve(
     let (ending, end) = watch::channel(false);
     let refused = Arc::clone(&source.refused);
     let mut published = source.snapshots.clone();
-    let desk = ApiState { source, pages: Arc::default() };
-    let pages = Arc::clone(&desk.pages);
+    let state = ApiState { source, pages: Arc::default() };
+    let pages = Arc::clone(&state.pages);
     let forgetting = tokio::spawn(async move {
         while published.changed().await.is_ok() {
             pages.forget().await;
         }
     });
-    let open = || open_to_all().with_state(desk.clone());
-    let all = || v1(end.clone()).with_state(desk.clone());
+    let open = || open_to_all().with_state(state.clone());
+    let all = || v1(end.clone()).with_state(state.clone());
     let port = port.map(|Port { listener, token }| {
         let closed =
             |token| all().layer(middleware::from_fn_with_state(Arc::<Path>::from(token), with_token));
@@ -163,8 +160,8 @@ fn open_to_all() -> Router<ApiState> {
 }
 
 fn v1(end: watch::Receiver<bool>) -> Router<ApiState> {
-    let stream = async move |State(desk): State<ApiState>| {
-        let Source { snapshots, insights, .. } = desk.source;
+    let stream = async move |State(state): State<ApiState>| {
+        let Source { snapshots, insights, .. } = state.source;
         stream::body(snapshots, insights, end)
     };
     Router::new()

@@ -1,14 +1,22 @@
 //! `memtrace daemon`: watch this node.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, NameArgs, ProbeArgs, SocketArgs};
-use crate::daemon::{self, Config, DaemonError, kills::recorder::Keep};
+use super::{
+    Failure,
+    args::{NameArgs, ProbeArgs, SocketArgs},
+};
+use crate::daemon::{self, Config, kills::recorder::Keep};
 
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
@@ -79,7 +87,7 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// 4 when not permitted, else 1.
-pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
+pub fn run(args: &DaemonArgs, _: &mut dyn Write) -> Result<(), Failure> {
     let filter = EnvFilter::try_from_env("MEMTRACE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -95,7 +103,7 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
     }
     let config = Config {
         state_dir: args.state_dir.clone(),
-        socket: args.socket.socket.clone(),
+        socket: args.socket.path().to_owned(),
         listen: args.listen,
         token_file: args.token_file.clone(),
         metrics_containers: args.metrics_max_containers,
@@ -109,10 +117,7 @@ pub fn run(args: &DaemonArgs) -> Result<(), Failure> {
         backfill: !args.no_backfill,
         names: args.names.config(),
     };
-    daemon::run(&config).map_err(|error| match error {
-        DaemonError::NotPermitted(error) => Failure::NotPermitted(error),
-        DaemonError::Failed(error) => Failure::Failed(error),
-    })
+    Ok(daemon::run(&config)?)
 }
 
 /// Has this process end with the one that started it, also when that one is killed.

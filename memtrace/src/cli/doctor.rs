@@ -3,9 +3,12 @@
 use std::{io::Write, path::Path};
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{Failure, NameArgs, ProbeArgs, SocketArgs};
+use super::{
+    Failure,
+    args::{Form, NameArgs, ProbeArgs, SocketArgs},
+};
 use crate::{
     api::{
         client,
@@ -17,7 +20,7 @@ use crate::{
     daemon::setup::tracer,
     mm::procfs::Procfs,
     probe::{attach::AttachError, status::ProbeStatus, tracefs},
-    snapshot::{Cpu, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// Arguments of `doctor`.
@@ -31,8 +34,8 @@ Examples:
   sudo memtrace doctor --without btf    what would be lost on a kernel without BTF")]
 pub struct DoctorArgs {
     /// Form of the output.
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    pub output: Format,
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
+    pub output: Form,
     /// How to trace.
     #[command(flatten)]
     pub probe: ProbeArgs,
@@ -44,19 +47,11 @@ pub struct DoctorArgs {
     pub socket: SocketArgs,
 }
 
-/// Form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
 /// Runs the command.
 ///
 /// # Errors
-/// 4 when this process may not trace, 1 when OOM kills cannot be watched; the diagnosis is printed all the same.
+/// 4 when this process may not trace, 1 when OOM kills cannot be watched, 3 when nobody answers at a socket that was
+/// named; the diagnosis is printed all the same.
 pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let options = args.probe.options();
     let support = tracer::probe(&options, tracefs::ensure());
@@ -68,33 +63,29 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
         Err(AttachError::Required { status, .. }) => (**status).clone(),
         Err(AttachError::NotPermitted(_) | AttachError::Failed(_)) => ProbeStatus::default(),
     };
+    // It is only asked what it holds back.
+    let daemon = client::get::<Snapshot>(args.socket.path(), path::SNAPSHOT);
     let diagnosis = Diagnosis {
         works: result.is_ok(),
         failure: result.as_ref().err().map(ToString::to_string),
         name_sources: name_sources(args)?,
-        governor: governor(&args.socket.socket),
+        governor: match &daemon {
+            Ok(snapshot) => Known::governor(snapshot),
+            Err(error) => Known::Unknown(error.to_string()),
+        },
         ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())
     };
     match args.output {
-        Format::Text => write!(out, "{}", text(&diagnosis))?,
-        Format::Json => {
+        Form::Text => write!(out, "{}", text(&diagnosis))?,
+        Form::Json => {
             let json = serde_json::to_string_pretty(&diagnosis).context("failed to write JSON")?;
             writeln!(out, "{json}")?;
         }
     }
     match result {
-        Ok(_) => Ok(()),
+        Ok(_) => daemon.map_or_else(|error| args.socket.do_without(error), |_| Ok(())),
         Err(error @ AttachError::NotPermitted(_)) => Err(Failure::NotPermitted(error.into())),
         Err(error) => Err(Failure::Failed(error.into())),
-    }
-}
-
-/// Asks the daemon that runs.
-fn governor(socket: &Path) -> Known<Cpu> {
-    match client::get::<Snapshot>(socket, path::SNAPSHOT) {
-        Ok(Snapshot { tracer: Some(tracer), .. }) => Known::Known(tracer.scans.cpu),
-        Ok(_) => Known::default(),
-        Err(error) => Known::Unknown(error.to_string()),
     }
 }
 

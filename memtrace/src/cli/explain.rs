@@ -1,15 +1,22 @@
 //! `memtrace explain`: one page on the memory of a process, a container or a pod.
 
-use std::{io::Write, path::Path, time::Duration};
+use std::{
+    io::{self, IsTerminal as _, Write},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use clap::{Args, ColorChoice, ValueEnum};
+use clap::Args;
 
-use super::{Failure, SocketArgs};
+use super::{
+    Failure,
+    args::{ColorArgs, Form, SocketArgs},
+};
 use crate::{
     allocator::counters::process::Budget,
     api::{
-        client::{self, ClientError},
+        client,
         v1::path::{INSIGHTS, SNAPSHOT},
     },
     explain::{self, Explanation, Facts, facts, find},
@@ -40,7 +47,7 @@ Examples:
   memtrace explain shop/cart-0
   memtrace explain redis.service
   memtrace explain cart pay                two targets side by side
-  memtrace explain 4711 --format json | jq '.findings[].sentence'")]
+  memtrace explain 4711 -o json | jq '.findings[].sentence'")]
 pub struct ExplainArgs {
     /// What to explain.
     #[arg(value_name = "TARGET")]
@@ -49,11 +56,11 @@ pub struct ExplainArgs {
     #[arg(value_name = "TARGET")]
     pub other: Option<String>,
     /// Form of the output.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-    /// Colours; auto: on a terminal, unless NO_COLOR is set.
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
-    pub color: ColorChoice,
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+    /// Colours.
+    #[command(flatten)]
+    pub color: ColorArgs,
     /// Do not ask the daemon.
     #[arg(long)]
     pub alone: bool,
@@ -62,20 +69,12 @@ pub struct ExplainArgs {
     pub socket: SocketArgs,
 }
 
-/// Form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs: everything, in bytes.
-    Json,
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn run(args: &ExplainArgs, terminal: Terminal, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let terminal = Terminal::from_env(io::stdout().is_terminal());
     let words: Vec<&str> =
         [Some(args.target.as_str()), args.other.as_deref()].into_iter().flatten().collect();
     let (snapshot, insights) = look(args, &words)?;
@@ -85,26 +84,22 @@ pub fn run(args: &ExplainArgs, terminal: Terminal, out: &mut dyn Write) -> Resul
         let facts = facts::gather(Path::new("/proc"), &snapshot, &subject);
         explanations.push(explain::explain(&snapshot, insights.as_ref(), &facts, &subject));
     }
-    let color = match args.color {
-        ColorChoice::Auto => terminal.wants_color(),
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-    };
-    print(&explanations, args.format, Style { color, width: terminal.list_width() }, out)
+    let color = args.color.is_on(terminal);
+    print(&explanations, args.output, Style { color, width: terminal.list_width() }, out)
 }
 
-fn print(all: &[Explanation], format: Format, style: Style, out: &mut dyn Write) -> Result<(), Failure> {
-    match (format, all) {
-        (Format::Json, [one]) => {
+fn print(all: &[Explanation], form: Form, style: Style, out: &mut dyn Write) -> Result<(), Failure> {
+    match (form, all) {
+        (Form::Json, [one]) => {
             let json = serde_json::to_string_pretty(one).context("failed to write JSON")?;
             writeln!(out, "{json}")?;
         }
-        (Format::Json, many) => {
+        (Form::Json, many) => {
             let json = serde_json::to_string_pretty(many).context("failed to write JSON")?;
             writeln!(out, "{json}")?;
         }
-        (Format::Text, [one, two]) => write!(out, "{}", explanation::pair(one, two, style))?,
-        (Format::Text, many) => {
+        (Form::Text, [one, two]) => write!(out, "{}", explanation::pair(one, two, style))?,
+        (Form::Text, many) => {
             for one in many {
                 write!(out, "{}", explanation::text(one, style))?;
             }
@@ -116,12 +111,10 @@ fn print(all: &[Explanation], format: Format, style: Style, out: &mut dyn Write)
 /// The daemon's view, or one of our own.
 fn look(args: &ExplainArgs, words: &[&str]) -> Result<(Snapshot, Option<Insights>), Failure> {
     if !args.alone {
-        let socket = &args.socket.socket;
+        let socket = args.socket.path();
         match client::get::<Snapshot>(socket, SNAPSHOT) {
             Ok(snapshot) => return Ok((snapshot, client::get(socket, INSIGHTS).ok())),
-            Err(ClientError::NoDaemon(_)) => {}
-            Err(error @ ClientError::NotPermitted(_)) => return Err(Failure::NotPermitted(error.into())),
-            Err(ClientError::Failed(error)) => return Err(Failure::Failed(error)),
+            Err(error) => args.socket.do_without(error)?,
         }
     }
     if !rustix::process::geteuid().is_root() {

@@ -4,11 +4,8 @@ use std::io::Write;
 
 use clap::Args;
 
-use super::{Failure, SocketArgs};
-use crate::api::{
-    client::{self, ClientError},
-    v1::path,
-};
+use super::{Failure, args::SocketArgs};
+use crate::api::{client, v1::path};
 
 /// Arguments of `health`.
 #[derive(Debug, Args)]
@@ -29,11 +26,7 @@ pub struct HealthArgs {
 /// # Errors
 /// When the daemon does not answer, or says that it does not watch.
 pub fn run(args: &HealthArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let said = client::text(&args.socket.socket, path::READY).map_err(|error| match error {
-        ClientError::NoDaemon(_) => Failure::NoDaemon(error.into()),
-        ClientError::NotPermitted(_) => Failure::NotPermitted(error.into()),
-        ClientError::Failed(error) => Failure::Failed(error),
-    })?;
+    let said = client::text(args.socket.path(), path::READY)?;
     write!(out, "{said}")?;
     Ok(())
 }

@@ -5,14 +5,12 @@ use std::{io::Write, path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::{
-    Failure, ProbeArgs,
+    Failure,
+    args::ProbeArgs,
     show::{self, ShowArgs},
 };
 use crate::{
-    daemon::{
-        DaemonError,
-        recording::{Config, record},
-    },
+    daemon::recording::{Config, record},
     top::rows::By,
     units::Bytes,
 };
@@ -64,10 +62,7 @@ pub fn run(args: &RecordArgs, out: &mut dyn Write) -> Result<(), Failure> {
         options: args.probe.options(),
         scan_share: args.scan_share,
     };
-    let recorded = record(&config).map_err(|error| match error {
-        DaemonError::NotPermitted(error) => Failure::NotPermitted(error),
-        DaemonError::Failed(error) => Failure::Failed(error),
-    })?;
+    let recorded = record(&config)?;
     if args.json {
         return show::json(&recorded.snapshot, out);
     }

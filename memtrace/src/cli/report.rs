@@ -5,17 +5,18 @@
 mod exits;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::PathBuf,
     str::FromStr as _,
 };
 
-use clap::{Args, ColorChoice, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use clap::{Args, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use thiserror::Error;
 
 pub use self::exits::ExitsArgs;
+use super::{Failure, args::ColorArgs};
 use crate::{
     oom::record::OomRecord,
     report::{Style, Terminal, html, markdown, table, text},
@@ -36,7 +37,7 @@ Examples:
   memtrace report list --since 2h             the kills of the last two hours
   memtrace report list --cgroup pod6e0b4bb2   in one pod, or because of its limit
   memtrace report list --namespace shop --cause leak
-  memtrace report --last --format html > kill.html
+  memtrace report --last -o html > kill.html
   memtrace report show 20261122T190501Z-42    one kill; the beginning of its id is enough
   memtrace report list -o json | jq -r '.kills[].id'
 
@@ -50,8 +51,8 @@ pub struct ReportArgs {
     #[arg(long, required = true)]
     pub last: bool,
     /// Form of the output of --last.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Format::Text)]
+    pub output: Format,
     /// Where the daemon keeps its store.
     #[arg(
         long,
@@ -61,9 +62,9 @@ pub struct ReportArgs {
         default_value = "/var/lib/memtrace"
     )]
     pub state_dir: PathBuf,
-    /// Colour the text; auto: on a terminal, unless NO_COLOR is set (CLICOLOR_FORCE: everywhere).
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
-    pub color: ColorChoice,
+    /// Colours.
+    #[command(flatten)]
+    pub color: ColorArgs,
 }
 
 /// The subcommands of `report`.
@@ -133,7 +134,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "KIND")]
     pub cause: Option<String>,
     /// Form of the output.
-    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListFormat::Table)]
     pub output: ListFormat,
 }
 
@@ -144,8 +145,8 @@ pub struct ShowArgs {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub id: String,
     /// Form of the output.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Format::Text)]
+    pub output: Format,
 }
 
 /// Form of one kill.
@@ -262,11 +263,16 @@ impl ReportError {
     }
 }
 
-/// Runs the command. `terminal` says where `out` leads.
+/// Runs the command.
 ///
 /// # Errors
-/// See [`ReportError`]. A reader that went away (`memtrace report list | head`) is no failure.
-pub fn run(args: &ReportArgs, terminal: Terminal, out: &mut dyn Write) -> Result<(), ReportError> {
+/// See [`ReportError`].
+pub fn run(args: &ReportArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    Ok(print(args, Terminal::from_env(io::stdout().is_terminal()), out)?)
+}
+
+/// Prints it. `terminal` says where `out` leads. A reader that went away (`memtrace report list | head`) is no failure.
+fn print(args: &ReportArgs, terminal: Terminal, out: &mut dyn Write) -> Result<(), ReportError> {
     let text = produce(args, terminal, Timestamp::now())?;
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -275,16 +281,11 @@ pub fn run(args: &ReportArgs, terminal: Terminal, out: &mut dyn Write) -> Result
 }
 
 fn produce(args: &ReportArgs, terminal: Terminal, now: Timestamp) -> Result<String, ReportError> {
-    let ReportArgs { command, last, format, state_dir, color } = args;
+    let ReportArgs { command, last, output, state_dir, color } = args;
     if *last && command.is_some() {
         return Err(ReportError::Usage);
     }
-    let color = match color {
-        ColorChoice::Auto => terminal.wants_color(),
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-    };
-    let style = Style { color, ..Style::default() };
+    let style = Style { color: color.is_on(terminal), ..Style::default() };
     let store = Store::open_read_only(state_dir)?;
     let path = || store.path().to_owned();
     match command {
@@ -292,12 +293,12 @@ fn produce(args: &ReportArgs, terminal: Terminal, now: Timestamp) -> Result<Stri
             list(args, &store, now, Style { width: terminal.list_width(), ..style })
         }
         Some(ReportCommand::Exits(args)) => exits::exits(args, &store, now),
-        Some(ReportCommand::Show(ShowArgs { id, format })) => match store.kill(id)? {
-            Some(record) => one(&record, *format, style),
+        Some(ReportCommand::Show(ShowArgs { id, output })) => match store.kill(id)? {
+            Some(record) => one(&record, *output, style),
             None => Err(ReportError::NoSuchRecord { id: id.clone(), store: path() }),
         },
         None => match store.last_kill()? {
-            Some(record) => one(&record, *format, style),
+            Some(record) => one(&record, *output, style),
             None => Err(ReportError::NoKills { store: path() }),
         },
     }

@@ -3,6 +3,7 @@
 //! Input: [`Data`] and how to show it. Output: a table, or forms for programs.
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     sync::Arc,
 };
@@ -17,6 +18,7 @@ use crate::{
     top::{
         app::{App, News},
         batch::{self, Form},
+        column::Column,
         filter::Filter,
         input,
         rows::{By, Data, sort::Sort},
@@ -37,9 +39,9 @@ pub struct ShowArgs {
     #[arg(long, value_enum)]
     pub by: Option<By>,
     /// Form of the output.
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Format::Table)]
     pub output: Format,
-    /// Order the rows by this field, in its own direction: `used`, `growth`, `eta`.
+    /// Order the rows by this field, in its own direction: a column's title or its name in JSON.
     #[arg(long, value_name = "FIELD")]
     pub sort: Option<String>,
     /// Turn the order round.
@@ -48,7 +50,7 @@ pub struct ShowArgs {
     /// Only rows that pass: text, /regex/, field=value, field>512m, !term; all terms must hold.
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,
-    /// Only these fields, in this order.
+    /// Only these fields, in this order; named as for --sort.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     pub fields: Vec<String>,
     /// Rows at most [default: 30 in tables, all in other forms].
@@ -99,7 +101,7 @@ impl ShowArgs {
     pub fn order(&self) -> Result<Sort, Failure> {
         let sort = match &self.sort {
             None => Sort::of(self.by()),
-            Some(field) => Sort::by(self.by(), field).ok_or_else(|| self.no_field(field))?,
+            Some(field) => Sort::by(self.by(), field).map_err(|error| self.usage("--sort", error))?,
         };
         Ok(Sort { is_descending: sort.is_descending != self.reverse, ..sort })
     }
@@ -110,16 +112,20 @@ impl ShowArgs {
     /// What is wrong with it.
     pub fn rows_shown(&self) -> Result<Filter, Failure> {
         let text = self.filter.as_deref().unwrap_or_default();
-        Filter::parse(text, self.by()).map_err(|why| Failure::Usage(anyhow!("--filter: {why}")))
+        Filter::parse(text, self.by()).map_err(|why| self.usage("--filter", why))
+    }
+
+    /// The columns that are asked for; none for the usual ones.
+    ///
+    /// # Errors
+    /// When there is no such field.
+    pub fn columns(&self) -> Result<Vec<&'static Column>, Failure> {
+        let column = |name: &String| self.by().column(name).map_err(|error| self.usage("--fields", error));
+        self.fields.iter().map(column).collect()
     }
 
     fn options(&self, form: Form, is_first: bool) -> Result<batch::Options, Failure> {
-        let columns = self.by().columns();
-        let column = |name: &String| {
-            let found = columns.iter().copied().find(|column| column.is_called(name));
-            found.ok_or_else(|| self.no_field(name))
-        };
-        let fields = self.fields.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let fields = self.columns()?;
         let usual = if matches!(form, Form::Table | Form::Wide) { ROWS } else { usize::MAX };
         Ok(batch::Options {
             form,
@@ -133,9 +139,8 @@ impl ShowArgs {
         })
     }
 
-    fn no_field(&self, name: &str) -> Failure {
-        let known: Vec<_> = self.by().columns().iter().map(|column| column.field).collect();
-        Failure::Usage(anyhow!("{} have no field {name:?}, but: {}", self.by().title(), known.join(" ")))
+    fn usage(&self, option: &str, why: impl Display) -> Failure {
+        Failure::Usage(anyhow!("{option}, of {}: {why}", self.by().title()))
     }
 }
 

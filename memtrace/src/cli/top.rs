@@ -11,11 +11,12 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Args, ColorChoice};
+use clap::Args;
 use jiff::Timestamp;
 
 use super::{
-    Failure, SocketArgs,
+    Failure,
+    args::{ColorArgs, SocketArgs},
     report::When,
     show::{Format, ShowArgs, picture, show, snapshot_alone},
 };
@@ -64,9 +65,9 @@ pub struct TopArgs {
     /// What is shown.
     #[command(flatten)]
     pub show: ShowArgs,
-    /// Colours in the live view; auto: unless NO_COLOR is set or the terminal is dumb.
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
-    pub color: ColorChoice,
+    /// Colours in the live view.
+    #[command(flatten)]
+    pub color: ColorArgs,
     /// Draw with ASCII alone; so it does where the locale is not UTF-8.
     #[arg(long)]
     pub ascii: bool,
@@ -93,6 +94,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Nonsense is said before anything is waited for.
     let (sort, filter) = (args.show.order()?, args.show.rows_shown()?);
+    args.show.columns()?;
     let is_batch = args.once || args.iterations.is_some() || args.show.output != Format::Table;
     if !is_batch && io::stdout().is_terminal() && io::stdin().is_terminal() {
         return live::run(args, sort, filter);
@@ -103,17 +105,17 @@ pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if args.show.output == Format::Svg {
         // Two, for what is told by the second.
         let by = args.show.by();
-        let first = known(&args.socket.socket, by, &mut local)?;
+        let first = known(&args.socket, by, &mut local)?;
         std::thread::sleep(every);
-        let second = known(&args.socket.socket, by, &mut local)?;
+        let second = known(&args.socket, by, &mut local)?;
         return picture(&[&first, &second], &args.show, &args.keys, out);
     }
     for iteration in 0..args.iterations.unwrap_or(1) {
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         next = Instant::now() + every;
         let data = match args.at {
-            Some(at) => past(&args.socket.socket, at.at(Timestamp::now()))?,
-            None => known(&args.socket.socket, args.show.by(), &mut local)?,
+            Some(at) => past(args.socket.path(), at.at(Timestamp::now()))?,
+            None => known(&args.socket, args.show.by(), &mut local)?,
         };
         show(&data, &args.show, iteration == 0, out)?;
     }
@@ -121,12 +123,14 @@ pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 /// What the daemon knows, as far as rows of this kind need it; else what /proc tells.
-fn known(socket: &Path, by: By, local: &mut Option<Model>) -> Result<Data, Failure> {
+fn known(args: &SocketArgs, by: By, local: &mut Option<Model>) -> Result<Data, Failure> {
+    let socket = args.path();
     let snapshot = match client::get::<Snapshot>(socket, path::SNAPSHOT) {
         Ok(snapshot) => snapshot,
-        Err(ClientError::NoDaemon(_)) => return Ok(snapshot_alone(from_proc(local)?)),
-        Err(error @ ClientError::NotPermitted(_)) => return Err(Failure::NotPermitted(error.into())),
-        Err(ClientError::Failed(error)) => return Err(Failure::Failed(error)),
+        Err(error) => {
+            args.do_without(error)?;
+            return Ok(snapshot_alone(from_proc(local)?));
+        }
     };
     let mut data = snapshot_alone(snapshot);
     let failed = |error: ClientError| Failure::Failed(error.into());
@@ -143,11 +147,10 @@ fn known(socket: &Path, by: By, local: &mut Option<Model>) -> Result<Data, Failu
 fn past(socket: &Path, at: Timestamp) -> Result<Data, Failure> {
     match client::get::<Update>(socket, &format!("{}{at}", path::HISTORY)) {
         Ok(update) => Ok(Data { insights: update.insights, ..snapshot_alone(update.snapshot) }),
-        Err(error @ ClientError::NoDaemon(_)) => Err(Failure::NoDaemon(error.into())),
-        Err(error @ ClientError::NotPermitted(_)) => Err(Failure::NotPermitted(error.into())),
         Err(ClientError::Failed(error)) => {
             Err(Failure::Failed(error.context(format!("nothing is known of {at}"))))
         }
+        Err(error) => Err(error.into()),
     }
 }
 

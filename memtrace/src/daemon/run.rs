@@ -36,10 +36,11 @@ use super::{
     },
 };
 use crate::{
-    api::{doctor::Diagnosis, history_at, server},
+    api::{doctor::Diagnosis, server},
     cgroup::hierarchy::Hierarchy,
     clock,
     container::namer,
+    history::shared::Shared,
     ingest::ring_buffer::Reader,
     mm::procfs::Procfs,
     model::{Latest, Model},
@@ -107,7 +108,7 @@ async fn run_attached(
     forward_kernel_log(&mut object);
     malloc::keep_giving_back();
     let kept = HistoryFile::new(&config.state_dir, &boot_id);
-    let shared = verdict_task::Shared::with(kept.load());
+    let shared = Shared::with(kept.load());
     kept.clone().keep(shared.clone());
     let namer = namer::start(
         &config.names,
@@ -134,12 +135,11 @@ async fn run_attached(
     model.name_by(namer.names.clone());
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
-    let past = history_at::reader(latest.clone(), shared.clone());
     let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, Local::new(Procfs::new(PROC)))?;
     let insights = verdict_task::start(latest.clone(), hierarchy, shared.clone());
     let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));
     let published = Published { snapshots: latest.clone(), insights, heartbeat: Arc::clone(&heartbeat) };
-    let source = serving::source(config, published, diagnosis, past)?;
+    let source = serving::source(config, published, diagnosis, shared.clone())?;
     let stop = Arc::new(AtomicBool::new(false));
     let scanner = scanner::start(Local::new(Procfs::new(PROC)), config.scan_share)?;
     let engine = Engine {

@@ -1,6 +1,7 @@
 //! What a column is: its name everywhere, its width, and how soon it gives way.
 //!
-//! Plain data. The columns of each kind of row are beside its rows.
+//! Plain data, and [`find`], by which `--sort`, `--filter`, `--fields` and the live view know a column. The columns of
+//! each kind of row are beside its rows.
 
 /// What stands in a column, which decides how it is drawn, and how a filter reads a number for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +35,11 @@ pub enum Kind {
 /// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Its name in JSON and CSV, and for `--fields`, `--sort` and filters.
+    /// Its name in JSON and CSV.
     pub field: &'static str,
     /// Its title.
     pub title: &'static str,
-    /// Shorter names for `--fields`, `--sort` and filters.
+    /// Shorter names.
     pub aliases: &'static [&'static str],
     /// What stands in it.
     pub kind: Kind,
@@ -68,9 +69,10 @@ impl Column {
         Self { aliases, ..self }
     }
 
-    /// Whether this is its name, in any case.
-    pub fn is_called(&self, name: &str) -> bool {
-        std::iter::once(&self.field).chain(self.aliases).any(|known| known.eq_ignore_ascii_case(name))
+    /// Whether this is its title, in any case; in a filter, `_` stands for a space.
+    fn is_titled(&self, name: &str) -> bool {
+        let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a, b) == (b' ', b'_');
+        self.title.len() == name.len() && self.title.bytes().zip(name.bytes()).all(same)
     }
 
     /// The name that is quickest typed.
@@ -124,6 +126,83 @@ impl Column {
             | Kind::Number
             | Kind::Seconds
             | Kind::Time => (least, least),
+        }
+    }
+}
+
+/// Why there is no such column.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown field {name:?}; known are: {known}")]
+pub struct UnknownField {
+    name: String,
+    known: String,
+}
+
+/// Finds a column by its name in JSON, its title, or a shorter name; in any case. Where one column's title is another
+/// one's name in JSON, the latter is meant.
+///
+/// # Errors
+/// With the names that are known.
+pub fn find(columns: &[&'static Column], name: &str) -> Result<(usize, &'static Column), UnknownField> {
+    let by = |is_called: &dyn Fn(&Column) -> bool| {
+        columns.iter().copied().enumerate().find(|(_, column)| is_called(column))
+    };
+    by(&|column| column.field.eq_ignore_ascii_case(name))
+        .or_else(|| by(&|column| column.is_titled(name)))
+        .or_else(|| by(&|column| column.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))))
+        .ok_or_else(|| UnknownField { name: name.to_owned(), known: names(columns) })
+}
+
+/// `name, usage_bytes (USED), limit_bytes (LIMIT)`: what [`find`] takes, but for the shorter names.
+fn names(columns: &[&'static Column]) -> String {
+    let names = columns.iter().map(|column| {
+        let is_meant = find(columns, column.title).is_ok_and(|(_, found)| found == *column);
+        if is_meant && !column.title.eq_ignore_ascii_case(column.field) {
+            format!("{} ({})", column.field, column.title)
+        } else {
+            column.field.to_owned()
+        }
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::find;
+    use crate::top::rows::By;
+
+    #[test]
+    fn every_column_is_found_as_it_is_shown_and_as_in_json() {
+        for by in By::value_variants() {
+            let columns = by.columns();
+            let said = find(&columns, "colour").unwrap_err().to_string();
+            let known = said.strip_prefix("unknown field \"colour\"; known are: ").unwrap();
+            for entry in known.split(", ") {
+                let (field, title) = entry.split_once(" (").map_or((entry, None), |(a, b)| (a, Some(b)));
+                let (_, column) = find(&columns, field).unwrap();
+                assert_eq!(column.field, field);
+                for title in title.into_iter().filter_map(|title| title.strip_suffix(')')) {
+                    for typed in [title.to_owned(), title.to_lowercase(), title.replace(' ', "_")] {
+                        assert_eq!(find(&columns, &typed).unwrap().1, column, "{by:?} {typed}");
+                    }
+                }
+            }
+            assert_eq!(known.split(", ").count(), columns.len());
+        }
+    }
+
+    #[test]
+    fn a_name_means_one_column() {
+        for by in By::value_variants() {
+            let columns = by.columns();
+            let names: Vec<_> =
+                columns.iter().flat_map(|column| column.aliases.iter().chain([&column.field])).collect();
+            for name in &names {
+                let meant = names.iter().filter(|other| other.eq_ignore_ascii_case(name)).count();
+                assert_eq!(meant, 1, "{by:?}: {name}");
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ mod number;
 use regex::{Regex, RegexBuilder};
 
 use super::{
-    column::{Column, Kind},
+    column::{self, Column, Kind},
     rows::{By, Row},
     value::Value,
 };
@@ -69,8 +69,7 @@ impl Filter {
     /// What is wrong with it, for the person who types it.
     pub fn parse(text: &str, by: By) -> Result<Self, String> {
         let columns = by.columns();
-        let terms =
-            split(text)?.into_iter().map(|word| term(&word, &columns, by)).collect::<Result<_, _>>()?;
+        let terms = split(text)?.into_iter().map(|word| term(&word, &columns)).collect::<Result<_, _>>()?;
         Ok(Self { terms })
     }
 
@@ -165,19 +164,15 @@ fn is_closed(text: &str) -> bool {
     text.split_whitespace().any(|word| word.len() > 1 && word.ends_with('/'))
 }
 
-fn term(word: &str, columns: &[&'static Column], by: By) -> Result<Term, String> {
+fn term(word: &str, columns: &[&'static Column]) -> Result<Term, String> {
     let (is_inverted, word) = word.strip_prefix('!').map_or((false, word), |rest| (true, rest));
     let regex = |word: &str| regex(word).map(Test::Any);
     let test = if let Some(inner) = word.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
         regex(inner)?
     } else if let Some(inner) = word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         regex(&regex::escape(inner))?
-    } else if let Some((name, sign, rest)) = signed(word) {
-        let (at, column) = columns
-            .iter()
-            .enumerate()
-            .find(|(_, column)| column.is_called(name))
-            .ok_or_else(|| unknown(name, columns, by))?;
+    } else if let Some((name, sign, rest)) = signed(word, columns) {
+        let (at, column) = column::find(columns, name).map_err(|unknown| unknown.to_string())?;
         let (sign, flipped) = if sign == "!=" { ("=", true) } else { (sign, false) };
         let test = Test::Of(at, is(column, sign, rest.trim_matches('"'))?);
         return Ok(Term { is_inverted: is_inverted != flipped, test });
@@ -188,17 +183,17 @@ fn term(word: &str, columns: &[&'static Column], by: By) -> Result<Term, String>
 }
 
 /// A name, a sign, and what follows.
-fn signed(word: &str) -> Option<(&str, &str, &str)> {
-    let end = word.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '%' | '#'))?;
+fn signed<'w>(word: &'w str, columns: &[&'static Column]) -> Option<(&'w str, &'static str, &'w str)> {
+    let end = word.find(['!', '=', '~', '>', '<'])?;
     let (name, rest) = word.split_at_checked(end).filter(|(name, _)| !name.is_empty())?;
+    // Some titles have other signs in them, such as GROW/s; any other word that has is text.
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '%' | '#');
+    if !name.chars().all(is_name) && column::find(columns, name).is_err() {
+        return None;
+    }
     ["!=", ">=", "<=", "=", "~", ">", "<"]
         .into_iter()
         .find_map(|sign| Some((name, sign, rest.strip_prefix(sign)?)))
-}
-
-fn unknown(name: &str, columns: &[&'static Column], by: By) -> String {
-    let known: Vec<_> = columns.iter().map(|column| column.shortest()).collect();
-    format!("{} have no {name}, but: {}", by.title(), known.join(" "))
 }
 
 fn is(column: &Column, sign: &str, rest: &str) -> Result<Is, String> {

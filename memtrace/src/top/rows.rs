@@ -15,7 +15,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use clap::ValueEnum;
 
-use super::{column::Column, value::Value};
+use super::{
+    column::{self, Column, UnknownField},
+    value::Value,
+};
 use crate::{
     api::v1::Kills,
     cgroup::hierarchy::is_within,
@@ -161,7 +164,7 @@ pub struct Table {
 impl Table {
     /// A column by any of its names, and its place.
     pub fn column(&self, name: &str) -> Option<(usize, &'static Column)> {
-        self.columns.iter().copied().enumerate().find(|(_, column)| column.is_called(name))
+        column::find(&self.columns, name).ok()
     }
 }
 
@@ -187,6 +190,14 @@ impl By {
             Self::Kill => kill::all_columns(),
             Self::Probe => probe::all_columns(),
         }
+    }
+
+    /// A column by any of its names.
+    ///
+    /// # Errors
+    /// With the names that are known.
+    pub fn column(self, name: &str) -> Result<&'static Column, UnknownField> {
+        column::find(&self.columns(), name).map(|(_, column)| column)
     }
 
     /// The column that they are ordered by when nothing else is asked for.

@@ -23,7 +23,7 @@ const MIB: u64 = 1 << 20;
 /// The page of a cgroup, with its sum checked: what is in no part is 2 % at most. The groups are so large that what the
 /// kernel charges ahead (`MEMCG_CHARGE_BATCH`, 64 pages a CPU, in no kind) is within that.
 fn explain(group: &Group) -> Explanation {
-    let page = output(&[group.path(), "--alone", "--format", "json"]);
+    let page = output(&[group.path(), "--alone", "-o", "json"]);
     let explanation: Explanation = serde_json::from_slice(&page).unwrap();
     println!("{}", String::from_utf8_lossy(&output(&[group.path(), "--alone"])));
     let total = explanation.total_bytes.unwrap().0;

@@ -100,7 +100,7 @@ fn a_process_over_its_own_limit() {
     let state = place.state();
     let shown = |format: &str| {
         let place = ["report", "--state-dir", state.to_str().unwrap(), "show", &record.id];
-        let output = memtrace(&[&place[..], &["--format", format]].concat());
+        let output = memtrace(&[&place[..], &["-o", format]].concat());
         assert!(output.status.success(), "{}", said(&output));
         String::from_utf8(output.stdout).unwrap()
     };
@@ -208,8 +208,7 @@ fn a_name_of_any_bytes_drives_no_terminal() {
     assert_same_figures(&record, &killed);
     assert_eq!(record.victim.task.comm, r#"\u{1b}[2J\u{a}\xff\xfe"\\\u{d}\u{9b}"#);
     let state = place.state();
-    let report =
-        |form| memtrace(&["report", "--last", "--format", form, "--state-dir", state.to_str().unwrap()]);
+    let report = |form| memtrace(&["report", "--last", "-o", form, "--state-dir", state.to_str().unwrap()]);
     let text = report("text");
     // What is found out after the kill, the end of its process say, is added to the record.
     eventually("the report as JSON is the stored record", PATIENCE, || {

@@ -1,4 +1,4 @@
-//! A record as `memtrace report show --format json` prints it.
+//! A record as `memtrace report show -o json` prints it.
 //!
 //! JSON -> the fields that are compared, and the names of those that are null. Must not know memtrace's own types:
 //! what is tested is what others read.

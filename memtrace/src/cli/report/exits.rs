@@ -29,7 +29,7 @@ pub struct ExitsArgs {
     #[arg(long, value_name = "TEXT")]
     pub cgroup: Option<String>,
     /// Form of the output.
-    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListFormat::Table)]
     pub output: ListFormat,
 }
 

@@ -6,7 +6,7 @@ use clap::{Parser, error::ErrorKind};
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
-use super::{ReportArgs, ReportError, When, produce, run};
+use super::{ReportArgs, ReportError, When, print, produce};
 use crate::{
     oom::record::OomRecord,
     report::Terminal,
@@ -78,7 +78,7 @@ fn the_last_kill_is_shown_as_text_and_as_json() {
     let dir = store_with(&[fixture::record(0), fixture::record(1)]);
     let text = output(dir.path(), &["--last"]).unwrap();
     assert!(text.starts_with("redis-server (pid 4243) was killed because cgroup"), "{text}");
-    let json = output(dir.path(), &["--last", "--format", "json"]).unwrap();
+    let json = output(dir.path(), &["--last", "-o", "json"]).unwrap();
     assert_eq!(serde_json::from_str::<OomRecord>(&json).unwrap(), fixture::record(1));
 }
 
@@ -86,7 +86,7 @@ fn the_last_kill_is_shown_as_text_and_as_json() {
 fn a_kill_is_shown_by_the_beginning_of_its_id() {
     let dir = store_with(&[fixture::record(0), fixture::record(1)]);
     let id = fixture::record(0).id;
-    let json = output(dir.path(), &["show", &id[..20], "--format", "json"]).unwrap();
+    let json = output(dir.path(), &["show", &id[..20], "-o", "json"]).unwrap();
     assert_eq!(serde_json::from_str::<OomRecord>(&json).unwrap().id, id);
     assert_eq!(code(output(dir.path(), &["show", "2026"])), 1);
     assert_eq!(code(output(dir.path(), &["show", "nothing"])), 1);
@@ -144,7 +144,7 @@ fn colour_is_on_when_asked_for() {
     assert!(!is_coloured(&["--last"]));
     assert!(is_coloured(&["--last", "--color", "always"]));
     assert!(is_coloured(&["list", "--color=always"]));
-    assert!(!is_coloured(&["--last", "--color", "always", "--format", "json"]));
+    assert!(!is_coloured(&["--last", "--color", "always", "-o", "json"]));
 }
 
 #[test]
@@ -160,5 +160,5 @@ fn a_reader_that_went_away_is_no_failure() {
     }
     let dir = store_with(&[fixture::record(0)]);
     let args = parse(&["--last", "--state-dir", dir.path().to_str().unwrap()]).unwrap();
-    run(&args, Terminal::default(), &mut Closed).unwrap();
+    print(&args, Terminal::default(), &mut Closed).unwrap();
 }

@@ -3,11 +3,11 @@
 use std::{env, io::ErrorKind, os::unix::net::UnixStream, path::Path, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use clap::ColorChoice;
 use jiff::Timestamp;
 
 use super::{TopArgs, own::Own};
 use crate::{
+    api::client::ClientError,
     cli::Failure,
     model::Model,
     report::Terminal,
@@ -25,7 +25,7 @@ pub(super) fn run(args: &TopArgs, sort: Sort, filter: Filter) -> Result<(), Fail
     let host = rustix::system::uname();
     let mut app = App::of(&host.nodename().to_string_lossy());
     app.start_with(args.show.by(), sort, filter, args.show.filter.as_deref().unwrap_or_default());
-    let socket = args.socket.socket.clone();
+    let socket = args.socket.path().to_owned();
     // Dropped at the end, and with it the daemon.
     let at = args.at.map(|at| at.at(Timestamp::now()));
     let own = match (has_daemon(&socket), args.no_probes) {
@@ -36,6 +36,9 @@ pub(super) fn run(args: &TopArgs, sort: Sort, filter: Filter) -> Result<(), Fail
             )));
         }
         (true, _) => None,
+        (false, _) if args.socket.socket.is_some() => {
+            return Ok(args.socket.do_without(ClientError::NoDaemon(socket.display().to_string()))?);
+        }
         (false, true) => Some(Err("--no-probes".to_owned())),
         (false, false) => Some(Own::start()),
     };
@@ -82,12 +85,10 @@ fn local() -> Local {
 
 fn theme(args: &TopArgs) -> Theme {
     let terminal = Terminal::from_env(true);
-    let has_color = match args.color {
-        ColorChoice::Auto => terminal.wants_color(),
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-    };
-    Theme { has_color, has_unicode: !args.ascii && !terminal.is_dumb && is_utf8() }
+    Theme {
+        has_color: args.color.is_on(terminal),
+        has_unicode: !args.ascii && !terminal.is_dumb && is_utf8(),
+    }
 }
 
 /// Whether the locale says that text is UTF-8: the first of these that is set counts.

@@ -4,13 +4,14 @@
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
-use http_body_util::Empty;
-use hyper::{Request, body::Bytes};
+use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::{net::UnixStream, time::timeout};
 
-use crate::container::{end::End, http, name::Name, names::text};
+use crate::{
+    container::{end::End, name::Name, names::text},
+    http::{self, Connection},
+};
 
 /// The source's name.
 pub const SOURCE: &str = "docker";
@@ -73,16 +74,11 @@ pub async fn ended(socket: &Path, id: &str) -> Result<Option<End>, String> {
 }
 
 async fn in_time(socket: &Path, path: &str) -> Result<Bytes, String> {
-    match timeout(PATIENCE, ask(socket, path)).await {
-        Ok(answer) => answer.map_err(|error| format!("{error:#}")),
-        Err(_) => Err(format!("no answer in {PATIENCE:?}")),
-    }
-}
-
-async fn ask(socket: &Path, path: &str) -> anyhow::Result<Bytes> {
-    let stream = UnixStream::connect(socket).await?;
-    let request = Request::get(path).header("host", "docker").body(Empty::new())?;
-    http::ask(stream, request, LARGEST).await
+    let answer = async {
+        let answer = Connection::unix(socket).await?.get("docker", path, None).await?;
+        http::body_of_ok(answer, LARGEST).await
+    };
+    http::in_time(PATIENCE, answer).await.map_err(|error| format!("{error:#}"))
 }
 
 fn parse(json: &[u8], runtime: &str) -> serde_json::Result<Vec<(String, Name)>> {

@@ -14,14 +14,16 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::Empty;
-use hyper::{Request, Uri, body::Bytes};
+use hyper::{Uri, body::Bytes};
 use serde::Deserialize;
-use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
-use tokio_rustls::{TlsConnector, rustls};
+use tokio::{task::spawn_blocking, time::timeout};
+use tokio_rustls::rustls;
 
 use super::cri::Named;
-use crate::container::{http, name::Name, names::text};
+use crate::{
+    container::{name::Name, names::text},
+    http::{self, Connection},
+};
 
 /// The source's name.
 pub const SOURCE: &str = "kubelet";
@@ -89,32 +91,22 @@ impl Kubelet {
     /// # Errors
     /// In words, when there is no answer.
     pub async fn names(&self) -> Result<(Vec<Named>, Vec<Named>), String> {
-        let json = match timeout(PATIENCE, self.ask()).await {
-            Ok(answer) => answer.map_err(|error| format!("{error:#}"))?,
-            Err(_) => return Err(format!("no answer in {PATIENCE:?}")),
-        };
+        let json = http::in_time(PATIENCE, self.ask()).await.map_err(|error| format!("{error:#}"))?;
         parse(&json).map_err(|error| error.to_string())
     }
 
     async fn ask(&self) -> anyhow::Result<Bytes> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        let Some(tls) = &self.tls else {
-            return http::ask(stream, self.request(None)?, LARGEST).await;
+        let (connection, token) = match &self.tls {
+            None => (Connection::tcp(&self.host, self.port).await?, None),
+            Some(tls) => {
+                let connection = Connection::tls(&self.host, self.port, Arc::clone(tls)).await?;
+                // Only to who has shown its certificate.
+                let file = self.config.token.clone();
+                (connection, spawn_blocking(move || token(&file)).await??)
+            }
         };
-        let name = rustls::pki_types::ServerName::try_from(self.host.clone())?;
-        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
-        // Only to who has shown its certificate.
-        let file = self.config.token.clone();
-        let token = spawn_blocking(move || token(&file)).await??;
-        http::ask(stream, self.request(token)?, LARGEST).await
-    }
-
-    fn request(&self, token: Option<String>) -> anyhow::Result<Request<Empty<Bytes>>> {
-        let mut request = Request::get("/pods").header("host", &self.host);
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        Ok(request.body(Empty::new())?)
+        let answer = connection.get(&self.host, "/pods", token.as_deref()).await?;
+        http::body_of_ok(answer, LARGEST).await
     }
 }
 

@@ -24,10 +24,8 @@ use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     clock,
     container::{namer::Change, names::Names, sources::Ended as EndedSaid},
-    daemon::{
-        kills::{follow_up::FollowUp, member_kills::MemberKills},
-        threads::verdict_task::Shared,
-    },
+    daemon::kills::{follow_up::FollowUp, member_kills::MemberKills},
+    history::shared::Shared,
     ingest::loss::Loss,
     mm::procfs::Procfs,
     model::{AtKill, Latest, exits::Ended},

@@ -13,10 +13,10 @@ use std::{
 
 use crate::{
     clock,
-    daemon::threads::verdict_task::Shared,
     history::{
         History,
         file::{self, FileError},
+        shared::Shared,
     },
 };
 

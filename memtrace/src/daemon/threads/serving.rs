@@ -11,13 +11,12 @@ use tokio::sync::watch;
 
 use crate::{
     api::{
-        doctor::{Diagnosis, Known},
+        doctor::Diagnosis,
         listen::{self, Socket},
-        server::{self, Explain, Later, Past, Port, Source},
+        server::{self, Port, Source},
     },
-    container::sources::{self, examine},
     daemon::{Config, PROC},
-    explain::{explain, facts, find},
+    history::shared::Shared,
     metrics::{Exporter, Inputs, self_usage},
     snapshot::Snapshot,
     store::Store,
@@ -67,7 +66,7 @@ pub fn source(
     config: &Config,
     published: Published,
     diagnosis: Diagnosis,
-    past: Past,
+    history: Shared,
 ) -> anyhow::Result<Source> {
     let Published { snapshots, insights, heartbeat } = published;
     let probes = Arc::new(diagnosis.probes.clone());
@@ -90,41 +89,17 @@ pub fn source(
     };
     let exporter = Exporter::new(config.metrics_containers, facts)?;
     Ok(Source {
-        doctor: doctor(diagnosis, config.names.clone(), snapshots.clone()),
+        diagnosis: Arc::new(diagnosis),
+        names: Arc::new(config.names.clone()),
         snapshots,
         insights,
         probes,
         symbols: Symbols::start(Path::new(PROC))?,
         state_dir: config.state_dir.as_path().into(),
-        past,
-        explain: explainer(),
-        metrics: Arc::new(move || exporter.text()),
+        history,
+        proc: Path::new(PROC).into(),
+        metrics: Arc::new(exporter),
         heartbeat,
         refused,
-    })
-}
-
-fn explainer() -> Explain {
-    Arc::new(|snapshot, insights, word| {
-        let subject = find(snapshot, word).ok()?;
-        let facts = facts::gather(Path::new(PROC), snapshot, &subject);
-        serde_json::to_value(explain(snapshot, Some(insights), &facts, &subject)).ok()
-    })
-}
-
-/// The hooks are as they were attached; the runtimes are asked now.
-fn doctor(
-    diagnosis: Diagnosis,
-    names: sources::Config,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
-) -> Later<serde_json::Value> {
-    Arc::new(move || {
-        let (diagnosis, names) = (diagnosis.clone(), names.clone());
-        let state = snapshots.borrow().tracer.as_ref().map(|tracer| tracer.scans.cpu);
-        let governor = state.map_or_else(Known::default, Known::Known);
-        Box::pin(async move {
-            let diagnosis = Diagnosis { name_sources: examine(&names).await, governor, ..diagnosis };
-            serde_json::to_value(diagnosis).unwrap_or_default()
-        })
     })
 }

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     clock,
     container::workload_labels::WorkloadLabels,
-    history::{FIGURES, Figure, Figures, History, series::Point},
+    history::{FIGURES, Figure, Figures, series::Point, shared::Shared},
     snapshot::{ContainerRow, Snapshot},
     units::{Bytes, unescape},
     verdict::{self, Finding, Insight, Insights, Picture, shape::Shape, trend},
@@ -27,35 +27,6 @@ const TREND: usize = 120;
 const JUDGED_FOR: u64 = 10_000_000_000;
 /// Growth that is slower is none, for the time until the limit: a MiB in an hour.
 const SLOWEST: f64 = (1 << 20) as f64 / 3600.0;
-
-/// What the analyst shares.
-#[derive(Clone, Debug, Default)]
-pub struct Shared {
-    history: Arc<Mutex<History>>,
-    /// By what stays the same when a container is restarted.
-    kills: Arc<Mutex<HashMap<WorkloadLabels, u64>>>,
-}
-
-impl Shared {
-    /// With what is known already.
-    pub fn with(history: History) -> Self {
-        Self { history: Arc::new(Mutex::new(history)), kills: Arc::default() }
-    }
-
-    /// The history; the lock is held for as long as a read of one series takes: a kill waits for it.
-    pub fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts kills of this container's processes.
-    pub fn count_kills(&self, of: WorkloadLabels, kills: u64) {
-        *self.kills().entry(of).or_default() += kills;
-    }
-
-    fn kills(&self) -> MutexGuard<'_, HashMap<WorkloadLabels, u64>> {
-        self.kills.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Starts it on the current runtime; it ends with the sender of the snapshots.
 pub fn start(
@@ -144,10 +115,7 @@ fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64)
                 .filter(|growth| *growth >= SLOWEST)
                 .zip(room)
                 .map(|(growth, room)| room as f64 / growth),
-            kills: {
-                let of = WorkloadLabels::of(row.name.as_deref(), Some(&row.cgroup));
-                shared.kills().get(&of).copied().unwrap_or_default()
-            },
+            kills: shared.kills(&WorkloadLabels::of(row.name.as_deref(), Some(&row.cgroup))),
             findings: findings.clone(),
         })
     };

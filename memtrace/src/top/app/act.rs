@@ -119,7 +119,7 @@ impl App {
     fn sort_by(&mut self, by: isize) {
         let Some(place) = self.place() else { return };
         let columns = place.by.columns();
-        let now = columns.iter().position(|column| column.is_called(&place.sort.field)).unwrap_or(0);
+        let now = columns.iter().position(|column| column.field == place.sort.field).unwrap_or(0);
         let shown = columns.iter().filter(|column| column.rank != crate::top::column::Column::HIDDEN).count();
         let next = (now as isize + by).rem_euclid(shown.max(1) as isize) as usize;
         self.choose(next);
@@ -128,7 +128,7 @@ impl App {
     fn choose(&mut self, index: usize) {
         let Some(place) = self.place_mut() else { return };
         let Some(column) = place.by.columns().get(index).copied() else { return };
-        place.sort = match column.is_called(&place.sort.field) {
+        place.sort = match column.field == place.sort.field {
             // Chosen again: the other way round.
             true => Sort { is_descending: !place.sort.is_descending, ..place.sort.clone() },
             false => Sort { field: column.field.to_owned(), is_descending: column.is_descending() },
@@ -138,7 +138,7 @@ impl App {
     fn open_menu(&mut self) {
         let Some(place) = self.place() else { return };
         let columns = place.by.columns();
-        let index = columns.iter().position(|column| column.is_called(&place.sort.field)).unwrap_or(0);
+        let index = columns.iter().position(|column| column.field == place.sort.field).unwrap_or(0);
         self.overlay = Some(Overlay::Menu(Menu { index, count: columns.len() }));
     }
 

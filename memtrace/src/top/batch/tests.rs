@@ -20,8 +20,7 @@ fn options(form: Form, by: By) -> Options {
 }
 
 fn fields(by: By, names: &[&str]) -> Option<Vec<&'static crate::top::column::Column>> {
-    let find = |name: &&str| by.columns().into_iter().find(|column| column.is_called(name)).unwrap();
-    Some(names.iter().map(find).collect())
+    Some(names.iter().map(|name| by.column(name).unwrap()).collect())
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn shrink(
         let rank = |index: &usize| {
             let (_, column) = columns.get(*index)?;
             // The one that orders the rows stays.
-            Some(if column.is_called(&options.sort.field) { 0 } else { column.rank })
+            Some(if column.field == options.sort.field { 0 } else { column.rank })
         };
         let Some(at) = (0..shown.len()).max_by_key(|at| shown.get(*at).and_then(rank)) else { return };
         shown.remove(at);

@@ -34,6 +34,8 @@ fn every_kind_of_term() {
         ("eta<1h", vec!["shop/cart-0/redis"]),
         ("eta<1m", vec![]),
         ("limit=-", vec!["/system.slice/sshd.service"]),
+        ("of_limit>80 GROW/s>1m usage_bytes>1m", vec!["shop/cart-0/redis"]),
+        ("/kubepods/a=b", vec![]),
         ("verdict~^leak", vec!["shop/cart-0/redis"]),
         ("kills>0", vec!["pay/api-7f/server"]),
         ("/system.slice", vec!["/system.slice/sshd.service"]),
@@ -46,7 +48,7 @@ fn every_kind_of_term() {
 #[test]
 fn what_is_wrong_is_said() {
     for (filter, why) in [
-        ("colour=red", "containers have no colour, but: name used limit"),
+        ("colour=red", "unknown field \"colour\"; known are: name, usage_bytes (USED), limit_bytes (LIMIT)"),
         ("mem>", "used> what?"),
         ("mem>lots", "expected a size, such as 512m or 1.5g"),
         ("name>3", "name is text: use = or ~"),

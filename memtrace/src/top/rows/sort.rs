@@ -3,12 +3,12 @@
 //! A [`Table`] -> the same, in order. Rows that are equal in the column stay where the kind's own order puts them, so
 //! that nothing jumps at a refresh.
 
-use super::{By, Table};
+use super::{By, Table, UnknownField};
 
 /// By what rows are ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sort {
-    /// Any of the names of a column.
+    /// A column, by its name in JSON.
     pub field: String,
     /// Largest first.
     pub is_descending: bool,
@@ -18,13 +18,16 @@ impl Sort {
     /// The order of rows of this kind when nothing else is asked for.
     pub fn of(by: By) -> Self {
         Self::by(by, by.default_sort())
-            .unwrap_or_else(|| Self { field: by.default_sort().to_owned(), is_descending: true })
+            .unwrap_or_else(|_| Self { field: by.default_sort().to_owned(), is_descending: true })
     }
 
-    /// By a column, in its own direction; `None` when there is none of this name.
-    pub fn by(by: By, name: &str) -> Option<Self> {
-        let column = by.columns().into_iter().find(|column| column.is_called(name))?;
-        Some(Self { field: column.field.to_owned(), is_descending: column.is_descending() })
+    /// By a column, in its own direction.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn by(by: By, name: &str) -> Result<Self, UnknownField> {
+        let column = by.column(name)?;
+        Ok(Self { field: column.field.to_owned(), is_descending: column.is_descending() })
     }
 }
 

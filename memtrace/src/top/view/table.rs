@@ -35,7 +35,7 @@ fn is_said(scope: &Scope, column: &Column) -> bool {
 /// The columns that fit: those of low rank, and the one that orders the rows.
 fn fit(place: &Place, visible: &Table, width: u16) -> Vec<Shown> {
     let sorted = &place.sort.field;
-    let is_sorted = |column: &Column| column.is_called(sorted);
+    let is_sorted = |column: &Column| column.field == sorted;
     let mut by_rank: Vec<(usize, &'static Column)> = visible
         .columns
         .iter()
@@ -138,7 +138,7 @@ fn titles(painter: &mut Painter<'_>, area: Rect, shown: &[Shown], sorted: &str, 
         false => painter.theme.either("▲", "^"),
     };
     for (_, column, width) in shown {
-        let is_sorted = column.is_called(sorted);
+        let is_sorted = column.field == sorted;
         let room = usize::from(*width);
         let mut title = text::keep_start(column.title, room, "");
         if is_sorted {

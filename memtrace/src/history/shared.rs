@@ -1,0 +1,45 @@
+//! The history that one task writes and others read: the recorder of kills, the API, the file.
+//!
+//! A [`History`] and the kills of each workload, behind locks. Must not be locked for longer than a read takes.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::History;
+use crate::container::workload_labels::WorkloadLabels;
+
+/// The history, and how often each workload's processes were killed.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    history: Arc<Mutex<History>>,
+    /// By what stays the same when a container is restarted.
+    kills: Arc<Mutex<HashMap<WorkloadLabels, u64>>>,
+}
+
+impl Shared {
+    /// With what is known already.
+    pub fn with(history: History) -> Self {
+        Self { history: Arc::new(Mutex::new(history)), kills: Arc::default() }
+    }
+
+    /// The history; the lock is held for as long as a read of one series takes: a kill waits for it.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts kills of this container's processes.
+    pub fn count_kills(&self, of: WorkloadLabels, kills: u64) {
+        *self.counts().entry(of).or_default() += kills;
+    }
+
+    /// Kills of this container's processes so far.
+    pub fn kills(&self, of: &WorkloadLabels) -> u64 {
+        self.counts().get(of).copied().unwrap_or_default()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<WorkloadLabels, u64>> {
+        self.kills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

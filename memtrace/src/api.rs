@@ -11,5 +11,6 @@ pub mod history_at;
 pub mod listen;
 mod peer;
 pub mod server;
+pub mod state;
 mod stream;
 pub mod v1;

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{
     doctor::Diagnosis,
     history_at::history_at,
-    server::{ApiState, Source},
+    state::{ApiState, Source},
     v1::{Arenas, Containers, Kills, Processes, Update},
 };
 use crate::{

@@ -4,7 +4,6 @@
 
 use std::io;
 
-use super::report::ReportError;
 use crate::{api::client::ClientError, daemon::DaemonError};
 
 /// Why a command failed, as the exit code says it.
@@ -60,17 +59,6 @@ impl From<DaemonError> for Failure {
         match error {
             DaemonError::NotPermitted(error) => Self::NotPermitted(error),
             DaemonError::Failed(error) => Self::Failed(error),
-        }
-    }
-}
-
-impl From<ReportError> for Failure {
-    fn from(error: ReportError) -> Self {
-        match error.exit_code() {
-            2 => Self::Usage(error.into()),
-            3 => Self::NoDaemon(error.into()),
-            4 => Self::NotPermitted(error.into()),
-            _ => Self::Failed(error.into()),
         }
     }
 }

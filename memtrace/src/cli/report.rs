@@ -251,6 +251,17 @@ pub enum ReportError {
     Write(#[from] io::Error),
 }
 
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        match error.exit_code() {
+            2 => Self::Usage(error.into()),
+            3 => Self::NoDaemon(error.into()),
+            4 => Self::NotPermitted(error.into()),
+            _ => Self::Failed(error.into()),
+        }
+    }
+}
+
 impl ReportError {
     /// The exit code that the command line promises.
     pub fn exit_code(&self) -> u8 {

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -36,7 +37,7 @@ use super::{
     },
 };
 use crate::{
-    api::{doctor::Diagnosis, server},
+    api::{doctor::Diagnosis, server, state::Source},
     cgroup::hierarchy::Hierarchy,
     clock,
     container::namer,
@@ -86,39 +87,80 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let seen_before = (boot_id, backfill);
-    let result = runtime.block_on(run_attached(config, probes, hierarchy, seen_before, diagnosis, listeners));
+    let before = Before { hierarchy, boot_id, backfill, diagnosis };
+    let result = runtime.block_on(run_attached(config, probes, before, listeners));
     // A request that waits for a disk must not hold up the end.
     runtime.shutdown_background();
     Ok(result?)
 }
 
+/// What was known before the threads began.
+struct Before {
+    hierarchy: Option<Hierarchy>,
+    boot_id: String,
+    backfill: Option<Backfill>,
+    diagnosis: Diagnosis,
+}
+
+/// The threads that run, and what their end leaves to do.
+struct Running {
+    engine: JoinHandle<Model>,
+    recorder: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+    file: HistoryFile,
+    shared: Shared,
+    /// Keeps the programs attached.
+    object: Ebpf,
+}
+
 async fn run_attached(
     config: &Config,
-    probes: Probes,
-    hierarchy: Option<Hierarchy>,
-    (boot_id, backfill): (String, Option<Backfill>),
-    diagnosis: Diagnosis,
-    listeners: Listeners,
+    mut probes: Probes,
+    before: Before,
+    Listeners { socket, port }: Listeners,
 ) -> anyhow::Result<()> {
-    let Probes { stream, kills, stacks, counters, governor: held_back, status, mut object } = probes;
     // Before anything can take long: a signal that comes now must not be missed.
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
-    forward_kernel_log(&mut object);
+    forward_kernel_log(&mut probes.object);
     malloc::keep_giving_back();
-    let kept = HistoryFile::new(&config.state_dir, &boot_id);
-    let shared = Shared::with(kept.load());
-    kept.clone().keep(shared.clone());
-    let namer = namer::start(
-        &config.names,
-        hierarchy.clone(),
-        namer::hierarchy_id(&Procfs::new(PROC), hierarchy.as_ref()),
-    )?;
+    let (source, running) = start(config, probes, before)?;
+    tracing::info!(socket = %config.socket.display(), state_dir = %config.state_dir.display(), "watching");
+    if let Some(address) = port.as_ref().and_then(|port| port.listener.local_addr().ok()) {
+        tracing::info!(%address, "metrics and health");
+    }
+    // For systemd, where it started us and waits for that.
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "systemd could not be told that the daemon is ready");
+    }
+    let stopping = async move {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "stopping");
+        // It fails where there is no systemd any more.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    };
+    let served = server::serve(socket, port, source, stopping).await;
+    running.end()?;
+    served
+}
+
+/// Starts the threads and tasks; those that are asked before those that ask.
+fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
+    let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
+    let Before { hierarchy, boot_id, backfill, diagnosis } = before;
+    let local = || Local::new(Procfs::new(PROC));
+    let file = HistoryFile::new(&config.state_dir, &boot_id);
+    let shared = Shared::with(file.load());
+    file.clone().keep(shared.clone());
+    let own = namer::hierarchy_id(&Procfs::new(PROC), hierarchy.as_ref());
+    let namer = namer::start(&config.names, hierarchy.clone(), own)?;
     let mounts = tmpfs::KnownMounts::default();
     let recorder = recorder::start(Surroundings {
         mounts: mounts.clone(),
-        reader: Box::new(Local::new(Procfs::new(PROC))),
+        reader: Box::new(local()),
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
@@ -135,16 +177,15 @@ async fn run_attached(
     model.name_by(namer.names.clone());
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
-    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, Local::new(Procfs::new(PROC)))?;
+    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, local())?;
     let insights = verdict_task::start(latest.clone(), hierarchy, shared.clone());
     let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));
     let published = Published { snapshots: latest.clone(), insights, heartbeat: Arc::clone(&heartbeat) };
     let source = serving::source(config, published, diagnosis, shared.clone())?;
     let stop = Arc::new(AtomicBool::new(false));
-    let scanner = scanner::start(Local::new(Procfs::new(PROC)), config.scan_share)?;
     let engine = Engine {
-        scanner,
-        unwinder: unwinder::start(Local::new(Procfs::new(PROC)))?,
+        scanner: scanner::start(local(), config.scan_share)?,
+        unwinder: unwinder::start(local())?,
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
         reader: Reader::new(stream, kills, stacks, counters),
@@ -163,37 +204,22 @@ async fn run_attached(
         .name("engine".to_owned())
         .spawn(move || engine.run())
         .context("failed to start the engine thread")?;
-    tracing::info!(socket = %config.socket.display(), state_dir = %config.state_dir.display(), "watching");
-    let Listeners { socket, port } = listeners;
-    if let Some(address) = port.as_ref().and_then(|port| port.listener.local_addr().ok()) {
-        tracing::info!(%address, "metrics and health");
-    }
-    // For systemd, where it started us and waits for that.
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::warn!(%error, "systemd could not be told that the daemon is ready");
-    }
-    let stopping = async move {
-        let signal = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::info!(signal, "stopping");
-        // It fails where there is no systemd any more.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    };
-    let served = server::serve(socket, port, source, stopping).await;
-    stop.store(true, Ordering::Relaxed);
-    // The engine first: the recorder ends when the engine's last kill is stored.
-    for (name, has_failed) in
-        [("engine", engine.join().is_err()), ("recorder", recorder.thread.join().is_err())]
-    {
-        if has_failed {
-            anyhow::bail!("the {name} thread failed");
+    Ok((source, Running { engine, recorder: recorder.thread, stop, file, shared, object }))
+}
+
+impl Running {
+    /// Ends the engine first: the recorder ends when the engine's last kill is stored.
+    fn end(self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        let engine = self.engine.join().is_ok();
+        let recorder = self.recorder.join().is_ok();
+        for (name, is_well) in [("engine", engine), ("recorder", recorder)] {
+            anyhow::ensure!(is_well, "the {name} thread failed");
         }
+        self.file.save_or_say(&self.shared);
+        drop(self.object);
+        Ok(())
     }
-    kept.save_or_say(&shared);
-    drop(object);
-    served
 }
 
 /// Prints what the kernel programs log; they log rare errors only.

@@ -13,7 +13,8 @@ use crate::{
     api::{
         doctor::Diagnosis,
         listen::{self, Socket},
-        server::{self, Port, Source},
+        server::{self, Port},
+        state::Source,
     },
     daemon::{Config, PROC},
     history::shared::Shared,

@@ -15,11 +15,11 @@ const NAME: &str = "cpython";
 const HEADER: usize = 48;
 
 /// Pools that are looked at to tell their size.
-const GUESSES: usize = 1024;
+const GUESSES: usize = 256;
 /// Pools that are looked at, of 4 GiB: no budget is for more.
 const MOST_POOLS: usize = 1 << 18;
 /// Headers that are read at once.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 128;
 
 /// The reader.
 pub struct Cpython;

@@ -24,7 +24,7 @@ mod sample;
 mod sums;
 
 use arena::{Arena, Held};
-use chunk::{Span, Tally};
+use chunk::{Limit, Span, Tally};
 use layout::Parameters;
 use pages::Pages;
 use sums::{Counted, Sums, part};
@@ -145,7 +145,7 @@ impl Reading {
             None => counters.missing.push("chunks with a mapping of their own: mp_ was not found".to_owned()),
         }
         let (grown, is_at_rest) = self.motion(pages);
-        let unknown = sums.unknown.saturating_add(grown);
+        let unknown = sums.unknown.saturating_add(sums.doubt.off()).saturating_add(grown);
         counters.version = self.version();
         counters.grade = if sums.is_sampled { Grade::Sampled } else { Grade::Read };
         counters.allocated_bytes = Some(Bytes(sums.allocated.saturating_sub(cached)));
@@ -262,8 +262,8 @@ impl Reading {
             is_complete: fast.is_complete,
         };
         let unknown = tally.unknown.saturating_add(unlisted);
-        let is_sampled = tally.is_sampled;
-        Some(Counted { system, free, top, reserve, unknown, caches: tally.spotted, is_sampled })
+        let Tally { is_sampled, doubt, spotted: caches, .. } = tally;
+        Some(Counted { system, free, top, reserve, unknown, caches, is_sampled, doubt })
     }
 }
 
@@ -274,11 +274,12 @@ fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], share: u64) -> Op
     // The main heap can have other people's memory in it, or be in several places.
     let is_one =
         spans.iter().all(|span| span.start <= span.end && span.end - span.start <= arena.system_mem());
-    // On a slow machine it may take longer than it looks like: half of the share is left for samples then.
     let is_small = arena.system_mem() <= share;
     if is_one && is_small {
+        let mut ahead = spans.iter().map(|span| span.end - span.start).sum();
         for span in spans {
-            chunk::walk(pages.image, *span, &cache::SIZES, end.saturating_add(share / 2), &mut tally);
+            ahead -= span.end - span.start;
+            chunk::walk(pages.image, *span, &cache::SIZES, Limit { end, ahead }, &mut tally);
         }
         if tally.unknown == 0 {
             return Some(tally);

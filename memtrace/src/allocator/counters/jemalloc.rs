@@ -188,7 +188,7 @@ fn sampled(parts: &Parts, active: u64, arenas: &mut [(u32, Arena)]) -> Doubt {
         let share = u128::from(arena.active) * u128::from(used) / u128::from(active.max(1));
         arena.allocated = Some(u64::try_from(share).unwrap_or(arena.active).min(arena.active));
     }
-    Doubt { off, is_sampled: true }
+    Doubt { off: off.off(), is_sampled: true }
 }
 
 fn counters(layout: &Layout, arenas: &[(u32, Arena)], doubt: Doubt) -> Counters {

@@ -121,7 +121,7 @@ impl Sums {
         let mut sums = Self::default();
         let mut nested = 0_u64;
         let mut records: Vec<(u64, Record)> = areas.iter().flat_map(Area::records).collect();
-        for at in doubtful(image, &records, budget / 4, &mut sums)? {
+        for at in doubtful(image, &records, budget / 3, &mut sums)? {
             // Nothing to build on.
             records.get_mut(at).into_iter().for_each(|(_, record)| *record = Record::default());
         }
@@ -136,7 +136,7 @@ impl Sums {
         }
         sums.allocated =
             sums.allocated.checked_sub(nested).ok_or("its groups lie in slots that are not in use")?;
-        sums.ask_resident(image, &records, budget / 8);
+        sums.ask_resident(image, &records, budget / 4);
         Ok(sums)
     }
 
@@ -145,9 +145,10 @@ impl Sums {
         let free = records.iter().map(|(_, record)| record).filter(|record| record.free_slots() > 0);
         let free: Vec<&Record> = free.collect();
         let (mut asked, mut resident) = (0_u64, 0_u64);
-        for at in spread::order(free.len() as u64) {
+        for (number, at) in spread::order(free.len() as u64).enumerate() {
             let Some(record) = usize::try_from(at).ok().and_then(|at| free.get(at)) else { continue };
-            if image.left() <= end {
+            // A look at the clock takes as long as some of them.
+            if number.is_multiple_of(32) && image.left() <= end {
                 break;
             }
             let found = free_resident(image, record);

@@ -109,22 +109,64 @@ impl Parts {
         self.0.push((part.min(piece), piece));
     }
 
-    /// How much of all is of that kind, and how far that may be off: as [`Sample::of_all`], for pieces of several sizes.
-    pub fn of_all(&self, all: u64) -> Option<(u64, u64)> {
+    /// How much of all is of that kind, and the doubt of it; `None` when there is no piece.
+    pub fn of_all(&self, all: u64) -> Option<(u64, Doubt)> {
         let sum = |of: fn(&(u64, u64)) -> u64| self.0.iter().map(of).fold(0, u64::saturating_add) as f64;
         let (part, seen) = (sum(|piece| piece.0), sum(|piece| piece.1));
         if seen == 0.0 {
-            return (all == 0).then_some((0, 0));
+            return (all == 0).then(|| (0, Doubt::default()));
         }
-        let (share, whole, count) = (part / seen, all as f64, self.0.len() as u64);
+        let (share, whole) = (part / seen, all as f64);
         let squares: f64 =
             self.0.iter().map(|(part, piece)| (*part as f64 - share * *piece as f64).powi(2)).sum();
         let unseen = (whole - seen).max(0.0);
-        let piece = self.0.iter().map(|piece| piece.1).max().unwrap_or_default() as f64;
-        let likely = errors(count) * squares.sqrt() / seen * whole + luck(count) * unseen + LARGEST * piece;
-        let largest = unseen * share.max(1.0 - share);
-        let off = if likely.is_nan() { largest } else { likely.min(largest) };
-        Some(((share * whole) as u64, off.ceil() as u64))
+        let doubt = Doubt {
+            count: self.0.len() as u64,
+            variance: squares * (whole / seen).powi(2),
+            rare: LUCK * unseen / self.0.len() as f64,
+            piece: self.0.iter().map(|piece| piece.1).max().unwrap_or_default() as f64,
+            unseen,
+            largest: unseen * share.max(1.0 - share),
+        };
+        Some(((share * whole) as u64, doubt))
+    }
+}
+
+/// How far what pieces stand for may be off. Of several things that are sampled each by itself, doubts become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Doubt {
+    count: u64,
+    variance: f64,
+    /// What no piece tells of: see [`LUCK`].
+    rare: f64,
+    piece: f64,
+    unseen: f64,
+    /// What was not seen could make no more of it.
+    largest: f64,
+}
+
+impl Doubt {
+    /// Both at once: their errors have nothing to do with each other, and what no piece tells of is where it is found least,
+    /// for more than that would have been found somewhere.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            variance: self.variance + other.variance,
+            rare: self.rare.max(other.rare),
+            piece: self.piece.max(other.piece),
+            unseen: self.unseen + other.unseen,
+            largest: self.largest + other.largest,
+        }
+    }
+
+    /// The bound: as that of [`Sample::of_all`], for pieces of several sizes.
+    pub fn off(&self) -> u64 {
+        let likely =
+            errors(self.count) * self.variance.sqrt() + self.rare.min(self.unseen) + LARGEST * self.piece;
+        // No number of it: too few pieces to have a variance.
+        let off = if likely.is_nan() { self.largest } else { likely.min(self.largest) };
+        off.ceil() as u64
     }
 }
 
@@ -209,6 +251,20 @@ mod tests {
         for (free, least) in [(5, 11.17), (7, 7.89), (10, 6.21), (20, 4.93), (60, 4.25), (10_000, 3.89)] {
             assert!(errors(free + 1) >= least, "{free}: {}", errors(free + 1));
         }
+    }
+
+    #[test]
+    fn of_several_that_are_alike_the_doubt_is_as_if_they_were_one() {
+        let pieces = |count: u64| {
+            let mut parts = Parts::default();
+            (0..count).for_each(|at| parts.add(at % 2 * 100, 100));
+            parts
+        };
+        let one = pieces(800).of_all(1 << 20).unwrap().1;
+        let eighth = pieces(100).of_all(1 << 17).unwrap().1;
+        let eight = (0..7).fold(eighth, |sum, _| sum.and(eighth));
+        assert!(one.off().abs_diff(eight.off()) <= one.off() / 10, "{} and {}", one.off(), eight.off());
+        assert!(eighth.off() * 2 < eight.off() && eight.off() < eighth.off() * 5);
     }
 
     #[test]

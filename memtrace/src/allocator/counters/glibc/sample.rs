@@ -14,6 +14,7 @@ use super::{
 /// So many pieces are aimed at, and smaller ones where there is time for little.
 const AIMED: u64 = 16;
 const SMALLEST: u64 = 16 << 10;
+const LARGEST: u64 = PIECE / 2;
 
 /// What a piece held.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +32,7 @@ struct Seen {
 pub fn sample(image: &mut dyn Image, spans: &[Span], large: &Large, end: u64) -> Option<Tally> {
     let all: u64 = spans.iter().map(|span| span.end.saturating_sub(span.start)).sum();
     let left = image.left().saturating_sub(end);
-    let len = (left / AIMED).clamp(SMALLEST, PIECE);
+    let len = (left / AIMED).clamp(SMALLEST, LARGEST);
     let mut pieces = Vec::new();
     for at in 0..left.min(all) / len {
         if image.left() <= end {
@@ -90,7 +91,7 @@ fn look(image: &mut dyn Image, span: Span, (place, len): (u64, u64), large: &Lar
 fn estimate(pieces: &[Seen], all: u64) -> Option<Tally> {
     let mut parts = spread::Parts::default();
     pieces.iter().for_each(|piece| parts.add(piece.free, piece.bytes));
-    let (free, off) = parts.of_all(all)?;
+    let (free, doubt) = parts.of_all(all)?;
     let sum = |of: fn(&Seen) -> u64| pieces.iter().map(of).fold(0, u64::saturating_add);
     let seen = sum(|piece| piece.bytes);
     let scaled = |part: u64| {
@@ -100,7 +101,8 @@ fn estimate(pieces: &[Seen], all: u64) -> Option<Tally> {
     Some(Tally {
         free,
         free_resident: scaled(sum(|piece| piece.resident)),
-        unknown: off.saturating_add(scaled(sum(|piece| piece.unknown))),
+        unknown: scaled(sum(|piece| piece.unknown)),
+        doubt,
         small: Some(scaled(sum(|piece| piece.small))),
         seen,
         is_sampled: true,
@@ -118,12 +120,12 @@ mod tests {
         let tally = estimate(&[half; 10], 1 << 30).unwrap();
         assert_eq!((tally.free, tally.free_resident), (1 << 29, 1 << 28));
         // Ten that are alike say little of a gibibyte, and a hundred thousand much.
-        assert!(tally.unknown.abs_diff(1 << 29) < 1 << 20, "{tally:?}");
-        let many = vec![half; 100_000];
-        assert!(estimate(&many, 1 << 30).unwrap().unknown < 1 << 20);
-        let mut pieces = many;
-        pieces.iter_mut().step_by(2).for_each(|piece| piece.free = 1000);
-        assert!(estimate(&pieces, 1 << 30).unwrap().unknown > 1 << 20);
+        let off = |pieces: &[Seen]| estimate(pieces, 1 << 30).unwrap().doubt.off();
+        assert!(off(&[half; 10]).abs_diff(1 << 29) < 1 << 20);
+        let mut many = vec![half; 100_000];
+        assert!(off(&many) < 1 << 20);
+        many.iter_mut().step_by(2).for_each(|piece| piece.free = 1000);
+        assert!(off(&many) > 1 << 20);
         assert!(estimate(&[], 1 << 30).is_none());
     }
 
@@ -150,6 +152,6 @@ mod tests {
             "{spent} of {share}"
         );
         let off = tally.free.abs_diff(count * CHUNK / 4);
-        assert!(off <= tally.unknown && off < count * CHUNK / 20, "{tally:?}");
+        assert!(off <= tally.doubt.off() && off < count * CHUNK / 20, "{tally:?}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Input: arenas that were counted, and the sizes of those that were not. Output: sums, and how far they may be off. Pure.
 
-use super::arena::Held;
+use super::{super::spread::Doubt, arena::Held};
 
 /// One arena, counted.
 pub(super) struct Counted {
@@ -13,6 +13,7 @@ pub(super) struct Counted {
     pub(super) unknown: u64,
     pub(super) caches: Vec<(u64, u64)>,
     pub(super) is_sampled: bool,
+    pub(super) doubt: Doubt,
 }
 
 /// What arenas came to.
@@ -27,6 +28,8 @@ pub(super) struct Sums {
     /// Of arenas that there was no time for.
     pub(super) unread: Vec<u64>,
     pub(super) is_sampled: bool,
+    /// Of all that are sampled.
+    pub(super) doubt: Doubt,
 }
 
 impl Sums {
@@ -38,6 +41,7 @@ impl Sums {
         self.reserve = self.reserve.saturating_add(counted.reserve);
         self.unknown = self.unknown.saturating_add(counted.unknown);
         self.is_sampled |= counted.is_sampled;
+        self.doubt = self.doubt.and(counted.doubt);
     }
 
     /// Those that there was no time for are taken to be like the others, and may be full or empty.
@@ -74,6 +78,7 @@ mod tests {
             unknown: 5,
             caches: Vec::new(),
             is_sampled: false,
+            doubt: Doubt::default(),
         };
         let mut sums = Sums::default();
         sums.add(&counted, 750);

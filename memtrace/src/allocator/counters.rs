@@ -28,8 +28,11 @@ pub mod motion;
 pub mod musl;
 pub mod process;
 pub mod root;
+mod share;
 mod spread;
 pub mod tcmalloc;
+
+use share::Share;
 
 /// All readers. They share a budget: first those that need next to none of it.
 pub const READERS: &[&dyn CounterReader] = &[
@@ -94,11 +97,15 @@ pub trait Files {
     fn read(&self, path: &[u8], most: usize) -> Option<Vec<u8>>;
 }
 
-/// Asks every reader that applies. What a reader says and the page tables contradict is absent; an allocator that owns
-/// nothing here is not missed.
+/// Asks every reader that applies, each with its share of the budget at least. What a reader says and the page tables
+/// contradict is absent; an allocator that owns nothing here is not missed.
 pub fn read_all(target: &mut Target<'_>) -> (Vec<Counters>, Vec<Absent>) {
     let (mut read, mut absent) = (Vec::new(), Vec::new());
-    for reader in READERS.iter().filter(|reader| reader.applies(target.process)) {
+    let readers: Vec<_> = READERS.iter().filter(|reader| reader.applies(target.process)).collect();
+    for (others, reader) in (0..readers.len() as u64).rev().zip(readers) {
+        let left = target.image.left();
+        let mut image = Share::new(target.image, left - left / (others + 1));
+        let target = &mut Target { image: &mut image, ..*target };
         match reader.read(target).and_then(|counters| gate::check(target, counters)) {
             Ok(counters) => read.push(counters),
             Err(_) if target.ranges_of(reader.name()).next().is_none() => {}

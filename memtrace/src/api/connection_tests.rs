@@ -11,7 +11,8 @@ use tokio::{
 use super::{MAX_HEAD, serve_for};
 
 const BIG: usize = 64 << 10;
-const UNREAD: Duration = Duration::from_millis(300);
+/// Longer than any machine stops for, of which the slow one takes a tenth each time.
+const UNREAD: Duration = Duration::from_secs(3);
 
 fn connect() -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
     let routes =

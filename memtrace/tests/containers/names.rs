@@ -59,7 +59,7 @@ fn restarts_and_a_runtime_that_hangs_lose_no_name() {
     while begin.elapsed() < hangs() {
         named("the name while the runtime hangs");
         // One a second is made.
-        let next = eventually("the next snapshot", Duration::from_secs(3), || {
+        let next = eventually("the next snapshot", PATIENCE, || {
             Some(place.top()).filter(|snapshot| snapshot.time > last)
         });
         last = next.time;

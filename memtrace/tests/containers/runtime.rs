@@ -346,7 +346,7 @@ impl Container<'_> {
 pub fn remove_cgroups(path: &str) {
     for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
         let directory = hierarchy.path().join(path.trim_start_matches('/'));
-        let end = std::time::Instant::now() + Duration::from_secs(5);
+        let end = std::time::Instant::now() + PATIENCE;
         while directory.exists() && std::time::Instant::now() < end {
             remove_below(&directory);
         }

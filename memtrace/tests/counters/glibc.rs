@@ -1,13 +1,13 @@
 //! glibc, dynamic, static and stripped, against `mallinfo2`.
 
 use super::{
-    reading::{Known, bytes},
+    reading::{Known, at_rest, bytes},
     workload::{Workload, program},
 };
 use memtrace::allocator::counters::Counters;
 
 /// What threads cache is free, and `mallinfo2` does not know it.
-fn cached(counters: &Counters) -> u64 {
+pub fn cached(counters: &Counters) -> u64 {
     let caches = counters.arenas.iter().filter(|arena| arena.name == "thread caches");
     caches.map(|arena| bytes(arena.free_resident_bytes)).sum()
 }
@@ -17,14 +17,8 @@ fn is_exact(name: &str, command: std::process::Command, steps: &[&str]) {
     let mut workload = Workload::start(command);
     for step in steps {
         workload.say(step);
-        // It is at rest when it says the same after the reading as before: a thread may still be on its way.
-        let (said, (read, absent, took)) = (0..20)
-            .find_map(|_| {
-                let said = workload.say("in-use").unwrap();
-                let found = Known::of(workload.pid()).read();
-                (workload.say("in-use") == Some(said)).then_some((said, found))
-            })
-            .unwrap_or_else(|| panic!("{name} after {step} is never at rest"));
+        let (said, (read, absent, took)) = at_rest(&mut workload, &["in-use"], |pid| Known::of(pid).read());
+        let said = said[0];
         let counters = read.iter().find(|counters| counters.allocator == "glibc");
         let counters = counters.unwrap_or_else(|| panic!("{name}: {absent:?}"));
         println!("{name} {step}: {said} said, {counters:?}, {took:?}");

@@ -12,11 +12,13 @@
 )]
 
 mod busy;
+mod chance;
 mod cost;
 mod cpython;
 mod glibc;
 mod harmless;
 mod musl;
+mod published;
 mod reading;
 mod runtimes;
 #[path = "../ownership/workload.rs"]

@@ -1,7 +1,7 @@
 //! musl, against the slots that the program knows to have taken.
 
 use super::{
-    reading::{Known, bytes},
+    reading::{Known, at_rest, bytes},
     workload::{Workload, program},
 };
 
@@ -15,8 +15,9 @@ fn at_rest_it_is_exact() {
         let mut rest = None;
         for step in ["grow 96", "free 60", "main 8", "grow 32", "big 64", "free 30"] {
             workload.say(step);
-            let said = workload.say("in-use").unwrap();
-            let (read, absent, took) = Known::of(workload.pid()).read();
+            let (said, (read, absent, took)) =
+                at_rest(&mut workload, &["in-use"], |pid| Known::of(pid).read());
+            let said = said[0];
             let counters = read.iter().find(|counters| counters.allocator == "musl");
             let counters = counters.unwrap_or_else(|| panic!("{name} after {step}: {absent:?}"));
             println!("{name} {step}: {said} said, {counters:?}, {took:?}");

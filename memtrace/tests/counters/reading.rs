@@ -15,6 +15,8 @@ use memtrace::{
     mm::{procfs::Procfs, region::Region, smaps},
 };
 
+use super::workload::Workload;
+
 /// A process, and what is known of it.
 pub struct Known {
     pid: u32,
@@ -37,11 +39,11 @@ impl Known {
     /// Reads all counters, and how long that took. Without optimisation, or beside other tests, a reading takes longer
     /// than the daemon would let it: the figures are what this is about.
     pub fn read(&self) -> (Vec<Counters>, Vec<Absent>, Duration) {
-        self.read_within(Budget { bytes: 4 << 30, time: Duration::from_secs(20) })
+        self.read_within(Budget { bytes: 4 << 30, time: Duration::from_secs(60) })
     }
 
     /// The same with an end to it.
-    fn read_within(&self, budget: Budget) -> (Vec<Counters>, Vec<Absent>, Duration) {
+    pub fn read_within(&self, budget: Budget) -> (Vec<Counters>, Vec<Absent>, Duration) {
         let procfs = Procfs::new("/proc");
         let begun = Instant::now();
         let mut image = Process::open(&procfs, self.pid, budget).unwrap();
@@ -53,12 +55,12 @@ impl Known {
         Target { image, files, process: &self.process, regions: &self.regions, owned: &self.owned }
     }
 
-    /// What one reader says within the daemon's budget, and when it had read all of the memory that it needs for that
-    /// (`CLOCK_MONOTONIC`, ns). What it asks page tables for comes after.
+    /// What one reader says within the daemon's budget, and when it had read the memory that its figure comes from
+    /// (`CLOCK_MONOTONIC`, ns). After that it asks page tables, and looks once more.
     pub fn alone(&self, reader: &dyn CounterReader) -> (Result<Counters, Absent>, u64) {
         let procfs = Procfs::new("/proc");
         let process = Process::open(&procfs, self.pid, Budget::DEFAULT).unwrap();
-        let mut image = Noting { process, last: 0 };
+        let mut image = Noting { process, last: 0, is_over: false };
         let files = Root::open(&procfs, self.pid);
         let mut target = self.target(&mut image, &files);
         let read = reader.read(&mut target).and_then(|counters| gate::check(&mut target, counters));
@@ -78,21 +80,29 @@ impl Known {
 
     /// The same within the time and bytes that the daemon gives.
     pub fn counters_in_time(&self, allocator: &str) -> Result<Counters, Absent> {
-        let (read, absent, _) = self.read_in_time();
+        self.counters_within(allocator, Budget::DEFAULT)
+    }
+
+    /// The same within any.
+    pub fn counters_within(&self, allocator: &str, budget: Budget) -> Result<Counters, Absent> {
+        let (read, absent, _) = self.read_within(budget);
         only(allocator, read, absent)
     }
 }
 
-/// A process of which it is known when it was read last.
+/// A process of which it is known when it was read last before page tables were asked about much.
 struct Noting {
     process: Process,
     last: u64,
+    is_over: bool,
 }
 
 impl Image for Noting {
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> bool {
         let is_read = self.process.read(address, buffer);
-        self.last = now();
+        if !self.is_over {
+            self.last = now();
+        }
         is_read
     }
 
@@ -109,6 +119,7 @@ impl Image for Noting {
     }
 
     fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        self.is_over |= end.saturating_sub(start) >= 1 << 20;
         self.process.present(start, end)
     }
 }
@@ -132,11 +143,27 @@ pub fn bytes(figure: Option<memtrace::units::Bytes>) -> u64 {
     figure.expect("a figure").0
 }
 
+/// What a program answers, and what was read while it would answer the same: it is at rest when it says the same after the
+/// reading as before. A thread may still be on its way, and some allocators give back by the clock.
+pub fn at_rest<T>(workload: &mut Workload, questions: &[&str], read: impl Fn(u32) -> T) -> (Vec<u64>, T) {
+    let ask = |workload: &mut Workload| -> Vec<u64> {
+        questions.iter().map(|question| workload.say(question).unwrap()).collect()
+    };
+    let mut found = None;
+    until("the program is at rest", || {
+        let said = ask(workload);
+        let seen = read(workload.pid());
+        found = (ask(workload) == said).then_some((said, seen));
+        found.is_some()
+    });
+    found.unwrap()
+}
+
 /// Waits for the other program to get so far.
-pub fn until(mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(180);
     while !is_so() {
-        assert!(Instant::now() < deadline, "it does not get on");
+        assert!(Instant::now() < deadline, "not in three minutes: {what}");
         std::thread::yield_now();
     }
 }

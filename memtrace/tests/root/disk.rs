@@ -5,13 +5,12 @@ use std::{
     fs::{self, File},
     io::Write as _,
     path::PathBuf,
-    time::Duration,
 };
 
 use memtrace::oom::record::{OomRecord, circumstances::Circumstances};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::fixture::{cgroup::Cgroup, daemon::Place, eventually, mib, program::Program};
+use crate::fixture::{PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program};
 
 /// A small file system of a test's own.
 struct Disk(PathBuf);
@@ -50,7 +49,7 @@ fn a_kill_that_cannot_be_stored_is_printed_kept_and_stored_later() {
     let mut program = Program::eat(&["cgroup", group.directory(), "grow"]);
     program.end();
 
-    let printed = eventually("the record is in the log", Duration::from_secs(10), || {
+    let printed = eventually("the record is in the log", PATIENCE, || {
         daemon.log().lines().find_map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             Some(line["fields"]["record"].as_str()?.to_owned())
@@ -59,9 +58,7 @@ fn a_kill_that_cannot_be_stored_is_printed_kept_and_stored_later() {
     let printed: OomRecord = serde_json::from_str(&printed).unwrap();
     assert_eq!(printed.victim.task.pid, Some(program.pid()));
     assert_eq!(printed.limit_owner.as_ref().unwrap().path.as_deref(), Some(group.path()));
-    eventually("top shows it", Duration::from_secs(5), || {
-        (daemon.tracer().kills_not_stored == 1).then_some(())
-    });
+    eventually("top shows it", PATIENCE, || (daemon.tracer().kills_not_stored == 1).then_some(()));
     assert_eq!(place.records(), []);
 
     fs::remove_file(filler).unwrap();
@@ -72,7 +69,7 @@ fn a_kill_that_cannot_be_stored_is_printed_kept_and_stored_later() {
         ..record
     };
     assert_eq!(without_end(stored), without_end(printed));
-    eventually("top shows it", Duration::from_secs(5), || {
+    eventually("top shows it", PATIENCE, || {
         let tracer = daemon.tracer();
         (tracer.kills_not_stored == 0 && tracer.kills == 1).then_some(())
     });

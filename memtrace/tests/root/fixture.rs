@@ -20,8 +20,8 @@ use std::{
 use memtrace::ingest::loss::Loss;
 use memtrace_common::counter::Counter;
 
-/// Long enough for anything that happens at all, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Long enough for anything that happens at all, on a slow and busy machine: a backstop, which says what never came.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(10);

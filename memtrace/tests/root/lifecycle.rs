@@ -4,7 +4,6 @@ use std::{
     fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     process::Command,
-    time::{Duration, Instant},
 };
 
 use caps::Capability;
@@ -58,10 +57,8 @@ fn a_signal_ends_it_cleanly_and_leaves_no_trace() {
         let place = Place::new();
         let mut daemon = place.start(&[]);
         assert!(!is_gone(&place.socket()));
-        let start = Instant::now();
         daemon.signal(signal);
         assert_eq!(daemon.end().code(), Some(0), "{signal:?}: {}", daemon.log());
-        assert!(start.elapsed() < Duration::from_secs(5), "{signal:?} took {:?}", start.elapsed());
         assert!(is_gone(&place.socket()), "{signal:?}");
         assert_eq!(tracefs_mounts(), mounts);
     }

@@ -1,12 +1,10 @@
 //! A daemon that is kept from reading: it loses only what it says, never a kill, and finds its way back.
 
-use std::time::Duration;
-
 use memtrace::units::Bytes;
 use rustix::process::Signal;
 
 use crate::fixture::{
-    cgroup::Cgroup, daemon::Place, eventually, kernel_log::KernelLog, mib, program::Program,
+    PATIENCE, cgroup::Cgroup, daemon::Place, eventually, kernel_log::KernelLog, mib, program::Program,
 };
 
 /// Pairs of mmap and munmap: some 130 bytes each, in a ring of a few MiB.
@@ -41,7 +39,7 @@ fn a_stopped_daemon_loses_events_says_so_and_recovers() {
 
     let record = place.record(killed.pid());
     assert_eq!(record.limit_owner.unwrap().path.as_deref(), Some(group.path()));
-    eventually("the loss is shown", Duration::from_secs(5), || {
+    eventually("the loss is shown", PATIENCE, || {
         daemon.tracer().losses.into_iter().find(|loss| loss.name == "stream_full" && loss.count > 0)
     });
     for program in [&grown, &new] {
@@ -50,7 +48,7 @@ fn a_stopped_daemon_loses_events_says_so_and_recovers() {
             row.rss_bytes.unwrap().0.abs_diff(resident) <= resident / 10
         });
     }
-    eventually("a process that has ended is gone", Duration::from_secs(20), || {
+    eventually("a process that has ended is gone", PATIENCE, || {
         place.top().processes.iter().all(|row| row.pid != gone).then_some(())
     });
 }

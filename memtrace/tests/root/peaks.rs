@@ -12,7 +12,8 @@ const BURST: u64 = mib(256);
 /// Bursts until one has begun and ended between two ticks; what was shown of it. A burst that a tick falls into is seen
 /// by anybody.
 fn burst(place: &Place, workload: &mut Workload) -> (ProcessRow, ContainerRow) {
-    for _ in 0..20 {
+    // One in ten at least falls between two ticks, however slow the machine: none of 100 does in 1 of 37,000 runs.
+    for _ in 0..100 {
         workload.say("burst 256");
         let ended = jiff::Timestamp::now();
         let after: Snapshot = eventually("a tick after the burst", PATIENCE, || {
@@ -26,7 +27,7 @@ fn burst(place: &Place, workload: &mut Workload) -> (ProcessRow, ContainerRow) {
             return (row, container);
         }
     }
-    panic!("no burst of 300 ms fell between two ticks");
+    panic!("no burst fell between two ticks");
 }
 
 fn assert_is_burst(peak: &Peak, base: u64) {

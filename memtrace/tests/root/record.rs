@@ -42,8 +42,14 @@ fn a_replay_shows_what_the_recording_showed() {
     for command in ["grow 24", "free 50", "grow 8", "hold"] {
         workload.say(command);
     }
-    // Its own time has to pass: a tick is a second, and nothing tells from outside that it was taken.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    // At each tick what it asked the kernel is written.
+    for _ in 0..3 {
+        let size = std::fs::metadata(file).unwrap().len();
+        eventually("another tick is recorded", PATIENCE, || {
+            (std::fs::metadata(file).unwrap().len() > size).then_some(())
+        });
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let recorded = shown(&child.wait_with_output().unwrap());
     assert_eq!(recorded.processes.iter().map(|row| row.pid).collect::<Vec<_>>(), [workload.pid()]);

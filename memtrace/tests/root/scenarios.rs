@@ -24,17 +24,30 @@ use memtrace::{
 
 use crate::fixture::{cgroup::Cgroup, daemon::Place, eventually, program::Program};
 
-/// Calm that is calm enough: the rules want three seconds of it, and the daemon looks once a second.
-const CALM: Duration = Duration::from_secs(6);
+/// Looks of the daemon, one a second: the rules want three seconds of calm.
+const CALM: usize = 6;
+/// And eight to tell that there is no room.
+const LONG_CALM: usize = 12;
+/// Nothing grows for longer.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Has the program take a step every half second until it is dead.
 fn step_by_step(program: &mut Program) {
-    let begin = Instant::now();
-    while !program.has_ended() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "nobody killed it");
+    until_dead(program, |program| {
         program.try_go_on();
         thread::sleep(Duration::from_millis(500));
+    });
+}
+
+/// The same at any pace; how many steps it took.
+fn until_dead(program: &mut Program, mut step: impl FnMut(&mut Program)) -> usize {
+    let (begin, mut taken) = (Instant::now(), 0);
+    while !program.has_ended() {
+        assert!(begin.elapsed() < LONGEST, "nobody killed it in {LONGEST:?}");
+        step(program);
+        taken += 1;
     }
+    taken
 }
 
 /// The record of the kill of `pid`, whose cause must be this one and more than a guess.
@@ -60,12 +73,22 @@ fn assert_parties(record: &OomRecord, owner: &Cgroup, victim: (u32, &Cgroup), tr
     assert_eq!(record.trigger.is_victim, victim.0 == trigger.0);
 }
 
-/// Waits until the daemon shows the program with at least so many resident bytes, then for a while longer.
+/// Waits until the daemon has looked often and always seen the program with at least so many resident bytes.
 fn calm(place: &Place, program: &Program, bytes: u64) {
-    eventually("the daemon sees the program", crate::fixture::PATIENCE, || {
-        let rows = place.top().processes;
-        rows.into_iter()
-            .find(|row| row.pid == program.pid() && row.rss_bytes.is_some_and(|rss| rss.0 >= bytes))
+    calm_for(CALM, place, program, bytes);
+}
+
+fn calm_for(looks: usize, place: &Place, program: &Program, bytes: u64) {
+    let (mut seen, mut last) = (0, None);
+    eventually("the daemon has seen the program in calm", LONGEST, || {
+        let snapshot = place.top();
+        if last.is_none_or(|last| snapshot.time > last) {
+            last = Some(snapshot.time);
+            let mut rows = snapshot.processes.iter();
+            let is_large =
+                rows.any(|row| row.pid == program.pid() && row.rss_bytes.is_some_and(|rss| rss.0 >= bytes));
+            seen = if is_large { seen + 1 } else { 0 };
+        }
+        (seen > looks).then_some(())
     });
-    thread::sleep(CALM);
 }

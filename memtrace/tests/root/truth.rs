@@ -43,6 +43,8 @@ struct Watch {
     scanner: Scanner,
     tick: Instant,
     latest: Option<Snapshot>,
+    /// Whether all that there was was taken since the last tick.
+    is_empty: bool,
 }
 
 impl Watch {
@@ -51,13 +53,19 @@ impl Watch {
         let mut model = Model::of_host(Path::new("/proc"));
         model.seed().unwrap();
         let scanner = scanner::start(Procfs::new("/proc"), 100).unwrap();
-        Self { tracer, model, scanner, tick: Instant::now(), latest: None }
+        Self { tracer, model, scanner, tick: Instant::now(), latest: None, is_empty: false }
     }
 
-    /// Takes what there is, and at a tick looks at the processes; page tables only if they are not held off.
-    fn turn(&mut self, may_scan: bool) {
-        let Self { tracer, model, scanner, tick, latest } = self;
-        tracer.pump(|event| model.apply(&event));
+    /// Takes what there is, and at a tick looks at the processes; page tables only if they are not held off. True for a tick
+    /// at which all was taken that had come before.
+    fn turn(&mut self, may_scan: bool) -> bool {
+        let Self { tracer, model, scanner, tick, latest, is_empty } = self;
+        let mut taken = false;
+        tracer.pump(|event| {
+            taken = true;
+            model.apply(&event);
+        });
+        *is_empty |= !taken;
         while let Ok(scan) = scanner.scans.try_recv() {
             model.take(scan);
         }
@@ -71,13 +79,17 @@ impl Watch {
             requests.into_iter().for_each(|request| scanner.requests.send(Order::Read(request)).unwrap());
             *latest = Some(model.snapshot(None));
             *tick = Instant::now();
+            return std::mem::take(is_empty);
         }
+        false
     }
 
-    fn run(&mut self, time: Duration, may_scan: bool) {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            self.turn(may_scan);
+    /// So many ticks, with all events that came before them.
+    fn run(&mut self, ticks: usize, may_scan: bool) {
+        let (end, mut seen) = (Instant::now() + PATIENCE, 0);
+        while seen < ticks {
+            assert!(Instant::now() < end, "events come faster than they are taken");
+            seen += usize::from(self.turn(may_scan));
         }
     }
 
@@ -211,7 +223,7 @@ fn settle(watch: &mut Watch, followers: &mut [Follower]) {
     let end = Instant::now() + PATIENCE;
     let mut open: Vec<&mut Follower> = followers.iter_mut().collect();
     loop {
-        watch.run(2 * TICK, true);
+        watch.run(2, true);
         let is_over = Instant::now() > end;
         open.retain_mut(|follower| match follower.compare(watch) {
             Some(why) if is_over => {
@@ -236,7 +248,7 @@ fn follow(mut watch: Watch, mut followers: Vec<Follower>, may_lack: f64) {
             follower.step();
             watch.turn(false);
         }
-        watch.run(3 * TICK, false);
+        watch.run(3, false);
         followers.iter_mut().for_each(|follower| follower.compare_held_off(&watch));
         settle(&mut watch, &mut followers);
     }

@@ -10,7 +10,8 @@ use super::{results::Results, transcript::Transcript};
 
 /// The unit that all of them are of.
 pub(crate) const UNIT: &str = "allocators";
-/// Program, allocator that it must have, and how much it holds there at least, in KiB.
+/// Program, allocator that it must have, and how much it holds there at least, in KiB. The guest waits until the daemon has
+/// seen that much (vm/guest/lib.sh: `are_recognised`).
 const MUST_HAVE: [(&str, &str, u64); 3] =
     [("python3", "cpython", 8_000), ("python3", "glibc", 8_000), ("redis", "jemalloc", 256)];
 

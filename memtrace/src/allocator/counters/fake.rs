@@ -23,6 +23,8 @@ pub struct Fake {
     pub left: u64,
     /// Reads that may still be made: a reader that loops runs out of them.
     pub reads_left: u64,
+    /// What every read and every question costs besides its bytes, as time does: a machine is as slow as one likes.
+    pub each: u64,
     /// Set: every second read gives other bytes than the one before, as in a process that runs on.
     pub is_restless: bool,
     count: u64,
@@ -30,7 +32,14 @@ pub struct Fake {
 
 impl Default for Fake {
     fn default() -> Self {
-        Self { ranges: BTreeMap::new(), left: 256 << 20, reads_left: 1 << 20, is_restless: false, count: 0 }
+        Self {
+            ranges: BTreeMap::new(),
+            left: 256 << 20,
+            reads_left: 1 << 20,
+            each: 0,
+            is_restless: false,
+            count: 0,
+        }
     }
 }
 
@@ -44,6 +53,12 @@ impl Fake {
     /// With words at an address.
     pub fn with_words(self, start: u64, words: &[u64]) -> Self {
         self.with(start, words.iter().flat_map(|word| word.to_le_bytes()).collect())
+    }
+
+    /// The same with so much of a budget, on a machine where everything costs so much.
+    #[cfg(test)]
+    pub fn slowed(&self, left: u64, each: u64) -> Self {
+        Self { left, each, ..self.clone() }
     }
 
     /// Writes over bytes that are there.
@@ -69,7 +84,7 @@ impl Fake {
 impl Image for Fake {
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> bool {
         let (Some(left), Some(reads)) =
-            (self.left.checked_sub(buffer.len() as u64), self.reads_left.checked_sub(1))
+            (self.left.checked_sub(self.each + buffer.len() as u64), self.reads_left.checked_sub(1))
         else {
             (self.left, self.reads_left) = (0, 0);
             return false;
@@ -114,6 +129,10 @@ impl Image for Fake {
 
     fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
         let mut present: Vec<(u64, u64)> = Vec::new();
+        self.left = self.left.saturating_sub(self.each);
+        if self.is_spent() {
+            return present;
+        }
         for (from, to) in self.ranges() {
             let (from, to) = (from.max(start), to.min(end));
             match present.last_mut() {

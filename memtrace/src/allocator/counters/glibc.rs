@@ -1,7 +1,8 @@
 //! glibc malloc's own counters: what `mallinfo2` would say, from outside.
 //!
 //! Input: a process with glibc's malloc in it. Output: allocated and free bytes, arena by arena. A process that is at
-//! rest is counted to the byte; one that allocates meanwhile within the bound that is given.
+//! rest is counted to the byte, if there is time for it; one that allocates meanwhile, or is sampled, within the bound that
+//! is given.
 
 use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, motion};
 use crate::{
@@ -20,11 +21,13 @@ mod layout;
 mod locate;
 mod pages;
 mod sample;
+mod sums;
 
 use arena::{Arena, Held};
-use chunk::{Span, Tally};
+use chunk::{Limit, Span, Tally};
 use layout::Parameters;
 use pages::Pages;
+use sums::{Counted, Sums, part};
 
 const NAME: &str = "glibc";
 /// One part of so many of what an arena may take goes to its lists: they are exact where they are short.
@@ -103,55 +106,18 @@ struct Reading {
     stacks: Vec<(u64, u64)>,
 }
 
-/// One arena, counted.
-struct Counted {
-    system: u64,
-    free: Held,
-    top: u64,
-    reserve: u64,
-    unknown: u64,
-    caches: Vec<(u64, u64)>,
-}
-
 impl Reading {
     fn count(&self, pages: &mut Pages<'_>) -> Result<Counters, String> {
-        let mut counters = Counters { allocator: NAME.to_owned(), grade: Grade::Read, ..Counters::default() };
+        let mut counters = Counters { allocator: NAME.to_owned(), ..Counters::default() };
         let mut caches = cache::of_threads(pages, &self.stacks);
-        let (mut allocated, mut free, mut resident, mut reserve, mut unknown) = (0_u64, 0, 0, 0, 0);
-        let mut uncounted: u64 = self.arenas.iter().map(Arena::system_mem).fold(0, u64::saturating_add);
-        let after = pages.image.left() / AFTER;
-        for (at, arena) in self.arenas.iter().enumerate() {
-            let name = if at == 0 { "main".to_owned() } else { format!("arena {at}") };
-            // What one arena did not take is there for those behind it.
-            let left = pages.image.left().saturating_sub(after);
-            let share = part(left, arena.system_mem(), uncounted);
-            uncounted = uncounted.saturating_sub(arena.system_mem());
-            let counted = self.count_arena(pages, arena, at == 0, share).ok_or_else(|| {
-                let is_over = pages.image.left() <= (left + after).saturating_sub(share);
-                let why = if is_over {
-                    "no time was left for it"
-                } else {
-                    "it changes too fast, or makes no sense"
-                };
-                format!("{name}: {why}")
-            })?;
-            let Counted { system, free: held, top, reserve: unused, unknown: lost, caches: spotted } =
-                counted;
-            let in_use =
-                system.checked_sub(top + held.bytes).ok_or(format!("{name}: more is free than there is"))?;
-            let row = ArenaCounters {
-                name,
-                allocated_bytes: Some(Bytes(in_use)),
-                free_resident_bytes: Some(Bytes(held.resident)),
-                system_bytes: Some(Bytes(system)),
-            };
-            counters.arenas.push(row);
-            caches.extend(spotted);
-            allocated += in_use;
-            free += held.bytes + top;
-            resident += held.resident;
-            reserve += unused;
-            unknown += lost;
+        let threads = caches.len() as u64;
+        let mut sums = self.count_arenas(pages, &mut counters.arenas, &mut caches)?;
+        if !sums.unread.is_empty() {
+            let (unread, all) = (sums.unread.len(), self.arenas.len());
+            counters
+                .missing
+                .push(format!("{unread} of {all} arenas: no time was left, and the others stand for them"));
+            sums.add_unread();
         }
         caches.sort_unstable();
         caches.dedup();
@@ -159,6 +125,10 @@ impl Reading {
             .iter()
             .filter_map(|(chunk, size)| cache::held(pages, *chunk, cache::layout_of(*size)?))
             .sum();
+        if pages.image.is_spent() {
+            // Some of them may not have been read.
+            sums.unknown = sums.unknown.saturating_add(threads.max(1) * cache::LARGEST);
+        }
         if cached > 0 {
             counters.arenas.push(ArenaCounters {
                 name: "thread caches".to_owned(),
@@ -169,25 +139,80 @@ impl Reading {
         }
         match &self.parameters {
             Some(found) => {
-                allocated += found.word(found.layout.mmapped_mem);
+                sums.allocated += found.word(found.layout.mmapped_mem);
                 counters.settings = settings(found);
             }
             None => counters.missing.push("chunks with a mapping of their own: mp_ was not found".to_owned()),
         }
+        let (grown, is_at_rest) = self.motion(pages);
+        let unknown = sums.unknown.saturating_add(sums.doubt.off()).saturating_add(grown);
         counters.version = self.version();
-        counters.allocated_bytes = Some(Bytes(allocated.saturating_sub(cached)));
-        counters.free_resident_bytes = Some(Bytes(resident + cached));
-        counters.retained_bytes = Some(Bytes(reserve + free.saturating_sub(resident)));
+        counters.grade = if sums.is_sampled { Grade::Sampled } else { Grade::Read };
+        counters.allocated_bytes = Some(Bytes(sums.allocated.saturating_sub(cached)));
+        counters.free_resident_bytes = Some(Bytes(sums.resident + cached));
+        counters.retained_bytes = Some(Bytes(sums.reserve + sums.free.saturating_sub(sums.resident)));
         counters.lazily_freed_bytes = Some(Bytes(0));
-        counters.error_bytes = Some(motion::bound(allocated, unknown, self.is_at_rest(pages)));
+        counters.error_bytes = Some(motion::bound(sums.allocated, unknown, is_at_rest));
         Ok(counters)
     }
 
-    /// Whether nothing moved since the arenas were read. What threads cache can have; it is small.
-    fn is_at_rest(&self, pages: &mut Pages<'_>) -> bool {
+    /// Each arena with its share of the budget.
+    fn count_arenas(
+        &self,
+        pages: &mut Pages<'_>,
+        rows: &mut Vec<ArenaCounters>,
+        caches: &mut Vec<(u64, u64)>,
+    ) -> Result<Sums, String> {
+        let mut sums = Sums::default();
+        let mut uncounted: u64 = self.arenas.iter().map(Arena::system_mem).fold(0, u64::saturating_add);
+        let after = pages.image.left() / AFTER;
+        for (at, arena) in self.arenas.iter().enumerate() {
+            let name = if at == 0 { "main".to_owned() } else { format!("arena {at}") };
+            // What one arena did not take is there for those behind it.
+            let left = pages.image.left().saturating_sub(after);
+            let share = part(left, arena.system_mem(), uncounted);
+            uncounted = uncounted.saturating_sub(arena.system_mem());
+            let Some(counted) = self.count_arena(pages, arena, at == 0, share) else {
+                let is_over = pages.image.left() <= (left + after).saturating_sub(share);
+                if !is_over {
+                    return Err(format!("{name}: it changes too fast, or makes no sense"));
+                }
+                sums.unread.push(arena.system_mem());
+                let system_bytes = Some(Bytes(arena.system_mem()));
+                rows.push(ArenaCounters { name, system_bytes, ..ArenaCounters::default() });
+                continue;
+            };
+            let in_use = counted
+                .system
+                .checked_sub(counted.top + counted.free.bytes)
+                .ok_or(format!("{name}: more is free than there is"))?;
+            sums.add(&counted, in_use);
+            rows.push(ArenaCounters {
+                name,
+                allocated_bytes: Some(Bytes(in_use)),
+                free_resident_bytes: Some(Bytes(counted.free.resident)),
+                system_bytes: Some(Bytes(counted.system)),
+            });
+            caches.extend(counted.caches);
+        }
+        if sums.unread.len() == self.arenas.len() {
+            return Err("the time for it was over before any of its arenas was counted".to_owned());
+        }
+        Ok(sums)
+    }
+
+    /// By how much the arenas grew or shrank since they were read, and whether nothing moved since. What threads cache can
+    /// have; it is small.
+    fn motion(&self, pages: &mut Pages<'_>) -> (u64, bool) {
         pages.forget();
-        let mut again = |arena: &Arena| Arena::read(pages, arena.at, arena.layout).as_ref() == Some(arena);
-        self.arenas.iter().all(&mut again)
+        let (mut grown, mut is_at_rest) = (0_u64, true);
+        for arena in &self.arenas {
+            let now = Arena::read(pages, arena.at, arena.layout);
+            is_at_rest &= now.as_ref() == Some(arena);
+            let system = now.map_or(arena.system_mem(), |now| now.system_mem());
+            grown = grown.saturating_add(system.abs_diff(arena.system_mem()));
+        }
+        (grown, is_at_rest)
     }
 
     /// The versions that have all the layouts that were found.
@@ -237,14 +262,9 @@ impl Reading {
             is_complete: fast.is_complete,
         };
         let unknown = tally.unknown.saturating_add(unlisted);
-        Some(Counted { system, free, top, reserve, unknown, caches: tally.spotted })
+        let Tally { is_sampled, doubt, spotted: caches, .. } = tally;
+        Some(Counted { system, free, top, reserve, unknown, caches, is_sampled, doubt })
     }
-}
-
-/// So much of it as a part is of all.
-fn part(of: u64, part: u64, all: u64) -> u64 {
-    let share = u128::from(of) * u128::from(part.min(all)) / u128::from(all.max(1));
-    u64::try_from(share).unwrap_or(of)
 }
 
 /// Chunk by chunk where that can be done with a share of the budget, else by the lists, else by samples.
@@ -256,8 +276,10 @@ fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], share: u64) -> Op
         spans.iter().all(|span| span.start <= span.end && span.end - span.start <= arena.system_mem());
     let is_small = arena.system_mem() <= share;
     if is_one && is_small {
+        let mut ahead = spans.iter().map(|span| span.end - span.start).sum();
         for span in spans {
-            chunk::walk(pages.image, *span, &cache::SIZES, &mut tally);
+            ahead -= span.end - span.start;
+            chunk::walk(pages.image, *span, &cache::SIZES, Limit { end, ahead }, &mut tally);
         }
         if tally.unknown == 0 {
             return Some(tally);
@@ -269,16 +291,19 @@ fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], share: u64) -> Op
         let spotted = std::mem::take(&mut tally.spotted);
         return Some(Tally { free: held.bytes, free_resident: held.resident, spotted, ..Tally::default() });
     }
-    if is_one && !is_small {
+    let is_over = tally.is_sampled || !is_small;
+    if is_one && is_over {
         let lists = lists_end(pages, end);
         let large = arena.large(pages.image, lists);
-        let spots =
+        let heads =
             spans.iter().map(|span| (span.start, pages.word(span.start + 8).unwrap_or(0) & !chunk::FLAGS));
-        let spotted = spots.collect();
-        let sampled = sample::sample(pages.image, spans, &large, end)?;
-        return Some(Tally { spotted, ..sampled });
+        let mut spotted: Vec<(u64, u64)> = heads.collect();
+        spotted.append(&mut tally.spotted);
+        if let Some(sampled) = sample::sample(pages.image, spans, &large, end) {
+            return Some(Tally { spotted, ..sampled });
+        }
     }
-    (tally.seen > 0).then_some(tally)
+    (tally.seen > 0).then(|| if tally.is_sampled { tally.filled() } else { tally })
 }
 
 /// What is left when lists have had their part of what is left until an end.

@@ -55,8 +55,9 @@ impl CounterReader for Hotspot {
         let (heap, metaspace) = (ranges(target, "java heap"), ranges(target, "metaspace"));
         // Its spaces are several in one then, whose tops are elsewhere.
         let is_spread = memmem::find(arguments, b"+UseNUMA").is_some();
-        let live = if is_spread { None } else { heap::read_twice(target, &heap) };
-        let used = match (live, &data) {
+        let live = if is_spread { None } else { heap::read::<2>(target, &heap) };
+        let is_live = live.is_some();
+        let mut used = match (live, &data) {
             (Some([first, again]), _) => Used::live(&first, again),
             (None, Ok(data)) => Used::counted(data),
             (None, Err(reason)) => return Err(self.absent(*reason)),
@@ -68,8 +69,12 @@ impl CounterReader for Hotspot {
             let mapped: u64 = ranges.iter().map(|(start, end)| end - start).sum();
             (mapped, ranges.iter().map(|(start, end)| target.image.resident(*start, *end)).sum())
         };
-        let (heap, metaspace) = (resident(&heap), resident(&metaspace));
-        Ok(counters(data.ok().as_ref(), used, heap, metaspace))
+        let (space, metaspace) = (resident(&heap), resident(&metaspace));
+        if is_live {
+            // To ask the page tables takes milliseconds, and on a slow machine many.
+            used.is_now(heap::read::<1>(target, &heap));
+        }
+        Ok(counters(data.ok().as_ref(), used, space, metaspace))
     }
 }
 
@@ -107,6 +112,22 @@ impl Used {
         let collector = Some(again.collector.to_owned());
         let missing = "garbage that was not collected yet: it counts as in use";
         Self { spaces: again.spaces, error, collector, missing }
+    }
+
+    /// What was read once more at the end: in use was all that lies between meanwhile.
+    fn is_now(&mut self, last: Option<[Heap; 1]>) {
+        let used = sum(&self.spaces, |space| space.used);
+        match last {
+            Some([last]) => {
+                let moved = sum(&last.spaces, |space| space.used).abs_diff(used);
+                // Taken to be as fast as it was: it may have gone up and come back.
+                self.error = self.error.saturating_add(moved.saturating_mul(2).min(used));
+                if last.is_collecting {
+                    self.error = self.error.max(used);
+                }
+            }
+            None => self.error = motion::bound(used, self.error, false).0,
+        }
     }
 
     /// By the performance counters.
@@ -299,6 +320,18 @@ mod tests {
         assert_eq!(counters.allocated_bytes, Some(Bytes(36 << 20)));
         assert_eq!(counters.error_bytes, Some(Bytes(6 << 20)));
         assert_eq!((counters.arenas[1].allocated_bytes, counters.missing.len()), (None, 2));
+    }
+
+    #[test]
+    fn what_moves_while_page_tables_are_asked_is_in_the_bound() {
+        let heap = |used| Heap::of("Z", vec![Space::new("heap", used, 64 << 20)]);
+        let mut used = Used::live(&heap(30 << 20), heap(30 << 20));
+        used.is_now(Some([heap(30 << 20)]));
+        assert_eq!(used.error, 0);
+        used.is_now(Some([heap(34 << 20)]));
+        assert_eq!(used.error, 8 << 20);
+        used.is_now(None);
+        assert!(used.error > 8 << 20);
     }
 
     proptest! {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, motion};
+use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, motion, spread::Parts};
 use crate::{
     allocator::evidence::{Mark, ProcessEvidence},
     mm::region::Prot,
@@ -18,6 +18,7 @@ mod extents;
 mod layout;
 
 use arena::Arena;
+use extents::Extents;
 use layout::{LAYOUTS, Layout};
 
 const NAME: &str = "jemalloc";
@@ -25,6 +26,8 @@ const NAME: &str = "jemalloc";
 const MOST_ARENAS: u32 = 4095;
 /// Extents have to add up to the pages in use but for one part of so many, which can move while they are read.
 const CLOSE: u64 = 50;
+/// Those that stand for others, for there was no time for all, but for one in so many.
+const CLOSE_SAMPLED: u64 = 2;
 /// How often the extents of a process that allocates are counted until they do.
 const MOST_TRIES: u32 = 3;
 /// Words of data that may be followed: some 20 ms of them.
@@ -58,10 +61,11 @@ impl CounterReader for Jemalloc {
         let mut read = read_all(target, layout, &arenas)
             .map_err(|index| self.absent(format!("arena {index} makes no sense")))?;
         let counted = in_use(&read);
-        let off = fill(target, &data, &mut read);
+        let doubt = fill(target, &data, &mut read);
         let again = read_all(target, layout, &arenas).ok();
         let moved = motion::bound_between(counted, again.as_deref().map(in_use)).0;
-        let mut counters = counters(layout, &read, off.max(moved));
+        let off = if doubt.is_sampled { doubt.off.saturating_add(moved) } else { doubt.off.max(moved) };
+        let mut counters = counters(layout, &read, Doubt { off, ..doubt });
         counters.settings.push(environment(target.process));
         Ok(counters)
     }
@@ -142,27 +146,52 @@ fn followers(target: &mut Target<'_>, layout: &'static Layout, at: u64, first: u
     arenas
 }
 
+/// How far the blocks may be off, and whether some extents stand for others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Doubt {
+    off: u64,
+    is_sampled: bool,
+}
+
 /// Where no statistics are kept, how full the pages in use are, from the heads of all extents; nothing unless they add
-/// up to the pages that the arenas count. How far that is off: what moved meanwhile, and of a process at rest nothing.
-fn fill(target: &mut Target<'_>, data: &[data::Data], arenas: &mut [(u32, Arena)]) -> u64 {
+/// up to the pages that the arenas count. How far that is off: what moved meanwhile, and of a process at rest nothing. Where
+/// there is no time for all heads, those that were read stand for the others.
+fn fill(target: &mut Target<'_>, data: &[data::Data], arenas: &mut [(u32, Arena)]) -> Doubt {
     if arenas.iter().all(|(_, arena)| arena.allocated.is_some()) {
-        return 0;
+        return Doubt::default();
     }
     let active = arenas.iter().fold(0_u64, |sum, (_, arena)| sum.saturating_add(arena.active));
     let counted = (0..MOST_TRIES).find_map(|_| {
         let extents = extents::count(target, data)?;
         let off = extents.bytes.abs_diff(active);
-        (active > 0 && off <= active / CLOSE).then_some((extents, off))
+        let most = if extents.sampled.is_some() { active / CLOSE_SAMPLED } else { active / CLOSE };
+        (active > 0 && off <= most).then_some((extents, off))
     });
-    let Some((extents, off)) = counted else { return 0 };
-    for (index, arena) in arenas {
-        let allocated = extents.allocated.get(index).copied().unwrap_or_default();
-        arena.allocated = Some(allocated.min(arena.active.saturating_add(off)));
+    match counted {
+        None => Doubt::default(),
+        Some((Extents { sampled: Some(parts), .. }, _)) => sampled(&parts, active, arenas),
+        Some((extents, off)) => {
+            for (index, arena) in arenas {
+                let allocated = extents.allocated.get(index).copied().unwrap_or_default();
+                arena.allocated = Some(allocated.min(arena.active.saturating_add(off)));
+            }
+            let off = if off == 0 { 0 } else { off.saturating_add(active / CLOSE) };
+            Doubt { off, is_sampled: false }
+        }
     }
-    if off == 0 { 0 } else { off.saturating_add(active / CLOSE) }
 }
 
-fn counters(layout: &Layout, arenas: &[(u32, Arena)], off: u64) -> Counters {
+/// All arenas are taken to be as full as the extents that were read.
+fn sampled(parts: &Parts, active: u64, arenas: &mut [(u32, Arena)]) -> Doubt {
+    let Some((used, off)) = parts.of_all(active) else { return Doubt::default() };
+    for (_, arena) in arenas {
+        let share = u128::from(arena.active) * u128::from(used) / u128::from(active.max(1));
+        arena.allocated = Some(u64::try_from(share).unwrap_or(arena.active).min(arena.active));
+    }
+    Doubt { off: off.off(), is_sampled: true }
+}
+
+fn counters(layout: &Layout, arenas: &[(u32, Arena)], doubt: Doubt) -> Counters {
     let sum = |of: fn(&Arena) -> u64| {
         Some(Bytes(arenas.iter().fold(0, |sum: u64, (_, arena)| sum.saturating_add(of(arena)))))
     };
@@ -190,8 +219,12 @@ fn counters(layout: &Layout, arenas: &[(u32, Arena)], off: u64) -> Counters {
     Counters {
         allocator: NAME.to_owned(),
         version: Some(layout.version.to_owned()),
-        error_bytes: allocated.map(|_| Bytes(off)),
-        grade: if allocated.is_some() { Grade::Read } else { Grade::Inferred },
+        error_bytes: allocated.map(|_| Bytes(doubt.off)),
+        grade: match allocated {
+            Some(_) if doubt.is_sampled => Grade::Sampled,
+            Some(_) => Grade::Read,
+            None => Grade::Inferred,
+        },
         allocated_bytes: allocated.or_else(|| sum(|arena| arena.active)),
         free_resident_bytes: sum(|arena| arena.dirty),
         lazily_freed_bytes: sum(|arena| arena.muzzy),

@@ -76,11 +76,13 @@ impl Clock {
         }
         let left = self.left();
         self.next = now + left;
-        left.is_zero() || now >= self.last
+        left.is_zero()
     }
 
+    /// What is left of it; where others run, no more of the processor than there may be left of the time.
     fn left(&self) -> Duration {
-        self.allowed.saturating_sub(thread_cpu().saturating_sub(self.begun))
+        let waiting = self.last.saturating_duration_since(Instant::now()) / MOST_WAITING;
+        self.allowed.saturating_sub(thread_cpu().saturating_sub(self.begun)).min(waiting)
     }
 }
 

@@ -3,6 +3,8 @@ use std::hint::black_box;
 use super::*;
 
 const PAGE: usize = 4096;
+/// With all the time that a slow machine needs.
+const PATIENT: Budget = Budget { time: Duration::from_secs(120), ..Budget::DEFAULT };
 
 fn ourselves(budget: Budget) -> Process {
     Process::open(&Procfs::new("/proc"), std::process::id(), budget).unwrap()
@@ -27,7 +29,7 @@ fn first_page(pages: &[u8]) -> usize {
 fn what_is_present_is_read_and_what_is_not_stays_away() {
     let memory = pages(64, 3);
     let start = (memory.as_ptr().addr() + first_page(&memory)) as u64;
-    let mut process = ourselves(Budget::DEFAULT);
+    let mut process = ourselves(PATIENT);
     let (page, mut bytes) = (PAGE as u64, [0; 2 * PAGE]);
     assert!(process.read(start + page, &mut bytes));
     assert_eq!((bytes[0], bytes[PAGE]), (7, 7));
@@ -39,13 +41,13 @@ fn what_is_present_is_read_and_what_is_not_stays_away() {
     );
     assert_eq!(bytes[16], 7);
     // Nothing of that brought a page in.
-    let mut again = ourselves(Budget::DEFAULT);
+    let mut again = ourselves(PATIENT);
     assert_eq!(again.resident(start, start + 40 * page), 3 * page);
 }
 
 #[test]
 fn addresses_of_nobody_are_not_read() {
-    let mut process = ourselves(Budget::DEFAULT);
+    let mut process = ourselves(PATIENT);
     for address in [0, 8, 1 << 46, 1 << 47, u64::MAX - 4, u64::MAX] {
         assert_eq!(process.word(address), None, "{address:x}");
     }
@@ -56,7 +58,7 @@ fn addresses_of_nobody_are_not_read() {
 fn the_budget_ends_a_reading() {
     let memory = pages(16, 16);
     let start = (memory.as_ptr().addr() + first_page(&memory)) as u64;
-    let mut process = ourselves(Budget { bytes: 20, ..Budget::DEFAULT });
+    let mut process = ourselves(Budget { bytes: 20, ..PATIENT });
     assert!(process.word(start).is_some() && process.word(start).is_some());
     assert!(process.word(start).is_none() && process.is_spent());
     let mut late = ourselves(Budget { time: Duration::ZERO, ..Budget::DEFAULT });
@@ -70,7 +72,7 @@ fn the_budget_ends_a_reading() {
 fn pages_asked_one_by_one_are_as_those_of_a_block() {
     let memory = pages(600, 300);
     let start = (memory.as_ptr().addr() + first_page(&memory)) as u64;
-    let mut process = ourselves(Budget { time: Duration::from_secs(20), ..Budget::DEFAULT });
+    let mut process = ourselves(PATIENT);
     let read = (0..600).filter(|page| process.word(start + page * PAGE as u64).is_some()).count();
     let mut bytes = vec![0; 301 * PAGE];
     assert!(process.read(start, &mut bytes[..300 * PAGE]));

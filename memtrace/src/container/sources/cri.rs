@@ -42,7 +42,7 @@ pub const SOCKETS: [&str; 7] = [
     "var/snap/microk8s/common/run/containerd.sock",
 ];
 /// How long a call may take. The kubelet gives it two minutes; names can wait for the next try.
-const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 5000 });
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 2000 } else { 5000 });
 /// The kubelet's own bound.
 const LARGEST: usize = 16 << 20;
 /// `CONTAINER_EXITED`

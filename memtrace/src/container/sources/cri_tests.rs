@@ -109,5 +109,5 @@ async fn a_runtime_that_hangs_is_left() {
     let dir = tempfile::tempdir().unwrap();
     let socket = listen(dir.path(), None);
     let error = Cri::connect(&socket).await.unwrap_err();
-    assert_eq!(error.to_string(), "no answer to Version in 200ms");
+    assert_eq!(error.to_string(), "no answer to Version in 2s");
 }

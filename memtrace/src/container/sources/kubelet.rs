@@ -28,7 +28,7 @@ use crate::{
 /// The source's name.
 pub const SOURCE: &str = "kubelet";
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 5000 });
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 2000 } else { 5000 });
 /// Bytes that it may have: 250 pods have some 4 MiB.
 const LARGEST: usize = 32 << 20;
 /// Bytes of a token that are read.

@@ -17,10 +17,15 @@ use crate::{
 
 /// Usage that stays within this part of the limit for [`SETTLED_FOR`] has settled.
 const SETTLED_WITHIN: f64 = 0.05;
-/// So long, in seconds.
+/// So long, in seconds, each of which has a point if the machine is not too busy.
 const SETTLED_FOR: f64 = 3.0;
+const SECOND: f64 = 1.0;
+/// And by so many points.
+const FEWEST_SETTLED: usize = 3;
 /// The start of a process in the timeline is known to a second.
-const START_SLACK: f64 = 1.0;
+const START_SLACK: f64 = SECOND;
+/// Seconds that a start takes at most.
+pub const LONGEST_START: f64 = 30.0;
 
 pub struct Case<'a> {
     /// The record.
@@ -123,26 +128,35 @@ impl<'a> Case<'a> {
             .collect()
     }
 
-    /// Whether usage had settled once since the container began, and at what.
+    /// Whether usage had settled once since the container began, and at what. While it is young, where it was before the
+    /// container had taken anything does not count: on a busy machine a program can take seconds to get that far.
     pub fn settled(&self) -> Option<Bytes> {
         let limit = self.limit?.0 as f64;
-        let samples = self.samples();
+        let (samples, least) = (self.samples(), self.least_settled(limit));
         // Not counting the end: a limit that is hit holds usage where it is.
         let samples: Vec<&Sample> = samples.iter().filter(|sample| sample.value < 0.98 * limit).collect();
         samples.iter().enumerate().rev().find_map(|(index, last)| {
-            let window: Vec<f64> = samples
-                .get(..=index)?
-                .iter()
-                .rev()
-                .take_while(|sample| last.at - sample.at <= SETTLED_FOR)
-                .map(|sample| sample.value)
-                .collect();
-            let (low, high) = window
-                .iter()
-                .fold((f64::MAX, 0.0_f64), |(low, high), value| (low.min(*value), high.max(*value)));
-            (window.len() > SETTLED_FOR as usize && high - low <= SETTLED_WITHIN * limit)
-                .then_some(Bytes(high as u64))
+            let (mut low, mut high) = (f64::MAX, 0.0_f64);
+            for (count, sample) in samples.get(..=index)?.iter().rev().enumerate() {
+                (low, high) = (low.min(sample.value), high.max(sample.value));
+                if high - low > SETTLED_WITHIN * limit {
+                    return None;
+                }
+                if count + 1 >= FEWEST_SETTLED && last.at - sample.at >= SETTLED_FOR - SECOND / 2.0 {
+                    return (high >= least).then_some(Bytes(high as u64));
+                }
+            }
+            None
         })
+    }
+
+    /// What a container that is still starting must have come to before it can have settled.
+    fn least_settled(&self, limit: f64) -> f64 {
+        let Some(age) = self.container_age().filter(|age| *age <= LONGEST_START) else { return 0.0 };
+        let timeline = &self.record.circumstances.timeline;
+        let before = timeline.iter().rev().find(|point| point.seconds_before >= age + START_SLACK);
+        let before = before.and_then(|point| point.usage_bytes).unwrap_or_default();
+        before.0 as f64 + SETTLED_WITHIN * limit
     }
 
     /// The processes under the limit by cgroup.

@@ -1,13 +1,14 @@
 //! Start-up: it was killed while it started, before it had ever settled.
 
-use super::{Case, Cause, CauseKind, Outcome, case::fact};
+use super::{
+    Case, Cause, CauseKind, Outcome,
+    case::{LONGEST_START, fact},
+};
 use crate::{
     units::{Bytes, Grade},
     verdict::{Confidence, Remedy},
 };
 
-/// Seconds that a start takes at most.
-const LONGEST: f64 = 30.0;
 /// So early leaves no doubt.
 const EARLY: f64 = 10.0;
 /// A limit this much above what it had when it was killed may do.
@@ -16,7 +17,7 @@ const ADVISED: f64 = 1.5;
 pub fn check(case: &Case<'_>) -> Outcome {
     let age = case.container_age().ok_or("the victim's start is not known")?;
     let limit = case.limit.ok_or("the limit is not known")?;
-    if age > LONGEST || case.settled().is_some() {
+    if age > LONGEST_START || case.settled().is_some() {
         return Ok(None);
     }
     let rss = case.record.victim.memory.rss();

@@ -97,6 +97,26 @@ fn a_start_that_never_settled_is_one() {
     assert_eq!(judged(&record), (CauseKind::StartUp, Confidence::High));
 }
 
+/// Its neighbours hold what they held before it began, and it takes seconds to be loaded and seconds to grow.
+#[test]
+fn a_start_on_a_slow_machine_is_one() {
+    let mut record = record(9);
+    usage(&mut record, [20, 20, 20, 20, 20, 20, 20, 40, 58, 78]);
+    record.circumstances.timeline.retain(|point| point.seconds_before > 0.0);
+    assert_eq!(judged(&record), (CauseKind::StartUp, Confidence::High));
+    // What it had come to itself does count.
+    usage(&mut record, [20, 20, 60, 60, 60, 60, 60, 60, 60, 60]);
+    assert_eq!(Case::new(&record).settled(), Some(Bytes(60 * MIB)));
+}
+
+#[test]
+fn settling_does_not_hang_on_how_often_the_daemon_looked() {
+    let mut record = record(100);
+    usage(&mut record, [10, 20, 30, 30, 30, 30, 30, 30, 60]);
+    record.circumstances.timeline.retain(|point| point.seconds_before % 2.0 == 0.0);
+    assert_eq!(Case::new(&record).settled(), Some(Bytes(30 * MIB)));
+}
+
 #[test]
 fn a_steady_state_without_room_is_too_tight() {
     let mut record = record(20);

@@ -2,7 +2,7 @@
 
 use memtrace::oom::cause::CauseKind;
 
-use super::{assert_parties, calm, judged, step_by_step};
+use super::{LONG_CALM, assert_parties, calm, calm_for, judged, step_by_step};
 use crate::fixture::{cgroup::Cgroup, daemon::Place, mib, program::Program};
 
 #[test]
@@ -49,8 +49,7 @@ fn a_steady_state_just_under_the_limit() {
     let group = Cgroup::new().limit(mib(64));
     let mut program = Program::eat(&["cgroup", group.directory(), "touch", "57", "wait", "grow"]);
     program.ready();
-    calm(&place, &program, mib(57));
-    std::thread::sleep(super::CALM);
+    calm_for(LONG_CALM, &place, &program, mib(57));
     program.go_on();
     let (record, cause) = judged(&place, program.pid(), CauseKind::LimitTooTight);
     let party = (program.pid(), &group);

@@ -2,7 +2,7 @@
 
 use memtrace::oom::cause::CauseKind;
 
-use super::{assert_parties, calm, judged, step_by_step};
+use super::{assert_parties, calm, judged, step_by_step, until_dead};
 use crate::fixture::{cgroup::Cgroup, daemon::Place, mib, program::Program};
 
 #[test]
@@ -17,10 +17,10 @@ fn a_neighbour_in_the_same_pod() {
     other.ready();
     calm(&place, &other, mib(8));
     let mut victim = victim;
-    while !victim.has_ended() {
+    until_dead(&mut victim, |_| {
         other.try_go_on();
         std::thread::sleep(std::time::Duration::from_millis(250));
-    }
+    });
     let (record, cause) = judged(&place, victim.pid(), CauseKind::Neighbour);
     assert_parties(&record, &pod, (victim.pid(), &still), (other.pid(), &greedy));
     assert!(cause.sentence.contains(greedy.path()), "{}", cause.sentence);

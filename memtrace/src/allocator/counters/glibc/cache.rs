@@ -12,6 +12,9 @@ use super::{
 /// Chunks that one bin can hold (`MAX_TCACHE_COUNT` is larger; the default is 7, or 16).
 const MOST_CACHED: u64 = 1 << 12;
 
+/// What a thread caches at most, but where it was tuned: seven chunks of each bin.
+pub const LARGEST: u64 = 7 * (CACHE_BINS * size_of_bin(0) + 16 * (CACHE_BINS * (CACHE_BINS - 1) / 2));
+
 /// The sizes of chunks that a cache lies in.
 pub const SIZES: [u64; 3] = [0x290, 0x300, 0x250];
 

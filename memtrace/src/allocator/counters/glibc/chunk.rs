@@ -4,7 +4,10 @@
 //! read in large pieces, each in one go; what makes no sense is read again, and then stepped over and counted as
 //! unknown. Chunks larger than a piece are stepped over without being read.
 
-use super::{super::Image, layout};
+use super::{
+    super::{Image, spread::Doubt},
+    layout,
+};
 
 /// Flags of `malloc_chunk.mchunk_size`.
 pub const PREV_INUSE: u64 = 1;
@@ -36,7 +39,7 @@ pub struct Span {
 }
 
 /// What is in spans.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     /// Bytes in free chunks; those of fast bins and thread caches count as in use.
     pub free: u64,
@@ -50,6 +53,22 @@ pub struct Tally {
     pub seen: u64,
     /// Chunks of the sizes that were asked for: where thread caches can be.
     pub spotted: Vec<(u64, u64)>,
+    /// Whether some of it stands for the rest, for there was no time for all.
+    pub is_sampled: bool,
+    /// And how far that may be off, if by samples.
+    pub doubt: Doubt,
+}
+
+impl Tally {
+    /// What made no sense or was not come to is taken to be like the rest; it may be free or not.
+    pub fn filled(mut self) -> Self {
+        let of = |part: u64| u128::from(self.unknown) * u128::from(part) / u128::from(self.seen.max(1));
+        let of = |part: u64| u64::try_from(of(part)).unwrap_or(u64::MAX).min(self.unknown);
+        let (free, resident) = (of(self.free), of(self.free_resident));
+        self.free = self.free.saturating_add(free);
+        self.free_resident = self.free_resident.saturating_add(resident);
+        self
+    }
 }
 
 /// Chunks that are remembered at most.
@@ -64,14 +83,34 @@ pub struct Piece {
     is_whole: bool,
 }
 
-/// Walks a span.
-pub fn walk(image: &mut dyn Image, span: Span, sizes: &[u64], tally: &mut Tally) {
+/// How far a walk may go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limit {
+    /// So much of the budget is others'.
+    pub end: u64,
+    /// Bytes of spans that are to be walked after this one.
+    pub ahead: u64,
+}
+
+impl Limit {
+    /// Whether so many bytes are more than can be done: by far, for it may be a little quicker from now on.
+    fn is_too_far(self, image: &dyn Image, bytes: u64) -> bool {
+        image.left().saturating_sub(self.end).saturating_mul(2) < bytes.saturating_add(self.ahead)
+    }
+}
+
+/// Walks a span until it is seen that there is no time for it; what it does not come to is unknown.
+pub fn walk(image: &mut dyn Image, span: Span, sizes: &[u64], limit: Limit, tally: &mut Tally) {
     let mut piece = Piece::new(span.start, PIECE);
-    let mut retries = 0;
+    let (mut retries, mut looked) = (0, None);
     let mut at = span.start;
     while at < span.end {
-        if image.is_spent() {
+        // Once for each piece that was read: to look at the clock takes longer than to step over a chunk.
+        let is_over =
+            looked.replace(piece.start) != Some(piece.start) && limit.is_too_far(image, span.end - at);
+        if image.is_spent() || is_over {
             tally.unknown += span.end - at;
+            tally.is_sampled = true;
             return;
         }
         match step(image, &mut piece, at, span) {
@@ -234,5 +273,37 @@ impl Piece {
             at = next;
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::fake::Fake, *};
+
+    /// Chunks of 1 KiB, of which every second one is free in the first half alone: where a walk ends early, what it did not
+    /// come to is like the rest or anything else.
+    #[test]
+    fn a_walk_that_ends_early_says_so_and_its_bound_holds() {
+        const CHUNK: u64 = 1024;
+        let (start, count) = (0x5555_5555_0000, 4 << 10);
+        let is_free = |chunk: u64| chunk < count / 2 && chunk % 2 == 1;
+        let words = (0..=count).flat_map(|chunk| {
+            let before = chunk > 0 && is_free(chunk - 1);
+            let mut words = vec![0; if chunk < count { CHUNK as usize / 8 } else { 2 }];
+            (words[0], words[1]) = if before { (CHUNK, CHUNK) } else { (0, CHUNK | 1) };
+            words
+        });
+        let fake = Fake::default().with_words(start, &words.collect::<Vec<_>>());
+        let (span, truth) = (Span { start, end: start + count * CHUNK, has_top: true }, count / 4 * CHUNK);
+        let mut ended = 0;
+        for end in (0..64_u64).map(|part| part << 17) {
+            let (mut fake, mut tally) = (fake.slowed(8 << 20, 0), Tally::default());
+            walk(&mut fake, span, &[], Limit { end, ahead: 0 }, &mut tally);
+            ended += u32::from(tally.is_sampled);
+            assert_eq!(tally.is_sampled, tally.unknown > 0);
+            let tally = tally.filled();
+            assert!(tally.free.abs_diff(truth) <= tally.unknown, "{end}: {tally:?}");
+        }
+        assert!(ended > 10, "{ended} ended early");
     }
 }

@@ -11,9 +11,10 @@ use super::{
     layout::MOST_FAST,
 };
 
-/// Fewer pieces than this say nothing; twice as many are aimed at, and smaller ones where there is time for little.
-const FEWEST: usize = 8;
+/// So many pieces are aimed at, and smaller ones where there is time for little.
+const AIMED: u64 = 16;
 const SMALLEST: u64 = 16 << 10;
+const LARGEST: u64 = PIECE / 2;
 
 /// What a piece held.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +32,7 @@ struct Seen {
 pub fn sample(image: &mut dyn Image, spans: &[Span], large: &Large, end: u64) -> Option<Tally> {
     let all: u64 = spans.iter().map(|span| span.end.saturating_sub(span.start)).sum();
     let left = image.left().saturating_sub(end);
-    let len = (left / (2 * FEWEST as u64)).clamp(SMALLEST, PIECE);
+    let len = (left / AIMED).clamp(SMALLEST, LARGEST);
     let mut pieces = Vec::new();
     for at in 0..left.min(all) / len {
         if image.left() <= end {
@@ -86,24 +87,25 @@ fn look(image: &mut dyn Image, span: Span, (place, len): (u64, u64), large: &Lar
     (seen.bytes > 0).then_some(seen)
 }
 
-/// The share of all that was seen, of all; twice the standard error as the bound.
+/// The share of all that was seen, of all.
 fn estimate(pieces: &[Seen], all: u64) -> Option<Tally> {
-    let sum = |of: fn(&Seen) -> u64| pieces.iter().map(of).sum::<u64>() as f64;
-    let (bytes, free) = (sum(|piece| piece.bytes), sum(|piece| piece.free));
-    if pieces.len() < FEWEST || bytes == 0.0 {
-        return None;
-    }
-    let share = free / bytes;
-    let squares: f64 =
-        pieces.iter().map(|piece| (piece.free as f64 - share * piece.bytes as f64).powi(2)).sum();
-    let error = (2.0 * squares.sqrt() + sum(|piece| piece.unknown)) / bytes;
-    let scaled = |part: f64| (part / bytes * all as f64) as u64;
+    let mut parts = spread::Parts::default();
+    pieces.iter().for_each(|piece| parts.add(piece.free, piece.bytes));
+    let (free, doubt) = parts.of_all(all)?;
+    let sum = |of: fn(&Seen) -> u64| pieces.iter().map(of).fold(0, u64::saturating_add);
+    let seen = sum(|piece| piece.bytes);
+    let scaled = |part: u64| {
+        let part = u128::from(part) * u128::from(all) / u128::from(seen.max(1));
+        u64::try_from(part).unwrap_or(u64::MAX)
+    };
     Some(Tally {
-        free: scaled(free),
+        free,
         free_resident: scaled(sum(|piece| piece.resident)),
-        unknown: (error * all as f64) as u64,
+        unknown: scaled(sum(|piece| piece.unknown)),
+        doubt,
         small: Some(scaled(sum(|piece| piece.small))),
-        seen: bytes as u64,
+        seen,
+        is_sampled: true,
         ..Tally::default()
     })
 }
@@ -116,11 +118,15 @@ mod tests {
     fn what_was_seen_stands_for_the_rest() {
         let half = Seen { bytes: 1000, free: 500, resident: 250, small: 0, unknown: 0 };
         let tally = estimate(&[half; 10], 1 << 30).unwrap();
-        assert_eq!((tally.free, tally.free_resident, tally.unknown), (1 << 29, 1 << 28, 0));
-        let mut pieces = [half; 10];
-        pieces[0].free = 1000;
-        assert!(estimate(&pieces, 1 << 30).unwrap().unknown > 0);
-        assert!(estimate(&pieces[..4], 1 << 30).is_none());
+        assert_eq!((tally.free, tally.free_resident), (1 << 29, 1 << 28));
+        // Ten that are alike say little of a gibibyte, and a hundred thousand much.
+        let off = |pieces: &[Seen]| estimate(pieces, 1 << 30).unwrap().doubt.off();
+        assert!(off(&[half; 10]).abs_diff(1 << 29) < 1 << 20);
+        let mut many = vec![half; 100_000];
+        assert!(off(&many) < 1 << 20);
+        many.iter_mut().step_by(2).for_each(|piece| piece.free = 1000);
+        assert!(off(&many) > 1 << 20);
+        assert!(estimate(&[], 1 << 30).is_none());
     }
 
     /// Every second chunk is free, in the first half of the heap alone: a sample that ends early must see both halves.
@@ -146,6 +152,6 @@ mod tests {
             "{spent} of {share}"
         );
         let off = tally.free.abs_diff(count * CHUNK / 4);
-        assert!(off <= tally.unknown && off < count * CHUNK / 20, "{tally:?}");
+        assert!(off <= tally.doubt.off() && off < count * CHUNK / 20, "{tally:?}");
     }
 }

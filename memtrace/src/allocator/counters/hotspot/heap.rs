@@ -37,15 +37,20 @@ impl Heap {
     }
 }
 
-/// The heap of the libjvm whose names are known, which lies in these ranges, and the same again; `None` when nothing fits.
-pub(super) fn read_twice(target: &mut Target<'_>, ranges: &[(u64, u64)]) -> Option<[Heap; 2]> {
+/// The heap of the libjvm whose names are known, which lies in these ranges, so many times, one right after the other;
+/// `None` when nothing fits.
+pub(super) fn read<const TIMES: usize>(
+    target: &mut Target<'_>,
+    ranges: &[(u64, u64)],
+) -> Option<[Heap; TIMES]> {
     let module = target.process.modules().iter().find(|module| module.names.is_some())?;
     let names = module.names.as_deref()?;
     let page = target.image.page_size();
     let moved_by = module.base().checked_sub(names.start - names.start % page)?;
     let fields = &Fields::read(target.image, names, moved_by)?;
     let mut machine = Machine { fields, ranges, image: target.image };
-    Some([machine.heap()?, machine.heap()?])
+    let heaps: Vec<Heap> = (0..TIMES).map_while(|_| machine.heap()).collect();
+    heaps.try_into().ok()
 }
 
 struct Machine<'a> {

@@ -7,7 +7,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
-    super::{Image, Target, data, data::Data},
+    super::{
+        Image, Target, data,
+        data::Data,
+        spread::{self, Parts},
+    },
     is_plausible,
     layout::{SMALL, large},
 };
@@ -71,64 +75,117 @@ const HEAD_MASK: u64 = !0x7f & 0xffff_ffff_ffff;
 const HEAD: usize = 24;
 /// Heads are read with all that lie in a block of so many bytes (none lies in two), and so many blocks at once.
 const BLOCK: u64 = 4096;
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 64;
 /// Extents that are looked at.
 const MOST_EXTENTS: usize = 1 << 18;
 /// Leaves: a GiB of addresses each, or 128 MiB.
 const MOST_LEAVES: usize = 4096;
 
+/// Bytes of a leaf that are read at once.
+const PART: u64 = 64 << 10;
+
 /// What the extents in use hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Extents {
-    /// Their sizes.
+    /// Their sizes; where some stand for others, about.
     pub(super) bytes: u64,
     /// Blocks handed out, by the index of the arena.
     pub(super) allocated: BTreeMap<u32, u64>,
+    /// Blocks handed out of the extents whose heads lie in one page, where there was no time for all.
+    pub(super) sampled: Option<Parts>,
 }
 
-/// Counts them; `None` where no tree is found or it is not read to its end.
+/// Counts them, as far as there is time; `None` where no tree is found.
 pub(super) fn count(target: &mut Target<'_>, data: &[Data]) -> Option<Extents> {
     TREES.into_iter().find_map(|tree| count_in(target, data, tree))
 }
 
 fn count_in(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Extents> {
     // What is left without them are whole pages, and there must be time to hold those against the page tables.
-    let end = target.image.left() / 2;
-    let mut heads = Vec::new();
-    for leaf in leaves(target, data, tree)? {
-        let elements = elements(target.image, tree, leaf, tree.leaf());
+    let left = target.image.left();
+    let end = left / 2;
+    let leaves = leaves(target, data, tree)?;
+    let (heads, leaf_parts) = heads(target.image, tree, &leaves, left / 4 * 3)?;
+    let pages: Vec<&[u64]> = heads.chunk_by(|one, next| one / BLOCK == next / BLOCK).collect();
+    let order: Vec<usize> =
+        spread::order(pages.len() as u64).filter_map(|at| usize::try_from(at).ok()).collect();
+    let (mut extents, mut parts, mut read) = (Extents::default(), Parts::default(), 0_u64);
+    let mut bytes = vec![0; AT_ONCE * BLOCK as usize];
+    for batch in order.chunks(AT_ONCE) {
+        if target.image.left() <= end {
+            break;
+        }
+        let mut batch: Vec<&[u64]> = batch.iter().filter_map(|at| pages.get(*at).copied()).collect();
+        batch.sort_unstable();
+        let starts: Vec<u64> =
+            batch.iter().filter_map(|heads| Some(heads.first()? / BLOCK * BLOCK)).collect();
+        let done = target.image.read_each(&starts, BLOCK as usize, &mut bytes);
+        if target.image.is_spent() {
+            break;
+        }
+        for ((heads, page), is_there) in batch.iter().zip(bytes.chunks_exact(BLOCK as usize)).zip(done) {
+            read += 1;
+            let page = page_of(heads, page, &mut extents.allocated).filter(|_| is_there);
+            let Some((size, blocks)) = page else { continue };
+            extents.bytes = extents.bytes.checked_add(size)?;
+            parts.add(blocks, size);
+        }
+    }
+    let [leaf_parts, all_leaf_parts] = leaf_parts;
+    if read < pages.len() as u64 || leaf_parts < all_leaf_parts {
+        let scaled = extents.bytes as f64 * pages.len() as f64 / read.max(1) as f64;
+        extents.bytes = (scaled * all_leaf_parts as f64 / leaf_parts.max(1) as f64) as u64;
+        extents.sampled = (read > 0).then_some(parts);
+        extents.sampled.as_ref()?;
+    }
+    Some(extents)
+}
+
+/// Sizes and blocks of the extents whose heads lie in one page.
+fn page_of(heads: &[u64], page: &[u8], allocated: &mut BTreeMap<u32, u64>) -> Option<(u64, u64)> {
+    let (mut sizes, mut all) = (0_u64, 0_u64);
+    for head in heads {
+        let Some(bytes) = page.get((head % BLOCK) as usize..) else { continue };
+        // One that changes right now is left out: its pages are missing in the sum then.
+        let Some(head) = Head::of(bytes).filter(|head| head.is_in_use) else { continue };
+        let Some(blocks) = head.allocated() else { continue };
+        sizes = sizes.checked_add(head.size)?;
+        all = all.checked_add(blocks)?;
+        let sum = allocated.entry(head.arena).or_default();
+        *sum = sum.checked_add(blocks)?;
+    }
+    Some((sizes, all))
+}
+
+/// Where the heads of extents in use are, in order, and by how many parts of the leaves, of how many: as many as there is
+/// time for until no more than `end` is left.
+fn heads(image: &mut dyn Image, tree: Tree, leaves: &[u64], end: u64) -> Option<(Vec<u64>, [u64; 2])> {
+    let each = tree.leaf().div_ceil(PART);
+    let all = each.saturating_mul(leaves.len() as u64);
+    let (mut heads, mut read) = (Vec::new(), 0);
+    for number in spread::order(all) {
+        if image.left() <= end {
+            break;
+        }
+        let leaf = usize::try_from(number / each).ok().and_then(|at| leaves.get(at));
+        let start = leaf.and_then(|leaf| leaf.checked_add(number % each * PART));
+        let elements = elements(image, tree, start?, PART);
+        let before = heads.len();
         heads.extend(elements.iter().filter(|element| element.is_in_use).map(|element| element.head));
+        if image.is_spent() {
+            heads.truncate(before);
+            break;
+        }
+        read += 1;
         // All pages of a slab have the same one.
         heads.dedup();
-        if heads.len() > MOST_EXTENTS || target.image.left() <= end {
-            return None;
+        if heads.len() > MOST_EXTENTS {
+            break;
         }
     }
     heads.sort_unstable();
     heads.dedup();
-    let mut extents = Extents::default();
-    let pages: Vec<&[u64]> = heads.chunk_by(|one, next| one / BLOCK == next / BLOCK).collect();
-    let mut bytes = vec![0; AT_ONCE * BLOCK as usize];
-    for pages in pages.chunks(AT_ONCE) {
-        let starts: Vec<u64> =
-            pages.iter().filter_map(|heads| Some(heads.first()? / BLOCK * BLOCK)).collect();
-        let done = target.image.read_each(&starts, BLOCK as usize, &mut bytes);
-        for ((heads, page), is_there) in pages.iter().zip(bytes.chunks_exact(BLOCK as usize)).zip(done) {
-            for head in heads.iter().filter(|_| is_there) {
-                let Some(bytes) = page.get((head % BLOCK) as usize..) else { continue };
-                // One that changes right now is left out: its pages are missing in the sum then.
-                let Some(head) = Head::of(bytes).filter(|head| head.is_in_use) else { continue };
-                let Some(blocks) = head.allocated() else { continue };
-                extents.bytes = extents.bytes.checked_add(head.size)?;
-                let sum = extents.allocated.entry(head.arena).or_default();
-                *sum = sum.checked_add(blocks)?;
-            }
-        }
-        if target.image.left() <= end {
-            return None;
-        }
-    }
-    Some(extents)
+    (read > 0).then_some((heads, [read, all]))
 }
 
 /// The leaves whose pointers lie in the root, or in a node that it points to: each says by its own contents which addresses

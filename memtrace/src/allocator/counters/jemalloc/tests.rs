@@ -20,6 +20,9 @@ use crate::{
 const DATA: u64 = 0x5555_5555_0000;
 const HEAP: u64 = 0x7f00_0020_0000;
 const STEP: u64 = 0x2_0000;
+/// Heads of extents, and the leaf that points to them.
+const HEADS: u64 = 0x7f00_1000_0000;
+const LEAF: u64 = 0x7f00_2000_0000;
 
 /// An arena with a layout, in memory that is there.
 fn arena(fake: &mut Fake, layout: &Layout, index: u32, pages: [u64; 4]) {
@@ -53,6 +56,8 @@ fn read(mut fake: Fake) -> Result<Counters, Absent> {
     let regions = [
         Region::new(DATA, DATA + 0x1_0000, writable, Backing::File(Arc::clone(&file))),
         Region::new(HEAP, HEAP + 8 * STEP, writable, Backing::Anonymous),
+        Region::new(HEADS, HEADS + (4 << 20), writable, Backing::Anonymous),
+        Region::new(LEAF, LEAF + (2 << 20), writable, Backing::Anonymous),
     ];
     let images = vec![std::ops::Range { start: DATA, end: DATA + 0x1_0000 }];
     let marks = Marks::default().with(Mark::Jemalloc);
@@ -101,6 +106,49 @@ fn an_arena_that_contradicts_itself_is_none() {
     assert!(read(fake.clone()).is_ok());
     fake.write_word(HEAP + 0x1040 + layout.extents[1].state, 3);
     assert!(read(fake).unwrap_err().reason.contains("not found"));
+}
+
+/// Slabs of one page with 64 blocks of 64 bytes, the first ones full and the last ones nearly empty, in a build without
+/// statistics; and what is in use.
+fn slabs(count: u64) -> (Fake, u64) {
+    let layout = LAYOUTS.iter().find(|layout| layout.arch == std::env::consts::ARCH && layout.page == 4096);
+    let (mut heads, mut leaf, mut used) = (Vec::new(), Vec::new(), 0);
+    for slab in 0..count {
+        let free = slab * 60 / count;
+        let bits = 1 << 12 | 4 << 20 | free << 28;
+        heads.extend([bits, 0x7e00_0000_0000 + slab * 4096, 4096]);
+        heads.resize(heads.len() + 13, 0);
+        leaf.push((HEADS + slab * 128) | 4 << 48 | 1);
+        used += (64 - free) * 64;
+    }
+    let mut fake = empty().with_words(HEADS, &heads).with_words(LEAF, &leaf);
+    arena(&mut fake, layout.unwrap(), 0, [count, 0, 0, 0]);
+    fake.write_word(DATA + 0x800, HEAP + 0x1040);
+    fake.write_word(DATA + 0x900, LEAF);
+    (fake, used)
+}
+
+#[test]
+fn without_statistics_extents_say_how_full_pages_are() {
+    let (fake, used) = slabs(16 << 10);
+    let counters = read(fake).unwrap();
+    assert_eq!((counters.allocated_bytes, counters.error_bytes), (Some(Bytes(used)), Some(Bytes(0))));
+    assert_eq!(counters.grade, Grade::Read);
+}
+
+/// A machine that is slower and slower: as long as there are figures with a bound, the truth is within it.
+#[test]
+fn with_less_time_extents_are_sampled_and_the_bound_holds() {
+    let (fake, used) = slabs(16 << 10);
+    let mut sampled = 0;
+    for each in (0..150).map(|step| step * 100) {
+        let Ok(counters) = read(fake.slowed(8 << 20, each)) else { continue };
+        let Some(Bytes(off)) = counters.error_bytes else { continue };
+        let Bytes(read) = counters.allocated_bytes.unwrap();
+        assert!(read.abs_diff(used) <= off, "{each}: {read} of {used}, off by {off}");
+        sampled += u32::from(counters.grade == Grade::Sampled);
+    }
+    assert!(sampled > 20, "{sampled} sampled");
 }
 
 proptest! {

@@ -57,7 +57,7 @@ impl Area {
 }
 
 /// A group of slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Where the group is.
     pub group: u64,

@@ -7,7 +7,7 @@ use clap::{Args, ColorChoice, ValueEnum};
 
 use super::{Failure, SocketArgs};
 use crate::{
-    allocator::{counters::process::Budget, evidence::read::Reader},
+    allocator::{evidence::read::Reader, image::process::Budget},
     api::{
         client::{self, ClientError},
         v1::path::{INSIGHTS, SNAPSHOT},

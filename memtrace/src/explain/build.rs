@@ -14,7 +14,7 @@ use crate::{
 /// What a snapshot does not hold.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Processes in which jemalloc's background thread runs.
+    /// Processes in which an allocator's own thread gives pages back.
     pub purging: Vec<u32>,
     /// The tmpfs file systems that its processes see and that have something in them.
     pub tmpfs: Vec<Tmpfs>,

@@ -3,10 +3,10 @@
 //! Holdings, a total and the findings of history -> findings, most telling first. Pure. What the numbers do not carry is
 //! not said.
 
-use super::{Holding, advice, build::Picture};
+use super::{Holding, build::Picture};
 use crate::{
     units::{Bytes, Grade},
-    verdict::{Confidence, Fact, Finding, Kind, retention::BACKGROUND},
+    verdict::{Confidence, Fact, Finding, Kind, retention::Keeper},
 };
 
 /// The free part must be this part, in percent, of what is allocated and free together.
@@ -46,7 +46,10 @@ fn retention(picture: &Picture<'_>, holding: &Holding, total: Option<Bytes>) -> 
     if let Some(error) = holding.error_bytes.filter(|error| error.0 > 0) {
         evidence.push(fact("how far that may be off", error.to_string(), Grade::Inferred));
     }
-    for setting in holding.settings.iter().filter(|setting| is_telling(&setting.name)) {
+    let Holding { allocator, settings, arenas, .. } = holding;
+    let limit = picture.limit.as_ref().map(|limit| limit.bytes);
+    let keeper = Keeper { allocator, settings, arenas: *arenas, limit };
+    for setting in keeper.telling() {
         evidence.push(fact(&setting.name, setting.value.clone(), Grade::Read));
     }
     // Of all that is charged, or resident, where that is known.
@@ -57,26 +60,12 @@ fn retention(picture: &Picture<'_>, holding: &Holding, total: Option<Bytes>) -> 
         confidence: if is_exact { Confidence::High } else { Confidence::Medium },
         sentence: format!(
             "reserved, not leaked: {free} of {whole} are free in {}; {}",
-            advice::place(&holding.allocator),
-            advice::reason(holding),
+            keeper.place(),
+            keeper.reason(),
         ),
         evidence,
-        remedies: advice::remedies(holding, picture.limit.as_ref()),
+        remedies: keeper.remedies(),
     })
-}
-
-fn is_telling(name: &str) -> bool {
-    matches!(
-        name,
-        "dirty_decay_ms"
-            | BACKGROUND
-            | "GOGC"
-            | "GOMEMLIMIT"
-            | "trim_threshold"
-            | "mmap_threshold"
-            | "collector"
-            | "arena_max"
-    )
 }
 
 fn fact(what: impl Into<String>, value: String, grade: Grade) -> Fact {

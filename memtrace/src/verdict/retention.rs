@@ -3,11 +3,8 @@
 //! Rests on the allocators' own counters alone; without them it abstains. What was given back lazily does not count:
 //! the kernel takes it when it wants it.
 
-mod remedies;
-
-pub use remedies::{BACKGROUND, Keeper};
-
 use super::{Confidence, Fact, Finding, Kind, Outcome, Picture};
+pub use crate::allocator::advice::Keeper;
 use crate::{
     allocator::counters::Counters,
     units::{Bytes, Grade},

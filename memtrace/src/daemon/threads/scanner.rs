@@ -17,7 +17,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    allocator::{counters::process::Budget, evidence::read::Reader},
+    allocator::{evidence::read::Reader, image::process::Budget},
     mm::procfs::Procfs,
     model::scan::{Depth, Order, Request, Scan},
     reader::scan::Job,

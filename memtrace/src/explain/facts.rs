@@ -6,14 +6,14 @@ use std::{fs, path::Path};
 
 use crate::{
     allocator::AllocatorId,
-    explain::{self, Facts, Subject},
+    explain::{Facts, Subject},
     reader::tmpfs,
     snapshot::Snapshot,
 };
 
 /// What the snapshot does not hold.
 pub fn gather(proc: &Path, snapshot: &Snapshot, subject: &Subject<'_>) -> Facts {
-    let members = explain::explain(snapshot, None, &Facts::default(), subject).processes;
+    let members = subject.members(snapshot);
     let purging = members.iter().map(|process| process.pid).filter(|pid| has_helper(proc, *pid)).collect();
     let tmpfs = members.first().and_then(|process| tmpfs::seen(proc, process.pid)).unwrap_or_default();
     let has_swap = snapshot.node.swap_free_bytes.is_some_and(|free| free.0 > 0);

@@ -1,159 +1,172 @@
-//! Whose memory it is: every byte of an address space has one owner.
+//! Allocators and runtimes: whose memory it is, what their own counters say of it, and what to do about it.
 //!
-//! Input: regions, and what is known of the process's programs. Output: [`Owned`] ranges. Each allocator claims what it
-//! recognises, by name, call, caller, flags and shape together; the first in [`ALL`] wins. Ranges, not regions, have an
-//! owner: the kernel merges neighbours that are alike. Pure; [`evidence`] alone reads anything.
+//! Input: regions, programs and memory of a process. Output: owners, counters, advice. All that is known of one
+//! allocator lies in its folder, behind [`Allocator`], and is reached by its [`AllocatorId`]: nothing outside of the
+//! folder may name it but to say how it differs.
 
-use std::sync::Arc;
-
-use crate::{
-    mm::region::{File, Region},
-    units::Grade,
-};
-
-pub mod claim;
+pub mod advice;
+pub mod attribute;
 pub mod counters;
+pub mod evidence;
+pub mod image;
+
+pub mod android;
 pub mod cpython;
 pub mod dotnet;
-pub mod evidence;
 pub mod glibc;
 pub mod go;
 pub mod jemalloc;
 pub mod jvm;
-pub mod mapped;
 pub mod mimalloc;
 pub mod musl;
-pub mod named;
 pub mod snmalloc;
-pub mod stacks;
 pub mod tcmalloc;
-pub mod unattributed;
 pub mod v8;
 
-use claim::{Claims, Piece};
-use evidence::ProcessEvidence;
+pub use self::attribute::{Owned, Owner, attribute};
+use self::{
+    advice::{Advice, Plain},
+    attribute::{Claimant, Turn, label::Label},
+    counters::{Cost, CounterReader},
+    evidence::Sign,
+};
 
-/// Something that owns memory and can be recognised.
+/// What is known of an allocator. All of it is optional: what is not known is not claimed, read or advised.
 pub trait Allocator: Sync {
-    /// Its name in every output.
-    fn name(&self) -> &'static str;
-
-    /// Claims what it recognises among the pieces that nobody before it owns. They are in order of address.
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims);
-}
-
-/// All of them. Who is sure stands before who guesses, and who has an address or flag of its own before who takes
-/// what looks like plain memory.
-pub const ALL: &[&dyn Allocator] = &[
-    &named::Named,
-    &jvm::Files,
-    &mapped::Mapped,
-    &go::Go,
-    &v8::V8,
-    &dotnet::Dotnet,
-    &glibc::Heaps,
-    &snmalloc::Snmalloc,
-    &mimalloc::Mimalloc,
-    &tcmalloc::Google,
-    &stacks::Stacks,
-    &jvm::Jvm,
-    &jemalloc::Jemalloc,
-    &tcmalloc::Gperftools,
-    &musl::Musl,
-    &cpython::Cpython,
-    &glibc::Chunks,
-    &unattributed::Unattributed,
-];
-
-/// Who a range of memory belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// Name of the allocator, or of what else it is: `module`, `file`, `shmem`, `kernel`, `stack`, `unattributed`.
-    pub allocator: &'static str,
-    /// What the allocator uses it for.
-    pub kind: &'static str,
-    /// Tells arenas of one kind apart: an address, or an inode. Same owner and arena: one row.
-    pub arena: u64,
-    /// How sure that is.
-    pub grade: Grade,
-    /// The file behind it, the module that it belongs to, or the module that mapped it.
-    pub file: Option<Arc<File>>,
-}
-
-impl Owner {
-    /// An owner by shape.
-    pub const fn inferred(allocator: &'static str, kind: &'static str, arena: u64) -> Self {
-        Self { allocator, kind, arena, grade: Grade::Inferred, file: None }
+    /// What gives it away in a program file.
+    fn signs(&self) -> &'static [Sign] {
+        &[]
     }
 
-    /// An owner by name, call or counters.
-    pub const fn read(allocator: &'static str, kind: &'static str, arena: u64) -> Self {
-        Self { allocator, kind, arena, grade: Grade::Read, file: None }
+    /// What it calls its own memory (`PR_SET_VMA_ANON_NAME`).
+    fn labels(&self) -> &'static [Label] {
+        &[]
     }
 
-    /// With the grade that says whether it was seen to be so.
-    pub fn graded(self, is_certain: bool) -> Self {
-        let Self { allocator, kind, arena, grade: _, file } = self;
-        Self { allocator, kind, arena, grade: if is_certain { Grade::Read } else { Grade::Inferred }, file }
+    /// What claims its memory, and when.
+    fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
+        &[]
     }
 
-    /// With the file or module that it has to do with.
-    pub fn of_file(self, file: Option<Arc<File>>) -> Self {
-        Self { file, ..self }
+    /// Kinds of its memory that are files.
+    fn mapped(&self) -> &'static [&'static str] {
+        &[]
     }
 
-    /// True for the same allocator, kind and arena: the key of a row.
-    pub fn is_same_row(&self, other: &Self) -> bool {
-        (self.allocator, self.kind, self.arena) == (other.allocator, other.kind, other.arena)
+    /// What reads its counters, and what that costs.
+    fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        None
+    }
+
+    /// Why it keeps what is free, and what changes that.
+    fn advice(&self) -> &'static dyn Advice {
+        &Plain
     }
 }
 
-/// A range with its owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owned {
-    /// First address.
-    pub start: u64,
-    /// First address behind it.
-    pub end: u64,
-    /// Index of the region that it lies in.
-    pub region: usize,
-    /// Whose it is.
-    pub owner: Owner,
-}
-
-impl Owned {
-    /// Its length in bytes.
-    pub const fn len(&self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-
-    /// True for an empty range, which nobody owns.
-    pub const fn is_empty(&self) -> bool {
-        self.end <= self.start
-    }
-}
-
-/// Gives every byte of the regions one owner; in order of address, cut at the borders of regions.
-pub fn attribute(process: &ProcessEvidence, regions: &[Region]) -> Vec<Owned> {
-    let mut pieces = claim::pieces(regions);
-    let mut owned = Vec::with_capacity(pieces.len());
-    for allocator in ALL {
-        let mut claims = Claims::default();
-        allocator.claim(process, &pieces, &mut claims);
-        pieces = claims.take(&pieces, &mut owned);
-    }
-    // Unattributed claims all; should it ever not, nothing is lost.
-    owned.extend(pieces.iter().map(|piece| piece.owned_by(unattributed::owner(process, piece))));
-    owned.sort_unstable_by_key(|owned| owned.start);
-    owned.dedup_by(|next, last| {
-        let is_one = next.start == last.end && next.region == last.region && next.owner == last.owner;
-        if is_one {
-            last.end = next.end;
+macro_rules! allocators {
+    ($($(#[$doc:meta])* $id:ident = $name:literal, $allocator:expr, marks { $($(#[$of:meta])* $mark:ident = $bit:literal $called:literal),* };)*) => {
+        /// Every allocator and runtime that is known. Of those that claim or read in the same turn, the first here is first.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum AllocatorId {
+            $($(#[$doc])* $id,)*
         }
-        is_one
-    });
-    owned.shrink_to_fit();
-    owned
+
+        impl AllocatorId {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$id),*];
+
+            /// Its name in every output and recording.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$id => $name,)* }
+            }
+
+            /// What is known of it.
+            pub fn allocator(self) -> &'static dyn Allocator {
+                match self { $(Self::$id => &$allocator,)* }
+            }
+        }
+
+        /// One thing that was seen in a program or library. Recordings keep its number.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Mark {
+            $($($(#[$of])* $mark = $bit,)*)*
+            /// It defines `malloc` for all.
+            DefinesMalloc = 13,
+        }
+
+        impl Mark {
+            /// All of them, with their names in fixtures.
+            pub const ALL: &'static [(Self, &'static str)] =
+                &[$($((Self::$mark, $called),)*)* (Self::DefinesMalloc, "defines-malloc")];
+        }
+    };
+}
+
+allocators! {
+    /// The Go runtime.
+    Go = "go", go::Go, marks {
+        Go = 8 "go"
+    };
+    /// V8, in Node or any other program.
+    V8 = "v8", v8::V8, marks {
+        V8 = 10 "v8"
+    };
+    /// CoreCLR.
+    Dotnet = "dotnet", dotnet::Dotnet, marks {
+        Dotnet = 12 "dotnet"
+    };
+    /// The malloc of glibc.
+    Glibc = "glibc", glibc::Glibc, marks {
+        Glibc = 0 "glibc",
+        /// The dynamic loader of glibc, which allocates before there is a malloc.
+        Loader = 1 "loader"
+    };
+    /// snmalloc.
+    Snmalloc = "snmalloc", snmalloc::Snmalloc, marks {
+        Snmalloc = 7 "snmalloc"
+    };
+    /// mimalloc, any version.
+    Mimalloc = "mimalloc", mimalloc::Mimalloc, marks {
+        Mimalloc = 4 "mimalloc"
+    };
+    /// HotSpot.
+    Jvm = "jvm", jvm::Jvm, marks {
+        Hotspot = 9 "hotspot"
+    };
+    /// jemalloc, under any prefix.
+    Jemalloc = "jemalloc", jemalloc::Jemalloc, marks {
+        Jemalloc = 3 "jemalloc"
+    };
+    /// The two tcmallocs.
+    Tcmalloc = "tcmalloc", tcmalloc::Tcmalloc, marks {
+        /// The tcmalloc of gperftools.
+        Gperftools = 5 "gperftools",
+        /// The tcmalloc of google/tcmalloc.
+        GoogleTcmalloc = 6 "google-tcmalloc"
+    };
+    /// The malloc of musl.
+    Musl = "musl", musl::Musl, marks {
+        Musl = 2 "musl"
+    };
+    /// CPython's allocator for small objects.
+    Cpython = "cpython", cpython::Cpython, marks {
+        Cpython = 11 "cpython"
+    };
+    /// Scudo, the malloc of Android.
+    Scudo = "scudo", android::Scudo, marks {};
+    /// bionic's loader.
+    Bionic = "bionic", android::Bionic, marks {};
+    /// Android's runtime.
+    Art = "art", android::Art, marks {};
+}
+
+impl AllocatorId {
+    /// The one of this name; `None` for a name of a newer version, or of what is no allocator.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|id| id.name() == name)
+    }
 }
 
 #[cfg(test)]

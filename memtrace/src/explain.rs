@@ -4,7 +4,6 @@
 //! `&Snapshot`, insights and a few facts -> [`Explanation`] -> text or JSON. Pure. What is not known is said to be so;
 //! sums close with a remainder that is shown.
 
-mod advice;
 mod allocators;
 mod balance;
 mod build;

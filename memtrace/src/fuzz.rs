@@ -14,7 +14,7 @@ use gimli::UnwindContext;
 use memtrace_common::event::stack::MOST_BYTES;
 
 use crate::{
-    allocator::counters::{READERS, any},
+    allocator::counters::{conformance, readers},
     ingest::{self, decode},
     mm::{
         address_space::{AddressSpace, Geometry},
@@ -77,8 +77,8 @@ pub fn recording(bytes: &[u8]) {
 /// Memory of a process, and every reader of allocators' counters on it.
 pub fn counters(bytes: &[u8]) {
     let (memory, files) = image::parse(bytes);
-    for reader in READERS {
-        any::holds(*reader, memory.clone(), &files).ok();
+    for reader in readers() {
+        conformance::holds(*reader, memory.clone(), &files).ok();
     }
 }
 
@@ -149,10 +149,10 @@ mod tests {
     #[test]
     fn every_reader_has_memory_that_it_reads() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/counters");
-        for reader in super::READERS {
+        for reader in super::readers() {
             let bytes = fs::read(corpus.join(reader.name())).unwrap();
             let (memory, files) = super::image::parse(&bytes);
-            if let Err(absent) = super::any::holds(*reader, memory, &files) {
+            if let Err(absent) = super::conformance::holds(*reader, memory, &files) {
                 panic!("{absent}");
             }
         }

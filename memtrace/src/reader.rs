@@ -11,7 +11,7 @@ pub mod tmpfs;
 pub use self::local::Local;
 use self::{scan::Job, tmpfs::Tmpfs};
 use crate::{
-    allocator::counters::process::Budget,
+    allocator::image::process::Budget,
     model::{
         scan::{Request, Scan},
         walk::{self, Unwound},

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::{shape::Shape, trend::Sample};
+pub use crate::allocator::advice::Remedy;
 use crate::{
     allocator::counters::Counters,
     snapshot::ArenaRow,
@@ -43,15 +44,6 @@ pub struct Fact {
     pub value: String,
     /// How it is known.
     pub grade: Grade,
-}
-
-/// Something to do, which the evidence supports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remedy {
-    /// In one sentence.
-    pub text: String,
-    /// The exact setting, when there is one: `MALLOC_ARENA_MAX=2`.
-    pub setting: Option<String>,
 }
 
 /// What shape the memory of something has over time, or what is notable about it.

@@ -4,47 +4,50 @@
 //! none. Nothing here may stop the process, or bring a page in that is not there. What is read is hostile: cycles,
 //! giant counts, pointers anywhere, and it changes under the reader.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Owned, evidence::ProcessEvidence};
+use super::{
+    AllocatorId, Owned,
+    evidence::ProcessEvidence,
+    image::{Files, Image},
+};
 use crate::{
     mm::region::Region,
     units::{Bytes, Grade},
 };
 
 #[doc(hidden)]
-pub mod any;
-pub mod cpython;
+pub mod conformance;
 pub mod data;
-#[doc(hidden)]
-pub mod fake;
-pub mod gate;
-pub mod glibc;
-pub mod go;
-pub mod hotspot;
-pub mod jemalloc;
-pub mod mimalloc;
-pub mod motion;
-pub mod musl;
-pub mod process;
-pub mod root;
+pub mod error_bound;
+pub mod plausibility;
+pub mod sampling;
 mod share;
-mod spread;
-pub mod tcmalloc;
 
 use share::Share;
 
-/// All readers. They share a budget: first those that need next to none of it.
-pub const READERS: &[&dyn CounterReader] = &[
-    &hotspot::Hotspot,
-    &go::Go,
-    &glibc::Glibc,
-    &musl::Musl,
-    &jemalloc::Jemalloc,
-    &mimalloc::Mimalloc,
-    &tcmalloc::Gperftools,
-    &cpython::Cpython,
-];
+/// What a reading costs. All share a budget: first those that need next to none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cost {
+    /// Some words.
+    Figures,
+    /// A walk over its books, which grow with its heap.
+    Walk,
+}
+
+/// All readers in order.
+static READERS: LazyLock<Vec<&'static dyn CounterReader>> = LazyLock::new(|| {
+    let mut all: Vec<_> = AllocatorId::ALL.iter().filter_map(|id| id.allocator().counters()).collect();
+    all.sort_by_key(|(cost, _)| *cost);
+    all.into_iter().map(|(_, reader)| reader).collect()
+});
+
+/// All readers, the cheap ones first.
+pub fn readers() -> &'static [&'static dyn CounterReader] {
+    &READERS
+}
 
 /// Reads the counters of one allocator.
 pub trait CounterReader: Sync {
@@ -91,22 +94,16 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Files of a process's own root.
-pub trait Files {
-    /// The start of a regular file, `most` bytes at most; `None` when it is none or cannot be read.
-    fn read(&self, path: &[u8], most: usize) -> Option<Vec<u8>>;
-}
-
 /// Asks every reader that applies, each with its share of the budget at least. What a reader says and the page tables
 /// contradict is absent; an allocator that owns nothing here is not missed.
 pub fn read_all(target: &mut Target<'_>) -> (Vec<Counters>, Vec<Absent>) {
     let (mut read, mut absent) = (Vec::new(), Vec::new());
-    let readers: Vec<_> = READERS.iter().filter(|reader| reader.applies(target.process)).collect();
+    let readers: Vec<_> = readers().iter().filter(|reader| reader.applies(target.process)).collect();
     for (others, reader) in (0..readers.len() as u64).rev().zip(readers) {
         let left = target.image.left();
         let mut image = Share::new(target.image, left - left / (others + 1));
         let target = &mut Target { image: &mut image, ..*target };
-        match reader.read(target).and_then(|counters| gate::check(target, counters)) {
+        match reader.read(target).and_then(|counters| plausibility::check(target, counters)) {
             Ok(counters) => read.push(counters),
             Err(_) if target.ranges_of(reader.name()).next().is_none() => {}
             Err(reason) => absent.push(reason),
@@ -227,42 +224,5 @@ impl Reading {
         let allocated = allocated.map(|bytes| bytes.0).fold(0, u64::saturating_add);
         let (missing, error) = self.doubt();
         missing == 0 && error <= allocated / Self::DOUBT
-    }
-}
-
-/// Memory of a process, page by page, as far as it is there.
-pub trait Image {
-    /// Fills the buffer from an address; false when not all of it could be read: a page is not present, the address is
-    /// none of the process's, or the budget of this reading is spent.
-    fn read(&mut self, address: u64, buffer: &mut [u8]) -> bool;
-
-    /// Bytes of a page.
-    fn page_size(&self) -> u64;
-
-    /// Bytes that may still be read, in the time that is left too: half of them once half of the time is over.
-    fn left(&self) -> u64;
-
-    /// True once the budget of bytes or time is spent: every further read fails.
-    fn is_spent(&self) -> bool;
-
-    /// The ranges of `start..end` whose pages are present, in order.
-    fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)>;
-
-    /// Fills one slot of `len` bytes of the buffer from each address, in few calls; which of them were filled. What
-    /// the buffer has no room for is not.
-    fn read_each(&mut self, addresses: &[u64], len: usize, buffer: &mut [u8]) -> Vec<bool> {
-        let mut slots = buffer.chunks_exact_mut(len.max(1));
-        addresses.iter().map(|address| slots.next().is_some_and(|slot| self.read(*address, slot))).collect()
-    }
-
-    /// Bytes of `start..end` whose pages are present.
-    fn resident(&mut self, start: u64, end: u64) -> u64 {
-        self.present(start, end).iter().map(|(start, end)| end.saturating_sub(*start)).sum()
-    }
-
-    /// A little-endian word.
-    fn word(&mut self, address: u64) -> Option<u64> {
-        let mut bytes = [0; 8];
-        self.read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
     }
 }

@@ -1,56 +1,46 @@
-//! CPython: the arenas of obmalloc.
+//! CPython's allocator for small objects.
 //!
-//! Input: mappings of 1 MiB (256 KiB before 3.10) by libpython, or what was found in memory. Output: claims. Objects of
-//! more than 512 bytes come from malloc and are not here.
+//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
+//! says what to set.
 
 use super::{
-    Allocator, Owner,
-    claim::{Claims, Piece},
-    evidence::{Content, Found, Mark, ProcessEvidence},
+    Allocator, AllocatorId, Mark,
+    advice::Advice,
+    attribute::{Claimant, Turn, label::Label},
+    counters::{Cost, CounterReader},
+    evidence::Sign,
 };
 
-const NAME: &str = "cpython";
-/// `ARENA_SIZE` from 3.10 on; before it a quarter of that.
-const ARENA: u64 = 1 << 20;
-const OLD_ARENA: u64 = 256 << 10;
+pub mod advice;
+pub mod counters;
+pub mod owner;
 
 /// CPython's allocator for small objects.
 pub struct Cpython;
 
 impl Allocator for Cpython {
-    fn name(&self) -> &'static str {
-        NAME
+    fn signs(&self) -> &'static [Sign] {
+        const { &[Sign { exports: &[b"_PyRuntime", b"PyObject_Malloc"], ..Sign::of(Mark::Cpython) }] }
     }
 
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        if !process.has(Mark::Cpython) {
-            return;
+    fn labels(&self) -> &'static [Label] {
+        const {
+            &[
+                Label::of(b"cpython:obmalloc", AllocatorId::Cpython, "obmalloc arena"),
+                Label::of(b"cpython:", AllocatorId::Cpython, "other"),
+            ]
         }
-        let is_arena = |found: &&Found| found.content == Content::ObmallocArena;
-        let was_looked_for = process.found.iter().any(|found| is_arena(&found));
-        for piece in pieces.iter().filter(|piece| piece.is_data() && piece.is_noreserve() != Some(true)) {
-            match (piece.born(), piece.caller(process)) {
-                (Some(born), Some(module)) => {
-                    let is_arena = matches!(born.len, ARENA | OLD_ARENA);
-                    if is_arena && module.marks.has(Mark::Cpython) {
-                        claims.piece(piece, Owner::read(NAME, "obmalloc arena", 0));
-                    }
-                }
-                (None, _) if was_looked_for => {
-                    for found in process.found_in(piece.start, piece.end).iter().filter(is_arena) {
-                        claims.range(
-                            found.start,
-                            found.end.min(piece.end),
-                            Owner::read(NAME, "obmalloc arena", 0),
-                        );
-                    }
-                }
-                // By shape alone: whole arenas, which nobody else's mapping merged with.
-                (None, _) if piece.len().is_multiple_of(ARENA) => {
-                    claims.piece(piece, Owner::inferred(NAME, "obmalloc arena", 0));
-                }
-                _ => {}
-            }
-        }
+    }
+
+    fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
+        &[(Turn::Shaped, &owner::Cpython)]
+    }
+
+    fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        Some((Cost::Walk, &counters::Cpython))
+    }
+
+    fn advice(&self) -> &'static dyn Advice {
+        &advice::Cpython
     }
 }

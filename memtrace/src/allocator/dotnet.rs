@@ -1,46 +1,30 @@
-//! .NET: the garbage collector's range.
+//! .NET: CoreCLR.
 //!
-//! Input: a reservation of 256 GiB or twice the memory that is not dumped, with committed parts in it (gc/unix/
-//! gcenv.unix.cpp). Output: claims.
+//! Input: none. Output: what is known of it. [`owner`] recognises its memory; its counters are not read.
 
 use super::{
-    Allocator, Owner,
-    claim::{Claims, Piece, runs},
-    evidence::{Mark, ProcessEvidence},
+    Allocator, Mark,
+    attribute::{Claimant, Turn},
+    evidence::Sign,
 };
-use crate::mm::region::VmFlags;
 
-const NAME: &str = "dotnet";
-/// Far less than any range that is reserved, far more than a thread arena of glibc and its tail.
-const SMALLEST: u64 = 4 << 30;
+pub mod owner;
 
 /// CoreCLR.
 pub struct Dotnet;
 
 impl Allocator for Dotnet {
-    fn name(&self) -> &'static str {
-        NAME
+    fn signs(&self) -> &'static [Sign] {
+        const {
+            &[Sign {
+                files: &[b"libcoreclr.so"],
+                exports: &[b"coreclr_initialize", b"DotNetRuntimeInfo"],
+                ..Sign::of(Mark::Dotnet)
+            }]
+        }
     }
 
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        if !process.has(Mark::Dotnet) {
-            return;
-        }
-        for run in runs(pieces) {
-            let is_range = |piece: &Piece<'_>| {
-                piece.is_reserve()
-                    && (piece.flag(VmFlags::DONT_DUMP) == Some(true) || piece.len() >= SMALLEST)
-            };
-            let len: u64 = run.iter().filter(|piece| is_range(piece)).map(Piece::len).sum();
-            let (first, last) = (run.iter().position(is_range), run.iter().rposition(is_range));
-            let (Some(first), Some(last), SMALLEST..) = (first, last, len) else { continue };
-            // The range begins with what was committed of it first.
-            let range = run.get(first.saturating_sub(1)..=last).unwrap_or_default();
-            for piece in range.iter().filter(|piece| piece.is_plain() && piece.is_noreserve() != Some(true)) {
-                let kind = if piece.is_reserve() { "gc reserve" } else { "gc heap" };
-                let is_called = piece.caller(process).is_some_and(|module| module.marks.has(Mark::Dotnet));
-                claims.piece(piece, Owner::inferred(NAME, kind, 0).graded(is_called));
-            }
-        }
+    fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
+        &[(Turn::Placed, &owner::Dotnet)]
     }
 }

@@ -7,20 +7,24 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::jvm::names::Names;
 use crate::mm::region::File;
 
 pub mod content;
 pub mod elf;
-pub mod hotspot;
 pub mod inspect;
 pub mod mark;
 pub mod memory;
 pub mod read;
 pub mod scan;
+pub mod sign;
 mod stored;
 
 pub use content::{Content, Found};
-pub use mark::{Mark, Marks};
+pub use mark::Marks;
+pub use sign::Sign;
+
+pub use super::Mark;
 
 /// A program or library in an address space.
 #[derive(Clone, Debug)]
@@ -36,7 +40,7 @@ pub struct Module {
     /// The file could be read: images and marks are complete.
     pub is_read: bool,
     /// Names of HotSpot's fields; not kept in recordings, for no memory is read there.
-    pub names: Option<Arc<hotspot::Names>>,
+    pub names: Option<Arc<Names>>,
 }
 
 impl Module {

@@ -1,47 +1,54 @@
-//! jemalloc: extents.
+//! jemalloc, under any prefix.
 //!
-//! Input: memory mapped readable and writable without reservation (src/pages.c: MAP_NORESERVE where the kernel
-//! overcommits). Output: claims. Which arena an extent belongs to is in jemalloc's own tables only.
+//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
+//! says what to set.
 
 use super::{
-    Allocator, Owner,
-    claim::{Claims, Piece},
-    evidence::{Mark, ProcessEvidence},
+    Allocator, AllocatorId, Mark,
+    advice::Advice,
+    attribute::{Claimant, Turn, label::Label},
+    counters::{Cost, CounterReader},
+    evidence::Sign,
 };
-use crate::mm::region::Prot;
 
-const NAME: &str = "jemalloc";
-/// Extents grow by 2 MiB at the least; a page may be left of one that another allocator's mapping cut.
-const SMALLEST: u64 = 64 << 10;
+pub mod advice;
+pub mod counters;
+pub mod owner;
 
-/// jemalloc, whatever its prefix.
+/// jemalloc, under any prefix.
 pub struct Jemalloc;
 
 impl Allocator for Jemalloc {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        if !process.has(Mark::Jemalloc) {
-            return;
-        }
-        let arena = process.base_of(Mark::Jemalloc);
-        for piece in pieces {
-            let is_called = is_called(process, piece);
-            let is_shaped = piece.is_noreserve() == Some(true)
-                && piece.len() >= SMALLEST
-                && piece.caller(process).is_none();
-            if piece.is_data() && (is_called || is_shaped) {
-                claims.piece(piece, Owner::inferred(NAME, "extents", arena).graded(is_called));
-            }
+    fn signs(&self) -> &'static [Sign] {
+        const {
+            &[Sign {
+                exports: &[b"mallctl", b"je_mallctl"],
+                symbols: &[b"je_arenas\0"],
+                constants: &[b"<jemalloc>: "],
+                ..Sign::of(Mark::Jemalloc)
+            }]
         }
     }
-}
 
-/// Mapped as jemalloc maps, by the module that it is in.
-fn is_called(process: &ProcessEvidence, piece: &Piece<'_>) -> bool {
-    piece.born().is_some_and(|born| born.prot == Prot(Prot::READ | Prot::WRITE))
-        && piece.is_noreserve() != Some(false)
-        && piece.caller(process).is_some_and(|module| module.marks.has(Mark::Jemalloc))
+    fn labels(&self) -> &'static [Label] {
+        const {
+            &[
+                Label::of(b"jemalloc_pg", AllocatorId::Jemalloc, "extents"),
+                // Android's.
+                Label::of(b"libc_malloc", AllocatorId::Jemalloc, "extents"),
+            ]
+        }
+    }
+
+    fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
+        &[(Turn::Shaped, &owner::Jemalloc)]
+    }
+
+    fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        Some((Cost::Walk, &counters::Jemalloc))
+    }
+
+    fn advice(&self) -> &'static dyn Advice {
+        &advice::Jemalloc
+    }
 }

@@ -1,103 +1,45 @@
-//! HotSpot: Java heap, metaspace, code cache, and the garbage collector's tables.
+//! HotSpot.
 //!
-//! Input: spaces that are reserved with PROT_NONE and MAP_NORESERVE and committed without it (os_linux.cpp), and the
-//! archive of shared classes. Output: claims. Stacks and glibc's arenas are claimed before.
-
-use std::sync::Arc;
+//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
+//! says what to set.
 
 use super::{
-    Allocator, Owner,
-    claim::{Claims, Piece, runs},
-    evidence::{Mark, ProcessEvidence, base_name},
+    Allocator, Mark,
+    advice::Advice,
+    attribute::{Claimant, Turn},
+    counters::{Cost, CounterReader},
+    evidence::Sign,
 };
-use crate::mm::region::Backing;
 
-const NAME: &str = "jvm";
-/// Where a heap lies whose references have 32 bits (compressed oops), with its alignment.
-const COMPRESSED_END: u64 = 64 << 30;
-/// What metaspace commits in (metaspaceSettings.hpp: commit granules).
-const GRANULE: u64 = 64 << 10;
-/// Where metaspace nodes and the class space begin.
-const ROOT_CHUNK: u64 = 4 << 20;
-/// The smallest region of a heap: what it is committed in.
-const HEAP_REGION: u64 = 1 << 20;
+pub mod advice;
+pub mod counters;
+pub mod names;
+pub mod owner;
 
-/// Files that are the virtual machine's memory: shared classes, and ZGC's heap.
-pub struct Files;
+/// Archives of classes: files, where all else is anonymous memory.
+const SHARED_CLASSES: &str = "shared classes";
 
-impl Allocator for Files {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        if !process.has(Mark::Hotspot) {
-            return;
-        }
-        for piece in pieces {
-            let Backing::File(file) = &piece.region.backing else { continue };
-            let kind = match () {
-                () if file.path.starts_with(b"/memfd:java_heap") => "java heap",
-                () if base_name(&file.path).ends_with(b".jsa") => "shared classes",
-                () => continue,
-            };
-            claims.piece(piece, Owner::read(NAME, kind, 0).of_file(Some(Arc::clone(file))));
-        }
-    }
-}
-
-/// Memory that the virtual machine reserved.
+/// HotSpot.
 pub struct Jvm;
 
 impl Allocator for Jvm {
-    fn name(&self) -> &'static str {
-        NAME
+    fn signs(&self) -> &'static [Sign] {
+        const { &[Sign { exports: &[b"gHotSpotVMStructs"], ..Sign::of(Mark::Hotspot) }] }
     }
 
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        if !process.has(Mark::Hotspot) {
-            return;
-        }
-        for run in runs(pieces) {
-            let is_space = |piece: &Piece<'_>| is_space(process, piece);
-            for space in run.chunk_by(|left, right| is_space(left) && is_space(right)) {
-                if space.iter().all(is_space) {
-                    self::space(process, space, claims);
-                }
-            }
-        }
+    fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
+        &[(Turn::Files, &owner::Files), (Turn::Shaped, &owner::Jvm)]
     }
-}
 
-/// Reserved without, committed with a reservation of memory; not mapped by libc or any other module.
-fn is_space(process: &ProcessEvidence, piece: &Piece<'_>) -> bool {
-    let is_foreign = piece.caller(process).is_some_and(|module| !module.marks.has(Mark::Hotspot));
-    piece.is_plain() && !is_foreign && (piece.is_reserve() || piece.is_noreserve() != Some(true))
-}
-
-fn space(process: &ProcessEvidence, space: &[Piece<'_>], claims: &mut Claims) {
-    let (Some(first), Some(last)) = (space.first(), space.last()) else { return };
-    let is_reserved = space.iter().any(|piece| piece.is_reserve() && piece.is_noreserve() != Some(false));
-    let is_called =
-        |piece: &Piece<'_>| piece.caller(process).is_some_and(|module| module.marks.has(Mark::Hotspot));
-    let code = space.iter().position(|piece| piece.is_executable());
-    let kind = match () {
-        () if last.end <= COMPRESSED_END => "java heap",
-        () if code.is_some() => "gc metadata",
-        () if !is_reserved && !space.iter().any(is_called) => return,
-        () if is_reserved && is_on(space, HEAP_REGION) && last.end - first.start >= 8 * HEAP_REGION => {
-            "java heap"
-        }
-        () if first.start.is_multiple_of(ROOT_CHUNK) && is_on(space, GRANULE) => "metaspace",
-        () => "gc metadata",
-    };
-    for (at, piece) in space.iter().enumerate() {
-        let kind = if code.is_some_and(|code| code <= at) { "code cache" } else { kind };
-        claims.piece(piece, Owner::inferred(NAME, kind, 0).graded(is_called(piece)));
+    fn mapped(&self) -> &'static [&'static str] {
+        &[SHARED_CLASSES]
     }
-}
 
-/// True when all borders lie on multiples.
-fn is_on(space: &[Piece<'_>], unit: u64) -> bool {
-    space.iter().all(|piece| piece.start.is_multiple_of(unit) && piece.end.is_multiple_of(unit))
+    fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        Some((Cost::Figures, &counters::Hotspot))
+    }
+
+    fn advice(&self) -> &'static dyn Advice {
+        &advice::Jvm
+    }
 }

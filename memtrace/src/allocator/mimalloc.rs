@@ -1,60 +1,48 @@
-//! mimalloc: arenas and metadata.
+//! mimalloc, any version.
 //!
-//! Input: memory without reservation at mimalloc's own addresses (src/os.c: hints from 2 to 30 TiB), or 1 GiB of it
-//! elsewhere (3.1). Output: claims.
+//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
+//! says what to set.
 
 use super::{
-    Allocator, Owner,
-    claim::{Claims, Piece},
-    evidence::{Mark, ProcessEvidence},
+    Allocator, AllocatorId, Mark,
+    advice::Advice,
+    attribute::{Claimant, Turn, label::Label},
+    counters::{Cost, CounterReader},
+    evidence::Sign,
 };
-use crate::mm::region::Prot;
 
-const NAME: &str = "mimalloc";
-const TIB: u64 = 1 << 40;
-/// `MI_HINT_BASE` and `MI_HINT_MAX`, and what the last hint may reach behind it.
-const HINTS: std::ops::Range<u64> = 2 * TIB..31 * TIB;
-/// What an arena reserves, unless told otherwise.
-const ARENA: u64 = 1 << 30;
-/// The smallest that is taken for an arena by its address alone: a segment of 1.x.
-const SEGMENT: u64 = 4 << 20;
+pub mod advice;
+pub mod counters;
+pub mod owner;
 
 /// mimalloc, any version.
 pub struct Mimalloc;
 
 impl Allocator for Mimalloc {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        let is_here = process.has(Mark::Mimalloc);
-        for piece in pieces {
-            if !piece.is_plain() || piece.is_executable() || piece.is_noreserve() != Some(true) {
-                continue;
-            }
-            let is_hinted = HINTS.contains(&piece.start) && HINTS.contains(&piece.end);
-            let is_called = is_called(process, piece);
-            if is_hinted && (is_here && piece.len() >= SEGMENT || piece.len() >= ARENA) {
-                claims.piece(piece, Owner::inferred(NAME, "arena", piece.start).graded(is_called));
-            } else if is_here && piece.len() >= ARENA && piece.is_data() && piece.caller(process).is_none() {
-                claims.piece(piece, Owner::inferred(NAME, "arena", piece.start));
-            } else if is_called {
-                let kind = if piece.len() >= ARENA { "arena" } else { "metadata" };
-                claims.piece(piece, Owner::read(NAME, kind, piece.start));
-            } else if is_here && piece.is_data() && is_alone(process) && piece.born().is_none() {
-                claims.piece(piece, Owner::inferred(NAME, "metadata", 0));
-            }
+    fn signs(&self) -> &'static [Sign] {
+        const {
+            &[Sign {
+                exports: &[b"mi_version"],
+                symbols: &[b"_mi_prim_alloc\0"],
+                constants: &[b"mimalloc: error: "],
+                ..Sign::of(Mark::Mimalloc)
+            }]
         }
     }
-}
 
-fn is_called(process: &ProcessEvidence, piece: &Piece<'_>) -> bool {
-    piece.born().is_some_and(|born| born.prot == Prot(Prot::READ | Prot::WRITE))
-        && piece.caller(process).is_some_and(|module| module.marks.has(Mark::Mimalloc))
-}
+    fn labels(&self) -> &'static [Label] {
+        const { &[Label::of(b"mimalloc", AllocatorId::Mimalloc, "arena")] }
+    }
 
-/// Nobody else maps such memory here, save glibc up to 2.36, whose arenas are claimed before.
-fn is_alone(process: &ProcessEvidence) -> bool {
-    [Mark::Jemalloc, Mark::Snmalloc, Mark::Hotspot, Mark::V8].into_iter().all(|mark| !process.has(mark))
+    fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
+        &[(Turn::Placed, &owner::Mimalloc)]
+    }
+
+    fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        Some((Cost::Walk, &counters::Mimalloc))
+    }
+
+    fn advice(&self) -> &'static dyn Advice {
+        &advice::Mimalloc
+    }
 }

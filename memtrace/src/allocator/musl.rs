@@ -1,46 +1,45 @@
-//! musl: mallocng's groups and metadata, or the older malloc's heap.
+//! musl: its malloc.
 //!
-//! Input: `[heap]`, and plain memory of a process that runs on musl. Output: claims. mallocng keeps only metadata in
-//! the heap, behind a page that nothing may touch, which also gives away a static binary without symbols.
+//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
+//! says what to set.
 
 use super::{
-    Allocator, Owner,
-    claim::{Claims, Piece},
-    evidence::{Mark, ProcessEvidence},
-    mapped,
+    Allocator, Mark,
+    advice::Advice,
+    attribute::{Claimant, Turn},
+    counters::{Cost, CounterReader},
+    evidence::Sign,
 };
-use crate::mm::region::{Backing, Prot};
 
-const NAME: &str = "musl";
-const MAP_STACK: u32 = 0x2_0000;
+pub mod advice;
+pub mod counters;
+pub mod owner;
 
-/// musl's malloc.
+/// musl: its malloc.
 pub struct Musl;
 
 impl Allocator for Musl {
-    fn name(&self) -> &'static str {
-        NAME
+    fn signs(&self) -> &'static [Sign] {
+        const {
+            &[Sign {
+                files: &[b"ld-musl-", b"libc.musl-"],
+                exports: &[b"__libc_malloc_impl"],
+                symbols: &[b"__malloc_context", b"__libc_malloc_impl"],
+                constants: &[b"musl libc ("],
+                ..Sign::of(Mark::Musl)
+            }]
+        }
     }
 
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        let is_heap = |piece: &&Piece<'_>| piece.region.backing == Backing::Heap;
-        let has_guard = pieces.iter().find(is_heap).is_some_and(|heap| heap.region.prot == Prot::NONE);
-        let is_glibc = process.has(Mark::Glibc) || process.has(Mark::Loader);
-        if is_glibc || !process.has(Mark::Musl) && !has_guard || mapped::malloc_module(process).is_some() {
-            return;
-        }
-        for piece in pieces {
-            if is_heap(&piece) {
-                let kind = if has_guard { "metadata" } else { "main heap" };
-                claims.piece(piece, Owner::inferred(NAME, kind, 0).graded(process.has(Mark::Musl)));
-                continue;
-            }
-            let is_stack = piece.born().is_some_and(|born| born.flags & MAP_STACK != 0);
-            let is_called = piece.caller(process).map(|module| module.marks.has(Mark::Musl));
-            if piece.is_data() && piece.is_noreserve() != Some(true) && !is_stack && is_called != Some(false)
-            {
-                claims.piece(piece, Owner::inferred(NAME, "group", 0).graded(is_called == Some(true)));
-            }
-        }
+    fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
+        &[(Turn::Shaped, &owner::Musl)]
+    }
+
+    fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        Some((Cost::Walk, &counters::Musl))
+    }
+
+    fn advice(&self) -> &'static dyn Advice {
+        &advice::Musl
     }
 }

@@ -1,49 +1,34 @@
-//! snmalloc: the page map, and the heap.
+//! snmalloc.
 //!
-//! Input: a page map of 256 GiB that is not dumped (src/snmalloc/ds/pagemap.h), and memory without reservation.
-//! Output: claims. Its free pages stay resident until the kernel wants them: MADV_FREE.
+//! Input: none. Output: what is known of it. [`owner`] recognises its memory; its counters are not read.
 
 use super::{
-    Allocator, Owner,
-    claim::{Claims, Piece, runs},
-    evidence::{Mark, ProcessEvidence},
+    Allocator, AllocatorId, Mark,
+    attribute::{Claimant, Turn, label::Label},
+    evidence::Sign,
 };
-use crate::mm::region::VmFlags;
 
-const NAME: &str = "snmalloc";
-/// The page map's pieces are larger than any heap.
-const LARGE: u64 = 64 << 30;
+pub mod owner;
 
 /// snmalloc.
 pub struct Snmalloc;
 
 impl Allocator for Snmalloc {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        if !process.has(Mark::Snmalloc) {
-            return;
-        }
-        for run in runs(pieces) {
-            // Touched parts of the page map are dumped again; they lie between parts that are not.
-            let map: Vec<_> = run.iter().filter(|piece| is_own(piece) && is_map(piece)).collect();
-            let map = map.first().zip(map.last()).map(|(first, last)| first.start..last.end);
-            for piece in run.iter().filter(|piece| is_own(piece)) {
-                let is_map = map.as_ref().is_some_and(|map| map.contains(&piece.start));
-                let kind = if is_map { "page map" } else { "heap" };
-                let is_called = piece.caller(process).is_some_and(|module| module.marks.has(Mark::Snmalloc));
-                claims.piece(piece, Owner::inferred(NAME, kind, 0).graded(is_called));
-            }
+    fn signs(&self) -> &'static [Sign] {
+        const {
+            &[Sign {
+                symbols: &[b"N8snmalloc"],
+                constants: &[b"Failed to initialise snmalloc"],
+                ..Sign::of(Mark::Snmalloc)
+            }]
         }
     }
-}
 
-fn is_own(piece: &Piece<'_>) -> bool {
-    piece.is_data() && !piece.is_executable() && piece.is_noreserve() == Some(true)
-}
+    fn labels(&self) -> &'static [Label] {
+        const { &[Label::of(b"snmalloc", AllocatorId::Snmalloc, "heap")] }
+    }
 
-fn is_map(piece: &Piece<'_>) -> bool {
-    piece.flag(VmFlags::DONT_DUMP) == Some(true) || piece.len() >= LARGE
+    fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
+        &[(Turn::Placed, &owner::Snmalloc)]
+    }
 }

@@ -1,84 +1,63 @@
 //! The two tcmallocs: google/tcmalloc, and the one of gperftools.
 //!
-//! Input: Google's has a tag in bits 42 to 44 of its addresses (memory_tag.h); that of gperftools moves the break, and
-//! maps plain memory when it cannot (system-alloc.cc). Output: claims.
+//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
+//! says what to set.
 
 use super::{
-    Allocator, Owner,
-    claim::{Claims, Piece},
-    evidence::{Mark, ProcessEvidence},
-    mapped,
+    Allocator, AllocatorId, Mark,
+    advice::Advice,
+    attribute::{Claimant, Turn, label::Label},
+    counters::{Cost, CounterReader},
+    evidence::Sign,
 };
-use crate::mm::region::Backing;
 
-/// Lowest bit of the tag.
-const TAG_SHIFT: u32 = 42;
-/// Hints are random below the addresses that the kernel hands out by itself.
-const HINTS_END: u64 = 0x7000_0000_0000;
-/// What a region reserves.
-const REGION: u64 = 1 << 30;
-/// The smallest that gperftools maps: metadata comes in 128 KiB and more.
-const SMALLEST: u64 = 128 << 10;
+pub mod advice;
+pub mod counters;
+pub mod owner;
 
-/// google/tcmalloc.
-pub struct Google;
+/// The two tcmallocs: google/tcmalloc, and the one of gperftools.
+pub struct Tcmalloc;
 
-impl Allocator for Google {
-    fn name(&self) -> &'static str {
-        "tcmalloc"
-    }
-
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        if !process.has(Mark::GoogleTcmalloc) {
-            return;
-        }
-        for piece in pieces.iter().filter(|piece| piece.is_plain() && !piece.is_executable()) {
-            let is_called =
-                piece.caller(process).is_some_and(|module| module.marks.has(Mark::GoogleTcmalloc))
-                    && piece.born().is_some_and(|born| born.len >= REGION);
-            let is_hinted = (1 << 40..HINTS_END).contains(&piece.start) && piece.is_noreserve() != Some(true);
-            if is_called || is_hinted && piece.born().is_none() {
-                let kind = kind(piece.start);
-                claims.piece(piece, Owner::inferred("tcmalloc", kind, 0).graded(is_called));
-            }
+impl Allocator for Tcmalloc {
+    fn signs(&self) -> &'static [Sign] {
+        const {
+            &[
+                Sign { exports: &[b"TCMalloc_SystemTaken", b"tc_malloc"], ..Sign::of(Mark::Gperftools) },
+                Sign {
+                    sections: &[b"google_malloc"],
+                    export_prefixes: &[b"MallocExtension_Internal_"],
+                    symbols: &[b"MallocExtension_Internal_", b"tcmalloc_internal"],
+                    constants: &[b"tcmalloc_region_", b"MallocExtension::"],
+                    // Whose exports look like Google's in part.
+                    unless: Some(Mark::Gperftools),
+                    ..Sign::of(Mark::GoogleTcmalloc)
+                },
+            ]
         }
     }
-}
 
-const fn kind(start: u64) -> &'static str {
-    match start >> TAG_SHIFT & 7 {
-        0 | 1 => "sampled region",
-        2 => "cold region",
-        3 => "metadata",
-        _ => "normal region",
-    }
-}
-
-/// The tcmalloc of gperftools.
-pub struct Gperftools;
-
-impl Allocator for Gperftools {
-    fn name(&self) -> &'static str {
-        "tcmalloc"
+    fn labels(&self) -> &'static [Label] {
+        const OF: AllocatorId = AllocatorId::Tcmalloc;
+        const {
+            &[
+                Label::of(b"tcmalloc_region_NORMAL", OF, "normal region"),
+                Label::of(b"tcmalloc_region_SAMPLED", OF, "sampled region"),
+                Label::of(b"tcmalloc_region_COLD", OF, "cold region"),
+                Label::of(b"tcmalloc_region_METADATA", OF, "metadata"),
+                Label::of(b"tcmalloc", OF, "region"),
+            ]
+        }
     }
 
-    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
-        let malloc = mapped::malloc_module(process);
-        if !malloc.is_some_and(|module| module.marks.has(Mark::Gperftools)) {
-            return;
-        }
-        for piece in pieces {
-            let caller = piece.caller(process);
-            let is_called = caller.is_some_and(|module| module.marks.has(Mark::Gperftools));
-            if piece.region.backing == Backing::Heap {
-                claims.piece(piece, Owner::inferred("tcmalloc", "page heap", 0));
-            } else if piece.is_data() && piece.is_noreserve() != Some(true) {
-                if is_called {
-                    claims.piece(piece, Owner::read("tcmalloc", "page heap", 0));
-                } else if caller.is_none() && piece.len() >= SMALLEST {
-                    claims.piece(piece, Owner::inferred("tcmalloc", "page heap", 0));
-                }
-            }
-        }
+    fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
+        &[(Turn::Placed, &owner::Google), (Turn::Shaped, &owner::Gperftools)]
+    }
+
+    fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        Some((Cost::Walk, &counters::Gperftools))
+    }
+
+    fn advice(&self) -> &'static dyn Advice {
+        &advice::Tcmalloc
     }
 }

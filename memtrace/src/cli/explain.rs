@@ -14,7 +14,7 @@ use super::{
     args::{ColorArgs, Form, SocketArgs},
 };
 use crate::{
-    allocator::counters::process::Budget,
+    allocator::image::process::Budget,
     api::{
         client,
         v1::path::{INSIGHTS, SNAPSHOT},

@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 
 use super::{Holding, balance::is_anonymous, build::Picture};
 use crate::{
-    allocator::counters::{Absent, ArenaCounters, Counters, Setting},
+    allocator::{
+        AllocatorId,
+        attribute::Holder,
+        counters::{Absent, ArenaCounters, Counters, Setting},
+    },
     snapshot::{Memory, ProcessRow},
     units::{Bytes, Grade},
-    verdict::retention::BACKGROUND,
 };
 
 /// Below this an allocator without counters is not worth a block.
@@ -36,7 +39,7 @@ pub(super) fn of(picture: &Picture<'_>) -> Vec<Holding> {
     for row in memory.flat_map(|memory| &memory.arenas).filter(|row| is_anonymous(row)) {
         let found = holdings.get(row.allocator.as_ref());
         let is_told = found.is_some_and(|holding| holding.processes > 0 || holding.absent.is_some());
-        if !is_told && !matches!(row.allocator.as_ref(), "stack" | "unattributed") {
+        if !is_told && is_allocator(&row.allocator) {
             let holding = place(&mut holdings, &row.allocator);
             holding.resident_bytes.0 = holding.resident_bytes.0.saturating_add(row.resident_bytes.0);
         }
@@ -46,6 +49,21 @@ pub(super) fn of(picture: &Picture<'_>) -> Vec<Holding> {
     holdings.retain(|holding| holding.resident_bytes.0 >= SMALL);
     holdings.sort_by(|a, b| (b.resident_bytes, &a.allocator).cmp(&(a.resident_bytes, &b.allocator)));
     holdings
+}
+
+/// Whether anonymous memory of this name is an allocator's, known or not.
+fn is_allocator(name: &str) -> bool {
+    match Holder::named(name) {
+        Some(Holder::Allocator(_) | Holder::Heap) | None => true,
+        Some(
+            Holder::Stack
+            | Holder::Unattributed
+            | Holder::Module
+            | Holder::File
+            | Holder::Shmem
+            | Holder::Kernel,
+        ) => false,
+    }
 }
 
 fn place<'h>(holdings: &'h mut BTreeMap<String, Holding>, allocator: &str) -> &'h mut Holding {
@@ -117,9 +135,10 @@ fn add(holding: &mut Holding, memory: &Memory, counters: &Counters, settings: Ve
 
 fn settings(picture: &Picture<'_>, row: &ProcessRow, counters: &Counters) -> Vec<Setting> {
     let mut settings = counters.settings.clone();
-    if counters.allocator == "jemalloc" {
+    let id = AllocatorId::named(&counters.allocator);
+    if let Some(helper) = id.and_then(|id| id.allocator().advice().helper()) {
         let is_on = picture.facts.purging.contains(&row.pid);
-        settings.push(Setting { name: BACKGROUND.to_owned(), value: is_on.to_string() });
+        settings.push(Setting { name: helper.setting.to_owned(), value: is_on.to_string() });
     }
     settings
 }

@@ -5,6 +5,7 @@
 
 use super::{Part, build::Picture};
 use crate::{
+    allocator::attribute::Holder,
     cgroup::charge::Charge,
     snapshot::ArenaRow,
     units::{Bytes, Grade},
@@ -12,6 +13,9 @@ use crate::{
 
 /// Parts below this share of the whole are told together.
 const LEAST: u64 = 64 << 10;
+
+const ANONYMOUS: &str = "anonymous memory";
+const SHARED: &str = "shared memory, tmpfs";
 
 /// What it came to.
 pub(super) struct Balance {
@@ -41,7 +45,7 @@ pub(super) fn of(picture: &Picture<'_>) -> Balance {
 
 /// Owners of anonymous memory; all others are files, shared memory or the kernel's.
 pub(super) fn is_anonymous(row: &ArenaRow) -> bool {
-    !matches!(row.allocator.as_ref(), "file" | "module" | "shmem" | "kernel") && row.kind != "shared classes"
+    Holder::named(&row.allocator).is_none_or(|holder| holder.is_anonymous(&row.kind))
 }
 
 /// By allocator, largest first; shared pages divided where that is known.
@@ -66,21 +70,23 @@ fn owners(picture: &Picture<'_>, is_wanted: fn(&ArenaRow) -> bool) -> Vec<Part> 
 }
 
 fn describe(row: &ArenaRow) -> (String, &'static str) {
-    match row.allocator.as_ref() {
-        "stack" => ("stacks".to_owned(), "of its threads"),
-        "unattributed" => ("no known owner".to_owned(), "mapped by something that is not recognised"),
-        "module" => ("programs and libraries".to_owned(), "their code and data"),
-        "file" => ("mapped files".to_owned(), ""),
-        "shmem" => (row.kind.to_string(), ""),
-        "kernel" => ("the kernel's own pages".to_owned(), ""),
-        allocator => (allocator.to_owned(), "its heap"),
+    match Holder::named(&row.allocator) {
+        Some(Holder::Stack) => ("stacks".to_owned(), "of its threads"),
+        Some(Holder::Unattributed) => {
+            ("no known owner".to_owned(), "mapped by something that is not recognised")
+        }
+        Some(Holder::Module) => ("programs and libraries".to_owned(), "their code and data"),
+        Some(Holder::File) => ("mapped files".to_owned(), ""),
+        Some(Holder::Shmem) => (row.kind.to_string(), ""),
+        Some(Holder::Kernel) => ("the kernel's own pages".to_owned(), ""),
+        Some(Holder::Allocator(_) | Holder::Heap) | None => (row.allocator.to_string(), "its heap"),
     }
 }
 
 fn process(picture: &Picture<'_>) -> Vec<Part> {
     let mut parts = vec![];
-    let owned = owners(picture, |row| row.allocator != "shmem");
-    let shared = owners(picture, |row| row.allocator == "shmem");
+    let owned = owners(picture, |row| row.allocator != Holder::Shmem.name());
+    let shared = owners(picture, |row| row.allocator == Holder::Shmem.name());
     parts.extend(small_together(owned));
     if !shared.is_empty() {
         let bytes = shared.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
@@ -114,7 +120,7 @@ fn container(picture: &Picture<'_>, charge: &Charge, notes: &mut Vec<String>) ->
         None => notes.push(format!("{what}: this kernel does not tell it for this cgroup")),
     };
     let anonymous = small_together(owners(picture, is_anonymous));
-    push("anonymous memory", "heaps and stacks: what programs ask for", charge.anon_bytes, anonymous);
+    push(ANONYMOUS, "heaps and stacks: what programs ask for", charge.anon_bytes, anonymous);
     push("file cache, active", "files' pages used more than once", charge.active_file_bytes, Vec::new());
     push(
         "file cache, inactive",
@@ -122,8 +128,8 @@ fn container(picture: &Picture<'_>, charge: &Charge, notes: &mut Vec<String>) ->
         charge.inactive_file_bytes,
         Vec::new(),
     );
-    let shared = owners(picture, |row| row.allocator == "shmem");
-    push("shared memory, tmpfs", "files in memory; only swap takes them", charge.shmem_bytes, shared);
+    let shared = owners(picture, |row| row.allocator == Holder::Shmem.name());
+    push(SHARED, "files in memory; only swap takes them", charge.shmem_bytes, shared);
     push("kernel memory", "what the kernel keeps for it", charge.kernel(), kernel(charge));
     for mount in &picture.facts.tmpfs {
         notes.push(format!("tmpfs {}: {} in it, whoever is charged for them", mount.mount, mount.used_bytes));
@@ -174,10 +180,12 @@ fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>
         // Rounding.
         first.bytes.0 = first.bytes.0.saturating_add(rest);
     } else if rest > 0 {
-        let (name, means) = match what {
-            "anonymous memory" => ("else", "programs' changed data, processes not read"),
-            "shared memory, tmpfs" => ("not mapped", "files in tmpfs that no process maps"),
-            _ => ("else", "of no kind that it tells"),
+        let (name, means) = if what == ANONYMOUS {
+            ("else", "programs' changed data, processes not read")
+        } else if what == SHARED {
+            ("not mapped", "files in tmpfs that no process maps")
+        } else {
+            ("else", "of no kind that it tells")
         };
         inner.push(Part::new(name, means, Bytes(rest), Grade::Inferred));
     }

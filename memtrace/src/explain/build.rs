@@ -4,7 +4,7 @@
 
 use super::{Explanation, Member, SCHEMA, Subject, allocators, balance, pressure, verdict};
 use crate::{
-    cgroup::{charge::Charge, hierarchy::is_within, memcg::Limit},
+    cgroup::{charge::Charge, memcg::Limit},
     reader::tmpfs::Tmpfs,
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     units::Bytes,
@@ -14,7 +14,7 @@ use crate::{
 /// What a snapshot does not hold.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Processes in which jemalloc's background thread runs.
+    /// Processes in which an allocator's own thread gives pages back.
     pub purging: Vec<u32>,
     /// The tmpfs file systems that its processes see and that have something in them.
     pub tmpfs: Vec<Tmpfs>,
@@ -45,7 +45,7 @@ pub fn explain(
     };
     let is_process = rows.is_empty();
     let picture = Picture {
-        processes: members(snapshot, subject, &rows),
+        processes: subject.members(snapshot),
         charge: charge(&rows),
         limit: match subject {
             Subject::Process(row) => row.limit.clone(),
@@ -92,15 +92,6 @@ fn label(row: &ContainerRow) -> String {
 
 fn member(row: &ProcessRow) -> Member {
     Member { pid: row.pid, comm: row.comm.clone(), rss_bytes: row.rss_bytes }
-}
-
-fn members<'a>(snapshot: &'a Snapshot, subject: &Subject<'a>, rows: &[&ContainerRow]) -> Vec<&'a ProcessRow> {
-    if let Subject::Process(row) = subject {
-        return vec![row];
-    }
-    let is_in = |cgroup: &str| rows.iter().any(|row| is_within(cgroup, &row.cgroup));
-    let of = snapshot.rows().filter(|row| row.cgroup.as_deref().is_some_and(is_in));
-    of.collect()
 }
 
 /// The sum of what the rows are charged; `None` unless all are known.

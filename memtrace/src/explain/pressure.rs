@@ -4,7 +4,10 @@
 //! a heap's pages are free.
 
 use super::{Holding, Part, balance::is_anonymous, build::Picture};
-use crate::units::{Bytes, Grade};
+use crate::{
+    allocator::attribute::Holder,
+    units::{Bytes, Grade},
+};
 
 /// Reclaimable parts, and firm ones; empty ones left out.
 pub(super) fn of(picture: &Picture<'_>, holdings: &[Holding]) -> (Vec<Part>, Vec<Part>) {
@@ -14,12 +17,15 @@ pub(super) fn of(picture: &Picture<'_>, holdings: &[Holding]) -> (Vec<Part>, Vec
         Some(Bytes(holdings.iter().filter_map(of).fold(0, |sum: u64, bytes| sum.saturating_add(bytes.0))))
     };
     let slab = charge.slab_reclaimable_bytes;
-    let (inactive, active) = if picture.is_process {
-        let mapped = rows_sum(picture, |row| if row.allocator == "file" { row.resident_bytes.0 } else { 0 });
-        (None, Some(Bytes(mapped)))
-    } else {
-        (charge.inactive_file_bytes, charge.active_file_bytes)
-    };
+    let (inactive, active) =
+        if picture.is_process {
+            let mapped = rows_sum(picture, |row| {
+                if row.allocator == Holder::File.name() { row.resident_bytes.0 } else { 0 }
+            });
+            (None, Some(Bytes(mapped)))
+        } else {
+            (charge.inactive_file_bytes, charge.active_file_bytes)
+        };
     let kernel = charge.kernel().map(|kernel| Bytes(kernel.0.saturating_sub(slab.unwrap_or_default().0)));
     let free = sum(|holding| holding.free_resident_bytes).unwrap_or_default();
     let anonymous = charge.anon_bytes.unwrap_or_else(|| {

@@ -24,6 +24,19 @@ pub enum Subject<'a> {
     Pod(String, Vec<&'a ContainerRow>),
 }
 
+impl<'a> Subject<'a> {
+    /// Its processes, as the snapshot orders them.
+    pub fn members(&self, snapshot: &'a Snapshot) -> Vec<&'a ProcessRow> {
+        let rows: &[&ContainerRow] = match self {
+            Self::Process(row) => return vec![row],
+            Self::Container(row) => std::slice::from_ref(row),
+            Self::Pod(_, rows) => rows,
+        };
+        let is_in = |cgroup: &str| rows.iter().any(|row| is_within(cgroup, &row.cgroup));
+        snapshot.rows().filter(|row| row.cgroup.as_deref().is_some_and(is_in)).collect()
+    }
+}
+
 /// Why nothing is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {

@@ -3,7 +3,7 @@
 //! Bytes -> a [`Fake`] and the bytes of a file. Made so that few bytes give what gets far into a reader: pointers between
 //! ranges, small numbers, runs of the same. Never fails: what is cut short ends there.
 
-use crate::allocator::counters::fake::{Fake, FakeFiles};
+use crate::allocator::image::fake::{Fake, FakeFiles};
 
 /// Where allocators keep things.
 const PLACES: [u64; 8] = [

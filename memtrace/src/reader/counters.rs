@@ -7,12 +7,12 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     allocator::{
         attribute,
-        counters::{
-            self, Reading, Target,
+        counters::{self, Reading, Target},
+        evidence::ProcessEvidence,
+        image::{
             process::{Budget, Process},
             root::Root,
         },
-        evidence::ProcessEvidence,
     },
     clock,
     mm::{procfs::Procfs, region::Region},

@@ -9,8 +9,8 @@ use std::{
 
 use crate::{
     allocator::{
-        counters::process::Budget as ReadBudget,
         evidence::{ProcessEvidence, read::Reader},
+        image::process::Budget as ReadBudget,
     },
     clock,
     mm::{

@@ -1,68 +1,155 @@
-//! Retention: its allocators hold much that is free.
+//! Retention: an allocator holds much that is free.
 //!
-//! Rests on the allocators' own counters alone; without them it abstains. What was given back lazily does not count:
-//! the kernel takes it when it wants it.
+//! What allocators' own counters say -> a finding. The one rule for verdicts over time and for explanations. Rests on the
+//! counters alone; without them it abstains. What was given back lazily does not count: the kernel takes it when it wants
+//! it.
 
-mod remedies;
-
-pub use remedies::{BACKGROUND, Keeper};
+use std::collections::BTreeMap;
 
 use super::{Confidence, Fact, Finding, Kind, Outcome, Picture};
+pub use crate::allocator::advice::Keeper;
 use crate::{
     allocator::counters::Counters,
     units::{Bytes, Grade},
 };
 
 /// The free part must be this part of what is allocated and free together.
-const LEAST_SHARE: f64 = 0.3;
-/// Less is not worth a word.
+pub const LEAST_SHARE: f64 = 0.3;
+/// Less is not worth a word: an allocator keeps that much to be quick.
 const LEAST: u64 = 16 << 20;
+/// From this part on it is certain, though nobody says how far the figures may be off.
+const SURE_SHARE: f64 = 0.5;
+
+/// What an allocator has in use and what it keeps, in one process or several.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// Free and resident all the same.
+    pub free: Bytes,
+    /// Handed to the program and not freed.
+    pub allocated: Bytes,
+    /// How far that may be off; `None` when nobody says.
+    pub error: Option<Bytes>,
+    /// How the figures are known.
+    pub grade: Grade,
+    /// Which allocator, and what it was seen to be.
+    pub keeper: Keeper<'a>,
+}
+
+impl Kept<'_> {
+    fn is_much(&self) -> bool {
+        self.free.0 >= LEAST && share(self.free.0, self.allocated.0) >= LEAST_SHARE
+    }
+
+    /// Whether it would be much too if the figures were as far off as they can be.
+    fn is_certain(&self) -> bool {
+        let far = |error: Bytes| {
+            share(self.free.0.saturating_sub(error.0), self.allocated.0.saturating_add(error.0))
+                >= LEAST_SHARE
+        };
+        let is_sure = || share(self.free.0, self.allocated.0) >= SURE_SHARE;
+        self.grade == Grade::Read && self.error.map_or_else(is_sure, far)
+    }
+}
+
+fn share(free: u64, allocated: u64) -> f64 {
+    free as f64 / (free as f64 + allocated as f64).max(1.0)
+}
+
+/// The rule. `whole` is all that is charged, or resident, where that is known.
+pub fn judge(kept: &Kept<'_>, whole: Option<Bytes>) -> Option<Finding> {
+    if !kept.is_much() {
+        return None;
+    }
+    let Kept { free, allocated, error, grade, keeper } = kept;
+    let mut evidence = vec![
+        fact(format!("free in {}, and resident", keeper.allocator), free.to_string(), *grade),
+        fact("in use by the program", allocated.to_string(), *grade),
+    ];
+    if let Some(error) = error.filter(|error| error.0 > 0) {
+        evidence.push(fact("how far that may be off", error.to_string(), Grade::Inferred));
+    }
+    evidence.extend(keeper.telling().map(|set| fact(&set.name, set.value.clone(), Grade::Read)));
+    let held = Bytes(free.0.saturating_add(allocated.0));
+    let whole = whole.map_or(held, |whole| whole.max(*free));
+    Some(Finding {
+        kind: Kind::Retention,
+        confidence: if kept.is_certain() { Confidence::High } else { Confidence::Medium },
+        sentence: format!(
+            "reserved, not leaked: {free} of {whole} are free in {}, {:.0} % of what {} holds; {}",
+            keeper.place(),
+            share(free.0, allocated.0) * 100.0,
+            keeper.allocator,
+            keeper.reason(),
+        ),
+        evidence,
+        remedies: keeper.remedies(),
+    })
+}
+
+fn fact(what: impl Into<String>, value: String, grade: Grade) -> Fact {
+    Fact { what: what.into(), value, grade }
+}
 
 /// Free and resident in all, and the part of it of `free + allocated`; `None` when no counter tells.
 pub fn free(counters: &[Counters]) -> Option<(Bytes, f64)> {
     let told = counters.iter().filter_map(|of| Some((of.free_resident_bytes?.0, of.allocated_bytes?.0)));
     let (free, allocated) =
         told.fold((0_u64, 0_u64), |sum, of| (sum.0.saturating_add(of.0), sum.1.saturating_add(of.1)));
-    let all = free.saturating_add(allocated);
-    (all > 0).then(|| (Bytes(free), free as f64 / all as f64))
+    (free.saturating_add(allocated) > 0).then(|| (Bytes(free), share(free, allocated)))
 }
 
+/// Each allocator for itself: what one has in use does not hide what another keeps. The one that keeps most is told of.
 pub fn check(picture: &Picture<'_>) -> Outcome {
-    let (bytes, share) = free(picture.counters).ok_or("no allocator's counters could be read".to_owned())?;
-    if share < LEAST_SHARE || bytes.0 < LEAST {
-        return Ok(None);
+    free(picture.counters).ok_or("no allocator's counters could be read")?;
+    let mut kept: BTreeMap<&str, Kept<'_>> = BTreeMap::new();
+    for counters in picture.counters {
+        let (Some(free), Some(allocated)) = (counters.free_resident_bytes, counters.allocated_bytes) else {
+            continue;
+        };
+        let Counters { error_bytes: error, grade, .. } = *counters;
+        let of = Kept { free, allocated, error, grade, keeper: Keeper::of(counters, picture.limit) };
+        kept.entry(&counters.allocator).and_modify(|sum| *sum = together(sum, &of)).or_insert(of);
     }
-    let most = picture.counters.iter().max_by_key(|of| of.free_resident_bytes);
-    let evidence = picture.counters.iter().filter_map(|of| {
-        Some(Fact {
-            what: format!("free and resident in {}", of.allocator),
-            value: format!("{} beside {} in use", of.free_resident_bytes?, of.allocated_bytes?),
-            grade: of.grade,
-        })
-    });
-    let is_read = picture.counters.iter().all(|of| of.grade == Grade::Read);
-    Ok(Some(Finding {
-        kind: Kind::Retention,
-        confidence: if is_read && share >= 0.5 { Confidence::High } else { Confidence::Medium },
-        sentence: format!("its allocators hold {bytes} that is free, {:.0} % of their memory", share * 100.0),
-        evidence: evidence.collect(),
-        remedies: most.map_or_else(Vec::new, |of| Keeper::of(of, picture.limit).remedies()),
-    }))
+    let most = kept.values().filter(|kept| kept.is_much()).max_by_key(|kept| kept.free);
+    Ok(most.and_then(|most| judge(most, None)))
+}
+
+/// Two processes; the settings are those of the one that keeps more.
+fn together<'a>(one: &Kept<'a>, two: &Kept<'a>) -> Kept<'a> {
+    let sum = |one: Bytes, two: Bytes| Bytes(one.0.saturating_add(two.0));
+    Kept {
+        free: sum(one.free, two.free),
+        allocated: sum(one.allocated, two.allocated),
+        error: one.error.zip(two.error).map(|(one, two)| sum(one, two)),
+        grade: if one.grade == two.grade { one.grade } else { Grade::Inferred },
+        keeper: if one.free < two.free { two.keeper } else { one.keeper },
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::check;
-    use crate::{allocator::counters::Counters, units::Bytes, verdict::Picture};
+    use crate::{
+        allocator::counters::Counters,
+        units::Bytes,
+        verdict::{Confidence, Picture},
+    };
 
-    fn check_of(free: u64, allocated: u64) -> super::Outcome {
-        let counters = [Counters {
-            allocator: "glibc".into(),
+    fn counters(allocator: &str, free: u64, allocated: u64) -> Counters {
+        Counters {
+            allocator: allocator.into(),
             free_resident_bytes: Some(Bytes(free << 20)),
             allocated_bytes: Some(Bytes(allocated << 20)),
             ..Counters::default()
-        }];
-        check(&Picture { counters: &counters, ..Picture::default() })
+        }
+    }
+
+    fn check_all(counters: &[Counters]) -> super::Outcome {
+        check(&Picture { counters, ..Picture::default() })
+    }
+
+    fn check_of(free: u64, allocated: u64) -> super::Outcome {
+        check_all(&[counters("glibc", free, allocated)])
     }
 
     #[test]
@@ -72,6 +159,24 @@ mod tests {
         assert!(finding.remedies[0].text.contains("malloc_trim"));
         assert!(check_of(10, 100).unwrap().is_none());
         assert!(check_of(2, 1).unwrap().is_none(), "too little to matter");
+    }
+
+    #[test]
+    fn what_one_allocator_uses_does_not_hide_what_another_keeps() {
+        let all = [counters("glibc", 0, 900), counters("jemalloc", 60, 20), counters("jemalloc", 60, 20)];
+        let finding = check_all(&all).unwrap().unwrap();
+        assert!(finding.sentence.contains("120.0 MiB of 160.0 MiB"), "{finding:?}");
+    }
+
+    #[test]
+    fn figures_that_may_be_far_off_are_not_certain() {
+        let confidence = |error: Option<u64>| {
+            let error_bytes = error.map(|mib| Bytes(mib << 20));
+            check_all(&[Counters { error_bytes, ..counters("glibc", 40, 60) }]).unwrap().unwrap().confidence
+        };
+        assert_eq!(confidence(Some(5)), Confidence::High);
+        assert_eq!(confidence(Some(20)), Confidence::Medium);
+        assert_eq!(confidence(None), Confidence::Medium);
     }
 
     #[test]

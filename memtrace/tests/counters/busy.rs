@@ -4,7 +4,10 @@
 use std::{fs::File, os::unix::fs::FileExt as _, process::Command};
 
 use memtrace::{
-    allocator::counters::{Absent, Counters, hotspot::Hotspot},
+    allocator::{
+        counters::{Absent, Counters},
+        jvm::counters::Hotspot,
+    },
     units::{Bytes, Grade},
 };
 

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use memtrace::{
     allocator::{
         Owned, attribute,
-        counters::{
-            self, Absent, CounterReader, Counters, Image, Target, gate,
+        counters::{self, Absent, CounterReader, Counters, Target, plausibility},
+        evidence::{ProcessEvidence, read::Reader},
+        image::{
+            Image,
             process::{Budget, Process},
             root::Root,
         },
-        evidence::{ProcessEvidence, read::Reader},
     },
     mm::{procfs::Procfs, region::Region, smaps},
 };
@@ -63,7 +64,7 @@ impl Known {
         let mut image = Noting { process, last: 0, is_over: false };
         let files = Root::open(&procfs, self.pid);
         let mut target = self.target(&mut image, &files);
-        let read = reader.read(&mut target).and_then(|counters| gate::check(&mut target, counters));
+        let read = reader.read(&mut target).and_then(|counters| plausibility::check(&mut target, counters));
         (read, image.last)
     }
 

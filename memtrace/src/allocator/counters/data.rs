@@ -3,9 +3,10 @@
 //! Input: a target, and what must be in a module. Output: its writable data as far as it is there; bytes of a structure
 //! with zeros where pages are not. Every length is bounded, every offset checked.
 
-use super::{Image, Target};
+use super::Target;
 use crate::{
     allocator::evidence::Mark,
+    allocator::image::Image,
     mm::region::{Backing, Prot},
 };
 
@@ -87,7 +88,8 @@ pub fn quarter(bytes: &[u8], at: usize) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fake::Fake, *};
+    use super::*;
+    use crate::allocator::image::fake::Fake;
 
     #[test]
     fn what_is_not_there_is_zero() {

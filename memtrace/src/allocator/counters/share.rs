@@ -4,7 +4,6 @@
 
 use super::Image;
 
-/// See the module.
 pub struct Share<'a> {
     image: &'a mut dyn Image,
     /// What belongs to others.
@@ -51,7 +50,8 @@ impl Image for Share<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fake::Fake, *};
+    use super::*;
+    use crate::allocator::image::fake::Fake;
 
     #[test]
     fn what_belongs_to_others_is_left() {

@@ -9,7 +9,7 @@ use std::{fs::File, os::unix::fs::FileExt as _, time::Instant};
 use super::{Mark, ProcessEvidence, content};
 use crate::{
     allocator::{
-        claim::{self, Piece},
+        attribute::claim::{self, Piece},
         evidence::Found,
         glibc::{HEAP_SIZE, heap_of},
     },

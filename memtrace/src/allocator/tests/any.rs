@@ -71,7 +71,7 @@ prop_compose! {
 
 prop_compose! {
     fn process()(
-        marks in vec(prop::sample::select(Mark::ALL.map(|(mark, _)| mark).to_vec()), 0..6),
+        marks in vec(prop::sample::select(Mark::ALL.iter().map(|(mark, _)| *mark).collect::<Vec<_>>()), 0..6),
         base in prop::sample::select(PLACES.to_vec()),
         size in prop::sample::select(SIZES.to_vec()),
         found in vec((prop::sample::select(PLACES.to_vec()), prop::sample::select(SIZES.to_vec()), 0..3), 0..8),
@@ -151,7 +151,7 @@ proptest! {
 #[test]
 #[ignore = "a measurement"]
 fn sixty_thousand_regions() {
-    let app = module("/app", 0x40_0000, &Mark::ALL.map(|(mark, _)| mark));
+    let app = module("/app", 0x40_0000, &Mark::ALL.iter().map(|(mark, _)| *mark).collect::<Vec<_>>());
     let process = ProcessEvidence::new(vec![app]);
     let region = |at: u64| plain(0x7f00_0000_0000 + at * 8192, 4096 << (at % 2), RW, (at % 7) as u16);
     let regions: Vec<Region> = (0..60_000).map(region).collect();

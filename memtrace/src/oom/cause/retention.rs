@@ -11,13 +11,11 @@ use crate::{
     units::Grade,
     verdict::{
         Confidence,
-        retention::{self, Keeper},
+        retention::{self, Keeper, LEAST_SHARE},
     },
 };
 
-/// The free part of what the allocators hold must be this much.
-const LEAST_SHARE: f64 = 0.3;
-/// And this part of what was in use under the limit.
+/// The free part must be this part of what was in use under the limit.
 const LEAST_OF_USAGE: f64 = 0.25;
 /// Older counters are not looked at, in seconds.
 const OLDEST: f64 = 30.0;

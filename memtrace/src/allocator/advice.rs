@@ -1,0 +1,168 @@
+//! Why allocators keep what is free, and how to have them keep less.
+//!
+//! What an allocator was seen to be -> words and settings. Pure. A setting is the one for this program, with the prefix
+//! that its build has, and only where the evidence supports it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AllocatorId,
+    counters::{Counters, Setting},
+};
+use crate::units::Bytes;
+
+/// Something to do, which the evidence supports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remedy {
+    /// In one sentence.
+    pub text: String,
+    /// The exact setting, when there is one: `MALLOC_ARENA_MAX=2`.
+    pub setting: Option<String>,
+}
+
+impl Remedy {
+    /// With a setting.
+    pub fn setting(text: &str, setting: &str) -> Self {
+        Self { text: text.to_owned(), setting: Some(setting.to_owned()) }
+    }
+}
+
+/// A thread of the allocator's own: it is known to run by its name, and stands for a setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Helper {
+    /// Name of the thread.
+    pub thread: &'static str,
+    /// Name of the setting that is `true` while it runs.
+    pub setting: &'static str,
+}
+
+/// What is known of how an allocator keeps memory.
+pub trait Advice: Sync {
+    /// Where its free memory is, in its own terms; `None`: in the allocator.
+    fn place(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Why it stays there.
+    fn reason(&self, _kept: &Keeper<'_>) -> String {
+        "the allocator keeps them for the next allocations".to_owned()
+    }
+
+    /// What would change it, most telling first; nothing where nothing is known to.
+    fn remedies(&self, _kept: &Keeper<'_>) -> Vec<Remedy> {
+        Vec::new()
+    }
+
+    /// Its settings that say why, or whether that could change.
+    fn telling(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The thread of its own that gives memory back.
+    fn helper(&self) -> Option<Helper> {
+        None
+    }
+}
+
+/// Of an allocator of which nothing is known.
+pub struct Plain;
+
+impl Advice for Plain {}
+
+/// An allocator that keeps memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeper<'a> {
+    /// Its name, as in its rows.
+    pub allocator: &'a str,
+    /// What its configuration was seen to be.
+    pub settings: &'a [Setting],
+    /// How many arenas it has.
+    pub arenas: usize,
+    /// The limit that its program is under.
+    pub limit: Option<Bytes>,
+}
+
+impl<'a> Keeper<'a> {
+    /// The one whose counters these are.
+    pub fn of(counters: &'a Counters, limit: Option<Bytes>) -> Self {
+        let Counters { allocator, settings, arenas, .. } = counters;
+        Self { allocator, settings, arenas: arenas.len(), limit }
+    }
+
+    /// What a setting was seen to be.
+    pub fn setting(&self, name: &str) -> Option<&'a str> {
+        self.settings.iter().find(|setting| setting.name == name).map(|setting| setting.value.as_str())
+    }
+
+    /// The same as a number.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.setting(name)?.parse().ok()
+    }
+
+    /// Where its free memory is.
+    pub fn place(&self) -> &'a str {
+        self.advice().place().unwrap_or(self.allocator)
+    }
+
+    /// Why it stays there.
+    pub fn reason(&self) -> String {
+        self.advice().reason(self)
+    }
+
+    /// What would change it, most telling first; nothing where nothing is known to.
+    pub fn remedies(&self) -> Vec<Remedy> {
+        self.advice().remedies(self)
+    }
+
+    /// The settings that say why, or whether that could change.
+    pub fn telling(&self) -> impl Iterator<Item = &'a Setting> + use<'a> {
+        let telling = self.advice().telling();
+        self.settings.iter().filter(move |setting| telling.contains(&setting.name.as_str()))
+    }
+
+    /// Of a name of a newer version nothing is known.
+    fn advice(&self) -> &'static dyn Advice {
+        AllocatorId::named(self.allocator).map_or(&Plain, |id| id.allocator().advice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKGROUND: &str = "background_thread";
+
+    fn settings(keeper: Keeper<'_>) -> Vec<String> {
+        keeper.remedies().into_iter().filter_map(|remedy| remedy.setting).collect()
+    }
+
+    fn keeper<'a>(allocator: &'a str, settings: &'a [Setting]) -> Keeper<'a> {
+        Keeper { allocator, settings, arenas: 1, limit: Some(Bytes(1000 << 20)) }
+    }
+
+    fn seen(name: &str, value: &str) -> [Setting; 1] {
+        [Setting { name: name.to_owned(), value: value.to_owned() }]
+    }
+
+    #[test]
+    fn the_setting_is_the_one_of_this_build() {
+        let prefixed = seen("environment", "_RJEM_MALLOC_CONF");
+        let named = settings(keeper("jemalloc", &prefixed));
+        assert_eq!(named, ["_RJEM_MALLOC_CONF=background_thread:true,dirty_decay_ms:1000"]);
+        assert_eq!(settings(keeper("go", &seen("GOMEMLIMIT", "off"))), ["GOMEMLIMIT=900MiB"]);
+        let periodic = "-XX:G1PeriodicGCInterval=30000 -XX:MaxHeapFreeRatio=30";
+        assert_eq!(settings(keeper("jvm", &seen("collector", "G1"))), [periodic]);
+    }
+
+    #[test]
+    fn what_is_set_already_or_would_not_help_is_not_advised() {
+        assert!(settings(keeper("jemalloc", &seen(BACKGROUND, "true"))).is_empty());
+        assert!(settings(keeper("go", &seen("GOMEMLIMIT", "800000000"))).is_empty());
+        assert!(settings(keeper("glibc", &seen("mmap_threshold", "131072"))).is_empty());
+        assert!(settings(keeper("jvm", &seen("collector", "Serial"))).is_empty());
+        let set = [seen("collector", "G1"), seen("arguments", "-XX:G1PeriodicGCInterval=9000")].concat();
+        assert!(settings(keeper("jvm", &set)).is_empty());
+        let many = Keeper { arenas: 8, ..keeper("glibc", &[]) };
+        assert_eq!(settings(many), ["MALLOC_ARENA_MAX=2"]);
+    }
+}

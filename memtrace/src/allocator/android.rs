@@ -1,0 +1,37 @@
+//! Android: its malloc, its loader and its runtime name their memory themselves.
+//!
+//! Input: none. Output: labels. Nothing else of them is known here.
+
+use super::{Allocator, AllocatorId, attribute::label::Label};
+
+/// Scudo, the malloc of Android.
+pub struct Scudo;
+
+impl Allocator for Scudo {
+    fn labels(&self) -> &'static [Label] {
+        const { &[Label::of(b"scudo:", AllocatorId::Scudo, "heap")] }
+    }
+}
+
+/// bionic: the allocator of its loader, and stacks.
+pub struct Bionic;
+
+impl Allocator for Bionic {
+    fn labels(&self) -> &'static [Label] {
+        const {
+            &[
+                Label::of(b"bionic_alloc", AllocatorId::Bionic, "loader"),
+                Label::stack(b"stack_and_tls:", "thread stack"),
+            ]
+        }
+    }
+}
+
+/// Android's runtime.
+pub struct Art;
+
+impl Allocator for Art {
+    fn labels(&self) -> &'static [Label] {
+        const { &[Label::of(b"dalvik-", AllocatorId::Art, "java heap")] }
+    }
+}

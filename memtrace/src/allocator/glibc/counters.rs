@@ -1,0 +1,342 @@
+//! glibc malloc's own counters: what `mallinfo2` would say, from outside.
+//!
+//! Input: a process with glibc's malloc in it. Output: allocated and free bytes, arena by arena. A process that is at
+//! rest is counted to the byte, if there is time for it; one that allocates meanwhile, or is sampled, within the bound that
+//! is given.
+
+use crate::{
+    allocator::{
+        counters::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, error_bound},
+        evidence::{Mark, ProcessEvidence},
+        glibc::HEAP_SIZE,
+    },
+    mm::region::Backing,
+    units::{Bytes, Grade},
+};
+
+mod arena;
+mod cache;
+mod chunk;
+mod layout;
+mod locate;
+mod pages;
+mod sample;
+mod sums;
+
+use arena::{Arena, Held};
+use chunk::{Limit, Span, Tally};
+use layout::Parameters;
+use pages::Pages;
+use sums::{Counted, Sums, part};
+
+const NAME: &str = "glibc";
+/// One part of so many of what an arena may take goes to its lists: they are exact where they are short.
+const LISTS: u64 = 8;
+/// And of all that is left, for what comes after the arenas.
+const AFTER: u64 = 8;
+
+/// Readings that are begun anew when they do not add up.
+const MOST_RETRIES: u32 = 3;
+
+/// The reader.
+pub struct Glibc;
+
+impl CounterReader for Glibc {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn applies(&self, process: &ProcessEvidence) -> bool {
+        process.has(Mark::Glibc)
+    }
+
+    fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent> {
+        let page = target.image.page_size();
+        let data = data::of(target, Mark::Glibc);
+        let heap = target.regions.iter().find(|region| region.backing == Backing::Heap);
+        let heap = heap.map(|region| region.start);
+        let stacks = stacks(target);
+        let mut pages = Pages::new(target.image);
+        let arenas = locate::arenas(&mut pages, &data);
+        let parameters = locate::parameters(&data, heap, page);
+        if arenas.is_empty() {
+            let reason = if target.image.is_spent() {
+                "the time for it was over before its main arena was found"
+            } else {
+                "no main arena: malloc was never called, or this is a layout that is not known"
+            };
+            return Err(self.absent(reason));
+        }
+        let base =
+            parameters.as_ref().map(|found| found.word(found.layout.sbrk_base)).filter(|base| *base != 0);
+        let mut reading = Reading { arenas, base: base.or(heap), parameters, stacks };
+        let mut counted = reading.count(&mut pages);
+        // A heap that grew or an arena that came meanwhile: once more, from where they are now.
+        for _ in 0..MOST_RETRIES {
+            if counted.is_ok() || pages.image.is_spent() {
+                break;
+            }
+            pages.forget();
+            reading.arenas = locate::arenas(&mut pages, &data);
+            counted = reading.count(&mut pages);
+        }
+        counted.map_err(|reason| self.absent(reason))
+    }
+}
+
+/// Where blocks of threads can be: the tops of their stacks, and small mappings for the first thread's.
+fn stacks(target: &Target<'_>) -> Vec<(u64, u64)> {
+    let mut stacks: Vec<(u64, u64)> = target
+        .ranges_of("stack")
+        .filter(|owned| owned.owner.kind == "thread stack")
+        .map(|owned| (owned.start, owned.end))
+        .collect();
+    let is_small = |region: &&crate::mm::region::Region| {
+        region.backing == Backing::Anonymous && region.prot.is_writable() && region.len() <= 64 << 10
+    };
+    stacks.extend(target.regions.iter().filter(is_small).map(|region| (region.start, region.end)));
+    stacks
+}
+
+/// What was found.
+struct Reading {
+    arenas: Vec<Arena>,
+    base: Option<u64>,
+    parameters: Option<locate::Found>,
+    stacks: Vec<(u64, u64)>,
+}
+
+impl Reading {
+    fn count(&self, pages: &mut Pages<'_>) -> Result<Counters, String> {
+        let mut counters = Counters { allocator: NAME.to_owned(), ..Counters::default() };
+        let mut caches = cache::of_threads(pages, &self.stacks);
+        let threads = caches.len() as u64;
+        let mut sums = self.count_arenas(pages, &mut counters.arenas, &mut caches)?;
+        if !sums.unread.is_empty() {
+            let (unread, all) = (sums.unread.len(), self.arenas.len());
+            counters
+                .missing
+                .push(format!("{unread} of {all} arenas: no time was left, and the others stand for them"));
+            sums.add_unread();
+        }
+        caches.sort_unstable();
+        caches.dedup();
+        let cached: u64 = caches
+            .iter()
+            .filter_map(|(chunk, size)| cache::held(pages, *chunk, cache::layout_of(*size)?))
+            .sum();
+        if pages.image.is_spent() {
+            // Some of them may not have been read.
+            sums.unknown = sums.unknown.saturating_add(threads.max(1) * cache::LARGEST);
+        }
+        if cached > 0 {
+            counters.arenas.push(ArenaCounters {
+                name: "thread caches".to_owned(),
+                allocated_bytes: None,
+                free_resident_bytes: Some(Bytes(cached)),
+                system_bytes: None,
+            });
+        }
+        match &self.parameters {
+            Some(found) => {
+                sums.allocated += found.word(found.layout.mmapped_mem);
+                counters.settings = settings(found);
+            }
+            None => counters.missing.push("chunks with a mapping of their own: mp_ was not found".to_owned()),
+        }
+        let (grown, is_at_rest) = self.motion(pages);
+        let unknown = sums.unknown.saturating_add(sums.doubt.off()).saturating_add(grown);
+        counters.version = self.version();
+        counters.grade = if sums.is_sampled { Grade::Sampled } else { Grade::Read };
+        counters.allocated_bytes = Some(Bytes(sums.allocated.saturating_sub(cached)));
+        counters.free_resident_bytes = Some(Bytes(sums.resident + cached));
+        counters.retained_bytes = Some(Bytes(sums.reserve + sums.free.saturating_sub(sums.resident)));
+        counters.lazily_freed_bytes = Some(Bytes(0));
+        counters.error_bytes = Some(error_bound::bound(sums.allocated, unknown, is_at_rest));
+        Ok(counters)
+    }
+
+    /// Each arena with its share of the budget.
+    fn count_arenas(
+        &self,
+        pages: &mut Pages<'_>,
+        rows: &mut Vec<ArenaCounters>,
+        caches: &mut Vec<(u64, u64)>,
+    ) -> Result<Sums, String> {
+        let mut sums = Sums::default();
+        let mut uncounted: u64 = self.arenas.iter().map(Arena::system_mem).fold(0, u64::saturating_add);
+        let after = pages.image.left() / AFTER;
+        for (at, arena) in self.arenas.iter().enumerate() {
+            let name = if at == 0 { "main".to_owned() } else { format!("arena {at}") };
+            // What one arena did not take is there for those behind it.
+            let left = pages.image.left().saturating_sub(after);
+            let share = part(left, arena.system_mem(), uncounted);
+            uncounted = uncounted.saturating_sub(arena.system_mem());
+            let Some(counted) = self.count_arena(pages, arena, at == 0, share) else {
+                let is_over = pages.image.left() <= (left + after).saturating_sub(share);
+                if !is_over {
+                    return Err(format!("{name}: it changes too fast, or makes no sense"));
+                }
+                sums.unread.push(arena.system_mem());
+                let system_bytes = Some(Bytes(arena.system_mem()));
+                rows.push(ArenaCounters { name, system_bytes, ..ArenaCounters::default() });
+                continue;
+            };
+            let in_use = counted
+                .system
+                .checked_sub(counted.top + counted.free.bytes)
+                .ok_or(format!("{name}: more is free than there is"))?;
+            sums.add(&counted, in_use);
+            rows.push(ArenaCounters {
+                name,
+                allocated_bytes: Some(Bytes(in_use)),
+                free_resident_bytes: Some(Bytes(counted.free.resident)),
+                system_bytes: Some(Bytes(counted.system)),
+            });
+            caches.extend(counted.caches);
+        }
+        if sums.unread.len() == self.arenas.len() {
+            return Err("the time for it was over before any of its arenas was counted".to_owned());
+        }
+        Ok(sums)
+    }
+
+    /// By how much the arenas grew or shrank since they were read, and whether nothing moved since. What threads cache can
+    /// have; it is small.
+    fn motion(&self, pages: &mut Pages<'_>) -> (u64, bool) {
+        pages.forget();
+        let (mut grown, mut is_at_rest) = (0_u64, true);
+        for arena in &self.arenas {
+            let now = Arena::read(pages, arena.at, arena.layout);
+            is_at_rest &= now.as_ref() == Some(arena);
+            let system = now.map_or(arena.system_mem(), |now| now.system_mem());
+            grown = grown.saturating_add(system.abs_diff(arena.system_mem()));
+        }
+        (grown, is_at_rest)
+    }
+
+    /// The versions that have all the layouts that were found.
+    fn version(&self) -> Option<String> {
+        let state = self.arenas.first().map(|main| main.layout.versions);
+        let versions = self.parameters.as_ref().map(|found| found.layout.versions).or(state);
+        versions.map(str::to_owned)
+    }
+
+    fn count_arena(
+        &self,
+        pages: &mut Pages<'_>,
+        arena: &Arena,
+        is_main: bool,
+        share: u64,
+    ) -> Option<Counted> {
+        let system = arena.system_mem();
+        let heaps = if is_main { Vec::new() } else { arena.heaps(pages)? };
+        // A thread that waits in the middle of a change may not have written its head yet.
+        let end = match heaps.first() {
+            Some((heap, size)) => Some(heap + size),
+            None => self.base.and_then(|base| base.checked_add(system)),
+        };
+        let to_end = |end: u64| end.checked_sub(arena.top()).filter(|size| *size <= system);
+        let top = arena.top_size(pages).or_else(|| end.and_then(to_end))?;
+        let spans = match self.base {
+            _ if !is_main => arena.spans(&heaps),
+            _ if arena.is_unused() => Vec::new(),
+            Some(base) => {
+                vec![Span { start: arena::first_chunk(base), end: arena.top(), has_top: true }]
+            }
+            None => return None,
+        };
+        let before = pages.image.left();
+        let lists = lists_end(pages, before.saturating_sub(share));
+        let fast = arena.fast(pages.image, lists);
+        let share = share.saturating_sub(before.saturating_sub(pages.image.left()));
+        let tally = tally(pages, arena, &spans, share)?;
+        // What else fast bins have is among what is small.
+        let unlisted = tally.small.unwrap_or(system).saturating_sub(fast.bytes);
+        let unlisted = if fast.is_complete { 0 } else { unlisted };
+        let top_resident = pages.image.resident(arena.top(), arena.top().saturating_add(top));
+        let reserve = heaps.iter().map(|(_, size)| HEAP_SIZE.saturating_sub(*size)).sum();
+        let free = Held {
+            bytes: tally.free + fast.bytes,
+            resident: tally.free_resident + fast.resident + if arena.is_unused() { 0 } else { top_resident },
+            is_complete: fast.is_complete,
+        };
+        let unknown = tally.unknown.saturating_add(unlisted);
+        let Tally { is_sampled, doubt, spotted: caches, .. } = tally;
+        Some(Counted { system, free, top, reserve, unknown, caches, is_sampled, doubt })
+    }
+}
+
+/// Chunk by chunk where that can be done with a share of the budget, else by the lists, else by samples.
+fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], share: u64) -> Option<Tally> {
+    let mut tally = Tally::default();
+    let end = pages.image.left().saturating_sub(share);
+    // The main heap can have other people's memory in it, or be in several places.
+    let is_one =
+        spans.iter().all(|span| span.start <= span.end && span.end - span.start <= arena.system_mem());
+    let is_small = arena.system_mem() <= share;
+    if is_one && is_small {
+        let mut ahead = spans.iter().map(|span| span.end - span.start).sum();
+        for span in spans {
+            ahead -= span.end - span.start;
+            chunk::walk(pages.image, *span, &cache::SIZES, Limit { end, ahead }, &mut tally);
+        }
+        if tally.unknown == 0 {
+            return Some(tally);
+        }
+    }
+    let lists = lists_end(pages, end);
+    let held = arena.binned(pages.image, lists);
+    if held.is_complete {
+        let spotted = std::mem::take(&mut tally.spotted);
+        return Some(Tally { free: held.bytes, free_resident: held.resident, spotted, ..Tally::default() });
+    }
+    let is_over = tally.is_sampled || !is_small;
+    if is_one && is_over {
+        let lists = lists_end(pages, end);
+        let large = arena.large(pages.image, lists);
+        let heads =
+            spans.iter().map(|span| (span.start, pages.word(span.start + 8).unwrap_or(0) & !chunk::FLAGS));
+        let mut spotted: Vec<(u64, u64)> = heads.collect();
+        spotted.append(&mut tally.spotted);
+        if let Some(sampled) = sample::sample(pages.image, spans, &large, end) {
+            return Some(Tally { spotted, ..sampled });
+        }
+    }
+    (tally.seen > 0).then(|| if tally.is_sampled { tally.filled() } else { tally })
+}
+
+/// What is left when lists have had their part of what is left until an end.
+fn lists_end(pages: &Pages<'_>, end: u64) -> u64 {
+    let left = pages.image.left();
+    left - left.saturating_sub(end) / LISTS
+}
+
+fn settings(found: &locate::Found) -> Vec<Setting> {
+    let Parameters { no_dyn_threshold, .. } = found.layout;
+    let setting = |name: &str, value: u64| Setting { name: name.to_owned(), value: value.to_string() };
+    vec![
+        setting("trim_threshold", found.word(0)),
+        setting("top_pad", found.word(8)),
+        setting("mmap_threshold", found.word(16)),
+        setting("arena_max", found.word(32)),
+        setting("no_dyn_threshold", found.half(*no_dyn_threshold)),
+        setting("mmapped_bytes", found.word(found.layout.mmapped_mem)),
+        setting("mmapped_chunks", found.half(found.layout.n_mmaps)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::allocator::{counters::conformance, image::fake};
+
+    proptest! {
+        #[test]
+        fn any_memory_is_read_to_an_end(memory in fake::memory()) {
+            conformance::holds(&Glibc, memory, &fake::NO_FILES).ok();
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! An arena: its `malloc_state`, its heaps and its lists.
+//!
+//! Input: an image and an address. Output: [`Arena`], and what its free lists hold. Lists are walked as long as they
+//! make sense and there is time.
+
+use super::{
+    chunk::{ALIGNMENT, FLAGS, SMALLEST, Span},
+    layout::{self, State},
+    pages::Pages,
+};
+use crate::allocator::{
+    glibc::{HEAP_SIZE, heap_of},
+    image::Image,
+};
+
+/// Heaps of one arena: 4 TiB.
+const MOST_HEAPS: usize = 1 << 16;
+/// Chunks of one arena's fast bins.
+const MOST_FAST: u32 = 1 << 18;
+
+/// Chunks of one arena's other bins: a list that never ends is not followed for longer.
+const MOST_BINNED: u32 = 1 << 18;
+/// Large free chunks that are remembered.
+const MOST_LARGE: usize = 1 << 14;
+
+/// An arena, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arena {
+    /// Address of its `malloc_state`.
+    pub at: u64,
+    /// How that is laid out.
+    pub layout: &'static State,
+    words: Vec<u64>,
+}
+
+/// What lists hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes of the chunks.
+    pub bytes: u64,
+    /// The resident part.
+    pub resident: u64,
+    /// Whether the walk was not cut short.
+    pub is_complete: bool,
+}
+
+/// Large chunks that are free.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Large {
+    /// Address and bytes of each.
+    pub chunks: Vec<(u64, u64)>,
+    /// Whether these are all.
+    pub is_complete: bool,
+}
+
+impl Arena {
+    /// Reads one.
+    pub fn read(pages: &mut Pages<'_>, at: u64, layout: &'static State) -> Option<Self> {
+        Some(Self { at, layout, words: pages.words(at, layout.size / 8)? })
+    }
+
+    /// Of words that were read.
+    pub fn of(at: u64, layout: &'static State, words: &[u64]) -> Option<Self> {
+        let words = words.get(..usize::try_from(layout.size / 8).ok()?)?.to_vec();
+        Some(Self { at, layout, words })
+    }
+
+    fn word(&self, offset: u64) -> u64 {
+        let word = usize::try_from(offset / 8).ok().and_then(|at| self.words.get(at));
+        word.copied().unwrap_or_default()
+    }
+
+    /// The chunk that grows.
+    pub fn top(&self) -> u64 {
+        self.word(self.layout.top)
+    }
+
+    /// The next arena of the ring.
+    pub fn next(&self) -> u64 {
+        self.word(self.layout.next)
+    }
+
+    /// Obtained from the kernel.
+    pub fn system_mem(&self) -> u64 {
+        self.word(self.layout.system_mem)
+    }
+
+    /// It exists and nothing was ever allocated from it: its top is its own first bin.
+    pub fn is_unused(&self) -> bool {
+        self.top() == self.header(0)
+    }
+
+    /// Address of a bin as if it were a chunk.
+    fn header(&self, bin: u64) -> u64 {
+        self.at.wrapping_add(self.layout.bins).wrapping_add(16 * bin).wrapping_sub(16)
+    }
+
+    /// `fd` and `bk` of a bin.
+    fn bin(&self, bin: u64) -> (u64, u64) {
+        let at = self.layout.bins + 16 * bin;
+        (self.word(at), self.word(at + 8))
+    }
+
+    /// How many of its bins are empty; `None` when any is broken.
+    pub fn empty_bins(&self) -> Option<u64> {
+        let mut empty = 0;
+        for bin in 0..layout::BINS {
+            let (fd, bk) = self.bin(bin);
+            if fd == 0 || bk == 0 || fd % 8 != 0 || bk % 8 != 0 {
+                return None;
+            }
+            let header = self.header(bin);
+            match (fd == header, bk == header) {
+                (true, true) => empty += 1,
+                (false, false) => {}
+                _ => return None,
+            }
+        }
+        Some(empty)
+    }
+
+    /// The first chunk that is not its own, of each bin that has any.
+    pub fn first_chunks(&self) -> impl Iterator<Item = (u64, u64)> {
+        let bins = (0..layout::BINS).map(|bin| (self.header(bin), self.bin(bin).0));
+        bins.filter(|(header, first)| header != first)
+    }
+
+    /// Size of the top chunk; 0 before there is one.
+    pub fn top_size(&self, pages: &mut Pages<'_>) -> Option<u64> {
+        if self.is_unused() {
+            return Some(0);
+        }
+        let head = pages.word(self.top().checked_add(8)?)?;
+        // Behind the top, nothing can be free.
+        (head & 1 != 0 && head & !FLAGS <= self.system_mem()).then_some(head & !FLAGS)
+    }
+
+    /// The heaps of a thread arena, the last first, with the size of each.
+    pub fn heaps(&self, pages: &mut Pages<'_>) -> Option<Vec<(u64, u64)>> {
+        let mut heaps: Vec<(u64, u64)> = Vec::new();
+        let mut at = heap_of(self.top());
+        while at != 0 {
+            let words = pages.words(at, layout::HEAP_WORDS)?;
+            let [owner, previous, size] = words.as_slice() else { return None };
+            let is_heap = *owner == self.at && heap_of(*previous) == *previous && *size <= HEAP_SIZE;
+            if !is_heap || heaps.len() >= MOST_HEAPS || heaps.iter().rev().take(64).any(|heap| heap.0 == at) {
+                return None;
+            }
+            heaps.push((at, *size));
+            at = *previous;
+        }
+        heaps.last().is_some_and(|first| first.0 == heap_of(self.at)).then_some(heaps)
+    }
+
+    /// The chunks of a thread arena's heaps.
+    pub fn spans(&self, heaps: &[(u64, u64)]) -> Vec<Span> {
+        let own = heap_of(self.at);
+        let header = self.at - own;
+        let span = |(at, (heap, size)): (usize, &(u64, u64))| {
+            let first = if *heap == own { header + self.layout.size } else { header };
+            let start = heap + first_chunk(first);
+            let has_top = at == 0;
+            Span { start, end: if has_top { self.top() } else { heap + size }, has_top }
+        };
+        heaps.iter().enumerate().map(span).filter(|span| span.start <= span.end).collect()
+    }
+
+    /// What the fast bins hold, until no more than `end` is left of the budget. A list that breaks off, for the process
+    /// changes it, is taken as far as it goes.
+    pub fn fast(&self, image: &mut dyn Image, end: u64) -> Held {
+        let mut held = Held { is_complete: true, ..Held::default() };
+        let Some(fastbins) = self.layout.fastbins else { return held };
+        let mut left = MOST_FAST;
+        for bin in 0..layout::FASTBINS {
+            let (size, mut chunk) = (layout::size_of_bin(bin), self.word(fastbins + 8 * bin));
+            while chunk != 0 {
+                left = left.saturating_sub(1);
+                if left == 0 || image.left() <= end {
+                    held.is_complete = false;
+                    return held;
+                }
+                let next = heads::<2>(image, chunk)
+                    .filter(|[head, _]| head & !FLAGS == size)
+                    .and_then(|[_, link]| revealed(chunk.checked_add(16)?, link));
+                let Some(next) = next else { break };
+                held.bytes += size;
+                held.resident += size;
+                chunk = next;
+            }
+        }
+        held
+    }
+
+    /// The free chunks of the bins for the largest, from 32 KiB on, the largest first; not all of them when they are so
+    /// many that no more than `end` would be left of the budget.
+    pub fn large(&self, image: &mut dyn Image, end: u64) -> Large {
+        /// `largebin_index` of 32 KiB, less the unused bin 0.
+        const FIRST: u64 = 112;
+        let mut large = Large { chunks: Vec::new(), is_complete: true };
+        for bin in (FIRST - 1..layout::BINS).rev() {
+            let (header, mut chunk) = (self.header(bin), self.bin(bin).0);
+            while chunk != header {
+                let is_time = large.chunks.len() < MOST_LARGE && image.left() > end;
+                let Some([head, next]) = heads(image, chunk).filter(|_| is_time) else {
+                    large.is_complete = false;
+                    break;
+                };
+                large.chunks.push((chunk, head & !FLAGS));
+                chunk = next;
+            }
+        }
+        large
+    }
+
+    /// What the other bins hold, chunk by chunk, until no more than `end` is left of the budget.
+    pub fn binned(&self, image: &mut dyn Image, end: u64) -> Held {
+        let mut held = Held { is_complete: true, ..Held::default() };
+        let mut left = MOST_BINNED;
+        for bin in 0..layout::BINS {
+            let header = self.header(bin);
+            let (mut last, mut chunk) = (header, self.bin(bin).0);
+            while chunk != header {
+                left = left.saturating_sub(1);
+                let is_time = left > 0 && image.left() > end;
+                let Some([head, fd, bk]) = heads(image, chunk).filter(|_| is_time) else {
+                    held.is_complete = false;
+                    return held;
+                };
+                let size = head & !FLAGS;
+                if bk != last || size < SMALLEST || size > self.system_mem() {
+                    held.is_complete = false;
+                    return held;
+                }
+                held.bytes += size;
+                held.resident += image.resident(chunk, chunk.saturating_add(size));
+                (last, chunk) = (chunk, fd);
+            }
+        }
+        held
+    }
+}
+
+/// The first words of a chunk, from its size on: one small read, for lists jump about.
+fn heads<const N: usize>(image: &mut dyn Image, chunk: u64) -> Option<[u64; N]> {
+    let mut bytes = [0; 32];
+    let bytes = bytes.get_mut(..N * 8)?;
+    if !chunk.is_multiple_of(8) || !image.read(chunk.checked_add(8)?, bytes) {
+        return None;
+    }
+    let mut words = [0; N];
+    words
+        .iter_mut()
+        .zip(bytes.as_chunks::<8>().0)
+        .for_each(|(word, bytes)| *word = u64::from_le_bytes(*bytes));
+    Some(words)
+}
+
+/// Where the first chunk is behind so many bytes: what it hands out is aligned, not it itself.
+pub const fn first_chunk(bytes: u64) -> u64 {
+    (bytes + 16).next_multiple_of(ALIGNMENT) - 16
+}
+
+/// A link of a list of single links: mangled with its own address from 2.32 on.
+pub fn revealed(at: u64, link: u64) -> Option<u64> {
+    let mangled = at >> 12 ^ link;
+    let is_aligned = |next: &u64| next.is_multiple_of(ALIGNMENT);
+    // Next to each other a plain link has the high bits of its own address, a mangled one does not.
+    let is_near = |next: &u64| *next == 0 || is_aligned(next) && next >> 28 == at >> 28;
+    [link, mangled].into_iter().find(is_near).or_else(|| Some(mangled).filter(is_aligned))
+}

@@ -1,0 +1,136 @@
+//! glibc malloc: the main heap, thread arenas, and chunks with a mapping of their own.
+//!
+//! Input: `[heap]`, heaps that lie at multiples of 64 MiB (malloc/arena.c), what was found in memory. Output: claims.
+//! [`Heaps`] is sure; [`Chunks`] takes what looks like a chunk and is nobody else's.
+
+use super::{HEAP_SIZE, heap_of};
+use crate::{
+    allocator::{
+        AllocatorId, Owner,
+        attribute::{
+            Claimant, Holder,
+            claim::{Claims, Piece, runs},
+            mapped,
+        },
+        evidence::{Content, Mark, ProcessEvidence},
+    },
+    mm::region::{Backing, Prot},
+};
+
+/// What `new_heap` asks for, to cut an aligned heap out of it.
+const HEAP_REQUEST: u64 = 2 * HEAP_SIZE;
+/// The smallest a thread arena ever is: 128 KiB of top pad and its header.
+const SMALLEST_ARENA: u64 = 0x2_1000;
+/// `DEFAULT_MMAP_THRESHOLD`; the threshold only ever rises by itself.
+const MMAP_THRESHOLD: u64 = 128 << 10;
+const MAP_STACK: u32 = 0x2_0000;
+
+const NAME: &str = AllocatorId::Glibc.name();
+
+/// What is certain: found in memory, or of an unmistakable shape.
+pub struct Heaps;
+
+impl Claimant for Heaps {
+    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
+        if !process.has(Mark::Glibc) {
+            return;
+        }
+        // Where the call is known, what was in memory at some other time says less.
+        for piece in pieces.iter().filter(|piece| piece.is_data() && piece.born().is_none()) {
+            for found in process.found_in(piece.start, piece.end) {
+                if found.content == Content::MmappedChunk {
+                    claims.range(
+                        found.start,
+                        found.end.min(piece.end),
+                        Owner::read(NAME, "mmapped chunk", 0),
+                    );
+                }
+            }
+        }
+        for run in runs(pieces) {
+            for pair in run.windows(2) {
+                if let [data, reserve] = pair {
+                    arena(process, data, Some(reserve), claims);
+                }
+            }
+            run.iter().for_each(|data| arena(process, data, None, claims));
+        }
+    }
+}
+
+/// A heap's pages that are in use, and behind them the reserve up to the next multiple of 64 MiB.
+fn arena(process: &ProcessEvidence, data: &Piece<'_>, reserve: Option<&Piece<'_>>, claims: &mut Claims) {
+    if !data.is_data() || data.is_executable() {
+        return;
+    }
+    let start = heap_of(data.end.saturating_sub(1));
+    let Some(end) = start.checked_add(HEAP_SIZE) else { return };
+    let is_whole = match reserve {
+        // HotSpot's spaces look alike, but they are reserved and committed with different flags.
+        Some(reserve) => {
+            reserve.is_reserve() && end <= reserve.end && reserve.is_noreserve() == data.is_noreserve()
+        }
+        // Full to the last page: 64 MiB of plain memory have this shape too, so the call or the heap has to say so.
+        None => data.end == end && (is_born_a_heap(process, data) || found_arena(process, start).is_some()),
+    };
+    if start < data.start || !is_whole || data.end - start < SMALLEST_ARENA {
+        return;
+    }
+    let found = found_arena(process, start);
+    let id = found.map_or(start, heap_of);
+    let is_certain = found.is_some() || is_born_a_heap(process, data);
+    claims.range(start, data.end, Owner::inferred(NAME, "thread arena", id).graded(is_certain));
+    claims.range(data.end, end, Owner::inferred(NAME, "arena reserve", id).graded(is_certain));
+}
+
+fn is_born_a_heap(process: &ProcessEvidence, data: &Piece<'_>) -> bool {
+    let is_request = data
+        .born()
+        .is_some_and(|born| born.prot == Prot::NONE && matches!(born.len, HEAP_SIZE | HEAP_REQUEST));
+    is_request && data.caller(process).is_some_and(|module| module.marks.has(Mark::Glibc))
+}
+
+/// The arena that a heap's header names: `heap_info.ar_ptr`.
+fn found_arena(process: &ProcessEvidence, heap: u64) -> Option<u64> {
+    process.found_in(heap, heap.saturating_add(1)).iter().find_map(|found| match found.content {
+        Content::GlibcHeap { arena } => Some(arena),
+        Content::MmappedChunk | Content::ObmallocArena => None,
+    })
+}
+
+/// The main heap, and plain memory that is as big as a chunk with a mapping of its own.
+pub struct Chunks;
+
+impl Claimant for Chunks {
+    fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
+        let is_here = process.has(Mark::Glibc) || process.has(Mark::Loader);
+        // Where another malloc is linked in for all, glibc's hardly runs: what it maps is then seen by its caller.
+        let is_malloc = is_here && mapped::malloc_module(process).is_none();
+        for piece in pieces {
+            if piece.region.backing == Backing::Heap {
+                // Nobody but libc moves the break, unless it claimed it before.
+                let owner = if is_here { Owner::read(NAME, "main heap", piece.start) } else { heap(piece) };
+                claims.piece(piece, owner);
+                continue;
+            }
+            let is_stack = piece.born().is_some_and(|born| born.flags & MAP_STACK != 0);
+            if !is_here || !piece.is_data() || is_stack || piece.is_noreserve() == Some(true) {
+                continue;
+            }
+            let kind = if piece.len() < MMAP_THRESHOLD { "loader" } else { "mmapped chunk" };
+            match piece.caller(process).map(|module| module.marks) {
+                Some(marks) if marks.has(Mark::Glibc) => claims.piece(piece, Owner::read(NAME, kind, 0)),
+                Some(marks) if marks.has(Mark::Loader) => claims.piece(piece, Owner::read(NAME, "loader", 0)),
+                // Some other module mapped it, and knows why.
+                Some(_) => {}
+                None if is_malloc || kind == "loader" => claims.piece(piece, Owner::inferred(NAME, kind, 0)),
+                None => {}
+            }
+        }
+    }
+}
+
+/// A heap of a process whose malloc is not known.
+const fn heap(piece: &Piece<'_>) -> Owner {
+    Owner::inferred(Holder::Heap.name(), "main heap", piece.start)
+}

@@ -1,0 +1,36 @@
+//! What Go keeps: spans that its scavenger has not given back yet.
+
+use crate::allocator::advice::{Advice, Keeper, Remedy};
+
+const MIB: u64 = 1 << 20;
+
+/// The advice.
+pub struct Go;
+
+impl Advice for Go {
+    fn place(&self) -> Option<&'static str> {
+        Some("Go's spans")
+    }
+
+    fn reason(&self, _kept: &Keeper<'_>) -> String {
+        "Go reuses them before it asks for more; its scavenger gives idle spans back slowly, and keeps a tenth above \
+         its goal"
+            .to_owned()
+    }
+
+    fn remedies(&self, kept: &Keeper<'_>) -> Vec<Remedy> {
+        let Some(limit) = kept.limit.filter(|_| kept.setting("GOMEMLIMIT") == Some("off")) else {
+            return Vec::new();
+        };
+        // What is not the heap needs room too.
+        let goal = limit.0 / 10 * 9 / MIB;
+        vec![Remedy::setting(
+            "tell Go's collector where its limit is: it works harder as it comes near",
+            &format!("GOMEMLIMIT={goal}MiB"),
+        )]
+    }
+
+    fn telling(&self) -> &'static [&'static str] {
+        &["GOGC", "GOMEMLIMIT"]
+    }
+}

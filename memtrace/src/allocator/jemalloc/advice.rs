@@ -1,0 +1,49 @@
+//! What jemalloc keeps: dirty pages, until they decay.
+
+use crate::allocator::advice::{Advice, Helper, Keeper, Remedy};
+
+/// Whether jemalloc's own thread gives pages back: a setting that is read off the names of threads.
+const BACKGROUND: &str = "background_thread";
+const DECAY: &str = "dirty_decay_ms";
+
+/// The advice.
+pub struct Jemalloc;
+
+impl Advice for Jemalloc {
+    fn place(&self) -> Option<&'static str> {
+        Some("jemalloc's dirty pages")
+    }
+
+    fn reason(&self, kept: &Keeper<'_>) -> String {
+        let decay = kept.setting(DECAY);
+        if decay == Some("-1") {
+            "they stay because dirty_decay_ms is -1: never given back".to_owned()
+        } else if kept.setting(BACKGROUND) == Some("true") {
+            let decay = decay.unwrap_or("?");
+            format!("its background thread gives them back within dirty_decay_ms ({decay} ms)")
+        } else {
+            "they stay because background_thread is off: jemalloc gives pages back only while the program itself \
+             allocates"
+                .to_owned()
+        }
+    }
+
+    fn remedies(&self, kept: &Keeper<'_>) -> Vec<Remedy> {
+        if kept.setting(BACKGROUND) == Some("true") {
+            return Vec::new();
+        }
+        let variable = kept.setting("environment").unwrap_or("MALLOC_CONF");
+        vec![Remedy::setting(
+            "have a thread of jemalloc's own give pages back a second after they were freed",
+            &format!("{variable}=background_thread:true,dirty_decay_ms:1000"),
+        )]
+    }
+
+    fn telling(&self) -> &'static [&'static str] {
+        &[DECAY, BACKGROUND]
+    }
+
+    fn helper(&self) -> Option<Helper> {
+        Some(Helper { thread: "jemalloc_bg_thd", setting: BACKGROUND })
+    }
+}

@@ -1,0 +1,263 @@
+//! jemalloc's own counters: what `mallctl` would say, under any prefix and without symbols.
+//!
+//! Input: a process with jemalloc in it. Output: bytes in use, dirty, muzzy and retained, arena by arena. The array of
+//! arenas is found by what it points to: each arena says its own index three times over, and which state its pages are
+//! in.
+
+use std::collections::HashSet;
+
+use crate::{
+    allocator::{
+        counters::{
+            Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, error_bound,
+            sampling::Parts,
+        },
+        evidence::{Mark, ProcessEvidence},
+    },
+    mm::region::Prot,
+    units::{Bytes, Grade},
+};
+
+mod arena;
+mod extents;
+mod layout;
+
+use arena::Arena;
+use extents::Extents;
+use layout::{LAYOUTS, Layout};
+
+const NAME: &str = "jemalloc";
+/// `MALLOCX_ARENA_LIMIT`.
+const MOST_ARENAS: u32 = 4095;
+/// Extents have to add up to the pages in use but for one part of so many, which can move while they are read.
+const CLOSE: u64 = 50;
+/// Those that stand for others, for there was no time for all, but for one in so many.
+const CLOSE_SAMPLED: u64 = 2;
+/// How often the extents of a process that allocates are counted until they do.
+const MOST_TRIES: u32 = 3;
+/// Words of data that may be followed: some 20 ms of them.
+const MOST_FOLLOWED: usize = 10_000;
+
+/// The reader.
+pub struct Jemalloc;
+
+impl CounterReader for Jemalloc {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn applies(&self, process: &ProcessEvidence) -> bool {
+        process.has(Mark::Jemalloc)
+    }
+
+    fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent> {
+        let page = target.image.page_size();
+        let is_here = |layout: &&Layout| layout.arch == std::env::consts::ARCH && layout.page == page;
+        let layouts: Vec<&'static Layout> = LAYOUTS.iter().filter(is_here).collect();
+        let data = data::of(target, Mark::Jemalloc);
+        let arenas = locate(target, &layouts, &data);
+        let Some(Found { layout, arenas }) = arenas else {
+            return Err(self.absent(if target.image.is_spent() {
+                "the time for it was over before its arenas were found"
+            } else {
+                "its arenas were not found: a version or build whose layout is not known"
+            }));
+        };
+        let mut read = read_all(target, layout, &arenas)
+            .map_err(|index| self.absent(format!("arena {index} makes no sense")))?;
+        let counted = in_use(&read);
+        let doubt = fill(target, &data, &mut read);
+        let again = read_all(target, layout, &arenas).ok();
+        let moved = error_bound::bound_between(counted, again.as_deref().map(in_use)).0;
+        let off = if doubt.is_sampled { doubt.off.saturating_add(moved) } else { doubt.off.max(moved) };
+        let mut counters = counters(layout, &read, Doubt { off, ..doubt });
+        counters.settings.push(environment(target.process));
+        Ok(counters)
+    }
+}
+
+/// Each arena as it is now; the index of one that is none.
+fn read_all(
+    target: &mut Target<'_>,
+    layout: &'static Layout,
+    arenas: &[(u32, u64)],
+) -> Result<Vec<(u32, Arena)>, u32> {
+    let mut read = |(index, at): &(u32, u64)| match Arena::read(target.image, layout, *at) {
+        Some(arena) => Ok((*index, arena)),
+        None => Err(*index),
+    };
+    arenas.iter().map(&mut read).collect()
+}
+
+/// What is counted at once: blocks where there are statistics, pages where there are none.
+fn in_use(arenas: &[(u32, Arena)]) -> u64 {
+    arenas.iter().fold(0, |sum, (_, arena)| sum.saturating_add(arena.allocated.unwrap_or(arena.active)))
+}
+
+/// The array, in one place.
+struct Found {
+    layout: &'static Layout,
+    arenas: Vec<(u32, u64)>,
+}
+
+/// The place with the most arenas: others, such as `a0`, point to the first one too.
+fn locate(target: &mut Target<'_>, layouts: &[&'static Layout], data: &[data::Data]) -> Option<Found> {
+    let mut refused = HashSet::new();
+    let mut best: Option<Found> = None;
+    for (at, words) in data.iter().flat_map(data::Data::suffixes) {
+        let Some(first) = words.first().copied().filter(|first| is_plausible(target, *first)) else {
+            continue;
+        };
+        if refused.contains(&first) || refused.len() >= MOST_FOLLOWED {
+            continue;
+        }
+        let Some(layout) = arena::layout_at(target.image, layouts, first, 0) else {
+            refused.insert(first);
+            continue;
+        };
+        let arenas = followers(target, layout, at, first);
+        if best.as_ref().is_none_or(|best| arenas.len() > best.arenas.len()) {
+            best = Some(Found { layout, arenas });
+        }
+    }
+    best
+}
+
+/// In private memory without a file, where base blocks are.
+fn is_plausible(target: &Target<'_>, address: u64) -> bool {
+    if address < 1 << 16 || !address.is_multiple_of(16) {
+        return false;
+    }
+    let after = target.regions.partition_point(|region| region.start <= address);
+    let region = after.checked_sub(1).and_then(|at| target.regions.get(at));
+    region.is_some_and(|region| {
+        address < region.end
+            && region.prot.0 == Prot::READ | Prot::WRITE
+            && region.backing == crate::mm::region::Backing::Anonymous
+    })
+}
+
+/// The arenas of an array from its first on. Some are not made yet: null.
+fn followers(target: &mut Target<'_>, layout: &'static Layout, at: u64, first: u64) -> Vec<(u32, u64)> {
+    let bytes = data::filled(target.image, at, MOST_ARENAS as usize * 8);
+    let mut arenas = vec![(0, first)];
+    for (index, word) in (0..).zip(bytes.as_chunks::<8>().0).skip(1) {
+        match u64::from_le_bytes(*word) {
+            0 => {}
+            word if arena::is_arena(target.image, layout, word, index) => arenas.push((index, word)),
+            _ => break,
+        }
+    }
+    arenas
+}
+
+/// How far the blocks may be off, and whether some extents stand for others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Doubt {
+    off: u64,
+    is_sampled: bool,
+}
+
+/// Where no statistics are kept, how full the pages in use are, from the heads of all extents; nothing unless they add
+/// up to the pages that the arenas count. How far that is off: what moved meanwhile, and of a process at rest nothing. Where
+/// there is no time for all heads, those that were read stand for the others.
+fn fill(target: &mut Target<'_>, data: &[data::Data], arenas: &mut [(u32, Arena)]) -> Doubt {
+    if arenas.iter().all(|(_, arena)| arena.allocated.is_some()) {
+        return Doubt::default();
+    }
+    let active = arenas.iter().fold(0_u64, |sum, (_, arena)| sum.saturating_add(arena.active));
+    let counted = (0..MOST_TRIES).find_map(|_| {
+        let extents = extents::count(target, data)?;
+        let off = extents.bytes.abs_diff(active);
+        let most = if extents.sampled.is_some() { active / CLOSE_SAMPLED } else { active / CLOSE };
+        (active > 0 && off <= most).then_some((extents, off))
+    });
+    match counted {
+        None => Doubt::default(),
+        Some((Extents { sampled: Some(parts), .. }, _)) => sampled(&parts, active, arenas),
+        Some((extents, off)) => {
+            for (index, arena) in arenas {
+                let allocated = extents.allocated.get(index).copied().unwrap_or_default();
+                arena.allocated = Some(allocated.min(arena.active.saturating_add(off)));
+            }
+            let off = if off == 0 { 0 } else { off.saturating_add(active / CLOSE) };
+            Doubt { off, is_sampled: false }
+        }
+    }
+}
+
+/// All arenas are taken to be as full as the extents that were read.
+fn sampled(parts: &Parts, active: u64, arenas: &mut [(u32, Arena)]) -> Doubt {
+    let Some((used, off)) = parts.of_all(active) else { return Doubt::default() };
+    for (_, arena) in arenas {
+        let share = u128::from(arena.active) * u128::from(used) / u128::from(active.max(1));
+        arena.allocated = Some(u64::try_from(share).unwrap_or(arena.active).min(arena.active));
+    }
+    Doubt { off: off.off(), is_sampled: true }
+}
+
+fn counters(layout: &Layout, arenas: &[(u32, Arena)], doubt: Doubt) -> Counters {
+    let sum = |of: fn(&Arena) -> u64| {
+        Some(Bytes(arenas.iter().fold(0, |sum: u64, (_, arena)| sum.saturating_add(of(arena)))))
+    };
+    let all = |of: fn(&Arena) -> Option<u64>| {
+        arenas.iter().try_fold(0_u64, |sum, (_, arena)| sum.checked_add(of(arena)?)).map(Bytes)
+    };
+    let allocated = all(|arena| arena.allocated);
+    let metadata = all(|arena| arena.metadata);
+    let mut missing = vec!["blocks that threads cache: they count as in use".to_owned()];
+    if allocated.is_none() {
+        let why = if metadata.is_none() { "this build keeps no statistics" } else { "not in this version" };
+        missing.push(format!(
+            "how full the pages in use are ({why}): in use are whole pages, free space in them included"
+        ));
+    }
+    if metadata.is_none() {
+        missing.push("what it needs for itself: this build keeps no statistics".to_owned());
+    }
+    let row = |(index, arena): &(u32, Arena)| ArenaCounters {
+        name: format!("arena {index}"),
+        allocated_bytes: Some(Bytes(arena.allocated.unwrap_or(arena.active))),
+        free_resident_bytes: Some(Bytes(arena.dirty)),
+        system_bytes: Some(arena.system()),
+    };
+    Counters {
+        allocator: NAME.to_owned(),
+        version: Some(layout.version.to_owned()),
+        error_bytes: allocated.map(|_| Bytes(doubt.off)),
+        grade: match allocated {
+            Some(_) if doubt.is_sampled => Grade::Sampled,
+            Some(_) => Grade::Read,
+            None => Grade::Inferred,
+        },
+        allocated_bytes: allocated.or_else(|| sum(|arena| arena.active)),
+        free_resident_bytes: sum(|arena| arena.dirty),
+        lazily_freed_bytes: sum(|arena| arena.muzzy),
+        retained_bytes: sum(|arena| arena.retained),
+        metadata_bytes: metadata,
+        arenas: arenas.iter().map(row).collect(),
+        settings: settings(arenas),
+        missing,
+    }
+}
+
+/// The variable that it reads its options from: a build that serves `malloc` has no prefix, the Rust crate's has one.
+fn environment(process: &ProcessEvidence) -> Setting {
+    let ours = process.modules().iter().find(|module| module.marks.has(Mark::Jemalloc));
+    let is_malloc = ours.is_some_and(|module| module.marks.has(Mark::DefinesMalloc));
+    let name = if is_malloc { "MALLOC_CONF" } else { "_RJEM_MALLOC_CONF" };
+    Setting { name: "environment".to_owned(), value: name.to_owned() }
+}
+
+/// Of the first arena: the others have the same unless the program set them one by one.
+fn settings(arenas: &[(u32, Arena)]) -> Vec<Setting> {
+    let first = arenas.first().map(|(_, arena)| arena.decay);
+    let named =
+        first.into_iter().flat_map(|decay| ["dirty_decay_ms", "muzzy_decay_ms"].into_iter().zip(decay));
+    let decay = named.map(|(name, time)| Setting { name: name.to_owned(), value: time.to_string() });
+    let count = Setting { name: "arenas".to_owned(), value: arenas.len().to_string() };
+    decay.chain([count]).collect()
+}
+
+#[cfg(test)]
+mod tests;

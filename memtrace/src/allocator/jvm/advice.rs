@@ -1,0 +1,31 @@
+//! What HotSpot keeps: the part of its heap that is committed and empty.
+
+use crate::allocator::advice::{Advice, Keeper, Remedy};
+
+/// The advice.
+pub struct Jvm;
+
+impl Advice for Jvm {
+    fn place(&self) -> Option<&'static str> {
+        Some("the Java heap")
+    }
+
+    fn reason(&self, _kept: &Keeper<'_>) -> String {
+        "the collector keeps them committed for the next allocations".to_owned()
+    }
+
+    fn remedies(&self, kept: &Keeper<'_>) -> Vec<Remedy> {
+        let is_argument = |name: &str| kept.setting("arguments").is_some_and(|all| all.contains(name));
+        if kept.setting("collector") != Some("G1") || is_argument("G1PeriodicGCInterval") {
+            return Vec::new();
+        }
+        vec![Remedy::setting(
+            "have G1 collect when idle, and give back what is free",
+            "-XX:G1PeriodicGCInterval=30000 -XX:MaxHeapFreeRatio=30",
+        )]
+    }
+
+    fn telling(&self) -> &'static [&'static str] {
+        &["collector"]
+    }
+}

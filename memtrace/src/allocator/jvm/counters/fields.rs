@@ -1,0 +1,165 @@
+//! Where fields of HotSpot's classes are: the table that libjvm makes for debuggers (vmStructs.hpp).
+//!
+//! Input: the names that the file of libjvm has, and memory. Output: [`Fields`]. The table says what this very build is
+//! like; where it lies and what an entry is like is exported.
+
+use std::collections::HashMap;
+
+use crate::{
+    allocator::{
+        image::Image,
+        jvm::names::{Field, Names, WANTED},
+    },
+    units::native::{number, word},
+};
+
+/// HotSpot 21 has some 800 entries.
+const MOST_ENTRIES: u64 = 4096;
+const MOST_STRIDE: u64 = 256;
+/// Entries that are read at once.
+const STEP: u64 = 64;
+
+/// Where a field is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At an address.
+    Static(u64),
+    /// So far into each object.
+    Within(u64),
+}
+
+/// The fields of one virtual machine.
+#[derive(Debug, Default)]
+pub(super) struct Fields(HashMap<Field, Place>);
+
+/// Offsets in an entry (`gHotSpotVMStructEntry...Offset`), all of them within it.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    class: usize,
+    field: usize,
+    is_static: usize,
+    offset: usize,
+    address: usize,
+    stride: usize,
+}
+
+impl Fields {
+    /// Reads the table of a libjvm that was moved by so much; `None` when it has none, or not all of it can be read.
+    pub(super) fn read(image: &mut dyn Image, names: &Names, moved_by: u64) -> Option<Self> {
+        let mut variable = |name: &str| image.word(names.variable(name)?.checked_add(moved_by)?);
+        let layout = Layout::of(&mut variable)?;
+        let stride = layout.stride as u64;
+        let (mut at, mut fields) = (variable("s")?, HashMap::new());
+        let mut bytes = vec![0; (STEP * stride) as usize];
+        for _ in 0..MOST_ENTRIES / STEP {
+            // What lies behind the table may not be there.
+            let is_whole = image.read(at, &mut bytes);
+            for entry in 0..STEP {
+                let entry_at = usize::try_from(entry * stride).ok()?;
+                let entry_bytes = bytes.get_mut(entry_at..)?.get_mut(..layout.stride)?;
+                if !is_whole && !image.read(at.checked_add(entry * stride)?, entry_bytes) {
+                    return None;
+                }
+                if number(entry_bytes, layout.class)? == 0 {
+                    return Some(Self(fields));
+                }
+                fields.extend(layout.entry(entry_bytes, names, moved_by));
+            }
+            at = at.checked_add(STEP * stride)?;
+        }
+        None
+    }
+
+    /// Those that are named, for tests.
+    #[cfg(test)]
+    pub(super) fn made(places: &[(Field, Place)]) -> Self {
+        Self(places.iter().copied().collect())
+    }
+
+    /// Where a field is, if this build has it.
+    pub(super) fn place(&self, field: Field) -> Option<Place> {
+        self.0.get(&field).copied()
+    }
+}
+
+impl Layout {
+    fn of(variable: &mut impl FnMut(&str) -> Option<u64>) -> Option<Self> {
+        let stride = variable("EntryArrayStride").filter(|stride| *stride <= MOST_STRIDE)?;
+        let mut within = |name: &str| {
+            let at = variable(name).filter(|at| at.checked_add(8).is_some_and(|end| end <= stride))?;
+            usize::try_from(at).ok()
+        };
+        Some(Self {
+            class: within("EntryTypeNameOffset")?,
+            field: within("EntryFieldNameOffset")?,
+            is_static: within("EntryIsStaticOffset")?,
+            offset: within("EntryOffsetOffset")?,
+            address: within("EntryAddressOffset")?,
+            stride: usize::try_from(stride).ok()?,
+        })
+    }
+
+    /// `None` for a field that is not looked for.
+    fn entry(&self, entry: &[u8], names: &Names, moved_by: u64) -> Option<(Field, Place)> {
+        let name = |at: usize| names.name(number(entry, at)?.checked_sub(moved_by)?);
+        let field = (name(self.class)?, name(self.field)?);
+        let wanted = *WANTED.iter().find(|wanted| **wanted == field)?;
+        let place = match word(entry, self.is_static)? {
+            0 => Place::Within(number(entry, self.offset)?),
+            _ => Place::Static(number(entry, self.address)?),
+        };
+        Some((wanted, place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocator::image::fake::Fake;
+
+    const TABLE: u64 = 0x7f00_0000_0000;
+    const MOVED: u64 = 0x1000_0000;
+
+    fn libjvm() -> (Names, Fake) {
+        let offsets =
+            ["EntryTypeNameOffset", "EntryFieldNameOffset", "EntryIsStaticOffset", "EntryOffsetOffset"];
+        let more = ["EntryAddressOffset", "EntryArrayStride", "s"];
+        let variables: Vec<(&str, u64)> = offsets.into_iter().chain(more).zip((0x100..).step_by(8)).collect();
+        let texts = [(0x10, "Universe"), (0x20, "_collectedHeap"), (0x30, "Space"), (0x40, "_end")];
+        let names = Names::made(&variables, &texts);
+        let (universe, heap, space, end) = (0x10 + MOVED, 0x20 + MOVED, 0x30 + MOVED, 0x40 + MOVED);
+        let memory = Fake::default().with_words(0x100 + MOVED, &[0, 8, 16, 24, 32, 40, TABLE]).with_words(
+            TABLE,
+            &[
+                [universe, heap, 1, 0, 0x5000],
+                [space, end, 0, 16, 0],
+                [space, heap, 0, 16, 0],
+                [99, end, 0, 16, 0],
+                [0; 5],
+            ]
+            .concat(),
+        );
+        (names, memory)
+    }
+
+    #[test]
+    fn fields_are_found_by_the_names_that_entries_point_at() {
+        let (names, mut memory) = libjvm();
+        let fields = Fields::read(&mut memory, &names, MOVED).unwrap();
+        assert_eq!(fields.place(("Universe", "_collectedHeap")), Some(Place::Static(0x5000)));
+        assert_eq!(fields.place(("Space", "_end")), Some(Place::Within(16)));
+        assert_eq!(fields.0.len(), 2, "what is not looked for, or by no name, is left out");
+    }
+
+    #[test]
+    fn a_table_that_is_not_all_there_is_none() {
+        let (names, mut memory) = libjvm();
+        // No last entry.
+        memory.write_word(TABLE + 4 * 40, 7);
+        assert!(Fields::read(&mut memory, &names, MOVED).is_none());
+        let (_, mut memory) = libjvm();
+        // An offset beyond the entry.
+        memory.write_word(0x100 + MOVED + 8, 40);
+        assert!(Fields::read(&mut memory, &names, MOVED).is_none());
+    }
+}

@@ -1,0 +1,139 @@
+//! What libjvm has for debuggers, as far as the file tells: where its table of fields will be, and the names in it.
+//!
+//! Input: an ELF file. Output: [`Names`]. The table (vmStructs.hpp) is exported in every build and survives stripping. It
+//! is made in memory; the names that it points at lie in the file and are not touched by the virtual machine, so they
+//! cannot be read where it runs. The file is anybody's: everything is bounded.
+
+use std::collections::HashMap;
+
+use crate::allocator::evidence::elf::Elf;
+
+/// HotSpot has 1 MB of constants.
+const MOST_CONSTANTS: u64 = 16 << 20;
+/// Places of one name: short ones end longer ones, too.
+const MOST_PLACES: usize = 256;
+
+/// A class and a field of it.
+pub type Field = (&'static str, &'static str);
+
+/// Those that are looked for: of each collector what it has in use, and of what. Names changed from release to release.
+pub const WANTED: &[Field] = &[
+    ("Universe", "_collectedHeap"),
+    ("CollectedHeap", "_is_gc_active"),
+    ("CollectedHeap", "_is_stw_gc_active"),
+    ("GenCollectedHeap", "_young_gen"),
+    ("GenCollectedHeap", "_old_gen"),
+    ("SerialHeap", "_young_gen"),
+    ("SerialHeap", "_old_gen"),
+    ("DefNewGeneration", "_eden_space"),
+    ("DefNewGeneration", "_from_space"),
+    ("TenuredGeneration", "_the_space"),
+    ("Space", "_bottom"),
+    ("Space", "_end"),
+    ("ContiguousSpace", "_bottom"),
+    ("ContiguousSpace", "_end"),
+    ("ContiguousSpace", "_top"),
+    ("ParallelScavengeHeap", "_young_gen"),
+    ("ParallelScavengeHeap", "_old_gen"),
+    ("PSYoungGen", "_eden_space"),
+    ("PSYoungGen", "_from_space"),
+    ("PSOldGen", "_object_space"),
+    ("ImmutableSpace", "_bottom"),
+    ("ImmutableSpace", "_end"),
+    ("MutableSpace", "_bottom"),
+    ("MutableSpace", "_end"),
+    ("MutableSpace", "_top"),
+    ("G1CollectedHeap", "_g1mm"),
+    ("G1CollectedHeap", "_monitoring_support"),
+    ("HeapRegion", "GrainBytes"),
+    ("G1HeapRegion", "GrainBytes"),
+    ("G1MonitoringSupport", "_eden_space_committed"),
+    ("G1MonitoringSupport", "_eden_space_used"),
+    ("G1MonitoringSupport", "_survivor_space_committed"),
+    ("G1MonitoringSupport", "_survivor_space_used"),
+    ("G1MonitoringSupport", "_old_gen_committed"),
+    ("G1MonitoringSupport", "_old_gen_used"),
+    ("G1MonitoringSupport", "_eden_committed"),
+    ("G1MonitoringSupport", "_eden_used"),
+    ("G1MonitoringSupport", "_survivor_committed"),
+    ("G1MonitoringSupport", "_survivor_used"),
+    ("G1MonitoringSupport", "_old_committed"),
+    ("G1MonitoringSupport", "_old_used"),
+    ("ShenandoahHeap", "_used"),
+    ("ShenandoahHeap", "_committed"),
+    ("ShenandoahHeap", "_num_regions"),
+    ("ShenandoahHeap", "_global_generation"),
+    ("ShenandoahGeneration", "_used"),
+    ("ShenandoahHeapRegion", "RegionSizeBytes"),
+    ("ZCollectedHeap", "_heap"),
+    ("ZHeap", "_page_allocator"),
+    ("ZPageAllocator", "_used"),
+    ("ZPageAllocator", "_capacity"),
+    ("ZPageAllocator", "_max_capacity"),
+    ("ZPageAllocator", "_partitions"),
+    ("ZPerNUMAZPartition", "_addr"),
+    ("ZPartition", "_used"),
+    ("ZPartition", "_capacity"),
+    ("ZNUMA", "_count"),
+    ("XCollectedHeap", "_heap"),
+    ("XHeap", "_page_allocator"),
+    ("XPageAllocator", "_used"),
+    ("XPageAllocator", "_capacity"),
+    ("XPageAllocator", "_max_capacity"),
+];
+
+/// Names of classes and fields, and where each is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The lowest address of the file, before the loader moves it; all others are as this one.
+    pub start: u64,
+    /// Variables: the table, and offsets in an entry of it.
+    variables: HashMap<Vec<u8>, u64>,
+    /// Any of them may be the one that the table points at.
+    names: HashMap<u64, &'static str>,
+}
+
+impl Names {
+    /// Those of a file; `None` when it has no such table.
+    pub fn of(elf: &Elf<'_>) -> Option<Self> {
+        let mut variables = HashMap::new();
+        elf.exports(|name, address| {
+            if let Some(name) = name.strip_prefix(b"gHotSpotVMStruct") {
+                variables.insert(name.to_vec(), address);
+            }
+        });
+        if variables.is_empty() {
+            return None;
+        }
+        let section = elf.section(b".rodata")?;
+        let constants = elf.content(section, MOST_CONSTANTS)?;
+        let mut names = HashMap::new();
+        let mut wanted: Vec<&'static str> =
+            WANTED.iter().flat_map(|(class, field)| [*class, *field]).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for name in wanted {
+            let whole = [name.as_bytes(), &[0]].concat();
+            let places = memchr::memmem::find_iter(&constants, &whole).take(MOST_PLACES);
+            names.extend(places.filter_map(|at| Some((section.address.checked_add(at as u64)?, name))));
+        }
+        Some(Self { start: elf.loaded.start, variables, names })
+    }
+
+    /// Those that are named, for tests.
+    #[cfg(test)]
+    pub fn made(variables: &[(&str, u64)], names: &[(u64, &'static str)]) -> Self {
+        let variables = variables.iter().map(|(name, at)| (name.as_bytes().to_vec(), *at)).collect();
+        Self { start: 0, variables, names: names.iter().copied().collect() }
+    }
+
+    /// The address of `gHotSpotVMStruct` and this.
+    pub fn variable(&self, name: &str) -> Option<u64> {
+        self.variables.get(name.as_bytes()).copied()
+    }
+
+    /// The name at an address.
+    pub fn name(&self, address: u64) -> Option<&'static str> {
+        self.names.get(&address).copied()
+    }
+}

@@ -1,0 +1,21 @@
+//! What mimalloc keeps: pages, until their purge is due.
+
+use crate::allocator::advice::{Advice, Keeper, Remedy};
+
+/// The advice.
+pub struct Mimalloc;
+
+impl Advice for Mimalloc {
+    fn place(&self) -> Option<&'static str> {
+        Some("mimalloc's pages")
+    }
+
+    fn reason(&self, _kept: &Keeper<'_>) -> String {
+        "they stay because mimalloc gives pages back only while the program itself allocates or frees"
+            .to_owned()
+    }
+
+    fn remedies(&self, _kept: &Keeper<'_>) -> Vec<Remedy> {
+        vec![Remedy::setting("have free pages given back at once", "MIMALLOC_PURGE_DELAY=0")]
+    }
+}

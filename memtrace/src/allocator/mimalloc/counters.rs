@@ -1,0 +1,154 @@
+//! mimalloc's books, read from its arenas: blocks in use, free blocks and slices that are resident.
+//!
+//! Input: a process with mimalloc in it. Output: its bytes. Release builds keep no statistics, so pages are counted one
+//! by one: version 3 keeps their heads in one table an arena, version 2 in one a segment.
+
+use crate::{
+    allocator::{
+        counters::{Absent, ArenaCounters, CounterReader, Counters, Target, error_bound},
+        evidence::{Mark, ProcessEvidence},
+        image::Image,
+    },
+    units::{Bytes, Grade},
+};
+
+mod arena;
+mod segment;
+
+const NAME: &str = "mimalloc";
+/// `MI_ARENA_SLICE_SIZE`, `MI_SEGMENT_SLICE_SIZE`.
+const SLICE: u64 = 64 << 10;
+/// Arenas of a process (`MI_MAX_ARENAS` is 160).
+const MOST_ARENAS: usize = 1024;
+
+/// The reader.
+pub struct Mimalloc;
+
+impl CounterReader for Mimalloc {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn applies(&self, process: &ProcessEvidence) -> bool {
+        process.has(Mark::Mimalloc)
+    }
+
+    fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent> {
+        let owned = target.ranges_of(NAME).map(|owned| (owned.start, owned.end));
+        // Where flags change, one arena is several ranges.
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for (start, end) in owned {
+            match ranges.last_mut() {
+                Some(last) if last.1 == start => last.1 = end,
+                _ => ranges.push((start, end)),
+            }
+        }
+        let (versions, arenas) = all_in(target.image, &ranges);
+        if arenas.len() > MOST_ARENAS {
+            return Err(self.absent("more arenas than it can have"));
+        }
+        let version = match *versions.as_slice() {
+            _ if target.image.is_spent() => {
+                return Err(self.absent("the time for it was over before all of it was counted"));
+            }
+            [] => return Err(self.absent("no arena has a layout that is known")),
+            [version] => version,
+            _ => return Err(self.absent("not sure which of two versions it is")),
+        };
+        let (_, again) = all_in(target.image, &ranges);
+        let bound = error_bound::bound_between(
+            used(&arenas),
+            Some(used(&again)).filter(|_| !target.image.is_spent()),
+        );
+        let resident = ranges.iter().map(|(start, end)| target.image.resident(*start, *end)).sum();
+        let mapped = ranges.iter().map(|(start, end)| end - start).sum();
+        Ok(counters(version, &arenas, resident, mapped, bound))
+    }
+}
+
+/// The arenas of all ranges, and the versions that they are of.
+fn all_in(image: &mut dyn Image, ranges: &[(u64, u64)]) -> (Vec<&'static str>, Vec<Tally>) {
+    let mut arenas = Vec::new();
+    let mut versions = Vec::new();
+    for (start, end) in ranges {
+        if let Some((version, found)) = arenas_in(image, *start, *end).filter(|_| arenas.len() <= MOST_ARENAS)
+        {
+            versions.push(version);
+            arenas.extend(found);
+        }
+    }
+    versions.sort_unstable();
+    versions.dedup();
+    (versions, arenas)
+}
+
+fn used(arenas: &[Tally]) -> u64 {
+    arenas.iter().map(|arena| arena.used).fold(0, u64::saturating_add)
+}
+
+/// All arenas of a range, which is one mapping or more: with the version that they are of.
+fn arenas_in(image: &mut dyn Image, start: u64, end: u64) -> Option<(&'static str, Vec<Tally>)> {
+    let new = arena::all_in(image, start, end);
+    if !new.is_empty() {
+        return Some((arena::VERSIONS, new));
+    }
+    segment::all_in(image, start, end).map(|(version, tally)| (version, vec![tally]))
+}
+
+/// What is in an arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    start: u64,
+    /// All of it.
+    bytes: u64,
+    /// Blocks that are handed out.
+    used: u64,
+    /// Resident and in no such block.
+    free: u64,
+    /// Its own.
+    metadata: u64,
+}
+
+impl Tally {
+    /// A page: so many blocks of it are in use. False when it cannot be one.
+    fn page(&mut self, image: &mut dyn Image, span: (u64, u64), used: u64, block_size: u64) -> bool {
+        let Some(bytes) = used.checked_mul(block_size) else { return false };
+        if bytes > span.1.saturating_sub(span.0) {
+            return false;
+        }
+        self.used = self.used.saturating_add(bytes);
+        // Blocks that were handed out and not touched yet are not resident.
+        self.free = self.free.saturating_add(image.resident(span.0, span.1).saturating_sub(bytes));
+        true
+    }
+}
+
+fn counters(version: &str, arenas: &[Tally], resident: u64, mapped: u64, bound: Bytes) -> Counters {
+    let sum = |of: fn(&Tally) -> u64| Some(Bytes(arenas.iter().map(of).fold(0, u64::saturating_add)));
+    let row = |(index, arena): (usize, &Tally)| ArenaCounters {
+        name: format!("arena {index}"),
+        allocated_bytes: Some(Bytes(arena.used)),
+        free_resident_bytes: Some(Bytes(arena.free)),
+        system_bytes: Some(Bytes(arena.bytes)),
+    };
+    Counters {
+        allocator: NAME.to_owned(),
+        version: Some(version.to_owned()),
+        allocated_bytes: sum(|arena| arena.used),
+        free_resident_bytes: sum(|arena| arena.free),
+        lazily_freed_bytes: None,
+        retained_bytes: Some(Bytes(mapped.saturating_sub(resident))),
+        metadata_bytes: sum(|arena| arena.metadata),
+        error_bytes: Some(bound),
+        arenas: arenas.iter().enumerate().map(row).collect(),
+        settings: Vec::new(),
+        grade: Grade::Read,
+        missing: vec![
+            "blocks that other threads freed and their owner has not taken back: they count as in use"
+                .to_owned(),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests;

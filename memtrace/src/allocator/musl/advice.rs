@@ -1,0 +1,16 @@
+//! What musl keeps: groups in which a slot is in use.
+
+use crate::allocator::advice::{Advice, Keeper};
+
+/// The advice: nothing can be set.
+pub struct Musl;
+
+impl Advice for Musl {
+    fn place(&self) -> Option<&'static str> {
+        Some("musl's groups")
+    }
+
+    fn reason(&self, _kept: &Keeper<'_>) -> String {
+        "they stay because a group goes back only when all of its slots are free".to_owned()
+    }
+}

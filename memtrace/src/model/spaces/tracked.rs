@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::stacks::Stacks;
 use crate::{
     allocator::{Owned, attribute, counters::Reading, evidence::ProcessEvidence},
-    ingest::decode::Event,
+    ingest::decode::{Event, SpaceEvent},
     mm::{
         address_space::{AddressSpace, Geometry, Kinds, Stale},
         region::Region,
@@ -188,7 +188,7 @@ impl Tracked {
         self.is_busy = true;
         self.peak.before(event, &self.space);
         match event {
-            Event::Fault(fault) => {
+            Event::Space(SpaceEvent::Fault(fault)) => {
                 let brought = self.space.fault(fault.addr, fault.period);
                 self.stacks.fault(fault, brought.0);
                 self.sampled = self.sampled.saturating_add(fault.period);
@@ -294,5 +294,5 @@ pub(super) fn much(rss: u64) -> u64 {
 
 /// Whether it changes what is resident and no region.
 pub(super) const fn is_about_pages(event: &Event) -> bool {
-    matches!(event, Event::Fault(_) | Event::Madvise(_))
+    matches!(event, Event::Space(SpaceEvent::Fault(_) | SpaceEvent::Madvise(_)))
 }

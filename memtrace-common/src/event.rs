@@ -6,72 +6,65 @@
 
 pub mod cgroup;
 pub mod fault;
+pub mod kill;
 pub mod oom;
+pub mod space;
 pub mod stack;
 pub mod task;
-pub mod vma;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// Hands the list of all events, by family, to a macro: `then! { [] families }`, a family being
+/// `Family(Type) { Kind = number, Record; }`. `boxed` after a record says that it is too large to be passed by value.
+///
+/// The only list there is: what needs one is generated from it. Each family's part is in the file of its records, where
+/// a new kind is added; the number of a kind is for ever, for recordings hold it.
+#[macro_export]
+macro_rules! events {
+    ($then:path) => {
+        $crate::space_events! { [$crate::task_events, $crate::cgroup_events, $crate::kill_events, $then] }
+    };
+}
+
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $value:literal, $record:ty;)*) => {
+    ([] $($(#[$_family:meta])* $_variant:ident($_type:ident) {
+        $($(#[$doc:meta])* $kind:ident = $number:literal, $record:ty $(, $_boxed:ident)?;)*
+    })*) => {
         /// Which record follows a [`Header`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u16)]
-        pub enum Kind { $($(#[$doc])* $variant = $value,)* }
+        pub enum Kind { $($($(#[$doc])* $kind = $number,)*)* }
 
         impl Kind {
             /// All kinds.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+            pub const ALL: &[Self] = &[$($(Self::$kind,)*)*];
 
             /// The kind with this number, or `None` for a number that means nothing here.
             pub const fn from_u16(value: u16) -> Option<Self> {
-                match value { $($value => Some(Self::$variant),)* _ => None }
+                match value { $($($number => Some(Self::$kind),)*)* _ => None }
             }
 
             /// The exact length of the record, in bytes.
             pub const fn record_size(self) -> usize {
-                match self { $(Self::$variant => size_of::<$record>(),)* }
+                match self { $($(Self::$kind => size_of::<$record>(),)*)* }
             }
         }
     };
 }
 
-kinds! {
-    /// Pages were mapped.
-    Mmap = 1, vma::Mmap;
-    /// Pages were unmapped.
-    Munmap = 2, vma::Munmap;
-    /// A mapping was moved or resized.
-    Mremap = 3, vma::Mremap;
-    /// The program break was set.
-    Brk = 4, vma::Brk;
-    /// Advice was given on a range.
-    Madvise = 5, vma::Madvise;
-    /// A page fault, one of every sampling period.
-    Fault = 6, fault::Fault;
-    /// A process replaced its program.
-    Exec = 7, task::Exec;
-    /// A process was made.
-    Fork = 8, task::Fork;
-    /// The last thread of a process ended.
-    Exit = 9, task::Exit;
-    /// A fatal signal was generated.
-    Signal = 10, task::Signal;
-    /// The kernel marked a process as OOM victim.
-    OomKill = 11, oom::OomKill;
-    /// A range's protection was changed.
-    Mprotect = 13, vma::Mprotect;
-    /// A process used up its event budget: what it does until the next period is not streamed.
-    Throttled = 14, vma::Throttled;
-    /// A cgroup was made.
-    CgroupMkdir = 15, cgroup::Cgroup;
-    /// A cgroup was removed.
-    CgroupRmdir = 16, cgroup::Cgroup;
-    /// Memory was asked for and refused.
-    Refused = 17, vma::Refused;
-    /// Not an event: the OOM record made for the tracer itself, to check the offsets against /proc.
-    SelfCheck = 12, oom::OomKill;
+events!(kinds);
+
+/// A structure that the kernel programs send: a [`Header`] and what its kind adds.
+pub trait Record: FromBytes + IntoBytes + Immutable + KnownLayout + 'static {
+    /// Whether each count in it is no larger than what it counts. True of a record without counts.
+    fn counts_fit(&self) -> bool {
+        true
+    }
+}
+
+/// Whether so many of these may be set.
+fn fits<T>(count: u32, of: &[T]) -> bool {
+    count as usize <= of.len()
 }
 
 /// The start of every record.

@@ -7,7 +7,7 @@ use aya_ebpf::{
 use memtrace_common::{
     config::BUDGET_PERIOD_SHIFT,
     counter::Counter,
-    event::{Header, Kind, vma::Throttled},
+    event::{Header, Kind, Record, space::Throttled},
 };
 
 use crate::maps::{
@@ -137,7 +137,7 @@ pub fn within_budget(then: impl FnOnce(Now)) {
 
 /// Sends a small record of the stream.
 #[inline(always)]
-pub fn stream<T: 'static>(record: T) {
+pub fn stream<T: Record>(record: T) {
     let Some(mut entry) = STREAM.reserve::<T>(0) else {
         return lost(Counter::StreamFull);
     };
@@ -147,7 +147,7 @@ pub fn stream<T: 'static>(record: T) {
 
 /// Sends a record of the stream that is filled in place.
 #[inline(always)]
-pub fn stream_with<T: 'static>(fill: impl FnOnce(*mut T)) {
+pub fn stream_with<T: Record>(fill: impl FnOnce(*mut T)) {
     let Some(mut entry) = STREAM.reserve::<T>(0) else {
         return lost(Counter::StreamFull);
     };
@@ -157,7 +157,7 @@ pub fn stream_with<T: 'static>(fill: impl FnOnce(*mut T)) {
 
 /// The same, and wakes the daemon: for what is rare and must be looked at at once.
 #[inline(always)]
-pub fn stream_now_with<T: 'static>(fill: impl FnOnce(*mut T)) {
+pub fn stream_now_with<T: Record>(fill: impl FnOnce(*mut T)) {
     let Some(mut entry) = STREAM.reserve::<T>(0) else {
         return lost(Counter::StreamFull);
     };
@@ -167,7 +167,7 @@ pub fn stream_now_with<T: 'static>(fill: impl FnOnce(*mut T)) {
 
 /// Sends a record of a kill or a fatal signal, filled in place, and wakes the daemon.
 #[inline(always)]
-pub fn kill_with<T: 'static>(fill: impl FnOnce(*mut T)) {
+pub fn kill_with<T: Record>(fill: impl FnOnce(*mut T)) {
     let Some(mut entry) = KILLS.reserve::<T>(0) else {
         return lost(Counter::KillsFull);
     };

@@ -24,7 +24,7 @@ use memtrace::{
 use memtrace_common::event::{
     Header, Kind,
     fault::Fault,
-    vma::{Madvise, Mmap, Munmap},
+    space::{Madvise, Mmap, Munmap},
 };
 use zerocopy::{FromZeros, IntoBytes};
 

@@ -2,7 +2,24 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Header;
+use super::{Header, Record, fits};
+
+/// The family's kinds, see [`crate::events`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! cgroup_events {
+    ([$next:path $(, $rest:path)*] $($before:tt)*) => {
+        $next! { [$($rest),*] $($before)*
+            /// How cgroups come and go.
+            Cgroup(CgroupEvent) {
+                /// A cgroup was made.
+                CgroupMkdir = 15, $crate::event::cgroup::Cgroup, boxed;
+                /// A cgroup was removed.
+                CgroupRmdir = 16, $crate::event::cgroup::Cgroup, boxed;
+            }
+        }
+    };
+}
 
 /// Bytes of a path that a record carries. Kubernetes makes some 250, in a node that is a container itself 450.
 pub const PATH_LEN: usize = 1024;
@@ -21,4 +38,10 @@ pub struct Cgroup {
     pub path_len: u32,
     /// Path from the hierarchy's root, any bytes; cut when it is longer.
     pub path: [u8; PATH_LEN],
+}
+
+impl Record for Cgroup {
+    fn counts_fit(&self) -> bool {
+        fits(self.path_len, &self.path)
+    }
 }

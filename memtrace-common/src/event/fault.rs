@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Header;
+use super::{Header, Record, fits};
 
 /// Frames of a user stack that a fault carries. A frame-pointer walk in libc is short, so this is plenty.
 pub const FRAMES: usize = 24;
@@ -37,4 +37,10 @@ pub struct Fault {
     pub copied: u32,
     /// By frame pointers. Return addresses, innermost first.
     pub stack: [u64; FRAMES],
+}
+
+impl Record for Fault {
+    fn counts_fit(&self) -> bool {
+        fits(self.stack_len, &self.stack)
+    }
 }

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Header, task::Task};
+use super::{Header, Record, fits, task::Task};
 
 /// Memory cgroups from the victim's own up to the root that a record holds.
 pub const LEVELS: usize = 16;
@@ -132,4 +132,13 @@ pub struct OomKill {
     pub kernel_stack: [u64; FRAMES],
     /// The trigger's user stack, innermost first.
     pub user_stack: [u64; FRAMES],
+}
+
+impl Record for OomKill {
+    fn counts_fit(&self) -> bool {
+        fits(self.chain_len, &self.chain)
+            && fits(self.kernel_stack_len, &self.kernel_stack)
+            && fits(self.user_stack_len, &self.user_stack)
+            && self.chain.iter().all(|level| fits(level.name_len, &level.name))
+    }
 }

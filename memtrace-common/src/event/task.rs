@@ -1,9 +1,28 @@
-//! Processes: how they come, change and end, and the signals that end them.
+//! Processes: how they come, change and end.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Header;
+use super::{Header, Record};
 use crate::COMM_LEN;
+
+/// The family's kinds, see [`crate::events`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! task_events {
+    ([$next:path $(, $rest:path)*] $($before:tt)*) => {
+        $next! { [$($rest),*] $($before)*
+            /// How processes come, change and end.
+            Task(TaskEvent) {
+                /// A process replaced its program.
+                Exec = 7, $crate::event::task::Exec;
+                /// A process was made.
+                Fork = 8, $crate::event::task::Fork;
+                /// The last thread of a process ended.
+                Exit = 9, $crate::event::task::Exit;
+            }
+        }
+    };
+}
 
 /// A task as the kernel knows it, at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -37,6 +56,8 @@ pub struct Exec {
     pub task: Task,
 }
 
+impl Record for Exec {}
+
 /// A process was made (`sched_process_fork`); threads are not reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -50,6 +71,8 @@ pub struct Fork {
     /// Zero.
     pub reserved: u32,
 }
+
+impl Record for Fork {}
 
 /// The last thread of a process ended (`sched_process_exit` with `signal->live == 0`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -67,22 +90,4 @@ pub struct Exit {
     pub max_rss: u64,
 }
 
-/// SIGKILL, SIGABRT or SIGSEGV was generated (`signal_generate`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Signal {
-    /// Common start; its task is the one that ran, the sender unless the kernel itself sent it.
-    pub header: Header,
-    /// The task that ran.
-    pub sender: Task,
-    /// Whom it is for.
-    pub target: Task,
-    /// Signal number.
-    pub signal: u32,
-    /// 1 when the kernel sent it on its own account (`SEND_SIG_PRIV`), 0 otherwise.
-    pub from_kernel: u32,
-    /// `TRACE_SIGNAL_*`: 0 delivered, others say why not (include/trace/events/signal.h).
-    pub result: u32,
-    /// Zero.
-    pub reserved: u32,
-}
+impl Record for Exit {}

@@ -3,7 +3,7 @@
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 use memtrace_common::{
     counter::Counter,
-    event::{Kind, task::Signal},
+    event::{Kind, kill::Signal},
 };
 
 use crate::{

@@ -22,7 +22,7 @@ use crate::{
         path,
         sources::{self, Asked, Config, Ended, oci::Bundles},
     },
-    ingest::decode::Event,
+    ingest::decode::{CgroupEvent, Event},
     mm::procfs::Procfs,
 };
 
@@ -65,30 +65,15 @@ impl Change {
     /// What an event tells.
     pub fn of(event: &Event) -> Option<Self> {
         match event {
-            Event::CgroupMkdir(made) if made.id != UNKNOWN => Some(Self::Made {
+            Event::Cgroup(CgroupEvent::CgroupMkdir(made)) if made.id != UNKNOWN => Some(Self::Made {
                 hierarchy: made.hierarchy,
                 id: made.id,
                 path: made.path.get(..made.path_len as usize)?.to_vec(),
             }),
-            Event::CgroupRmdir(removed) => {
+            Event::Cgroup(CgroupEvent::CgroupRmdir(removed)) => {
                 Some(Self::Removed { hierarchy: removed.hierarchy, id: removed.id })
             }
-            Event::CgroupMkdir(_)
-            | Event::Refused(_)
-            | Event::Mmap(_)
-            | Event::Munmap(_)
-            | Event::Mremap(_)
-            | Event::Brk(_)
-            | Event::Madvise(_)
-            | Event::Mprotect(_)
-            | Event::Throttled(_)
-            | Event::Fault(_)
-            | Event::Exec(_)
-            | Event::Fork(_)
-            | Event::Exit(_)
-            | Event::Signal(_)
-            | Event::OomKill(_)
-            | Event::SelfCheck(_) => None,
+            Event::Space(_) | Event::Task(_) | Event::Cgroup(_) | Event::Kill(_) => None,
         }
     }
 }

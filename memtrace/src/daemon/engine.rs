@@ -31,7 +31,12 @@ use crate::{
         kills::recorder::{Counts, Kill, News},
         threads::{scanner::Scanner, unwinder::Unwinder},
     },
-    ingest::{decode::Event, loss::Loss, ring_buffer::Reader, stack::StackCopy},
+    ingest::{
+        decode::{Event, KillEvent, SpaceEvent},
+        loss::Loss,
+        ring_buffer::Reader,
+        stack::StackCopy,
+    },
     model::{AtKill, Latest, Model, scan::Order, walk::Unwound},
     oom::recorder::is_kill,
     probe::status::ProbeStatus,
@@ -89,12 +94,12 @@ impl Engine {
             let Self { reader, model, status, kills, changes, latest, heartbeat, unwinder, .. } = &mut self;
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event, copy| {
-                if let Event::Fault(fault) = &event {
+                if let Event::Space(SpaceEvent::Fault(fault)) = &event {
                     walks.unreadable += u64::from(fault.copied == copied::UNREADABLE);
                     sampled.add(fault);
                 }
                 let job = match (&event, copy) {
-                    (Event::Fault(fault), Some(copy)) => Some((**fault, copy)),
+                    (Event::Space(SpaceEvent::Fault(fault)), Some(copy)) => Some((**fault, copy)),
                     _ => None,
                 };
                 take(event, model, changes, &mut marked);
@@ -275,7 +280,7 @@ fn take(event: Event, model: &mut Model, changes: &Option<Sender<Change>>, marke
     {
         tracing::error!("the namer has ended; new containers have no names");
     }
-    if let Event::OomKill(kill) = event {
+    if let Event::Kill(KillEvent::OomKill(kill)) = event {
         // Now: the next event may be the victim's end.
         let at_kill = model.at_kill(&kill);
         marked.push((kill, at_kill));

@@ -2,100 +2,51 @@
 //!
 //! Input: one record. Output: the event, or why it is none. Pure and total: no bytes make it panic.
 
-use memtrace_common::event::{
-    Header, Kind,
-    cgroup::Cgroup,
-    fault::Fault,
-    oom::OomKill,
-    task::{Exec, Exit, Fork, Signal},
-    vma::{Brk, Madvise, Mmap, Mprotect, Mremap, Munmap, Refused, Throttled},
-};
-use zerocopy::{FromBytes, Immutable, IntoBytes as _, KnownLayout};
+use memtrace_common::event::{Header, Kind, Record};
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
-/// One thing that happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// Pages were mapped.
-    Mmap(Mmap),
-    /// Pages were unmapped.
-    Munmap(Munmap),
-    /// A mapping was moved or resized.
-    Mremap(Mremap),
-    /// The program break was set.
-    Brk(Brk),
-    /// Advice was given.
-    Madvise(Madvise),
-    /// A range's protection was changed.
-    Mprotect(Mprotect),
-    /// A process used up its event budget.
-    Throttled(Throttled),
-    /// Memory was refused.
-    Refused(Refused),
-    /// A page fault was sampled.
-    Fault(Box<Fault>),
-    /// A process replaced its program.
-    Exec(Exec),
-    /// A process was made.
-    Fork(Fork),
-    /// A process ended.
-    Exit(Exit),
-    /// A fatal signal was generated.
-    Signal(Box<Signal>),
-    /// A cgroup was made.
-    CgroupMkdir(Box<Cgroup>),
-    /// A cgroup was removed.
-    CgroupRmdir(Box<Cgroup>),
-    /// An OOM victim was marked.
-    OomKill(Box<OomKill>),
-    /// The tracer looked at itself.
-    SelfCheck(Box<OomKill>),
+/// What an event holds of its record: the record, or a box of it.
+macro_rules! held {
+    ($record:ty) => { $record };
+    ($record:ty, boxed) => { Box<$record> };
 }
 
-impl Event {
-    /// The common start of its record.
-    pub fn header(&self) -> &Header {
-        match self {
-            Self::Mmap(record) => &record.header,
-            Self::Munmap(record) => &record.header,
-            Self::Mremap(record) => &record.header,
-            Self::Brk(record) => &record.header,
-            Self::Madvise(record) => &record.header,
-            Self::Mprotect(record) => &record.header,
-            Self::Throttled(record) => &record.header,
-            Self::Refused(record) => &record.header,
-            Self::Fault(record) => &record.header,
-            Self::Exec(record) => &record.header,
-            Self::Fork(record) => &record.header,
-            Self::Exit(record) => &record.header,
-            Self::Signal(record) => &record.header,
-            Self::CgroupMkdir(record) | Self::CgroupRmdir(record) => &record.header,
-            Self::OomKill(record) | Self::SelfCheck(record) => &record.header,
+macro_rules! event {
+    ([] $($(#[$family_doc:meta])* $family:ident($type:ident) {
+        $($(#[$doc:meta])* $kind:ident = $_number:literal, $record:ty $(, $boxed:ident)?;)*
+    })*) => {
+        /// One thing that happened, by family. Who takes events names the kinds or the families that it is for and
+        /// leaves the rest to `_`: a new kind is nobody's until somebody takes it.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Event { $($(#[$family_doc])* $family($type),)* }
+
+        $(
+            $(#[$family_doc])*
+            #[derive(Clone, Debug, PartialEq)]
+            pub enum $type { $($(#[$doc])* $kind(held!($record $(, $boxed)?)),)* }
+        )*
+
+        impl Event {
+            /// The common start of its record.
+            pub fn header(&self) -> &Header {
+                match self { $($(Self::$family($type::$kind(record)) => &record.header,)*)* }
+            }
+
+            /// The record that it was: what [`decode`] takes.
+            pub fn bytes(&self) -> &[u8] {
+                match self { $($(Self::$family($type::$kind(record)) => record.as_bytes(),)*)* }
+            }
+
+            fn read(kind: Kind, bytes: &[u8]) -> Result<Self, DecodeError> {
+                Ok(match kind {
+                    $($(Kind::$kind => Self::$family($type::$kind(read::<$record>(bytes, kind)?.into())),)*)*
+                })
+            }
         }
-    }
+    };
 }
 
-impl Event {
-    /// The record that it was: what [`decode`] takes.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mmap(record) => record.as_bytes(),
-            Self::Munmap(record) => record.as_bytes(),
-            Self::Mremap(record) => record.as_bytes(),
-            Self::Brk(record) => record.as_bytes(),
-            Self::Madvise(record) => record.as_bytes(),
-            Self::Mprotect(record) => record.as_bytes(),
-            Self::Throttled(record) => record.as_bytes(),
-            Self::Refused(record) => record.as_bytes(),
-            Self::Fault(record) => record.as_bytes(),
-            Self::Exec(record) => record.as_bytes(),
-            Self::Fork(record) => record.as_bytes(),
-            Self::Exit(record) => record.as_bytes(),
-            Self::Signal(record) => record.as_bytes(),
-            Self::CgroupMkdir(record) | Self::CgroupRmdir(record) => record.as_bytes(),
-            Self::OomKill(record) | Self::SelfCheck(record) => record.as_bytes(),
-        }
-    }
-}
+memtrace_common::events!(event);
 
 /// Why some bytes are no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,74 +79,25 @@ pub enum DecodeError {
 pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
     let (header, _) = Header::read_from_prefix(bytes).map_err(|_| DecodeError::TooShort(bytes.len()))?;
     let kind = Kind::from_u16(header.kind).ok_or(DecodeError::UnknownKind(header.kind))?;
-    Ok(match kind {
-        Kind::Mmap => Event::Mmap(read(bytes, kind)?),
-        Kind::Munmap => Event::Munmap(read(bytes, kind)?),
-        Kind::Mremap => Event::Mremap(read(bytes, kind)?),
-        Kind::Brk => Event::Brk(read(bytes, kind)?),
-        Kind::Madvise => Event::Madvise(read(bytes, kind)?),
-        Kind::Mprotect => Event::Mprotect(read(bytes, kind)?),
-        Kind::Throttled => Event::Throttled(read(bytes, kind)?),
-        Kind::Refused => Event::Refused(read(bytes, kind)?),
-        Kind::Fault => {
-            let fault: Fault = read(bytes, kind)?;
-            check(kind, [(fault.stack_len, fault.stack.len())])?;
-            Event::Fault(Box::new(fault))
-        }
-        Kind::Exec => Event::Exec(read(bytes, kind)?),
-        Kind::Fork => Event::Fork(read(bytes, kind)?),
-        Kind::Exit => Event::Exit(read(bytes, kind)?),
-        Kind::Signal => Event::Signal(Box::new(read(bytes, kind)?)),
-        Kind::CgroupMkdir => Event::CgroupMkdir(cgroup(bytes, kind)?),
-        Kind::CgroupRmdir => Event::CgroupRmdir(cgroup(bytes, kind)?),
-        Kind::OomKill => Event::OomKill(oom(bytes, kind)?),
-        Kind::SelfCheck => Event::SelfCheck(oom(bytes, kind)?),
-    })
+    Event::read(kind, bytes)
 }
 
-fn cgroup(bytes: &[u8], kind: Kind) -> Result<Box<Cgroup>, DecodeError> {
-    let record: Cgroup = read(bytes, kind)?;
-    check(kind, [(record.path_len, record.path.len())])?;
-    Ok(Box::new(record))
-}
-
-fn oom(bytes: &[u8], kind: Kind) -> Result<Box<OomKill>, DecodeError> {
-    let record: OomKill = read(bytes, kind)?;
-    check(
-        kind,
-        [
-            (record.chain_len, record.chain.len()),
-            (record.kernel_stack_len, record.kernel_stack.len()),
-            (record.user_stack_len, record.user_stack.len()),
-        ],
-    )?;
-    check(kind, record.chain.map(|level| (level.name_len, level.name.len())))?;
-    Ok(Box::new(record))
-}
-
-fn read<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8], kind: Kind) -> Result<T, DecodeError> {
-    T::read_from_bytes(bytes).map_err(|_| DecodeError::WrongLength {
+fn read<T: Record>(bytes: &[u8], kind: Kind) -> Result<T, DecodeError> {
+    let record = T::read_from_bytes(bytes).map_err(|_| DecodeError::WrongLength {
         kind,
         expected: size_of::<T>(),
         actual: bytes.len(),
-    })
-}
-
-fn check<const N: usize>(kind: Kind, counts: [(u32, usize); N]) -> Result<(), DecodeError> {
-    if counts.iter().all(|(count, room)| *count as usize <= *room) {
-        Ok(())
-    } else {
-        Err(DecodeError::BadCount(kind))
-    }
+    })?;
+    if record.counts_fit() { Ok(record) } else { Err(DecodeError::BadCount(kind)) }
 }
 
 #[cfg(test)]
 mod tests {
-    use memtrace_common::event::{Header, Kind, cgroup::Cgroup, oom::OomKill, vma::Munmap};
+    use memtrace_common::event::{Header, Kind, cgroup::Cgroup, oom::OomKill, space::Munmap};
     use proptest::prelude::*;
     use zerocopy::{FromZeros, IntoBytes};
 
-    use super::{DecodeError, Event, decode};
+    use super::{DecodeError, Event, SpaceEvent, decode};
 
     fn header(kind: u16) -> Header {
         Header { ktime: 1, tgid: 2, tid: 3, kind, cpu: 4, reserved: 0 }
@@ -230,7 +132,7 @@ mod tests {
     #[test]
     fn fields_arrive_where_they_were_put() {
         let record = Munmap { header: header(2), addr: 0x7f00_0000_1000, len: 8192 };
-        assert_eq!(decode(record.as_bytes()), Ok(Event::Munmap(record)));
+        assert_eq!(decode(record.as_bytes()), Ok(Event::Space(SpaceEvent::Munmap(record))));
     }
 
     #[test]
@@ -272,24 +174,7 @@ mod tests {
                 bytes[start + at] = fill;
             }
             if let Ok(event) = decode(&bytes) {
-                let again = match &event {
-                    Event::Mmap(r) => r.as_bytes().to_vec(),
-                    Event::Munmap(r) => r.as_bytes().to_vec(),
-                    Event::Mremap(r) => r.as_bytes().to_vec(),
-                    Event::Brk(r) => r.as_bytes().to_vec(),
-                    Event::Madvise(r) => r.as_bytes().to_vec(),
-                    Event::Mprotect(r) => r.as_bytes().to_vec(),
-                    Event::Throttled(r) => r.as_bytes().to_vec(),
-                    Event::Refused(r) => r.as_bytes().to_vec(),
-                    Event::Fault(r) => r.as_bytes().to_vec(),
-                    Event::Exec(r) => r.as_bytes().to_vec(),
-                    Event::Fork(r) => r.as_bytes().to_vec(),
-                    Event::Exit(r) => r.as_bytes().to_vec(),
-                    Event::Signal(r) => r.as_bytes().to_vec(),
-                    Event::CgroupMkdir(r) | Event::CgroupRmdir(r) => r.as_bytes().to_vec(),
-                    Event::OomKill(r) | Event::SelfCheck(r) => r.as_bytes().to_vec(),
-                };
-                prop_assert_eq!(again, bytes);
+                prop_assert_eq!(event.bytes(), bytes);
             }
         }
     }

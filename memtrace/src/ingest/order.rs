@@ -91,14 +91,14 @@ impl Reorder {
 
 #[cfg(test)]
 mod tests {
-    use memtrace_common::event::{Header, Kind, vma::Brk};
+    use memtrace_common::event::{Header, Kind, space::Brk};
     use proptest::prelude::*;
 
-    use super::{Event, Reorder, WINDOW};
+    use super::{super::decode::SpaceEvent, Event, Reorder, WINDOW};
 
     fn at(ktime: u64) -> Event {
         let header = Header { ktime, tgid: 0, tid: 0, kind: Kind::Brk as u16, cpu: 0, reserved: 0 };
-        Event::Brk(Brk { header, brk: 0 })
+        Event::Space(SpaceEvent::Brk(Brk { header, brk: 0 }))
     }
 
     #[test]

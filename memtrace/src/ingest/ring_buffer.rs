@@ -11,7 +11,7 @@ use memtrace_common::counter::Counter;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    decode::{Event, decode},
+    decode::{Event, SpaceEvent, decode},
     loss::{Loss, ReaderLosses, losses},
     order::{Reorder, WINDOW},
     stack::{self, Copies, StackCopy},
@@ -94,7 +94,7 @@ impl Reader {
         while let Some(event) = self.order.pop(due) {
             self.events += 1;
             let copy = match &event {
-                Event::Fault(fault) => self.copies.of(fault),
+                Event::Space(SpaceEvent::Fault(fault)) => self.copies.of(fault),
                 _ => None,
             };
             apply(event, copy);

@@ -16,7 +16,10 @@ use super::{
     region::{Backing, Region},
     residency::{Residency, Totals},
 };
-use crate::{ingest::decode::Event, units::Bytes};
+use crate::{
+    ingest::decode::{Event, SpaceEvent, TaskEvent},
+    units::Bytes,
+};
 
 mod advice;
 mod calls;
@@ -161,36 +164,29 @@ impl AddressSpace {
     /// [`AddressSpace::fork`], because it makes another space.
     pub fn apply(&mut self, event: &Event) -> Released {
         match event {
-            Event::Mmap(call) => self.map(call),
-            Event::Munmap(call) => self.unmap(call.addr, call.len),
-            Event::Mremap(call) => self.remap(call),
-            Event::Brk(call) => self.set_brk(call.brk),
-            Event::Madvise(call) => self.advise(call.addr, call.len, call.advice),
-            Event::Mprotect(call) => {
-                self.protect(call.addr, call.len, call.prot);
-                Released::default()
-            }
-            Event::Fault(fault) => {
-                self.fault(fault.addr, fault.period);
-                Released::default()
-            }
-            Event::Exec(_) => {
-                self.clear();
-                Released::default()
-            }
-            Event::Throttled(_) => {
-                self.mark_stale(Stale::Budget);
-                Released::default()
-            }
-            Event::Fork(_)
-            | Event::Exit(_)
-            | Event::Refused(_)
-            | Event::Signal(_)
-            | Event::CgroupMkdir(_)
-            | Event::CgroupRmdir(_)
-            | Event::OomKill(_)
-            | Event::SelfCheck(_) => Released::default(),
+            Event::Space(event) => return self.apply_change(event),
+            Event::Task(TaskEvent::Exec(_)) => self.clear(),
+            Event::Task(_) | Event::Cgroup(_) | Event::Kill(_) => {}
         }
+        Released::default()
+    }
+
+    fn apply_change(&mut self, event: &SpaceEvent) -> Released {
+        match event {
+            SpaceEvent::Mmap(call) => return self.map(call),
+            SpaceEvent::Munmap(call) => return self.unmap(call.addr, call.len),
+            SpaceEvent::Mremap(call) => return self.remap(call),
+            SpaceEvent::Brk(call) => return self.set_brk(call.brk),
+            SpaceEvent::Madvise(call) => return self.advise(call.addr, call.len, call.advice),
+            SpaceEvent::Mprotect(call) => self.protect(call.addr, call.len, call.prot),
+            SpaceEvent::Fault(fault) => {
+                self.fault(fault.addr, fault.period);
+            }
+            SpaceEvent::Throttled(_) => self.mark_stale(Stale::Budget),
+            // Nothing that is mapped or resident is another for it.
+            _ => {}
+        }
+        Released::default()
     }
 
     /// Forgets everything: the program was replaced.

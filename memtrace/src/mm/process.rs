@@ -14,7 +14,7 @@ use memtrace_common::{UNKNOWN, event::task::Task};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ingest::decode::Event,
+    ingest::decode::{Event, SpaceEvent, TaskEvent},
     units::{comm, escape, raw},
 };
 
@@ -266,14 +266,14 @@ impl ProcessTable {
     /// Applies one event.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::Fork(fork) => {
+            Event::Task(TaskEvent::Fork(fork)) => {
                 let copy_of = (fork.shares_mm == 0).then_some((fork.header.tgid, fork.header.ktime));
                 let parent = Some(fork.header.tgid);
                 let child = Process { copy_of, parent, ..Process::of_task(&fork.child) };
                 self.processes.insert(fork.child.tgid, child);
                 self.marked.push(fork.child.tgid);
             }
-            Event::Exec(exec) => {
+            Event::Task(TaskEvent::Exec(exec)) => {
                 let task = &exec.task;
                 let process = self.processes.entry(task.tgid).or_insert_with(|| Process::of_task(task));
                 process.comm = comm(&task.leader_comm);
@@ -283,19 +283,13 @@ impl ProcessTable {
                 process.is_suspect = true;
                 self.marked.push(task.tgid);
             }
-            Event::Exit(exit) => {
-                if self.processes.remove(&exit.task.tgid).is_some() {
-                    self.news.gone.push(exit.task.tgid);
-                }
+            Event::Task(TaskEvent::Exit(exit)) => {
+                let known = self.processes.remove(&exit.task.tgid);
+                self.news.gone.extend(known.map(|_| exit.task.tgid));
             }
-            Event::Mmap(_)
-            | Event::Munmap(_)
-            | Event::Mremap(_)
-            | Event::Brk(_)
-            | Event::Madvise(_)
-            | Event::Mprotect(_)
-            | Event::Throttled(_)
-            | Event::Fault(_) => {
+            // It changed nothing.
+            Event::Space(SpaceEvent::Refused(_)) => {}
+            Event::Space(_) => {
                 let pid = event.header().tgid;
                 if pid != 0 {
                     match self.processes.entry(pid) {
@@ -311,12 +305,7 @@ impl ProcessTable {
                     }
                 }
             }
-            Event::CgroupMkdir(_)
-            | Event::CgroupRmdir(_)
-            | Event::Refused(_)
-            | Event::Signal(_)
-            | Event::OomKill(_)
-            | Event::SelfCheck(_) => {}
+            _ => {}
         }
     }
 

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use memtrace_common::event::{
     Header, Kind,
+    space::Brk,
     task::{Exec, Exit, Fork},
-    vma::Brk,
 };
 use zerocopy::FromZeros;
 
@@ -51,11 +51,16 @@ fn task(tgid: u32, start: u64) -> Task {
 }
 
 fn fork(tgid: u32, start: u64) -> Event {
-    Event::Fork(Fork { header: header(Kind::Fork, 1), child: task(tgid, start), shares_mm: 0, reserved: 0 })
+    Event::Task(TaskEvent::Fork(Fork {
+        header: header(Kind::Fork, 1),
+        child: task(tgid, start),
+        shares_mm: 0,
+        reserved: 0,
+    }))
 }
 
 fn brk(tgid: u32) -> Event {
-    Event::Brk(Brk { header: header(Kind::Brk, tgid), brk: 0 })
+    Event::Space(SpaceEvent::Brk(Brk { header: header(Kind::Brk, tgid), brk: 0 }))
 }
 
 #[test]
@@ -110,7 +115,7 @@ fn a_pid_that_is_used_again_is_another_process() {
     table.refresh(&source, SECOND);
     let exit =
         Exit { header: header(Kind::Exit, 10), task: task(10, 1000), exit_code: 9, reserved: 0, max_rss: 0 };
-    table.apply(&Event::Exit(exit));
+    table.apply(&Event::Task(TaskEvent::Exit(exit)));
     assert!(table.get(10).is_none());
     table.apply(&fork(10, 2000));
     assert_eq!(table.get(10).unwrap().start, Some(2000));
@@ -147,7 +152,7 @@ fn all_are_looked_at_again_when_events_were_lost() {
 #[test]
 fn names_follow_exec_and_are_escaped() {
     let mut table = ProcessTable::default();
-    table.apply(&Event::Exec(Exec { header: header(Kind::Exec, 10), task: task(10, 1000) }));
+    table.apply(&Event::Task(TaskEvent::Exec(Exec { header: header(Kind::Exec, 10), task: task(10, 1000) })));
     assert_eq!(table.get(10).unwrap().comm, "sh\\u{1b}");
 }
 

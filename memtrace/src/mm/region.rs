@@ -76,7 +76,7 @@ pub struct Born {
     pub prot: Prot,
     /// `MAP_*`.
     pub flags: u32,
-    /// Who called: see `memtrace_common::event::vma::Mmap::caller`.
+    /// Who called: see `memtrace_common::event::space::Mmap::caller`.
     pub caller: u64,
 }
 

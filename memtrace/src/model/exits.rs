@@ -9,9 +9,12 @@ use std::{
 };
 
 use lru::LruCache;
-use memtrace_common::event::task::{Exit, Signal};
+use memtrace_common::event::{kill::Signal, task::Exit};
 
-use crate::{ingest::decode::Event, mm::process::ProcessTable};
+use crate::{
+    ingest::decode::{Event, KillEvent, SpaceEvent, TaskEvent},
+    mm::process::ProcessTable,
+};
 
 /// Processes whose signals are remembered: 2048.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);
@@ -78,14 +81,16 @@ impl Exits {
     /// Takes an event, before it is applied to the table.
     pub fn take(&mut self, event: &Event, processes: &ProcessTable) -> Option<Ended> {
         match event {
-            Event::Signal(signal) if signal.result == DELIVERED || signal.signal == SIGKILL => {
+            Event::Kill(KillEvent::Signal(signal))
+                if signal.result == DELIVERED || signal.signal == SIGKILL =>
+            {
                 let before = self.before.get_or_insert_mut(signal.target.tgid, Before::default);
                 if before.signals.len() < SIGNALS {
                     before.signals.push(**signal);
                 }
                 None
             }
-            Event::Refused(refused) => {
+            Event::Space(SpaceEvent::Refused(refused)) => {
                 let before = self.before.get_or_insert_mut(refused.header.tgid, Before::default);
                 // An allocator tries several ways, the last of them for less: what the program wanted is the largest.
                 let (len, at) = (refused.len, refused.header.ktime);
@@ -93,12 +98,12 @@ impl Exits {
                 before.refused = Some((earlier.map_or(len, |(most, _)| most.max(len)), at));
                 None
             }
-            Event::Exec(exec) => {
+            Event::Task(TaskEvent::Exec(exec)) => {
                 // Another program: what was refused to the one before is not its.
                 self.before.pop(&exec.task.tgid);
                 None
             }
-            Event::Exit(exit) => self.ended(exit, processes),
+            Event::Task(TaskEvent::Exit(exit)) => self.ended(exit, processes),
             _ => None,
         }
     }
@@ -132,21 +137,21 @@ impl Exits {
 
 #[cfg(test)]
 mod tests {
-    use memtrace_common::event::{Header, task::Exit, task::Signal, vma::Refused};
+    use memtrace_common::event::{Header, kill::Signal, space::Refused, task::Exit};
     use zerocopy::FromZeros;
 
-    use super::{Event, Exits, MOST, ProcessTable};
+    use super::{Event, Exits, KillEvent, MOST, ProcessTable, SpaceEvent, TaskEvent};
 
     fn signal(pid: u32, number: u32) -> Event {
         let mut signal = Signal::new_zeroed();
         (signal.target.tgid, signal.signal) = (pid, number);
-        Event::Signal(Box::new(signal))
+        Event::Kill(KillEvent::Signal(Box::new(signal)))
     }
 
     fn exit(pid: u32, code: u32) -> Event {
         let mut exit = Exit::new_zeroed();
         (exit.task.tgid, exit.exit_code) = (pid, code);
-        Event::Exit(exit)
+        Event::Task(TaskEvent::Exit(exit))
     }
 
     #[test]
@@ -155,7 +160,7 @@ mod tests {
         exits.take(&signal(7, 15), &none);
         exits.take(&signal(8, 9), &none);
         let header = Header { tgid: 7, ..Header::new_zeroed() };
-        exits.take(&Event::Refused(Refused { header, len: 99 }), &none);
+        exits.take(&Event::Space(SpaceEvent::Refused(Refused { header, len: 99 })), &none);
         let ended = exits.take(&exit(7, 6), &none).unwrap();
         assert_eq!(ended.signals.iter().map(|sent| sent.signal).collect::<Vec<_>>(), [15]);
         assert_eq!(ended.refused, Some((99, 0)));

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     ingest::{
-        decode::Event,
+        decode::{Event, TaskEvent},
         recording::{Kind, RecordError, Writer},
     },
     mm::address_space::Geometry,
@@ -127,7 +127,7 @@ impl Journal {
             if !family.contains(&event.header().tgid) {
                 return false;
             }
-            if let Event::Fork(fork) = event {
+            if let Event::Task(TaskEvent::Fork(fork)) = event {
                 family.insert(fork.child.tgid);
             }
         }

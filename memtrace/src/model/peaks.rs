@@ -9,7 +9,7 @@ pub mod ticks;
 use std::{collections::HashMap, hash::Hash};
 
 use crate::{
-    ingest::decode::Event,
+    ingest::decode::{Event, SpaceEvent},
     mm::address_space::AddressSpace,
     units::{Bytes, Grade},
 };
@@ -37,19 +37,15 @@ impl ProcessPeak {
     /// An event is about to change the space. Before one that may take pages away, what is there is kept.
     pub fn before(&mut self, event: &Event, space: &AddressSpace) {
         let is_release = match event {
-            Event::Munmap(_) | Event::Madvise(_) | Event::Brk(_) | Event::Mremap(_) | Event::Mmap(_) => true,
-            Event::Mprotect(_)
-            | Event::Throttled(_)
-            | Event::Fault(_)
-            | Event::Exec(_)
-            | Event::Fork(_)
-            | Event::Exit(_)
-            | Event::Refused(_)
-            | Event::Signal(_)
-            | Event::CgroupMkdir(_)
-            | Event::CgroupRmdir(_)
-            | Event::OomKill(_)
-            | Event::SelfCheck(_) => false,
+            Event::Space(event) => matches!(
+                event,
+                SpaceEvent::Munmap(_)
+                    | SpaceEvent::Madvise(_)
+                    | SpaceEvent::Brk(_)
+                    | SpaceEvent::Mremap(_)
+                    | SpaceEvent::Mmap(_)
+            ),
+            Event::Task(_) | Event::Cgroup(_) | Event::Kill(_) => false,
         };
         let sum = space.totals().resident.0;
         let kept = self.kept.as_ref().map_or(self.start, |kept| kept.totals().resident.0);

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     allocator::attribute,
-    ingest::{decode::Event, stack::StackCopy},
+    ingest::{
+        decode::{Event, TaskEvent},
+        stack::StackCopy,
+    },
     mm::{
         address_space::{Geometry, Stale},
         gauge::Gauge,
@@ -78,8 +81,8 @@ impl Spaces {
     pub fn apply(&mut self, event: &Event) {
         let pid = event.header().tgid;
         match event {
-            Event::Fork(fork) => self.fork(pid, fork.child.tgid, fork.shares_mm != 0),
-            Event::Exec(exec) => {
+            Event::Task(TaskEvent::Fork(fork)) => self.fork(pid, fork.child.tgid, fork.shares_mm != 0),
+            Event::Task(TaskEvent::Exec(exec)) => {
                 // The program is another one, and so are its modules and stacks.
                 let group = self.end(pid, event.header().ktime);
                 let mut tracked = Tracked::new(self.geometry);
@@ -88,22 +91,10 @@ impl Spaces {
                     self.insert(pid, tracked);
                 }
             }
-            Event::Exit(exit) => {
+            Event::Task(TaskEvent::Exit(exit)) => {
                 self.end(exit.task.tgid, event.header().ktime);
             }
-            Event::CgroupMkdir(_) | Event::CgroupRmdir(_) => {}
-            Event::Mmap(_)
-            | Event::Munmap(_)
-            | Event::Mremap(_)
-            | Event::Brk(_)
-            | Event::Madvise(_)
-            | Event::Mprotect(_)
-            | Event::Throttled(_)
-            | Event::Fault(_)
-            | Event::Refused(_)
-            | Event::Signal(_)
-            | Event::OomKill(_)
-            | Event::SelfCheck(_) => {
+            Event::Space(_) | Event::Kill(_) => {
                 let host = self.guests.get(&pid).copied().unwrap_or(pid);
                 let Some(tracked) = self.tracked.get_mut(&host) else { return };
                 let was = tracked.resident();
@@ -113,6 +104,7 @@ impl Spaces {
                     group_peak.change(was, tracked.resident(), event.header().ktime);
                 }
             }
+            _ => {}
         }
     }
 

@@ -5,14 +5,15 @@ use std::{sync::Arc, time::Duration};
 use memtrace_common::event::{
     Header, Kind,
     fault::Fault,
+    space::{Mmap, Munmap},
     task::{Exec, Fork},
-    vma::{Mmap, Munmap},
 };
 use zerocopy::FromZeros;
 
 use super::*;
 use crate::{
     allocator::evidence::ProcessEvidence,
+    ingest::decode::SpaceEvent,
     mm::{
         growth::WalkedBy,
         page_table::Found,
@@ -65,7 +66,7 @@ fn map(pid: u32, ktime: u64, flags: i32) -> Event {
     call.header = header(Kind::Mmap, pid, ktime);
     (call.addr, call.len, call.fd) = (MAPPED, 4 * MIB, -1);
     (call.prot, call.flags) = (3, flags as u32);
-    Event::Mmap(call)
+    Event::Space(SpaceEvent::Mmap(call))
 }
 
 fn fault(pid: u32, addr: u64, ktime: u64) -> Event {
@@ -73,7 +74,7 @@ fn fault(pid: u32, addr: u64, ktime: u64) -> Event {
     fault.header = header(Kind::Fault, pid, ktime);
     (fault.addr, fault.period, fault.stack_len) = (addr, 64, 1);
     fault.stack[0] = 0x1234;
-    Event::Fault(Box::new(fault))
+    Event::Space(SpaceEvent::Fault(Box::new(fault)))
 }
 
 fn resident(spaces: &mut Spaces, pid: u32) -> u64 {
@@ -145,7 +146,7 @@ fn calls_that_came_while_the_scan_was_under_way_count_once() {
     spaces.apply(&map(7, 5, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
     assert_eq!(resident(&mut spaces, 7), 0, "nothing is shown before the first scan");
     let unmap = Munmap { header: header(Kind::Munmap, 7, 6), addr: MAPPED, len: 4 * MIB };
-    spaces.apply(&Event::Munmap(unmap));
+    spaces.apply(&Event::Space(SpaceEvent::Munmap(unmap)));
     spaces.apply(&map(7, 15, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
     spaces.take(scan(7, 10));
     assert_eq!(resident(&mut spaces, 7), 12 * MIB);
@@ -157,7 +158,7 @@ fn a_call_that_the_scan_has_seen_already_is_not_done_again() {
     due(&mut spaces, [(7, 8 * MIB)]);
     spaces.take(scan(7, 10));
     let unmap = Munmap { header: header(Kind::Munmap, 7, 9), addr: HEAP, len: 64 * MIB };
-    spaces.apply(&Event::Munmap(unmap));
+    spaces.apply(&Event::Space(SpaceEvent::Munmap(unmap)));
     assert_eq!(resident(&mut spaces, 7), 8 * MIB);
 }
 
@@ -168,11 +169,11 @@ fn a_new_program_begins_anew_and_a_child_with_a_copy() {
     spaces.take(scan(7, 1));
     let mut fork = Fork::new_zeroed();
     (fork.header, fork.child.tgid) = (header(Kind::Fork, 7, 2), 8);
-    spaces.apply(&Event::Fork(fork));
+    spaces.apply(&Event::Task(TaskEvent::Fork(fork)));
     assert_eq!(resident(&mut spaces, 8), 8 * MIB);
     let mut exec = Exec::new_zeroed();
     (exec.header, exec.task.tgid) = (header(Kind::Exec, 8, 3), 8);
-    spaces.apply(&Event::Exec(exec));
+    spaces.apply(&Event::Task(TaskEvent::Exec(exec)));
     assert!(spaces.arenas(8, Bytes(0), 3).is_none());
     assert_eq!(resident(&mut spaces, 7), 8 * MIB);
 }
@@ -245,7 +246,7 @@ fn a_scan_of_the_program_before_is_not_this_ones() {
     due(&mut spaces, [(7, 8 * MIB)]);
     let mut exec = Exec::new_zeroed();
     (exec.header, exec.task.tgid) = (header(Kind::Exec, 7, 20), 7);
-    spaces.apply(&Event::Exec(exec));
+    spaces.apply(&Event::Task(TaskEvent::Exec(exec)));
     spaces.take(scan(7, 10));
     assert!(spaces.arenas(7, Bytes(0), 30).is_none());
 }
@@ -257,7 +258,7 @@ fn who_shares_an_address_space_changes_it() {
     spaces.take(scan(7, 1));
     let mut fork = Fork::new_zeroed();
     (fork.header, fork.child.tgid, fork.shares_mm) = (header(Kind::Fork, 7, 2), 8, 1);
-    spaces.apply(&Event::Fork(fork));
+    spaces.apply(&Event::Task(TaskEvent::Fork(fork)));
     spaces.apply(&fault(8, HEAP + MIB, 3));
     assert_eq!(resident(&mut spaces, 7), 8 * MIB + 64 * 4096);
     assert_eq!(resident(&mut spaces, 8), 0);

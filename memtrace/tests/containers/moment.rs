@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
-use memtrace::{ingest::decode::Event, oom::record::OomRecord, probe::support::Without};
+use memtrace::{
+    ingest::decode::{Event, KillEvent, TaskEvent},
+    oom::record::OomRecord,
+    probe::support::Without,
+};
 
 use crate::{
     fixture::{PATIENCE, daemon::Place, eventually, mib, tracer::Tracer},
@@ -30,10 +34,10 @@ struct Seen {
 impl Seen {
     fn take(&mut self, event: Event) {
         match event {
-            Event::Exec(exec) if exec.task.leader_comm.starts_with(b"sh\0") => {
+            Event::Task(TaskEvent::Exec(exec)) if exec.task.leader_comm.starts_with(b"sh\0") => {
                 self.shells.insert(exec.task.tgid, exec.header.ktime);
             }
-            Event::OomKill(kill) => {
+            Event::Kill(KillEvent::OomKill(kill)) => {
                 let group = &kill.chain[0];
                 let name = String::from_utf8_lossy(&group.name[..group.name_len as usize]).into_owned();
                 if let Some(began) = self.shells.get(&kill.victim.tgid) {

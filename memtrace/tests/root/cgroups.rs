@@ -15,7 +15,7 @@ use std::{
 
 use memtrace::{
     cgroup::{hierarchy::Hierarchy, memcg, stat},
-    ingest::decode::Event,
+    ingest::decode::{CgroupEvent, Event},
     mm::procfs::Procfs,
     probe::support::Without,
 };
@@ -32,8 +32,8 @@ fn a_cgroup_comes_and_goes_with_its_id_hierarchy_and_path() {
     let path = group.path().as_bytes().to_vec();
     drop(group);
     let of = |event: &Event| match event {
-        Event::CgroupMkdir(record) => Some((true, record.id, **record)),
-        Event::CgroupRmdir(record) => Some((false, record.id, **record)),
+        Event::Cgroup(CgroupEvent::CgroupMkdir(record)) => Some((true, record.id, **record)),
+        Event::Cgroup(CgroupEvent::CgroupRmdir(record)) => Some((false, record.id, **record)),
         _ => None,
     };
     let events = tracer.read_until("the end of the cgroup", |event| {

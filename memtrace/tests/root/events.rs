@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use memtrace::{
-    ingest::{decode::Event, loss::Loss},
+    ingest::{
+        decode::{Event, KillEvent, SpaceEvent, TaskEvent},
+        loss::Loss,
+    },
     probe::support::Without,
     units::until_nul,
 };
 use memtrace_common::{
     config::{FAULT_THINNING_MOST, FAULT_WINDOW_MOST, FAULT_WINDOW_SHIFT},
-    event::{fault::Fault, task::Signal as SignalEvent},
+    event::{fault::Fault, kill::Signal as SignalRecord},
 };
 use rustix::process::Signal;
 
@@ -22,41 +25,37 @@ use crate::fixture::{
 /// The address-space changes of a process, as `calls` prints its own.
 fn calls_of(events: &[Event], pid: u32) -> Vec<String> {
     let own = events.iter().filter(|event| event.header().tgid == pid);
-    own.filter_map(|event| match event {
-        Event::Mmap(e) => Some(format!(
-            "mmap {:#x} {:#x} {} {:#x} {} {}",
-            e.addr,
-            e.len,
-            hex(e.prot.into()),
-            e.flags,
-            e.fd,
-            hex(e.offset)
-        )),
-        Event::Munmap(e) => Some(format!("munmap {:#x} {:#x}", e.addr, e.len)),
-        Event::Mremap(e) => Some(format!(
-            "mremap {:#x} {:#x} {:#x} {:#x} {}",
-            e.old_addr,
-            e.old_len,
-            e.new_addr,
-            e.new_len,
-            hex(e.flags)
-        )),
-        Event::Brk(e) => Some(format!("brk {:#x}", e.brk)),
-        Event::Madvise(e) => Some(format!("madvise {:#x} {:#x} {}", e.addr, e.len, e.advice)),
-        Event::Mprotect(e) => Some(format!("mprotect {:#x} {:#x} {}", e.addr, e.len, hex(e.prot))),
-        Event::Throttled(_) => Some("throttled".to_owned()),
-        Event::Fault(_)
-        | Event::Exec(_)
-        | Event::Fork(_)
-        | Event::Exit(_)
-        | Event::Refused(_)
-        | Event::Signal(_)
-        | Event::CgroupMkdir(_)
-        | Event::CgroupRmdir(_)
-        | Event::OomKill(_)
-        | Event::SelfCheck(_) => None,
-    })
-    .collect()
+    let of_space = own.filter_map(|event| match event {
+        Event::Space(event) => Some(event),
+        Event::Task(_) | Event::Cgroup(_) | Event::Kill(_) => None,
+    });
+    of_space
+        .filter_map(|event| match event {
+            SpaceEvent::Mmap(e) => Some(format!(
+                "mmap {:#x} {:#x} {} {:#x} {} {}",
+                e.addr,
+                e.len,
+                hex(e.prot.into()),
+                e.flags,
+                e.fd,
+                hex(e.offset)
+            )),
+            SpaceEvent::Munmap(e) => Some(format!("munmap {:#x} {:#x}", e.addr, e.len)),
+            SpaceEvent::Mremap(e) => Some(format!(
+                "mremap {:#x} {:#x} {:#x} {:#x} {}",
+                e.old_addr,
+                e.old_len,
+                e.new_addr,
+                e.new_len,
+                hex(e.flags)
+            )),
+            SpaceEvent::Brk(e) => Some(format!("brk {:#x}", e.brk)),
+            SpaceEvent::Madvise(e) => Some(format!("madvise {:#x} {:#x} {}", e.addr, e.len, e.advice)),
+            SpaceEvent::Mprotect(e) => Some(format!("mprotect {:#x} {:#x} {}", e.addr, e.len, hex(e.prot))),
+            SpaceEvent::Throttled(_) => Some("throttled".to_owned()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// As C's `%#lx` writes it: zero has no prefix.
@@ -130,7 +129,7 @@ fn samples_of<'a>(events: &'a [Event], program: &Program, line: &str) -> Vec<&'a
 
 fn faults(events: &[Event]) -> impl Iterator<Item = &Fault> {
     events.iter().filter_map(|event| match event {
-        Event::Fault(fault) => Some(&**fault),
+        Event::Space(SpaceEvent::Fault(fault)) => Some(&**fault),
         _ => None,
     })
 }
@@ -203,13 +202,18 @@ fn processes_come_change_and_end() {
     let of_child: Vec<&Event> = events
         .iter()
         .filter(|event| match event {
-            Event::Fork(fork) => fork.child.tgid == child,
-            Event::Exec(exec) => exec.task.tgid == child,
-            Event::Exit(exit) => exit.task.tgid == child,
+            Event::Task(TaskEvent::Fork(fork)) => fork.child.tgid == child,
+            Event::Task(TaskEvent::Exec(exec)) => exec.task.tgid == child,
+            Event::Task(TaskEvent::Exit(exit)) => exit.task.tgid == child,
             _ => false,
         })
         .collect();
-    let [Event::Fork(fork), Event::Exec(exec), Event::Exit(exit)] = of_child.as_slice() else {
+    let [
+        Event::Task(TaskEvent::Fork(fork)),
+        Event::Task(TaskEvent::Exec(exec)),
+        Event::Task(TaskEvent::Exit(exit)),
+    ] = of_child.as_slice()
+    else {
         panic!("not one fork, exec and exit: {of_child:?}");
     };
     assert_eq!((fork.header.tgid, fork.shares_mm), (parent.pid(), 0));
@@ -218,22 +222,26 @@ fn processes_come_change_and_end() {
     assert_eq!(exit.exit_code, 7 << 8);
     assert_eq!(fork.child.start_boottime, exit.task.start_boottime, "the same process");
     assert!(events.iter().any(|event| matches!(event,
-        Event::Exit(exit) if exit.task.tgid == parent.pid() && exit.exit_code == 0)));
+        Event::Task(TaskEvent::Exit(exit)) if exit.task.tgid == parent.pid() && exit.exit_code == 0)));
 }
 
 /// The signal of this number for a process, and the exit code that follows.
-fn death(tracer: &mut Tracer, pid: u32, number: Signal) -> (SignalEvent, u32) {
+fn death(tracer: &mut Tracer, pid: u32, number: Signal) -> (SignalRecord, u32) {
     let events = tracer.read_until_exit(pid);
     let wanted = number.as_raw().cast_unsigned();
     let signals: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            Event::Signal(signal) if signal.target.tgid == pid && signal.signal == wanted => Some(**signal),
+            Event::Kill(KillEvent::Signal(signal))
+                if signal.target.tgid == pid && signal.signal == wanted =>
+            {
+                Some(**signal)
+            }
             _ => None,
         })
         .collect();
     let code = events.iter().find_map(|event| match event {
-        Event::Exit(exit) if exit.task.tgid == pid => Some(exit.exit_code),
+        Event::Task(TaskEvent::Exit(exit)) if exit.task.tgid == pid => Some(exit.exit_code),
         _ => None,
     });
     assert_eq!(signals.len(), 1, "{signals:?}");
@@ -273,20 +281,7 @@ fn the_tracers_own_memory_is_not_in_the_stream() {
     let program = Program::eat(&["touch", "8"]);
     let events = tracer.read_until_exit(program.pid());
     let of = |pid| {
-        events.iter().filter(move |event| {
-            event.header().tgid == pid
-                && matches!(
-                    event,
-                    Event::Mmap(_)
-                        | Event::Munmap(_)
-                        | Event::Mremap(_)
-                        | Event::Brk(_)
-                        | Event::Madvise(_)
-                        | Event::Mprotect(_)
-                        | Event::Throttled(_)
-                        | Event::Fault(_)
-                )
-        })
+        events.iter().filter(move |event| event.header().tgid == pid && matches!(event, Event::Space(_)))
     };
     assert!(of(program.pid()).count() > 30, "others are");
     assert_eq!(of(std::process::id()).count(), 0);

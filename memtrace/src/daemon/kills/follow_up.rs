@@ -107,7 +107,7 @@ impl FollowUp {
             });
             kill.is_changed = true;
         }
-        let sent = |signal: &memtrace_common::event::task::Signal| SentSignal {
+        let sent = |signal: &memtrace_common::event::kill::Signal| SentSignal {
             signal: signal.signal,
             sender: task_facts(&signal.sender, now, &path_of),
             from_kernel: signal.from_kernel == 1,

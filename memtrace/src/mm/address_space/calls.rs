@@ -2,7 +2,7 @@
 //!
 //! Sources: mm/mmap.c, mm/vma.c, mm/mprotect.c. Only successful calls come here, with the address that was returned.
 
-use memtrace_common::event::vma::Mmap;
+use memtrace_common::event::space::Mmap;
 
 use super::{
     AddressSpace, Released, Stale,

@@ -2,7 +2,7 @@
 //!
 //! Source: mm/mremap.c. From 6.17 on, one call may move several mappings and the holes between them.
 
-use memtrace_common::event::vma::Mremap;
+use memtrace_common::event::space::Mremap;
 
 use super::{AddressSpace, Released, Stale, span::Span};
 use crate::mm::{region::VmFlags, residency::Held};

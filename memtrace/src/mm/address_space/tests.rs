@@ -2,7 +2,7 @@
 
 use memtrace_common::event::{
     Header,
-    vma::{Mmap, Mremap},
+    space::{Mmap, Mremap},
 };
 
 use super::*;

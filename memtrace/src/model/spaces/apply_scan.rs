@@ -7,7 +7,7 @@ use super::{
     tracked::{SMALL, Tracked},
 };
 use crate::{
-    ingest::decode::Event,
+    ingest::decode::{Event, SpaceEvent},
     mm::{address_space::Stale, page_table::Found, region::Region, residency::Measured, smaps::Mapping},
     model::scan::Scan,
     units::Bytes,
@@ -75,7 +75,7 @@ impl Tracked {
             (last.unmeasured, last.is_smeared) = (unmeasured, events.iter().any(is_during));
         }
         for event in events.iter().filter(|event| event.header().ktime > at) {
-            if let Event::Fault(fault) = event {
+            if let Event::Space(SpaceEvent::Fault(fault)) = event {
                 self.scan.sample(fault.period);
             }
             // Growth by stack was counted when the event came. Calls were done already where regions stayed.
@@ -129,8 +129,8 @@ impl Tracked {
 /// Whether an event is about the pages of one of these ranges, which are in order of address.
 fn falls_in(event: &Event, ranges: &[(u64, u64)]) -> bool {
     let addr = match event {
-        Event::Fault(fault) => fault.addr,
-        Event::Madvise(call) => call.addr,
+        Event::Space(SpaceEvent::Fault(fault)) => fault.addr,
+        Event::Space(SpaceEvent::Madvise(call)) => call.addr,
         _ => return false,
     };
     let after = ranges.partition_point(|(start, _)| *start <= addr);

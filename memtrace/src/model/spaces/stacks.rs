@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 use memtrace_common::event::fault::{Fault, copied};
 
 use crate::{
-    ingest::decode::Event,
+    ingest::decode::{Event, SpaceEvent},
     mm::{
         address_space::AddressSpace,
         growth::{StackGrowth, WalkedBy},
@@ -123,10 +123,10 @@ impl Stacks {
         };
         let is_code = |prot: u64| Prot::from_call(prot).0 & Prot::EXEC != 0;
         let has_changed = match event {
-            Event::Mmap(call) => is_code(call.prot.into()) || touches(call.addr, call.len),
-            Event::Mprotect(call) => is_code(call.prot) || touches(call.addr, call.len),
-            Event::Munmap(call) => touches(call.addr, call.len),
-            Event::Mremap(call) => {
+            Event::Space(SpaceEvent::Mmap(call)) => is_code(call.prot.into()) || touches(call.addr, call.len),
+            Event::Space(SpaceEvent::Mprotect(call)) => is_code(call.prot) || touches(call.addr, call.len),
+            Event::Space(SpaceEvent::Munmap(call)) => touches(call.addr, call.len),
+            Event::Space(SpaceEvent::Mremap(call)) => {
                 touches(call.old_addr, call.old_len) || touches(call.new_addr, call.new_len)
             }
             _ => false,

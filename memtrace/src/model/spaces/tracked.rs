@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     allocator::{Owned, attribute, counters::Reading, evidence::ProcessEvidence},
-    ingest::decode::Event,
+    ingest::decode::{Event, SpaceEvent},
     mm::{
         address_space::{AddressSpace, Geometry, Stale},
         region::Region,
@@ -154,7 +154,7 @@ impl Tracked {
         self.dirty.is_busy = true;
         self.peak.before(event, &self.space);
         match event {
-            Event::Fault(fault) => {
+            Event::Space(SpaceEvent::Fault(fault)) => {
                 let brought = self.space.fault(fault.addr, fault.period);
                 self.stacks.fault(fault, brought.0);
                 self.scan.sample(fault.period);
@@ -261,5 +261,5 @@ pub(super) fn much(rss: u64) -> u64 {
 
 /// Whether it changes what is resident and no region.
 pub(super) const fn is_about_pages(event: &Event) -> bool {
-    matches!(event, Event::Fault(_) | Event::Madvise(_))
+    matches!(event, Event::Space(SpaceEvent::Fault(_) | SpaceEvent::Madvise(_)))
 }

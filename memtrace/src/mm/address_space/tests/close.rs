@@ -1,6 +1,6 @@
 //! Estimates closed to made-up totals of the kernel.
 
-use memtrace_common::event::vma::Mmap;
+use memtrace_common::event::space::Mmap;
 use zerocopy::FromZeros;
 
 use super::{

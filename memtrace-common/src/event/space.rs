@@ -5,7 +5,38 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Header;
+use super::{Header, Record};
+
+/// The family's kinds, see [`crate::events`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! space_events {
+    ([$next:path $(, $rest:path)*] $($before:tt)*) => {
+        $next! { [$($rest),*] $($before)*
+            /// Changes of an address space, and faults in it.
+            Space(SpaceEvent) {
+                /// Pages were mapped.
+                Mmap = 1, $crate::event::space::Mmap;
+                /// Pages were unmapped.
+                Munmap = 2, $crate::event::space::Munmap;
+                /// A mapping was moved or resized.
+                Mremap = 3, $crate::event::space::Mremap;
+                /// The program break was set.
+                Brk = 4, $crate::event::space::Brk;
+                /// Advice was given on a range.
+                Madvise = 5, $crate::event::space::Madvise;
+                /// A page fault, one of every sampling period.
+                Fault = 6, $crate::event::fault::Fault, boxed;
+                /// A range's protection was changed.
+                Mprotect = 13, $crate::event::space::Mprotect;
+                /// A process used up its event budget: what it does until the next period is not streamed.
+                Throttled = 14, $crate::event::space::Throttled;
+                /// Memory was asked for and refused.
+                Refused = 17, $crate::event::space::Refused;
+            }
+        }
+    };
+}
 
 /// `mmap(addr, len, prot, flags, fd, offset)` returned `addr`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -32,6 +63,8 @@ pub struct Mmap {
     pub reserved: u32,
 }
 
+impl Record for Mmap {}
+
 /// `munmap(addr, len)` succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -43,6 +76,8 @@ pub struct Munmap {
     /// Length as asked for.
     pub len: u64,
 }
+
+impl Record for Munmap {}
 
 /// `mremap(old_addr, old_len, new_len, flags, _)` returned `new_addr`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -62,6 +97,8 @@ pub struct Mremap {
     pub flags: u64,
 }
 
+impl Record for Mremap {}
+
 /// `brk(request)` returned `result`. A refused request returns the old break, so `result != request` is a failure
 /// and is not reported; `brk(0)`, which only asks, is not reported either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -72,6 +109,8 @@ pub struct Brk {
     /// The program break from now on.
     pub brk: u64,
 }
+
+impl Record for Brk {}
 
 /// `madvise(addr, len, advice)` succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -89,6 +128,8 @@ pub struct Madvise {
     pub reserved: u32,
 }
 
+impl Record for Madvise {}
+
 /// `mprotect(addr, len, prot)` succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -103,6 +144,8 @@ pub struct Mprotect {
     pub prot: u64,
 }
 
+impl Record for Mprotect {}
+
 /// The kernel refused to give so many bytes for want of memory or of address space (`ENOMEM` of mmap and mremap, a brk
 /// that did not move).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -114,6 +157,8 @@ pub struct Refused {
     pub len: u64,
 }
 
+impl Record for Refused {}
+
 /// The header's process used up its event budget for this period ([`crate::config::BUDGET_PERIOD_SHIFT`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -121,3 +166,5 @@ pub struct Throttled {
     /// Common start.
     pub header: Header,
 }
+
+impl Record for Throttled {}

@@ -11,11 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{
-    cgroup::hierarchy::unescape,
-    oom::record::circumstances::Tmpfs,
-    units::{Bytes, escape},
-};
+use crate::{cgroup::hierarchy::unescape, oom::record::circumstances::Tmpfs, text::escape, units::Bytes};
 
 /// Less is not worth a word.
 const LEAST: u64 = 1 << 20;

@@ -12,7 +12,6 @@ use super::{
     block::{self, Part, parts},
     describe::{UNKNOWN, figure, moment, percent},
     document::{Block, Cell, Column, Document, Figure, Fit, Item, Row, Table},
-    layout::{Align, printable},
     style::Paint,
 };
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
         OomRecord,
         circumstances::{Composition, Source},
     },
+    text::{Align, printable},
     verdict::Confidence,
 };
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use memtrace::{
     ingest::{decode::Event, loss::Loss},
     probe::support::Without,
-    units::until_nul,
+    text::until_nul,
 };
 use memtrace_common::{
     config::{FAULT_THINNING_MOST, FAULT_WINDOW_MOST, FAULT_WINDOW_SHIFT},

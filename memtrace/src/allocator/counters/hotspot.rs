@@ -11,7 +11,8 @@ use super::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, dat
 use crate::{
     allocator::evidence::{Mark, ProcessEvidence},
     mm::region::{Backing, Prot, Region},
-    units::{Bytes, Grade, escape},
+    text::escape,
+    units::{Bytes, Grade},
 };
 
 mod fields;

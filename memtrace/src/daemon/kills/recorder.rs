@@ -44,7 +44,7 @@ use crate::{
     },
     reader::tmpfs::KnownMounts,
     store::Store,
-    units::escape,
+    text::escape,
 };
 
 mod commit;

@@ -9,8 +9,9 @@ use inferno::flamegraph::{
 };
 
 use crate::{
-    report::{layout::printable, stack},
+    report::stack,
     snapshot::GrowthStack,
+    text::printable,
     units::Bytes,
 };
 

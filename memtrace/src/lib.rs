@@ -25,6 +25,7 @@ pub mod report;
 pub mod snapshot;
 pub mod store;
 pub mod symbols;
+pub mod text;
 pub mod top;
 pub mod units;
 pub mod unwind;

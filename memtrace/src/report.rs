@@ -11,7 +11,6 @@ mod describe;
 mod document;
 pub mod explanation;
 mod html;
-mod layout;
 mod markdown;
 mod page;
 mod sentence;

@@ -158,7 +158,7 @@ impl Tables {
         // The symbol table names the function; what else debug information has would be many MiB, read for nothing.
         elf.debug_syms = false;
         match self.symbolizer.symbolize_single(&Source::Elf(elf), place).ok()? {
-            Symbolized::Sym(symbol) => Some(crate::units::escape(symbol.name.as_bytes())),
+            Symbolized::Sym(symbol) => Some(crate::text::escape(symbol.name.as_bytes())),
             Symbolized::Unknown(_) => None,
         }
     }

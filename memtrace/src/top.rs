@@ -14,7 +14,6 @@ pub mod live;
 pub mod page;
 pub mod rows;
 pub mod term;
-pub mod text;
 pub mod theme;
 pub mod trend;
 pub mod value;

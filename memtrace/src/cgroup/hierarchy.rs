@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     mm::procfs::{CgroupLine, Procfs},
-    units::escape,
+    text::escape,
 };
 
 /// Directories that one walk visits at most; beyond that ids stay unknown.

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use self::gauges::Gauges;
 use crate::{
     cgroup::hierarchy::{Hierarchy, Version},
-    units::{Bytes, escape},
+    text::escape,
+    units::Bytes,
 };
 
 /// Bytes above which a v1 limit means none: `PAGE_COUNTER_MAX` is i64::MAX rounded down to a page.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{name::Name, path};
-use crate::units::{escape, unescape};
+use crate::text::{escape, unescape};
 
 /// How long a name is kept when its cgroup is gone and no source lists it any more.
 pub const AFTER_DEATH: Duration = Duration::from_secs(600);

@@ -5,7 +5,7 @@
 //! that sits in a cgroup below its container's belongs to the nearest one above.
 
 use super::name::Name;
-use crate::units::escape;
+use crate::text::escape;
 
 /// The source's name.
 pub const SOURCE: &str = "path";

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ingest::decode::{Event, SpaceEvent, TaskEvent},
-    units::{comm, escape, raw},
+    text::{comm, escape},
+    units::raw,
 };
 
 /// How long ago the older of two readings should be that growth is taken from.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{charges, groups::Groups};
-use crate::units::{Bytes, escape};
+use crate::{text::escape, units::Bytes};
 
 #[derive(Debug, Default)]
 pub struct CgroupRows {

@@ -16,7 +16,8 @@ use crate::{
         rows,
     },
     snapshot::{ArenaRow, ContainerRow},
-    units::{Bytes, escape},
+    text::escape,
+    units::Bytes,
 };
 
 /// Charges that are read in one tick: some 10 ms. A node with 250 pods has about twice as many containers, all of which

@@ -127,7 +127,7 @@ impl Exits {
         let looks_like_one = !is_by_signal && (exit.exit_code >> 8) & 0xff >= LIKE_A_SIGNAL;
         (is_main || is_by_signal || looks_like_one || refused.is_some()).then(|| Ended {
             exit: *exit,
-            cgroup: cgroup.map(crate::units::escape),
+            cgroup: cgroup.map(crate::text::escape),
             is_main,
             signals,
             refused,

@@ -10,7 +10,8 @@ use crate::{
     cgroup::memcg::Limit,
     model::rows,
     snapshot::{ArenaRow, ContainerRow, PeakPart, ProcessRow},
-    units::{Bytes, escape},
+    text::escape,
+    units::Bytes,
 };
 
 /// When a group's charge has moved by this much, or by a hundredth of it, its processes are read though nothing is known

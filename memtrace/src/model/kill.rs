@@ -10,7 +10,8 @@ use crate::{
     clock,
     model::{peaks::ticks::Now, rows, scan::Order},
     snapshot::Memory,
-    units::{Bytes, escape},
+    text::escape,
+    units::Bytes,
 };
 
 /// A process that runs the program of the one it was forked from.

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     mm::{address_space::AddressSpace, growth::Window, region::Backing},
     snapshot::{ArenaRow, GrowthStack, Memory, UserFrame},
-    units::{Bytes, Grade, escape},
+    text::escape,
+    units::{Bytes, Grade},
 };
 
 /// Call stacks that are shown of a process.

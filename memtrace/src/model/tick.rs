@@ -22,7 +22,8 @@ use crate::{
         rows,
     },
     snapshot::{ContainerRow, Memory, ProcessRow, SCHEMA, Snapshot, Tracer},
-    units::{Bytes, Grade, escape},
+    text::escape,
+    units::{Bytes, Grade},
 };
 
 /// A row that was shown.

@@ -4,10 +4,7 @@
 //! Input: lines of the kernel log. Output: [`Dump`]s. Pure: `daemon` reads /dev/kmsg. The kernel prints ten in five
 //! seconds at most, so a kill may have none.
 
-use crate::{
-    cgroup::charge::Charge,
-    units::{Bytes, escape},
-};
+use crate::{cgroup::charge::Charge, text::escape, units::Bytes};
 
 /// Processes of one report that are kept; the kernel prints them all.
 const MOST_TASKS: usize = 4096;

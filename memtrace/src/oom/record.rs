@@ -1,7 +1,7 @@
 //! The record of one OOM kill, `schema: 1`: what is stored, shown and served.
 //!
 //! Plain data with a JSON form. A figure that is not known is `None`, and JSON has `null` there; names are already
-//! escaped (`units::escape`), so every output may print them as they are.
+//! escaped (`text::escape`), so every output may print them as they are.
 
 pub mod circumstances;
 

@@ -23,7 +23,8 @@ use super::{
 use crate::{
     cgroup::hierarchy,
     clock,
-    units::{Bytes, comm, escape},
+    text::{comm, escape},
+    units::Bytes,
 };
 
 /// What surrounds a kill.

@@ -4,7 +4,7 @@
 
 use memtrace_common::{UNKNOWN, event::oom::OomKill};
 
-use crate::units::until_nul;
+use crate::text::until_nul;
 
 /// What /proc and cgroupfs say of this process. `None` is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

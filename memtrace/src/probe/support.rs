@@ -9,8 +9,8 @@ use aya::{
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported},
 };
-use caps::{CapSet, Capability};
 use memtrace_common::config::ClassicVictim;
+use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
     btf::KernelTypes,
@@ -50,20 +50,20 @@ pub struct MissingCapability {
 }
 
 /// Capabilities that memtrace uses; CAP_SYS_ADMIN stands in for the first two.
-const CAPABILITIES: &[(Capability, MissingCapability)] = &[
-    (Capability::CAP_BPF, cap("CAP_BPF", "load the kernel programs", true)),
-    (Capability::CAP_PERFMON, cap("CAP_PERFMON", "attach the kernel programs", true)),
+const CAPABILITIES: &[(CapabilitySet, MissingCapability)] = &[
+    (CapabilitySet::BPF, cap("CAP_BPF", "load the kernel programs", true)),
+    (CapabilitySet::PERFMON, cap("CAP_PERFMON", "attach the kernel programs", true)),
     (
-        Capability::CAP_SYS_PTRACE,
+        CapabilitySet::SYS_PTRACE,
         cap("CAP_SYS_PTRACE", "read the memory maps of other users' processes", false),
     ),
-    (Capability::CAP_DAC_READ_SEARCH, cap("CAP_DAC_READ_SEARCH", "read other users' files in /proc", false)),
+    (CapabilitySet::DAC_READ_SEARCH, cap("CAP_DAC_READ_SEARCH", "read other users' files in /proc", false)),
     (
-        Capability::CAP_CHECKPOINT_RESTORE,
+        CapabilitySet::CHECKPOINT_RESTORE,
         cap("CAP_CHECKPOINT_RESTORE", "open the files that processes have mapped", false),
     ),
     (
-        Capability::CAP_SYSLOG,
+        CapabilitySet::SYSLOG,
         cap("CAP_SYSLOG", "read kernel addresses, which tell the scope of a kill", false),
     ),
 ];
@@ -116,8 +116,9 @@ pub fn probe(without: &Without, tracefs: Result<PathBuf, String>) -> KernelSuppo
 
 /// The capabilities that are not effective.
 pub fn missing_capabilities() -> Vec<MissingCapability> {
-    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
-    let admin = has(Capability::CAP_SYS_ADMIN);
+    let effective = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let has = |capability| effective.contains(capability);
+    let admin = has(CapabilitySet::SYS_ADMIN);
     CAPABILITIES
         .iter()
         .filter(|(capability, missing)| !(has(*capability) || missing.required && admin))

@@ -13,10 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    cgroup::hierarchy::unescape,
-    units::{Bytes, escape},
-};
+use crate::{cgroup::hierarchy::unescape, text::escape, units::Bytes};
 
 /// A tmpfs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

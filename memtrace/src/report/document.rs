@@ -3,8 +3,8 @@
 //! Made of a record by `block`; laid out by `text`, `markdown` and `html`. Cells hold plain words; every form makes
 //! them printable in its own way.
 
-use super::{layout::Align, style::Paint};
-use crate::units::Grade;
+use super::style::Paint;
+use crate::{text::Align, units::Grade};
 
 /// Everything that is told about a kill.
 #[derive(Clone, Debug, Default, PartialEq)]

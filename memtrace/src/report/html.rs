@@ -1,7 +1,7 @@
 //! One kill as a page: one file that needs no network, no script and no other file; light, dark, and on paper.
 //!
-//! `&OomRecord` -> HTML. The template escapes whatever it is given; the two drawings are made of numbers (`plot`) and
-//! of names that their maker escapes (`flame`). The page forbids itself scripts and requests.
+//! `&OomRecord` -> HTML. The template escapes whatever it is given; the two drawings are templates too (`plot`,
+//! `flame`). The page forbids itself scripts and requests.
 
 mod flame;
 mod plot;
@@ -12,7 +12,6 @@ use super::{
     block::{self, Part, parts},
     describe::{UNKNOWN, figure, moment, percent},
     document::{Block, Cell, Column, Document, Figure, Fit, Item, Row, Table},
-    layout::{Align, printable},
     style::Paint,
 };
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
         OomRecord,
         circumstances::{Composition, Source},
     },
+    text::{Align, printable},
     verdict::Confidence,
 };
 
@@ -220,7 +220,7 @@ fn draw(record: &OomRecord, figure: Figure) -> Option<Markup> {
             let drawing = flame::graph(stacks)?;
             Some(html! {
                 figure.flame {
-                    (PreEscaped(drawing))
+                    (drawing)
                     figcaption { "New memory by call stack over ten minutes; the width is what was touched" }
                 }
             })

@@ -5,9 +5,11 @@
 use super::{
     block,
     document::{Block, Cell, Document, Item, Row, Table},
-    layout::{Align, printable},
 };
-use crate::oom::record::OomRecord;
+use crate::{
+    oom::record::OomRecord,
+    text::{Align, printable},
+};
 
 /// Writes the report of one kill.
 pub fn markdown(record: &OomRecord) -> String {

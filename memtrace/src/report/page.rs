@@ -3,10 +3,8 @@
 //! Headings, fields and lines -> text in columns. Everything that goes through here is made printable; nothing else
 //! adds to a page.
 
-use super::{
-    layout::{Align, pad, printable, wrap},
-    style::{Paint, Style},
-};
+use super::style::{Paint, Style};
+use crate::text::{Align, pad, printable, wrap_paths};
 
 /// Where values begin.
 const VALUES: usize = 18;
@@ -34,7 +32,7 @@ impl Page {
     }
 
     pub(super) fn paragraph(&mut self, text: &str, paint: Paint) {
-        for line in wrap(&printable(text), self.style.columns()) {
+        for line in wrap_paths(&printable(text), self.style.columns()) {
             self.put("", &line, paint);
         }
     }
@@ -60,7 +58,7 @@ impl Page {
 
     /// The same, painted.
     pub(super) fn painted_field(&mut self, name: &str, value: &str, paint: Paint) {
-        self.lines_field(name, &wrap(&printable(value), self.value_columns()), paint);
+        self.lines_field(name, &wrap_paths(&printable(value), self.value_columns()), paint);
     }
 
     /// A named value whose lines were laid out by the caller, who made them printable.
@@ -74,7 +72,7 @@ impl Page {
 
     /// A sentence under a block.
     pub(super) fn note(&mut self, text: &str) {
-        for line in wrap(&printable(text), self.columns()) {
+        for line in wrap_paths(&printable(text), self.columns()) {
             self.line(&line, Paint::Plain);
         }
     }

@@ -5,11 +5,11 @@
 
 use super::{
     describe::{is_owner, name, resident, who},
-    layout::{printable, shorten_path},
     stack::{is_by_hand, is_limit_write},
 };
 use crate::{
     oom::record::{LimitOwner, OomRecord, ScopeKind, Victim},
+    text::{printable, shorten_path},
     units::Grade,
 };
 

@@ -2,9 +2,9 @@
 //!
 //! The terminal's and the environment's facts -> [`Style`]. Colour only repeats what the words say.
 
-use std::env;
+use std::{env, io};
 
-use comfy_table::Table;
+use rustix::termios::tcgetwinsize;
 
 /// The widest line where nothing else is asked for; fits a ticket and a half screen.
 pub const WIDTH: usize = 100;
@@ -50,7 +50,7 @@ impl Terminal {
             is_dumb: set("TERM").is_some_and(|term| term == "dumb"),
             no_color: set("NO_COLOR").is_some(),
             force_color: set("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
-            columns: Table::new().width().filter(|_| is_terminal).map(usize::from),
+            columns: is_terminal.then(columns).flatten(),
         }
     }
 
@@ -64,6 +64,12 @@ impl Terminal {
         let Self { is_terminal, is_dumb, no_color, force_color, columns: _ } = self;
         !no_color && (force_color || (is_terminal && !is_dumb))
     }
+}
+
+/// Columns of the standard output; `None` where it does not say, as over some serial lines.
+fn columns() -> Option<usize> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// What a stretch of text is; see [`Style::paint`].

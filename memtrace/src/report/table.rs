@@ -4,10 +4,12 @@
 
 use super::{
     describe::{UNKNOWN, figure, name},
-    layout::{Align, BETWEEN, columns, cut, printable, shorten_path, width},
     style::{Paint, Style},
 };
-use crate::{oom::record::ScopeKind, store::KillSummary};
+use crate::{
+    text::{Align, BETWEEN, GAP, columns, keep_start, printable, shorten_path, width},
+    {oom::record::ScopeKind, store::KillSummary},
+};
 
 const TITLES: [&str; 6] = ["TIME (UTC)", "ID", "VICTIM (PID)", "CAUSE", "LIMIT OF", "CONTAINER"];
 /// So much of an id is enough: `show` takes its beginning.
@@ -50,7 +52,7 @@ pub fn table(kills: &[KillSummary], style: Style) -> String {
 
 fn fixed_cells(kill: &KillSummary) -> [String; 5] {
     let pid = format!(" ({})", figure(kill.victim_pid));
-    let comm = cut(&printable(name(&kill.victim_comm)), VICTIM - pid.len());
+    let comm = keep_start(&printable(name(&kill.victim_comm)), VICTIM - pid.len(), GAP);
     [
         kill.time.strftime("%m-%d %H:%M:%S").to_string(),
         printable(&kill.id).chars().take(ID).collect(),
@@ -83,7 +85,7 @@ fn cause(kind: Option<&str>) -> String {
         Some("limit_lowered") => "lowered",
         Some(kind) => kind,
     };
-    cut(&printable(word), CAUSE)
+    keep_start(&printable(word), CAUSE, GAP)
 }
 
 /// Whose limit it was, seen from the victim's cgroup; the record has its path.

@@ -10,13 +10,14 @@ use std::{env, fs, path::Path};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{Style, html, layout::width, markdown, sentence, style::WIDTH, table, text};
+use super::{Style, html, markdown, sentence, style::WIDTH, table, text};
 use crate::{
     oom::record::{OomRecord, ScopeKind, circumstances::Source},
     store::{
         KillSummary,
         fixture::{self, arbitrary},
     },
+    text::width,
 };
 
 fn golden(name: &str, actual: &str) {

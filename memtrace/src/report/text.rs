@@ -6,11 +6,13 @@
 use super::{
     block,
     document::{Block, Cell, Column, Document, Fit, Item, Row, Table},
-    layout::{BETWEEN, columns, cut, printable, shorten_path, width},
     page::Page,
     style::{Paint, Style},
 };
-use crate::oom::record::OomRecord;
+use crate::{
+    oom::record::OomRecord,
+    text::{BETWEEN, GAP, columns, keep_start, printable, shorten_path, width},
+};
 
 /// Characters of a bar for the whole.
 const BAR: u128 = 30;
@@ -45,7 +47,8 @@ fn put(page: &mut Page, item: &Item) {
         Item::Field { name, value, paint } => page.painted_field(name, value, *paint),
         Item::Lines { name, lines } => {
             let room = page.value_columns();
-            let lines: Vec<String> = lines.iter().map(|line| cut(&printable(line), room)).collect();
+            let lines: Vec<String> =
+                lines.iter().map(|line| keep_start(&printable(line), room, GAP)).collect();
             page.lines_field(name, &lines, Paint::Plain);
         }
         Item::Table(table) => put_table(page, table),
@@ -77,7 +80,7 @@ fn cells(table: &Table, row: &Row) -> Vec<String> {
     let text = |(cell, column): (&Cell, &Column)| match (cell, column.fit) {
         (Cell::Bar(share), _) => bar(*share),
         (Cell::Grade(grade), _) => grade.to_string(),
-        (Cell::Text(text), Fit::Cut(columns)) => cut(&printable(text), columns),
+        (Cell::Text(text), Fit::Cut(columns)) => keep_start(&printable(text), columns, GAP),
         (Cell::Text(text), Fit::Whole | Fit::Path | Fit::Rest) => printable(text),
     };
     row.cells.iter().zip(&table.columns).map(text).collect()
@@ -96,7 +99,7 @@ fn shrink(columns: &[Column], rows: &mut [Vec<String>], room: usize) {
     for cell in rows.iter_mut().filter_map(|row| row.get_mut(elastic)) {
         *cell = match columns.get(elastic).map(|column| column.fit) {
             Some(Fit::Path) => shorten_path(cell, room),
-            _ => cut(cell, room),
+            _ => keep_start(cell, room, GAP),
         };
     }
 }

@@ -124,7 +124,7 @@ impl Theme {
 #[cfg(test)]
 mod tests {
     use super::Theme;
-    use crate::top::text::width;
+    use crate::text::width;
 
     #[test]
     fn a_bar_is_as_wide_as_it_should_be() {

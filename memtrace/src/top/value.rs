@@ -7,8 +7,8 @@ use std::{cmp::Ordering, sync::Arc};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{format, text};
-use crate::units::Bytes;
+use super::format;
+use crate::{text, units::Bytes};
 
 /// A cell.
 #[derive(Clone, Debug, PartialEq)]

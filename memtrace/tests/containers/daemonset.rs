@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use caps::{CapSet, Capability as Cap};
+use rustix::thread::{CapabilitySet, capability_is_in_bounding_set};
 
 use crate::{
     cri::{
@@ -48,8 +48,8 @@ pub fn capabilities() -> Vec<String> {
         .collect();
     assert!(names.len() > 3, "{names:?}");
     // What a machine lacks altogether nobody can grant.
-    let bounding = caps::read(None, CapSet::Bounding).unwrap();
-    let has = |name: &&String| bounding.contains(&format!("CAP_{name}").parse::<Cap>().unwrap());
+    let has =
+        |name: &&String| capability_is_in_bounding_set(CapabilitySet::from_name(name).unwrap()).unwrap();
     assert_eq!(names.iter().find(|name| !has(name)), None, "this machine cannot grant it");
     names
 }
@@ -129,7 +129,7 @@ fn is_confined(agent: &Container<'_>) {
     let field = |name: &str| {
         status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim())).unwrap()
     };
-    let bit = |name: &String| 1_u64 << format!("CAP_{name}").parse::<Cap>().unwrap().index();
+    let bit = |name: &String| CapabilitySet::from_name(name).unwrap().bits();
     let set = capabilities().iter().fold(0, |all, name| all | bit(name));
     assert_eq!(u64::from_str_radix(field("CapBnd"), 16).unwrap(), set, "{status}");
     assert_eq!((field("Seccomp"), field("NoNewPrivs")), ("2", "1"), "{status}");

@@ -8,7 +8,7 @@ use memtrace::{
         loss::Loss,
     },
     probe::support::Without,
-    units::until_nul,
+    text::until_nul,
 };
 use memtrace_common::{
     config::{FAULT_THINNING_MOST, FAULT_WINDOW_MOST, FAULT_WINDOW_SHIFT},

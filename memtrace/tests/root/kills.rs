@@ -4,7 +4,8 @@ use std::fs;
 
 use memtrace::{
     oom::record::{Loss, OomRecord, ScopeKind},
-    units::{Bytes, Grade, escape},
+    text::escape,
+    units::{Bytes, Grade},
 };
 use rustix::process::Signal;
 

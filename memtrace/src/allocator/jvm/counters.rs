@@ -13,7 +13,8 @@ use crate::{
         evidence::{Mark, ProcessEvidence},
     },
     mm::region::{Backing, Prot, Region},
-    units::{Bytes, Grade, escape},
+    text::escape,
+    units::{Bytes, Grade},
 };
 
 mod fields;

@@ -42,7 +42,7 @@ use crate::{
     },
     reader::{Reader, tmpfs::KnownMounts},
     store::Store,
-    units::escape,
+    text::escape,
 };
 
 mod commit;

@@ -2,41 +2,58 @@
 //!
 //! Input: this thread's capabilities. Output: fewer. Must run while there is one thread: the kernel has them by thread.
 
-use caps::{CapSet, Capability, CapsHashSet};
+use rustix::{
+    io,
+    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
+};
 
 /// What the daemon still does with a capability.
-const KEPT: [(Capability, &str); 5] = [
+const KEPT: [(CapabilitySet, &str); 5] = [
     // From 5.19 on any process may read a map whose descriptor it has.
-    (Capability::CAP_BPF, "read the programs' counters"),
+    (CapabilitySet::BPF, "read the programs' counters"),
     (
-        Capability::CAP_SYS_PTRACE,
+        CapabilitySet::SYS_PTRACE,
         "read the memory maps and the allocators' counters of other users' processes",
     ),
     (
-        Capability::CAP_DAC_READ_SEARCH,
+        CapabilitySet::DAC_READ_SEARCH,
         "read the files of other users' processes, and the links to what they have mapped",
     ),
-    (Capability::CAP_SYSLOG, "read the kernel's symbols and its log"),
-    (Capability::CAP_CHECKPOINT_RESTORE, "open the files that processes have mapped"),
+    (CapabilitySet::SYSLOG, "read the kernel's symbols and its log"),
+    (CapabilitySet::CHECKPOINT_RESTORE, "open the files that processes have mapped"),
 ];
 
 /// Gives up all others; returns what is left. Programs that are attached stay attached.
 ///
 /// # Errors
-/// In words, when the kernel refuses.
-pub fn drop_others() -> Result<Vec<String>, String> {
-    let failed = |error: caps::errors::CapsError| error.to_string();
-    let had = caps::read(None, CapSet::Permitted).map_err(failed)?;
-    let mut kept: CapsHashSet = KEPT.iter().map(|(capability, _)| *capability).collect();
-    // Where it stands in for CAP_BPF.
-    if !had.contains(&Capability::CAP_BPF) {
-        kept.insert(Capability::CAP_SYS_ADMIN);
-    }
-    kept.retain(|capability| had.contains(capability));
-    caps::set(None, CapSet::Effective, &kept).map_err(failed)?;
-    caps::set(None, CapSet::Permitted, &kept).map_err(failed)?;
-    caps::clear(None, CapSet::Inheritable).map_err(failed)?;
-    let mut names: Vec<String> = kept.iter().map(ToString::to_string).collect();
+/// When the kernel refuses.
+pub fn drop_others() -> io::Result<Vec<String>> {
+    let had = capabilities(None)?.permitted;
+    let kept = to_keep(had);
+    let inheritable = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
+    let mut names: Vec<String> = kept.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
     names.sort();
     Ok(names)
+}
+
+fn to_keep(had: CapabilitySet) -> CapabilitySet {
+    let needed = KEPT.iter().fold(CapabilitySet::empty(), |all, (capability, _)| all | *capability);
+    // Where it stands in for CAP_BPF.
+    let stand_in =
+        if had.contains(CapabilitySet::BPF) { CapabilitySet::empty() } else { CapabilitySet::SYS_ADMIN };
+    had & (needed | stand_in)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CapabilitySet, to_keep};
+
+    #[test]
+    fn nothing_is_kept_that_was_not_there_or_is_not_needed() {
+        let (bpf, admin, chown) = (CapabilitySet::BPF, CapabilitySet::SYS_ADMIN, CapabilitySet::CHOWN);
+        assert_eq!(to_keep(bpf | admin | chown), bpf);
+        assert_eq!(to_keep(admin | chown), admin);
+        assert_eq!(to_keep(chown), CapabilitySet::empty());
+    }
 }

@@ -30,7 +30,7 @@ use crate::{
         tmpfs::{self, KnownMounts},
     },
     snapshot::{ContainerRow, Snapshot},
-    units::unescape,
+    text::unescape,
 };
 
 /// A group is watched from this part of its limit on: the next second may be a burst.
@@ -239,7 +239,8 @@ mod tests {
     use crate::{
         cgroup::{hierarchy::Version, memcg::Limit},
         snapshot::Node,
-        units::{Bytes, escape},
+        text::escape,
+        units::Bytes,
     };
 
     const MIB: u64 = 1 << 20;

@@ -17,7 +17,8 @@ use crate::{
     container::workload_labels::WorkloadLabels,
     history::{FIGURES, Figure, Figures, series::Point, shared::Shared},
     snapshot::{ContainerRow, Snapshot},
-    units::{Bytes, unescape},
+    text::unescape,
+    units::Bytes,
     verdict::{self, Finding, Insight, Insights, Picture, shape::Shape, trend},
 };
 

@@ -1,7 +1,7 @@
 //! Single lines of the kernel log.
 
 use super::{Held, LoggedKill, Report};
-use crate::units::{Bytes, escape};
+use crate::{text::escape, units::Bytes};
 
 /// Priorities from here on are of programs that write to /dev/kmsg, not of the kernel (facility 1, `LOG_USER`).
 const USERS: u32 = 8;

@@ -6,9 +6,9 @@ use crate::{
     oom::cause::{Cause, CauseKind},
     report::{
         document::{Block, Cell, Column, Fit, Table},
-        layout::Align,
         style::Paint,
     },
+    text::Align,
     verdict::{Confidence, Fact, Remedy},
 };
 

@@ -5,10 +5,10 @@
 use crate::{
     explain::{Explanation, Holding},
     report::{
-        layout::{Align, columns, cut, printable},
         page::Page,
         style::{Paint, Style},
     },
+    text::{Align, GAP, columns, keep_start, printable},
     units::Bytes,
 };
 
@@ -18,7 +18,7 @@ const NAME: usize = 30;
 /// Lays both out.
 pub fn pair(one: &Explanation, two: &Explanation, style: Style) -> String {
     let mut page = Page::new(style);
-    let name = |of: &Explanation| cut(&printable(&of.name), NAME);
+    let name = |of: &Explanation| keep_start(&printable(&of.name), NAME, GAP);
     let mut rows = vec![vec![String::new(), name(one), name(two)]];
     let mut row = |what: &str, figure: &dyn Fn(&Explanation) -> Option<Bytes>| {
         let (one, two) = (figure(one), figure(two));

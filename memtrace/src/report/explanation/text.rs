@@ -6,10 +6,10 @@ use crate::{
     allocator::counters::ArenaCounters,
     explain::{Explanation, Holding, Part},
     report::{
-        layout::{Align, pad, printable, width, wrap},
         page::Page,
         style::{Paint, Style},
     },
+    text::{Align, pad, printable, width, wrap_paths},
     units::{Bytes, Grade},
 };
 
@@ -130,7 +130,7 @@ fn entry(page: &mut Page, name: &str, bytes: Bytes, means: &str, paint: Paint) {
     let figure = pad(&bytes.to_string(), FIGURE, Align::Right);
     let start = format!("{}{figure}", pad(&printable(name), NAME, Align::Left));
     let room = page.columns().saturating_sub(width(&start) + 2);
-    let mut lines = wrap(&printable(means), room.max(20)).into_iter();
+    let mut lines = wrap_paths(&printable(means), room.max(20)).into_iter();
     let first = lines.next().unwrap_or_default();
     page.line(&format!("{start}  {first}"), paint);
     for more in lines {
@@ -224,7 +224,7 @@ fn verdicts(page: &mut Page, explanation: &Explanation) {
 fn bullet(page: &mut Page, mark: &str, text: &str, paint: Paint) {
     let room = page.columns().saturating_sub(width(mark) + 1);
     let mut before = mark.to_owned();
-    for line in wrap(&printable(text), room) {
+    for line in wrap_paths(&printable(text), room) {
         page.line(&format!("{before} {line}"), paint);
         before = " ".repeat(width(mark));
     }

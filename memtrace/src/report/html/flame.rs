@@ -1,79 +1,126 @@
 //! The growth stacks as a flame graph.
 //!
-//! Stacks -> SVG by inferno, of which only the frames are kept: its script, its style and its search box are left out,
-//! so that the page stays static. inferno escapes the names.
+//! Stacks -> SVG: outermost callers below, as wide as the memory that was touched below them. The template escapes the
+//! names; a frame's name and bytes are its tool tip, so that nothing needs a script.
 
-use inferno::flamegraph::{
-    self, Options,
-    color::{BasicPalette, Palette},
-};
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
 
 use crate::{
-    report::{layout::printable, stack},
+    report::stack,
     snapshot::GrowthStack,
+    text::{keep_start, printable, width},
     units::Bytes,
 };
 
-const WIDTH: usize = 1080;
-const FRAME: usize = 18;
+const WIDTH: f64 = 1080.0;
+const FRAME: f64 = 18.0;
+/// What a character of the names takes; the style sheet has 12 pixels, monospaced.
+const CHARACTER: f64 = 7.3;
+/// Narrower frames could not be seen.
+const LEAST: f64 = 0.2;
 /// Names longer than this are cut: C++ and Rust generics have no end.
 const NAME: usize = 120;
+/// Frames drawn one above the other; the record has more in JSON.
+const DEEPEST: usize = 127;
+/// Shades of the style sheet, so that neighbours differ.
+const SHADES: u32 = 5;
+
+/// A function, called from the same place, and what it called. Bytes of many stacks may be more than 64 bits hold.
+#[derive(Default)]
+struct Node {
+    bytes: u128,
+    called: BTreeMap<String, Node>,
+}
 
 /// Draws it; `None` where nothing was touched.
-pub(super) fn graph(stacks: &[GrowthStack]) -> Option<String> {
-    // inferno adds them up, and what is in a store may be anything.
-    let most = u64::MAX.checked_div(stacks.len() as u64)?;
-    let lines: Vec<String> = stacks.iter().filter_map(|stack| folded(stack, most)).collect();
-    let depth = stacks.iter().map(|stack| stack.frames.len()).max()?;
-    let mut options = Options::default();
-    options.title = String::new();
-    options.image_width = Some(WIDTH);
-    options.frame_height = FRAME;
-    options.font_size = 12;
-    options.min_width = 0.2;
-    options.count_name = "bytes".to_owned();
-    options.colors = Palette::Basic(BasicPalette::Mem);
-    options.deterministic = true;
-    options.no_javascript = true;
-    let mut svg = Vec::new();
-    flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut svg).ok()?;
-    let svg = String::from_utf8(svg).ok()?;
-    let start = svg.find("<svg id=\"frames\"")?;
-    let end = svg.rfind("</svg>")?;
-    let frames = svg.get(start..end).filter(|frames| frames.trim_end().ends_with("</svg>"))?;
-    let height = height_of(&svg)?;
-    // inferno leaves room for its title above and its search box below.
-    let top = height.saturating_sub((depth + 1) * FRAME + 44);
-    let shown = height.saturating_sub(top).saturating_sub(30);
-    Some(format!(
-        "<svg viewBox=\"0 {top} {WIDTH} {shown}\" role=\"img\" aria-label=\"flame graph of new memory\">{frames}</svg>"
-    ))
+pub(super) fn graph(stacks: &[GrowthStack]) -> Option<Markup> {
+    let mut root = Node::default();
+    for stack in stacks {
+        add(&mut root, stack);
+    }
+    if root.bytes == 0 {
+        return None;
+    }
+    let mut frames = Vec::new();
+    place(&root, 0, 0.0, root.bytes, &mut frames);
+    let levels = frames.iter().map(|frame| frame.level).max()? + 1;
+    let height = levels as f64 * FRAME;
+    Some(html! {
+        svg viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label="flame graph of new memory" {
+            @for frame in &frames { (draw(frame, height)) }
+        }
+    })
 }
 
-fn height_of(svg: &str) -> Option<usize> {
-    let (_, rest) = svg.split_once("viewBox=\"0 0 ")?;
-    rest.split(['"', ' ']).nth(1)?.parse().ok()
-}
-
-/// `outer;inner 4096`, as inferno takes it.
-fn folded(stack: &GrowthStack, most: u64) -> Option<String> {
+fn add(root: &mut Node, stack: &GrowthStack) {
     let [.., Bytes(bytes)] = stack.bytes;
-    let names: Vec<String> = stack.frames.iter().rev().map(|frame| name(&stack::user_frame(frame))).collect();
-    (bytes > 0 && !names.is_empty()).then(|| format!("{} {}", names.join(";"), bytes.min(most)))
+    if bytes == 0 || stack.frames.is_empty() {
+        return;
+    }
+    let mut node = root;
+    node.bytes += u128::from(bytes);
+    for frame in stack.frames.iter().rev().take(DEEPEST) {
+        node = node.called.entry(name(&stack::user_frame(frame))).or_default();
+        node.bytes += u128::from(bytes);
+    }
 }
 
-/// Without what has a meaning in a folded line.
 fn name(text: &str) -> String {
-    let name: String = printable(text)
-        .chars()
-        .take(NAME)
-        .map(|c| match c {
-            ';' => ':',
-            ' ' => '\u{a0}',
-            c => c,
-        })
-        .collect();
-    if name.is_empty() { "?".to_owned() } else { name }
+    let name: String = printable(text).chars().take(NAME).collect();
+    if name.trim().is_empty() { "?".to_owned() } else { name }
+}
+
+/// A frame where it is drawn.
+struct Frame<'a> {
+    name: &'a str,
+    bytes: u128,
+    whole: u128,
+    level: usize,
+    left: f64,
+    width: f64,
+}
+
+fn place<'a>(node: &'a Node, level: usize, left: f64, whole: u128, frames: &mut Vec<Frame<'a>>) {
+    let mut left = left;
+    for (name, called) in &node.called {
+        let width = WIDTH * called.bytes as f64 / whole as f64;
+        if width >= LEAST {
+            frames.push(Frame { name, bytes: called.bytes, whole, level, left, width });
+            place(called, level + 1, left, whole, frames);
+        }
+        left += width;
+    }
+}
+
+fn draw(frame: &Frame<'_>, height: f64) -> Markup {
+    let Frame { name, bytes, whole, level, left, width } = *frame;
+    let top = height - (level + 1) as f64 * FRAME;
+    let room = ((width - 6.0) / CHARACTER).max(0.0) as usize;
+    let share = 100.0 * bytes as f64 / whole as f64;
+    let bytes = Bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
+    html! {
+        g {
+            title { (name) ": " (bytes) ", " (format!("{share:.1}")) " %" }
+            rect.(shade(name)) x=(figure(left)) y=(figure(top)) width=(figure(width)) height=(figure(FRAME)) {}
+            @if room >= 3 || room >= self::width(name) {
+                text x=(figure(left + 3.0)) y=(figure(top + 12.5)) { (keep_start(name, room, "..")) }
+            }
+        }
+    }
+}
+
+/// A function has the same shade wherever it is.
+fn shade(name: &str) -> String {
+    let hash =
+        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("f{}", (hash >> 16) % SHADES)
+}
+
+/// A hundredth of a pixel is exact enough.
+pub(super) fn figure(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 #[cfg(test)]
@@ -86,10 +133,20 @@ mod tests {
         units::Bytes,
     };
 
+    fn frame(symbol: &str) -> UserFrame {
+        let symbol = Some(symbol.to_owned()).filter(|symbol| !symbol.is_empty());
+        UserFrame { address: "0x1".to_owned(), module: None, file_offset: None, symbol }
+    }
+
+    fn stack(bytes: u64, symbols: &[&str]) -> GrowthStack {
+        let frames = symbols.iter().map(|symbol| frame(symbol)).collect();
+        GrowthStack { bytes: [Bytes(0), Bytes(0), Bytes(bytes)], walked_by: WalkedBy::default(), frames }
+    }
+
     #[test]
     fn it_is_static_and_has_every_frame() {
         let memory = full::record().circumstances.victim_memory.unwrap();
-        let svg = graph(&memory.growth_stacks).unwrap();
+        let svg = graph(&memory.growth_stacks).unwrap().into_string();
         for word in ["sdsMakeRoomFor", "dictAdd", "zslCreate"] {
             assert!(svg.contains(word), "{word}");
         }
@@ -101,29 +158,27 @@ mod tests {
 
     #[test]
     fn names_cannot_break_out_of_it() {
-        let frame = |symbol: &str| UserFrame {
-            address: "0x1".to_owned(),
-            module: None,
-            file_offset: None,
-            symbol: Some(symbol.to_owned()),
-        };
-        let stack = GrowthStack {
-            bytes: [Bytes(0), Bytes(0), Bytes(4096)],
-            walked_by: WalkedBy::default(),
-            frames: vec![frame("</svg><script>alert(1)</script>"), frame("a;b 12 34"), frame("")],
-        };
-        let svg = graph(&[stack]).unwrap();
+        let svg = graph(&[stack(4096, &["</svg><script>alert(1)</script>", "a;b 12 34", ""])]).unwrap();
+        let svg = svg.into_string();
         assert!(!svg.contains("<script"), "{svg}");
         assert!(svg.contains("&lt;script&gt;"), "{svg}");
-        assert_eq!(graph(&[]), None);
+        assert!(graph(&[]).is_none());
     }
 
-    /// What a store holds may be of anybody: inferno adds the bytes up, and would overflow.
+    #[test]
+    fn callers_are_below_and_as_wide_as_all_that_they_called() {
+        let svg =
+            graph(&[stack(300, &["inner", "main"]), stack(100, &["other", "main"])]).unwrap().into_string();
+        assert!(svg.contains("<title>main: 400 B, 100.0 %</title>"), "{svg}");
+        assert!(svg.contains("<title>inner: 300 B, 75.0 %</title>"), "{svg}");
+        assert!(svg.contains("x=\"0\" y=\"18\" width=\"1080\""), "{svg}");
+        assert!(svg.contains("x=\"810\" y=\"0\" width=\"270\""), "{svg}");
+    }
+
+    /// What a store holds may be of anybody: the sum of the bytes must not overflow.
     #[test]
     fn bytes_that_are_more_than_there_can_be_are_drawn() {
-        let frame = UserFrame { address: "0x1".to_owned(), module: None, file_offset: None, symbol: None };
-        let stack =
-            GrowthStack { bytes: [Bytes(u64::MAX); 3], walked_by: WalkedBy::default(), frames: vec![frame] };
-        assert!(graph(&[stack.clone(), stack]).is_some());
+        let most = stack(u64::MAX, &["a"]);
+        assert!(graph(&[most.clone(), most]).is_some());
     }
 }

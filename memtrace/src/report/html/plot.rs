@@ -1,25 +1,23 @@
 //! The timeline drawn: what was charged, by kind, against the limit, with the kill at its end.
 //!
-//! Points -> SVG by plotters. Colours are place-holders that the style sheet replaces, so that one drawing serves light,
-//! dark and paper. Only numbers and fixed words get into it.
+//! Points -> SVG. The style sheet has the colours, so that one drawing serves light, dark and paper. Only numbers and
+//! fixed words get into it.
 
-use maud::{Markup, PreEscaped, html};
-use plotters::prelude::*;
+mod scale;
 
+use maud::{Markup, html};
+
+use self::scale::Scale;
 use crate::{oom::record::circumstances::Point, report::block::peak_of, units::Bytes};
 
-const TEXT: RGBColor = RGBColor(1, 1, 1);
-const GRID: RGBColor = RGBColor(2, 2, 2);
-const LIMIT: RGBColor = RGBColor(3, 3, 3);
-const USAGE: RGBColor = RGBColor(4, 4, 4);
-/// A kind: its colour, and its figure in a point.
-type Layer = (RGBColor, fn(&Point) -> Option<Bytes>);
+/// A kind: its class in the style sheet, its name, and its figure in a point.
+type Layer = (&'static str, &'static str, fn(&Point) -> Option<Bytes>);
 /// From the bottom up.
 const LAYERS: [Layer; 4] = [
-    (RGBColor(8, 8, 8), |point| point.kernel_bytes),
-    (RGBColor(7, 7, 7), |point| point.shmem_bytes),
-    (RGBColor(6, 6, 6), |point| point.file_bytes),
-    (RGBColor(5, 5, 5), |point| point.anon_bytes),
+    ("kernel", "kernel memory", |point| point.kernel_bytes),
+    ("shmem", "shared memory, tmpfs", |point| point.shmem_bytes),
+    ("active", "files", |point| point.file_bytes),
+    ("anon", "anonymous memory", |point| point.anon_bytes),
 ];
 const LEGEND: [(&str, &str); 6] = [
     ("usage", "usage"),
@@ -36,146 +34,114 @@ const CLOSE: f64 = 120.0;
 pub(super) fn plots(points: &[Point]) -> Option<Markup> {
     let longest = points.iter().map(|point| point.seconds_before).fold(0.0, f64::max);
     let near: Vec<Point> = points.iter().filter(|point| point.seconds_before <= CLOSE).copied().collect();
-    let drawings: Vec<String> = if longest > 2.0 * CLOSE && near.len() >= 5 {
-        vec![plot(points, (640, 260))?, plot(&near, (430, 260))?]
+    let drawings: Vec<Markup> = if longest > 2.0 * CLOSE && near.len() >= 5 {
+        vec![plot(points, (640.0, 260.0))?, plot(&near, (430.0, 260.0))?]
     } else {
-        vec![plot(points, (1080, 280))?]
+        vec![plot(points, (1080.0, 280.0))?]
     };
     Some(html! {
         figure {
-            div.plots .two[drawings.len() > 1] { @for drawing in &drawings { (PreEscaped(drawing)) } }
+            div.plots .two[drawings.len() > 1] { @for drawing in &drawings { (drawing) } }
             ul.legend { @for (key, name) in LEGEND { li { i.(key) {} (name) } } }
         }
     })
 }
 
-fn plot(points: &[Point], (width, height): (u32, u32)) -> Option<String> {
-    let mut svg = String::new();
-    draw(points, &mut svg, (width, height))?;
-    // The page decides how large it is; `viewBox` keeps its shape.
-    let fixed = format!("<svg width=\"{width}\" height=\"{height}\" ");
-    let named = "<svg role=\"img\" aria-label=\"usage and limit before the kill\" ";
-    Some(svg.replacen(&fixed, named, 1).replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1))
-}
-
-/// Seconds and bytes with the units that the axes are in.
-struct Scale {
-    seconds: f64,
-    time: &'static str,
-    bytes: f64,
-    size: &'static str,
-    /// The ends of the axes. Nothing is drawn beyond them: the drawing counts pixels in 32 bits.
-    left: f64,
-    top: f64,
-}
-
-impl Scale {
-    fn of(longest: f64, peak: Bytes) -> Self {
-        let (seconds, time) = match longest {
-            0.0..300.0 => (1.0, "s"),
-            300.0..7_200.0 => (60.0, "min"),
-            _ => (3_600.0, "h"),
-        };
-        let (bytes, size) = match peak.0 {
-            0..0x20_0000 => (1024.0, "KiB"),
-            0x20_0000..0x8000_0000 => (1024.0 * 1024.0, "MiB"),
-            _ => (1024.0 * 1024.0 * 1024.0, "GiB"),
-        };
-        let top = (peak.0 as f64 / bytes).max(1.0) * 1.12;
-        Self { seconds, time, bytes, size, left: -longest / seconds, top }
-    }
-
-    fn x(&self, point: &Point) -> f64 {
-        (-point.seconds_before / self.seconds).clamp(self.left, 0.0)
-    }
-
-    fn y(&self, bytes: Bytes) -> f64 {
-        (bytes.0 as f64 / self.bytes).min(self.top)
-    }
-}
-
-fn draw(points: &[Point], svg: &mut String, size: (u32, u32)) -> Option<()> {
+fn plot(points: &[Point], size: (f64, f64)) -> Option<Markup> {
     let longest = points.iter().map(|point| point.seconds_before).fold(1.0, f64::max);
-    let scale = Scale::of(longest, peak_of(points)?);
-    let top = scale.top;
-    let root = SVGBackend::with_string(svg, size).into_drawing_area();
-    let mut chart = ChartBuilder::on(&root)
-        .margin_top(8)
-        .margin_right(14)
-        .x_label_area_size(26)
-        .y_label_area_size(64)
-        .build_cartesian_2d(scale.left..0.0, 0.0..top)
-        .ok()?;
-    let text = ("sans-serif", 12).into_font().color(&TEXT);
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(TEXT)
-        .label_style(text)
-        .x_labels(6)
-        .y_labels(6)
-        .x_label_formatter(&|x| if *x > -1e-9 { "kill".to_owned() } else { format!("{x:.0} {}", scale.time) })
-        .y_label_formatter(&|y| format!("{} {}", (y * 100.0).round() / 100.0, scale.size))
-        .draw()
-        .ok()?;
-    layers(&mut chart, points, &scale)?;
-    for run in runs(points, |point| point.usage_bytes.map(|bytes| scale.y(bytes))) {
-        let line = run.into_iter().map(|(point, y)| (scale.x(point), y));
-        chart.draw_series(LineSeries::new(line, USAGE.stroke_width(2))).ok()?;
-    }
-    for run in runs(points, |point| point.limit_bytes.map(|bytes| scale.y(bytes))) {
-        let line = run.into_iter().map(|(point, y)| (scale.x(point), y));
-        chart.draw_series(LineSeries::new(line, LIMIT.stroke_width(2))).ok()?;
-    }
-    chart.draw_series([PathElement::new([(0.0, 0.0), (0.0, top)], LIMIT.stroke_width(2))]).ok()?;
-    let last = points.last().and_then(|point| point.usage_bytes).map(|bytes| scale.y(bytes));
-    chart.draw_series(last.map(|y| Circle::new((0.0, y), 5, LIMIT.filled()))).ok()?;
-    root.present().ok()
+    let scale = Scale::of(longest, peak_of(points)?, size);
+    let last = points.last().and_then(|point| point.usage_bytes);
+    Some(html! {
+        svg viewBox={ "0 0 " (size.0) " " (size.1) } role="img" aria-label="usage and limit before the kill" {
+            (axes(&scale))
+            @for index in 0..LAYERS.len() { (layer(points, &scale, index)) }
+            (line(points, &scale, ("usage", "usage"), |point| point.usage_bytes))
+            (line(points, &scale, ("limit", "limit"), |point| point.limit_bytes))
+            g {
+                title { "the kill" @if let Some(usage) = last { ", at " (usage) } }
+                (path("line limit", &[scale.at(0.0, 0.0), scale.at(0.0, f64::INFINITY)], false))
+                @if let Some(usage) = last {
+                    @let (x, y) = scale.at(0.0, usage.0 as f64);
+                    circle.limit cx=(x) cy=(y) r="5" {}
+                }
+            }
+        }
+    })
 }
 
-type Chart<'a, 'b> = ChartContext<
-    'a,
-    SVGBackend<'b>,
-    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
->;
-
-/// The kinds one above the other.
-fn layers(chart: &mut Chart<'_, '_>, points: &[Point], scale: &Scale) -> Option<()> {
-    for (index, (color, _)) in LAYERS.iter().enumerate() {
-        let sum = |point: &Point, count: usize| {
-            let known: Vec<u64> = LAYERS
-                .iter()
-                .take(count)
-                .filter_map(|(_, figure)| figure(point))
-                .map(|bytes| bytes.0)
-                .collect();
-            Bytes(known.into_iter().fold(0, u64::saturating_add))
-        };
-        let is_known = |point: &Point| LAYERS.get(index).and_then(|(_, figure)| figure(point));
-        for run in runs(points, |point| is_known(point).map(|_| scale.y(sum(point, index + 1)))) {
-            let upper = run.iter().map(|(point, y)| (scale.x(point), *y));
-            let lower = run.iter().rev().map(|(point, _)| (scale.x(point), scale.y(sum(point, index))));
-            let outline: Vec<(f64, f64)> = upper.chain(lower).collect();
-            chart.draw_series([Polygon::new(outline, color.mix(0.85).filled())]).ok()?;
+/// The grid, and what its lines stand for.
+fn axes(scale: &Scale) -> Markup {
+    let (left, right) = (scale.at(f64::INFINITY, 0.0), scale.at(0.0, 0.0));
+    let (_, top) = scale.at(0.0, f64::INFINITY);
+    html! {
+        @for (bytes, label) in scale.sizes() {
+            @let (_, y) = scale.at(0.0, bytes);
+            (path("line grid", &[(left.0, y), (right.0, y)], false))
+            text x=(left.0 - 8.0) y=(y + 4.0) text-anchor="end" { (label) }
+        }
+        (path("line axis", &[(left.0, top), left, right], false))
+        @for (seconds, label) in scale.times() {
+            @let (x, y) = scale.at(seconds, 0.0);
+            (path("line axis", &[(x, y), (x, y + 5.0)], false))
+            text x=(x) y=(y + 18.0) text-anchor=(if seconds > 0.0 { "middle" } else { "end" }) { (label) }
         }
     }
-    Some(())
+}
+
+/// One kind, on top of those below it.
+fn layer(points: &[Point], scale: &Scale, index: usize) -> Markup {
+    let sum = |point: &Point, count: usize| {
+        let known = LAYERS.iter().take(count).filter_map(|(.., figure)| figure(point));
+        known.fold(0, |sum: u64, bytes| sum.saturating_add(bytes.0)) as f64
+    };
+    let Some((class, name, figure)) = LAYERS.get(index) else { return html! {} };
+    let last = points.last().and_then(figure);
+    html! {
+        g {
+            title { (name) @if let Some(bytes) = last { ": " (bytes) " at the kill" } }
+            @for run in runs(points, |point| figure(point).is_some()) {
+                @let upper = run.iter().map(|point| scale.at(point.seconds_before, sum(point, index + 1)));
+                @let lower = run.iter().rev().map(|point| scale.at(point.seconds_before, sum(point, index)));
+                @let outline = upper.chain(lower).collect::<Vec<_>>();
+                (path(&format!("layer {class}"), &outline, true))
+            }
+        }
+    }
+}
+
+fn line(
+    points: &[Point],
+    scale: &Scale,
+    (class, name): (&str, &str),
+    figure: fn(&Point) -> Option<Bytes>,
+) -> Markup {
+    let at = |point: &&Point| figure(point).map(|bytes| scale.at(point.seconds_before, bytes.0 as f64));
+    html! {
+        g {
+            title { (name) }
+            @for run in runs(points, |point| figure(point).is_some()) {
+                (path(&format!("line {class}"), &run.iter().filter_map(at).collect::<Vec<_>>(), false))
+            }
+        }
+    }
+}
+
+fn path(class: &str, points: &[(f64, f64)], is_closed: bool) -> Markup {
+    let mut way = String::new();
+    for (index, (x, y)) in points.iter().enumerate() {
+        way.push_str(&format!("{}{x} {y}", if index == 0 { 'M' } else { 'L' }));
+    }
+    if is_closed {
+        way.push('Z');
+    }
+    html! { path.(class) d=(way) {} }
 }
 
 /// Stretches without a gap: a line is never drawn over what is not known.
-fn runs(points: &[Point], value: impl Fn(&Point) -> Option<f64>) -> Vec<Vec<(&Point, f64)>> {
-    let mut runs = vec![Vec::new()];
-    for point in points {
-        match (value(point), runs.last_mut()) {
-            (Some(y), Some(run)) => run.push((point, y)),
-            (None, Some(run)) if !run.is_empty() => runs.push(Vec::new()),
-            (None | Some(_), _) => {}
-        }
-    }
-    runs.retain(|run| run.len() > 1);
-    runs
+fn runs(points: &[Point], is_known: impl Fn(&Point) -> bool) -> Vec<Vec<&Point>> {
+    let stretches = points.chunk_by(|a, b| is_known(a) == is_known(b));
+    let known = stretches.filter(|run| run.len() > 1 && run.first().is_some_and(&is_known));
+    known.map(|run| run.iter().collect()).collect()
 }
 
 #[cfg(test)]
@@ -187,7 +153,7 @@ mod tests {
     fn no_line_is_drawn_over_a_gap() {
         let point = |usage: Option<u64>| Point { usage_bytes: usage.map(Bytes), ..Point::default() };
         let points = [Some(1), Some(2), None, None, Some(3), Some(4), Some(5)].map(point);
-        let found = runs(&points, |point| point.usage_bytes.map(|bytes| bytes.0 as f64));
+        let found = runs(&points, |point| point.usage_bytes.is_some());
         assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [2, 3]);
     }
 
@@ -199,5 +165,23 @@ mod tests {
         assert!(markup.contains(">kill<") || markup.contains("kill\n"), "{markup}");
         assert!(!markup.contains("width=\"640\" height=\"260\" viewBox"));
         assert!(plots(&[]).is_none());
+    }
+
+    /// What a store holds may be of anybody.
+    #[test]
+    fn figures_that_cannot_be_stay_in_the_drawing() {
+        let all = Some(Bytes(u64::MAX));
+        let point = |seconds_before: f64| Point {
+            seconds_before,
+            usage_bytes: all,
+            limit_bytes: Some(Bytes(1)),
+            anon_bytes: all,
+            file_bytes: all,
+            ..Point::default()
+        };
+        for seconds in [f64::NAN, f64::INFINITY, -1e300, 1e300, 1.0] {
+            let markup = plots(&[point(seconds), point(0.0), point(-5.0)]).unwrap().into_string();
+            assert!(!markup.contains("NaN") && !markup.contains("inf"), "{markup}");
+        }
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn csv(data: &Data, table: &Table, options: &Options) -> String {
 fn csv_field(value: &Value) -> String {
     let text = match value.json() {
         serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => crate::top::text::printable(&text),
+        serde_json::Value::String(text) => crate::text::printable(&text),
         serde_json::Value::Array(points) => {
             // A list in one field: spaces between.
             points.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")

@@ -7,11 +7,8 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use crate::{
     allocator::counters::Counters,
     snapshot::{GrowthStack, Memory, ProcessRow},
-    top::{
-        rows::{Data, ProcessId, RowId, Table, frame},
-        text::printable,
-    },
-    units::escape,
+    text::{escape, printable},
+    top::rows::{Data, ProcessId, RowId, Table, frame},
 };
 
 /// Frames of a growth stack that fit one line.

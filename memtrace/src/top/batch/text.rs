@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use super::{Form, Options, chosen};
-use crate::top::{
-    column::{Column, Kind},
-    rows::Table,
+use crate::{
     text,
-    value::Value,
+    top::{
+        column::{Column, Kind},
+        rows::Table,
+        value::Value,
+    },
 };
 
 /// Names are not made shorter than this.

@@ -26,7 +26,7 @@ static CELLS: [(Column, Get); 5] = [
         of.count.map_or(Value::Unknown, Value::Count)
     }),
     (
-        Column::new("how", "HOW, OR WHAT IS LOST", Kind::Sentence, 1, "the hook, or what is lost without it"),
+        Column::new("how", "HOW OR WHAT IS LOST", Kind::Sentence, 1, "the hook, or what is lost without it"),
         |of| Value::text(&of.how),
     ),
 ];

@@ -4,11 +4,11 @@ use ratatui::layout::Rect;
 
 use super::paint::Painter;
 use crate::{
+    text,
     top::{
         column::{Column, Kind},
         format,
         rows::State,
-        text,
         theme::{Role, Theme},
         value::Value,
     },

@@ -7,7 +7,8 @@ use super::{
     paint::{Painter, row},
 };
 use crate::{
-    top::{format, text, theme::Role},
+    text,
+    top::{format, theme::Role},
     units::Bytes,
 };
 

@@ -3,12 +3,14 @@
 use ratatui::layout::Rect;
 
 use super::paint::{Painter, row};
-use crate::top::{
-    app::App,
-    input::Focus,
-    rows::{By, RowId, Scope, State},
+use crate::{
     text,
-    theme::{Role, Theme},
+    top::{
+        app::App,
+        input::Focus,
+        rows::{By, RowId, Scope, State},
+        theme::{Role, Theme},
+    },
 };
 
 /// All of what is selected: its whole name, and what is found about it.

@@ -5,12 +5,12 @@ use ratatui::layout::Rect;
 use super::paint::Painter;
 use crate::{
     snapshot::Tracer,
+    text,
     top::{
         app::{App, Link},
         format,
         page::Tab,
         rows::{ProcessId, Scope, State, label},
-        text,
         theme::{Role, Theme},
     },
     units::Bytes,

@@ -3,7 +3,10 @@
 use ratatui::layout::Rect;
 
 use super::paint::{Painter, row};
-use crate::top::{app::App, column::Column, filter, input, rows::By, text, theme::Role};
+use crate::{
+    text,
+    top::{app::App, column::Column, filter, input, rows::By, theme::Role},
+};
 
 /// More lines than help has: the furthest that it can be scrolled.
 pub const LINES: usize = 200;

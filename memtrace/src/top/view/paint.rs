@@ -2,9 +2,9 @@
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
-use crate::top::{
+use crate::{
     text,
-    theme::{Role, Theme},
+    top::theme::{Role, Theme},
 };
 
 /// A buffer and how to draw on it.

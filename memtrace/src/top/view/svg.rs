@@ -12,7 +12,10 @@ use ratatui::{
 };
 
 use super::{Areas, draw};
-use crate::top::{app::App, text, theme::Theme};
+use crate::{
+    text,
+    top::{app::App, theme::Theme},
+};
 
 /// Size of a cell.
 const CELL: (f64, f64) = (8.4, 18.0);

@@ -6,13 +6,15 @@ use super::{
     cell,
     paint::{Painter, row},
 };
-use crate::top::{
-    app::{App, Link},
-    column::{Column, Kind},
-    page::Place,
-    rows::{By, Scope, Table},
+use crate::{
     text,
-    theme::{Role, Theme},
+    top::{
+        app::{App, Link},
+        column::{Column, Kind},
+        page::Place,
+        rows::{By, Scope, Table},
+        theme::{Role, Theme},
+    },
 };
 
 /// Columns of the screen between two columns of the table.

@@ -72,7 +72,7 @@ pub fn frame(app: &mut App, theme: Theme, width: u16, height: u16) -> String {
         while x < width {
             let symbol = buffer[(x, y)].symbol();
             line.push_str(symbol);
-            x += (crate::top::text::width(symbol) as u16).max(1);
+            x += (crate::text::width(symbol) as u16).max(1);
         }
         line.trim_end().to_owned() + "\n"
     };

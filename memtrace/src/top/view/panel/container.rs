@@ -5,10 +5,10 @@ use ratatui::layout::Rect;
 use super::{super::chart, Painter, halves, paint::row};
 use crate::{
     snapshot::ContainerRow,
+    text,
     top::{
         format,
         rows::{Data, label},
-        text,
         theme::Role,
     },
     units::Bytes,

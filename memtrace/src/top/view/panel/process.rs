@@ -7,7 +7,8 @@ use super::{Painter, halves, paint::row};
 use crate::{
     allocator::counters::Counters,
     snapshot::{Memory, ProcessRow, age},
-    top::{format, rows::frame, text, theme::Role},
+    text,
+    top::{format, rows::frame, theme::Role},
     units::Bytes,
 };
 

@@ -5,9 +5,9 @@ use ratatui::layout::Rect;
 use super::{Painter, paint::row};
 use crate::{
     snapshot::ProcessRow,
+    text,
     top::{
         rows::{Data, ProcessId, RowId, frame, stack_id, stacks},
-        text,
         theme::Role,
     },
 };

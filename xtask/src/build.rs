@@ -26,27 +26,40 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
 
 /// Builds with the toolchain that `setup` found.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
-    let host = host()?;
-    process::run(statically(workspace, &host).arg("build").args(release(workspace, &host)))?;
-    let built = workspace.target().join(&host).join("release/memtrace");
+    let mut cargo = statically(workspace, "build", "release")?;
+    process::run(cargo.args(["--package", "memtrace"]))?;
+    let built = built(workspace, "release")?;
     publish(&without_symbols(&built)?, &workspace.memtrace())?;
-    describe(workspace)
+    describe(workspace, &workspace.memtrace())
+}
+
+/// Builds what is to be seen at work and not to be measured, in the profile of the tests: without the release's LTO.
+pub(crate) fn quick(workspace: &Workspace) -> Result<PathBuf> {
+    let mut cargo = statically(workspace, "build", "tests")?;
+    // The test is for what it brings: with the tests' dependencies some features are on, and what is built without them
+    // would be built again for the tests.
+    process::run(cargo.args(["--package", "memtrace", "--bin", "memtrace", "--test", "replay"]))?;
+    let built = built(workspace, "tests")?;
+    describe(workspace, &built)?;
+    Ok(built)
 }
 
 /// The root tests as one static program, for a guest that has no libc.
 pub(crate) fn root_tests(workspace: &Workspace) -> Result<PathBuf> {
-    let mut cargo = release_test(workspace, "root")?;
+    let mut cargo = tests(workspace)?;
+    cargo.args(["--package", "memtrace", "--test", "root"]);
     cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]);
     let said = process::capture(&mut cargo)?;
     executable(&said).context("failed to find the root tests in what cargo said")
 }
 
-/// A test target as the binary is built, with which it shares all but its own link.
-pub(crate) fn release_test(workspace: &Workspace, name: &str) -> Result<Command> {
-    let host = host()?;
-    let mut cargo = statically(workspace, &host);
-    cargo.arg("test").args(release(workspace, &host)).args(["--test", name]);
-    Ok(cargo)
+/// `cargo test` for all tests of memtrace, static, so that guests run the same programs as this machine.
+pub(crate) fn tests(workspace: &Workspace) -> Result<Command> {
+    statically(workspace, "test", "tests")
+}
+
+fn built(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
+    Ok(workspace.target().join(host()?).join(profile).join("memtrace"))
 }
 
 /// The test program among cargo's messages; memtrace itself is built for it as well.
@@ -60,20 +73,17 @@ fn executable(messages: &str) -> Option<PathBuf> {
     tests.next()
 }
 
-fn release(workspace: &Workspace, host: &str) -> Vec<std::ffi::OsString> {
-    let words = ["--release", "--package", "memtrace", "--target", host, "--target-dir"];
-    words.into_iter().map(Into::into).chain([workspace.target().into()]).collect()
-}
-
 /// A cargo whose programs need no loader.
-fn statically(workspace: &Workspace, host: &str) -> Command {
+fn statically(workspace: &Workspace, verb: &str, profile: &str) -> Result<Command> {
+    let host = host()?;
     let mut cargo = workspace.cargo();
     // Flags for one target leave build scripts and macros alone, but only where no RUSTFLAGS overrule them.
-    let variable = flags_variable(host);
+    let variable = flags_variable(&host);
     let flags = [env::var("RUSTFLAGS").ok(), env::var(&variable).ok()].into_iter().flatten();
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     cargo.env(variable, static_flags(flags));
-    cargo
+    cargo.args([verb, "--profile", profile, "--target", &host, "--target-dir"]).arg(workspace.target());
+    Ok(cargo)
 }
 
 /// The target that the default compiler builds for.
@@ -114,14 +124,14 @@ fn publish(built: &Path, to: &Path) -> Result<()> {
     fs::rename(&part, to).with_context(|| format!("failed to replace {}", to.display()))
 }
 
-fn describe(workspace: &Workspace) -> Result<()> {
-    let (binary, object) = (workspace.memtrace(), workspace.kernel_object());
-    let file = fs::read(&binary).with_context(|| format!("failed to read {}", binary.display()))?;
+fn describe(workspace: &Workspace, binary: &Path) -> Result<()> {
+    let object = workspace.kernel_object();
+    let file = fs::read(binary).with_context(|| format!("failed to read {}", binary.display()))?;
     let linkage = if elf::is_static(&file)? { "static" } else { "NOT static: needs a dynamic loader" };
     if let Ok(object) = fs::metadata(&object) {
         println!("kernel programs: {} KiB", object.len().div_ceil(1024));
     }
-    println!("{}: {:.1} MiB, {linkage}", workspace.relative(&binary), mib(file.len()));
+    println!("{}: {:.1} MiB, {linkage}", workspace.relative(binary), mib(file.len()));
     Ok(())
 }
 

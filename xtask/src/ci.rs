@@ -27,11 +27,11 @@ pub(crate) struct Args {}
 
 /// In their order. Clippy builds memtrace's build script's work, and so needs what setup makes.
 const STAGES: [Stage; 5] = [
-    Stage { name: "setup", needs: &[], work: |workspace| setup::ensure(workspace).map(|_| ()) },
-    Stage { name: "lint", needs: &["setup"], work: lint::lint },
-    Stage { name: "layers", needs: &[], work: layers::check },
-    Stage { name: "test", needs: &["setup"], work: |workspace| verb(workspace, &["test"]) },
-    Stage { name: "bench", needs: &["setup"], work: |workspace| verb(workspace, &["bench", "--quick"]) },
+    Stage::new("setup", &[], |workspace| setup::ensure(workspace).map(|_| ())),
+    Stage::new("lint", &["setup"], lint::lint),
+    Stage::new("layers", &[], layers::check),
+    Stage::new("test", &["setup"], |workspace| verb(workspace, &["test"])),
+    Stage::new("bench", &["setup"], |workspace| verb(workspace, &["bench", "--quick"])),
 ];
 
 pub(crate) fn run(_args: &Args) -> Result<()> {

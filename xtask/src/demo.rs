@@ -55,7 +55,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let home = requirements::check()?;
     let bin = match &args.bin {
         Some(bin) => bin.clone(),
-        None => built()?,
+        None => {
+            let workspace = Workspace::find()?;
+            setup::ensure(&workspace)?;
+            build::quick(&workspace)?
+        }
     };
     let patience = Patience::until_interrupted()?;
     let state = tempfile::Builder::new().prefix("memtrace-demo-").tempdir();

@@ -40,12 +40,12 @@ pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
 }
 
 const CHECKS: [Stage; 5] = [
-    Stage { name: "format", needs: &[], work: format },
-    Stage { name: "rules", needs: &[], work: own_rules },
+    Stage::new("format", &[], format),
+    Stage::new("rules", &[], own_rules),
     // All targets are those that `cargo test` runs alone; the tests that need root are run by their names.
-    Stage { name: "clippy", needs: &[], work: |workspace| clippy(workspace, &["--all-targets"]) },
-    Stage { name: "clippy of tests", needs: &[], work: |workspace| clippy(workspace, &["--test", "*"]) },
-    Stage { name: "clippy of kernel programs", needs: &[], work: kernel },
+    Stage::new("clippy", &[], |workspace| clippy(workspace, &["--all-targets"])),
+    Stage::new("clippy of tests", &[], |workspace| clippy(workspace, &["--test", "*"])),
+    Stage::new("clippy of kernel programs", &[], kernel),
 ];
 
 fn format(workspace: &Workspace) -> Result<()> {

@@ -4,11 +4,16 @@
 //! and must not know what a stage does.
 
 use std::{
-    fmt,
+    env, fmt,
+    fs::{self, File},
+    path::PathBuf,
+    process::Command,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{outcome::NotPermitted, workspace::Workspace};
 
@@ -17,8 +22,30 @@ pub(crate) struct Stage {
     pub(crate) name: &'static str,
     /// Earlier stages that make what this one uses.
     pub(crate) needs: &'static [&'static str],
-    /// Fails with `NotPermitted` where this machine or user does not give what the stage needs.
+    /// Fails with `NotPermitted` or `Optional` where this machine or user does not give what the stage needs.
+    pub(crate) can: fn(&Workspace) -> Result<()>,
     pub(crate) work: fn(&Workspace) -> Result<()>,
+    /// Whether it may run beside other stages: as a process of its own, whose output is shown when it ended.
+    pub(crate) beside: bool,
+}
+
+impl Stage {
+    /// A stage that any machine can run.
+    pub(crate) const fn new(
+        name: &'static str,
+        needs: &'static [&'static str],
+        work: fn(&Workspace) -> Result<()>,
+    ) -> Self {
+        Self { name, needs, can: |_| Ok(()), work, beside: false }
+    }
+
+    pub(crate) const fn where_it_can(self, can: fn(&Workspace) -> Result<()>) -> Self {
+        Self { can, ..self }
+    }
+
+    pub(crate) const fn beside(self) -> Self {
+        Self { beside: true, ..self }
+    }
 }
 
 /// Fails a stage that nobody has to be able to run: the others are judged without it.
@@ -34,7 +61,7 @@ impl fmt::Display for Optional {
 impl std::error::Error for Optional {}
 
 /// What became of a stage.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum End {
     Passed(Duration),
     Failed(String),
@@ -44,28 +71,126 @@ pub(crate) enum End {
     Optional(String),
 }
 
-/// Runs the wanted stages in their order.
+/// Runs the wanted stages: in their order, those that may run beside others in a row of their own.
 pub(crate) fn run(
     verb: &str,
     workspace: &Workspace,
     stages: &[Stage],
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<()> {
-    let mut ends: Vec<(&'static str, End)> = Vec::new();
-    for stage in stages.iter().filter(|stage| is_wanted(stage.name)) {
-        println!("\n=== {}", stage.name);
-        let end = match unmet(stage, &ends) {
-            Some(needed) => End::Needs(needed),
-            None => end(stage, workspace),
-        };
-        match &end {
-            End::Failed(why) => eprintln!("=== {}: FAILED: {why}", stage.name),
-            _ => println!("=== {}", told(stage.name, &end)),
+    let wanted: Vec<&Stage> = stages.iter().filter(|stage| is_wanted(stage.name)).collect();
+    // Alone there is nothing to be beside of; and the process of such a stage wants nothing but that stage.
+    let is_beside = |stage: &&&Stage| stage.beside && wanted.iter().any(|other| !other.beside);
+    let board = Board { names: wanted.iter().map(|stage| stage.name).collect(), ..Board::default() };
+    thread::scope(|scope| {
+        let row: Vec<&Stage> = wanted.iter().filter(is_beside).copied().collect();
+        let board = &board;
+        scope.spawn(move || {
+            for stage in row {
+                let end = board.end(stage, workspace, || apart(verb, workspace, stage));
+                board.put(stage.name, end, Some(log_of(verb, workspace, stage)));
+            }
+        });
+        for stage in wanted.iter().filter(|stage| !is_beside(stage)) {
+            let end = board.end(stage, workspace, || {
+                board.show();
+                println!("\n=== {}", stage.name);
+                (stage.work)(workspace)
+            });
+            board.put(stage.name, end, None);
+            board.show();
         }
-        ends.push((stage.name, end));
-    }
+    });
+    board.show();
+    let ends = board.all();
     println!("\n{verb}: {}", sum(&ends));
     result(&ends)
+}
+
+/// The stage in a process of its own, with its output in a file.
+fn apart(verb: &str, workspace: &Workspace, stage: &Stage) -> Result<()> {
+    let log = log_of(verb, workspace, stage);
+    fs::create_dir_all(workspace.target().join("stages")).context("failed to create target/stages")?;
+    let out = File::create(&log).with_context(|| format!("failed to create {}", log.display()))?;
+    let errors = out.try_clone().with_context(|| format!("failed to share {}", log.display()))?;
+    let xtask = env::current_exe().context("failed to find our own program")?;
+    let status = Command::new(xtask).args([verb, "--only", stage.name]).stdout(out).stderr(errors).status();
+    let status = status.with_context(|| format!("failed to start {}", stage.name))?;
+    if !status.success() {
+        bail!("{status}, see its output in {}", workspace.relative(&log));
+    }
+    Ok(())
+}
+
+fn log_of(verb: &str, workspace: &Workspace, stage: &Stage) -> PathBuf {
+    workspace.target().join("stages").join(format!("{verb}-{}.log", stage.name))
+}
+
+/// What became of the stages so far; both rows write to it, and wait there for what they need.
+#[derive(Default)]
+struct Board {
+    /// Of the wanted stages, in their order.
+    names: Vec<&'static str>,
+    ends: Mutex<Vec<Ended>>,
+    changed: Condvar,
+}
+
+struct Ended {
+    name: &'static str,
+    end: End,
+    /// Where its output is, if that was not shown while it ran.
+    log: Option<PathBuf>,
+    is_shown: bool,
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Vec<Ended>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for what the stage needs, and does the work if that is there and this machine can.
+    fn end(&self, stage: &Stage, workspace: &Workspace, work: impl FnOnce() -> Result<()>) -> End {
+        let needed: Vec<&str> =
+            stage.needs.iter().copied().filter(|need| self.names.contains(need)).collect();
+        let mut ends = self.lock();
+        while !needed.iter().all(|need| ends.iter().any(|ended| ended.name == *need)) {
+            ends = self.changed.wait(ends).unwrap_or_else(PoisonError::into_inner);
+        }
+        let known: Vec<(&'static str, End)> =
+            ends.iter().map(|ended| (ended.name, ended.end.clone())).collect();
+        drop(ends);
+        match unmet(stage, &known) {
+            Some(needed) => End::Needs(needed),
+            None => judged(|| (stage.can)(workspace).and_then(|()| work())),
+        }
+    }
+
+    fn put(&self, name: &'static str, end: End, log: Option<PathBuf>) {
+        self.lock().push(Ended { name, end, log, is_shown: false });
+        self.changed.notify_all();
+    }
+
+    /// Tells of the stages that ended since it was called last.
+    fn show(&self) {
+        for ended in self.lock().iter_mut().filter(|ended| !ended.is_shown) {
+            ended.is_shown = true;
+            if let Some(said) = ended.log.as_ref().and_then(|log| fs::read_to_string(log).ok()) {
+                println!("\n=== {}, which ran beside the others:\n{}", ended.name, said.trim());
+            }
+            match &ended.end {
+                End::Failed(why) => eprintln!("=== {}: FAILED: {why}", ended.name),
+                end => println!("=== {}", told(ended.name, end)),
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<(&'static str, End)> {
+        let ends = self.lock();
+        let of = |name: &&'static str| {
+            ends.iter().find(|ended| ended.name == *name).map(|ended| (*name, ended.end.clone()))
+        };
+        self.names.iter().filter_map(of).collect()
+    }
 }
 
 /// The first stage that was to make something for this one and did not.
@@ -75,9 +200,9 @@ fn unmet(stage: &Stage, ends: &[(&'static str, End)]) -> Option<&'static str> {
     stage.needs.iter().copied().find(made_nothing)
 }
 
-fn end(stage: &Stage, workspace: &Workspace) -> End {
+fn judged(work: impl FnOnce() -> Result<()>) -> End {
     let start = Instant::now();
-    match (stage.work)(workspace) {
+    match work() {
         Ok(()) => End::Passed(start.elapsed()),
         Err(error) if error.chain().any(|cause| cause.is::<NotPermitted>()) => {
             End::NotPermitted(format!("{error:#}"))
@@ -160,7 +285,7 @@ mod tests {
         needs: &'static [&'static str],
         work: fn(&Workspace) -> Result<()>,
     ) -> Stage {
-        Stage { name, needs, work }
+        Stage::new(name, needs, work)
     }
 
     fn outcome(stages: &[Stage], only: &[&str]) -> Result<()> {
@@ -197,6 +322,33 @@ mod tests {
         assert!(error.is::<NotPermitted>(), "{error:#}");
         let error = outcome(&[stage("root", &[], lacks_root), stage("b", &[], fails)], &[]).unwrap_err();
         assert!(!error.is::<NotPermitted>(), "{error:#}");
+    }
+
+    #[test]
+    fn a_stage_waits_for_what_another_row_makes_for_it() {
+        let board = Board { names: vec!["made", "used"], ..Board::default() };
+        let used = stage("used", &["made"], passes);
+        let workspace = Workspace::find().unwrap();
+        let end = thread::scope(|scope| {
+            let waiting = scope.spawn(|| board.end(&used, &workspace, || Ok(())));
+            board.put("made", End::Failed("broken".to_owned()), None);
+            waiting.join().unwrap()
+        });
+        assert_eq!(end, End::Needs("made"));
+    }
+
+    #[test]
+    fn a_stage_that_cannot_run_here_does_no_work() {
+        let cannot = stage("root", &[], fails).where_it_can(lacks_root);
+        assert!(outcome(&[cannot], &[]).unwrap_err().is::<NotPermitted>());
+    }
+
+    #[test]
+    fn a_stage_beside_nothing_runs_by_itself() {
+        assert_eq!(
+            outcome(&[stage("chart", &[], fails).beside()], &[]).unwrap_err().to_string(),
+            "failed 1 of 1 stages: chart"
+        );
     }
 
     #[test]

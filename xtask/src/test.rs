@@ -31,66 +31,71 @@ pub(crate) struct Args {
     only: Vec<String>,
 }
 
-/// In their order.
+/// In their order. Beside the others run those that trace nothing: they wait for the network, or for a compiler of their
+/// own.
 const STAGES: [Stage; 15] = [
-    stage("setup", &[], |workspace| setup::ensure(workspace).map(|_| ())),
-    stage("units", &["setup"], units),
-    stage("build", &["setup"], build::build),
-    stage("workloads", &[], workloads),
-    stage("chart", &[], |workspace| chart::check(workspace, false)),
-    stage("rules", &[], prometheus::rules),
-    stage("fetch", &[], fetch),
-    stage("root", &["setup", "build", "workloads"], root),
-    stage("prometheus", &["build"], scraped),
-    stage("containers", &["setup", "build"], containers),
-    stage("ownership", &["setup", "workloads"], ownership),
-    stage("counters", &["setup", "workloads"], counters),
-    stage("explain", &["setup", "workloads"], explain),
-    stage("vm", &["setup", "build", "fetch"], guests),
-    stage("miri", &["setup"], miri),
+    Stage::new("setup", &[], |workspace| setup::ensure(workspace).map(|_| ())),
+    Stage::new("fetch", &[], |_| vm::fetch()).where_it_can(needs_guests).beside(),
+    Stage::new("workloads", &[], workloads::build).where_it_can(needs_root).beside(),
+    Stage::new("chart", &[], |workspace| chart::check(workspace, false)).beside(),
+    Stage::new("rules", &[], prometheus::rules).beside(),
+    Stage::new("miri", &["setup"], miri).where_it_can(needs_miri).beside(),
+    Stage::new("units", &["setup"], units),
+    Stage::new("build", &["setup"], build::build),
+    Stage::new("root", &["setup", "build", "workloads"], root).where_it_can(needs_root),
+    Stage::new("prometheus", &["build"], scraped).where_it_can(needs_root),
+    Stage::new("containers", &["setup", "build"], containers).where_it_can(needs_root),
+    Stage::new("ownership", &["setup", "workloads"], ownership).where_it_can(needs_root),
+    Stage::new("counters", &["setup", "workloads"], counters).where_it_can(needs_root),
+    Stage::new("explain", &["setup", "workloads"], explain).where_it_can(needs_root),
+    Stage::new("vm", &["setup", "build", "fetch"], vm::boot_built).where_it_can(needs_guests),
 ];
 
 const NO_MIRI: &str = "no nightly with Miri is installed; its tests ran natively";
 const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills; containers: real pods; \
 ownership and counters: allocators in live programs) were not run: they need root; run `sudo -E cargo xtask test`";
 
-const fn stage(
-    name: &'static str,
-    needs: &'static [&'static str],
-    work: fn(&Workspace) -> Result<()>,
-) -> Stage {
-    Stage { name, needs, work }
-}
-
 pub(crate) fn run(Args { only }: &Args) -> Result<()> {
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
     stages::run("test", &Workspace::find()?, &STAGES, is_wanted)
 }
 
-fn needs_root() -> Result<()> {
+fn needs_root(_workspace: &Workspace) -> Result<()> {
     let is_root = rustix::process::geteuid().is_root();
     if is_root { Ok(()) } else { Err(NotPermitted(NO_ROOT.to_owned()).into()) }
 }
 
+fn needs_guests(_workspace: &Workspace) -> Result<()> {
+    vm::cannot_run().map_or(Ok(()), |why| Err(NotPermitted(format!("vm: {why}")).into()))
+}
+
+fn needs_miri(workspace: &Workspace) -> Result<()> {
+    let found = process::capture(nightly(workspace).args(["miri", "--version"]));
+    found.map(|_| ()).map_err(|_| Optional(NO_MIRI.to_owned()).into())
+}
+
+/// This package's own tests are built as it is itself, all others in the profile that they share.
 fn units(workspace: &Workspace) -> Result<()> {
-    let units = ["test", "--workspace", "--exclude", "memtrace-ebpf", "--no-fail-fast"];
-    process::run(workspace.cargo().args(units))
+    let mut ours = workspace.cargo();
+    ours.args(["test", "--package", "xtask", "--no-fail-fast"]);
+    let mut others = build::tests(workspace)?;
+    others.args(["--package", "memtrace", "--package", "memtrace-common", "--no-fail-fast"]);
+    all([process::run(&mut ours), process::run(&mut others)])
 }
 
 /// One test target of memtrace that needs root; its tests share this machine, so they run one by one.
-fn one_by_one(workspace: &Workspace, name: &str) -> Command {
-    let mut cargo = workspace.cargo();
-    cargo.args(["test", "--package", "memtrace", "--test", name, "--", "--test-threads=1"]);
-    cargo
+fn one_by_one(workspace: &Workspace, name: &str) -> Result<Command> {
+    let mut cargo = build::tests(workspace)?;
+    cargo.args(["--package", "memtrace", "--test", name, "--", "--test-threads=1"]);
+    Ok(cargo)
 }
 
 fn root(workspace: &Workspace) -> Result<()> {
-    needs_root()?;
     if process::find("tmux").is_none() {
         let otherwise = "Install tmux: the live view is tested in it.";
         setup::Debian::detect().install(&["tmux"], otherwise)?;
     }
-    let mut tests = one_by_one(workspace, "root");
+    let mut tests = one_by_one(workspace, "root")?;
     tests.env("MEMTRACE_BIN", workspace.memtrace());
     // Programs that nobody here wrote.
     process::run(tests.env("MEMTRACE_TEST_TREE", vm::small_root()?))
@@ -98,66 +103,34 @@ fn root(workspace: &Workspace) -> Result<()> {
 
 /// Pods in a containerd of the tests' own, and memtrace's image among them.
 fn containers(workspace: &Workspace) -> Result<()> {
-    needs_root()?;
     image::ensure_runtime()?;
     let images = image::for_tests(workspace)?;
-    let mut tests = one_by_one(workspace, "containers");
+    let mut tests = one_by_one(workspace, "containers")?;
     process::run(tests.env("MEMTRACE_BIN", workspace.memtrace()).env("MEMTRACE_TEST_IMAGES", images))
 }
 
 /// The series, scraped by Prometheus for a short time; `cargo xtask prometheus` is the long form.
 fn scraped(workspace: &Workspace) -> Result<()> {
-    needs_root()?;
     prometheus::scrape(workspace, &workspace.memtrace(), Duration::from_secs(24))
-}
-
-/// The programs whose allocators the tests watch.
-fn workloads(workspace: &Workspace) -> Result<()> {
-    needs_root()?;
-    workloads::build(workspace)
 }
 
 /// Every allocator recognised in a live program. Reads other processes' memory, so it needs root as well.
 fn ownership(workspace: &Workspace) -> Result<()> {
-    needs_root()?;
-    process::run(&mut one_by_one(workspace, "ownership"))
+    process::run(&mut one_by_one(workspace, "ownership")?)
 }
 
 /// What allocators' own counters say, against the programs themselves.
 fn counters(workspace: &Workspace) -> Result<()> {
-    needs_root()?;
-    // Optimised, for they are told what a reading costs, and what it is worth in the time that the daemon gives it.
-    let mut tests = build::release_test(workspace, "counters")?;
-    process::run(tests.args(["--", "--test-threads=1", "--nocapture"]))
+    process::run(one_by_one(workspace, "counters")?.arg("--nocapture"))
 }
 
 /// One page on real programs in cgroups of their own.
 fn explain(workspace: &Workspace) -> Result<()> {
-    needs_root()?;
-    process::run(&mut one_by_one(workspace, "explain"))
-}
-
-fn needs_guests() -> Result<()> {
-    vm::cannot_run().map_or(Ok(()), |why| Err(NotPermitted(format!("vm: {why}")).into()))
-}
-
-/// What the guests need from the network.
-fn fetch(_workspace: &Workspace) -> Result<()> {
-    needs_guests()?;
-    vm::fetch()
-}
-
-/// The same tests on the other kernels.
-fn guests(workspace: &Workspace) -> Result<()> {
-    needs_guests()?;
-    vm::boot_built(workspace)
+    process::run(&mut one_by_one(workspace, "explain")?)
 }
 
 /// Both of Miri's runs, the second also after a failure of the first.
 fn miri(workspace: &Workspace) -> Result<()> {
-    if process::capture(nightly(workspace).args(["miri", "--version"])).is_err() {
-        return Err(Optional(NO_MIRI.to_owned()).into());
-    }
     let common = ["--package", "memtrace-common"];
     let decode = ["--package", "memtrace", "--lib", "ingest::decode"];
     let runs = [&common[..], &decode]

@@ -2,9 +2,13 @@
 //!
 //! Names of packages -> installed packages, or the command to type. Must never remove a package.
 
-use std::{fs, process::Command};
+use std::{
+    fs::{self, File},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::fs::FlockOperation;
 
 use super::{advise, say};
 use crate::process;
@@ -41,6 +45,9 @@ impl Debian {
         if !self.is_root {
             bail!("that needs root: run `apt-get install {names}` as root, or");
         }
+        // Stages of `test` run side by side, and apt-get waits for nobody.
+        let database = File::open("/var/lib/dpkg").context("failed to open dpkg's directory")?;
+        rustix::fs::flock(&database, FlockOperation::LockExclusive).context("failed to wait for apt-get")?;
         say(&format!("installing {names} with apt-get (this can take a minute)"));
         if !self.is_updated {
             apt(&["update"])?;

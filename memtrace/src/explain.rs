@@ -8,6 +8,7 @@ mod allocators;
 mod balance;
 mod build;
 pub mod facts;
+mod picture;
 mod pressure;
 mod subject;
 mod verdict;
@@ -26,7 +27,8 @@ use crate::{
 };
 
 pub use self::{
-    build::{Facts, explain},
+    build::explain,
+    facts::Facts,
     subject::{NotFound, Subject, find},
 };
 

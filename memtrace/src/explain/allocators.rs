@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Holding, balance::is_anonymous, build::Picture};
+use super::{Holding, balance::is_anonymous, picture::Picture};
 use crate::{
     allocator::{
         AllocatorId,

@@ -3,7 +3,7 @@
 //! A charge and arena rows -> parts that add up. Pure. The kernel's kinds come first, for they close; owners split one
 //! of them, and what they leave of it is a part of its own.
 
-use super::{Part, build::Picture};
+use super::{Part, picture::Picture};
 use crate::{
     allocator::attribute::Holder,
     cgroup::charge::Charge,

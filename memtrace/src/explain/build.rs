@@ -2,34 +2,16 @@
 //!
 //! A subject, the snapshot around it and what else is known -> [`Explanation`]. Pure.
 
-use super::{Explanation, Member, SCHEMA, Subject, allocators, balance, pressure, verdict};
+use super::{
+    Explanation, Member, SCHEMA, Subject, allocators, balance, facts::Facts, picture::Picture, pressure,
+    verdict,
+};
 use crate::{
-    cgroup::{charge::Charge, memcg::Limit},
-    reader::tmpfs::Tmpfs,
+    cgroup::charge::Charge,
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     units::Bytes,
     verdict::Insights,
 };
-
-/// What a snapshot does not hold.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// Processes in which an allocator's own thread gives pages back.
-    pub purging: Vec<u32>,
-    /// The tmpfs file systems that its processes see and that have something in them.
-    pub tmpfs: Vec<Tmpfs>,
-    /// Swap can be used.
-    pub has_swap: bool,
-}
-
-/// What everything is built from.
-pub(super) struct Picture<'a> {
-    pub(super) processes: Vec<&'a ProcessRow>,
-    pub(super) charge: Option<Charge>,
-    pub(super) limit: Option<Limit>,
-    pub(super) is_process: bool,
-    pub(super) facts: &'a Facts,
-}
 
 /// Explains it.
 pub fn explain(

@@ -6,12 +6,23 @@ use std::{fs, path::Path};
 
 use crate::{
     allocator::AllocatorId,
-    explain::{Facts, Subject},
-    reader::tmpfs,
+    explain::Subject,
+    reader::tmpfs::{self, Tmpfs},
     snapshot::Snapshot,
 };
 
-/// What the snapshot does not hold.
+/// What a snapshot does not hold.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Processes in which an allocator's own thread gives pages back.
+    pub purging: Vec<u32>,
+    /// The tmpfs file systems that its processes see and that have something in them.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Swap can be used.
+    pub has_swap: bool,
+}
+
+/// Asks /proc.
 pub fn gather(proc: &Path, snapshot: &Snapshot, subject: &Subject<'_>) -> Facts {
     let members = subject.members(snapshot);
     let purging = members.iter().map(|process| process.pid).filter(|pid| has_helper(proc, *pid)).collect();

@@ -3,7 +3,7 @@
 //! A charge, arena rows and holdings -> two lists. Pure. The kernel takes pages by their kind: it does not know which of
 //! a heap's pages are free.
 
-use super::{Holding, Part, balance::is_anonymous, build::Picture};
+use super::{Holding, Part, balance::is_anonymous, picture::Picture};
 use crate::{
     allocator::attribute::Holder,
     units::{Bytes, Grade},

@@ -3,7 +3,7 @@
 //! Holdings, a total and the findings of history -> findings, most telling first. Pure. What the numbers do not carry is
 //! not said.
 
-use super::{Holding, build::Picture};
+use super::{Holding, picture::Picture};
 use crate::{
     units::Bytes,
     verdict::{

@@ -37,7 +37,7 @@ pub(super) fn run(args: &TopArgs, sort: Sort, filter: Filter) -> Result<(), Fail
         }
         (true, _) => None,
         (false, _) if args.socket.socket.is_some() => {
-            return Ok(args.socket.do_without(ClientError::NoDaemon(socket.display().to_string()))?);
+            return args.socket.do_without(ClientError::NoDaemon(socket.display().to_string()));
         }
         (false, true) => Some(Err("--no-probes".to_owned())),
         (false, false) => Some(Own::start()),

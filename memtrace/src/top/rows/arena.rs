@@ -18,7 +18,7 @@ const H: u8 = Column::HIDDEN;
 /// How a value is got.
 type Get = fn(&ArenaFacts<'_>) -> Value;
 
-static CELLS: [(Column, Get); 18] = [
+static CELLS: &[(Column, Get)] = &[
     (Column::new("pid", "PID", Kind::Number, 1, "process id"), |of| Value::Number(of.process.pid.into())),
     (
         Column::new("comm", "COMMAND", Kind::Words(16), 3, "name of the process").or(&["command", "name"]),
@@ -110,7 +110,7 @@ fn growth(row: &ArenaRow, window: usize) -> Value {
 }
 
 pub(super) fn all_columns() -> Vec<&'static Column> {
-    super::columns(&CELLS)
+    super::columns(CELLS)
 }
 
 pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
@@ -122,7 +122,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
         arenas
             .map(|row| Row {
                 id: RowId::Arena(id, row.allocator.to_string(), row.kind.to_string()),
-                values: super::values(&CELLS, |value| value(&ArenaFacts { row, process, container })),
+                values: super::values(CELLS, |value| value(&ArenaFacts { row, process, container })),
                 state: State::Calm,
             })
             .collect()

@@ -33,7 +33,7 @@ const H: u8 = Column::HIDDEN;
 /// How a value is got.
 type Get = fn(&ContainerFacts<'_>) -> Value;
 
-static CELLS: [(Column, Get); 28] = [
+static CELLS: &[(Column, Get)] = &[
     (
         Column::new("name", "CONTAINER", Kind::Name, 0, "namespace/pod/container, a unit, or the cgroup"),
         |of| Value::Text(label(of.row)),
@@ -210,7 +210,7 @@ fn verdict(finding: &Finding) -> Value {
 }
 
 pub(super) fn all_columns() -> Vec<&'static Column> {
-    super::columns(&CELLS)
+    super::columns(CELLS)
 }
 
 pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
@@ -225,7 +225,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
             };
             Row {
                 id: RowId::Container(row.cgroup.clone()),
-                values: super::values(&CELLS, |value| value(&facts)),
+                values: super::values(CELLS, |value| value(&facts)),
                 state: state(&facts),
             }
         })

@@ -23,7 +23,7 @@ struct KillFacts<'a> {
 /// How a value is got.
 type Get = fn(&KillFacts<'_>) -> Value;
 
-static CELLS: [(Column, Get); 11] = [
+static CELLS: &[(Column, Get)] = &[
     (Column::new("time", "TIME (UTC)", Kind::Time, 1, "when the kernel marked the victim"), |of| {
         Value::Time(of.row.time)
     }),
@@ -77,7 +77,7 @@ static CELLS: [(Column, Get); 11] = [
 ];
 
 pub(super) fn all_columns() -> Vec<&'static Column> {
-    super::columns(&CELLS)
+    super::columns(CELLS)
 }
 
 pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
@@ -97,7 +97,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
             let age = age(data.snapshot.time, row.time);
             Row {
                 id: RowId::Kill(row.id.clone()),
-                values: super::values(&CELLS, |value| value(&KillFacts { row, container, age })),
+                values: super::values(CELLS, |value| value(&KillFacts { row, container, age })),
                 state: if age <= NEWS { State::Alarm } else { State::Calm },
             }
         })

@@ -21,7 +21,7 @@ struct PodFacts<'a> {
 /// How a value is got.
 type Get = fn(&PodFacts<'_>) -> Value;
 
-static CELLS: [(Column, Get); 12] = [
+static CELLS: &[(Column, Get)] = &[
     (
         Column::new("name", "POD", Kind::Name, 0, "namespace/pod, or the directory of the cgroups")
             .or(&["pod"]),
@@ -132,7 +132,7 @@ fn limit(of: &PodFacts<'_>) -> Option<Bytes> {
 }
 
 pub(super) fn all_columns() -> Vec<&'static Column> {
-    super::columns(&CELLS)
+    super::columns(CELLS)
 }
 
 pub(super) fn rows(data: &Data) -> Vec<Row> {
@@ -149,7 +149,7 @@ pub(super) fn rows(data: &Data) -> Vec<Row> {
             let of = PodFacts { key: &key, rows: &rows, data };
             let state_of = |row: &&ContainerRow| states.get(&RowId::Container(row.cgroup.clone())).copied();
             let state = rows.iter().filter_map(state_of).max().unwrap_or_default();
-            let values = super::values(&CELLS, |value| value(&of));
+            let values = super::values(CELLS, |value| value(&of));
             Row { id: RowId::Pod(key), values, state }
         })
         .collect()

@@ -16,7 +16,7 @@ struct ProbeFacts {
 /// How a value is got.
 type Get = fn(&ProbeFacts) -> Value;
 
-static CELLS: [(Column, Get); 5] = [
+static CELLS: &[(Column, Get)] = &[
     (Column::new("number", "#", Kind::Number, Column::HIDDEN, "order"), |of| Value::Number(of.number)),
     (Column::new("fact", "FACT", Kind::Words(16), 0, "what is watched").or(&["name"]), |of| {
         Value::text(&of.fact)
@@ -32,7 +32,7 @@ static CELLS: [(Column, Get); 5] = [
 ];
 
 pub(super) fn all_columns() -> Vec<&'static Column> {
-    super::columns(&CELLS)
+    super::columns(CELLS)
 }
 
 pub(super) fn rows(data: &Data) -> Vec<Row> {
@@ -67,7 +67,7 @@ pub(super) fn rows(data: &Data) -> Vec<Row> {
     let row = |of: ProbeFacts| Row {
         // Several fields may be missing.
         id: RowId::Probe(if of.fact == "kernel field" { of.how.clone() } else { of.fact.clone() }),
-        values: super::values(&CELLS, |value| value(&of)),
+        values: super::values(CELLS, |value| value(&of)),
         state: if of.is_bad { State::Warning } else { State::Calm },
     };
     facts.into_iter().map(row).collect()

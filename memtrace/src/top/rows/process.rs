@@ -18,7 +18,7 @@ const H: u8 = Column::HIDDEN;
 /// How a value is got.
 type Get = fn(&ProcessFacts<'_>) -> Value;
 
-static CELLS: [(Column, Get); 21] = [
+static CELLS: &[(Column, Get)] = &[
     (Column::new("pid", "PID", Kind::Number, 0, "process id"), |of| Value::Number(of.row.pid.into())),
     (Column::new("comm", "COMMAND", Kind::Words(16), 1, "its name").or(&["command", "name"]), |of| {
         Value::text(&of.row.comm)
@@ -116,7 +116,7 @@ static CELLS: [(Column, Get); 21] = [
 ];
 
 pub(super) fn all_columns() -> Vec<&'static Column> {
-    super::columns(&CELLS)
+    super::columns(CELLS)
 }
 
 pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
@@ -129,7 +129,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
             let container = row.cgroup.as_deref().and_then(|cgroup| containers.get(cgroup).copied());
             Row {
                 id: RowId::Process(ProcessId::of(row)),
-                values: super::values(&CELLS, |value| value(&ProcessFacts { row, snapshot, container })),
+                values: super::values(CELLS, |value| value(&ProcessFacts { row, snapshot, container })),
                 state: State::Calm,
             }
         })

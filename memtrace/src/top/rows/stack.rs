@@ -16,7 +16,7 @@ struct StackFacts<'a> {
 /// How a value is got.
 type Get = fn(&StackFacts<'_>) -> Value;
 
-static CELLS: [(Column, Get); 6] = [
+static CELLS: &[(Column, Get)] = &[
     (
         Column::new("growth_10s_bytes", "10s", Kind::Bytes, 2, "new memory over ten seconds, sampled")
             .or(&["10s"]),
@@ -71,14 +71,14 @@ pub fn id(process: ProcessId, stack: &GrowthStack) -> RowId {
 }
 
 pub(super) fn all_columns() -> Vec<&'static Column> {
-    super::columns(&CELLS)
+    super::columns(CELLS)
 }
 
 pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
     let of_process = |process| {
         let made = stacks(data, process).iter().map(|row| Row {
             id: id(ProcessId::of(process), row),
-            values: super::values(&CELLS, |value| value(&StackFacts { row, process })),
+            values: super::values(CELLS, |value| value(&StackFacts { row, process })),
             state: State::Calm,
         });
         made.collect::<Vec<_>>()

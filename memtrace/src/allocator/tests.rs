@@ -75,7 +75,10 @@ fn of_two_labels_that_fit_the_longer_one_is_meant() {
 }
 
 #[test]
-fn claimants_and_readers_keep_their_order() {
-    let readers: Vec<_> = counters::readers().iter().map(|reader| reader.name()).collect();
-    assert_eq!(readers, ["go", "jvm", "glibc", "mimalloc", "jemalloc", "tcmalloc", "musl", "cpython"]);
+fn cheap_readers_come_before_those_that_walk() {
+    let names: Vec<_> = counters::readers().iter().map(|reader| reader.name()).collect();
+    assert_eq!(names[..2], ["go", "jvm"]);
+    assert!(
+        names.iter().position(|name| *name == "glibc") < names.iter().position(|name| *name == "cpython")
+    );
 }

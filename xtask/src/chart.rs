@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{process, workspace::Workspace};
+use xtask_base::{process, workspace::Workspace};
 
 /// What the check is written with: Helm as a library, and the schemas of Kubernetes.
 const PACKAGES: [&str; 3] = ["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0", "PyYAML==6.0.4"];

@@ -6,10 +6,11 @@ use std::env;
 
 use anyhow::{Result, bail};
 
+use xtask_base::{outcome, process, workspace::Workspace};
+
 use crate::{
-    layers, lint, outcome, process, setup,
+    layers, lint, setup,
     stages::{self, Stage},
-    workspace::Workspace,
 };
 
 /// Run all that CI runs: setup, lint, layers, test (units, root, VM), and a short benchmark.

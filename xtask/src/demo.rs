@@ -7,16 +7,15 @@ use std::{os::unix::process::ExitStatusExt as _, path::PathBuf, process, time::D
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, setup, workspace::Workspace};
+use xtask_base::{build, cgroup::Cgroup, requirements, workspace::Workspace};
+
+use crate::setup;
 
 pub(crate) mod agent;
-pub(crate) mod cgroup;
 pub(crate) mod patience;
 mod program;
-pub(crate) mod requirements;
 
 use agent::Agent;
-use cgroup::Cgroup;
 use patience::Patience;
 use program::Program;
 
@@ -45,11 +44,6 @@ const SIGKILL: i32 = 9;
 const GROWTH: Duration = Duration::from_secs(6);
 /// Lines of `memtrace top` that are shown: the header and the largest consumers.
 const TOP_LINES: usize = 14;
-
-/// Where a memory cgroup of ours can be made.
-pub(crate) fn memory_home() -> Result<PathBuf> {
-    Ok(requirements::check()?.parent)
-}
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let home = requirements::check()?;

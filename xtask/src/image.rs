@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use self::{oci::Image, tar::Layer};
-use crate::{build, elf, process, setup::debian::Debian, workspace::Workspace};
+use xtask_base::{build, debian::Debian, elf, process, workspace::Workspace};
 
 /// The image may have so many bytes.
 const LARGEST: usize = 20 << 20;
@@ -69,7 +69,7 @@ fn memtrace(workspace: &Workspace, name: &str, directory: &Path) -> Result<PathB
     }
     let mut layer = Layer::default();
     layer.file("memtrace", 0o755, &program)?;
-    let image = Image { name, entrypoint: &["/memtrace"], command: &["daemon"], layer: layer.finish() };
+    let image = Image { name, entrypoint: &["/memtrace"], command: &["daemon"], layer: layer.finish()? };
     let archive = image.archive()?;
     if archive.len() > LARGEST {
         bail!("the image has {} bytes, more than {LARGEST}", archive.len());
@@ -100,7 +100,7 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<PathBuf> {
     for tool in ["sh", "sleep", "tail", "head", "cat", "dd"] {
         layer.link(&format!("bin/{tool}"), "busybox")?;
     }
-    let layer = layer.finish();
+    let layer = layer.finish()?;
     for (name, file, command) in [
         ("docker.io/local/pause:1", "pause.tar", &["/bin/sleep", "100000"][..]),
         ("docker.io/local/busybox:1", "busybox.tar", &["/bin/sh"][..]),

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::workspace::Workspace;
+use xtask_base::workspace::Workspace;
 
 mod circles;
 mod crates;

@@ -6,10 +6,11 @@ use std::fs;
 
 use anyhow::{Result, bail};
 
+use xtask_base::{process, workspace::Workspace};
+
 use crate::{
-    process, setup,
+    setup,
     stages::{self, Stage},
-    workspace::Workspace,
 };
 
 mod budget;

@@ -5,27 +5,22 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask_base::{grow, outcome};
 
-mod bench;
 mod build;
 mod chart;
 mod ci;
 mod demo;
-mod elf;
-mod grow;
 mod image;
 mod layers;
 mod lint;
-mod outcome;
+mod parts;
 mod picture;
-mod process;
 mod prometheus;
 mod setup;
 mod stages;
 mod test;
-mod vm;
 mod workloads;
-mod workspace;
 
 /// Everything that developers and CI run.
 #[derive(Debug, Parser)]
@@ -50,8 +45,12 @@ enum Verb {
     Setup(setup::Args),
     Build(build::Args),
     Test(test::Args),
-    Vm(vm::Args),
-    Bench(bench::Args),
+    /// Boot the supported kernels under QEMU, and compare what memtrace gets there with what is expected
+    #[command(disable_help_flag = true)]
+    Vm(parts::Args),
+    /// Measure what memtrace costs: paired with the same work without it, round by round
+    #[command(disable_help_flag = true)]
+    Bench(parts::Args),
     Demo(demo::Args),
     Image(image::Args),
     Chart(chart::Args),
@@ -69,8 +68,8 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::run(&args),
         Verb::Build(args) => build::run(&args),
         Verb::Test(args) => test::run(&args),
-        Verb::Vm(args) => vm::run(&args),
-        Verb::Bench(args) => bench::run(&args),
+        Verb::Vm(args) => parts::VM.hand_over(&args),
+        Verb::Bench(args) => parts::BENCH.hand_over(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Chart(args) => chart::run(&args),
         Verb::Image(args) => image::run(&args),

@@ -11,10 +11,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{
-    demo::{self, agent::Agent, cgroup::Cgroup, patience::Patience, requirements},
-    workspace::Workspace,
-};
+use xtask_base::{cgroup::Cgroup, requirements, workspace::Workspace};
+
+use crate::demo::{self, agent::Agent, patience::Patience};
 
 /// Draw memtrace top as it shows some programs of ours, for the README.
 #[derive(Debug, clap::Args)]

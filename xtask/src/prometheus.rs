@@ -17,10 +17,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{bench::agent::Agent, demo::requirements, process, workspace::Workspace};
 use life::Pod;
 use query::Server;
 use tools::Tools;
+use xtask_base::{agent::Agent, process, requirements, workspace::Workspace};
 
 /// Check the rules, and have Prometheus scrape a daemon while a container is killed and restarted.
 #[derive(Debug, clap::Args)]

@@ -5,16 +5,18 @@
 
 use std::{env, fs};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 
-use crate::{process, workspace::Workspace};
+use xtask_base::{
+    debian::{Debian, advise},
+    process,
+    workspace::Workspace,
+};
 
-pub(crate) mod debian;
 mod linker;
 mod rust;
 mod toolchain;
 
-pub(crate) use debian::Debian;
 use rust::Rust;
 pub(crate) use toolchain::Toolchain;
 
@@ -98,11 +100,6 @@ fn find_rust(debian: &mut Debian) -> Result<Rust> {
     }
     debian.install(&["rustc-web", "cargo-web", "rust-web-src"], BY_HAND)?;
     advise(rust::system().context("failed to use the installed packages"), BY_HAND)
-}
-
-/// Puts what to do after what went wrong.
-fn advise<T>(result: Result<T>, advice: &str) -> Result<T> {
-    result.map_err(|error| anyhow!("{error:#}\n{advice}"))
 }
 
 fn say(what: &str) {

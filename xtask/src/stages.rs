@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::{outcome::NotPermitted, workspace::Workspace};
+use xtask_base::{outcome::NotPermitted, workspace::Workspace};
 
 /// A part of a verb.
 pub(crate) struct Stage {

@@ -6,13 +6,12 @@ use std::{process::Command, time::Duration};
 
 use anyhow::{Result, anyhow};
 
+use xtask_base::{build, debian::Debian, outcome::NotPermitted, packages, process, workspace::Workspace};
+
 use crate::{
-    build, chart, image,
-    outcome::NotPermitted,
-    process, prometheus, setup,
+    chart, image, parts, prometheus, setup,
     stages::{self, Optional, Stage},
-    vm, workloads,
-    workspace::Workspace,
+    workloads,
 };
 
 /// Run the tests: units and properties, then as root on this kernel, then on the others in QEMU, then under Miri.
@@ -35,7 +34,7 @@ pub(crate) struct Args {
 /// own.
 const STAGES: [Stage; 15] = [
     Stage::new("setup", &[], |workspace| setup::ensure(workspace).map(|_| ())),
-    Stage::new("fetch", &[], |_| vm::fetch()).where_it_can(needs_guests).beside(),
+    Stage::new("fetch", &[], fetch).where_it_can(needs_guests).beside(),
     Stage::new("workloads", &[], workloads::build).where_it_can(needs_root).beside(),
     Stage::new("chart", &[], |workspace| chart::check(workspace, false)).beside(),
     Stage::new("rules", &[], prometheus::rules).beside(),
@@ -48,7 +47,7 @@ const STAGES: [Stage; 15] = [
     Stage::new("ownership", &["setup", "workloads"], ownership).where_it_can(needs_root),
     Stage::new("counters", &["setup", "workloads"], counters).where_it_can(needs_root),
     Stage::new("explain", &["setup", "workloads"], explain).where_it_can(needs_root),
-    Stage::new("vm", &["setup", "build", "fetch"], vm::boot_built).where_it_can(needs_guests),
+    Stage::new("vm", &["setup", "build", "fetch"], guests).where_it_can(needs_guests),
 ];
 
 const NO_MIRI: &str = "no nightly with Miri is installed; its tests ran natively";
@@ -66,7 +65,7 @@ fn needs_root(_workspace: &Workspace) -> Result<()> {
 }
 
 fn needs_guests(_workspace: &Workspace) -> Result<()> {
-    vm::cannot_run().map_or(Ok(()), |why| Err(NotPermitted(format!("vm: {why}")).into()))
+    packages::cannot_have().map_or(Ok(()), |why| Err(NotPermitted(format!("vm: {why}")).into()))
 }
 
 fn needs_miri(workspace: &Workspace) -> Result<()> {
@@ -74,10 +73,13 @@ fn needs_miri(workspace: &Workspace) -> Result<()> {
     found.map(|_| ()).map_err(|_| Optional(NO_MIRI.to_owned()).into())
 }
 
-/// This package's own tests are built as it is itself, all others in the profile that they share.
+/// The tests of xtask are built as it is itself, all others in the profile that they share.
 fn units(workspace: &Workspace) -> Result<()> {
     let mut ours = workspace.cargo();
-    ours.args(["test", "--package", "xtask", "--no-fail-fast"]);
+    ours.args(["test", "--no-fail-fast"]);
+    for package in ["xtask", "xtask-base", "xtask-vm", "xtask-bench"] {
+        ours.args(["--package", package]);
+    }
     let mut others = build::tests(workspace)?;
     others.args(["--package", "memtrace", "--package", "memtrace-common", "--no-fail-fast"]);
     all([process::run(&mut ours), process::run(&mut others)])
@@ -93,12 +95,12 @@ fn one_by_one(workspace: &Workspace, name: &str) -> Result<Command> {
 fn root(workspace: &Workspace) -> Result<()> {
     if process::find("tmux").is_none() {
         let otherwise = "Install tmux: the live view is tested in it.";
-        setup::Debian::detect().install(&["tmux"], otherwise)?;
+        Debian::detect().install(&["tmux"], otherwise)?;
     }
     let mut tests = one_by_one(workspace, "root")?;
     tests.env("MEMTRACE_BIN", workspace.memtrace());
     // Programs that nobody here wrote.
-    process::run(tests.env("MEMTRACE_TEST_TREE", vm::small_root()?))
+    process::run(tests.env("MEMTRACE_TEST_TREE", packages::small_root()?))
 }
 
 /// Pods in a containerd of the tests' own, and memtrace's image among them.
@@ -127,6 +129,16 @@ fn counters(workspace: &Workspace) -> Result<()> {
 /// One page on real programs in cgroups of their own.
 fn explain(workspace: &Workspace) -> Result<()> {
     process::run(&mut one_by_one(workspace, "explain")?)
+}
+
+/// What the guests need from the network.
+fn fetch(workspace: &Workspace) -> Result<()> {
+    parts::VM.run(workspace, &["--fetch".into()])
+}
+
+/// The same tests on the other kernels.
+fn guests(workspace: &Workspace) -> Result<()> {
+    parts::VM.run(workspace, &["--bin".into(), workspace.memtrace().into()])
 }
 
 /// Both of Miri's runs, the second also after a failure of the first.

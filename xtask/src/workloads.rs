@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::{process, setup::Debian, workspace::Workspace};
+use xtask_base::{debian::Debian, process, workspace::Workspace};
 
 /// Builds what is not up to date.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{names_pid, patience::Patience};
-use crate::process;
+use xtask_base::process;
 
 const START: Duration = Duration::from_secs(20);
 const REPORT: Duration = Duration::from_secs(10);

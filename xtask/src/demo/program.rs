@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::cgroup::Cgroup;
+use xtask_base::cgroup::Cgroup;
 
 /// Takes several times the limit before it gives up, for machines that swap.
 const GIVE_UP: u64 = 4;

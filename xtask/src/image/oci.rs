@@ -54,7 +54,7 @@ impl Image<'_> {
         for blob in [&self.layer, &config, &manifest] {
             archive.file(&format!("blobs/sha256/{}", hex(blob)), 0o644, blob)?;
         }
-        Ok(archive.finish())
+        archive.finish()
     }
 }
 

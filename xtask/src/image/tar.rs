@@ -2,67 +2,66 @@
 //!
 //! Names and contents -> bytes; the same input gives the same bytes. Must not read any file.
 
-use anyhow::{Context as _, Result};
+use std::io;
 
-const BLOCK: usize = 512;
+use anyhow::{Context as _, Result};
+use tar::{Builder, EntryType, Header};
 
 /// An archive in the making.
-#[derive(Debug, Default)]
 pub(crate) struct Layer {
-    bytes: Vec<u8>,
+    archive: Builder<Vec<u8>>,
+}
+
+impl Default for Layer {
+    fn default() -> Self {
+        Self { archive: Builder::new(Vec::new()) }
+    }
 }
 
 impl Layer {
     pub(crate) fn directory(&mut self, name: &str) -> Result<()> {
-        self.entry(name, b'5', 0o755, &[], "")
+        self.entry(name, EntryType::Directory, 0o755, &[], None)
     }
 
     pub(crate) fn file(&mut self, name: &str, mode: u32, content: &[u8]) -> Result<()> {
-        self.entry(name, b'0', mode, content, "")
+        self.entry(name, EntryType::Regular, mode, content, None)
     }
 
     pub(crate) fn link(&mut self, name: &str, to: &str) -> Result<()> {
-        self.entry(name, b'2', 0o777, &[], to)
+        self.entry(name, EntryType::Symlink, 0o777, &[], Some(to))
     }
 
-    /// The whole archive: two empty blocks end it.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.bytes.resize(self.bytes.len() + 2 * BLOCK, 0);
-        self.bytes
+    /// The whole archive.
+    pub(crate) fn finish(self) -> Result<Vec<u8>> {
+        self.archive.into_inner().context("failed to end an archive")
     }
 
-    fn entry(&mut self, name: &str, kind: u8, mode: u32, content: &[u8], link: &str) -> Result<()> {
-        let mut header = [0_u8; BLOCK];
-        let mut put = |at: usize, length: usize, text: &str| -> Result<()> {
-            let room = header.get_mut(at..at + length).filter(|room| text.len() <= room.len());
-            let field = room.and_then(|room| room.get_mut(..text.len()));
-            field
-                .with_context(|| format!("failed to pack {name}: {text} is too long"))?
-                .copy_from_slice(text.as_bytes());
-            Ok(())
+    fn entry(
+        &mut self,
+        name: &str,
+        kind: EntryType,
+        mode: u32,
+        content: &[u8],
+        link: Option<&str>,
+    ) -> Result<()> {
+        let packed = || -> io::Result<Header> {
+            let mut header = Header::new_ustar();
+            header.set_entry_type(kind);
+            header.set_path(name)?;
+            if let Some(link) = link {
+                header.set_link_name(link)?;
+            }
+            header.set_mode(mode);
+            header.set_size(u64::try_from(content.len()).unwrap_or(u64::MAX));
+            // Owner and time: the same for everybody.
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            header.set_cksum();
+            Ok(header)
         };
-        put(0, 100, name)?;
-        put(100, 8, &format!("{mode:07o}"))?;
-        put(108, 8, "0000000")?;
-        put(116, 8, "0000000")?;
-        put(124, 12, &format!("{:011o}", content.len()))?;
-        // The time: the same for everybody.
-        put(136, 12, "00000000000")?;
-        put(148, 8, "        ")?;
-        put(157, 100, link)?;
-        put(257, 8, "ustar\x0000")?;
-        if let Some(field) = header.get_mut(156) {
-            *field = kind;
-        }
-        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-        let sum = format!("{sum:06o}\0 ");
-        if let Some(field) = header.get_mut(148..156) {
-            field.copy_from_slice(sum.as_bytes());
-        }
-        self.bytes.extend_from_slice(&header);
-        self.bytes.extend_from_slice(content);
-        self.bytes.resize(self.bytes.len().next_multiple_of(BLOCK), 0);
-        Ok(())
+        let header = packed().with_context(|| format!("failed to pack {name}"))?;
+        self.archive.append(&header, content).with_context(|| format!("failed to pack {name}"))
     }
 }
 
@@ -81,7 +80,7 @@ mod tests {
         layer.link("bin/b", "a").unwrap();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.tar");
-        fs::write(&file, layer.finish()).unwrap();
+        fs::write(&file, layer.finish().unwrap()).unwrap();
         let status = Command::new("tar").arg("xf").arg(&file).arg("-C").arg(dir.path()).status().unwrap();
         assert!(status.success());
         assert_eq!(fs::read(dir.path().join("bin/b")).unwrap(), [7; 700]);

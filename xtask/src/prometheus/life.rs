@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::Running;
-use crate::demo::cgroup::{Cgroup, Home};
+use xtask_base::cgroup::{Cgroup, Home, Version};
 
 /// The container's limit.
 pub(crate) const LIMIT: u64 = 32 << 20;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Pod {
     pod: Cgroup,
     _around: Cgroup,
-    version: crate::demo::cgroup::Version,
+    version: Version,
     root: PathBuf,
 }
 

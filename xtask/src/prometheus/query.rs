@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::Running;
-use crate::process;
+use xtask_base::process;
 
 const START: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{process, vm, workspace::Workspace};
+use xtask_base::{packages, process, workspace::Workspace};
 
 /// The two programs.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Tools {
 fn unpack(home: &Path) -> Result<()> {
     println!("getting {PACKAGE} from Debian's mirror, without installing it");
     let dir = tempfile::tempdir().context("failed to create a directory for the package")?;
-    vm::download("bookworm", PACKAGE, dir.path())?;
+    packages::download("bookworm", PACKAGE, dir.path())?;
     let mut found = fs::read_dir(dir.path()).context("failed to list the package")?.flatten();
     let Some(archive) = found.next().map(|entry| entry.path()) else { bail!("nothing was downloaded") };
     fs::create_dir_all(home).with_context(|| format!("failed to create {}", home.display()))?;

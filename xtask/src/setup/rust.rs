@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::process;
+use xtask_base::process;
 
 /// A directory with bin/rustc and bin/cargo that overrules the search.
 pub(crate) const OVERRIDE: &str = "MEMTRACE_BPF_RUST";

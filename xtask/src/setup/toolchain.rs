@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use crate::process;
+use xtask_base::process;
 
 /// What builds the kernel programs.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -30,7 +30,7 @@ pub(crate) struct Args {}
 const STAGES: [Stage; 5] = [
     Stage::new("setup", &[], |workspace| setup::ensure(workspace).map(|_| ())),
     Stage::new("lint", &["setup"], lint::lint),
-    Stage::new("layers", &[], layers::check),
+    Stage::new("layers", &["setup"], layers::check_all),
     Stage::new("test", &["setup"], |workspace| verb(workspace, &["test"])),
     Stage::new("bench", &["setup"], |workspace| verb(workspace, &["bench", "--quick"])),
 ];

@@ -11,6 +11,7 @@ use xtask_base::workspace::Workspace;
 mod circles;
 mod crates;
 mod order;
+mod recipes;
 mod source;
 
 use crates::{Crate, Edge};
@@ -22,12 +23,25 @@ use crates::{Crate, Edge};
 import each other. Tests (#[cfg(test)], tests.rs, *_tests.rs) may import anything.
 
 Examples:
-  cargo xtask layers"
+  cargo xtask layers
+  cargo xtask layers --recipes    the samples in docs/recipes touch few files and compile"
 )]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Also try the recipes of CONTRIBUTING.md on a copy of the workspace.
+    #[arg(long)]
+    recipes: bool,
+}
 
-pub(crate) fn run(_args: &Args) -> Result<()> {
-    check(&Workspace::find()?)
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let workspace = Workspace::find()?;
+    check(&workspace)?;
+    if args.recipes { recipes::check(&workspace) } else { Ok(()) }
+}
+
+/// Imports and recipes, as CI has it.
+pub(crate) fn check_all(workspace: &Workspace) -> Result<()> {
+    check(workspace)?;
+    recipes::check(workspace)
 }
 
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {

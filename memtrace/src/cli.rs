@@ -26,108 +26,107 @@ use crate::{
     report::Terminal,
 };
 
-/// What is this memory, and why was my container killed?
+/// Trace the memory of a node: who owns it, what grows, and why a container was OOM-killed.
 ///
-/// memtrace watches a whole node from the kernel: it records every OOM kill with its cause fields, and shows whose
-/// memory grows. The programs that it watches need no restart, no preload and no change.
+/// memtrace traces all processes of a node from the kernel, with eBPF, and records every OOM kill with its cause.
+/// The traced programs need no restart, no preload and no change.
 #[derive(Debug, Parser)]
 #[command(name = "memtrace", version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  memtrace doctor                    what this kernel gives, and what is lost without the rest
-  sudo memtrace daemon               watch this node; kills are stored in /var/lib/memtrace
-  memtrace top                       containers, live: usage, limit, growth, verdict; Enter goes into them
-  memtrace explain redis.service     whose memory it is, what is free in it, and what to do
-  memtrace report --last             the last OOM kill: who, by whose limit, asked by whom
-  memtrace report list -o json       all of them, for a script
+  sudo memtrace doctor               check what this kernel supports, and what is lost without the rest
+  sudo memtrace daemon               trace this node; OOM kills are stored in /var/lib/memtrace
+  memtrace top                       live view of containers: usage, limit, growth, verdict; Enter opens a row
+  memtrace explain redis.service     who owns the memory of this unit, what is free in it, and what to do
+  memtrace report --last             the last OOM kill: victim, limit, trigger, cause
+  memtrace report list -o json       all OOM kills, for scripts
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon or store, 4 not permitted.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Watch this node until told to stop (SIGTERM or SIGINT).
+    /// Trace this node until stopped (SIGTERM or SIGINT).
     Daemon(daemon::DaemonArgs),
-    /// Show who uses memory, how much, and who grows.
+    /// Show which containers and processes use memory, how much, and which grow.
     Top(top::TopArgs),
-    /// Show the OOM kills that were recorded.
+    /// Show recorded OOM kills.
     Report(report::ReportArgs),
-    /// Explain the memory of a process, a container or a pod on one page: reserved or used, and what to do.
+    /// Explain the memory of a process, container or pod on one page: used or reserved, and what to do.
     Explain(explain::ExplainArgs),
-    /// Say what this kernel gives, and what is lost without the rest.
+    /// Check what this kernel supports, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),
-    /// Say whether the daemon watches.
+    /// Check that the daemon is tracing.
     Health(health::HealthArgs),
-    /// Keep what the tracer sees in a file, to be run again.
+    /// Record tracer input for `memtrace replay`.
     Record(record::RecordArgs),
-    /// Show what a recording shows.
+    /// Show the result of a recording.
     Replay(replay::ReplayArgs),
-    /// Print what a shell needs to complete commands and options.
+    /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
     /// Write the manual pages.
     #[command(hide = true)]
     Man(completions::ManArgs),
 }
 
-/// Where the daemon listens.
+/// The daemon's address.
 #[derive(Clone, Debug, Args)]
 pub struct SocketArgs {
-    /// The daemon's socket.
+    /// Unix socket of the daemon.
     #[arg(long, value_name = "PATH", env = "MEMTRACE_SOCKET", default_value = "/run/memtrace/memtrace.sock")]
     pub socket: PathBuf,
 }
 
-/// How to trace.
+/// Options of the tracer.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArgs {
-    /// Sample one page fault of so many, but some 1000 a second and CPU at most: each says for how many it stands. 0 samples
-    /// none.
+    /// Sample 1 in N page faults, at most about 1,000/s per CPU; 0 disables.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub fault_period: u64,
-    /// Stream so many address-space calls of one process a second; beyond that they are counted, and what it has
-    /// mapped is read from /proc. 0 streams all.
+    /// Stream at most N address-space calls of one process per second; the rest are only counted, and the mappings of
+    /// the process are read from /proc. 0: no limit.
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub event_budget: u32,
-    /// Copy so many bytes of the user stack of a sampled fault, to walk it by the programs' unwind tables: a power of two
-    /// from 64 to 16384, or 0 to walk by frame pointers alone.
+    /// Bytes of user stack to copy for each sampled fault, to unwind it by the program's unwind tables: a power of two
+    /// from 64 to 16384, or 0 to unwind by frame pointers only.
     #[arg(long, value_name = "BYTES", default_value_t = 8192, value_parser = stack_bytes)]
     pub stack_bytes: u32,
-    /// Treat this kernel as if it lacked something: to see what is lost, or to keep away from a broken hook.
+    /// Do not use a feature of this kernel: to see what is lost without it, or to avoid a broken hook.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub without: Vec<Lacking>,
 }
 
-/// Where containers' names come from.
+/// Sources of container names.
 #[derive(Clone, Debug, Args)]
 pub struct NameArgs {
-    /// Where the host's root is, for the directories and sockets of container runtimes.
+    /// Root directory of the host, to find the directories and sockets of container runtimes.
     #[arg(long, value_name = "DIR", env = "MEMTRACE_HOST_ROOT", default_value = "/")]
     pub host_root: PathBuf,
-    /// A socket of a CRI runtime, beside the usual ones.
+    /// Socket of a CRI runtime, in addition to the usual ones; may be repeated.
     #[arg(long, value_name = "PATH")]
     pub cri_socket: Vec<PathBuf>,
-    /// Ask the kubelet at this address for its pods too, such as https://127.0.0.1:10250.
+    /// Also ask the kubelet at this URL for its pods, such as https://127.0.0.1:10250.
     #[arg(long, value_name = "URL", env = "MEMTRACE_KUBELET")]
     pub kubelet: Option<String>,
-    /// The token for that.
+    /// Bearer token for the kubelet.
     #[arg(long, value_name = "FILE", default_value = "/var/run/secrets/kubernetes.io/serviceaccount/token")]
     pub kubelet_token: PathBuf,
-    /// What vouches for its certificate.
+    /// CA bundle for the kubelet's certificate.
     #[arg(long, value_name = "FILE", default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")]
     pub kubelet_ca: PathBuf,
-    /// Take any certificate of it: most kubelets have signed theirs themselves.
+    /// Skip verification of the kubelet's certificate; most kubelets use a self-signed one.
     #[arg(long)]
     pub kubelet_insecure_tls: bool,
 }
 
 impl NameArgs {
-    /// As the namer takes it.
+    /// The namer's configuration.
     pub fn config(&self) -> crate::container::namer::Config {
         crate::container::namer::Config {
             host_root: self.host_root.clone(),
@@ -141,28 +140,28 @@ impl NameArgs {
     }
 }
 
-/// What `--without` takes.
+/// A kernel feature that `--without` disables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Lacking {
-    /// The kernel's type information.
+    /// BTF, the kernel's type information.
     Btf,
-    /// Tracefs and its events.
+    /// Tracefs and its tracepoints.
     Tracefs,
-    /// Programs at kernel functions' returns.
+    /// Programs at the return of kernel functions.
     Fexit,
-    /// The helper that finds a task's saved registers.
+    /// The BPF helper that finds the saved registers of a task.
     TaskRegisters,
 }
 
 fn stack_bytes(text: &str) -> Result<u32, String> {
     let bytes = text.parse::<u32>().map_err(|error| error.to_string())?;
     let is_copied = bytes.is_power_of_two() && (LEAST_BYTES..=MOST_BYTES).contains(&(bytes as usize));
-    let wrong = || format!("neither 0 nor a power of two from {LEAST_BYTES} to {MOST_BYTES}");
+    let wrong = || format!("expected 0 or a power of two from {LEAST_BYTES} to {MOST_BYTES}");
     (bytes == 0 || is_copied).then_some(bytes).ok_or_else(wrong)
 }
 
 impl ProbeArgs {
-    /// As the probes take it.
+    /// The probes' options.
     pub fn options(&self) -> Options {
         Options {
             without: self.without(),
@@ -183,16 +182,16 @@ impl ProbeArgs {
     }
 }
 
-/// Why a command failed, as the exit code says it.
+/// Why a command failed; each variant has its exit code.
 #[derive(Debug)]
 pub enum Failure {
     /// 1: it failed.
     Failed(anyhow::Error),
-    /// 2: the arguments make no sense together.
+    /// 2: the arguments contradict each other.
     Usage(anyhow::Error),
     /// 3: there is no daemon, or no store.
     NoDaemon(anyhow::Error),
-    /// 4: this process may not.
+    /// 4: this process lacks the permission.
     NotPermitted(anyhow::Error),
 }
 
@@ -241,7 +240,7 @@ impl From<io::Error> for Failure {
 /// Runs a command.
 ///
 /// # Errors
-/// See [`Failure`]. A reader that went away (`memtrace top | head`) is no failure.
+/// See [`Failure`]. A closed pipe (`memtrace top | head`) is not an error.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let result = match cli.command {

@@ -1,4 +1,4 @@
-//! `memtrace completions` and the hidden `memtrace man`: what a shell and man(1) know of the commands.
+//! `memtrace completions` and the hidden `memtrace man`: shell completions and manual pages.
 //!
 //! The command line's own description -> a script, or pages. Must not know any command by name.
 
@@ -22,7 +22,7 @@ Examples:
   memtrace completions zsh > /usr/share/zsh/vendor-completions/_memtrace
   memtrace completions fish > ~/.config/fish/completions/memtrace.fish")]
 pub struct CompletionsArgs {
-    /// For which shell.
+    /// Shell to print the script for.
     #[arg(value_enum)]
     pub shell: Shell,
 }
@@ -30,7 +30,7 @@ pub struct CompletionsArgs {
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Where the pages go: memtrace.1, memtrace-top.1 and so on.
+    /// Directory for the pages: memtrace.1, memtrace-top.1 and so on.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 }
@@ -68,7 +68,7 @@ fn page(command: &Command, name: &str, directory: &Path) -> anyhow::Result<()> {
     // It names itself by its parent too, once it is built.
     clap_mangen::Man::new(command.clone())
         .render(&mut page)
-        .with_context(|| format!("failed to write the page of {name}"))?;
+        .with_context(|| format!("failed to render the manual page of {name}"))?;
     fs::write(&file, page).with_context(|| format!("failed to write {}", file.display()))
 }
 

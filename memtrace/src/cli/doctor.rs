@@ -1,4 +1,4 @@
-//! `memtrace doctor`: what this kernel gives, and what is lost without the rest.
+//! `memtrace doctor`: what this kernel supports, and what is lost without the rest.
 
 use std::{io::Write, path::Path};
 
@@ -23,40 +23,41 @@ use crate::{
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Attaches every hook for a moment, on its own, and lets go again; a running daemon is only asked what it holds back.
+Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: it is only asked for
+its CPU use and for what it currently does less of.
 
 Examples:
   sudo memtrace doctor
   sudo memtrace doctor -o json
-  sudo memtrace doctor --without btf    what would be lost on a kernel without BTF")]
+  sudo memtrace doctor --without btf    show what is lost on a kernel without BTF")]
 pub struct DoctorArgs {
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
-    /// How to trace.
+    /// Options of the tracer.
     #[command(flatten)]
     pub probe: ProbeArgs,
-    /// Where container runtimes are.
+    /// Sources of container names.
     #[command(flatten)]
     pub names: NameArgs,
-    /// Where the daemon is, if one runs.
+    /// The daemon's address, if one is running.
     #[command(flatten)]
     pub socket: SocketArgs,
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Plain text.
     Text,
-    /// For programs.
+    /// JSON.
     Json,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// 4 when this process may not trace, 1 when OOM kills cannot be watched; the diagnosis is printed all the same.
+/// Exit code 4 when this process may not trace, 1 when OOM kills cannot be traced; the diagnosis is printed anyway.
 pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let options = args.probe.options();
     let support = tracer::probe(&options, tracefs::ensure());
@@ -89,7 +90,7 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
 }
 
-/// Asks the daemon that runs.
+/// The CPU use of a running daemon.
 fn governor(socket: &Path) -> Known<Cpu> {
     match client::get::<Snapshot>(socket, path::SNAPSHOT) {
         Ok(Snapshot { tracer: Some(tracer), .. }) => Known::Known(tracer.scans.cpu),
@@ -98,12 +99,12 @@ fn governor(socket: &Path) -> Known<Cpu> {
     }
 }
 
-/// Asks every source of names that is there.
+/// Checks every source of names.
 fn name_sources(args: &DoctorArgs) -> Result<Vec<SourceStatus>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("failed to start a runtime")?;
+        .context("failed to start the async runtime")?;
     Ok(runtime.block_on(sources::examine(&args.names.config())))
 }
 
@@ -141,7 +142,7 @@ fn text(diagnosis: &Diagnosis) -> String {
             }
         }
         for passed in &hook.passed_over {
-            line(&format!("          not by {}: {}", passed.hook, passed.why));
+            line(&format!("          rejected {}: {}", passed.hook, passed.why));
         }
     }
     line("");
@@ -160,7 +161,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     if probes.fault_period > 0 && probes.attached("page_fault").is_some() {
         line(&format!(
-            "  page faults: one of {} is sampled; fewer on a CPU on which many come, and each says for how many it stands",
+            "  page faults: 1 in {} is sampled, fewer on a CPU with very many; each sample has its weight",
             probes.fault_period
         ));
     }
@@ -171,7 +172,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     line("Daemon");
     match governor {
         Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
-        Known::Unknown(why) => line(&format!("  what it takes and holds back is not known: {why}")),
+        Known::Unknown(why) => line(&format!("  CPU use and limits are unknown: {why}")),
     }
     line("");
     line("Names");
@@ -180,7 +181,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         line(&format!("  {works}  {source:<11} {place}: {detail}"));
     }
     if name_sources.is_empty() {
-        line("  no container runtime is here: units and cgroup paths are the names");
+        line("  no container runtime found: systemd units and cgroup paths serve as names");
     }
     out
 }

@@ -221,7 +221,7 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
                 Ok(update) => self.tell(News::Update(update))?,
                 Err(error) => {
                     let why = anyhow::Error::from(error);
-                    self.tell(News::Said(format!("nothing is known of {}: {why:#}", format::time(at))))?;
+                    self.tell(News::Said(format!("failed to show {} from history: {why:#}", format::time(at))))?;
                 }
             }
             loop {

@@ -54,6 +54,19 @@ pub struct Remedy {
     pub setting: Option<String>,
 }
 
+impl Remedy {
+    /// The sentence, and the setting to copy. A setting that is only a number of bytes becomes a part of the sentence.
+    pub fn words(&self) -> (String, Option<&str>) {
+        let Self { text, setting } = self;
+        match setting.as_deref() {
+            Some(bytes) if !bytes.is_empty() && bytes.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (format!("{text} ({bytes} bytes)"), None)
+            }
+            setting => (text.clone(), setting),
+        }
+    }
+}
+
 /// What shape the memory of something has over time, or what is notable about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

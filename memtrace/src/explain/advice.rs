@@ -31,36 +31,35 @@ pub(super) fn reason(holding: &Holding) -> String {
     let setting = |name: &str| setting(holding, name);
     match holding.allocator.as_str() {
         "jemalloc" if setting("dirty_decay_ms") == Some("-1") => {
-            "they stay because dirty_decay_ms is -1: never given back".to_owned()
+            "they are never returned because dirty_decay_ms is -1".to_owned()
         }
         "jemalloc" if setting(BACKGROUND) == Some("true") => format!(
-            "its background thread gives them back within dirty_decay_ms ({} ms)",
+            "its background thread returns them within dirty_decay_ms ({} ms)",
             setting("dirty_decay_ms").unwrap_or("?")
         ),
-        "jemalloc" => "they stay because background_thread is off: jemalloc gives pages back only while the \
-                       program itself allocates"
+        "jemalloc" => "they are kept because background_thread is off: jemalloc then returns pages only while \
+                       the program allocates"
             .to_owned(),
         "glibc" => {
-            "they stay because glibc gives back only the top of a heap, and blocks in use lie above them"
+            "they are kept because glibc returns only the top of a heap, and blocks in use lie above them"
                 .to_owned()
         }
         "mimalloc" => {
-            "they stay because mimalloc gives pages back only while the program itself allocates or \
-                       frees"
+            "they are kept because mimalloc returns pages only while the program allocates or frees"
                 .to_owned()
         }
         "tcmalloc" => {
-            "they stay because tcmalloc gives spans back slowly, and only while the program frees".to_owned()
+            "they are kept because tcmalloc returns spans slowly, and only while the program frees".to_owned()
         }
         "go" => {
-            "Go reuses them before it asks for more; its scavenger gives idle spans back slowly, and keeps a \
-                 tenth above its goal"
+            "Go reuses them before it requests more; its scavenger returns idle spans slowly and keeps 10 % \
+                 above its goal"
                 .to_owned()
         }
-        "jvm" => "the collector keeps them committed for the next allocations".to_owned(),
-        "cpython" => "they stay because an arena goes back only when all of its pools are empty".to_owned(),
-        "musl" => "they stay because a group goes back only when all of its slots are free".to_owned(),
-        _ => "the allocator keeps them for the next allocations".to_owned(),
+        "jvm" => "the collector keeps them committed for new allocations".to_owned(),
+        "cpython" => "they are kept because an arena is returned only when all of its pools are empty".to_owned(),
+        "musl" => "they are kept because a group is returned only when all of its slots are free".to_owned(),
+        _ => "the allocator keeps them for new allocations".to_owned(),
     }
 }
 

@@ -40,11 +40,11 @@ fn retention(picture: &Picture<'_>, holding: &Holding, total: Option<Bytes>) -> 
         return None;
     }
     let mut evidence = vec![
-        fact(format!("free in {}, and resident", holding.allocator), free.to_string(), holding.grade),
+        fact(format!("free but resident in {}", holding.allocator), free.to_string(), holding.grade),
         fact("in use by the program", allocated.to_string(), holding.grade),
     ];
     if let Some(error) = holding.error_bytes.filter(|error| error.0 > 0) {
-        evidence.push(fact("how far that may be off", error.to_string(), Grade::Inferred));
+        evidence.push(fact("maximum error", error.to_string(), Grade::Inferred));
     }
     for setting in holding.settings.iter().filter(|setting| is_telling(&setting.name)) {
         evidence.push(fact(&setting.name, setting.value.clone(), Grade::Read));

@@ -121,8 +121,8 @@ fn unknown(case: &Case<'_>, abstained: Vec<String>) -> Cause {
     Cause {
         kind: CauseKind::Unknown,
         confidence: Confidence::Low,
-        sentence: format!("{} reached {limit}; too little is known to say how", case.owner()),
-        evidence: abstained.into_iter().map(|why| fact("not known", why, Grade::Inferred)).collect(),
+        sentence: format!("{} reached {limit}; there is not enough data to tell why", case.owner()),
+        evidence: abstained.into_iter().map(|why| fact("unknown", why, Grade::Inferred)).collect(),
         remedies: Vec::new(),
     }
 }
@@ -142,10 +142,10 @@ fn fastest(case: &Case<'_>) -> Vec<Fact> {
     });
     let arena = arena.map(|(row, growth)| {
         let bytes = Bytes(growth.unsigned_abs());
-        fact(format!("what grew most: {} {}", row.allocator, row.kind), bytes, row.grade)
+        fact(format!("fastest growth: {} {}", row.allocator, row.kind), bytes, row.grade)
     });
     let place =
-        place.map(|(place, bytes)| fact(format!("new memory touched from {place}"), bytes, Grade::Sampled));
+        place.map(|(place, bytes)| fact(format!("new memory touched by {place}"), bytes, Grade::Sampled));
     arena.into_iter().chain(place).collect()
 }
 

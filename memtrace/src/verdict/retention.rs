@@ -35,7 +35,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     let most = picture.counters.iter().max_by_key(|of| of.free_resident_bytes);
     let evidence = picture.counters.iter().filter_map(|of| {
         Some(Fact {
-            what: format!("free and resident in {}", of.allocator),
+            what: format!("free but resident in {}", of.allocator),
             value: format!("{} beside {} in use", of.free_resident_bytes?, of.allocated_bytes?),
             grade: of.grade,
         })
@@ -44,7 +44,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     Ok(Some(Finding {
         kind: Kind::Retention,
         confidence: if is_read && share >= 0.5 { Confidence::High } else { Confidence::Medium },
-        sentence: format!("its allocators hold {bytes} that is free, {:.0} % of their memory", share * 100.0),
+        sentence: format!("its allocators keep {bytes} of free memory, {:.0} % of what they hold", share * 100.0),
         evidence: evidence.collect(),
         remedies: most.map_or_else(Vec::new, |of| Keeper::of(of, picture.limit).remedies()),
     }))

@@ -27,8 +27,8 @@ pub(super) fn why(cause: &Cause) -> Block {
         table.row(vec![what.as_str().into(), value.as_str().into(), Cell::Grade(*grade)]);
     }
     block.table(table);
-    for Remedy { text, setting } in remedies {
-        let setting = setting.as_ref().map(|setting| format!(": {setting}")).unwrap_or_default();
+    for (text, setting) in remedies.iter().map(Remedy::words) {
+        let setting = setting.map(|setting| format!(": {setting}")).unwrap_or_default();
         block.field("to do", format!("{text}{setting}"));
     }
     block
@@ -36,28 +36,28 @@ pub(super) fn why(cause: &Cause) -> Block {
 
 pub(in crate::report) fn words(kind: CauseKind) -> &'static str {
     match kind {
-        CauseKind::Leak => "leak: it grew slowly and without end",
-        CauseKind::Burst => "burst: it grew by much in a moment",
-        CauseKind::LimitTooTight => "limit too tight for what it needs",
-        CauseKind::StartUp => "the limit was hit while the program started",
-        CauseKind::AllocatorRetention => "allocator retention: freed memory was kept",
+        CauseKind::Leak => "leak: memory grew steadily up to the limit",
+        CauseKind::Burst => "burst: memory grew suddenly",
+        CauseKind::LimitTooTight => "the limit is too tight for normal use",
+        CauseKind::StartUp => "the limit was hit during start-up",
+        CauseKind::AllocatorRetention => "allocator retention: the allocator kept freed memory",
         CauseKind::FileOrTmpfs => "page cache or tmpfs",
         CauseKind::KernelMemory => "kernel memory",
         CauseKind::ThreadStacks => "thread stacks",
-        CauseKind::ForkCopyOnWrite => "copies of pages after a fork",
+        CauseKind::ForkCopyOnWrite => "pages copied after a fork",
         CauseKind::Neighbour => "a neighbour under the same limit",
-        CauseKind::NodeExhaustion => "the node had no memory left",
-        CauseKind::CpusetOrPolicy => "the allowed NUMA nodes had no memory left",
-        CauseKind::LimitLowered => "the limit was lowered below what was in use",
-        CauseKind::Requested => "an OOM kill was asked for",
-        CauseKind::Unknown => "unknown: too little is known",
+        CauseKind::NodeExhaustion => "the node ran out of memory",
+        CauseKind::CpusetOrPolicy => "the allowed NUMA nodes ran out of memory",
+        CauseKind::LimitLowered => "the limit was lowered below the usage",
+        CauseKind::Requested => "an OOM kill was requested",
+        CauseKind::Unknown => "unknown: not enough data",
     }
 }
 
 fn sure(confidence: Confidence) -> &'static str {
     match confidence {
-        Confidence::Low => "low: something else may well be true",
-        Confidence::Medium => "medium: it fits all that is known",
-        Confidence::High => "high: the numbers leave no other reading",
+        Confidence::Low => "low: other causes are possible",
+        Confidence::Medium => "medium: it agrees with all known figures",
+        Confidence::High => "high: the figures allow no other explanation",
     }
 }

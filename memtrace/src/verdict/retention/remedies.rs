@@ -52,24 +52,24 @@ impl<'a> Keeper<'a> {
             "jemalloc" => {
                 let variable = self.setting("environment").unwrap_or("MALLOC_CONF");
                 vec![remedy(
-                    "have a thread of jemalloc's own give pages back a second after they were freed",
+                    "let a background thread of jemalloc return pages one second after they were freed",
                     &format!("{variable}=background_thread:true,dirty_decay_ms:1000"),
                 )]
             }
             "glibc" => self.glibc(),
-            "mimalloc" => vec![remedy("have free pages given back at once", "MIMALLOC_PURGE_DELAY=0")],
-            "tcmalloc" => vec![remedy("have free spans given back faster", "TCMALLOC_RELEASE_RATE=10")],
+            "mimalloc" => vec![remedy("return free pages immediately", "MIMALLOC_PURGE_DELAY=0")],
+            "tcmalloc" => vec![remedy("return free spans faster", "TCMALLOC_RELEASE_RATE=10")],
             "go" if self.setting("GOMEMLIMIT") == Some("off") => self.limit.map_or_else(Vec::new, |limit| {
                 // What is not the heap needs room too.
                 let goal = limit.0 / 10 * 9 / MIB;
                 vec![remedy(
-                    "tell Go's collector where its limit is: it works harder as it comes near",
+                    "tell Go's garbage collector the limit, so that it works harder near it",
                     &format!("GOMEMLIMIT={goal}MiB"),
                 )]
             }),
             "jvm" if self.setting("collector") == Some("G1") && !self.is_argument("G1PeriodicGCInterval") => {
                 vec![remedy(
-                    "have G1 collect when idle, and give back what is free",
+                    "let G1 collect when idle and return free memory",
                     "-XX:G1PeriodicGCInterval=30000 -XX:MaxHeapFreeRatio=30",
                 )]
             }
@@ -86,19 +86,19 @@ impl<'a> Keeper<'a> {
         let mut remedies = Vec::new();
         if self.arenas >= MANY_ARENAS {
             remedies
-                .push(remedy("share two arenas: free space of one thread serves all", "MALLOC_ARENA_MAX=2"));
+                .push(remedy("use only two arenas, so that all threads share free memory", "MALLOC_ARENA_MAX=2"));
         }
         if self.number("mmap_threshold").is_some_and(|mmap| mmap > THRESHOLD) {
             remedies.push(remedy(
-                "give large blocks a mapping of their own, which goes back when they are freed (it was raised by \
-                 the program's own frees)",
+                "allocate large blocks with mmap, so that freeing returns them (the program's own frees have raised \
+                 this threshold)",
                 "MALLOC_MMAP_THRESHOLD_=131072",
             ));
         } else if self.number("trim_threshold").is_some_and(|trim| trim > THRESHOLD) {
-            remedies.push(remedy("give the top of a heap back sooner", "MALLOC_TRIM_THRESHOLD_=131072"));
+            remedies.push(remedy("return the top of a heap sooner", "MALLOC_TRIM_THRESHOLD_=131072"));
         }
         remedies.push(Remedy {
-            text: "call malloc_trim(0) after a peak: it gives back free pages in the middle of heaps too"
+            text: "call malloc_trim(0) after a peak: it also returns free pages in the middle of heaps"
                 .to_owned(),
             setting: None,
         });

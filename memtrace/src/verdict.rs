@@ -45,10 +45,10 @@ pub struct Fact {
     pub grade: Grade,
 }
 
-/// Something to do, which the evidence supports.
+/// An action that the evidence supports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remedy {
-    /// In one sentence.
+    /// One sentence.
     pub text: String,
     /// The exact setting, when there is one: `MALLOC_ARENA_MAX=2`.
     pub setting: Option<String>,

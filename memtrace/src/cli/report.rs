@@ -205,8 +205,7 @@ impl When {
             count.checked_mul(seconds).map(SignedDuration::from_secs)
         };
         ago().map(Self::Ago).ok_or_else(|| {
-            "expected a time with a zone (2026-11-22T19:00:00Z) or an age (90s, 30m, 2h, 7d)"
-                .to_owned()
+            "expected a time with a zone (2026-11-22T19:00:00Z) or an age (90s, 30m, 2h, 7d)".to_owned()
         })
     }
 

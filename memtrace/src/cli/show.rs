@@ -135,7 +135,11 @@ impl ShowArgs {
 
     fn no_field(&self, name: &str) -> Failure {
         let known: Vec<_> = self.by().columns().iter().map(|column| column.field).collect();
-        Failure::Usage(anyhow!("{} have no field {name:?}; choose from: {}", self.by().title(), known.join(" ")))
+        Failure::Usage(anyhow!(
+            "{} have no field {name:?}; choose from: {}",
+            self.by().title(),
+            known.join(" ")
+        ))
     }
 }
 

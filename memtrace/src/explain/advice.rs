@@ -37,9 +37,11 @@ pub(super) fn reason(holding: &Holding) -> String {
             "its background thread returns them within dirty_decay_ms ({} ms)",
             setting("dirty_decay_ms").unwrap_or("?")
         ),
-        "jemalloc" => "they are kept because background_thread is off: jemalloc then returns pages only while \
+        "jemalloc" => {
+            "they are kept because background_thread is off: jemalloc then returns pages only while \
                        the program allocates"
-            .to_owned(),
+                .to_owned()
+        }
         "glibc" => {
             "they are kept because glibc returns only the top of a heap, and blocks in use lie above them"
                 .to_owned()
@@ -57,7 +59,9 @@ pub(super) fn reason(holding: &Holding) -> String {
                 .to_owned()
         }
         "jvm" => "the collector keeps them committed for new allocations".to_owned(),
-        "cpython" => "they are kept because an arena is returned only when all of its pools are empty".to_owned(),
+        "cpython" => {
+            "they are kept because an arena is returned only when all of its pools are empty".to_owned()
+        }
         "musl" => "they are kept because a group is returned only when all of its slots are free".to_owned(),
         _ => "the allocator keeps them for new allocations".to_owned(),
     }

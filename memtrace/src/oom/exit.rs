@@ -28,7 +28,7 @@ const REFUSED_WITHIN: f64 = 5.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitKind {
-    /// The kernel killed it for want of memory.
+    /// The kernel killed it because memory ran out.
     OomKill,
     /// SIGKILL, by somebody else.
     Killed,
@@ -183,8 +183,8 @@ pub fn judge(facts: &Facts) -> Judgement {
             None => (ExitKind::Aborted, "it aborted (SIGABRT): an assertion, a panic".to_owned(), None),
         },
         (Some(SIGSEGV | SIGBUS), _) => {
-            let after =
-                refused.map_or_else(String::new, |(bytes, _)| format!(", after the kernel refused it {bytes}"));
+            let after = refused
+                .map_or_else(String::new, |(bytes, _)| format!(", after the kernel refused it {bytes}"));
             (
                 ExitKind::Segfault,
                 format!("it accessed invalid memory ({}){after}", name(facts.status & 0x7f)),

@@ -84,7 +84,8 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
             None
         }
         (ScopeKind::Unknown, Ok(_)) => {
-            unknown.push("whose limit was hit: it is unknown whether it was the limit of a cgroup".to_owned());
+            unknown
+                .push("whose limit was hit: it is unknown whether it was the limit of a cgroup".to_owned());
             None
         }
         (ScopeKind::Global, _) => None,

@@ -168,7 +168,8 @@ pub fn global() -> OomRecord {
 pub fn thread_victim() -> OomRecord {
     let mut record = record(0);
     record.scope.grade = Grade::Inferred;
-    record.scope.why = "the oom counter of a memory cgroup grew; the kernel stack has no symbol names".to_owned();
+    record.scope.why =
+        "the oom counter of a memory cgroup grew; the kernel stack has no symbol names".to_owned();
     record.limit_owner = None;
     record.victim.task = TaskFacts {
         pid: Some(4242),

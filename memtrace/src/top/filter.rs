@@ -18,14 +18,14 @@ const REGEX_SIZE: usize = 1 << 20;
 
 /// What the language is, for help.
 pub const HELP: &[(&str, &str)] = &[
-    ("redis", "text in any column, in any case"),
+    ("redis", "text in any column, ignoring case"),
     ("/cart-[0-9]+/", "a regular expression in any column"),
-    ("ns=shop pod=cart-*", "a column that is this; * stands for anything"),
-    ("cgroup~kubepods", "a column that matches a regular expression"),
-    ("mem>512m eta<10m %>=80", "a column compared: bytes, a time, a share"),
-    ("limit=-", "a column of which nothing is known"),
+    ("ns=shop pod=cart-*", "column has this value; * matches anything"),
+    ("cgroup~kubepods", "column matches a regular expression"),
+    ("mem>512m eta<10m %>=80", "column compared with a size, a time, a share"),
+    ("limit=-", "column without a value"),
     ("!redis  !mem<1g", "the opposite"),
-    ("\"two words\"", "text with spaces or signs in it"),
+    ("\"two words\"", "text with spaces or operators"),
 ];
 
 /// A test on rows.
@@ -198,7 +198,7 @@ fn signed(word: &str) -> Option<(&str, &str, &str)> {
 
 fn unknown(name: &str, columns: &[&'static Column], by: By) -> String {
     let known: Vec<_> = columns.iter().map(|column| column.shortest()).collect();
-    format!("{} have no {name}, but: {}", by.title(), known.join(" "))
+    format!("{} have no field {name}; choose from: {}", by.title(), known.join(" "))
 }
 
 fn is(column: &Column, sign: &str, rest: &str) -> Result<Is, String> {

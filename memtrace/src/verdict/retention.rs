@@ -44,7 +44,10 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     Ok(Some(Finding {
         kind: Kind::Retention,
         confidence: if is_read && share >= 0.5 { Confidence::High } else { Confidence::Medium },
-        sentence: format!("its allocators keep {bytes} of free memory, {:.0} % of what they hold", share * 100.0),
+        sentence: format!(
+            "its allocators keep {bytes} of free memory, {:.0} % of what they hold",
+            share * 100.0
+        ),
         evidence: evidence.collect(),
         remedies: most.map_or_else(Vec::new, |of| Keeper::of(of, picture.limit).remedies()),
     }))

@@ -69,7 +69,7 @@ pub fn start(
         std::thread::Builder::new()
             .name("arming".to_owned())
             .spawn(move || run(&hierarchy, snapshots, &sender, &mounts))
-            .context("failed to start the arming thread")?;
+            .context("failed to start the limit watch thread")?;
     }
     Ok(receiver)
 }

@@ -57,7 +57,9 @@ pub fn check(case: &Case<'_>) -> Outcome {
     Ok(Some(Cause {
         kind: CauseKind::Burst,
         confidence: if part >= LARGE { Confidence::High } else { Confidence::Medium },
-        sentence: format!("memory grew by {rise} within {moment:.0} s, from {before} to the limit of {limit}"),
+        sentence: format!(
+            "memory grew by {rise} within {moment:.0} s, from {before} to the limit of {limit}"
+        ),
         evidence,
         remedies: vec![Remedy {
             text:

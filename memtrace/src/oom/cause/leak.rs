@@ -41,11 +41,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
         fact("growth", rise, Grade::Read),
         fact("over", format!("{:.0} s", shape.span), Grade::Read),
         fact("steady rate", rate(shape.slope), Grade::Inferred),
-        fact(
-            "trend (Kendall's tau; 1: always rising)",
-            format!("{:.2}", shape.tau),
-            Grade::Inferred,
-        ),
+        fact("trend (Kendall's tau; 1: always rising)", format!("{:.2}", shape.tau), Grade::Inferred),
         fact("samples", shape.samples, Grade::Read),
     ];
     evidence.extend(super::fastest(case));

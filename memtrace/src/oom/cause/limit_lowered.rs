@@ -26,8 +26,9 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is unknown")?;
     let trigger = &case.record.trigger.task;
     let remedies = vec![Remedy {
-        text: "lower a limit only after usage has fallen, or give the program time to shrink with memory.high"
-            .into(),
+        text:
+            "lower a limit only after usage has fallen, or give the program time to shrink with memory.high"
+                .into(),
         setting: None,
     }];
     if case.stack_has(&WRITERS) {

@@ -40,7 +40,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
     }
     let largest = circumstances.processes.first().filter(|process| !process.is_victim);
     let and = largest.map_or_else(String::new, |process| {
-        format!("; the largest process was {}, but the kernel chose another by its OOM score", who(&process.task))
+        format!(
+            "; the largest process was {}, but the kernel chose another by its OOM score",
+            who(&process.task)
+        )
     });
     Ok(Some(Cause {
         kind: CauseKind::NodeExhaustion,

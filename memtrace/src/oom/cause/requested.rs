@@ -17,8 +17,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     Ok(Some(Cause {
         kind: CauseKind::Requested,
         confidence: Confidence::High,
-        sentence: "somebody requested an OOM kill (SysRq f); memory was not necessarily short"
-            .to_owned(),
+        sentence: "somebody requested an OOM kill (SysRq f); memory was not necessarily short".to_owned(),
         evidence: vec![fact(how, value, Grade::Read)],
         remedies: Vec::new(),
     }))

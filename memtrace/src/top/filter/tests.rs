@@ -46,7 +46,7 @@ fn every_kind_of_term() {
 #[test]
 fn what_is_wrong_is_said() {
     for (filter, why) in [
-        ("colour=red", "containers have no colour, but: name used limit"),
+        ("colour=red", "containers have no field colour; choose from: name used limit"),
         ("mem>", "used> what?"),
         ("mem>lots", "expected a size, such as 512m or 1.5g"),
         ("name>3", "name is text: use = or ~"),

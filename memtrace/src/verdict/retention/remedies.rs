@@ -85,8 +85,10 @@ impl<'a> Keeper<'a> {
     fn glibc(&self) -> Vec<Remedy> {
         let mut remedies = Vec::new();
         if self.arenas >= MANY_ARENAS {
-            remedies
-                .push(remedy("use only two arenas, so that all threads share free memory", "MALLOC_ARENA_MAX=2"));
+            remedies.push(remedy(
+                "use only two arenas, so that all threads share free memory",
+                "MALLOC_ARENA_MAX=2",
+            ));
         }
         if self.number("mmap_threshold").is_some_and(|mmap| mmap > THRESHOLD) {
             remedies.push(remedy(

@@ -40,10 +40,10 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo memtrace doctor               check what this kernel supports, and what is lost without the rest
+  sudo memtrace doctor               check what works on this kernel, and what is lost
   sudo memtrace daemon               trace this node; OOM kills are stored in /var/lib/memtrace
-  memtrace top                       live view of containers: usage, limit, growth, verdict; Enter opens a row
-  memtrace explain redis.service     who owns the memory of this unit, what is free in it, and what to do
+  memtrace top                       live view of containers: usage, limit, growth, verdict
+  memtrace explain redis.service     who owns the memory of this unit, and what to do
   memtrace report --last             the last OOM kill: victim, limit, trigger, cause
   memtrace report list -o json       all OOM kills, for scripts
 

@@ -23,7 +23,7 @@ use crate::{
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: it is only asked for
+Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: it is only asked for \
 its CPU use and for what it currently does less of.
 
 Examples:

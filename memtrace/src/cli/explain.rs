@@ -31,8 +31,8 @@ const ONCE: Budget = Budget { bytes: 1 << 30, time: Duration::from_secs(2) };
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Asks the daemon. Without a daemon it needs root and reads /proc, page tables and allocator counters once; it then says
-which answers need history. TARGET is a pid, a container name or id, a pod (name, namespace/name or uid), a systemd
+Asks the daemon. Without a daemon it needs root and reads /proc, page tables and allocator counters once; it then says \
+which answers need history. TARGET is a pid, a container name or id, a pod (name, namespace/name or uid), a systemd \
 unit, or a cgroup path.
 
 Examples:

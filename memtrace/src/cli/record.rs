@@ -20,7 +20,7 @@ use crate::{
 /// Arguments of `record`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Attaches its own probes; a running daemon is not disturbed. The file contains names, paths and addresses of the
+Attaches its own probes; a running daemon is not disturbed. The file contains names, paths and addresses of the \
 recorded processes, but no memory contents. `memtrace replay` shows the same result again, on any machine.
 
 Examples:

@@ -14,7 +14,7 @@ use crate::model::replay::{Replayed, replay};
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Runs the model on the file and shows what `memtrace record` showed at its end. Needs neither root nor a daemon, and
+Runs the model on the file and shows what `memtrace record` showed at its end. Needs neither root nor a daemon, and \
 reads nothing else from this machine.
 
 Examples:

@@ -32,22 +32,22 @@ use crate::{
 /// Arguments of `top`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-On a terminal this is a live view (? shows its keys). With --once or -n, or when the output is not a terminal, it
+On a terminal this is a live view (? shows its keys). With --once or -n, or when the output is not a terminal, it \
 prints rows and exits.
-It asks the daemon. Without a daemon the live view attaches its own probes (as root), and printed rows come from /proc
+It asks the daemon. Without a daemon the live view attaches its own probes (as root), and printed rows come from /proc \
 and cgroups only; both say so.
-USED is the memory that the kernel charges to a cgroup. RSS is the resident memory of a process, including shared
+USED is the memory that the kernel charges to a cgroup. RSS is the resident memory of a process, including shared \
 pages; it is not the heap. LIMIT is the lowest limit from the cgroup up to the root.
 
 Examples:
   memtrace top                                          live view of containers
   memtrace top --by process --sort growth               live view of processes, fastest growth first
   memtrace top --once --filter 'ns=shop %>80'           containers near their limits
-  memtrace top --once --by arena --top 50               memory by owner: allocator, use, resident, growth
+  memtrace top --once --by arena --top 50               memory by owner: allocator, use, size
   memtrace top -n 60 -d 1 -o csv --fields name,used,limit > minute.csv
   memtrace top -o ndjson | jq 'select(.growth_bytes_per_second > 1048576) | .name'
   memtrace top -o json | jq .processes[0].memory        all fields, once
-  memtrace top --at 10m                                 the state of 10 minutes ago, from the daemon's history
+  memtrace top --at 10m                                 10 minutes ago, from the daemon's history
   memtrace top -o svg > top.svg                         a picture for a ticket")]
 pub struct TopArgs {
     /// Print once and exit (default when the output is not a terminal).

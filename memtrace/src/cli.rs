@@ -23,26 +23,26 @@ use clap::{Parser, Subcommand};
 
 pub use self::failure::Failure;
 
-/// What is this memory, and why was my container killed?
+/// Trace the memory of a node: who owns it, what grows, and why a container was OOM-killed.
 ///
-/// memtrace watches a whole node from the kernel: it records every OOM kill with its cause fields, and shows whose
-/// memory grows. The programs that it watches need no restart, no preload and no change.
+/// memtrace traces all processes of a node from the kernel, with eBPF, and records every OOM kill with its cause.
+/// The traced programs need no restart, no preload and no change.
 #[derive(Debug, Parser)]
 #[command(name = "memtrace", version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  memtrace doctor                    what this kernel gives, and what is lost without the rest
-  sudo memtrace daemon               watch this node; kills are stored in /var/lib/memtrace
-  memtrace top                       containers, live: usage, limit, growth, verdict; Enter goes into them
-  memtrace explain redis.service     whose memory it is, what is free in it, and what to do
-  memtrace report --last             the last OOM kill: who, by whose limit, asked by whom
-  memtrace report list -o json       all of them, for a script
+  sudo memtrace doctor               check what works on this kernel, and what is lost
+  sudo memtrace daemon               trace this node; OOM kills are stored in /var/lib/memtrace
+  memtrace top                       live view of containers: usage, limit, growth, verdict
+  memtrace explain redis.service     who owns the memory of this unit, and what to do
+  memtrace report --last             the last OOM kill: victim, limit, trigger, cause
+  memtrace report list -o json       all OOM kills, for scripts
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon or store, 4 not permitted.";
 
@@ -64,23 +64,23 @@ macro_rules! commands {
 }
 
 commands! {
-    /// Watch this node until told to stop (SIGTERM or SIGINT).
+    /// Trace this node until stopped (SIGTERM or SIGINT).
     Daemon(daemon::DaemonArgs),
-    /// Show who uses memory, how much, and who grows.
+    /// Show which containers and processes use memory, how much, and which grow.
     Top(top::TopArgs),
-    /// Show the OOM kills that were recorded.
+    /// Show recorded OOM kills.
     Report(report::ReportArgs),
-    /// Explain the memory of a process, a container or a pod on one page: reserved or used, and what to do.
+    /// Explain the memory of a process, container or pod on one page: used or reserved, and what to do.
     Explain(explain::ExplainArgs),
-    /// Say what this kernel gives, and what is lost without the rest.
+    /// Check what this kernel supports, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),
-    /// Say whether the daemon watches.
+    /// Check that the daemon is tracing.
     Health(health::HealthArgs),
-    /// Keep what the tracer sees in a file, to be run again.
+    /// Record tracer input for `memtrace replay`.
     Record(record::RecordArgs),
-    /// Show what a recording shows.
+    /// Show the result of a recording.
     Replay(replay::ReplayArgs),
-    /// Print what a shell needs to complete commands and options.
+    /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
     /// Write the manual pages.
     #[command(hide = true)]
@@ -90,7 +90,7 @@ commands! {
 /// Runs a command.
 ///
 /// # Errors
-/// See [`Failure`]. A reader that went away (`memtrace top | head`) is no failure.
+/// See [`Failure`]. A closed pipe (`memtrace top | head`) is not an error.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     match dispatch(&cli.command, &mut io::stdout().lock()) {
         Err(failure) if is_closed_pipe(failure.error()) => Ok(()),

@@ -76,7 +76,7 @@ impl Exporter {
         let mut text = String::new();
         // Writing to a string fails only for families without a name or series, of which there are none.
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
-            tracing::warn!(%error, "metrics could not be written");
+            tracing::warn!(%error, "failed to write the metrics");
         }
         text
     }
@@ -93,7 +93,7 @@ impl<F: Fn() -> Inputs + Send + Sync> Collector for Node<F> {
         let dropped = self.dropped.fetch_add(dropped, Ordering::Relaxed) + dropped;
         let mut counted = Family::counter(
             "memtrace_series_dropped_total",
-            "Series of containers that were left out of an answer because there were too many containers.",
+            "Series of containers left out of an answer because there were too many.",
         );
         counted.add(&[], dropped as f64);
         families.into_iter().chain([counted]).filter_map(Family::finish).collect()

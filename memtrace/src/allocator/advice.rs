@@ -11,13 +11,26 @@ use super::{
 };
 use crate::units::Bytes;
 
-/// Something to do, which the evidence supports.
+/// An action that the evidence supports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remedy {
     /// In one sentence.
     pub text: String,
     /// The exact setting, when there is one: `MALLOC_ARENA_MAX=2`.
     pub setting: Option<String>,
+}
+
+impl Remedy {
+    /// The sentence, and the setting to copy. A setting that is only a number of bytes becomes a part of the sentence.
+    pub fn words(&self) -> (String, Option<&str>) {
+        let Self { text, setting } = self;
+        match setting.as_deref() {
+            Some(bytes) if !bytes.is_empty() && bytes.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (format!("{text} ({bytes} bytes)"), None)
+            }
+            setting => (text.clone(), setting),
+        }
+    }
 }
 
 impl Remedy {
@@ -45,7 +58,7 @@ pub trait Advice: Sync {
 
     /// Why it stays there.
     fn reason(&self, _kept: &Keeper<'_>) -> String {
-        "the allocator keeps them for the next allocations".to_owned()
+        "the allocator keeps them for new allocations".to_owned()
     }
 
     /// What would change it, most telling first; nothing where nothing is known to.

@@ -167,7 +167,7 @@ fn stored<T>(
     answer.map_err(|error| match error {
         StoreError::Ambiguous { .. } => StatusCode::CONFLICT,
         error => {
-            tracing::warn!(%error, "a request for kills was not answered");
+            tracing::warn!(%error, "failed to answer a request for kills");
             StatusCode::INTERNAL_SERVER_ERROR
         }
     })
@@ -203,8 +203,10 @@ pub(super) async fn metrics(State(ApiState { source, pages }): State<ApiState>) 
 /// Whether events are taken in: nothing else is a reason to start the daemon anew.
 pub(super) async fn healthy(State(ApiState { source, .. }): State<ApiState>) -> (StatusCode, String) {
     match source.is_alive() {
-        Ok(()) => (StatusCode::OK, "events are taken in\n".to_owned()),
-        Err(seconds) => (StatusCode::SERVICE_UNAVAILABLE, format!("no event was taken in for {seconds} s\n")),
+        Ok(()) => (StatusCode::OK, "events are processed\n".to_owned()),
+        Err(seconds) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("no event was processed for {seconds} s\n"))
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub enum ClientError {
     #[error("no daemon answers at {0}")]
     NoDaemon(String),
     /// The socket is not for this user.
-    #[error("not permitted to ask the daemon at {0}")]
+    #[error("not permitted to ask the daemon at {0}: run as root, or join the group memtrace")]
     NotPermitted(String),
     /// It answered badly.
     #[error(transparent)]
@@ -55,7 +55,7 @@ pub fn text(socket: &Path, path: &str) -> Result<String, ClientError> {
 pub async fn ask<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientError> {
     let answer = async {
         serde_json::from_slice(&body(socket, path).await?)
-            .with_context(|| format!("failed to understand the daemon's answer to {path}"))
+            .with_context(|| format!("failed to parse the daemon's answer to {path}"))
             .map_err(ClientError::Failed)
     };
     in_time(socket, answer).await
@@ -129,7 +129,7 @@ async fn in_time<T>(
 ) -> Result<T, ClientError> {
     tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(|_| {
         let seconds = TIMEOUT.as_secs();
-        Err(anyhow::anyhow!("the daemon at {} gave no answer in {seconds} s", socket.display()).into())
+        Err(anyhow::anyhow!("the daemon at {} did not answer within {seconds} s", socket.display()).into())
     })
 }
 

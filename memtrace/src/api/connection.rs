@@ -65,7 +65,7 @@ async fn serve_for(io: Box<dyn Io>, routes: Router, mut end: watch::Receiver<boo
         }
     };
     if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended badly");
+        tracing::debug!(%error, "a connection failed");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `memtrace doctor` says, of an attempt to attach or of the daemon that runs.
+//! The diagnosis of `memtrace doctor`, from an attempt to attach or from the running daemon.
 //!
 //! Facts of the kernel, the hooks and the runtimes -> [`Diagnosis`]. Attaches nothing itself.
 
@@ -11,14 +11,14 @@ use crate::{
     snapshot::{Cpu, Snapshot},
 };
 
-/// Everything that `doctor` found out.
+/// Everything that `doctor` finds out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// Version of this structure.
     pub schema: u32,
     /// Whether memtrace can record OOM kills here.
     pub works: bool,
-    /// Why not.
+    /// The reason, if it does not work.
     pub failure: Option<String>,
     /// The hooks.
     pub probes: ProbeStatus,
@@ -26,27 +26,27 @@ pub struct Diagnosis {
     pub missing_capabilities: Vec<(String, String)>,
     /// The memory controller, in words.
     pub memory_controller: Option<String>,
-    /// What names containers here, and what should and does not.
+    /// Sources of container names, and whether each works.
     #[serde(default)]
     pub name_sources: Vec<SourceStatus>,
-    /// What the daemon that runs takes of the processor, and what it holds back for that.
+    /// CPU use of the running daemon, and how far it has reduced its work.
     #[serde(default)]
     pub governor: Known<Cpu>,
 }
 
-/// A value, or why there is none.
+/// A value, or the reason why it is unknown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Known<T> {
-    /// It.
+    /// The value.
     Known(T),
-    /// Why it is not known.
+    /// The reason why it is unknown.
     Unknown(String),
 }
 
 impl<T> Default for Known<T> {
     fn default() -> Self {
-        Self::Unknown("nobody was asked".to_owned())
+        Self::Unknown("the daemon was not asked".to_owned())
     }
 }
 

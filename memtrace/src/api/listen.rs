@@ -75,16 +75,16 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
         .and_then(|directory| fs::metadata(directory).ok())
         .map(|data| data.permissions().mode());
     if mode.is_some_and(|mode| mode & 0o1002 == 0o002) {
-        bail!("everybody can write to the directory of {}: `chmod o-w` it", path.display());
+        bail!("everybody can write to the directory of {}: run `chmod o-w` on it", path.display());
     }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        bail!("another daemon answers at {}", path.display());
+        bail!("another daemon answers at {}: stop it, or choose another --socket", path.display());
     }
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => {
             fs::remove_file(path).with_context(|| format!("failed to remove the old {}", path.display()))?;
         }
-        Ok(_) => bail!("{} is in the way: it is not a socket", path.display()),
+        Ok(_) => bail!("failed to listen at {}: the path exists and is not a socket", path.display()),
         Err(_) => {}
     }
     let failed = || format!("failed to listen at {}", path.display());
@@ -95,7 +95,7 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
     if let Some(group) = group
         && let Err(error) = chown(path, None, Some(group))
     {
-        tracing::warn!(%error, group, "the socket cannot be given to the group memtrace: root alone may ask");
+        tracing::warn!(%error, group, "failed to give the socket to the group memtrace; only root can connect");
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))
         .with_context(|| format!("failed to set the permissions of {}", path.display()))?;
@@ -165,7 +165,7 @@ async fn keep(door: Door, routes: Router, refused: Arc<AtomicU64>, mut end: watc
                     connections.spawn(refuse(stream));
                 }
                 Err(error) => {
-                    said.warn(|| tracing::warn!(%error, "a connection could not be accepted"));
+                    said.warn(|| tracing::warn!(%error, "failed to accept a connection"));
                     tokio::time::sleep(PAUSE).await;
                 }
             },
@@ -191,10 +191,10 @@ async fn accept(door: &Door, refused: &AtomicU64, said: &mut Said) -> io::Result
                 Ok(peer) if admission.admits(&peer) => return Ok(Accepted::In(Box::new(stream))),
                 Ok(peer) => {
                     let (uid, pid) = (peer.uid, peer.pid);
-                    said.warn(|| tracing::warn!(uid, pid, "refused a user who may not ask"));
+                    said.warn(|| tracing::warn!(uid, pid, "rejected client: user not permitted"));
                 }
                 Err(error) => {
-                    said.warn(|| tracing::warn!(%error, "refused someone of whom the kernel does not say who it is"));
+                    said.warn(|| tracing::warn!(%error, "rejected client: no peer credentials"));
                 }
             }
             refused.fetch_add(1, Ordering::Relaxed);

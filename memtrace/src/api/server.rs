@@ -110,7 +110,7 @@ async fn with_token(
     let expected = tokio::task::spawn_blocking(move || read_token(&file)).await;
     let expected = expected.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     let expected = expected.map_err(|error| {
-        tracing::warn!(%error, "a request with a token was refused");
+        tracing::warn!(%error, "rejected a request with a bearer token");
         StatusCode::UNAUTHORIZED
     })?;
     if is_same(given.trim_ascii(), &expected) {

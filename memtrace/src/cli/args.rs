@@ -16,10 +16,10 @@ use crate::{
     report::Terminal,
 };
 
-/// Where the daemon listens.
+/// The daemon's address.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SocketArgs {
-    /// The daemon's socket [default: /run/memtrace/memtrace.sock].
+    /// Unix socket of the daemon [default: /run/memtrace/memtrace.sock].
     #[arg(long, value_name = "PATH", env = "MEMTRACE_SOCKET")]
     pub socket: Option<PathBuf>,
 }
@@ -53,7 +53,7 @@ impl SocketArgs {
 /// Whether text is coloured.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct ColorArgs {
-    /// Colour the text; auto: on a terminal, unless NO_COLOR is set (CLICOLOR_FORCE: everywhere).
+    /// When to use colours; auto: on a terminal, unless NO_COLOR is set (CLICOLOR_FORCE: always).
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
 }
@@ -72,57 +72,56 @@ impl ColorArgs {
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// For people.
+    /// Plain text.
     Text,
-    /// For programs: everything, in bytes.
+    /// JSON with all figures, in bytes.
     Json,
 }
 
-/// How to trace.
+/// Options of the tracer.
 #[derive(Clone, Debug, Args)]
 pub struct ProbeArgs {
-    /// Sample one page fault of so many, but some 1000 a second and CPU at most: each says for how many it stands. 0 samples
-    /// none.
+    /// Sample 1 in N page faults, at most about 1,000/s per CPU; 0 disables.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub fault_period: u64,
-    /// Stream so many address-space calls of one process a second; beyond that they are counted, and what it has
-    /// mapped is read from /proc. 0 streams all.
+    /// Stream at most N address-space calls of one process per second; the rest are only counted, and the mappings of
+    /// the process are read from /proc. 0: no limit.
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub event_budget: u32,
-    /// Copy so many bytes of the user stack of a sampled fault, to walk it by the programs' unwind tables: a power of two
-    /// from 64 to 16384, or 0 to walk by frame pointers alone.
+    /// Bytes of user stack to copy for each sampled fault, to unwind it by the program's unwind tables: a power of two
+    /// from 64 to 16384, or 0 to unwind by frame pointers only.
     #[arg(long, value_name = "BYTES", default_value_t = 8192, value_parser = stack_bytes)]
     pub stack_bytes: u32,
-    /// Treat this kernel as if it lacked something: to see what is lost, or to keep away from a broken hook.
+    /// Do not use a feature of this kernel: to see what is lost without it, or to avoid a broken hook.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub without: Vec<Lacking>,
 }
 
-/// Where containers' names come from.
+/// Sources of container names.
 #[derive(Clone, Debug, Args)]
 pub struct NameArgs {
-    /// Where the host's root is, for the directories and sockets of container runtimes.
+    /// Root directory of the host, to find the directories and sockets of container runtimes.
     #[arg(long, value_name = "DIR", env = "MEMTRACE_HOST_ROOT", default_value = "/")]
     pub host_root: PathBuf,
-    /// A socket of a CRI runtime, beside the usual ones.
+    /// Socket of a CRI runtime, in addition to the usual ones; may be repeated.
     #[arg(long, value_name = "PATH")]
     pub cri_socket: Vec<PathBuf>,
-    /// Ask the kubelet at this address for its pods too, such as https://127.0.0.1:10250.
+    /// Also ask the kubelet at this URL for its pods, such as https://127.0.0.1:10250.
     #[arg(long, value_name = "URL", env = "MEMTRACE_KUBELET")]
     pub kubelet: Option<String>,
-    /// The token for that.
+    /// Bearer token for the kubelet.
     #[arg(long, value_name = "FILE", default_value = "/var/run/secrets/kubernetes.io/serviceaccount/token")]
     pub kubelet_token: PathBuf,
-    /// What vouches for its certificate.
+    /// CA bundle for the kubelet's certificate.
     #[arg(long, value_name = "FILE", default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")]
     pub kubelet_ca: PathBuf,
-    /// Take any certificate of it: most kubelets have signed theirs themselves.
+    /// Skip verification of the kubelet's certificate; most kubelets use a self-signed one.
     #[arg(long)]
     pub kubelet_insecure_tls: bool,
 }
 
 impl NameArgs {
-    /// As the namer takes it.
+    /// The namer's configuration.
     pub fn config(&self) -> sources::Config {
         sources::Config {
             host_root: self.host_root.clone(),
@@ -136,28 +135,28 @@ impl NameArgs {
     }
 }
 
-/// What `--without` takes.
+/// A kernel feature that `--without` disables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Lacking {
-    /// The kernel's type information.
+    /// BTF, the kernel's type information.
     Btf,
-    /// Tracefs and its events.
+    /// Tracefs and its tracepoints.
     Tracefs,
-    /// Programs at kernel functions' returns.
+    /// Programs at the return of kernel functions.
     Fexit,
-    /// The helper that finds a task's saved registers.
+    /// The BPF helper that finds the saved registers of a task.
     TaskRegisters,
 }
 
 fn stack_bytes(text: &str) -> Result<u32, String> {
     let bytes = text.parse::<u32>().map_err(|error| error.to_string())?;
     let is_copied = bytes.is_power_of_two() && (LEAST_BYTES..=MOST_BYTES).contains(&(bytes as usize));
-    let wrong = || format!("neither 0 nor a power of two from {LEAST_BYTES} to {MOST_BYTES}");
+    let wrong = || format!("expected 0 or a power of two from {LEAST_BYTES} to {MOST_BYTES}");
     (bytes == 0 || is_copied).then_some(bytes).ok_or_else(wrong)
 }
 
 impl ProbeArgs {
-    /// As the probes take it.
+    /// The probes' options.
     pub fn options(&self) -> Options {
         Options {
             without: self.without(),

@@ -17,7 +17,7 @@ Examples:
   memtrace completions zsh > /usr/share/zsh/vendor-completions/_memtrace
   memtrace completions fish > ~/.config/fish/completions/memtrace.fish")]
 pub struct CompletionsArgs {
-    /// For which shell.
+    /// Shell to print the script for.
     #[arg(value_enum)]
     pub shell: Shell,
 }

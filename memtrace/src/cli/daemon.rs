@@ -1,4 +1,4 @@
-//! `memtrace daemon`: watch this node.
+//! `memtrace daemon`: trace this node.
 
 use std::{
     io::{IsTerminal as _, Write},
@@ -21,52 +21,52 @@ use crate::daemon::{self, Config, kills::recorder::Keep};
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN; `memtrace doctor` says what else is of use. Logs to stderr;
-MEMTRACE_LOG takes a level or tracing directives (error, info, memtrace=debug).
+Needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN; `memtrace doctor` lists what other capabilities add.
+The log goes to stderr. MEMTRACE_LOG sets its level or tracing directives (error, info, memtrace=debug).
 
 Examples:
   sudo memtrace daemon
   sudo memtrace daemon --listen 127.0.0.1:9477
   sudo memtrace daemon --state-dir /tmp/mt --socket /tmp/mt/memtrace.sock --log-format json")]
 pub struct DaemonArgs {
-    /// Where records are kept; made if it is not there.
+    /// Directory for recorded OOM kills and history; created if missing.
     #[arg(long, value_name = "DIR", env = "MEMTRACE_STATE_DIR", default_value = "/var/lib/memtrace")]
     pub state_dir: PathBuf,
-    /// Where it listens.
+    /// Its socket.
     #[command(flatten)]
     pub socket: SocketArgs,
-    /// Also listen on this TCP address, for /metrics, /healthz and /readyz alone: there is no encryption.
+    /// Also serve /metrics, /healthz and /readyz on this TCP address, unencrypted.
     #[arg(long, value_name = "ADDRESS", env = "MEMTRACE_LISTEN")]
     pub listen: Option<SocketAddr>,
-    /// Open the rest of the API there to who has the token in this file ("Authorization: Bearer TOKEN").
+    /// Serve the full API on --listen to holders of the bearer token in this file.
     #[arg(long, value_name = "FILE", env = "MEMTRACE_TOKEN_FILE", requires = "listen")]
     pub token_file: Option<PathBuf>,
-    /// Containers that have series of their own in the metrics; what is left out is counted.
+    /// Maximum number of containers with metrics of their own; the others are only counted.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub metrics_max_containers: usize,
-    /// How to trace.
+    /// Options of the tracer.
     #[command(flatten)]
     pub probe: ProbeArgs,
-    /// Spend at most this part of one CPU, in percent, on reading page tables.
+    /// CPU limit for reading page tables, in percent of one CPU.
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub scan_share: u32,
-    /// Take at most this part of one CPU, in percent, for all of it: above, page tables are read less often, then page
-    /// faults are sampled more coarsely, then fewer calls of one process are streamed. 0 for any.
+    /// CPU budget of the daemon, in percent of one CPU; 0: no limit. Above it, page tables are read less often, then
+    /// fewer page faults are sampled, then fewer calls of each process are streamed.
     #[arg(long, value_name = "PERCENT", default_value_t = 20)]
     pub cpu_budget: u32,
-    /// Keep OOM kills for so many days; 0: for ever.
+    /// Delete recorded OOM kills after this many days; 0: never.
     #[arg(long, value_name = "DAYS", default_value_t = 90)]
     pub keep_days: u32,
-    /// Keep as many OOM kills as fit into so many MiB, the newest.
+    /// Maximum size of the recorded OOM kills in MiB; the oldest are deleted first.
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub keep_size: u32,
-    /// Do not record kills from the kernel log that happened while no daemon ran, or were lost.
+    /// Do not record missed OOM kills from the kernel log, such as those from before the daemon started.
     #[arg(long)]
     pub no_backfill: bool,
-    /// Where container runtimes are.
+    /// Sources of container names.
     #[command(flatten)]
     pub names: NameArgs,
-    /// Form of the log.
+    /// Log format.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// End with this process, which started this one.
@@ -74,12 +74,12 @@ pub struct DaemonArgs {
     pub end_with: Option<u32>,
 }
 
-/// Form of the log.
+/// Log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -120,13 +120,13 @@ pub fn run(args: &DaemonArgs, _: &mut dyn Write) -> Result<(), Failure> {
     Ok(daemon::run(&config)?)
 }
 
-/// Has this process end with the one that started it, also when that one is killed.
+/// Ends this process together with its parent, also when the parent is killed.
 fn end_with(parent: u32) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM))
-        .context("failed to ask for a signal at the parent's end")?;
+        .context("failed to request a signal for the end of the parent process")?;
     // It may have ended before.
     if getppid().is_none_or(|pid| pid.as_raw_nonzero().get().cast_unsigned() != parent) {
-        bail!("the process that started this one has ended");
+        bail!("the parent process has ended");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `memtrace doctor`: what this kernel gives, and what is lost without the rest.
+//! `memtrace doctor`: what this kernel supports, and what is lost without the rest.
 
 use std::{io::Write, path::Path};
 
@@ -26,12 +26,13 @@ use crate::{
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Attaches every hook for a moment, on its own, and lets go again; a running daemon is only asked what it holds back.
+Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: it is only asked for \
+its CPU use and for what it currently does less of.
 
 Examples:
   sudo memtrace doctor
   sudo memtrace doctor -o json
-  sudo memtrace doctor --without btf    what would be lost on a kernel without BTF")]
+  sudo memtrace doctor --without btf    show what is lost on a kernel without BTF")]
 pub struct DoctorArgs {
     /// Form of the output.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
@@ -39,10 +40,10 @@ pub struct DoctorArgs {
     /// How to trace.
     #[command(flatten)]
     pub probe: ProbeArgs,
-    /// Where container runtimes are.
+    /// Sources of container names.
     #[command(flatten)]
     pub names: NameArgs,
-    /// Where the daemon is, if one runs.
+    /// The daemon's address, if one is running.
     #[command(flatten)]
     pub socket: SocketArgs,
 }
@@ -89,12 +90,12 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
 }
 
-/// Asks every source of names that is there.
+/// Checks every source of names.
 fn name_sources(args: &DoctorArgs) -> Result<Vec<SourceStatus>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("failed to start a runtime")?;
+        .context("failed to start the async runtime")?;
     Ok(runtime.block_on(sources::examine(&args.names.config())))
 }
 
@@ -132,7 +133,7 @@ fn text(diagnosis: &Diagnosis) -> String {
             }
         }
         for passed in &hook.passed_over {
-            line(&format!("          not by {}: {}", passed.hook, passed.why));
+            line(&format!("          rejected {}: {}", passed.hook, passed.why));
         }
     }
     line("");
@@ -151,7 +152,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     if probes.fault_period > 0 && probes.attached("page_fault").is_some() {
         line(&format!(
-            "  page faults: one of {} is sampled; fewer on a CPU on which many come, and each says for how many it stands",
+            "  page faults: 1 in {} is sampled, fewer on a CPU with very many; each sample has its weight",
             probes.fault_period
         ));
     }
@@ -162,7 +163,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     line("Daemon");
     match governor {
         Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
-        Known::Unknown(why) => line(&format!("  what it takes and holds back is not known: {why}")),
+        Known::Unknown(why) => line(&format!("  CPU use and limits are unknown: {why}")),
     }
     line("");
     line("Names");
@@ -171,7 +172,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         line(&format!("  {works}  {source:<11} {place}: {detail}"));
     }
     if name_sources.is_empty() {
-        line("  no container runtime is here: units and cgroup paths are the names");
+        line("  no container runtime found: systemd units and cgroup paths serve as names");
     }
     out
 }

@@ -29,18 +29,18 @@ use crate::{
     verdict::Insights,
 };
 
-/// Processes whose page tables are read without a daemon.
+/// Maximum number of processes whose page tables are read without a daemon.
 const MOST_READ: usize = 512;
 
-/// What the counters of one process may take where nobody waits for the next: the target is not held up by it.
+/// Budget for the counters of one process; larger than the daemon's, as no other process waits.
 const ONCE: Budget = Budget { bytes: 1 << 30, time: Duration::from_secs(2) };
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Asks the daemon. Without one it reads /proc, page tables and the allocators' counters itself, once, and says what only
-history can tell. TARGET is a pid, a container's name or id, a pod (name, namespace/name or uid), a systemd unit, or
-a cgroup path.
+Asks the daemon. Without a daemon it needs root and reads /proc, page tables and allocator counters once; it then says \
+which answers need history. TARGET is a pid, a container name or id, a pod (name, namespace/name or uid), a systemd \
+unit, or a cgroup path.
 
 Examples:
   memtrace explain 4711
@@ -49,10 +49,10 @@ Examples:
   memtrace explain cart pay                two targets side by side
   memtrace explain 4711 -o json | jq '.findings[].sentence'")]
 pub struct ExplainArgs {
-    /// What to explain.
+    /// Process, container, pod, unit or cgroup to explain.
     #[arg(value_name = "TARGET")]
     pub target: String,
-    /// A second target, side by side.
+    /// Second target, shown next to the first.
     #[arg(value_name = "TARGET")]
     pub other: Option<String>,
     /// Form of the output.
@@ -61,10 +61,10 @@ pub struct ExplainArgs {
     /// Colours.
     #[command(flatten)]
     pub color: ColorArgs,
-    /// Do not ask the daemon.
+    /// Do not ask the daemon; read this machine once, as root.
     #[arg(long)]
     pub alone: bool,
-    /// Where the daemon listens.
+    /// The daemon's address.
     #[command(flatten)]
     pub socket: SocketArgs,
 }
@@ -108,7 +108,7 @@ fn print(all: &[Explanation], form: Form, style: Style, out: &mut dyn Write) -> 
     Ok(())
 }
 
-/// The daemon's view, or one of our own.
+/// The daemon's snapshot, or one made here.
 fn look(args: &ExplainArgs, words: &[&str]) -> Result<(Snapshot, Option<Insights>), Failure> {
     if !args.alone {
         let socket = args.socket.path();
@@ -119,14 +119,14 @@ fn look(args: &ExplainArgs, words: &[&str]) -> Result<(Snapshot, Option<Insights
     }
     if !rustix::process::geteuid().is_root() {
         let error = anyhow::anyhow!(
-            "no daemon answers, and to read other processes' page tables takes root: try sudo memtrace explain"
+            "no daemon is running, and reading page tables needs root: start the daemon or run `sudo memtrace explain`"
         );
         return Err(Failure::NotPermitted(error));
     }
     Ok((alone(words)?, None))
 }
 
-/// /proc, and the page tables and counters of what is meant.
+/// A snapshot of /proc, with page tables and counters of the targets.
 fn alone(words: &[&str]) -> Result<Snapshot, Failure> {
     let proc = Path::new("/proc");
     let mut model = Model::of_host(proc);
@@ -144,7 +144,7 @@ fn alone(words: &[&str]) -> Result<Snapshot, Failure> {
         let request = model.expect(process.pid);
         model.take(reader::scan(&mut reader, request, ONCE));
     }
-    // The totals of the moment, beside the page tables of it.
+    // Fresh totals, to match the page tables.
     model.touch_all();
     Ok(model.snapshot(None))
 }

@@ -6,16 +6,16 @@ use std::io;
 
 use crate::{api::client::ClientError, daemon::DaemonError};
 
-/// Why a command failed, as the exit code says it.
+/// Why a command failed; each variant has its exit code.
 #[derive(Debug)]
 pub enum Failure {
     /// 1: it failed.
     Failed(anyhow::Error),
-    /// 2: the arguments make no sense together.
+    /// 2: the arguments contradict each other.
     Usage(anyhow::Error),
     /// 3: there is no daemon, or no store.
     NoDaemon(anyhow::Error),
-    /// 4: this process may not.
+    /// 4: this process lacks the permission.
     NotPermitted(anyhow::Error),
 }
 

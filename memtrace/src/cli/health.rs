@@ -1,4 +1,4 @@
-//! `memtrace health`: whether the daemon watches, for probes of an image that has no shell.
+//! `memtrace health`: whether the daemon is tracing, for health checks in an image without a shell.
 
 use std::io::Write;
 
@@ -10,13 +10,13 @@ use crate::api::{client, v1::path};
 /// Arguments of `health`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 it watches, 1 it stands still or answers badly, 3 nobody answers.
+Exit codes: 0 the daemon is tracing, 1 it has stalled or its answer is invalid, 3 no daemon, 4 not permitted.
 
 Examples:
   memtrace health
   memtrace health --socket /tmp/mt/memtrace.sock")]
 pub struct HealthArgs {
-    /// Whom to ask.
+    /// The daemon's address.
     #[command(flatten)]
     pub socket: SocketArgs,
 }
@@ -24,7 +24,7 @@ pub struct HealthArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the daemon does not answer, or says that it does not watch.
+/// When the daemon does not answer, or is not ready.
 pub fn run(args: &HealthArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let said = client::text(args.socket.path(), path::READY)?;
     write!(out, "{said}")?;

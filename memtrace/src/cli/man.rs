@@ -16,7 +16,7 @@ use super::{Cli, Failure};
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Where the pages go: memtrace.1, memtrace-top.1 and so on.
+    /// Directory for the pages: memtrace.1, memtrace-top.1 and so on.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 }
@@ -43,7 +43,7 @@ fn page(command: &Command, name: &str, directory: &Path) -> anyhow::Result<()> {
     // It names itself by its parent too, once it is built.
     clap_mangen::Man::new(command.clone())
         .render(&mut page)
-        .with_context(|| format!("failed to write the page of {name}"))?;
+        .with_context(|| format!("failed to render the manual page of {name}"))?;
     fs::write(&file, page).with_context(|| format!("failed to write {}", file.display()))
 }
 

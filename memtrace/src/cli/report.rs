@@ -1,4 +1,4 @@
-//! `memtrace report`: the OOM kills that were recorded, also while no daemon runs.
+//! `memtrace report`: recorded OOM kills; works without a daemon.
 //!
 //! Arguments and the store -> text or JSON on `out`. Must not write to the store, and must not need a daemon.
 
@@ -33,27 +33,27 @@ const LIST_SCHEMA: u32 = 1;
     subcommand_negates_reqs = true,
     after_help = "\
 Examples:
-  memtrace report --last                      the newest kill: who, by whose limit, asked by whom
-  memtrace report list --since 2h             the kills of the last two hours
-  memtrace report list --cgroup pod6e0b4bb2   in one pod, or because of its limit
+  memtrace report --last                      the newest kill: victim, limit, trigger, cause
+  memtrace report list --since 2h             kills of the last two hours
+  memtrace report list --cgroup pod6e0b4bb2   kills in one pod, or because of its limit
   memtrace report list --namespace shop --cause leak
   memtrace report --last -o html > kill.html
-  memtrace report show 20261122T190501Z-42    one kill; the beginning of its id is enough
+  memtrace report show 20261122T190501Z-42    one kill; the start of its id is enough
   memtrace report list -o json | jq -r '.kills[].id'
 
 Exit codes: 0 ok, 1 failed (no such record, store unreadable), 2 usage, 3 no store or no kill yet, 4 not permitted."
 )]
 pub struct ReportArgs {
-    /// What to show.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<ReportCommand>,
     /// Show the newest kill.
     #[arg(long, required = true)]
     pub last: bool,
-    /// Form of the output of --last.
+    /// Output format for --last.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Format::Text)]
     pub output: Format,
-    /// Where the daemon keeps its store.
+    /// State directory of the daemon, with the recorded kills.
     #[arg(
         long,
         global = true,
@@ -74,26 +74,26 @@ pub enum ReportCommand {
     List(ListArgs),
     /// Show one kill.
     Show(ShowArgs),
-    /// List how processes ended: by the OOM killer, by whose signal, by themselves.
+    /// List how processes ended: OOM kill, signal from a process, or own exit.
     Exits(ExitsArgs),
 }
 
-/// Which entries of a list: when they were, and how many at most.
+/// Period and maximum number of entries in a list.
 #[derive(Debug, Args)]
 pub struct Span {
-    /// Only what was since then: RFC 3339, or so long ago (90s, 30m, 2h, 7d).
+    /// Only entries since this time: RFC 3339, or an age (90s, 30m, 2h, 7d).
     #[arg(long, value_name = "TIME", value_parser = When::parse)]
     pub since: Option<When>,
-    /// Only what was before then: likewise.
+    /// Only entries before this time: RFC 3339, or an age.
     #[arg(long, value_name = "TIME", value_parser = When::parse)]
     pub until: Option<When>,
-    /// At most so many, the newest.
+    /// At most N entries, the newest.
     #[arg(short = 'n', long, value_name = "N")]
     pub limit: Option<usize>,
 }
 
 impl Span {
-    /// As the store takes it.
+    /// The store's filter.
     fn filter(&self, now: Timestamp) -> Filter {
         Filter {
             since: self.since.map(|when| when.at(now)),
@@ -112,25 +112,25 @@ Examples:
   memtrace report list --since 7d --comm java
   memtrace report list --since 2026-11-22T18:00:00Z --until 2026-11-22T19:00:00+01:00")]
 pub struct ListArgs {
-    /// Which of them.
+    /// Which entries.
     #[command(flatten)]
     pub span: Span,
-    /// Only kills with this text in the path of the victim's cgroup, or of the one whose limit was hit.
+    /// Only kills with this text in the cgroup path of the victim, or of the limit that was hit.
     #[arg(long, value_name = "TEXT")]
     pub cgroup: Option<String>,
-    /// Only kills with this text in the name of the victim.
+    /// Only kills with this text in the victim's name.
     #[arg(long, value_name = "TEXT")]
     pub comm: Option<String>,
     /// Only kills in pods of this namespace.
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
-    /// Only kills in this pod: its whole name.
+    /// Only kills in the pod with exactly this name.
     #[arg(long, value_name = "NAME")]
     pub pod: Option<String>,
-    /// Only kills in this container: its name, or the beginning of its id.
+    /// Only kills in the container with this name, or whose id starts with it.
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
-    /// Only kills with this cause, such as leak, burst or limit_too_tight; docs/record.md has them all.
+    /// Only kills with this cause, such as leak, burst or limit_too_tight; docs/record.md lists all.
     #[arg(long, value_name = "KIND")]
     pub cause: Option<String>,
     /// Form of the output.
@@ -141,7 +141,7 @@ pub struct ListArgs {
 /// Arguments of `report show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// Id of the record, or its beginning.
+    /// Id of the record, or the start of it.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub id: String,
     /// Form of the output.
@@ -149,42 +149,42 @@ pub struct ShowArgs {
     pub output: Format,
 }
 
-/// Form of one kill.
+/// Output format for one kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Plain text.
     Text,
-    /// For programs; docs/record.md describes it, and docs/record.schema.json.
+    /// JSON, described in docs/record.md and docs/record.schema.json.
     Json,
-    /// For a ticket or a chat.
+    /// Markdown, for a ticket or a chat.
     Markdown,
-    /// A page in one file, without scripts: with the timeline and the growth drawn.
+    /// One HTML file without scripts, with charts of usage and growth.
     Html,
 }
 
-/// Form of the list.
+/// Output format for a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
-    /// For people.
+    /// Table.
     Table,
-    /// For programs; docs/record.md describes it.
+    /// JSON, described in docs/record.md.
     Json,
 }
 
-/// A time as people type it.
+/// A time as typed by a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// A point in time.
     At(Timestamp),
-    /// So long before now.
+    /// This long before now.
     Ago(SignedDuration),
 }
 
 impl When {
-    /// Reads RFC 3339, or a number with a unit.
+    /// Parses RFC 3339, or a number with a unit.
     ///
     /// # Errors
-    /// What was expected.
+    /// The expected forms.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Ok(time) = Timestamp::from_str(text) {
             return Ok(Self::At(time));
@@ -206,12 +206,11 @@ impl When {
             count.checked_mul(seconds).map(SignedDuration::from_secs)
         };
         ago().map(Self::Ago).ok_or_else(|| {
-            "expected a time with its zone (2026-11-22T19:00:00Z) or how long ago (90s, 30m, 2h, 7d)"
-                .to_owned()
+            "expected a time with a zone (2026-11-22T19:00:00Z) or an age (90s, 30m, 2h, 7d)".to_owned()
         })
     }
 
-    /// The point in time; before the calendar begins is at its beginning.
+    /// The point in time; one before the calendar begins becomes its beginning.
     pub fn at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(time) => time,
@@ -227,26 +226,26 @@ pub enum ReportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There is no such record.
-    #[error("failed to find a record whose id is or begins with {id:?} in {}", store.display())]
+    #[error("failed to find a record in {} whose id starts with {id:?}: `memtrace report list` shows all ids", store.display())]
     NoSuchRecord {
-        /// What was asked for.
+        /// The requested id.
         id: String,
         /// Where.
         store: PathBuf,
     },
     /// There is a store, and nothing in it.
-    #[error("failed to find an OOM kill in {}: none was recorded yet", store.display())]
+    #[error("failed to find an OOM kill in {}: none has been recorded yet", store.display())]
     NoKills {
         /// Where.
         store: PathBuf,
     },
-    /// Arguments that exclude each other.
+    /// The arguments exclude each other.
     #[error("--last cannot be used with list or show")]
     Usage,
-    /// The record has no JSON form.
+    /// The record cannot be written as JSON.
     #[error("failed to write JSON")]
     Json(#[from] serde_json::Error),
-    /// The output does not take it.
+    /// The output cannot be written.
     #[error("failed to write the report")]
     Write(#[from] io::Error),
 }
@@ -346,7 +345,7 @@ fn list(args: &ListArgs, store: &Store, now: Timestamp, style: Style) -> Result<
     match output {
         ListFormat::Json => Ok(serde_json::to_string_pretty(&List { schema: LIST_SCHEMA, kills })? + "\n"),
         ListFormat::Table if kills.is_empty() && store.count()? > 0 => {
-            Ok("no OOM kills recorded that pass these filters\n".to_owned())
+            Ok("no recorded OOM kill matches these filters\n".to_owned())
         }
         ListFormat::Table => Ok(table(&kills, style)),
     }

@@ -1,4 +1,4 @@
-//! What is known about a node on stdout, as `top --once` and `replay` print it.
+//! Prints the state of a node on stdout, for `top --once` and `replay`.
 //!
 //! Input: [`Data`] and how to show it. Output: a table, or forms for programs.
 
@@ -27,15 +27,15 @@ use crate::{
     },
 };
 
-/// Rows of a table where nothing else is asked for.
+/// Rows of a table by default.
 const ROWS: usize = 30;
 /// Columns and rows of a picture.
 const PICTURE: (u16, u16) = (132, 30);
 
-/// How to show what is known.
+/// Options of the output.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ShowArgs {
-    /// What a row is [default: container].
+    /// What each row shows [default: container].
     #[arg(long, value_enum)]
     pub by: Option<By>,
     /// Form of the output.
@@ -44,40 +44,40 @@ pub struct ShowArgs {
     /// Order the rows by this field, in its own direction: a column's title or its name in JSON.
     #[arg(long, value_name = "FIELD")]
     pub sort: Option<String>,
-    /// Turn the order round.
+    /// Reverse the order.
     #[arg(short, long)]
     pub reverse: bool,
-    /// Only rows that pass: text, /regex/, field=value, field>512m, !term; all terms must hold.
+    /// Show only matching rows: text, /regex/, field=value, field>512m, !term; all terms must match.
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,
     /// Only these fields, in this order; named as for --sort.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     pub fields: Vec<String>,
-    /// Rows at most [default: 30 in tables, all in other forms].
+    /// Maximum number of rows [default: 30 in tables, all in other formats].
     #[arg(long = "top", value_name = "N")]
     pub most: Option<usize>,
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people: the columns that fit.
+    /// Table with the columns that fit.
     #[default]
     Table,
-    /// For people: all columns.
+    /// Table with all columns.
     Wide,
-    /// For programs: the whole snapshot; with --by, --sort, --filter, --fields or --top the rows.
+    /// JSON: the whole snapshot; the rows only with --by, --sort, --filter, --fields or --top.
     Json,
-    /// For programs: a row a line.
+    /// One JSON object per row.
     Ndjson,
-    /// For programs: raw figures with commas between.
+    /// Comma-separated raw values.
     Csv,
-    /// A picture of the live view.
+    /// Picture of the live view.
     Svg,
 }
 
 impl ShowArgs {
-    /// What a row is.
+    /// What each row shows.
     pub fn by(&self) -> By {
         self.by.unwrap_or(By::Container)
     }
@@ -109,7 +109,7 @@ impl ShowArgs {
     /// The filter.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The syntax error.
     pub fn rows_shown(&self) -> Result<Filter, Failure> {
         let text = self.filter.as_deref().unwrap_or_default();
         Filter::parse(text, self.by()).map_err(|why| self.usage("--filter", why))
@@ -144,10 +144,10 @@ impl ShowArgs {
     }
 }
 
-/// Prints it; `is_first` when it is printed again and again.
+/// Prints it. `is_first` is false for a repeated print.
 ///
 /// # Errors
-/// When the arguments make no sense, or it cannot be written.
+/// When the arguments are wrong, or the output cannot be written.
 pub fn show(data: &Data, args: &ShowArgs, is_first: bool, out: &mut dyn Write) -> Result<(), Failure> {
     if args.is_whole() {
         return json(&data.snapshot, out);
@@ -171,7 +171,7 @@ pub fn show(data: &Data, args: &ShowArgs, is_first: bool, out: &mut dyn Write) -
 /// Prints the live view as it would be after these updates and keys.
 ///
 /// # Errors
-/// When the arguments make no sense, or it cannot be written.
+/// When the arguments are wrong, or the output cannot be written.
 pub fn picture(known: &[&Data], args: &ShowArgs, keys: &str, out: &mut dyn Write) -> Result<(), Failure> {
     let host = rustix::system::uname();
     let mut app = App::of(&host.nodename().to_string_lossy());
@@ -182,7 +182,7 @@ pub fn picture(known: &[&Data], args: &ShowArgs, keys: &str, out: &mut dyn Write
     for key in keys.chars() {
         let code = if key == '\n' { KeyCode::Enter } else { KeyCode::Char(key) };
         let action = input::action(KeyEvent::new(code, KeyModifiers::NONE), app.focus(), false);
-        // What it wishes for, nobody is here to do.
+        // A picture carries out no requests.
         let _ = action.and_then(|action| app.act(action));
     }
     let (columns, rows) = PICTURE;
@@ -190,7 +190,7 @@ pub fn picture(known: &[&Data], args: &ShowArgs, keys: &str, out: &mut dyn Write
     Ok(())
 }
 
-/// What is known when there is a snapshot and nothing else.
+/// Data of a snapshot only.
 pub fn snapshot_alone(snapshot: impl Into<Arc<Snapshot>>) -> Data {
     Data {
         snapshot: snapshot.into(),
@@ -214,7 +214,7 @@ pub fn json(snapshot: &Snapshot, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Columns of the terminal; a hundred where there is none.
+/// Columns of the terminal; 100 without a terminal.
 fn width() -> usize {
     rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col)).max(100)
 }

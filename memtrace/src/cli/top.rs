@@ -1,4 +1,4 @@
-//! `memtrace top`: who uses memory, how much, and who grows.
+//! `memtrace top`: which containers and processes use memory, how much, and which grow.
 
 mod live;
 mod own;
@@ -33,66 +33,67 @@ use crate::{
 /// Arguments of `top`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-On a terminal this is a live view (? shows its keys); elsewhere, and with --once or -n, it prints rows and ends.
-It asks the daemon. Without one the live view attaches its own probes (as root), and a batch reads /proc and cgroups
-alone; both say so.
-USED is what the kernel charges a cgroup; RSS is what is resident in a process's page tables, shared pages included:
-it is not the heap. LIMIT is the lowest limit from the cgroup up to the root.
+On a terminal this is a live view (? shows its keys). With --once or -n, or when the output is not a terminal, it \
+prints rows and exits.
+It asks the daemon. Without a daemon the live view attaches its own probes (as root), and printed rows come from /proc \
+and cgroups only; both say so.
+USED is the memory that the kernel charges to a cgroup. RSS is the resident memory of a process, including shared \
+pages; it is not the heap. LIMIT is the lowest limit from the cgroup up to the root.
 
 Examples:
-  memtrace top                                          the live view
-  memtrace top --by process --sort growth               the same, of processes, those that grow first
+  memtrace top                                          live view of containers
+  memtrace top --by process --sort growth               live view of processes, fastest growth first
   memtrace top --once --filter 'ns=shop %>80'           containers near their limits
-  memtrace top --once --by arena --top 50               whose memory it is: allocator, use, resident, growth
+  memtrace top --once --by arena --top 50               memory by owner: allocator, use, size
   memtrace top -n 60 -d 1 -o csv --fields name,used,limit > minute.csv
   memtrace top -o ndjson | jq 'select(.growth_bytes_per_second > 1048576) | .name'
-  memtrace top -o json | jq .processes[0].memory        everything that is known, once
-  memtrace top --at 10m                                 ten minutes ago, as far as there was a daemon
+  memtrace top -o json | jq .processes[0].memory        all fields, once
+  memtrace top --at 10m                                 10 minutes ago, from the daemon's history
   memtrace top -o svg > top.svg                         a picture for a ticket")]
 pub struct TopArgs {
-    /// Print once and end; so it does where the output is no terminal.
+    /// Print once and exit (default when the output is not a terminal).
     #[arg(long)]
     pub once: bool,
-    /// Print so many times and end.
+    /// Print N times and exit.
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub iterations: Option<u64>,
-    /// Seconds between two updates.
+    /// Seconds between updates.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub delay: f64,
-    /// Show what history knows of this time: RFC 3339, or so long ago (90s, 30m, 2h). Left and right go through time.
+    /// Show this time from the daemon's history: RFC 3339, or an age (90s, 30m, 2h). Left and Right move in time.
     #[arg(long, value_name = "TIME", value_parser = When::parse)]
     pub at: Option<When>,
-    /// What is shown.
+    /// Options of the output.
     #[command(flatten)]
     pub show: ShowArgs,
     /// Colours in the live view.
     #[command(flatten)]
     pub color: ColorArgs,
-    /// Draw with ASCII alone; so it does where the locale is not UTF-8.
+    /// Use ASCII only (default outside UTF-8 locales).
     #[arg(long)]
     pub ascii: bool,
-    /// Without a daemon the live view attaches probes of its own, for as long as it runs: do not.
+    /// Do not attach probes when no daemon is running.
     #[arg(long)]
     pub no_probes: bool,
-    /// Keys that are pressed before the picture of `-o svg` is made.
+    /// Keys to press before `-o svg` takes its picture.
     #[arg(long, value_name = "KEYS", default_value = "", hide = true)]
     pub keys: String,
-    /// Where the daemon listens.
+    /// The daemon's address.
     #[command(flatten)]
     pub socket: SocketArgs,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
-    seconds.ok_or_else(|| "expected seconds between 0.1 and 3600".to_owned())
+    seconds.ok_or_else(|| "expected a number of seconds from 0.1 to 3600".to_owned())
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the daemon does not answer properly, or /proc cannot be read.
+/// When the daemon's answer is invalid, or /proc cannot be read.
 pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    // Nonsense is said before anything is waited for.
+    // Report wrong arguments before waiting for anything.
     let (sort, filter) = (args.show.order()?, args.show.rows_shown()?);
     args.show.columns()?;
     let is_batch = args.once || args.iterations.is_some() || args.show.output != Format::Table;
@@ -103,7 +104,7 @@ pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut local = None;
     let mut next = Instant::now();
     if args.show.output == Format::Svg {
-        // Two, for what is told by the second.
+        // Rates need two snapshots.
         let by = args.show.by();
         let first = known(&args.socket, by, &mut local)?;
         std::thread::sleep(every);
@@ -122,7 +123,7 @@ pub fn run(args: &TopArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the daemon knows, as far as rows of this kind need it; else what /proc tells.
+/// The daemon's data for rows of this kind; without a daemon, a reading of /proc.
 fn known(args: &SocketArgs, by: By, local: &mut Option<Model>) -> Result<Data, Failure> {
     let socket = args.path();
     let snapshot = match client::get::<Snapshot>(socket, path::SNAPSHOT) {
@@ -143,18 +144,18 @@ fn known(args: &SocketArgs, by: By, local: &mut Option<Model>) -> Result<Data, F
     Ok(data)
 }
 
-/// What the daemon's history knows of a time.
+/// The state at a time, from the daemon's history.
 fn past(socket: &Path, at: Timestamp) -> Result<Data, Failure> {
     match client::get::<Update>(socket, &format!("{}{at}", path::HISTORY)) {
         Ok(update) => Ok(Data { insights: update.insights, ..snapshot_alone(update.snapshot) }),
         Err(ClientError::Failed(error)) => {
-            Err(Failure::Failed(error.context(format!("nothing is known of {at}"))))
+            Err(Failure::Failed(error.context(format!("failed to show {at} from history"))))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// A reading of /proc; the first one is two, a second apart, for growth.
+/// A reading of /proc; the first call reads twice, a second apart, to see growth.
 fn from_proc(local: &mut Option<Model>) -> anyhow::Result<Snapshot> {
     let is_first = local.is_none();
     let model = local.get_or_insert_with(|| Model::of_host(Path::new("/proc")));

@@ -154,7 +154,7 @@ async fn follow_cri(socket: PathBuf, names: Names, mut woken: watch::Receiver<u6
                 Err(error) => error,
             };
             if !std::mem::replace(&mut is_known_bad, true) {
-                tracing::warn!(socket = %socket.display(), %error, "the container runtime does not answer; trying again");
+                tracing::warn!(socket = %socket.display(), %error, "the container runtime does not answer; retrying");
             }
         }
         sleep(RETRY).await;
@@ -221,7 +221,7 @@ async fn settle(
         }
         Err(error) => {
             if !std::mem::replace(is_known_bad, true) {
-                tracing::warn!(%place, %error, "no names from there; trying again");
+                tracing::warn!(%place, %error, "failed to get names from this source; retrying");
             }
             sleep(RETRY).await;
         }

@@ -161,7 +161,7 @@ impl Engine {
             tracing::info!("{}", self.governor.state().describe());
             let word = u64::from(fault_shift) << 32 | u64::from(budget_shift);
             if let Err(error) = self.held_back.set(0, word, 0) {
-                tracing::warn!(%error, "the kernel programs cannot be told to do less");
+                tracing::warn!(%error, "failed to reduce the work of the kernel programs");
             }
         }
         orders
@@ -181,7 +181,7 @@ impl Engine {
         for request in self.model.astray().into_iter().chain(self.model.due()) {
             // It ends only after the engine does.
             if self.scanner.requests.send(Order::Read(request)).is_err() {
-                tracing::error!("the scanner has ended; arenas are not followed any more");
+                tracing::error!("the scanner thread has ended; arenas are no longer updated");
             }
         }
     }
@@ -197,7 +197,7 @@ impl Engine {
         let losses = self.reader.losses();
         if gaps.need_resync(&losses) {
             if let Err(error) = self.model.resync() {
-                tracing::warn!(%error, "events were lost, and the processes could not be listed again");
+                tracing::warn!(%error, "events were lost, and listing the processes again failed");
             }
         } else {
             self.model.refresh();
@@ -278,7 +278,7 @@ fn take(event: Event, model: &mut Model, changes: &Option<Sender<Change>>, marke
         && let Some(change) = Change::of(&event)
         && changes.send(change).is_err()
     {
-        tracing::error!("the namer has ended; new containers have no names");
+        tracing::error!("the namer thread has ended; new containers get no names");
     }
     if let Event::Kill(KillEvent::OomKill(kill)) = event {
         // Now: the next event may be the victim's end.
@@ -317,7 +317,7 @@ fn send(
             // The recorder ends only after the engine does.
             let kill = Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() };
             if kills.send(News::Kill(Box::new(kill))).is_err() {
-                tracing::error!("the recorder has ended; an OOM kill is lost");
+                tracing::error!("the recorder thread has ended; an OOM kill is lost");
             }
         } else {
             bare += 1;
@@ -330,7 +330,7 @@ fn send(
 fn send_ends(model: &mut Model, (news, latest): (&Sender<News>, &Latest)) {
     for ended in model.ended() {
         if news.send(News::Ended(Box::new(ended), latest.clone())).is_err() {
-            tracing::error!("the recorder has ended; the end of a process is lost");
+            tracing::error!("the recorder thread has ended; a process exit is lost");
         }
     }
 }

@@ -84,10 +84,10 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
     let file = file.with_context(|| format!("failed to create {}", config.file.display()))?;
     let probes = tracer::start(&support, &config.options, &procfs, hierarchy.as_ref())?;
     drop(support);
-    let writer = Writer::new(BufWriter::new(file), config.limit).context("failed to begin the recording")?;
+    let writer = Writer::new(BufWriter::new(file), config.limit).context("failed to start the recording")?;
     let header = Header { memtrace: env!("CARGO_PKG_VERSION").to_owned(), geometry: geometry() };
     let family = (!config.pids.is_empty()).then(|| config.pids.iter().copied().collect::<HashSet<u32>>());
-    let world = Journal::recorded(writer, &header, family).context("failed to begin the recording")?;
+    let world = Journal::recorded(writer, &header, family).context("failed to start the recording")?;
     let mut model = Model::recorded(procfs, hierarchy, world);
     model.seed().context("failed to list the processes")?;
     Ok(run(config, probes, model)?)

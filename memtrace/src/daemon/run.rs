@@ -77,8 +77,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     // While it may still give the socket to its group, and take a low port.
     let listeners = serving::listeners(config)?;
     match privileges::drop_others() {
-        Ok(kept) => tracing::info!(?kept, "gave up all other capabilities"),
-        Err(error) => tracing::warn!(%error, "capabilities could not be given up"),
+        Ok(kept) => tracing::info!(?kept, "dropped all other capabilities"),
+        Err(error) => tracing::warn!(%error, "failed to drop capabilities"),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -127,11 +127,11 @@ async fn run_attached(
     let (source, running) = start(config, probes, before)?;
     tracing::info!(socket = %config.socket.display(), state_dir = %config.state_dir.display(), "watching");
     if let Some(address) = port.as_ref().and_then(|port| port.listener.local_addr().ok()) {
-        tracing::info!(%address, "metrics and health");
+        tracing::info!(%address, "serving metrics and health");
     }
     // For systemd, where it started us and waits for that.
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::warn!(%error, "systemd could not be told that the daemon is ready");
+        tracing::warn!(%error, "failed to notify systemd that the daemon is ready");
     }
     let stopping = async move {
         let signal = tokio::select! {
@@ -226,7 +226,7 @@ impl Running {
 fn forward_kernel_log(object: &mut Ebpf) {
     let mut logger = match EbpfLogger::init(object) {
         Ok(logger) => logger,
-        Err(error) => return tracing::warn!(%error, "the kernel programs' log cannot be read"),
+        Err(error) => return tracing::warn!(%error, "failed to read the log of the kernel programs"),
     };
     // Polled: waiting for the descriptor has no safe form, and these lines are rare.
     tokio::spawn(async move {
@@ -243,13 +243,13 @@ fn log_status(status: &ProbeStatus) {
         match (&hook.attached, &hook.lost) {
             (Some(form), _) => tracing::debug!(fact = %hook.fact, %form, "attached"),
             (None, Some(lost)) => {
-                tracing::warn!(fact = %hook.fact, %lost, "not attached; see `memtrace doctor`")
+                tracing::warn!(fact = %hook.fact, %lost, "failed to attach a hook; see `memtrace doctor`")
             }
             (None, None) => {}
         }
     }
     for field in &status.missing_fields {
-        tracing::warn!(%field, "not known in this kernel");
+        tracing::warn!(%field, "field not found in this kernel");
     }
     tracing::info!(
         attached = status.hooks.iter().filter(|hook| hook.attached.is_some()).count(),

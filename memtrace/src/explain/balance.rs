@@ -34,7 +34,7 @@ pub(super) fn of(picture: &Picture<'_>) -> Balance {
     } else if let Some(charge) = &picture.charge {
         (charge.usage_bytes, container(picture, charge, &mut notes))
     } else {
-        notes.push("the files of its cgroup could not be read: there is no sum".to_owned());
+        notes.push("failed to read the files of its cgroup: there is no total".to_owned());
         (None, Vec::new())
     };
     let sum = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes.0));
@@ -71,14 +71,12 @@ fn owners(picture: &Picture<'_>, is_wanted: fn(&ArenaRow) -> bool) -> Vec<Part> 
 
 fn describe(row: &ArenaRow) -> (String, &'static str) {
     match Holder::named(&row.allocator) {
-        Some(Holder::Stack) => ("stacks".to_owned(), "of its threads"),
-        Some(Holder::Unattributed) => {
-            ("no known owner".to_owned(), "mapped by something that is not recognised")
-        }
-        Some(Holder::Module) => ("programs and libraries".to_owned(), "their code and data"),
+        Some(Holder::Stack) => ("stacks".to_owned(), "of the threads"),
+        Some(Holder::Unattributed) => ("unknown owner".to_owned(), "mapped memory that is not recognised"),
+        Some(Holder::Module) => ("programs and libraries".to_owned(), "code and data"),
         Some(Holder::File) => ("mapped files".to_owned(), ""),
         Some(Holder::Shmem) => (row.kind.to_string(), ""),
-        Some(Holder::Kernel) => ("the kernel's own pages".to_owned(), ""),
+        Some(Holder::Kernel) => ("pages mapped by the kernel".to_owned(), ""),
         Some(Holder::Allocator(_) | Holder::Heap) | None => (row.allocator.to_string(), "its heap"),
     }
 }
@@ -91,7 +89,7 @@ fn process(picture: &Picture<'_>) -> Vec<Part> {
     if !shared.is_empty() {
         let bytes = shared.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
         let mut part =
-            Part::new("shared memory", "and tmpfs files that it maps", Bytes(bytes), Grade::Measured);
+            Part::new("shared memory", "including mapped tmpfs files", Bytes(bytes), Grade::Measured);
         part.parts = shared;
         parts.push(part);
     }
@@ -117,32 +115,32 @@ fn container(picture: &Picture<'_>, charge: &Charge, notes: &mut Vec<String>) ->
             part.parts = close(inner, bytes, what, notes);
             parts.push(part);
         }
-        None => notes.push(format!("{what}: this kernel does not tell it for this cgroup")),
+        None => notes.push(format!("{what}: this kernel does not report it for this cgroup")),
     };
     let anonymous = small_together(owners(picture, is_anonymous));
     push(ANONYMOUS, "heaps and stacks: what programs ask for", charge.anon_bytes, anonymous);
-    push("file cache, active", "files' pages used more than once", charge.active_file_bytes, Vec::new());
+    push("file cache, active", "file pages used more than once", charge.active_file_bytes, Vec::new());
     push(
         "file cache, inactive",
-        "files' pages used once, the first to go",
+        "file pages used once; reclaimed first",
         charge.inactive_file_bytes,
         Vec::new(),
     );
     let shared = owners(picture, |row| row.allocator == Holder::Shmem.name());
     push(SHARED, "files in memory; only swap takes them", charge.shmem_bytes, shared);
-    push("kernel memory", "what the kernel keeps for it", charge.kernel(), kernel(charge));
+    push("kernel memory", "kernel objects of its processes", charge.kernel(), kernel(charge));
     for mount in &picture.facts.tmpfs {
-        notes.push(format!("tmpfs {}: {} in it, whoever is charged for them", mount.mount, mount.used_bytes));
+        notes.push(format!("tmpfs {}: {} used, by all cgroups together", mount.mount, mount.used_bytes));
     }
     parts
 }
 
 fn kernel(charge: &Charge) -> Vec<Part> {
     let kinds = [
-        ("kernel stacks", "one a thread", charge.kernel_stack_bytes),
-        ("page tables", "they map its memory", charge.page_tables_bytes),
-        ("slab, reclaimable", "caches of names and inodes", charge.slab_reclaimable_bytes),
-        ("slab, unreclaimable", "open files, tasks and such", charge.slab_unreclaimable_bytes),
+        ("kernel stacks", "one per thread", charge.kernel_stack_bytes),
+        ("page tables", "to map its memory", charge.page_tables_bytes),
+        ("slab, reclaimable", "cached file names and inodes", charge.slab_reclaimable_bytes),
+        ("slab, unreclaimable", "open files, tasks and similar", charge.slab_unreclaimable_bytes),
         ("socket buffers", "", charge.sock_bytes),
         ("per CPU", "", charge.percpu_bytes),
         ("vmalloc", "", charge.vmalloc_bytes),
@@ -163,8 +161,8 @@ fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>
         let more = Bytes(sum - outer.0);
         if more.0 > LEAST.max(outer.0 / 100) {
             notes.push(format!(
-                "{what}: its owners hold {more} more than it is charged: read at another moment, or charged to \
-                 another cgroup"
+                "{what}: its owners hold {more} more than is charged; they were read at another time, or the rest is \
+                 charged to another cgroup"
             ));
         }
         // In proportion, so that the sum still closes.
@@ -183,7 +181,7 @@ fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>
         let (name, means) = if what == ANONYMOUS {
             ("else", "programs' changed data, processes not read")
         } else if what == SHARED {
-            ("not mapped", "files in tmpfs that no process maps")
+            ("not mapped", "tmpfs files that no process maps")
         } else {
             ("else", "of no kind that it tells")
         };

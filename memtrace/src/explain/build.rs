@@ -87,14 +87,14 @@ fn notes_on(picture: &Picture<'_>, has_insights: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if !has_insights {
         notes.push(
-            "verdicts over time (a leak, a plateau, when the limit is hit) need history, which the daemon keeps: \
-             this page is from one look"
+            "verdicts over time (leak, plateau, time until the limit) need history, which only the daemon keeps; \
+             this page shows a single reading"
                 .to_owned(),
         );
     }
     if picture.facts.has_swap {
         notes.push(
-            "this node has swap: the kernel can write heaps there too, and what is there is not in the sum"
+            "this node has swap: the kernel can also swap out heaps; swapped memory is not in the total"
                 .to_owned(),
         );
     }
@@ -106,14 +106,14 @@ fn notes_on(picture: &Picture<'_>, has_insights: bool) -> Vec<String> {
     if !unread.is_empty() {
         let bytes = unread.iter().filter_map(|row| row.rss_bytes).fold(0, |sum, Bytes(rss)| sum + rss);
         notes.push(format!(
-            "page tables of {} processes ({} resident) were not read: their memory has no owner here",
+            "page tables of {} processes ({} resident) were not read: the owners of their memory are unknown",
             unread.len(),
             Bytes(bytes)
         ));
     }
     for row in &picture.processes {
         if let Some(reason) = row.memory.as_ref().and_then(|memory| memory.stale.as_ref()) {
-            notes.push(format!("owners of pid {} are older than its last changes: {reason}", row.pid));
+            notes.push(format!("owners of pid {} are out of date: {reason}", row.pid));
         }
     }
     notes

@@ -34,15 +34,15 @@ pub(super) fn of(picture: &Picture<'_>, holdings: &[Holding]) -> (Vec<Part>, Vec
     let in_use = Bytes(anonymous.0.saturating_sub(free.0).saturating_sub(lazy));
     let back = [
         ("file cache, inactive", "read again from disk when needed", inactive),
-        ("file cache, active", "after the inactive part", active),
-        ("freed lazily", "MADV_FREE: the program does not need it", Some(Bytes(lazy))),
-        ("slab, reclaimable", "caches of names and inodes", slab),
+        ("file cache, active", "reclaimed after the inactive part", active),
+        ("freed lazily", "MADV_FREE: not needed by the program", Some(Bytes(lazy))),
+        ("slab, reclaimable", "cached file names and inodes", slab),
     ];
     let stays = [
-        ("heaps and stacks in use", "the program needs it", Some(in_use)),
-        ("free inside of allocators", "to the kernel it looks used", Some(free.min(anonymous))),
-        ("shared memory, tmpfs", "until its files are removed", charge.shmem_bytes),
-        ("kernel memory", "what it keeps for open files, threads, page tables", kernel),
+        ("heaps and stacks in use", "needed by the program", Some(in_use)),
+        ("free inside allocators", "looks used to the kernel", Some(free.min(anonymous))),
+        ("shared memory, tmpfs", "until its files are deleted", charge.shmem_bytes),
+        ("kernel memory", "open files, threads, page tables", kernel),
     ];
     (parts(back), parts(stays))
 }

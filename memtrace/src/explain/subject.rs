@@ -41,7 +41,7 @@ impl<'a> Subject<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
     /// No such thing.
-    #[error("no process, container, pod or cgroup is called {word}{}", listed(.near, "; near it: "))]
+    #[error("no process, container, pod or cgroup is called {word}{}", listed(.near, "; similar names: "))]
     Nothing {
         /// What was asked for.
         word: String,
@@ -49,7 +49,7 @@ pub enum NotFound {
         near: Vec<String>,
     },
     /// Several.
-    #[error("{word} can be any of {}: name one by its cgroup path or a pid{}", .of.len(), listed(.of, ": "))]
+    #[error("{word} is ambiguous, {} match: give a cgroup path or a pid{}", .of.len(), listed(.of, ": "))]
     Several {
         /// What was asked for.
         word: String,

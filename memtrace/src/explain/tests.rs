@@ -176,7 +176,7 @@ fn with_jemallocs_thread_there_is_nothing_to_set() {
     let snapshot = snapshot();
     let facts = Facts { purging: vec![7], ..Facts::default() };
     let explanation = explain(&snapshot, None, &facts, &find(&snapshot, "7").unwrap());
-    assert!(explanation.findings[0].sentence.contains("its background thread gives them back"));
+    assert!(explanation.findings[0].sentence.contains("its background thread returns them"));
     assert!(explanation.findings[0].remedies.is_empty());
     closes(&explanation);
     assert_eq!(explanation.remainder_bytes, Some(4096));
@@ -213,8 +213,8 @@ fn targets_are_found_by_what_people_call_them() {
     assert_eq!(kind("/pods/b/server/"), "/pods/b/server");
     assert_eq!(kind("cart-0"), "shop/cart-0 2");
     assert_eq!(kind("shop/cart-0"), "shop/cart-0 2");
-    assert!(kind("server").contains("can be any of 2"));
-    assert!(kind("serv").starts_with("no process, container, pod or cgroup is called serv; near it: "));
+    assert!(kind("server").contains("is ambiguous, 2 match"));
+    assert!(kind("serv").starts_with("no process, container, pod or cgroup is called serv; similar names: "));
     closes(&page("cart-0", None));
 }
 

@@ -25,10 +25,10 @@ pub enum FileError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// From before the last boot, or of another version.
-    #[error("it is of another boot or another version")]
+    #[error("the file is from another boot or version")]
     Other,
     /// Not what was written.
-    #[error("it is damaged: {0}")]
+    #[error("the file is damaged: {0}")]
     Damaged(&'static str),
 }
 
@@ -79,7 +79,7 @@ pub fn read(boot: &str, now: u64, input: &mut impl Read) -> Result<History, File
     match take(input)? {
         Item::Start { shape: SHAPE, boot: of } if of == boot => {}
         Item::Start { .. } => return Err(FileError::Other),
-        _ => return Err(FileError::Damaged("it has no beginning")),
+        _ => return Err(FileError::Damaged("its start is missing")),
     }
     let mut history = History::default();
     let mut read = 0;
@@ -91,7 +91,7 @@ pub fn read(boot: &str, now: u64, input: &mut impl Read) -> Result<History, File
             }
             Item::End { items } if items == read => return Ok(history),
             Item::End { .. } => return Err(FileError::Damaged("items are missing")),
-            Item::Start { .. } => return Err(FileError::Damaged("it has two beginnings")),
+            Item::Start { .. } => return Err(FileError::Damaged("it has two starts")),
         }
         read += 1;
         if history.containers.len() > MAX_CONTAINERS {
@@ -101,7 +101,7 @@ pub fn read(boot: &str, now: u64, input: &mut impl Read) -> Result<History, File
 }
 
 fn followed(id: Option<u64>, seen: u64, kept: &Kept, now: u64) -> Result<Followed, FileError> {
-    let series = Series::restored(kept, now).ok_or(FileError::Damaged("a series is none"))?;
+    let series = Series::restored(kept, now).ok_or(FileError::Damaged("a series is invalid"))?;
     Ok(Followed { series, id, seen })
 }
 
@@ -126,7 +126,7 @@ fn take(input: &mut impl Read) -> Result<Item, FileError> {
     }
     let mut bytes = vec![0; length as usize];
     input.read_exact(&mut bytes).map_err(ended)?;
-    postcard::from_bytes(&bytes).map_err(|_| FileError::Damaged("an item is none"))
+    postcard::from_bytes(&bytes).map_err(|_| FileError::Damaged("an item is invalid"))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub struct ReaderLosses {
 /// Names and meanings of what the reading side loses, in the order of [`ReaderLosses`].
 pub const READERS: [(&str, &str); 2] = [
     ("undecodable", "records that could not be decoded"),
-    ("late", "events that came too late to be put in order"),
+    ("late", "events that arrived too late to be put in order"),
 ];
 
 /// All losses that have happened, the kernel's first. `kernel` is in the order of [`Counter::ALL`].

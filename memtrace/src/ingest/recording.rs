@@ -57,10 +57,10 @@ pub enum RecordError {
     #[error("failed to access the recording: {0}")]
     Io(#[from] io::Error),
     /// It does not begin as a recording does.
-    #[error("not a recording of memtrace")]
+    #[error("the file is not a recording of memtrace")]
     NotARecording,
     /// It is of another version.
-    #[error("a recording of version {0}, and this memtrace reads version {VERSION}")]
+    #[error("the recording has version {0}; this memtrace reads version {VERSION}")]
     Version(u32),
     /// A frame is not what it should be.
     #[error("frame {index} is damaged: {what}")]

@@ -151,7 +151,7 @@ fn take(record: &Bytes, order: &mut Reorder, undecodable: &mut u64) -> Option<u6
         }
         Err(error) => {
             *undecodable += 1;
-            tracing::warn!(%error, "dropped a record");
+            tracing::warn!(%error, "dropped an invalid record");
             None
         }
     }

@@ -96,24 +96,20 @@ pub(super) fn families(rows: &BTreeMap<WorkloadLabels, Row>) -> Vec<Family> {
             "The lowest memory limit from the container's cgroup up to the root: its own, its pod's or another's.",
             |row| row.limit.map(|bytes| bytes as f64),
         ),
-        (
-            "memtrace_container_limit_used_ratio",
-            "What the container is charged, as a part of that limit.",
-            |row| row.used,
-        ),
+        ("memtrace_container_limit_used_ratio", "Charged memory as a share of that limit.", |row| row.used),
         (
             "memtrace_container_growth_bytes_per_second",
-            "Growth of what cannot be reclaimed, robust over the last two minutes.",
+            "Growth of unreclaimable memory, a robust estimate over the last 2 minutes.",
             |row| row.growth,
         ),
         (
             "memtrace_container_time_to_limit_seconds",
-            "Time until that limit at that growth; absent while it does not grow.",
+            "Time until that limit at that growth; absent without growth.",
             |row| row.seconds,
         ),
         (
             "memtrace_container_allocator_free_bytes",
-            "Memory that is free in the allocators' books and still resident.",
+            "Free memory in allocators that is still resident.",
             |row| row.free.map(|bytes| bytes as f64),
         ),
     ];
@@ -131,7 +127,7 @@ pub(super) fn families(rows: &BTreeMap<WorkloadLabels, Row>) -> Vec<Family> {
         .collect();
     let mut findings = Family::gauge(
         "memtrace_container_finding",
-        "1 for each verdict on the container's memory that is of medium or high confidence.",
+        "1 for each verdict on the container's memory with medium or high confidence.",
     );
     for (join, row) in rows {
         for kind in &row.findings {

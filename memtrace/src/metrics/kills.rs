@@ -52,20 +52,19 @@ pub(super) fn families(
     }
     let mut processes = Family::counter(
         "memtrace_oom_victims_total",
-        "Processes that died in these kills: more than one where a group dies as one.",
+        "Processes killed in these OOM kills; more than one if memory.oom.group is set.",
     );
     for (join, victims) in victims {
         processes.add_of(join, &[], victims as f64);
     }
     let mut times = Family::gauge(
         "memtrace_last_oom_kill_timestamp_seconds",
-        "When the last OOM kill of the container was, by cause.",
+        "Time of the last OOM kill of the container, by cause.",
     );
     for ((join, cause), time) in last {
         times.add_of(join, &[("cause", cause)], time.as_millisecond() as f64 / 1000.0);
     }
-    let node =
-        Family::counter("memtrace_node_oom_kills_total", "All OOM kills that are recorded on this node.");
+    let node = Family::counter("memtrace_node_oom_kills_total", "All OOM kills recorded on this node.");
     ([kills_by_scope, processes, times, node.one(Some(all as f64))], left_out)
 }
 

@@ -62,17 +62,17 @@ pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> 
             .one(bytes(map_bytes)),
         Family::gauge("memtrace_store_bytes", "Size of the store on disk.").one(bytes(store_bytes)),
         Family::gauge("memtrace_store_kills", "Records of OOM kills in the store.").one(count(*store_kills)),
-        Family::counter("memtrace_api_refused_total", "Connections to the socket of users who may not ask.")
+        Family::counter("memtrace_api_refused_total", "Rejected connections of users without permission.")
             .one(Some(*refused as f64)),
-        Family::gauge("memtrace_snapshot_timestamp_seconds", "When the last snapshot was taken.")
+        Family::gauge("memtrace_snapshot_timestamp_seconds", "Time of the last snapshot.")
             .one(Some(snapshot.time.as_millisecond() as f64 / 1000.0)),
-        Family::gauge("memtrace_containers", "Cgroups that are followed.")
+        Family::gauge("memtrace_containers", "Cgroups with processes that memtrace follows.")
             .one(Some(snapshot.containers.len() as f64)),
-        Family::gauge("memtrace_processes", "Processes that are followed.")
+        Family::gauge("memtrace_processes", "Processes that memtrace follows.")
             .one(Some(snapshot.processes.len() as f64)),
     ];
     let mut hooks =
-        Family::gauge("memtrace_hook_attached", "1 for a fact that is watched, 0 for one that is not.");
+        Family::gauge("memtrace_hook_attached", "1 if the hook of this fact is attached, 0 if not.");
     for hook in &probes.hooks {
         hooks.add(&[("fact", &hook.fact)], if hook.attached.is_some() { 1.0 } else { 0.0 });
     }
@@ -87,8 +87,10 @@ fn programs(runs: Option<&[Runs]>, probes: &ProbeStatus) -> [Family; 2] {
         "memtrace_bpf_run_seconds_total",
         "Time in memtrace's kernel programs; known only while kernel.bpf_stats_enabled is 1.",
     );
-    let mut times =
-        Family::counter("memtrace_bpf_runs_total", "Runs of memtrace's kernel programs; known only then.");
+    let mut times = Family::counter(
+        "memtrace_bpf_runs_total",
+        "Runs of memtrace's kernel programs; known only while kernel.bpf_stats_enabled is 1.",
+    );
     for Runs { id, count, seconds: took } in runs.unwrap_or_default() {
         let of = |program: &&crate::probe::status::ProgramCost| program.id == *id;
         let program = probes.hooks.iter().filter_map(|hook| hook.program.as_ref()).find(of);
@@ -114,7 +116,7 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
     } = tracer;
     let mut lost = Family::counter(
         "memtrace_losses_total",
-        "What the tracer lost or could not read, by kind; `memtrace top` says what each means.",
+        "What the tracer lost or failed to read, by kind; `memtrace top` explains each kind.",
     );
     let kinds = Counter::ALL.iter().map(|counter| counter.name()).chain(READERS.map(|(name, _)| name));
     for kind in kinds {
@@ -125,27 +127,28 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
     let known = |value: u64| Some(value as f64);
     vec![
         lost,
-        Family::gauge("process_start_time_seconds", "When memtrace was started.")
+        Family::gauge("process_start_time_seconds", "Start time of memtrace.")
             .one(Some(started.as_millisecond() as f64 / 1000.0)),
         Family::counter("memtrace_events_total", "Events from the kernel programs.").one(known(*events)),
         Family::gauge(
             "memtrace_fault_sampling_period",
-            "One page fault of so many is sampled where few come; 0 for none.",
+            "1 in this many page faults is sampled, fewer on a CPU with many; 0: none is.",
         )
         .one(known(*fault_period)),
         Family::gauge(
             "memtrace_fault_sampling_period_now",
-            "How many page faults one sample stood for in the last second; 0 when there was none.",
+            "Page faults per sample in the last second; 0 without samples.",
         )
         .one(known(*fault_period_now)),
-        Family::gauge("memtrace_kills_not_stored", "OOM kills that the disk has not taken.")
+        Family::gauge("memtrace_kills_not_stored", "OOM kills that are not stored on disk yet.")
             .one(known(*kills_not_stored)),
         Family::counter("memtrace_bare_marks_total", "OOM marks that killed nobody.").one(known(*bare_marks)),
-        Family::counter("memtrace_scans_total", "Readings of page tables.").one(known(scans.done)),
-        Family::counter("memtrace_scan_seconds_total", "Time that they took.").one(Some(scans.seconds)),
+        Family::counter("memtrace_scans_total", "Reads of page tables.").one(known(scans.done)),
+        Family::counter("memtrace_scan_seconds_total", "Time spent reading page tables, in seconds.")
+            .one(Some(scans.seconds)),
         Family::gauge(
             "memtrace_held_back_steps",
-            "Steps by which the tracer does less to stay in its CPU budget.",
+            "Steps by which the tracer has reduced its work to stay within its CPU budget.",
         )
         .one(known(scans.cpu.step as u64)),
     ]

@@ -68,21 +68,21 @@ impl CauseKind {
     /// A line for people.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Leak => "leak: it grew slowly and without end",
-            Self::Burst => "burst: it grew by much in a moment",
-            Self::LimitTooTight => "limit too tight for what it needs",
-            Self::StartUp => "the limit was hit while the program started",
-            Self::AllocatorRetention => "allocator retention: freed memory was kept",
+            Self::Leak => "leak: memory grew steadily up to the limit",
+            Self::Burst => "burst: memory grew suddenly",
+            Self::LimitTooTight => "the limit is too tight for normal use",
+            Self::StartUp => "the limit was hit during start-up",
+            Self::AllocatorRetention => "allocator retention: the allocator kept freed memory",
             Self::FileOrTmpfs => "page cache or tmpfs",
             Self::KernelMemory => "kernel memory",
             Self::ThreadStacks => "thread stacks",
-            Self::ForkCopyOnWrite => "copies of pages after a fork",
+            Self::ForkCopyOnWrite => "pages copied after a fork",
             Self::Neighbour => "a neighbour under the same limit",
-            Self::NodeExhaustion => "the node had no memory left",
-            Self::CpusetOrPolicy => "the allowed NUMA nodes had no memory left",
-            Self::LimitLowered => "the limit was lowered below what was in use",
-            Self::Requested => "an OOM kill was asked for",
-            Self::Unknown => "unknown: too little is known",
+            Self::NodeExhaustion => "the node ran out of memory",
+            Self::CpusetOrPolicy => "the allowed NUMA nodes ran out of memory",
+            Self::LimitLowered => "the limit was lowered below the usage",
+            Self::Requested => "an OOM kill was requested",
+            Self::Unknown => "unknown: not enough data",
         }
     }
 }
@@ -144,8 +144,8 @@ fn unknown(case: &Case<'_>, abstained: Vec<String>) -> Cause {
     Cause {
         kind: CauseKind::Unknown,
         confidence: Confidence::Low,
-        sentence: format!("{} reached {limit}; too little is known to say how", case.owner()),
-        evidence: abstained.into_iter().map(|why| fact("not known", why, Grade::Inferred)).collect(),
+        sentence: format!("{} reached {limit}; there is not enough data to tell why", case.owner()),
+        evidence: abstained.into_iter().map(|why| fact("unknown", why, Grade::Inferred)).collect(),
         remedies: Vec::new(),
     }
 }
@@ -165,10 +165,10 @@ fn fastest(case: &Case<'_>) -> Vec<Fact> {
     });
     let arena = arena.map(|(row, growth)| {
         let bytes = Bytes(growth.unsigned_abs());
-        fact(format!("what grew most: {} {}", row.allocator, row.kind), bytes, row.grade)
+        fact(format!("fastest growth: {} {}", row.allocator, row.kind), bytes, row.grade)
     });
     let place =
-        place.map(|(place, bytes)| fact(format!("new memory touched from {place}"), bytes, Grade::Sampled));
+        place.map(|(place, bytes)| fact(format!("new memory touched by {place}"), bytes, Grade::Sampled));
     arena.into_iter().chain(place).collect()
 }
 

@@ -28,7 +28,7 @@ const REFUSED_WITHIN: f64 = 5.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitKind {
-    /// The kernel killed it for want of memory.
+    /// The kernel killed it because memory ran out.
     OomKill,
     /// SIGKILL, by somebody else.
     Killed,
@@ -156,7 +156,7 @@ pub fn judge(facts: &EndFacts) -> Judgement {
         evidence.push(Fact { what: what.to_owned(), value, grade });
     };
     if let Some((bytes, before)) = refused {
-        add("memory that the kernel refused it", format!("{bytes}, {before:.1} s before"), Grade::Read);
+        add("memory refused by the kernel", format!("{bytes}, {before:.1} s before"), Grade::Read);
     }
     for sent in &facts.signals {
         let value = format!("{} by {}, {:.1} s before", name(sent.signal), origin(sent), sent.seconds_before);
@@ -166,28 +166,28 @@ pub fn judge(facts: &EndFacts) -> Judgement {
     let (kind, sentence, sender) = match (ended_by, &facts.oom_record) {
         (Some(SIGKILL), Some(id)) => {
             add("record of the kill", id.clone(), Grade::Read);
-            (ExitKind::OomKill, "the kernel killed it for want of memory".to_owned(), None)
+            (ExitKind::OomKill, "the kernel killed it because memory ran out".to_owned(), None)
         }
         (Some(SIGKILL), None) => match by(SIGKILL) {
             Some((origin, meaning, sender)) => {
                 (ExitKind::Killed, format!("SIGKILL from {origin}{meaning}; no OOM kill"), Some(sender))
             }
-            None => (ExitKind::Killed, "SIGKILL; its sender was not seen, and no OOM kill".to_owned(), None),
+            None => (ExitKind::Killed, "SIGKILL from an unknown sender; no OOM kill".to_owned(), None),
         },
         (Some(SIGABRT), _) => match refused {
             Some((bytes, _)) => (
                 ExitKind::FailedAllocation,
-                format!("it aborted after {bytes} of memory were refused to it; no OOM kill"),
+                format!("it aborted after the kernel refused it {bytes} of memory; no OOM kill"),
                 None,
             ),
             None => (ExitKind::Aborted, "it aborted (SIGABRT): an assertion, a panic".to_owned(), None),
         },
         (Some(SIGSEGV | SIGBUS), _) => {
-            let after =
-                refused.map_or_else(String::new, |(bytes, _)| format!(", after {bytes} were refused to it"));
+            let after = refused
+                .map_or_else(String::new, |(bytes, _)| format!(", after the kernel refused it {bytes}"));
             (
                 ExitKind::Segfault,
-                format!("it touched memory that it may not ({}){after}", name(facts.status & 0x7f)),
+                format!("it accessed invalid memory ({}){after}", name(facts.status & 0x7f)),
                 None,
             )
         }
@@ -195,9 +195,9 @@ pub fn judge(facts: &EndFacts) -> Judgement {
             Some((origin, meaning, sender)) => {
                 (ExitKind::Terminated, format!("SIGTERM from {origin}{meaning}"), Some(sender))
             }
-            None => (ExitKind::Terminated, "SIGTERM; its sender was not seen".to_owned(), None),
+            None => (ExitKind::Terminated, "SIGTERM from an unknown sender".to_owned(), None),
         },
-        (Some(number), _) => (ExitKind::Crashed, format!("it was ended by {}", name(number)), None),
+        (Some(number), _) => (ExitKind::Crashed, format!("{} ended it", name(number)), None),
         (None, _) => exited(facts, by(SIGTERM), refused),
     };
     Judgement { kind, sentence, sender, evidence }
@@ -217,13 +217,13 @@ fn exited(
         ),
         (None, Some((bytes, _)), 1..) => (
             ExitKind::FailedAllocation,
-            format!("it exited with {code} after {bytes} of memory were refused to it; no OOM kill"),
+            format!("it exited with {code} after the kernel refused it {bytes} of memory; no OOM kill"),
             None,
         ),
         (None, _, 129..=192) => (
             ExitKind::Exited,
             format!(
-                "it exited with {code} by itself: no signal ended it, whatever the number looks like; no OOM kill"
+                "it exited with {code} by itself: no signal ended it, although the number looks like one; no OOM kill"
             ),
             None,
         ),
@@ -256,7 +256,7 @@ fn meaning(sent: &SentSignal) -> String {
         "bash" | "sh" | "dash" | "zsh" | "fish" | "kill" | "pkill" | "killall" | "htop" | "top" => {
             ": somebody's command"
         }
-        _ if sent.from_kernel => ": its process group, pid namespace or cgroup was ended",
+        _ if sent.from_kernel => ": its process group, pid namespace or cgroup was killed",
         _ => "",
     };
     meaning.to_owned()
@@ -323,7 +323,7 @@ pub fn disagreement(
         }
         (Some(reason), ExitKind::OomKill) => {
             let code = told.map_or_else(String::new, |code| format!(", exit code {code}"));
-            Some(format!("the kernel killed it for want of memory; {says} {reason}{code}"))
+            Some(format!("the kernel killed it because memory ran out; {says} {reason}{code}"))
         }
         (None | Some(_), _) => {
             let told = told.filter(|told| i64::from(*told) != i64::from(seen))?;

@@ -37,7 +37,7 @@ fn a_kill_names_its_sender_and_what_that_means() {
         );
         assert_eq!(found.sender.unwrap().pid, Some(99));
     }
-    assert!(judge(&ended(9)).sentence.contains("sender was not seen"));
+    assert!(judge(&ended(9)).sentence.contains("an unknown sender"));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_number_that_looks_like_a_signal_is_none() {
     assert_eq!(found.kind, ExitKind::Exited);
     assert!(found.sentence.contains("137 by itself"), "{}", found.sentence);
     assert_eq!(judge(&ended(11)).kind, ExitKind::Segfault);
-    assert_eq!(judge(&ended(4)).sentence, "it was ended by SIGILL");
+    assert_eq!(judge(&ended(4)).sentence, "SIGILL ended it");
     assert_eq!(judge(&ended(0)).sentence, "it exited with 0");
 }
 
@@ -87,7 +87,7 @@ fn a_runtime_that_says_otherwise_is_contradicted() {
     );
     assert_eq!(
         compared(ExitKind::OomKill, "", 9, &runtime("Error", 137)).unwrap(),
-        "the kernel killed it for want of memory; Kubernetes says Error, exit code 137"
+        "the kernel killed it because memory ran out; Kubernetes says Error, exit code 137"
     );
     assert_eq!(compared(ExitKind::OomKill, "", 9, &runtime("OOMKilled", 137)), None);
     assert_eq!(compared(ExitKind::Terminated, stopped, 15, &runtime("Error", 143)), None);

@@ -63,12 +63,12 @@ pub fn owner(chain: &[MemcgLevel], before: &Baselines, request: &Request) -> Res
     if request.is_known == 1
         && let Some(index) = chain.iter().position(|level| level.id == request.memcg)
     {
-        let why = "the kernel's own request to kill names it".to_owned();
+        let why = "the kernel's kill request names it".to_owned();
         return Ok(Owner { index, grade: Grade::Read, why });
     }
     let limited = |level: &MemcgLevel| has_limit(level);
     if !chain.iter().any(limited) {
-        return Err("no group on the way up has a known limit".to_owned());
+        return Err("no cgroup from the victim up to the root has a known limit".to_owned());
     }
     // 1. The counter grows on the group at its limit and on no other.
     let grown: Vec<(usize, u64)> = chain
@@ -84,7 +84,7 @@ pub fn owner(chain: &[MemcgLevel], before: &Baselines, request: &Request) -> Res
         return Ok(Owner {
             index: *index,
             grade: Grade::Read,
-            why: format!("its own oom counter, and no other on the way up, grew by {by}"),
+            why: format!("only its oom counter grew, by {by}, of all cgroups from the victim up"),
         });
     }
     // 2. The lock is held on that group and on all below it.
@@ -95,7 +95,7 @@ pub fn owner(chain: &[MemcgLevel], before: &Baselines, request: &Request) -> Res
         return Ok(Owner {
             index,
             grade: Grade::Read,
-            why: "the kernel held the OOM lock on it and below it, not above".to_owned(),
+            why: "the kernel held the OOM lock of this cgroup and its descendants only".to_owned(),
         });
     }
     // 3. Among those whose counter grew, else among all: the fullest.
@@ -114,9 +114,9 @@ pub fn owner(chain: &[MemcgLevel], before: &Baselines, request: &Request) -> Res
         .map(|(room, index)| Owner {
             index,
             grade: Grade::Inferred,
-            why: format!("of the limits on the way up it had the least room left: {room} pages"),
+            why: format!("it had the least room left of all limits from the victim up: {room} pages"),
         })
-        .ok_or_else(|| "neither counters, lock nor usage of the groups could be read".to_owned())
+        .ok_or_else(|| "failed to read the counters, the lock and the usage of the cgroups".to_owned())
 }
 
 /// `PAGE_COUNTER_MAX` is i64::MAX / page size; page sizes are 4 KiB to 64 KiB.

@@ -85,13 +85,14 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
             None
         }
         (ScopeKind::Unknown, Ok(_)) => {
-            unknown.push("whose limit was hit: it is not known whether it was a cgroup's".to_owned());
+            unknown
+                .push("whose limit was hit: it is unknown whether it was the limit of a cgroup".to_owned());
             None
         }
         (ScopeKind::Global, _) => None,
     };
     if kill.flags & flag::VICTIM_READ == 0 {
-        unknown.push("the victim's cgroups: the hook gave no task".to_owned());
+        unknown.push("the victim's cgroups: the hook does not give the task".to_owned());
     }
     if kill.flags & flag::CHAIN_TRUNCATED != 0 {
         unknown.push(format!("cgroups more than {} levels above the victim", oom::LEVELS));

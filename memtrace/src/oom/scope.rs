@@ -20,8 +20,8 @@ pub fn scope<'a>(
 ) -> Scope {
     if request.is_known == 1 && request.memcg != UNKNOWN {
         let (kind, why) = match request.memcg {
-            0 => (ScopeKind::Global, "the kernel's own request to kill names no memory cgroup"),
-            _ => (ScopeKind::Memcg, "the kernel's own request to kill names a memory cgroup"),
+            0 => (ScopeKind::Global, "the kernel's kill request names no memory cgroup"),
+            _ => (ScopeKind::Memcg, "the kernel's kill request names a memory cgroup"),
         };
         return Scope { kind, grade: Grade::Read, why: why.to_owned() };
     }
@@ -32,7 +32,7 @@ pub fn scope<'a>(
                 return Scope {
                     kind: ScopeKind::Memcg,
                     grade: Grade::Read,
-                    why: format!("the kernel stack passes {MEMCG}"),
+                    why: format!("the kernel stack contains {MEMCG}"),
                 };
             }
             ANY => called = Some(ANY),
@@ -43,17 +43,17 @@ pub fn scope<'a>(
         Some(name) => Scope {
             kind: ScopeKind::Global,
             grade: Grade::Read,
-            why: format!("the kernel stack passes {name} and no memory cgroup's"),
+            why: format!("the kernel stack contains {name} and no function of a memory cgroup"),
         },
         None if groups_counted => Scope {
             kind: ScopeKind::Memcg,
             grade: Grade::Inferred,
-            why: "a memory cgroup's own oom counter grew; the kernel stack has no names".to_owned(),
+            why: "the oom counter of a memory cgroup grew; the kernel stack has no symbol names".to_owned(),
         },
         None => Scope {
             kind: ScopeKind::Unknown,
             grade: Grade::Inferred,
-            why: "the kernel stack has no names (CAP_SYSLOG, kernel.kptr_restrict)".to_owned(),
+            why: "the kernel stack has no symbol names (see CAP_SYSLOG, kernel.kptr_restrict)".to_owned(),
         },
     }
 }

@@ -53,7 +53,7 @@ pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &KnownAtKill<'_
         record
             .evidence
             .unknown
-            .push("what the owner of the limit was charged, by kind: nobody had read it".into());
+            .push("memory of the limit's owner by kind: it had not been read before the kill".into());
     }
     let owner = owner_path(record);
     let trigger =

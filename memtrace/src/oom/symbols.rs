@@ -41,7 +41,7 @@ impl KernelSymbols for Kallsyms {
                 })
                 .collect(),
             Err(error) => {
-                tracing::warn!(%error, "failed to name kernel addresses");
+                tracing::warn!(%error, "failed to resolve kernel addresses");
                 vec![None; addresses.len()]
             }
         }

@@ -54,18 +54,18 @@ pub struct Probes {
     pub object: Ebpf,
 }
 
-/// Why nothing can be traced.
+/// Why tracing cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
-    /// The process may not.
+    /// The process lacks capabilities.
     #[error("not permitted to trace: {}", list(.0))]
     NotPermitted(Vec<MissingCapability>),
-    /// A required fact cannot be got.
-    #[error("the kernel's {fact} cannot be watched: {why}")]
+    /// No hook for a required fact can be attached.
+    #[error("failed to trace {fact}: {why}")]
     Required {
-        /// Which.
+        /// Name of the fact.
         fact: String,
-        /// Why not.
+        /// The reason.
         why: String,
         /// What came of all hooks.
         status: Box<ProbeStatus>,

@@ -121,7 +121,7 @@ pub const FACTS: &[Fact] = &[
             },
         ],
         lost: "order, flags and constraint of a kill, unless the kernel log has them; \
-               whose limit it was is told by counters instead",
+               the limit is identified by counters instead",
     },
     Fact {
         name: "fork",
@@ -145,7 +145,7 @@ pub const FACTS: &[Fact] = &[
         name: "cgroup_mkdir",
         need: Need::Optional,
         hooks: &[btf("cgroup_mkdir", "cgroup_mkdir")],
-        lost: "names of containers that live for less than a few seconds",
+        lost: "names of containers that live only a few seconds",
     },
     Fact {
         name: "cgroup_rmdir",
@@ -181,7 +181,7 @@ pub const FACTS: &[Fact] = &[
         name: "brk",
         need: Need::Optional,
         hooks: &[function_exit("fexit_brk", "__x64_sys_brk"), syscall_exit("exit_brk", "sys_exit_brk")],
-        lost: "changes of the main heap's end, until /proc is read again",
+        lost: "changes of the heap's end (brk), until /proc is read again",
     },
     Fact {
         name: "madvise",

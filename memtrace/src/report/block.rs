@@ -78,17 +78,17 @@ fn evidence(record: &OomRecord) -> Block {
         Source::Live => block.field("hook", &evidence.hook),
         Source::KernelLog => {
             block.field("found in", &evidence.hook);
-            block.doubt("source", "the kernel log, read afterwards: the daemon did not see this kill");
+            block.doubt("source", "the kernel log, read later: the daemon did not see this kill");
         }
     }
     let signal = match (evidence.kill_signal_seen, record.circumstances.source) {
-        (true, _) => "the kernel was seen to send SIGKILL",
-        (false, Source::Live) => "not watched: that SIGKILL followed is taken from the hook",
-        (false, Source::KernelLog) => "not watched: the kernel's line says that it killed",
+        (true, _) => "seen: the kernel sent SIGKILL",
+        (false, Source::Live) => "not traced: the hook implies that SIGKILL followed",
+        (false, Source::KernelLog) => "not traced: the kernel log says that it killed",
     };
     block.field("signal", signal);
     if evidence.losses.is_empty() && record.circumstances.source == Source::Live {
-        block.field("lost", "nothing, up to this kill");
+        block.field("lost", "no events before this kill");
     }
     for loss in &evidence.losses {
         block.doubt("lost", format!("{} {}: {}", loss.count, loss.name, loss.meaning));
@@ -101,8 +101,8 @@ fn evidence(record: &OomRecord) -> Block {
 
 fn closing(record: &OomRecord) -> &'static str {
     if record.evidence.kill_signal_seen {
-        "An OOMKill comes from outside: the kernel sent SIGKILL, the program did not crash."
+        "The program did not crash: the kernel killed it with SIGKILL."
     } else {
-        "An OOMKill comes from outside: the kernel sends SIGKILL, the program does not crash."
+        "The program did not crash: the kernel's OOM killer ends programs with SIGKILL."
     }
 }

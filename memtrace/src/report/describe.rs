@@ -18,7 +18,7 @@ pub(super) fn who(task: &TaskFacts) -> String {
     let thread = name(comm);
     if task.is_unknown() {
         return if comm.is_empty() {
-            "a task that is not known".to_owned()
+            "an unknown task".to_owned()
         } else {
             format!("{thread} (pid unknown)")
         };

@@ -169,6 +169,14 @@ impl Block {
         }
     }
 
+    /// One line for everything that was zero.
+    pub(super) fn absent<T: AsRef<str>>(&mut self, names: &[T]) {
+        if !names.is_empty() {
+            let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+            self.note(format!("none: {}", names.join("; ")));
+        }
+    }
+
     pub(super) fn note(&mut self, text: impl Into<String>) {
         self.items.push(Item::Note(text.into()));
     }

@@ -62,7 +62,7 @@ pub fn html(record: &OomRecord) -> String {
                             (grade("read")) " by the kernel or an allocator itself, "
                             (grade("measured")) " from page tables, "
                             (grade("sampled")) " from samples, "
-                            (grade("inferred")) " by a rule. What is not known is said to be unknown, never 0."
+                            (grade("inferred")) " by a rule. Unknown figures are shown as unknown, never as 0."
                         }
                     }
                 }
@@ -221,7 +221,7 @@ fn draw(record: &OomRecord, figure: Figure) -> Option<Markup> {
             Some(html! {
                 figure.flame {
                     (drawing)
-                    figcaption { "New memory by call stack over ten minutes; the width is what was touched" }
+                    figcaption { "New memory by call stack over 10 minutes; the width is the amount of memory" }
                 }
             })
         }
@@ -241,7 +241,7 @@ fn composition(composition: &Composition) -> Option<Markup> {
     };
     Some(html! {
         figure {
-            div.stack role="img" aria-label="what was charged, by kind" {
+            div.stack role="img" aria-label="charged memory by kind" {
                 @for part in &parts {
                     i.(part.key) style=(format!("width:{:.2}%", width(part).min(100.0)))
                         title=(format!("{}: {}", part.name, figure(part.bytes))) {}

@@ -22,16 +22,16 @@ pub fn sentence(record: &OomRecord) -> String {
     let why = match (scope.kind, limit_owner) {
         (ScopeKind::Memcg, Some(owner)) => format!("{} because {}", sure(owner.grade), limit(record, owner)),
         (ScopeKind::Memcg, None) => format!(
-            "{} because a memory cgroup reached its limit; which one is not known: {}",
+            "{} because a memory cgroup reached its limit; which one is unknown: {}",
             sure(scope.grade),
             scope.why
         ),
         (ScopeKind::Global, _) if is_by_hand(record) => {
-            "killed because an OOM kill was asked for by hand (SysRq f)".to_owned()
+            "killed because an OOM kill was requested by hand (SysRq f)".to_owned()
         }
         (ScopeKind::Global, _) => format!("{} because the node ran out of memory", sure(scope.grade)),
         (ScopeKind::Unknown, _) => {
-            format!("killed by the kernel's OOM killer; what ran out of memory is not known: {}", scope.why)
+            format!("killed by the kernel's OOM killer; what ran out of memory is unknown: {}", scope.why)
         }
     };
     printable(&format!("{} was {why}; {}{}.", who(&victim.task), held(victim), trigger(record)))
@@ -48,8 +48,8 @@ fn sure(grade: Grade) -> &'static str {
 fn limit(record: &OomRecord, owner: &LimitOwner) -> String {
     let subject = match (&owner.path, owner.cgroup_id) {
         (Some(path), _) => format!("cgroup {}", shorten_path(path, PATH)),
-        (None, Some(id)) => format!("the cgroup with id {id} (its path is not known)"),
-        (None, None) => "a cgroup whose path is not known".to_owned(),
+        (None, Some(id)) => format!("the cgroup with id {id} (path unknown)"),
+        (None, None) => "a cgroup with an unknown path".to_owned(),
     };
     let subject = match record.chain.iter().position(|level| is_owner(level, owner)) {
         Some(0) => match &owner.path {
@@ -62,7 +62,7 @@ fn limit(record: &OomRecord, owner: &LimitOwner) -> String {
     };
     let limit = match owner.limit_bytes {
         Some(limit) => format!("its limit of {limit}"),
-        None => "its limit (how much that is, is not known)".to_owned(),
+        None => "its limit (size unknown)".to_owned(),
     };
     let usage = owner.usage_bytes.map(|usage| format!(" (usage {usage})")).unwrap_or_default();
     format!("{subject} reached {limit}{usage}")
@@ -76,7 +76,7 @@ fn held(victim: &Victim) -> String {
         .max_by_key(|(bytes, _)| *bytes);
     match largest {
         Some((bytes, kind)) => format!("it held {bytes} of {kind}"),
-        None => "how much memory it held is not known".to_owned(),
+        None => "how much memory it held is unknown".to_owned(),
     }
 }
 
@@ -88,12 +88,12 @@ fn trigger(record: &OomRecord) -> String {
     }
     let by = who(&trigger.task);
     if is_limit_write(record) {
-        return format!("; the kill was set off by {by}, which lowered a limit");
+        return format!("; {by} caused the kill by lowering a limit");
     }
     let place = match (&trigger.task.cgroup, &victim.task.cgroup) {
         (Some(trigger), Some(victim)) if trigger == victim => "in the same cgroup".to_owned(),
         (Some(trigger), _) => format!("in cgroup {}", shorten_path(name(trigger), PATH)),
-        (None, _) => "in a cgroup that is not known".to_owned(),
+        (None, _) => "in an unknown cgroup".to_owned(),
     };
     format!("; the allocation that failed was made by {by} {place}")
 }

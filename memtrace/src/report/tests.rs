@@ -138,10 +138,10 @@ fn an_owner_without_a_path_is_named_by_its_id() {
     record.limit_owner.as_mut().unwrap().usage_bytes = None;
     let text = sentence(&record);
     assert!(
-        text.contains("the cgroup with id 7003 (its path is not known), 2 levels above its own, reached"),
+        text.contains("the cgroup with id 7003 (path unknown), 2 levels above its own, reached"),
         "{text}"
     );
-    assert!(text.contains("its limit (how much that is, is not known);"), "{text}");
+    assert!(text.contains("its limit (size unknown);"), "{text}");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_kill_by_a_lowered_limit_is_not_blamed_on_an_allocation() {
     let mut record = fixture::record(0);
     record.kernel_stack.get_mut(9).unwrap().symbol = Some("memory_max_write".to_owned());
     let text = sentence(&record);
-    assert!(text.ends_with("; the kill was set off by loader (pid 5150), which lowered a limit."), "{text}");
+    assert!(text.ends_with("; loader (pid 5150) caused the kill by lowering a limit."), "{text}");
 }
 
 #[test]
@@ -158,12 +158,12 @@ fn a_kill_by_hand_is_not_blamed_on_the_node() {
     record.kernel_stack.get_mut(7).unwrap().symbol = Some("moom_callback".to_owned());
     let sentence = sentence(&record);
     assert!(
-        sentence.contains("killed because an OOM kill was asked for by hand (SysRq f); it held"),
+        sentence.contains("killed because an OOM kill was requested by hand (SysRq f); it held"),
         "{sentence}"
     );
     assert!(!sentence.contains("allocation"), "{sentence}");
     assert!(
-        text(&record, Style::default()).contains("what ran out    nothing: the kill was asked for by hand")
+        text(&record, Style::default()).contains("what ran out    nothing: the kill was requested by hand")
     );
 }
 
@@ -173,7 +173,7 @@ fn what_ran_out_may_be_unknown() {
     record.scope.kind = ScopeKind::Unknown;
     let text = sentence(&record);
     assert!(
-        text.contains("was killed by the kernel's OOM killer; what ran out of memory is not known: "),
+        text.contains("was killed by the kernel's OOM killer; what ran out of memory is unknown: "),
         "{text}"
     );
 }

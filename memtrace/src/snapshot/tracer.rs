@@ -65,41 +65,41 @@ pub struct Walks {
 /// The reading of page tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scans {
-    /// Processes whose address spaces are followed.
+    /// Processes whose address spaces are tracked.
     pub followed: usize,
-    /// Bytes that this takes.
+    /// Memory used for that.
     pub followed_bytes: Bytes,
     /// Reads so far.
     pub done: u64,
-    /// Time that they took, in seconds.
+    /// Time spent on reads, in seconds.
     pub seconds: f64,
-    /// Those of them that read no mappings, but pages alone (`PAGEMAP_SCAN`).
+    /// Reads of pages only, without mappings (`PAGEMAP_SCAN`).
     #[serde(default)]
     pub by_pages: u64,
-    /// Time that these took, in seconds.
+    /// Time spent on these, in seconds.
     #[serde(default)]
     pub by_pages_seconds: f64,
-    /// The part of one CPU that they may take, in percent.
+    /// CPU limit of reads, in percent of one CPU.
     pub share_percent: u32,
-    /// What all of the daemon takes.
+    /// CPU use of the whole daemon.
     #[serde(default)]
     pub cpu: Cpu,
 }
 
-/// What the daemon itself takes of the processors, and what it holds back for it.
+/// CPU use of the daemon, and how far it has reduced its work to stay within its budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cpu {
-    /// The part of one CPU that it may take, in percent; 0 for any.
+    /// CPU budget in percent of one CPU; 0: no limit.
     pub budget_percent: u32,
-    /// What it took lately.
+    /// Recent CPU use.
     pub used_percent: Option<f64>,
-    /// How many steps are held back: first page tables are read less often, then faults are sampled more coarsely, then
-    /// fewer calls of one process are streamed.
+    /// Number of reduction steps: first page tables are read less often, then fewer page faults are sampled, then fewer
+    /// calls of each process are streamed.
     pub step: usize,
-    /// One fault of 2 to this many samples is taken.
+    /// 1 in 2^`fault_shift` samples is taken.
     pub fault_shift: u32,
-    /// The event budget of a process is divided by 2 to this.
+    /// The event budget of a process is divided by 2^`budget_shift`.
     pub budget_shift: u32,
 }
 
@@ -116,10 +116,10 @@ impl Cpu {
         }
         text.push_str(", HELD BACK: page tables are read less often");
         if fault_shift > 0 {
-            text.push_str(&format!(", faults sampled {} times more coarsely", 1_u64 << fault_shift.min(63)));
+            text.push_str(&format!(", faults are sampled {} times less often", 1_u64 << fault_shift.min(63)));
         }
         if budget_shift > 0 {
-            text.push_str(&format!(", event budgets divided by {}", 1_u64 << budget_shift.min(63)));
+            text.push_str(&format!(", event budgets are divided by {}", 1_u64 << budget_shift.min(63)));
         }
         text
     }

@@ -81,7 +81,7 @@ pub enum StoreError {
     },
     /// The beginning of an id fits several records.
     #[error(
-        "failed to choose a record: {prefix:?} is the beginning of {}{}",
+        "failed to choose a record: {prefix:?} is the start of {}{}",
         matches.join(", "),
         if *more { " and more" } else { "" }
     )]

@@ -25,7 +25,7 @@ pub fn record(n: u32) -> OomRecord {
     let time = at(1_780_000_000 + 60 * i64::from(n), 123_456_789);
     let pid = 4242 + n;
     let victim_cgroup = format!("{POD}/{CACHE}/workers");
-    let why = "its own oom counter, and no other on the way up, grew by 1".to_owned();
+    let why = "only its oom counter grew, by 1, of all cgroups from the victim up".to_owned();
     OomRecord {
         schema: SCHEMA,
         id: format!("{}-{pid}-0f6c", time.strftime("%Y%m%dT%H%M%SZ")),
@@ -36,7 +36,7 @@ pub fn record(n: u32) -> OomRecord {
         scope: Scope {
             kind: ScopeKind::Memcg,
             grade: Grade::Read,
-            why: "the kernel stack passes mem_cgroup_out_of_memory".to_owned(),
+            why: "the kernel stack contains mem_cgroup_out_of_memory".to_owned(),
         },
         limit_owner: Some(LimitOwner {
             path: Some(POD.to_owned()),
@@ -134,7 +134,7 @@ pub fn global() -> OomRecord {
     record.scope = Scope {
         kind: ScopeKind::Global,
         grade: Grade::Read,
-        why: "the kernel stack passes out_of_memory and no memory cgroup's".to_owned(),
+        why: "the kernel stack contains out_of_memory and no function of a memory cgroup".to_owned(),
     };
     record.limit_owner = None;
     set_cgroup(&mut record.victim.task, "/user.slice/user-1000.slice/session-4.scope", 3001);
@@ -168,7 +168,8 @@ pub fn global() -> OomRecord {
 pub fn thread_victim() -> OomRecord {
     let mut record = record(0);
     record.scope.grade = Grade::Inferred;
-    record.scope.why = "a memory cgroup's own oom counter grew; the kernel stack has no names".to_owned();
+    record.scope.why =
+        "the oom counter of a memory cgroup grew; the kernel stack has no symbol names".to_owned();
     record.limit_owner = None;
     record.victim.task = TaskFacts {
         pid: Some(4242),
@@ -192,8 +193,8 @@ pub fn thread_victim() -> OomRecord {
         kill_signal_seen: false,
         losses: Vec::new(),
         unknown: vec![
-            "whose limit was hit: no group on the way up has a known limit".to_owned(),
-            "the victim's cgroups: the hook gave no task".to_owned(),
+            "whose limit was hit: no cgroup from the victim up to the root has a known limit".to_owned(),
+            "the victim's cgroups: the hook does not give the task".to_owned(),
         ],
     };
     record

@@ -160,10 +160,10 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
                         next = Instant::now() + self.config.every;
                         match serde_json::from_slice::<Update>(&line) {
                             Ok(update) => self.update(update).await?,
-                            Err(error) => return Ok(format!("its answer is not understood: {error}")),
+                            Err(error) => return Ok(format!("failed to parse its answer: {error}")),
                         }
                     }
-                    Ok(None) => return Ok("it ended the stream".to_owned()),
+                    Ok(None) => return Ok("it closed the stream".to_owned()),
                     Err(error) => return Ok(format!("{error:#}")),
                 },
                 question = self.questions.recv() => self.answer(question).await?,
@@ -221,7 +221,10 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
                 Ok(update) => self.tell(News::Update(update))?,
                 Err(error) => {
                     let why = anyhow::Error::from(error);
-                    self.tell(News::Said(format!("nothing is known of {}: {why:#}", format::time(at))))?;
+                    self.tell(News::Said(format!(
+                        "failed to show {} from history: {why:#}",
+                        format::time(at)
+                    )))?;
                 }
             }
             loop {

@@ -18,14 +18,14 @@ const REGEX_SIZE: usize = 1 << 20;
 
 /// What the language is, for help.
 pub const HELP: &[(&str, &str)] = &[
-    ("redis", "text in any column, in any case"),
+    ("redis", "text in any column, ignoring case"),
     ("/cart-[0-9]+/", "a regular expression in any column"),
-    ("ns=shop pod=cart-*", "a column that is this; * stands for anything"),
-    ("cgroup~kubepods", "a column that matches a regular expression"),
-    ("mem>512m eta<10m %>=80", "a column compared: bytes, a time, a share"),
-    ("limit=-", "a column of which nothing is known"),
+    ("ns=shop pod=cart-*", "column has this value; * matches anything"),
+    ("cgroup~kubepods", "column matches a regular expression"),
+    ("mem>512m eta<10m %>=80", "column compared with a size, a time, a share"),
+    ("limit=-", "column without a value"),
     ("!redis  !mem<1g", "the opposite"),
-    ("\"two words\"", "text with spaces or signs in it"),
+    ("\"two words\"", "text with spaces or operators"),
 ];
 
 /// A test on rows.

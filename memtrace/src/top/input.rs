@@ -172,21 +172,21 @@ fn looking(code: KeyCode, is_in_the_past: bool) -> Option<Action> {
 
 /// The keys, for help: key, meaning.
 pub const KEYS: &[(&str, &str)] = &[
-    ("up down  j k", "another row"),
-    ("PgUp PgDn  ^U ^D", "a screen further"),
+    ("up down  j k", "move to another row"),
+    ("PgUp PgDn  ^U ^D", "move by a screen"),
     ("g G  Home End", "first and last row"),
-    ("Enter", "into it: pod, container, process, arena, growth stacks"),
-    ("Esc", "back out; clear the filter"),
-    ("Tab  1-5", "another view"),
-    ("t", "by pod, or by container"),
+    ("Enter", "open: pod, container, process, arena, growth stacks"),
+    ("Esc", "back; clear the filter"),
+    ("Tab  1-5", "change the view"),
+    ("t", "switch between pods and containers"),
     ("< >  left right", "sort by another column"),
     ("s", "choose the column to sort by"),
-    ("r", "turn the order round"),
+    ("r", "reverse the order"),
     ("/", "filter"),
-    ("Space", "hold the picture; collection goes on"),
-    ("o", "the report of a kill"),
+    ("Space", "pause the display; tracing continues"),
+    ("o", "show the report of a kill"),
     ("y", "copy the row's name, or the report"),
-    ("^L ^Z", "draw anew; back to the shell"),
+    ("^L ^Z", "redraw; suspend to the shell"),
     ("q ^C", "quit"),
 ];
 

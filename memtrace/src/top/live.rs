@@ -79,7 +79,7 @@ fn go(
     let mut names_of = None;
     draw(app, theme, screen)?;
     loop {
-        let first = happenings.recv().context("failed to go on: all threads have ended")?;
+        let first = happenings.recv().context("failed to continue: all threads have ended")?;
         let mut next = Some(first);
         while let Some(happening) = next {
             if !take(app, screen, questions, happening)? {

@@ -40,36 +40,36 @@ pub use self::{
 pub struct Data {
     /// The node.
     pub snapshot: Arc<Snapshot>,
-    /// What history says.
+    /// Verdicts from history.
     pub insights: Arc<Insights>,
-    /// Events a second.
+    /// Events per second.
     pub events_per_second: Option<f64>,
-    /// The part of a CPU that reading page tables took.
+    /// Share of a CPU spent on reading page tables.
     pub scan_share: Option<f64>,
     /// Recorded kills; `None` where they cannot be read.
     pub kills: Option<Arc<Kills>>,
-    /// What came of the hooks; `None` without a daemon.
+    /// Status of the hooks; `None` without a daemon.
     pub probes: Option<Arc<ProbeStatus>>,
     /// A process whose call stacks have names.
     pub named: Option<Arc<ProcessRow>>,
 }
 
-/// What a row is.
+/// What each row shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum By {
-    /// A pod, or a directory of cgroups.
+    /// One row per pod, or per directory of cgroups.
     Pod,
-    /// A cgroup with processes: what the kernel charges it.
+    /// One row per container: a cgroup with processes.
     Container,
-    /// A process.
+    /// One row per process.
     Process,
-    /// An allocator's use in a process: whose memory it is.
+    /// One row per memory owner in a process: an allocator, a module, stacks.
     Arena,
-    /// A call stack that touched new memory.
+    /// One row per call stack that touched new memory.
     Stack,
-    /// A recorded OOM kill.
+    /// One row per recorded OOM kill.
     Kill,
-    /// A fact that is watched, or something that was lost.
+    /// One row per hook of the tracer, and per kind of lost event.
     Probe,
 }
 

@@ -15,7 +15,7 @@ const ADVISED: f64 = 1.25;
 pub fn check(picture: &Picture<'_>) -> Outcome {
     let Some(Bytes(limit)) = picture.limit else { return Ok(None) };
     let (Some(peak), samples) = (picture.firm_peak, picture.samples.len()) else {
-        return Err("its memory by kind is not known".to_owned());
+        return Err("its memory by kind is unknown".to_owned());
     };
     if samples < super::shape::FEWEST {
         return Err(format!("not enough samples: {samples}"));
@@ -29,7 +29,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
         kind: Kind::Headroom,
         confidence: if room < NO_ROOM { Confidence::High } else { Confidence::Medium },
         sentence: format!(
-            "its peak of {peak} leaves {:.0} % of the limit of {}",
+            "the peak of {peak} leaves only {:.0} % of the limit of {} free",
             room.max(0.0) * 100.0,
             number(limit as f64)
         ),
@@ -42,7 +42,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
             Fact { what: "limit".into(), value: Bytes(limit).to_string(), grade: Grade::Read },
         ],
         remedies: vec![Remedy {
-            text: format!("raise the limit to {advised}, or make it need less"),
+            text: format!("reduce memory use, or raise the limit to {advised}"),
             setting: Some(advised.0.to_string()),
         }],
     }))

@@ -41,18 +41,18 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
         .filter(|(_, growth)| *growth > 0)
         .max_by_key(|(_, growth)| *growth);
     let mut evidence = vec![
-        Fact { what: "anonymous memory grew by".into(), value: number(shape.rise()), grade: Grade::Read },
+        Fact { what: "growth of anonymous memory".into(), value: number(shape.rise()), grade: Grade::Read },
         Fact { what: "over".into(), value: format!("{:.0} s", shape.span), grade: Grade::Read },
         Fact {
-            what: "order of the floors (Kendall's tau, 1 is always higher)".into(),
+            what: "trend of the low points (Kendall's tau; 1: always rising)".into(),
             value: format!("{:.2} of {}", shape.tau, shape.floors.len()),
             grade: Grade::Inferred,
         },
-        Fact { what: "growth at the end".into(), value: rate(shape.late_slope), grade: Grade::Inferred },
+        Fact { what: "recent growth".into(), value: rate(shape.late_slope), grade: Grade::Inferred },
     ];
     if let Some((arena, growth)) = fastest {
         evidence.push(Fact {
-            what: format!("what grew most: {} {}", arena.allocator, arena.kind),
+            what: format!("fastest growth: {} {}", arena.allocator, arena.kind),
             value: Bytes(growth.unsigned_abs()).to_string(),
             grade: arena.grade,
         });
@@ -61,14 +61,14 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
         kind: Kind::Leak,
         confidence,
         sentence: format!(
-            "it grows by {} and does not stop: {} in {:.0} minutes",
+            "memory grows steadily by {}: {} in {:.0} minutes",
             rate(shape.slope),
             number(shape.rise()),
             shape.span / 60.0
         ),
         evidence,
         remedies: vec![Remedy {
-            text: "look at the call stacks that touch most new memory: `memtrace explain`".into(),
+            text: "find the call stacks that touch the most new memory: `memtrace top --by stack`".into(),
             setting: None,
         }],
     }))

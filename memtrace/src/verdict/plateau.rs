@@ -19,10 +19,10 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     Ok(Some(Finding {
         kind: Kind::Plateau,
         confidence: if shape.span >= 600.0 { Confidence::High } else { Confidence::Medium },
-        sentence: format!("it grew by {} and has levelled off at {}", number(rise), number(shape.last)),
+        sentence: format!("memory grew by {} and has levelled off at {}", number(rise), number(shape.last)),
         evidence: vec![
-            Fact { what: "anonymous memory grew by".into(), value: number(rise), grade: Grade::Read },
-            Fact { what: "moved in the last third by".into(), value: number(late), grade: Grade::Inferred },
+            Fact { what: "growth of anonymous memory".into(), value: number(rise), grade: Grade::Read },
+            Fact { what: "variation in the last third".into(), value: number(late), grade: Grade::Inferred },
             Fact { what: "seen for".into(), value: format!("{:.0} s", shape.span), grade: Grade::Read },
         ],
         remedies: Vec::new(),

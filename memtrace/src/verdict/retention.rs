@@ -62,11 +62,11 @@ pub fn judge(kept: &Kept<'_>, whole: Option<Bytes>) -> Option<Finding> {
     }
     let Kept { free, allocated, error, grade, keeper } = kept;
     let mut evidence = vec![
-        fact(format!("free in {}, and resident", keeper.allocator), free.to_string(), *grade),
+        fact(format!("free but resident in {}", keeper.allocator), free.to_string(), *grade),
         fact("in use by the program", allocated.to_string(), *grade),
     ];
     if let Some(error) = error.filter(|error| error.0 > 0) {
-        evidence.push(fact("how far that may be off", error.to_string(), Grade::Inferred));
+        evidence.push(fact("maximum error", error.to_string(), Grade::Inferred));
     }
     evidence.extend(keeper.telling().map(|set| fact(&set.name, set.value.clone(), Grade::Read)));
     let held = Bytes(free.0.saturating_add(allocated.0));

@@ -47,7 +47,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     Ok(Some(Finding {
         kind: Kind::Sawtooth,
         confidence: if count >= 2 * FEWEST { Confidence::High } else { Confidence::Medium },
-        sentence: format!("it goes up and down by {}, {count} times so far", number(median)),
+        sentence: format!("memory rises and falls by {}, {count} times so far", number(median)),
         evidence: vec![
             Fact { what: "falls".into(), value: count.to_string(), grade: Grade::Read },
             Fact { what: "their median".into(), value: number(median), grade: Grade::Read },

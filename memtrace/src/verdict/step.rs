@@ -32,7 +32,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     Ok(Some(Finding {
         kind: Kind::Step,
         confidence: Confidence::Medium,
-        sentence: format!("it jumped by {} {:.0} s ago, and stayed there", number(jump), end - at),
+        sentence: format!("memory jumped by {} {:.0} s ago and stayed there", number(jump), end - at),
         evidence: vec![
             Fact { what: "level before".into(), value: number(shape.first), grade: Grade::Read },
             Fact { what: "level since".into(), value: number(shape.last), grade: Grade::Read },

@@ -37,14 +37,14 @@ fn a_user_who_may_not_ask_is_refused_and_that_is_logged() {
     };
     let by_mode = ask();
     assert_eq!(by_mode.status.code(), Some(4), "{}", said(&by_mode));
-    assert!(!daemon.log().contains("refused"), "the mode alone kept it out");
+    assert!(!daemon.log().contains("rejected"), "the mode alone kept it out");
     // Somebody opens it to all.
     fs::set_permissions(place.socket(), fs::Permissions::from_mode(0o666)).unwrap();
     let by_peer = ask();
     assert_eq!(by_peer.status.code(), Some(4), "{}", said(&by_peer));
     assert!(said(&by_peer).contains("not permitted"), "{}", said(&by_peer));
     let log = eventually("the refusal is logged", PATIENCE, || {
-        Some(daemon.log()).filter(|log| log.contains("refused a user who may not ask"))
+        Some(daemon.log()).filter(|log| log.contains("rejected client: user not permitted"))
     });
     assert!(log.contains(&format!("\"uid\":{NOBODY}")), "{log}");
     let metrics = Client::unix(&place.socket()).get("/metrics", "").unwrap();

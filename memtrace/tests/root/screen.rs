@@ -133,9 +133,9 @@ fn every_view_filter_sort_drill_down_and_pause() {
     top.press(&["Escape"]);
     top.shows("the kills again", |screen| !screen.contains("was killed because"));
     top.press(&["?"]);
-    top.shows("help", |screen| screen.contains("hold the picture"));
+    top.shows("help", |screen| screen.contains("pause the display"));
     top.press(&["Escape"]);
-    top.shows("the kills again", |screen| !screen.contains("hold the picture"));
+    top.shows("the kills again", |screen| !screen.contains("pause the display"));
     top.press(&["q"]);
     // What was there before is there again.
     top.shows("the shell", |screen| screen.contains("BEFORE") && screen.contains("ENDED 0"));

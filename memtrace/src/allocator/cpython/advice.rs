@@ -11,6 +11,6 @@ impl Advice for Cpython {
     }
 
     fn reason(&self, _kept: &Keeper<'_>) -> String {
-        "they stay because an arena goes back only when all of its pools are empty".to_owned()
+        "they are kept because an arena is returned only when all of its pools are empty".to_owned()
     }
 }

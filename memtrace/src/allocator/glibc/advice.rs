@@ -16,7 +16,7 @@ impl Advice for Glibc {
     }
 
     fn reason(&self, _kept: &Keeper<'_>) -> String {
-        "they stay because glibc gives back only the top of a heap, and blocks in use lie above them"
+        "they are kept because glibc returns only the top of a heap, and blocks in use lie above them"
             .to_owned()
     }
 
@@ -24,22 +24,22 @@ impl Advice for Glibc {
         let mut remedies = Vec::new();
         if kept.arenas >= MANY_ARENAS {
             remedies.push(Remedy::setting(
-                "share two arenas: free space of one thread serves all",
+                "use only two arenas, so that all threads share free memory",
                 "MALLOC_ARENA_MAX=2",
             ));
         }
         if kept.number("mmap_threshold").is_some_and(|mmap| mmap > THRESHOLD) {
             remedies.push(Remedy::setting(
-                "give large blocks a mapping of their own, which goes back when they are freed (it was raised by \
-                 the program's own frees)",
+                "allocate large blocks with mmap, so that freeing returns them (the program's own frees have raised \
+                 this threshold)",
                 "MALLOC_MMAP_THRESHOLD_=131072",
             ));
         } else if kept.number("trim_threshold").is_some_and(|trim| trim > THRESHOLD) {
             remedies
-                .push(Remedy::setting("give the top of a heap back sooner", "MALLOC_TRIM_THRESHOLD_=131072"));
+                .push(Remedy::setting("return the top of a heap sooner", "MALLOC_TRIM_THRESHOLD_=131072"));
         }
         remedies.push(Remedy {
-            text: "call malloc_trim(0) after a peak: it gives back free pages in the middle of heaps too"
+            text: "call malloc_trim(0) after a peak: it also returns free pages in the middle of heaps"
                 .to_owned(),
             setting: None,
         });

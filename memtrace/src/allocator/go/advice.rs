@@ -13,7 +13,7 @@ impl Advice for Go {
     }
 
     fn reason(&self, _kept: &Keeper<'_>) -> String {
-        "Go reuses them before it asks for more; its scavenger gives idle spans back slowly, and keeps a tenth above \
+        "Go reuses them before it requests more; its scavenger returns idle spans slowly and keeps 10 % above \
          its goal"
             .to_owned()
     }
@@ -25,7 +25,7 @@ impl Advice for Go {
         // What is not the heap needs room too.
         let goal = limit.0 / 10 * 9 / MIB;
         vec![Remedy::setting(
-            "tell Go's collector where its limit is: it works harder as it comes near",
+            "tell Go's garbage collector the limit, so that it works harder near it",
             &format!("GOMEMLIMIT={goal}MiB"),
         )]
     }

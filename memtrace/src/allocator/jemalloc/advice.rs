@@ -17,12 +17,12 @@ impl Advice for Jemalloc {
     fn reason(&self, kept: &Keeper<'_>) -> String {
         let decay = kept.setting(DECAY);
         if decay == Some("-1") {
-            "they stay because dirty_decay_ms is -1: never given back".to_owned()
+            "they are never returned because dirty_decay_ms is -1".to_owned()
         } else if kept.setting(BACKGROUND) == Some("true") {
             let decay = decay.unwrap_or("?");
-            format!("its background thread gives them back within dirty_decay_ms ({decay} ms)")
+            format!("its background thread returns them within dirty_decay_ms ({decay} ms)")
         } else {
-            "they stay because background_thread is off: jemalloc gives pages back only while the program itself \
+            "they are kept because background_thread is off: jemalloc then returns pages only while the program \
              allocates"
                 .to_owned()
         }
@@ -34,7 +34,7 @@ impl Advice for Jemalloc {
         }
         let variable = kept.setting("environment").unwrap_or("MALLOC_CONF");
         vec![Remedy::setting(
-            "have a thread of jemalloc's own give pages back a second after they were freed",
+            "let a background thread of jemalloc return pages one second after they were freed",
             &format!("{variable}=background_thread:true,dirty_decay_ms:1000"),
         )]
     }

@@ -11,7 +11,7 @@ impl Advice for Jvm {
     }
 
     fn reason(&self, _kept: &Keeper<'_>) -> String {
-        "the collector keeps them committed for the next allocations".to_owned()
+        "the collector keeps them committed for new allocations".to_owned()
     }
 
     fn remedies(&self, kept: &Keeper<'_>) -> Vec<Remedy> {
@@ -20,7 +20,7 @@ impl Advice for Jvm {
             return Vec::new();
         }
         vec![Remedy::setting(
-            "have G1 collect when idle, and give back what is free",
+            "let G1 collect when idle and return free memory",
             "-XX:G1PeriodicGCInterval=30000 -XX:MaxHeapFreeRatio=30",
         )]
     }

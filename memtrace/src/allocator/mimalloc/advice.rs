@@ -11,11 +11,10 @@ impl Advice for Mimalloc {
     }
 
     fn reason(&self, _kept: &Keeper<'_>) -> String {
-        "they stay because mimalloc gives pages back only while the program itself allocates or frees"
-            .to_owned()
+        "they are kept because mimalloc returns pages only while the program allocates or frees".to_owned()
     }
 
     fn remedies(&self, _kept: &Keeper<'_>) -> Vec<Remedy> {
-        vec![Remedy::setting("have free pages given back at once", "MIMALLOC_PURGE_DELAY=0")]
+        vec![Remedy::setting("return free pages immediately", "MIMALLOC_PURGE_DELAY=0")]
     }
 }

@@ -11,6 +11,6 @@ impl Advice for Musl {
     }
 
     fn reason(&self, _kept: &Keeper<'_>) -> String {
-        "they stay because a group goes back only when all of its slots are free".to_owned()
+        "they are kept because a group is returned only when all of its slots are free".to_owned()
     }
 }

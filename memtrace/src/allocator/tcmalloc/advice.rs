@@ -11,10 +11,10 @@ impl Advice for Tcmalloc {
     }
 
     fn reason(&self, _kept: &Keeper<'_>) -> String {
-        "they stay because tcmalloc gives spans back slowly, and only while the program frees".to_owned()
+        "they are kept because tcmalloc returns spans slowly, and only while the program frees".to_owned()
     }
 
     fn remedies(&self, _kept: &Keeper<'_>) -> Vec<Remedy> {
-        vec![Remedy::setting("have free spans given back faster", "TCMALLOC_RELEASE_RATE=10")]
+        vec![Remedy::setting("return free spans faster", "TCMALLOC_RELEASE_RATE=10")]
     }
 }

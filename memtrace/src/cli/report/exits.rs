@@ -1,6 +1,7 @@
 //! `memtrace report exits`: how processes ended, and who ended them.
 //!
-//! Arguments and the store -> a table or JSON. Containers' first processes, and whatever died of a signal.
+//! Arguments and the store -> a table or JSON. Covers the first processes of containers, and all
+//! processes that a signal ended.
 
 use std::fmt::Write as _;
 
@@ -22,10 +23,10 @@ Examples:
   memtrace report exits --since 1h --cgroup pod6e0b4bb2
   memtrace report exits -o json | jq '.exits[] | select(.kind != \"oom_kill\" and .signal == 9)'")]
 pub struct ExitsArgs {
-    /// Which of them.
+    /// Which entries.
     #[command(flatten)]
     pub span: Span,
-    /// Only ends with this text in the path of the process's cgroup.
+    /// Only processes with this text in their cgroup path.
     #[arg(long, value_name = "TEXT")]
     pub cgroup: Option<String>,
     /// Form of the output.
@@ -45,7 +46,7 @@ pub(super) fn exits(args: &ExitsArgs, store: &Store, now: Timestamp) -> Result<S
     let exits = store.exits(&Filter { cgroup: cgroup.clone(), ..span.filter(now) })?;
     match output {
         ListFormat::Json => Ok(serde_json::to_string_pretty(&List { schema: SCHEMA, exits })? + "\n"),
-        ListFormat::Table if exits.is_empty() => Ok("no ends of processes recorded\n".to_owned()),
+        ListFormat::Table if exits.is_empty() => Ok("no process exits recorded\n".to_owned()),
         ListFormat::Table => Ok(table(&exits)),
     }
 }

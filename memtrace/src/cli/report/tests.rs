@@ -100,7 +100,7 @@ fn the_list_is_filtered_and_has_a_json_form() {
     assert_eq!(lines(&["--since", "90s"]), 2);
     assert_eq!(lines(&["-n", "1"]), 2);
     let none = output(dir.path(), &["list", "--comm", "java"]).unwrap();
-    assert_eq!(none, "no OOM kills recorded that pass these filters\n");
+    assert_eq!(none, "no recorded OOM kill matches these filters\n");
     let json = output(dir.path(), &["list", "-o", "json", "--until", "90s"]).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["schema"], 1);

@@ -31,7 +31,7 @@ pub(super) fn run(args: &TopArgs, sort: Sort, filter: Filter) -> Result<(), Fail
     let own = match (has_daemon(&socket), args.no_probes) {
         (false, _) if at.is_some() => {
             return Err(Failure::NoDaemon(anyhow!(
-                "history is the daemon's, and nobody answers at {}",
+                "--at needs the history of a daemon, and no daemon answers at {}",
                 socket.display()
             )));
         }
@@ -42,19 +42,19 @@ pub(super) fn run(args: &TopArgs, sort: Sort, filter: Filter) -> Result<(), Fail
         (false, true) => Some(Err("--no-probes".to_owned())),
         (false, false) => Some(Own::start()),
     };
-    let nobody = format!("nobody answers at {}", socket.display());
+    let nobody = format!("no daemon answers at {}", socket.display());
     let (socket, reason): (_, Reason) = match &own {
-        None => (socket, Box::new(move || format!("{nobody} any more"))),
+        None => (socket, Box::new(move || nobody.clone())),
         Some(Ok(own)) => {
             let ended = own.ended();
             let reason = move || match ended() {
                 None => format!("{nobody}; attaching probes"),
-                Some(why) => format!("{nobody}, and probes cannot be attached: {why}"),
+                Some(why) => format!("{nobody}; failed to attach probes: {why}"),
             };
             (own.socket(), Box::new(reason))
         }
         Some(Err(why)) => {
-            let why = format!("{nobody}; no probes: {why}");
+            let why = format!("{nobody}; probes are disabled: {why}");
             (socket, Box::new(move || why.clone()))
         }
     };

@@ -1,4 +1,4 @@
-//! A daemon of the live view's own, where there is none: it ends with the view, and leaves nothing behind.
+//! A private daemon for the live view, when none is running: it ends with the view and leaves nothing behind.
 
 use std::{
     env, fs,
@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-/// How long it may take to end.
+/// How long it may take to exit.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The daemon.
@@ -21,10 +21,10 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// Starts it, or says why not.
+    /// Starts it, or returns the reason why it cannot.
     pub(super) fn start() -> Result<Self, String> {
         if !geteuid().is_root() {
-            return Err("probes take root".to_owned());
+            return Err("probes need root".to_owned());
         }
         let directory = env::temp_dir().join(format!("memtrace-top-{}", std::process::id()));
         // Fails when it is there: nobody else's directory is used.

@@ -67,7 +67,7 @@ pub async fn names(socket: &Path, runtime: &str) -> Result<Vec<(String, Name)>, 
 pub async fn ended(socket: &Path, id: &str) -> Result<Option<End>, String> {
     // An id is part of a path: nothing that leads elsewhere.
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err("it is no id of a container".to_owned());
+        return Err("not a container id".to_owned());
     }
     let json = in_time(socket, &format!("/containers/{id}/json")).await?;
     end(&json).map_err(|error| error.to_string())
@@ -188,7 +188,7 @@ mod tests {
         let (_dir, socket) = serve(None);
         assert_eq!(names(&socket, "docker").await.unwrap_err(), "no answer in 2s");
         assert_eq!(ended(&socket, "abc").await.unwrap_err(), "no answer in 2s");
-        assert!(ended(&socket, "../abc").await.unwrap_err().contains("no id"));
+        assert!(ended(&socket, "../abc").await.unwrap_err().contains("not a container id"));
     }
 
     #[tokio::test]

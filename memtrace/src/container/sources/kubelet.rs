@@ -63,7 +63,7 @@ impl Kubelet {
     pub async fn open(config: Config) -> Result<Self, String> {
         match timeout(PATIENCE, spawn_blocking(move || Self::new(config))).await {
             Ok(read) => read.map_err(|error| error.to_string())?,
-            Err(_) => Err(format!("its authority is not read in {PATIENCE:?}")),
+            Err(_) => Err(format!("failed to read its CA bundle within {PATIENCE:?}")),
         }
     }
 
@@ -76,9 +76,9 @@ impl Kubelet {
         let is_tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => return Err(format!("{}: it begins with neither https:// nor http://", config.url)),
+            _ => return Err(format!("{}: the URL must start with https:// or http://", config.url)),
         };
-        let host = uri.host().ok_or_else(|| format!("{}: it has no host", config.url))?;
+        let host = uri.host().ok_or_else(|| format!("{}: the URL has no host", config.url))?;
         // An IPv6 address stands in brackets there, and without in a certificate.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(if is_tls { 10250 } else { 10255 });
@@ -120,7 +120,7 @@ fn token(path: &Path) -> anyhow::Result<Option<String>> {
         Err(error) => anyhow::bail!("failed to read {}: {error}", path.display()),
     }
     // Before it is trimmed: of a longer one only the beginning is read.
-    anyhow::ensure!(token.len() as u64 <= LONGEST_TOKEN, "{} is no token: it is too long", path.display());
+    anyhow::ensure!(token.len() as u64 <= LONGEST_TOKEN, "{} is not a token: it is too long", path.display());
     let token = token.trim();
     Ok((!token.is_empty()).then(|| token.to_owned()))
 }

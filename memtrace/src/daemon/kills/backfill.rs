@@ -58,7 +58,7 @@ impl Backfill {
     pub fn start(boot: Boot) -> Self {
         let log = Kmsg::from_the_beginning()
             .inspect_err(
-                |error| tracing::warn!(%error, "the kernel log cannot be read: kills that were missed stay so"),
+                |error| tracing::warn!(%error, "failed to read the kernel log; missed OOM kills are not recorded"),
             )
             .ok();
         let mut backfill = Self {
@@ -91,8 +91,8 @@ impl Backfill {
         {
             tracing::info!(
                 kills = more,
-                "the kernel counts more OOM kills in this boot than are recorded or in its log: they were before memtrace, \
-                 or the log went round while it was down"
+                "the kernel counts more OOM kills since boot than are recorded or in its log: they happened before memtrace \
+                 was installed, or their log lines were overwritten"
             );
         }
     }
@@ -142,7 +142,7 @@ impl Backfill {
                 // The buffer went round before it was read.
                 Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {
                     tracing::warn!(
-                        "the kernel log went round before it was read: kills that were missed may stay so"
+                        "lines of the kernel log were overwritten before they were read; some missed OOM kills may not be recorded"
                     );
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -24,7 +24,7 @@ impl KernelLog {
     /// From now on.
     pub fn from_now() -> Self {
         let log = Kmsg::from_now();
-        let log = log.inspect_err(|error| tracing::warn!(%error, "the kernel log cannot be read")).ok();
+        let log = log.inspect_err(|error| tracing::warn!(%error, "failed to read the kernel log")).ok();
         Self { log, reader: Reader::default(), waiting: VecDeque::new() }
     }
 

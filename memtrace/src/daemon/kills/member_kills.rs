@@ -107,7 +107,7 @@ impl MemberKills {
             if is_alive(&self.procfs, *first) {
                 let count = store.insert_member_kill(kill)?;
                 tracing::info!(container = %kill.name.label().unwrap_or_default(), victim = %kill.comm, count,
-                    "a member of a container was killed, and the container runs on");
+                    "a process of a container was OOM-killed; the container keeps running");
                 self.names.lock().set_member_kills(kill.container.clone(), count);
             }
             self.waiting.pop_front();

@@ -196,7 +196,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
 fn open(state_dir: &Path) -> anyhow::Result<Store> {
     let store = Store::open(state_dir)?;
     if let Some(aside) = store.set_aside() {
-        tracing::error!(path = %aside.display(), "the store was corrupt; it was set aside and a new one begun");
+        tracing::error!(path = %aside.display(), "the store is corrupt; moved it aside and created a new one");
     }
     Ok(store)
 }

@@ -21,10 +21,10 @@ pub struct StateLock {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another daemon has it.
-    #[error("another daemon uses the state directory {0}")]
+    #[error("another daemon uses the state directory {0}: stop it, or choose another --state-dir")]
     InUse(PathBuf),
     /// Anybody could put records there, or take them away.
-    #[error("{0} can be written to by everybody: `chmod o-w` it")]
+    #[error("everybody can write to {0}: run `chmod o-w` on it")]
     WorldWritable(PathBuf),
     /// It cannot be made or written to.
     #[error("failed to {action} {path}: {source}")]

@@ -24,7 +24,7 @@ pub fn keep_small() {
         // SAFETY: takes two numbers and no pointer, and there is one thread.
         let is_set = unsafe { libc::mallopt(parameter, value) } == 1;
         if !is_set {
-            tracing::debug!(parameter, "the C library does not take a parameter of its heap");
+            tracing::debug!(parameter, "the C library rejected a parameter of its heap");
         }
     }
 }

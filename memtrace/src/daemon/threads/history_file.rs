@@ -48,16 +48,16 @@ impl HistoryFile {
             .and_then(|file| file::read(&self.boot, clock::ktime(), &mut BufReader::new(file)));
         match read {
             Ok(history) => {
-                tracing::debug!(series = history.footprint().0, "history goes on");
+                tracing::debug!(series = history.footprint().0, "history restored from its file");
                 return history;
             }
             Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(FileError::Other) => tracing::debug!("the history in the state directory is of another boot"),
+            Err(FileError::Other) => tracing::debug!("the history file is from another boot; starting empty"),
             Err(error) => {
                 let aside = self.beside("corrupt");
                 let is_aside = fs::rename(&self.path, &aside).is_ok();
                 let aside = is_aside.then(|| aside.display().to_string());
-                tracing::warn!(%error, path = %self.path.display(), aside, "history begins anew: its file is of no use");
+                tracing::warn!(%error, path = %self.path.display(), aside, "history file is corrupt; starting empty");
             }
         }
         History::default()
@@ -86,7 +86,7 @@ impl HistoryFile {
     /// Writes it, and says it when that fails.
     pub fn save_or_say(&self, shared: &Shared) {
         if let Err(error) = self.save(shared) {
-            tracing::warn!(%error, path = %self.path.display(), "history cannot be kept for the next daemon");
+            tracing::warn!(%error, path = %self.path.display(), "failed to save the history for the next start");
         }
     }
 

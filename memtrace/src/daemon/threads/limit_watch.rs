@@ -71,7 +71,7 @@ pub fn start(
         std::thread::Builder::new()
             .name("limit-watch".to_owned())
             .spawn(move || run(&hierarchy, snapshots, &sender, (&mounts, &mut reader)))
-            .context("failed to start the limit-watch thread")?;
+            .context("failed to start the limit watch thread")?;
     }
     Ok(receiver)
 }

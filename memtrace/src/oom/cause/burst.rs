@@ -19,8 +19,8 @@ const LEAST_RISE: f64 = 0.25;
 const LARGE: f64 = 0.4;
 
 pub fn check(case: &Case<'_>) -> Outcome {
-    let limit = case.limit.ok_or("the limit is not known")?;
-    let usage = case.usage.ok_or("the usage is not known")?;
+    let limit = case.limit.ok_or("the limit is unknown")?;
+    let usage = case.usage.ok_or("the usage is unknown")?;
     if case.settled().is_none() {
         return Ok(None);
     }
@@ -51,17 +51,19 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let mut evidence = vec![
         fact(format!("usage {moment:.0} s before"), before, Grade::Read),
         fact("usage at the kill", usage, Grade::Read),
-        fact("that is so much of the limit", percent(part), Grade::Read),
+        fact("growth as a share of the limit", percent(part), Grade::Read),
     ];
     evidence.extend(super::fastest(case));
     Ok(Some(Cause {
         kind: CauseKind::Burst,
         confidence: if part >= LARGE { Confidence::High } else { Confidence::Medium },
-        sentence: format!("it took {rise} within {moment:.0} s, from {before} to the limit of {limit}"),
+        sentence: format!(
+            "memory grew by {rise} within {moment:.0} s, from {before} to the limit of {limit}"
+        ),
         evidence,
         remedies: vec![Remedy {
             text:
-                "look at what asks for so much at once (the call stacks), bound its size or its concurrency"
+                "find what allocates so much at once (see the call stacks), and limit its size or concurrency"
                     .into(),
             setting: None,
         }],

@@ -59,7 +59,7 @@ impl<'a> Case<'a> {
     /// What the owner of the limit was charged, by kind.
     pub fn charge(&self) -> Result<(&'a Charge, Grade), String> {
         let composition = self.record.circumstances.composition.as_ref();
-        let composition = composition.ok_or("its memory by kind is not known")?;
+        let composition = composition.ok_or("its memory by kind is unknown")?;
         Ok((&composition.charge, composition.grade))
     }
 

@@ -10,7 +10,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let request = case.record.circumstances.request.as_ref();
     let constraint = request.and_then(|request| request.constraint.as_deref());
     let what = match constraint {
-        None => return Err("the kernel's constraint is not known".to_owned()),
+        None => return Err("the kernel's constraint is unknown".to_owned()),
         Some("cpuset") => "its cpuset allows",
         Some("memory_policy") => "its memory policy allows",
         Some(_) => return Ok(None),
@@ -18,11 +18,8 @@ pub fn check(case: &Case<'_>) -> Outcome {
     Ok(Some(Cause {
         kind: CauseKind::CpusetOrPolicy,
         confidence: Confidence::High,
-        sentence: format!("the NUMA nodes that {what} had no memory left"),
+        sentence: format!("the NUMA nodes that {what} ran out of memory"),
         evidence: vec![fact("the kernel's constraint", constraint.unwrap_or_default(), Grade::Read)],
-        remedies: vec![Remedy {
-            text: "allow it more memory nodes (cpuset.mems, numactl)".into(),
-            setting: None,
-        }],
+        remedies: vec![Remedy { text: "allow more NUMA nodes (cpuset.mems, numactl)".into(), setting: None }],
     }))
 }

@@ -20,8 +20,8 @@ const LEAST_CACHE: f64 = 0.6;
 
 pub fn check(case: &Case<'_>) -> Outcome {
     let (charge, grade) = case.charge()?;
-    let usage = case.charged().ok_or("the usage is not known")?;
-    let shmem = charge.shmem_bytes.ok_or("shared memory is not known")?;
+    let usage = case.charged().ok_or("the usage is unknown")?;
+    let shmem = charge.shmem_bytes.ok_or("shared memory is unknown")?;
     let part = share(shmem, usage);
     if part >= LEAST_SHARE {
         return Ok(Some(shared(case, shmem, part, grade)));
@@ -34,10 +34,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
     Ok(Some(Cause {
         kind: CauseKind::FileOrTmpfs,
         confidence: Confidence::Medium,
-        sentence: format!("page cache filled the limit, {cache}, faster than it could be written back"),
-        evidence: vec![fact("page cache", cache, grade), fact("of", usage, grade)],
+        sentence: format!("the page cache grew to {cache}, faster than it could be written back"),
+        evidence: vec![fact("page cache", cache, grade), fact("usage", usage, grade)],
         remedies: vec![Remedy {
-            text: "write with O_DIRECT or sync_file_range, or throttle by memory.high".into(),
+            text: "write with O_DIRECT or sync_file_range, or throttle with memory.high".into(),
             setting: None,
         }],
     }))
@@ -56,7 +56,7 @@ fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
     };
     let mut evidence = vec![
         fact("tmpfs and shared memory", shmem, grade),
-        fact("of what was in use", percent(part), grade),
+        fact("share of the usage", percent(part), grade),
         fact("mapped by the victim", mapped, Grade::Read),
     ];
     evidence.extend(mounts.map(|tmpfs| fact(format!("in {}", tmpfs.mount), tmpfs.used_bytes, Grade::Read)));
@@ -67,7 +67,7 @@ fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
             setting: None,
         });
         remedies.push(Remedy {
-            text: "give the mount a size below the limit".to_owned(),
+            text: "set the size of the mount below the limit".to_owned(),
             setting: Some("emptyDir.sizeLimit, or the mount option size=".to_owned()),
         });
     }
@@ -75,7 +75,7 @@ fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
     Cause {
         kind: CauseKind::FileOrTmpfs,
         confidence: if part >= MOST { Confidence::High } else { Confidence::Medium },
-        sentence: format!("{what}, {} of what was in use{and}", percent(part)),
+        sentence: format!("{what}, {} of the usage{and}", percent(part)),
         evidence,
         remedies,
     }

@@ -25,9 +25,9 @@ const OLDEST: f64 = 1800.0;
 pub fn check(case: &Case<'_>) -> Outcome {
     let processes = &case.record.circumstances.processes;
     if processes.is_empty() {
-        return Err("the processes under the limit are not known".to_owned());
+        return Err("the processes under the limit are unknown".to_owned());
     }
-    let usage = case.charged().ok_or("the usage is not known")?;
+    let usage = case.charged().ok_or("the usage is unknown")?;
     let anon = case.charge().ok().and_then(|(charge, _)| charge.anon_bytes).unwrap_or(usage);
     let size = |process: &ProcessAtKill| process.rss_bytes.unwrap_or_default();
     let found = processes.iter().find_map(|child| {
@@ -47,18 +47,18 @@ pub fn check(case: &Case<'_>) -> Outcome {
         kind: CauseKind::ForkCopyOnWrite,
         confidence: if part >= 0.3 { Confidence::High } else { Confidence::Medium },
         sentence: format!(
-            "{} forked{ago}, and writes since then made copies of {copied}, {} of what was in use",
+            "{} forked{ago}; writes since then have copied {copied}, {} of the usage",
             who(&parent.task),
             percent(part)
         ),
         evidence: vec![
             fact(format!("resident in {}", who(&parent.task)), size(parent), parent.grade),
             fact(format!("resident in its copy {}", who(&child.task)), size(child), child.grade),
-            fact("anonymous memory in all, shared pages once", anon, Grade::Read),
+            fact("anonymous memory in total, shared pages counted once", anon, Grade::Read),
             fact("copied since the fork", copied, Grade::Inferred),
         ],
         remedies: vec![Remedy {
-            text: "leave room for a second copy of what is written while the child lives, or write less meanwhile".into(),
+            text: "leave room for a copy of every page that is written while the child runs, or write less in that time".into(),
             setting: None,
         }],
     }))

@@ -28,14 +28,14 @@ const HINTS: [(&str, &str); 7] = [
 
 pub fn check(case: &Case<'_>) -> Outcome {
     let (charge, grade) = case.charge()?;
-    let usage = case.charged().ok_or("the usage is not known")?;
-    let kernel = charge.kernel().ok_or("kernel memory is not known")?;
+    let usage = case.charged().ok_or("the usage is unknown")?;
+    let kernel = charge.kernel().ok_or("kernel memory is unknown")?;
     let part = share(kernel, usage);
     if part < LEAST_SHARE {
         return Ok(None);
     }
     let mut evidence =
-        vec![fact("kernel memory", kernel, grade), fact("of what was in use", percent(part), grade)];
+        vec![fact("kernel memory", kernel, grade), fact("share of the usage", percent(part), grade)];
     let largest = kinds(charge).into_iter().max_by_key(|(_, bytes)| *bytes);
     if let Some((kind, bytes)) = largest {
         evidence.push(fact(format!("most of it: {kind}"), bytes, grade));
@@ -43,7 +43,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let mut symbols = case.stack_symbols();
     let hint = symbols.find_map(|symbol| HINTS.iter().find(|(of, _)| symbol.contains(of)));
     if let Some((_, what)) = hint {
-        evidence.push(fact("what asked for the last page, by the kernel stack", *what, Grade::Read));
+        evidence.push(fact("last page requested for (kernel stack)", *what, Grade::Read));
     }
     let what = hint.map(|(_, what)| (*what).to_owned());
     let what = what.or_else(|| largest.map(|(kind, _)| kind.to_owned()));
@@ -51,10 +51,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
     Ok(Some(Cause {
         kind: CauseKind::KernelMemory,
         confidence: if part >= MOST { Confidence::High } else { Confidence::Medium },
-        sentence: format!("the kernel holds {kernel} for it{what}: {} of what was in use", percent(part)),
+        sentence: format!("the kernel uses {kernel} for it{what}: {} of the usage", percent(part)),
         evidence,
         remedies: vec![Remedy {
-            text: "look for files, sockets or pipes that are opened and not read or closed".into(),
+            text: "look for files, sockets or pipes that stay open or unread".into(),
             setting: None,
         }],
     }))
@@ -65,8 +65,8 @@ fn kinds(charge: &Charge) -> Vec<(&'static str, Bytes)> {
         ("socket buffers", charge.sock_bytes),
         ("kernel stacks", charge.kernel_stack_bytes),
         ("page tables", charge.page_tables_bytes),
-        ("slab that can be taken back", charge.slab_reclaimable_bytes),
-        ("slab that cannot", charge.slab_unreclaimable_bytes),
+        ("slab, reclaimable", charge.slab_reclaimable_bytes),
+        ("slab, unreclaimable", charge.slab_unreclaimable_bytes),
         ("per-CPU memory", charge.percpu_bytes),
         ("vmalloc", charge.vmalloc_bytes),
     ];

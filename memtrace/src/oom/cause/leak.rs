@@ -26,7 +26,7 @@ const LONG: f64 = 300.0;
 const STRICT_TAU: f64 = 0.9;
 
 pub fn check(case: &Case<'_>) -> Outcome {
-    let limit = case.limit.ok_or("the limit is not known")?;
+    let limit = case.limit.ok_or("the limit is unknown")?;
     let shape = Shape::of(&case.samples())?;
     let rise = Bytes(shape.rise().max(0.0) as u64);
     let is_leak = shape.span >= SHORTEST
@@ -38,14 +38,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
         return Ok(None);
     }
     let mut evidence = vec![
-        fact("it grew by", rise, Grade::Read),
+        fact("growth", rise, Grade::Read),
         fact("over", format!("{:.0} s", shape.span), Grade::Read),
-        fact("at a steady", rate(shape.slope), Grade::Inferred),
-        fact(
-            "order of the samples (Kendall's tau, 1 is always higher)",
-            format!("{:.2}", shape.tau),
-            Grade::Inferred,
-        ),
+        fact("steady rate", rate(shape.slope), Grade::Inferred),
+        fact("trend (Kendall's tau; 1: always rising)", format!("{:.2}", shape.tau), Grade::Inferred),
         fact("samples", shape.samples, Grade::Read),
     ];
     evidence.extend(super::fastest(case));
@@ -57,13 +53,13 @@ pub fn check(case: &Case<'_>) -> Outcome {
             Confidence::Medium
         },
         sentence: format!(
-            "it grew by {} without end: {rise} in {:.0} s, up to the limit of {limit}",
+            "memory grew steadily by {}: {rise} in {:.0} s, up to the limit of {limit}",
             rate(shape.slope),
             shape.span
         ),
         evidence,
         remedies: vec![Remedy {
-            text: "a higher limit only buys time; look at the call stacks that touch most new memory".into(),
+            text: "find the call stacks that touch the most new memory; a higher limit only delays the next kill".into(),
             setting: None,
         }],
     }))

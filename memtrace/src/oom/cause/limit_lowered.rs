@@ -23,11 +23,12 @@ const LEAST: f64 = 0.02;
 const USED_BEFORE: f64 = 0.75;
 
 pub fn check(case: &Case<'_>) -> Outcome {
-    let limit = case.limit.ok_or("the limit is not known")?;
+    let limit = case.limit.ok_or("the limit is unknown")?;
     let trigger = &case.record.trigger.task;
     let remedies = vec![Remedy {
-        text: "lower a limit only after usage has come down, or give the program time with memory.high"
-            .into(),
+        text:
+            "lower a limit only after usage has fallen, or give the program time to shrink with memory.high"
+                .into(),
         setting: None,
     }];
     if case.stack_has(&WRITERS) {
@@ -35,13 +36,13 @@ pub fn check(case: &Case<'_>) -> Outcome {
             kind: CauseKind::LimitLowered,
             confidence: Confidence::High,
             sentence: format!(
-                "{} set the limit of {} to {limit}, below what was in use",
+                "{} set the limit of {} to {limit}, below the usage",
                 who(trigger),
                 case.owner()
             ),
             evidence: vec![
-                fact("who wrote the limit", who(trigger), Grade::Read),
-                fact("kernel stack", "passes the write of the limit", Grade::Read),
+                fact("limit written by", who(trigger), Grade::Read),
+                fact("kernel stack", "contains the write of the limit", Grade::Read),
                 fact("limit", limit, Grade::Read),
             ],
             remedies,
@@ -53,7 +54,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     });
     let Some(before) = before.filter(|point| point.seconds_before <= WITHIN) else { return Ok(None) };
     let (Some(was), Some(used), Some(usage)) = (before.limit_bytes, before.usage_bytes, case.usage) else {
-        return Err("usage before the limit came down is not known".to_owned());
+        return Err("usage before the limit was lowered is unknown".to_owned());
     };
     if (used.0 as f64) < USED_BEFORE * usage.0 as f64 {
         return Ok(None);
@@ -69,9 +70,9 @@ pub fn check(case: &Case<'_>) -> Outcome {
         evidence: vec![
             fact("limit before", was, Grade::Read),
             fact("limit at the kill", limit, Grade::Read),
-            fact("in use before", used, Grade::Read),
-            fact("grown since", Bytes(usage.0.saturating_sub(used.0)), Grade::Read),
-            fact("who lowered it", "not known: the write did not kill by itself", Grade::Inferred),
+            fact("usage before", used, Grade::Read),
+            fact("growth since", Bytes(usage.0.saturating_sub(used.0)), Grade::Read),
+            fact("lowered by", "unknown: the write itself did not cause the kill", Grade::Inferred),
         ],
         remedies,
     }))

@@ -18,9 +18,9 @@ const LEAST_SHARE: f64 = 0.1;
 
 pub fn check(case: &Case<'_>) -> Outcome {
     let record = case.record;
-    let victim = record.victim.task.cgroup.as_deref().ok_or("the victim's cgroup is not known")?;
+    let victim = record.victim.task.cgroup.as_deref().ok_or("the victim's cgroup is unknown")?;
     let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref());
-    let owner = owner.ok_or("the owner of the limit is not known")?;
+    let owner = owner.ok_or("the owner of the limit is unknown")?;
     if owner == victim {
         return Ok(None);
     }
@@ -43,7 +43,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
         confidence: if grew_more && asked { Confidence::High } else { Confidence::Medium },
         sentence: format!(
             "the limit of {owner} is shared: {path} {} and holds {}; the victim's {victim} holds {}",
-            if grew_more { format!("grew by {}", rate(other.growth)) } else { "asked for more".to_owned() },
+            if grew_more { format!("grew by {}", rate(other.growth)) } else { "requested more".to_owned() },
             Bytes(other.rss),
             Bytes(victims.rss)
         ),
@@ -52,10 +52,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
             fact(format!("growth of {path}"), rate(other.growth), Grade::Read),
             fact(format!("resident in {victim}"), Bytes(victims.rss), Grade::Read),
             fact(format!("growth of {victim}"), rate(victims.growth), Grade::Read),
-            fact("who asked for memory", trigger.unwrap_or(victim), Grade::Read),
+            fact("memory requested by", trigger.unwrap_or(victim), Grade::Read),
         ],
         remedies: vec![Remedy {
-            text: format!("give {path} a limit of its own, below that of {owner}"),
+            text: format!("give {path} its own limit, below that of {owner}"),
             setting: None,
         }],
     }))

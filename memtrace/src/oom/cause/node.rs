@@ -19,7 +19,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     match record.scope.kind {
         ScopeKind::Global => {}
         ScopeKind::Memcg => return Ok(None),
-        ScopeKind::Unknown => return Err("it is not known whether a limit was hit".to_owned()),
+        ScopeKind::Unknown => return Err("it is unknown whether a limit was hit".to_owned()),
     }
     let circumstances = &record.circumstances;
     let mut evidence =
@@ -40,15 +40,18 @@ pub fn check(case: &Case<'_>) -> Outcome {
     }
     let largest = circumstances.processes.first().filter(|process| !process.is_victim);
     let and = largest.map_or_else(String::new, |process| {
-        format!("; the largest process was {}, the kernel chose another by its score", who(&process.task))
+        format!(
+            "; the largest process was {}, but the kernel chose another by its OOM score",
+            who(&process.task)
+        )
     });
     Ok(Some(Cause {
         kind: CauseKind::NodeExhaustion,
         confidence: Confidence::High,
-        sentence: format!("the node had no memory left{and}"),
+        sentence: format!("the node ran out of memory{and}"),
         evidence,
         remedies: vec![Remedy {
-            text: "give limits to what has none, and requests that match what is used; keep a reserve for the system"
+            text: "set limits where there are none, set requests to the real usage, and keep a reserve for the system"
                 .into(),
             setting: None,
         }],

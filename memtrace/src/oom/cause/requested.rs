@@ -13,12 +13,11 @@ pub fn check(case: &Case<'_>) -> Outcome {
         return Ok(None);
     }
     let how = if by_order { "order of the request" } else { "kernel stack" };
-    let value = if by_order { "-1" } else { "passes moom_callback" };
+    let value = if by_order { "-1" } else { "contains moom_callback" };
     Ok(Some(Cause {
         kind: CauseKind::Requested,
         confidence: Confidence::High,
-        sentence: "somebody asked the kernel for an OOM kill (sysrq f); memory need not have been short"
-            .to_owned(),
+        sentence: "somebody requested an OOM kill (SysRq f); memory was not necessarily short".to_owned(),
         evidence: vec![fact(how, value, Grade::Read)],
         remedies: Vec::new(),
     }))

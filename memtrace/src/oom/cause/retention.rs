@@ -22,14 +22,14 @@ const OLDEST: f64 = 30.0;
 
 pub fn check(case: &Case<'_>) -> Outcome {
     let memory = case.record.circumstances.victim_memory.as_ref();
-    let memory = memory.ok_or("the victim's allocators are not known")?;
+    let memory = memory.ok_or("the victim's allocators are unknown")?;
     let (free, part) =
         retention::free(&memory.counters).ok_or("no allocator's counters could be read".to_owned())?;
     let age = memory.counters_age_seconds.unwrap_or(f64::INFINITY);
     if age > OLDEST {
         return Err(format!("the allocators' counters are {age:.0} s old"));
     }
-    let usage = case.charged().ok_or("the usage is not known")?;
+    let usage = case.charged().ok_or("the usage is unknown")?;
     if part < LEAST_SHARE || share(free, usage) < LEAST_OF_USAGE {
         return Ok(None);
     }
@@ -40,8 +40,8 @@ pub fn check(case: &Case<'_>) -> Outcome {
         .filter_map(|of| {
             let (free, allocated) = (of.free_resident_bytes?, of.allocated_bytes?);
             Some(fact(
-                format!("free and resident in {}", of.allocator),
-                format!("{free} beside {allocated} in use"),
+                format!("free but resident in {}", of.allocator),
+                format!("{free}, with {allocated} in use"),
                 of.grade,
             ))
         })
@@ -51,7 +51,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
         kind: CauseKind::AllocatorRetention,
         confidence: if part >= 0.5 && age <= 10.0 { Confidence::High } else { Confidence::Medium },
         sentence: format!(
-            "{free} of its memory was free and kept by {}: {} of what its allocators hold",
+            "{free} was free but kept by {}: {} of the memory of its allocators",
             most.map_or("its allocator", |of| of.allocator.as_str()),
             percent(part)
         ),

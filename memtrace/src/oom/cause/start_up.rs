@@ -15,8 +15,8 @@ const EARLY: f64 = 10.0;
 const ADVISED: f64 = 1.5;
 
 pub fn check(case: &Case<'_>) -> Outcome {
-    let age = case.container_age().ok_or("the victim's start is not known")?;
-    let limit = case.limit.ok_or("the limit is not known")?;
+    let age = case.container_age().ok_or("the victim's start is unknown")?;
+    let limit = case.limit.ok_or("the limit is unknown")?;
     if age > LONGEST_START || case.settled().is_some() {
         return Ok(None);
     }
@@ -31,10 +31,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
     Ok(Some(Cause {
         kind: CauseKind::StartUp,
         confidence: if age <= EARLY && is_most { Confidence::High } else { Confidence::Medium },
-        sentence: format!("it reached the limit of {limit} while it started, {age:.1} s after it began"),
+        sentence: format!("the limit of {limit} was reached during start-up, {age:.1} s after the start"),
         evidence,
         remedies: vec![Remedy {
-            text: format!("give it room to start, {advised} to begin with, and see where it settles"),
+            text: format!("give the program room to start and watch its usage: raise the limit to {advised}"),
             setting: Some(advised.0.to_string()),
         }],
     }))

@@ -22,11 +22,11 @@ const STACK: &str = "stack";
 
 pub fn check(case: &Case<'_>) -> Outcome {
     let victim = case.record.circumstances.processes.iter().find(|process| process.is_victim);
-    let threads = victim.and_then(|victim| victim.threads).ok_or("the number of threads is not known")?;
+    let threads = victim.and_then(|victim| victim.threads).ok_or("the number of threads is unknown")?;
     if threads < MANY {
         return Ok(None);
     }
-    let usage = case.charged().ok_or("the usage is not known")?;
+    let usage = case.charged().ok_or("the usage is unknown")?;
     let resident: u64 =
         case.arenas().iter().filter(|row| row.allocator == STACK).map(|row| row.resident_bytes.0).sum();
     let user = resident.max(u64::from(threads) * SMALLEST);
@@ -42,7 +42,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
         kind: CauseKind::ThreadStacks,
         confidence: if part >= 0.5 { Confidence::High } else { Confidence::Medium },
         sentence: format!(
-            "{threads} threads: their stacks take some {all}, {} of what was in use",
+            "the stacks of {threads} threads take about {all}, {} of the usage",
             percent(part.min(1.0))
         ),
         evidence: vec![
@@ -52,15 +52,15 @@ pub fn check(case: &Case<'_>) -> Outcome {
                 Bytes(user),
                 if resident > 0 { Grade::Measured } else { Grade::Inferred },
             ),
-            fact("stacks in the kernel", in_kernel, estimated),
+            fact("kernel stacks", in_kernel, estimated),
         ],
         remedies: vec![
             Remedy {
-                text: "bound the number of threads: a pool instead of one for each request".into(),
+                text: "limit the number of threads: use a pool instead of one thread per request".into(),
                 setting: None,
             },
             Remedy {
-                text: "smaller stacks help only where they are touched deeply".into(),
+                text: "smaller stacks help only if the threads use their stacks deeply".into(),
                 setting: Some("ulimit -s".into()),
             },
         ],

@@ -23,7 +23,7 @@ const END: f64 = 2.0;
 const ADVISED: f64 = 1.25;
 
 pub fn check(case: &Case<'_>) -> Outcome {
-    let limit = case.limit.ok_or("the limit is not known")?;
+    let limit = case.limit.ok_or("the limit is unknown")?;
     let samples: Vec<_> = case.samples().into_iter().filter(|sample| sample.at < -END).collect();
     if samples.len() < SHORTEST as usize {
         return Err(format!("not enough samples: {}", samples.len()));
@@ -48,17 +48,17 @@ pub fn check(case: &Case<'_>) -> Outcome {
         kind: CauseKind::LimitTooTight,
         confidence: if since >= LONG { Confidence::High } else { Confidence::Medium },
         sentence: format!(
-            "it ran steadily at {level}, {} of its limit of {limit}, and needed a little more",
+            "usage was steady at {level}, {} of the limit of {limit}, then a little more was needed",
             percent(part)
         ),
         evidence: vec![
-            fact("level", level, Grade::Read),
+            fact("steady usage", level, Grade::Read),
             fact("for", format!("{since:.0} s"), Grade::Read),
-            fact("moved in that time by", Bytes((moved.1 - moved.0) as u64), Grade::Read),
+            fact("variation in that time", Bytes((moved.1 - moved.0) as u64), Grade::Read),
             fact("limit", limit, Grade::Read),
         ],
         remedies: vec![Remedy {
-            text: format!("raise the limit to {advised}, or make it need less"),
+            text: format!("reduce memory use, or raise the limit to {advised}"),
             setting: Some(advised.0.to_string()),
         }],
     }))

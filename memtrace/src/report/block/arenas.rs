@@ -24,7 +24,7 @@ fn memory(record: &OomRecord) -> Option<&VictimMemory> {
 
 pub(super) fn arenas(record: &OomRecord) -> Option<Block> {
     let memory = memory(record).filter(|memory| !memory.arenas.is_empty())?;
-    let mut block = Block::new("Whose memory the victim's was");
+    let mut block = Block::new("Memory of the victim by owner");
     let mut table = Table::new(vec![
         Column::left("ALLOCATOR", Fit::Cut(14)),
         Column::left("KIND", Fit::Cut(14)),
@@ -55,7 +55,7 @@ pub(super) fn arenas(record: &OomRecord) -> Option<Block> {
     }
     block.table(table);
     if let Some(age) = memory.scan_age_seconds {
-        let samples = memory.samples.map(|pages| format!(", and {pages} pages of sampled faults since"));
+        let samples = memory.samples.map(|pages| format!(", plus {pages} pages from sampled faults since"));
         block.field(
             "known by",
             format!("page tables {} before the kill{}", span(age), samples.unwrap_or_default()),
@@ -73,7 +73,7 @@ pub(super) fn counters(record: &OomRecord) -> Option<Block> {
     if memory.counters.is_empty() && memory.without_counters.is_empty() {
         return None;
     }
-    let mut block = Block::new("What its allocators say of it");
+    let mut block = Block::new("Allocators of the victim");
     let mut table = Table::new(vec![
         Column::left("ALLOCATOR", Fit::Cut(14)),
         Column::left("VERSION", Fit::Cut(10)),
@@ -123,7 +123,7 @@ fn single_arenas(block: &mut Block, allocator: &str, arenas: &[ArenaCounters]) {
     for arena in arenas.iter().take(3) {
         let kept = figure(arena.free_resident_bytes);
         let used = figure(arena.allocated_bytes);
-        block.field("arena", format!("{allocator} {}: {used} in use, {kept} free and kept", arena.name));
+        block.field("arena", format!("{allocator} {}: {used} in use, {kept} free but kept", arena.name));
     }
     if let Some(more @ 1..) = arenas.len().checked_sub(3) {
         block.note(format!("and {more} more arenas in the JSON record"));
@@ -136,10 +136,10 @@ pub(super) fn stacks(record: &OomRecord) -> Option<Block> {
         return None;
     }
     let mut block =
-        Block::drawn("Who touched new memory: call stacks of the victim, sampled", Figure::Stacks);
+        Block::drawn("Call stacks of the victim that touched new memory (sampled)", Figure::Stacks);
     for growth in stacks.iter().take(STACKS) {
         let [seconds, _, minutes] = growth.bytes;
-        block.field("touched", format!("{minutes} in ten minutes, {seconds} in the last ten seconds"));
+        block.field("touched", format!("{minutes} in 10 minutes, {seconds} in the last 10 seconds"));
         block.lines("stack", growth.frames.iter().take(FRAMES).map(stack::user_frame).collect());
     }
     if let Some(more @ 1..) = stacks.len().checked_sub(STACKS) {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn chain(record: &OomRecord) -> Block {
-    let mut block = Block::new("Memory cgroups, from the victim's up to the root");
+    let mut block = Block::new("Memory cgroups from the victim's up to the root");
     if record.chain.is_empty() {
         block.field("cgroups", UNKNOWN);
         return block;
@@ -35,10 +35,10 @@ pub(super) fn chain(record: &OomRecord) -> Block {
     }
     let mark = if table.has_marks() { "> the limit that was hit; " } else { "" };
     block.table(table);
-    block.note(format!("{mark}HIT: times its limit was hit; OOM: times the group ran out of memory"));
+    block.note(format!("{mark}HIT: how often its limit was hit; OOM: how often it ran out of memory"));
     for level in record.chain.iter().filter(|level| level.oom_group) {
         let path = cgroup(level.path.as_deref(), level.cgroup_id);
-        block.note(format!("memory.oom.group is set: its processes are killed together in {path}"));
+        block.note(format!("memory.oom.group is set in {path}: all its processes are killed together"));
     }
     block
 }

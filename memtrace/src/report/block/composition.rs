@@ -31,7 +31,7 @@ pub(in crate::report) fn parts(charge: &Charge) -> [Part; 6] {
         part("files, inactive", "inactive", charge.inactive_file_bytes),
         part("shared memory, tmpfs", "shmem", charge.shmem_bytes),
         part("kernel memory", "kernel", charge.kernel()),
-        part("in none of these", "rest", charge.remainder()),
+        part("other", "rest", charge.remainder()),
     ]
 }
 
@@ -41,7 +41,7 @@ fn kernel_parts(charge: &Charge) -> [(&'static str, Option<Bytes>); 7] {
         ("kernel stacks", charge.kernel_stack_bytes),
         ("page tables", charge.page_tables_bytes),
         ("slab, reclaimable", charge.slab_reclaimable_bytes),
-        ("slab, not reclaimable", charge.slab_unreclaimable_bytes),
+        ("slab, unreclaimable", charge.slab_unreclaimable_bytes),
         ("socket buffers", charge.sock_bytes),
         ("per-CPU", charge.percpu_bytes),
         ("vmalloc", charge.vmalloc_bytes),
@@ -50,7 +50,7 @@ fn kernel_parts(charge: &Charge) -> [(&'static str, Option<Bytes>); 7] {
 
 pub(super) fn composition(record: &OomRecord) -> Option<Block> {
     let Composition { charge, tmpfs, grade, age_seconds } = record.circumstances.composition.as_ref()?;
-    let mut block = Block::drawn("What was charged to the group whose limit was hit", Figure::Composition);
+    let mut block = Block::drawn("Memory charged to the cgroup whose limit was hit", Figure::Composition);
     let mut table = Table::new(vec![
         Column::left("", Fit::Whole),
         Column::right(""),
@@ -58,7 +58,12 @@ pub(super) fn composition(record: &OomRecord) -> Option<Block> {
         Column::left("", Fit::Whole),
     ]);
     let share = |bytes: Option<Bytes>| percent(bytes?, charge.usage_bytes?);
+    let mut absent = Vec::new();
     let mut row = |name: String, bytes: Option<Bytes>, with_bar: bool| {
+        if bytes == Some(Bytes(0)) {
+            absent.push(name);
+            return;
+        }
         let share = share(bytes);
         let text = share.map(|share| format!("{share} %")).unwrap_or_default();
         let bar = share.filter(|_| with_bar).map_or_else(|| "".into(), Cell::Bar);
@@ -74,8 +79,9 @@ pub(super) fn composition(record: &OomRecord) -> Option<Block> {
             }
         }
     }
-    row("all of it".to_owned(), charge.usage_bytes, false);
+    row("total".to_owned(), charge.usage_bytes, false);
     block.table(table);
+    block.absent(&absent);
     let age = if *age_seconds < 0.0 {
         format!("{} after the kill", span(-age_seconds))
     } else {

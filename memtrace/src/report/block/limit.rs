@@ -19,7 +19,7 @@ pub(super) fn limit(record: &OomRecord) -> Block {
     match scope.kind {
         ScopeKind::Memcg => block.field("what ran out", "the limit of a memory cgroup"),
         ScopeKind::Global if stack::is_by_hand(record) => {
-            block.field("what ran out", "nothing: the kill was asked for by hand (SysRq f)");
+            block.field("what ran out", "nothing: the kill was requested by hand (SysRq f)");
         }
         ScopeKind::Global => block.field("what ran out", "the memory of the node"),
         ScopeKind::Unknown => block.doubt("what ran out", UNKNOWN),

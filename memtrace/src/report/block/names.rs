@@ -15,7 +15,7 @@ pub(super) fn names(record: &OomRecord) -> Option<Block> {
     {
         block.known("limit of", name.label());
     }
-    block.known("trigger's", circumstances.trigger_container.as_ref().and_then(Name::label));
+    block.known("trigger in", circumstances.trigger_container.as_ref().and_then(Name::label));
     (!block.items.is_empty()).then_some(block)
 }
 

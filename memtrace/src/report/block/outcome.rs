@@ -9,6 +9,7 @@ use crate::{
         document::{Block, Column, Fit, Table},
     },
     snapshot::Node,
+    units::Bytes,
 };
 
 pub(super) fn more_victims(record: &OomRecord) -> Option<Block> {
@@ -16,7 +17,7 @@ pub(super) fn more_victims(record: &OomRecord) -> Option<Block> {
     if victims.is_empty() {
         return None;
     }
-    let mut block = Block::new("Killed with it: memory.oom.group is set");
+    let mut block = Block::new("Also killed, because memory.oom.group is set");
     let mut table = Table::new(vec![
         Column::left("PROCESS", Fit::Cut(16)),
         Column::right("PID"),
@@ -55,11 +56,14 @@ pub(super) fn node(record: &OomRecord) -> Option<Block> {
     block.known("available", available_bytes.map(|bytes| format!("{bytes}{share}")));
     block.known("free", *free_bytes);
     let swap = swap_total_bytes.zip(*swap_free_bytes);
-    block.known("swap", swap.map(|(total, free)| format!("{total}, {free} of it free")));
+    let describe = |(total, free): (Bytes, Bytes)| {
+        if total == Bytes(0) { "none".to_owned() } else { format!("{total}, {free} of it free") }
+    };
+    block.known("swap", swap.map(describe));
     let pressure = pressure_some10.map(|some| {
-        let full = pressure_full10.map(|full| format!(", all at once {:.1} %", full * 100.0));
+        let full = pressure_full10.map(|full| format!(", all tasks {:.1} %", full * 100.0));
         format!(
-            "{:.1} % of ten seconds some task waited for memory{}",
+            "in the last 10 s some task waited for memory {:.1} % of the time{}",
             some * 100.0,
             full.unwrap_or_default()
         )

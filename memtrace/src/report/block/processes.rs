@@ -60,7 +60,7 @@ pub(super) fn processes(record: &OomRecord) -> Option<Block> {
         if let (Some(pid), Some(parent)) = (process.task.pid, process.copy_of) {
             let since = process.copied_seconds_ago.map(|ago| format!(" {} before", span(ago)));
             block.note(format!(
-                "process {pid} is a copy of {parent}, forked{}: pages that either writes to are copied",
+                "process {pid} was forked from {parent}{}: a page is copied when either of them writes to it",
                 since.unwrap_or_default()
             ));
         }

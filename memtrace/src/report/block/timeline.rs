@@ -25,18 +25,18 @@ pub(in crate::report) fn peak_of(points: &[Point]) -> Option<Bytes> {
 pub(super) fn timeline(record: &OomRecord) -> Option<Block> {
     let points = &record.circumstances.timeline;
     let (first, peak) = (points.first()?, peak_of(points)?);
-    let mut block = Block::drawn("Usage of the group whose limit was hit, up to the kill", Figure::Timeline);
-    for (title, from) in [("all of it", f64::MAX), ("last 2 minutes", 120.0)] {
+    let mut block = Block::drawn("Usage of the cgroup whose limit was hit, up to the kill", Figure::Timeline);
+    for (title, from) in [("whole time", f64::MAX), ("last 2 minutes", 120.0)] {
         let part: Vec<&Point> = points.iter().filter(|point| point.seconds_before <= from).collect();
         if from < f64::MAX && (part.len() < 8 || part.len() == points.len()) {
             continue;
         }
         block.lines(title, vec![bars(&part, peak)]);
     }
-    block.field("from", format!("{} before the kill, to the kill", span(first.seconds_before)));
+    block.field("from", format!("{} before the kill", span(first.seconds_before)));
     let known = || points.iter().filter_map(|point| point.usage_bytes);
     if let (Some(low), Some(high)) = (known().min(), known().max()) {
-        block.field("usage", format!("{low} at least, {high} at most"));
+        block.field("usage", format!("minimum {low}, maximum {high}"));
     }
     block.field("full bar", peak.to_string());
     Some(block)

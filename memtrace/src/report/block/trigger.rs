@@ -13,7 +13,7 @@ pub(super) fn trigger(record: &OomRecord) -> Block {
     let mut block = Block::new(if stack::is_by_hand(record) || stack::is_limit_write(record) {
         "Trigger: the task that was running"
     } else {
-        "Trigger: who asked for memory when there was none"
+        "Trigger: the task whose allocation failed"
     });
     if trigger.task.is_unknown() {
         block.doubt("process", who(&trigger.task));
@@ -45,14 +45,14 @@ fn asked(block: &mut Block, request: &Request) {
     let grade = grade.map(|grade| grade.to_string());
     let parts: Vec<String> = [order, flags, constraint, grade].into_iter().flatten().collect();
     if !parts.is_empty() {
-        block.field("asked for", parts.join(", "));
+        block.field("requested", parts.join(", "));
     }
 }
 
 fn frames(block: &mut Block, name: &str, shown: &[Frame], recorded: &[Frame]) {
     match (shown, recorded) {
         ([], []) => block.field(name, "unknown: no frames were recorded"),
-        ([], _) => block.field(name, "unknown: no frames but the tracer's own were recorded"),
+        ([], _) => block.field(name, "unknown: only the tracer's own frames were recorded"),
         _ => block.lines(name, stack::lines(shown)),
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn process(block: &mut Block, record: &OomRecord, task: &TaskFacts, t
         None => UNKNOWN.to_owned(),
         Some(started) => match age(*started, record.time) {
             Some(age) => format!("{}, {age} before the kill", moment(*started)),
-            None => format!("{}; its age is unknown, the clock was set back since", moment(*started)),
+            None => format!("{}; its age is unknown because the clock was set back", moment(*started)),
         },
     };
     block.field("started", started);
@@ -46,7 +46,7 @@ pub(super) fn process(block: &mut Block, record: &OomRecord, task: &TaskFacts, t
 
 pub(super) fn memory(memory: &AddressSpaceUse) -> Block {
     let AddressSpaceUse { swap_bytes, page_table_bytes, virtual_bytes, .. } = memory;
-    let mut block = Block::new("Memory of the victim, when it was chosen");
+    let mut block = Block::new("Memory of the victim when the kernel chose it");
     let mut table = Table::new(vec![
         Column::left("", Fit::Whole),
         Column::right(""),
@@ -56,7 +56,12 @@ pub(super) fn memory(memory: &AddressSpaceUse) -> Block {
     ]);
     let parts = resident(memory);
     let rss = sum(parts.map(|(_, bytes)| bytes));
+    let mut absent = Vec::new();
     for (name, bytes) in parts {
+        if bytes == Some(Bytes(0)) {
+            absent.push(name);
+            continue;
+        }
         let share = bytes.zip(rss).and_then(|(bytes, rss)| percent(bytes, rss));
         let [name, human, kilobytes] = amount(name, bytes);
         let (share, bar) = match share {
@@ -73,10 +78,15 @@ pub(super) fn memory(memory: &AddressSpaceUse) -> Block {
         ("virtual", *virtual_bytes, ""),
     ];
     for (name, bytes, share) in others {
+        if bytes == Some(Bytes(0)) {
+            absent.push(name);
+            continue;
+        }
         let [name, human, kilobytes] = amount(name, bytes);
         table.row(vec![name, human, kilobytes, share.into(), "".into()]);
     }
     block.table(table);
+    block.absent(&absent);
     block
 }
 

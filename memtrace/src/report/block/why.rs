@@ -27,8 +27,8 @@ pub(super) fn why(cause: &Cause) -> Block {
         table.row(vec![what.as_str().into(), value.as_str().into(), Cell::Grade(*grade)]);
     }
     block.table(table);
-    for Remedy { text, setting } in remedies {
-        let setting = setting.as_ref().map(|setting| format!(": {setting}")).unwrap_or_default();
+    for (text, setting) in remedies.iter().map(Remedy::words) {
+        let setting = setting.map(|setting| format!(": {setting}")).unwrap_or_default();
         block.field("to do", format!("{text}{setting}"));
     }
     block
@@ -36,8 +36,8 @@ pub(super) fn why(cause: &Cause) -> Block {
 
 fn sure(confidence: Confidence) -> &'static str {
     match confidence {
-        Confidence::Low => "low: something else may well be true",
-        Confidence::Medium => "medium: it fits all that is known",
-        Confidence::High => "high: the numbers leave no other reading",
+        Confidence::Low => "low: other causes are possible",
+        Confidence::Medium => "medium: it agrees with all known figures",
+        Confidence::High => "high: the figures allow no other explanation",
     }
 }

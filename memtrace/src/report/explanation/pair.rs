@@ -45,20 +45,21 @@ pub fn pair(one: &Explanation, two: &Explanation, style: Style) -> String {
         row("  virtual only", &|of| held(of)?.retained_bytes);
     }
     let sum = |parts: &[crate::explain::Part]| Bytes(parts.iter().fold(0, |sum, part| sum + part.bytes.0));
-    row("the kernel could take back", &|of| Some(sum(&of.reclaimable)));
-    row("and without swap not", &|of| Some(sum(&of.firm)));
+    row("the kernel can reclaim", &|of| Some(sum(&of.reclaimable)));
+    row("cannot be reclaimed without swap", &|of| Some(sum(&of.firm)));
     for (at, line) in columns(&[Align::Left, Align::Right, Align::Right], &rows).iter().enumerate() {
         page.line(line, if at == 0 { Paint::Heading } else { Paint::Plain });
     }
     for of in [one, two] {
         page.heading(&printable(&of.name));
         if of.findings.is_empty() {
-            page.line("nothing stands out in these numbers", Paint::Plain);
+            page.line("nothing unusual in these figures", Paint::Plain);
         }
         for finding in &of.findings {
             page.paragraph(&finding.sentence, Paint::Culprit);
-            for setting in finding.remedies.iter().filter_map(|remedy| remedy.setting.as_ref()) {
-                page.field("try", setting);
+            for remedy in finding.remedies.iter().filter(|remedy| remedy.setting.is_some()) {
+                let (text, setting) = remedy.words();
+                page.field("try", setting.unwrap_or(&text));
             }
         }
     }

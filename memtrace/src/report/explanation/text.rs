@@ -11,12 +11,13 @@ use crate::{
     },
     text::{Align, pad, printable, width, wrap_paths},
     units::{Bytes, Grade},
+    verdict::Remedy,
 };
 
 /// Columns of a bar.
 const BAR: usize = 20;
 /// Columns of a part's name, of a figure, of a share.
-const NAME: usize = 30;
+const NAME: usize = 32;
 const FIGURE: usize = 11;
 const SHARE: usize = 6;
 /// What is said of an allocator first, and of each of its arenas below that.
@@ -32,23 +33,23 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
         sum(&mut page, explanation);
     }
     if !explanation.allocators.is_empty() {
-        page.heading("WHAT ITS ALLOCATORS SAY");
+        page.heading("ALLOCATORS");
         for holding in &explanation.allocators {
             allocator(&mut page, holding);
         }
     }
     if !explanation.reclaimable.is_empty() || !explanation.firm.is_empty() {
-        page.heading("WHEN MEMORY IS SHORT");
+        page.heading("UNDER MEMORY PRESSURE");
         let back = explanation.reclaimable.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
-        entry(&mut page, "the kernel takes back", Bytes(back), "", Paint::Heading);
+        entry(&mut page, "the kernel can reclaim", Bytes(back), "", Paint::Heading);
         parts(&mut page, &explanation.reclaimable, 1);
         let firm = explanation.firm.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
-        entry(&mut page, "and without swap leaves", Bytes(firm), "", Paint::Heading);
+        entry(&mut page, "cannot be reclaimed without swap", Bytes(firm), "", Paint::Heading);
         parts(&mut page, &explanation.firm, 1);
     }
     verdicts(&mut page, explanation);
     if !explanation.notes.is_empty() {
-        page.heading("NOT KNOWN, OR TO BE KNOWN");
+        page.heading("NOTES");
         for note in &explanation.notes {
             bullet(&mut page, "-", note, Paint::Doubt);
         }
@@ -83,7 +84,7 @@ fn head(page: &mut Page, explanation: &Explanation) {
 }
 
 fn sum(page: &mut Page, explanation: &Explanation) {
-    let of = if explanation.kind == "process" { "WHAT IS RESIDENT" } else { "WHAT IT IS CHARGED FOR" };
+    let of = if explanation.kind == "process" { "RESIDENT MEMORY" } else { "CHARGED MEMORY" };
     page.heading(of);
     let total = explanation.total_bytes.unwrap_or_default().0;
     for part in &explanation.parts {
@@ -95,14 +96,14 @@ fn sum(page: &mut Page, explanation: &Explanation) {
     if let Some(remainder) = explanation.remainder_bytes {
         let bytes = Bytes(remainder.unsigned_abs());
         let (name, means) = if remainder < 0 {
-            ("less: counted twice", "the parts are read one after the other")
+            ("subtract: counted twice", "the parts were read at different times")
         } else {
-            ("remainder", "charged ahead (up to 64 pages a CPU), or not summed up yet")
+            ("remainder", "charged in advance, or not yet summed up")
         };
         let remainder = Part::new(name, means, bytes, Grade::Read);
         line(page, &remainder, 0, total);
     }
-    entry(page, "together", Bytes(total), "", Paint::Heading);
+    entry(page, "total", Bytes(total), "", Paint::Heading);
 }
 
 fn line(page: &mut Page, part: &Part, depth: usize, total: u64) {
@@ -151,21 +152,21 @@ fn allocator(page: &mut Page, holding: &Holding) {
     let title = format!("{}{version}{many}", holding.allocator);
     entry(page, &title, holding.resident_bytes, "resident", Paint::Heading);
     if let Some(reason) = &holding.absent {
-        bullet(page, "  not told:", reason, Paint::Doubt);
+        bullet(page, "  no counters:", reason, Paint::Doubt);
     }
     let bound = match holding.error_bytes {
         _ if holding.allocated_bytes.is_none() => String::new(),
-        Some(Bytes(0)) => "handed to the program; exact".to_owned(),
-        Some(error) => format!("handed to the program; off by {error} at most"),
-        None => "handed to the program, or less: see below".to_owned(),
+        Some(Bytes(0)) => "allocated by the program; exact".to_owned(),
+        Some(error) => format!("allocated by the program; error at most {error}"),
+        None => "allocated by the program, at most; see below".to_owned(),
     };
     let rows: [(&str, Option<Bytes>, &str); 6] = [
         (IN_USE, holding.allocated_bytes, &bound),
-        ("  free, still resident", holding.free_resident_bytes, "kept for the next allocations"),
-        ("  freed lazily", holding.lazily_freed_bytes, "resident until the kernel wants it"),
-        ("  for itself", holding.metadata_bytes, "the allocator's own books"),
-        ("  not told", holding.untold_bytes, "gaps, rounding, parts that have no counters"),
-        ("  virtual only", holding.retained_bytes, "addresses without memory: they cost nothing"),
+        ("  free, still resident", holding.free_resident_bytes, "kept for new allocations"),
+        ("  freed lazily", holding.lazily_freed_bytes, "resident until the kernel reclaims it"),
+        ("  metadata", holding.metadata_bytes, "used by the allocator itself"),
+        ("  not counted", holding.untold_bytes, "gaps, rounding, parts without counters"),
+        ("  virtual only", holding.retained_bytes, "address space without memory"),
     ];
     for (name, bytes, means) in rows {
         if let Some(bytes) = bytes.filter(|bytes| bytes.0 > 0) {
@@ -176,7 +177,7 @@ fn allocator(page: &mut Page, holding: &Holding) {
         }
     }
     for missing in &holding.missing {
-        bullet(page, "  not known:", missing, Paint::Doubt);
+        bullet(page, "  unknown:", missing, Paint::Doubt);
     }
     if !holding.settings.is_empty() {
         let settings: Vec<String> =
@@ -197,14 +198,14 @@ fn by_arena(page: &mut Page, holding: &Holding) {
     }
     let rest = holding.arenas.saturating_sub(holding.by_arena.len());
     if rest > 0 && !holding.by_arena.is_empty() {
-        page.line(&format!("    {rest} more hold less, or nothing"), Paint::Plain);
+        page.line(&format!("    {rest} more hold less or nothing"), Paint::Plain);
     }
 }
 
 fn verdicts(page: &mut Page, explanation: &Explanation) {
     page.heading("VERDICT");
     if explanation.findings.is_empty() {
-        page.line("nothing stands out in these numbers", Paint::Plain);
+        page.line("nothing unusual in these figures", Paint::Plain);
     }
     for finding in &explanation.findings {
         let confidence = format!("{:?}", finding.confidence).to_lowercase();
@@ -212,9 +213,9 @@ fn verdicts(page: &mut Page, explanation: &Explanation) {
         for fact in &finding.evidence {
             bullet(page, "   ", &format!("{}: {} ({})", fact.what, fact.value, fact.grade), Paint::Plain);
         }
-        for remedy in &finding.remedies {
-            bullet(page, "  try:", &remedy.text, Paint::Plain);
-            if let Some(setting) = &remedy.setting {
+        for (text, setting) in finding.remedies.iter().map(Remedy::words) {
+            bullet(page, "  try:", &text, Paint::Plain);
+            if let Some(setting) = setting {
                 page.line(&format!("       {}", printable(setting)), Paint::Heading);
             }
         }

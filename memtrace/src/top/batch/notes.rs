@@ -37,10 +37,8 @@ pub(super) fn notes(data: &Data, table: &Table) -> String {
     }
     let unread = data.snapshot.processes.iter().filter(|process| process.memory.is_none()).count();
     if unread > 0 {
-        let _ = writeln!(
-            out,
-            "{unread} processes whose page tables were not read (small, or not their turn yet)"
-        );
+        let _ =
+            writeln!(out, "page tables of {unread} processes were not read (small, or not their turn yet)");
     }
     if out.is_empty() { out } else { format!("\n{out}") }
 }
@@ -64,20 +62,16 @@ fn rest(out: &mut String, process: &ProcessRow, memory: &Memory, counters_age: O
         line(counted(counters, counters_age));
     }
     for absent in without_counters {
-        line(format!(
-            "{}'s own counters are not known: {}",
-            absent.allocator,
-            escape(absent.reason.as_bytes())
-        ));
+        line(format!("counters of {} are unknown: {}", absent.allocator, escape(absent.reason.as_bytes())));
     }
     if unaccounted_bytes.0 > 0 {
-        line(format!("{unaccounted_bytes} resident and in no row yet"));
+        line(format!("{unaccounted_bytes} resident but in no row yet"));
     }
     if excess_bytes.0 > 0 {
-        line(format!("{excess_bytes} in a row and not resident any more"));
+        line(format!("{excess_bytes} in a row but no longer resident"));
     }
     if let Some(reason) = stale {
-        line(format!("to be read again: {reason}"));
+        line(format!("out of date: {reason}"));
     }
     if let Some(GrowthStack { bytes: [_, minute, _], frames, .. }) = growth_stacks.first()
         && minute.0 > 0

@@ -59,9 +59,9 @@ fn arenas_have_what_their_processes_say_below_them() {
     let text = print(&data(), &options(Form::Table, By::Arena));
     for said in [
         "jemalloc 5.3.0: 290.0 MiB allocated, 44.0 MiB free but resident",
-        "glibc's own counters are not known: no symbols",
+        "counters of glibc are unknown: no symbols",
         "+70.0 MiB/1m touched by je_malloc < zmalloc < dictAddRaw",
-        "4 processes whose page tables were not read",
+        "page tables of 4 processes were not read",
     ] {
         assert!(text.contains(said), "{said}:\n{text}");
     }

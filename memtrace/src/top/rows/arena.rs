@@ -30,7 +30,7 @@ static CELLS: &[(Column, Get)] = &[
             "OWNER",
             Kind::Words(13),
             0,
-            "the allocator, or what else it is: module, file, stack",
+            "allocator, or another owner: module, file, stack",
         )
         .or(&["owner"]),
         |of| Value::text(of.row.allocator.as_ref()),
@@ -44,7 +44,7 @@ static CELLS: &[(Column, Get)] = &[
         |of| Value::Bytes(of.row.resident_bytes),
     ),
     (
-        Column::new("process_share", "OF RSS", Kind::Bar, 6, "as a part of what is resident of the process")
+        Column::new("process_share", "OF RSS", Kind::Bar, 6, "share of the resident memory of the process")
             .or(&["share", "%", "pct"]),
         |of| Value::share_of(Some(of.row.resident_bytes), of.process.rss_bytes),
     ),
@@ -66,7 +66,7 @@ static CELLS: &[(Column, Get)] = &[
             "LAZYFREE",
             Kind::Bytes,
             7,
-            "given back with MADV_FREE: resident, but the kernel may take it",
+            "freed with MADV_FREE: resident until the kernel reclaims it",
         )
         .or(&["lazy"]),
         |of| Value::Bytes(of.row.lazy_free_bytes),
@@ -78,7 +78,7 @@ static CELLS: &[(Column, Get)] = &[
         Column::new("mapped_bytes", "MAPPED", Kind::Bytes, 10, "mapped, resident or not").or(&["mapped"]),
         |of| Value::Bytes(of.row.mapped_bytes),
     ),
-    (Column::new("arenas", "ARENAS", Kind::Count, 8, "how many arenas"), |of| {
+    (Column::new("arenas", "ARENAS", Kind::Count, 8, "number of arenas"), |of| {
         Value::Count(of.row.arenas as u64)
     }),
     (
@@ -87,11 +87,11 @@ static CELLS: &[(Column, Get)] = &[
             "GRADE",
             Kind::Words(8),
             11,
-            "how sure that is: read, measured, sampled, inferred",
+            "how the figure is known: read, measured, sampled, inferred",
         ),
         |of| Value::Text(of.row.grade.to_string()),
     ),
-    (Column::new("container", "CONTAINER", Kind::Name, 13, "where the process runs"), |of| {
+    (Column::new("container", "CONTAINER", Kind::Name, 13, "container of the process"), |of| {
         place(of.container, of.process.cgroup.as_deref())
     }),
     (Column::new("pss_bytes", "PSS", Kind::Bytes, H, "resident, shared pages divided").or(&["pss"]), |of| {

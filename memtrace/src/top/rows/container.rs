@@ -39,28 +39,21 @@ static CELLS: &[(Column, Get)] = &[
         |of| Value::Text(label(of.row)),
     ),
     (
-        Column::new(
-            "usage_bytes",
-            "USED",
-            Kind::Bytes,
-            1,
-            "what the kernel charges it, descendants included",
-        )
-        .or(&["used", "mem", "usage"]),
+        Column::new("usage_bytes", "USED", Kind::Bytes, 1, "charged memory, including descendants")
+            .or(&["used", "mem", "usage"]),
         |of| Value::bytes(of.row.usage_bytes),
     ),
     (
-        Column::new("limit_bytes", "LIMIT", Kind::Bytes, 3, "the lowest limit that it is under")
-            .or(&["limit"]),
+        Column::new("limit_bytes", "LIMIT", Kind::Bytes, 3, "lowest limit that applies to it").or(&["limit"]),
         |of| Value::bytes(limit(of)),
     ),
     (
-        Column::new("limit_share", "OF LIMIT", Kind::Bar, 2, "used, as a part of the limit")
+        Column::new("limit_share", "OF LIMIT", Kind::Bar, 2, "usage as a share of the limit")
             .or(&["share", "%", "pct"]),
         |of| Value::share_of(of.row.usage_bytes, limit(of)),
     ),
     (
-        Column::new("trend_bytes", "TREND/2m", Kind::Trend, 4, "usage over the last two minutes")
+        Column::new("trend_bytes", "TREND/2m", Kind::Trend, 4, "usage over the last 2 minutes")
             .or(&["trend"]),
         |of| match of.insight.map(|insight| &insight.trend_bytes) {
             Some(points) if points.iter().flatten().count() > 1 => Value::Trend(points.as_slice().into()),
@@ -73,13 +66,13 @@ static CELLS: &[(Column, Get)] = &[
             "GROW/s",
             Kind::Change,
             5,
-            "growth of what cannot be reclaimed, per second",
+            "growth of unreclaimable memory per second",
         )
         .or(&["growth", "grow", "rate"]),
         |of| Value::change(of.insight.and_then(|insight| insight.growth_bytes_per_second)),
     ),
     (
-        Column::new("seconds_to_limit", "ETA", Kind::Seconds, 6, "time until the limit at that rate")
+        Column::new("seconds_to_limit", "ETA", Kind::Seconds, 6, "time until the limit at that growth")
             .or(&["eta"]),
         |of| Value::seconds(of.insight.and_then(|insight| insight.seconds_to_limit)),
     ),
@@ -106,7 +99,7 @@ static CELLS: &[(Column, Get)] = &[
         |of| Value::bytes(of.row.charge.as_ref().and_then(|charge| charge.kernel())),
     ),
     (
-        Column::new("slack_bytes", "SLACK", Kind::Bytes, 10, "free in the allocators' books, and resident")
+        Column::new("slack_bytes", "SLACK", Kind::Bytes, 10, "free in its allocators but resident")
             .or(&["slack", "free"]),
         |of| Value::bytes(of.slack),
     ),
@@ -119,20 +112,20 @@ static CELLS: &[(Column, Get)] = &[
             "PSI",
             Kind::Share,
             13,
-            "time in which some task waited for memory, of 10 s",
+            "share of 10 s in which a task waited for memory",
         )
         .or(&["psi", "pressure"]),
         |of| pressure(of).map_or(Value::Unknown, Value::Share),
     ),
     (
-        Column::new("kills", "KILLS", Kind::Count, 7, "OOM kills of its processes, restarts included")
+        Column::new("kills", "KILLS", Kind::Count, 7, "OOM kills of its processes, including restarts")
             .or(&["oom"]),
         |of| of.insight.map_or(Value::Unknown, |insight| Value::Count(insight.kills)),
     ),
-    (Column::new("processes", "PROCS", Kind::Count, 15, "processes in it").or(&["procs"]), |of| {
+    (Column::new("processes", "PROCS", Kind::Count, 15, "number of processes").or(&["procs"]), |of| {
         Value::Count(of.row.processes as u64)
     }),
-    (Column::new("verdict", "VERDICT", Kind::Sentence, 7, "what its memory does").or(&["finding"]), |of| {
+    (Column::new("verdict", "VERDICT", Kind::Sentence, 7, "verdict on its memory").or(&["finding"]), |of| {
         of.insight.and_then(|insight| insight.findings.first()).map_or(Value::Unknown, verdict)
     }),
     (Column::new("namespace", "NAMESPACE", Kind::Words(16), H, "Kubernetes namespace").or(&["ns"]), |of| {
@@ -142,15 +135,15 @@ static CELLS: &[(Column, Get)] = &[
         Value::words(of.row.name.as_ref().and_then(|name| name.pod.as_deref()))
     }),
     (
-        Column::new("container", "NAME", Kind::Words(16), H, "as the pod or the runtime calls it").or(&["c"]),
+        Column::new("container", "NAME", Kind::Words(16), H, "name in the pod or the runtime").or(&["c"]),
         |of| Value::words(of.row.name.as_ref().and_then(|name| name.container.as_deref())),
     ),
-    (Column::new("image", "IMAGE", Kind::Words(24), H, "image, as it was asked for"), |of| {
+    (Column::new("image", "IMAGE", Kind::Words(24), H, "image as requested"), |of| {
         Value::words(of.row.name.as_ref().and_then(|name| name.image.as_deref()))
     }),
     (Column::new("cgroup", "CGROUP", Kind::Name, H, "path of its cgroup"), |of| Value::text(&of.row.cgroup)),
     (
-        Column::new("limit_owner", "LIMIT OF", Kind::Name, H, "the cgroup that has the limit").or(&["owner"]),
+        Column::new("limit_owner", "LIMIT OF", Kind::Name, H, "cgroup that sets the limit").or(&["owner"]),
         |of| Value::words(of.row.limit.as_ref().map(|limit| limit.owner.as_str())),
     ),
     (
@@ -159,26 +152,24 @@ static CELLS: &[(Column, Get)] = &[
             "WSET",
             Kind::Bytes,
             H,
-            "usage less inactive file pages, as the kubelet has it",
+            "usage without inactive file pages, as in the kubelet",
         )
         .or(&["wset", "ws"]),
         |of| Value::bytes(of.row.charge.as_ref().and_then(|charge| charge.working_set_bytes)),
     ),
     (
-        Column::new("peak_bytes", "PEAK", Kind::Bytes, H, "highest usage that the kernel remembers")
+        Column::new("peak_bytes", "PEAK", Kind::Bytes, H, "highest usage recorded by the kernel")
             .or(&["peak"]),
         |of| Value::bytes(of.row.charge.as_ref().and_then(|charge| charge.peak_bytes)),
     ),
     (
-        Column::new("rss_bytes", "RSS", Kind::Bytes, H, "resident memory of its processes, summed up")
+        Column::new("rss_bytes", "RSS", Kind::Bytes, H, "total resident memory of its processes")
             .or(&["rss"]),
         |of| Value::Bytes(of.row.rss_bytes),
     ),
-    (
-        Column::new("charge_age_seconds", "READ", Kind::Seconds, H, "age of what it is made of")
-            .or(&["read"]),
-        |of| Value::seconds(of.row.charge_age_seconds),
-    ),
+    (Column::new("charge_age_seconds", "READ", Kind::Seconds, H, "age of the figures").or(&["read"]), |of| {
+        Value::seconds(of.row.charge_age_seconds)
+    }),
     (Column::new("limit_hits", "HITS", Kind::Count, H, "how often the limit was hit").or(&["hits"]), |of| {
         let hits = of.row.charge.as_ref().and_then(|charge| charge.max_events);
         hits.map_or(Value::Unknown, Value::Count)

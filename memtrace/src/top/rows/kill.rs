@@ -27,7 +27,7 @@ static CELLS: &[(Column, Get)] = &[
     (Column::new("time", "TIME (UTC)", Kind::Time, 1, "when the kernel marked the victim"), |of| {
         Value::Time(of.row.time)
     }),
-    (Column::new("age_seconds", "AGO", Kind::Seconds, 4, "so long ago").or(&["ago", "age"]), |of| {
+    (Column::new("age_seconds", "AGO", Kind::Seconds, 4, "time since the kill").or(&["ago", "age"]), |of| {
         Value::Seconds(of.age)
     }),
     (
@@ -54,7 +54,7 @@ static CELLS: &[(Column, Get)] = &[
             })
         },
     ),
-    (Column::new("container", "CONTAINER", Kind::Name, 3, "where it ran"), |of| {
+    (Column::new("container", "CONTAINER", Kind::Name, 3, "container of the victim"), |of| {
         place(of.container, of.row.cgroup.as_deref())
     }),
     (
@@ -62,7 +62,7 @@ static CELLS: &[(Column, Get)] = &[
             .or(&["owner"]),
         |of| Value::words(of.row.limit_owner.as_deref()),
     ),
-    (Column::new("id", "ID", Kind::Words(24), 7, "name of the record"), |of| Value::text(&of.row.id)),
+    (Column::new("id", "ID", Kind::Words(24), 7, "id of the record"), |of| Value::text(&of.row.id)),
     (Column::new("cgroup", "CGROUP", Kind::Name, Column::HIDDEN, "its memory cgroup"), |of| {
         Value::words(of.row.cgroup.as_deref())
     }),

@@ -28,17 +28,23 @@ static CELLS: &[(Column, Get)] = &[
         |of| Value::text(of.key),
     ),
     (
-        Column::new("usage_bytes", "USED", Kind::Bytes, 1, "what the kernel charges its containers")
+        Column::new("usage_bytes", "USED", Kind::Bytes, 1, "memory charged to its containers")
             .or(&["used", "mem", "usage"]),
         |of| Value::bytes(sum(of, |row| row.usage_bytes)),
     ),
     (
-        Column::new("limit_bytes", "LIMIT", Kind::Bytes, 3, "its limit, or the sum of its containers'")
-            .or(&["limit"]),
+        Column::new(
+            "limit_bytes",
+            "LIMIT",
+            Kind::Bytes,
+            3,
+            "its limit, or the sum of its containers' limits",
+        )
+        .or(&["limit"]),
         |of| Value::bytes(limit(of)),
     ),
     (
-        Column::new("limit_share", "OF LIMIT", Kind::Bar, 2, "used, as a part of the limit")
+        Column::new("limit_share", "OF LIMIT", Kind::Bar, 2, "usage as a share of the limit")
             .or(&["share", "%", "pct"]),
         |of| Value::share_of(sum(of, |row| row.usage_bytes), limit(of)),
     ),
@@ -48,7 +54,7 @@ static CELLS: &[(Column, Get)] = &[
             "GROW/s",
             Kind::Change,
             4,
-            "growth of what cannot be reclaimed, per second",
+            "growth of unreclaimable memory per second",
         )
         .or(&["growth", "grow", "rate"]),
         |of| {
@@ -63,7 +69,7 @@ static CELLS: &[(Column, Get)] = &[
             "ETA",
             Kind::Seconds,
             5,
-            "time until the first of its containers is at its limit",
+            "time until its first container reaches its limit",
         )
         .or(&["eta"]),
         |of| {

@@ -18,11 +18,11 @@ type Get = fn(&ProbeFacts) -> Value;
 
 static CELLS: &[(Column, Get)] = &[
     (Column::new("number", "#", Kind::Number, Column::HIDDEN, "order"), |of| Value::Number(of.number)),
-    (Column::new("fact", "FACT", Kind::Words(16), 0, "what is watched").or(&["name"]), |of| {
+    (Column::new("fact", "FACT", Kind::Words(16), 0, "what is traced").or(&["name"]), |of| {
         Value::text(&of.fact)
     }),
     (Column::new("state", "STATE", Kind::Words(8), 0, "ok, or lost"), |of| Value::text(of.state)),
-    (Column::new("count", "COUNT", Kind::Count, 2, "how often it was lost"), |of| {
+    (Column::new("count", "COUNT", Kind::Count, 2, "number of losses"), |of| {
         of.count.map_or(Value::Unknown, Value::Count)
     }),
     (
@@ -48,7 +48,7 @@ pub(super) fn rows(data: &Data) -> Vec<Row> {
         let passed: String = hook
             .passed_over
             .iter()
-            .map(|passed| format!(" (not by {}: {})", passed.hook, passed.why))
+            .map(|passed| format!(" ({} rejected: {})", passed.hook, passed.why))
             .collect();
         match &hook.attached {
             Some(form) => fact(&hook.fact, "ok", None, format!("{form}{passed}"), false),

@@ -24,7 +24,7 @@ static CELLS: &[(Column, Get)] = &[
         Value::text(&of.row.comm)
     }),
     (
-        Column::new("rss_bytes", "RSS", Kind::Bytes, 2, "resident, shared pages included: not the heap")
+        Column::new("rss_bytes", "RSS", Kind::Bytes, 2, "resident memory with shared pages; not the heap")
             .or(&["rss", "mem", "used"]),
         |of| Value::bytes(of.row.rss_bytes),
     ),
@@ -34,35 +34,28 @@ static CELLS: &[(Column, Get)] = &[
             "GROW/s",
             Kind::Change,
             3,
-            "growth of that over ten seconds, per second",
+            "growth per second over 10 seconds",
         )
         .or(&["growth", "grow", "rate"]),
         |of| Value::change(of.row.growth_bytes_per_second),
     ),
     (
-        Column::new("limit_bytes", "LIMIT", Kind::Bytes, 6, "the lowest limit that it is under")
-            .or(&["limit"]),
+        Column::new("limit_bytes", "LIMIT", Kind::Bytes, 6, "lowest limit that applies to it").or(&["limit"]),
         |of| Value::bytes(of.row.limit.as_ref().map(|limit| limit.bytes)),
     ),
     (
-        Column::new("limit_share", "OF LIMIT", Kind::Bar, 7, "resident, as a part of the limit")
+        Column::new("limit_share", "OF LIMIT", Kind::Bar, 7, "resident memory as a share of the limit")
             .or(&["share", "%", "pct"]),
         |of| Value::share_of(of.row.rss_bytes, of.row.limit.as_ref().map(|limit| limit.bytes)),
     ),
     (
-        Column::new("slack_bytes", "SLACK", Kind::Bytes, 8, "free in its allocators' books, and resident")
+        Column::new("slack_bytes", "SLACK", Kind::Bytes, 8, "free in its allocators but resident")
             .or(&["slack", "free"]),
         |of| Value::bytes(slack(of.row)),
     ),
     (
-        Column::new(
-            "top_owner",
-            "MOST OF IT",
-            Kind::Words(26),
-            5,
-            "who owns most of it: allocator, use, size",
-        )
-        .or(&["owner"]),
+        Column::new("top_owner", "MOST OF IT", Kind::Words(26), 5, "largest owner: allocator, use, size")
+            .or(&["owner"]),
         |of| {
             let most = of.row.memory.as_ref().and_then(|memory| memory.arenas.first());
             most.map_or(Value::Unknown, |arena| {
@@ -74,16 +67,16 @@ static CELLS: &[(Column, Get)] = &[
     (Column::new("uid", "UID", Kind::Number, 10, "real user id").or(&["user"]), |of| {
         of.row.uid.map_or(Value::Unknown, |uid| Value::Number(uid.into()))
     }),
-    (Column::new("age_seconds", "AGE", Kind::Seconds, 9, "since it started").or(&["age"]), |of| {
+    (Column::new("age_seconds", "AGE", Kind::Seconds, 9, "time since its start").or(&["age"]), |of| {
         Value::seconds(of.snapshot.age(of.row.started))
     }),
-    (Column::new("container", "CONTAINER", Kind::Name, 4, "where it runs"), |of| {
+    (Column::new("container", "CONTAINER", Kind::Name, 4, "its container"), |of| {
         place(of.container, of.row.cgroup.as_deref())
     }),
     (Column::new("cgroup", "CGROUP", Kind::Name, H, "path of its memory cgroup"), |of| {
         Value::words(of.row.cgroup.as_deref())
     }),
-    (Column::new("limit_owner", "LIMIT OF", Kind::Name, H, "the cgroup that has the limit"), |of| {
+    (Column::new("limit_owner", "LIMIT OF", Kind::Name, H, "cgroup that sets the limit"), |of| {
         Value::words(of.row.limit.as_ref().map(|limit| limit.owner.as_str()))
     }),
     (Column::new("started", "STARTED", Kind::Time, H, "when it started, UTC"), |of| {
@@ -92,11 +85,11 @@ static CELLS: &[(Column, Get)] = &[
     (Column::new("rss_grade", "GRADE", Kind::Words(8), H, "how its size is known").or(&["grade"]), |of| {
         Value::Text(of.row.rss_grade.to_string())
     }),
-    (Column::new("rss_age_seconds", "READ", Kind::Seconds, H, "age of that figure").or(&["read"]), |of| {
+    (Column::new("rss_age_seconds", "READ", Kind::Seconds, H, "age of the RSS figure").or(&["read"]), |of| {
         Value::seconds(of.snapshot.age(of.row.rss_read))
     }),
     (
-        Column::new("scan_age_seconds", "SCAN", Kind::Seconds, H, "since its page tables were read")
+        Column::new("scan_age_seconds", "SCAN", Kind::Seconds, H, "time since its page tables were read")
             .or(&["scan"]),
         |of| Value::seconds(of.snapshot.age(of.row.memory.as_ref().and_then(|memory| memory.scanned))),
     ),
@@ -104,7 +97,7 @@ static CELLS: &[(Column, Get)] = &[
         Value::bytes(of.row.peak.as_ref().map(|peak| peak.bytes))
     }),
     (
-        Column::new("unaccounted_bytes", "REST", Kind::Bytes, H, "resident and in no arena").or(&["rest"]),
+        Column::new("unaccounted_bytes", "REST", Kind::Bytes, H, "resident but in no arena").or(&["rest"]),
         |of| Value::bytes(of.row.memory.as_ref().map(|memory| memory.unaccounted_bytes)),
     ),
     (Column::new("namespace", "NAMESPACE", Kind::Words(16), H, "Kubernetes namespace").or(&["ns"]), |of| {

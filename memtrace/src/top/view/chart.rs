@@ -24,7 +24,7 @@ pub(super) fn chart(painter: &mut Painter<'_>, area: Rect, points: &[Option<Byte
     let plot = Rect { x: area.x + SCALE, width: area.width - SCALE, ..area };
     let columns = stretches(points, usize::from(plot.width));
     let Some(high) = columns.iter().flatten().copied().max() else {
-        painter.put(row(area, height / 2), plot.x, "not known yet", Role::Faint);
+        painter.put(row(area, height / 2), plot.x, "no data yet", Role::Faint);
         return;
     };
     let low = columns.iter().flatten().copied().min().unwrap_or(0);

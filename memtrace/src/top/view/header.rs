@@ -104,12 +104,12 @@ pub(super) fn tracer(app: &App, painter: &mut Painter<'_>, area: Rect) {
     let x = painter.put(area, area.x, "Tracer  ", Role::Title);
     let Some(data) = app.data() else { return };
     if app.is_in_the_past() {
-        let words = "usage, limits and kinds of then; left and right go ten seconds through time";
+        let words = "usage, limits and kinds at that time; Left and Right move by 10 seconds";
         painter.put(area, x, words, Role::Faint);
         return;
     }
     let Some(tracer) = &data.snapshot.tracer else {
-        painter.put(area, x, "no probes: figures are from /proc and cgroups alone", Role::Warning);
+        painter.put(area, x, "no probes: figures come from /proc and cgroups only", Role::Warning);
         return;
     };
     let Tracer { hooks_attached, hooks_total, kills, losses, scans, .. } = tracer;

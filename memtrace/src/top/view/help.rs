@@ -20,7 +20,7 @@ fn lines(by: By) -> Vec<Line> {
     let empty = || (String::new(), String::new(), Role::Plain);
     let mut lines = vec![title("Keys")];
     lines.extend(input::KEYS.iter().map(|(key, what)| pair(key, what)));
-    lines.extend([empty(), title("Filter: terms that must all hold")]);
+    lines.extend([empty(), title("Filter: all terms must match")]);
     lines.extend(filter::HELP.iter().map(|(term, what)| pair(term, what)));
     lines
         .extend([empty(), title(&format!("Columns of {}; the name in a filter is in brackets", by.title()))]);
@@ -31,9 +31,9 @@ fn lines(by: By) -> Vec<Line> {
     lines.extend([
         empty(),
         title("Figures"),
-        pair("K M G T", "are 1024, 1024 K and so on"),
-        pair("-", "not known, or there is none; the JSON tells which"),
-        pair("! X", "beside a row: worth a look; about to be killed (a triangle and a cross beyond ASCII)"),
+        pair("K M G T", "1024 bytes, 1024 K and so on"),
+        pair("-", "unknown or none; JSON output tells which"),
+        pair("! X", "marks of a row: warning; about to be killed (a triangle and a cross beyond ASCII)"),
     ]);
     lines
 }

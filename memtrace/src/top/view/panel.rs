@@ -23,7 +23,7 @@ pub(super) fn panel(app: &App, painter: &mut Painter<'_>, area: Rect) {
         Scope::Process(id) => {
             let Some(row) = data.snapshot.processes.iter().find(|row| id.is(row)) else {
                 let inside = painter.frame(area, " process ");
-                painter.put(inside, inside.x, "it has ended", crate::top::theme::Role::Warning);
+                painter.put(inside, inside.x, "the process has ended", crate::top::theme::Role::Warning);
                 return;
             };
             match place.by {

@@ -161,25 +161,23 @@ fn nothing(app: &App) -> String {
     if app.data().is_none() {
         return match app.link() {
             Link::Lost(why) | Link::Proc(why) => why.clone(),
-            Link::Connecting | Link::Daemon | Link::Own | Link::Past => {
-                "waiting for the first figures".to_owned()
-            }
+            Link::Connecting | Link::Daemon | Link::Own | Link::Past => "waiting for data".to_owned(),
         };
     }
     if app.unfiltered() > 0 {
-        return format!("none of {} {what} passes the filter; Esc clears it", app.unfiltered());
+        return format!("none of {} {what} matches the filter; Esc clears it", app.unfiltered());
     }
     if app.is_in_the_past() && !matches!(place.by, By::Pod | By::Container | By::Kill) {
-        return format!("history keeps containers and kills; no {what} of then");
+        return format!("history has only containers and kills, no {what}");
     }
     match place.by {
-        By::Arena => "no page tables read yet: small processes have to wait for their turn".to_owned(),
+        By::Arena => "no page tables read yet; small processes wait for their turn".to_owned(),
         By::Stack => "no sampled growth in the last ten minutes".to_owned(),
         By::Kill if app.data().is_some_and(|data| data.kills.is_none()) => {
-            "the store of kills cannot be read without a daemon; see memtrace report".to_owned()
+            "this view needs a daemon; see `memtrace report`".to_owned()
         }
         By::Kill => "no OOM kill recorded".to_owned(),
         By::Probe => "no daemon, no probes".to_owned(),
-        By::Pod | By::Container | By::Process => format!("no {what} here any more"),
+        By::Pod | By::Container | By::Process => format!("no {what} here"),
     }
 }

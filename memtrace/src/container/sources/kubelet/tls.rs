@@ -31,7 +31,7 @@ pub(super) fn config(authority: Option<&Path>) -> Result<Arc<ClientConfig>, Stri
         roots.add(certificate).map_err(|error| failed(&error))?;
     }
     if roots.is_empty() {
-        return Err(failed(&"it has no certificate"));
+        return Err(failed(&"it contains no certificate"));
     }
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }

@@ -35,11 +35,11 @@ impl Worker {
             };
             if let Err(error) = added {
                 tracing::error!(?record, ?reason, exit_code, error = %chain(&error),
-                    "failed to store what the runtime says of an end");
+                    "failed to store the exit that the container runtime reports");
             }
         }
         if let Err(error) = self.member_kills.settle(&mut self.store) {
-            tracing::warn!(error = %chain(&error), "failed to store a member's kill; trying again");
+            tracing::warn!(error = %chain(&error), "failed to store the kill of a container process; retrying");
         }
     }
 
@@ -76,7 +76,7 @@ impl Worker {
             self.more_victims.clear();
         }
         if let Err(error) = written.and(stored).and(counted) {
-            tracing::warn!(error = %chain(&error), "failed to store what followed a kill; it is tried again");
+            tracing::warn!(error = %chain(&error), "failed to store the outcome of an OOM kill; retrying");
         }
     }
 
@@ -91,7 +91,7 @@ impl Worker {
         });
         for mut record in missed.unwrap_or_default() {
             record.circumstances.cause = Some(cause(&record));
-            tracing::warn!(id = %record.id, "an OOM kill was not seen; it is recorded from the kernel log");
+            tracing::warn!(id = %record.id, "an OOM kill was missed; recording it from the kernel log");
             self.waiting.push_back(record);
         }
         if is_idle && self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
@@ -105,18 +105,18 @@ impl Worker {
         let since = (!age.is_zero()).then(|| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN));
         match self.store.keep(Retention { since, bytes }) {
             Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "old OOM kills were deleted"),
-            Err(error) => tracing::warn!(error = %chain(&error), "old OOM kills could not be deleted"),
+            Ok(deleted) => tracing::info!(deleted, "deleted old OOM kills"),
+            Err(error) => tracing::warn!(error = %chain(&error), "failed to delete old OOM kills"),
         }
         if let Err(error) = self.store.keep_tallies() {
-            tracing::warn!(error = %chain(&error), "the counts of old OOM kills could not be added up");
+            tracing::warn!(error = %chain(&error), "failed to add up the counts of old OOM kills");
         }
     }
 
     pub(super) fn store_waiting(&mut self) {
         for (id, record) in std::mem::take(&mut self.replaced) {
             if let Err(error) = self.store.replace_kill(&id, &record) {
-                tracing::warn!(error = %chain(&error), %id, "the record from the kernel log stays");
+                tracing::warn!(error = %chain(&error), %id, "failed to replace the backfilled record");
             }
         }
         if self.waiting.is_empty() {
@@ -155,7 +155,7 @@ impl Worker {
     pub(super) fn keep(&mut self, error: &StoreError) {
         for record in self.waiting.iter().skip(self.in_log) {
             let json = serde_json::to_string(record).unwrap_or_else(|error| error.to_string());
-            tracing::error!(error = %chain(error), record = %json, "failed to store an OOM kill; it is kept and retried");
+            tracing::error!(error = %chain(error), record = %json, "failed to store an OOM kill; it is kept in memory and retried");
         }
         while self.waiting.len() > MAX_WAITING {
             if let Some(record) = self.waiting.pop_front() {

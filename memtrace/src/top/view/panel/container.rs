@@ -20,7 +20,7 @@ const BAR: u16 = 20;
 pub(super) fn panel(data: &Data, cgroup: &str, painter: &mut Painter<'_>, area: Rect) {
     let Some(container) = data.snapshot.containers.iter().find(|row| row.cgroup == cgroup) else {
         let inside = painter.frame(area, " container ");
-        painter.put(inside, inside.x, "it is gone, or has no processes any more", Role::Warning);
+        painter.put(inside, inside.x, "the container is gone or has no processes", Role::Warning);
         return;
     };
     let insight = data.insights.get(cgroup);
@@ -77,15 +77,15 @@ fn composition(container: &ContainerRow, painter: &mut Painter<'_>, area: Rect) 
         ],
     );
     let Some(charge) = charge else {
-        painter.put(row(area, 1), area.x, "what it is made of could not be read", Role::Faint);
+        painter.put(row(area, 1), area.x, "failed to read its memory by kind", Role::Faint);
         return 2;
     };
     let parts = [
         ("anon", charge.anon_bytes, "heaps, stacks"),
-        ("file", crate::top::rows::file(container), "page cache: taken back under pressure"),
+        ("file", crate::top::rows::file(container), "page cache: reclaimed under pressure"),
         ("shmem", charge.shmem_bytes, "shared memory, tmpfs"),
         ("kernel", charge.kernel(), "slab, stacks, page tables, sockets"),
-        ("other", charge.remainder(), "charged, and in no kind"),
+        ("other", charge.remainder(), "charged, of no known kind"),
     ];
     let whole = usage_bytes.unwrap_or_default().0.max(1) as f64;
     for (line, (name, bytes, about)) in (1..area.height).zip(parts) {

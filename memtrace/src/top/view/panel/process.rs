@@ -30,7 +30,7 @@ pub(super) fn panel(process: &ProcessRow, now: Timestamp, painter: &mut Painter<
         ],
     );
     let Some(memory) = &process.memory else {
-        painter.put(row(inside, 1), inside.x, "its page tables were not read yet", Role::Faint);
+        painter.put(row(inside, 1), inside.x, "page tables not read yet", Role::Faint);
         return;
     };
     let known = well_known(memory, now);
@@ -53,7 +53,7 @@ pub(super) fn panel(process: &ProcessRow, now: Timestamp, painter: &mut Painter<
             painter.put(row(inside, line), x, &text, Role::Plain);
         }
         if memory.growth_stacks.is_empty() {
-            painter.put(inside, inside.x, "none in the last ten minutes", Role::Faint);
+            painter.put(inside, inside.x, "none in the last 10 minutes", Role::Faint);
         }
     }
 }
@@ -68,7 +68,7 @@ fn well_known(memory: &Memory, now: Timestamp) -> String {
         }
     }
     if let Some(reason) = &memory.stale {
-        text.push_str(&format!("   to be read again: {reason}"));
+        text.push_str(&format!("   out of date: {reason}"));
     }
     text
 }

@@ -15,15 +15,19 @@ use crate::{
 
 mod budget;
 mod files;
+mod functions;
 mod paths;
 
-/// Check format, clippy (warnings are errors), file lengths and stray machine paths.
+/// Check format, clippy (warnings are errors), lengths of files and functions, and stray machine paths.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask lint\n  cargo xtask lint --fix    format first")]
 pub(crate) struct Args {
     /// Format all files before checking
     #[arg(long)]
     fix: bool,
+    /// Run only this check; may be given several times
+    #[arg(long, value_name = "CHECK", value_parser = CHECKS.map(|check| check.name))]
+    only: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -32,7 +36,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.fix {
         process::run(workspace.cargo().args(["fmt", "--all"]))?;
     }
-    lint(&workspace)
+    let is_wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|wanted| wanted == name);
+    stages::run("lint", &workspace, &CHECKS, is_wanted)
 }
 
 /// All checks; the cheap ones first, and each also after one that failed.
@@ -45,8 +50,8 @@ const CHECKS: [Stage; 5] = [
     Stage::new("rules", &[], own_rules),
     // All targets are those that `cargo test` runs alone; the tests that need root are run by their names.
     Stage::new("clippy", &[], |workspace| clippy(workspace, &["--all-targets"])),
-    Stage::new("clippy of tests", &[], |workspace| clippy(workspace, &["--test", "*"])),
-    Stage::new("clippy of kernel programs", &[], kernel),
+    Stage::new("clippy-tests", &[], |workspace| clippy(workspace, &["--test", "*"])),
+    Stage::new("clippy-kernel", &[], kernel),
 ];
 
 fn format(workspace: &Workspace) -> Result<()> {
@@ -75,6 +80,7 @@ fn own_rules(workspace: &Workspace) -> Result<()> {
         let Ok(text) = fs::read_to_string(file) else { continue };
         let name = workspace.relative(file).to_string();
         found.extend(budget::check(&name, &text));
+        found.extend(functions::check(&name, &text));
         found.extend(paths::check(&name, &text, &places));
     }
     for problem in &found {
@@ -83,6 +89,6 @@ fn own_rules(workspace: &Workspace) -> Result<()> {
     if !found.is_empty() {
         bail!("failed to pass the workspace's own rules: {} problems", found.len());
     }
-    println!("rules: {} files, none too long, no path of this machine", files.len());
+    println!("rules: {} files, none too long, no function too long, no path of this machine", files.len());
     Ok(())
 }

@@ -18,7 +18,26 @@ pub(crate) struct Target {
 
 /// All of them.
 pub(crate) fn targets(measured: &Measured) -> Vec<Target> {
-    let Measured { rounds, containers, model, .. } = measured;
+    let mut all = of_programs(measured);
+    all.extend(of_model(measured));
+    all.extend(of_idle(measured));
+    all
+}
+
+fn figure(
+    what: &'static str,
+    wanted: &'static str,
+    found: Option<f64>,
+    unit: &str,
+    is_met: impl Fn(f64) -> bool,
+    reason: &'static str,
+) -> Target {
+    let shown = found.map(|found| format!("{found:.2}{unit}"));
+    Target { what, wanted, found: shown, is_met: found.is_some_and(is_met), reason }
+}
+
+/// What the programs that are watched pay.
+fn of_programs(Measured { rounds, .. }: &Measured) -> Vec<Target> {
     let ratio = |load: &str| rounds.cell(load, "daemon").and_then(|cell| cell.ratio);
     let added = |load: &str| rounds.cell(load, "daemon").and_then(|cell| cell.added_ns);
     let at_most = |what, wanted, found: Option<Summary>, limit: f64, unit: &str, reason| Target {
@@ -29,25 +48,11 @@ pub(crate) fn targets(measured: &Measured) -> Vec<Target> {
         is_met: found.is_some_and(|found| found.median <= limit),
         reason,
     };
-    let idle = containers.last();
-    let figure = |what, wanted, found: Option<f64>, unit: &str, is_met: bool, reason| Target {
-        what,
-        wanted,
-        found: found.map(|found| format!("{found:.2}{unit}")),
-        is_met,
-        reason,
-    };
+    let call = added("syscall");
     let mut all = vec![
         at_most("page-fault loop", "at most 1.02×", ratio("fault"), 1.02, "×", reason::FAULT),
         at_most("mmap and munmap loop", "at most 1.20×", ratio("mmap"), 1.20, "×", reason::MMAP),
-        at_most(
-            "a call that is not watched",
-            "at most +20 ns",
-            added("syscall"),
-            20.0,
-            " ns",
-            reason::SYSCALL,
-        ),
+        at_most("a call that is not watched", "at most +20 ns", call, 20.0, " ns", reason::SYSCALL),
     ];
     for (load, what) in [
         ("churn", "malloc churn, glibc"),
@@ -55,56 +60,40 @@ pub(crate) fn targets(measured: &Measured) -> Vec<Target> {
         ("redis", "redis"),
         ("http", "an HTTP service with jemalloc"),
     ] {
-        all.push(at_most(
-            what,
-            "at least 0.99 of the throughput",
-            ratio(load),
-            1.0 / 0.99,
-            "×",
-            reason::THROUGHPUT,
-        ));
-    }
-    let replayed = model.replayed_events_per_second.map(|rate| rate / 1e6);
-    all.push(figure(
-        "model, one core",
-        "2 M events/s",
-        replayed,
-        " M events/s",
-        replayed.is_some_and(|rate| rate >= 2.0),
-        reason::MODEL,
-    ));
-    let live = model.live_events_per_second;
-    all.push(Target {
-        what: "live stream",
-        wanted: "200 k events/s with 0 losses",
-        found: Some(format!("{:.0} k events/s, {} lost", live / 1e3, model.live_losses)),
-        is_met: live >= 200e3 && model.live_losses == 0,
-        reason: reason::LIVE,
-    });
-    let is_250 = idle.is_some_and(|idle| idle.containers >= 250);
-    let idle = idle.filter(|_| is_250);
-    for (what, wanted, found, unit, limit, reason) in [
-        (
-            "idle CPU, 250 containers",
-            "at most 0.5 % of a core",
-            idle.map(|i| i.cpu_percent),
-            " %",
-            0.5,
-            reason::IDLE,
-        ),
-        (
-            "resident memory, 250 containers",
-            "at most 40 MiB",
-            idle.map(|i| i.rss_mib),
-            " MiB",
-            40.0,
-            reason::RSS,
-        ),
-        ("BPF maps", "at most 32 MiB", idle.map(|i| i.map_mib), " MiB", 32.0, reason::MAPS),
-    ] {
-        all.push(figure(what, wanted, found, unit, found.is_some_and(|found| found <= limit), reason));
+        let wanted = "at least 0.99 of the throughput";
+        all.push(at_most(what, wanted, ratio(load), 1.0 / 0.99, "×", reason::THROUGHPUT));
     }
     all
+}
+
+fn of_model(Measured { model, .. }: &Measured) -> [Target; 2] {
+    let replayed = model.replayed_events_per_second.map(|rate| rate / 1e6);
+    let live = model.live_events_per_second;
+    [
+        figure("model, one core", "2 M events/s", replayed, " M events/s", |rate| rate >= 2.0, reason::MODEL),
+        Target {
+            what: "live stream",
+            wanted: "200 k events/s with 0 losses",
+            found: Some(format!("{:.0} k events/s, {} lost", live / 1e3, model.live_losses)),
+            is_met: live >= 200e3 && model.live_losses == 0,
+            reason: reason::LIVE,
+        },
+    ]
+}
+
+/// What the daemon takes while nothing happens; none of it is known without enough containers.
+fn of_idle(Measured { containers, .. }: &Measured) -> [Target; 3] {
+    let idle = containers.last().filter(|idle| idle.containers >= 250);
+    let of = |what, wanted, found: Option<f64>, unit, limit: f64, reason| {
+        figure(what, wanted, found, unit, |found| found <= limit, reason)
+    };
+    let (cpu, rss, maps) =
+        (idle.map(|idle| idle.cpu_percent), idle.map(|idle| idle.rss_mib), idle.map(|idle| idle.map_mib));
+    [
+        of("idle CPU, 250 containers", "at most 0.5 % of a core", cpu, " %", 0.5, reason::IDLE),
+        of("resident memory, 250 containers", "at most 40 MiB", rss, " MiB", 40.0, reason::RSS),
+        of("BPF maps", "at most 32 MiB", maps, " MiB", 32.0, reason::MAPS),
+    ]
 }
 
 /// What was found to be behind a shortfall, measured on the development machine (Linux 6.18, tracepoints only).

@@ -156,7 +156,9 @@ pub fn find(columns: &[&'static Column], name: &str) -> Result<(usize, &'static 
 /// `name, usage_bytes (USED), limit_bytes (LIMIT)`: what [`find`] takes, but for the shorter names.
 fn names(columns: &[&'static Column]) -> String {
     let names = columns.iter().map(|column| {
-        let is_meant = find(columns, column.title).is_ok_and(|(_, found)| found == *column);
+        // In `--fields` a comma is between two of them.
+        let is_meant = !column.title.contains(',')
+            && find(columns, column.title).is_ok_and(|(_, found)| found == *column);
         if is_meant && !column.title.eq_ignore_ascii_case(column.field) {
             format!("{} ({})", column.field, column.title)
         } else {

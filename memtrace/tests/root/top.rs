@@ -1,11 +1,13 @@
 //! `memtrace top --once`: what it shows of a process is what /proc and the cgroup say.
 
+use std::process::Command;
+
 use jiff::Timestamp;
 use memtrace::{cgroup::memcg::Limit, snapshot::Snapshot, units::Bytes};
 use rustix::process::Signal;
 
 use crate::fixture::{
-    PATIENCE, cgroup::Cgroup, daemon::Place, eventually, memtrace, mib, program::Program, said,
+    PATIENCE, binary, cgroup::Cgroup, daemon::Place, eventually, memtrace, mib, program::Program, said,
 };
 
 #[test]
@@ -76,17 +78,36 @@ fn the_next_daemon_shows_what_the_last_one_saw() {
 
 #[test]
 fn without_a_daemon_it_reads_proc_and_says_so() {
-    let place = Place::new();
     let program = Program::eat(&["touch", "20", "wait"]);
     program.ready();
-    let table = place.run_top(&["--by", "process", "--top", "100000"]);
+    // Nobody is at the usual place: this host's /run may have a daemon.
+    let top = |arguments: &[&str]| {
+        let script = "mount -t tmpfs none /run && exec \"$0\" top --once \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script]).arg(binary()).args(arguments);
+        command.env_remove("MEMTRACE_SOCKET").output().unwrap()
+    };
+    let table = top(&["--by", "process", "--top", "100000"]);
     assert!(table.status.success(), "{}", said(&table));
     assert!(said(&table).contains("no daemon: read from /proc alone, without probes"), "{}", said(&table));
-    let json = place.run_top(&["-o", "json"]);
+    let json = top(&["-o", "json"]);
     let snapshot: Snapshot = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(snapshot.tracer, None);
     let row = snapshot.processes.iter().find(|row| row.pid == program.pid()).expect("the program is listed");
     assert_eq!(row.rss_bytes, Some(Bytes(program.resident_bytes())));
+}
+
+#[test]
+fn a_socket_that_is_named_and_not_there_is_an_error() {
+    let place = Place::new();
+    let socket = place.socket().display().to_string();
+    let named = |arguments: &[&str]| memtrace(&[arguments, &["--socket", &socket]].concat());
+    for arguments in [&["top", "--once"][..], &["explain", "1"], &["doctor"], &["health"]] {
+        let output = named(arguments);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(&format!("no daemon answers at {socket}")), "{}", said(&output));
+    }
+    assert!(said(&named(&["doctor"])).contains("memtrace works here"), "it is printed all the same");
 }
 
 #[test]

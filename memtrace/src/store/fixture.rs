@@ -70,20 +70,7 @@ pub fn record(n: u32) -> OomRecord {
                 virtual_bytes: Some(Bytes::from_kib(148_480)),
             },
         },
-        trigger: Trigger {
-            task: TaskFacts {
-                pid: Some(5150),
-                tid: 5150,
-                comm: "loader".to_owned(),
-                process_comm: Some("loader".to_owned()),
-                uid: Some(0),
-                oom_score_adj: Some(985),
-                started: Some(at(1_780_000_000 - 3, 0)),
-                cgroup: Some(format!("{POD}/{LOADER}")),
-                cgroup_id: Some(7200),
-            },
-            is_victim: false,
-        },
+        trigger: loader(),
         chain: vec![
             level(&victim_cgroup, 7115, 55, None),
             level(&format!("{POD}/{CACHE}"), 7110, 57, Some(96)),
@@ -105,6 +92,24 @@ pub fn record(n: u32) -> OomRecord {
             unknown: Vec::new(),
         },
         circumstances: Circumstances::default(),
+    }
+}
+
+/// Who asked for memory.
+fn loader() -> Trigger {
+    Trigger {
+        task: TaskFacts {
+            pid: Some(5150),
+            tid: 5150,
+            comm: "loader".to_owned(),
+            process_comm: Some("loader".to_owned()),
+            uid: Some(0),
+            oom_score_adj: Some(985),
+            started: Some(at(1_780_000_000 - 3, 0)),
+            cgroup: Some(format!("{POD}/{LOADER}")),
+            cgroup_id: Some(7200),
+        },
+        is_victim: false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use memtrace::{
-    allocator::counters::{Counters, process::Budget},
+    allocator::{counters::Counters, image::process::Budget},
     clock::thread_cpu,
 };
 

@@ -60,42 +60,9 @@ fn every_view_filter_sort_drill_down_and_pause() {
     top.text("/memtrace-test");
     top.press(&["Enter"]);
 
-    // Sort: by the limit's share first, then by what is used, then the other way round.
-    let order = |screen: &str| Some(screen.find("/apple")? < screen.find("/pear")?);
-    top.press(&["s"]);
-    top.shows("the columns to sort by", |screen| screen.contains("sort by"));
-    top.press(&["Down", "Enter"]);
-    let used = |mark: &'static str| {
-        move |screen: &str| heading(screen, "OF LIMIT").is_some_and(|line| line.contains(mark))
-    };
-    top.shows("pear first by usage", |screen| used("▼")(screen) && order(screen) == Some(false));
-    top.press(&["r"]);
-    top.shows("the order turned round", |screen| used("▲")(screen) && order(screen) == Some(true));
+    sort(&top);
 
-    // Into it: container, process, and out again.
-    top.press(&["Escape"]);
-    top.text("/pear");
-    top.press(&["Enter"]);
-    top.shows("pear alone", |screen| rows(screen, "pear").count() == 1 && rows(screen, "apple").count() == 0);
-    top.press(&["Enter"]);
-    top.shows("the container", |screen| screen.contains("node › ") && rows(screen, "holder").count() == 1);
-    top.press(&["Enter"]);
-    let pid = other.pid().to_string();
-    top.shows("the process and its arenas", |screen| {
-        screen.contains(&format!("› holder {pid}")) && screen.contains("RESIDENT") && screen.contains("100M")
-    });
-    top.press(&["Enter"]);
-    top.shows("its growth stacks", |screen| screen.contains("› growth stacks"));
-    // One at a time: two at once are one to a terminal.
-    top.press(&["Escape"]);
-    top.shows("the process again", |screen| {
-        screen.contains("› holder") && !screen.contains("› growth stacks")
-    });
-    top.press(&["Escape"]);
-    top.shows("the container again", |screen| screen.contains("node › ") && !screen.contains("› holder"));
-    top.press(&["Escape"]);
-    top.shows("the node again", |screen| !screen.contains("node › ") && rows(screen, "pear").count() == 1);
-    top.press(&["Escape"]);
+    drill_down(&top, other.pid());
 
     // By pod, and every view.
     top.press(&["t"]);
@@ -125,9 +92,57 @@ fn every_view_filter_sort_drill_down_and_pause() {
     top.press(&["Space"]);
     top.shows("what came meanwhile", |screen| !screen.contains("PAUSED") && row(screen) != row(&paused));
 
-    // A kill's report, and help.
+    read_on(&top, victim.pid());
+    top.press(&["q"]);
+    // What was there before is there again.
+    top.shows("the shell", |screen| screen.contains("BEFORE") && screen.contains("ENDED 0"));
+}
+
+/// Sort: by the limit's share first, then by what is used, then the other way round.
+fn sort(top: &Terminal) {
+    let order = |screen: &str| Some(screen.find("/apple")? < screen.find("/pear")?);
+    top.press(&["s"]);
+    top.shows("the columns to sort by", |screen| screen.contains("sort by"));
+    top.press(&["Down", "Enter"]);
+    let used = |mark: &'static str| {
+        move |screen: &str| heading(screen, "OF LIMIT").is_some_and(|line| line.contains(mark))
+    };
+    top.shows("pear first by usage", |screen| used("▼")(screen) && order(screen) == Some(false));
+    top.press(&["r"]);
+    top.shows("the order turned round", |screen| used("▲")(screen) && order(screen) == Some(true));
+}
+
+/// Into it: container, process, and out again.
+fn drill_down(top: &Terminal, pid: u32) {
+    top.press(&["Escape"]);
+    top.text("/pear");
+    top.press(&["Enter"]);
+    top.shows("pear alone", |screen| rows(screen, "pear").count() == 1 && rows(screen, "apple").count() == 0);
+    top.press(&["Enter"]);
+    top.shows("the container", |screen| screen.contains("node › ") && rows(screen, "holder").count() == 1);
+    top.press(&["Enter"]);
+    let pid = pid.to_string();
+    top.shows("the process and its arenas", |screen| {
+        screen.contains(&format!("› holder {pid}")) && screen.contains("RESIDENT") && screen.contains("100M")
+    });
+    top.press(&["Enter"]);
+    top.shows("its growth stacks", |screen| screen.contains("› growth stacks"));
+    // One at a time: two at once are one to a terminal.
+    top.press(&["Escape"]);
+    top.shows("the process again", |screen| {
+        screen.contains("› holder") && !screen.contains("› growth stacks")
+    });
+    top.press(&["Escape"]);
+    top.shows("the container again", |screen| screen.contains("node › ") && !screen.contains("› holder"));
+    top.press(&["Escape"]);
+    top.shows("the node again", |screen| !screen.contains("node › ") && rows(screen, "pear").count() == 1);
+    top.press(&["Escape"]);
+}
+
+/// A kill's report, and help.
+fn read_on(top: &Terminal, victim: u32) {
     top.press(&["4"]);
-    top.shows("the kill", |screen| screen.contains(&victim.pid().to_string()));
+    top.shows("the kill", |screen| screen.contains(&victim.to_string()));
     top.press(&["o"]);
     top.shows("its report", |screen| screen.contains("was killed because"));
     top.press(&["Escape"]);
@@ -136,9 +151,6 @@ fn every_view_filter_sort_drill_down_and_pause() {
     top.shows("help", |screen| screen.contains("pause the display"));
     top.press(&["Escape"]);
     top.shows("the kills again", |screen| !screen.contains("pause the display"));
-    top.press(&["q"]);
-    // What was there before is there again.
-    top.shows("the shell", |screen| screen.contains("BEFORE") && screen.contains("ENDED 0"));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use memtrace::{
     mm::procfs::Procfs,
     model::{Model, scan::Order},
     probe::support::Without,
+    reader::Local,
     snapshot::{Memory, Snapshot},
 };
 
@@ -52,7 +53,7 @@ impl Watch {
         let tracer = Tracer::start_with(Without::default(), 20_000);
         let mut model = Model::of_host(Path::new("/proc"));
         model.seed().unwrap();
-        let scanner = scanner::start(Procfs::new("/proc"), 100).unwrap();
+        let scanner = scanner::start(Local::new(Procfs::new("/proc")), 100).unwrap();
         Self { tracer, model, scanner, tick: Instant::now(), latest: None, is_empty: false }
     }
 

@@ -93,24 +93,7 @@ impl Both {
 
     fn apply(&mut self, op: &Op) {
         match *op {
-            Op::Map { at, pages, prot, kind, offset } => {
-                let call =
-                    Mmap { offset: offset * PAGE, ..mmap(at * PAGE, pages * PAGE, prot, kind | FIXED) };
-                self.space.map(&call);
-                let is_file = kind != PRIVATE;
-                self.clear(at..at + pages);
-                self.pages.extend((0..pages).map(|index| {
-                    let attributes = Attributes {
-                        prot: Prot(prot as u8),
-                        is_shared: kind == libc::MAP_SHARED as u32,
-                        is_file,
-                        offset: if is_file { (offset + index) * PAGE } else { 0 },
-                        born: Some((call.addr, call.len)),
-                        is_kept_from_children: false,
-                    };
-                    (at + index, attributes)
-                }));
-            }
+            Op::Map { at, pages, prot, kind, offset } => self.map(at, pages, (prot, kind, offset)),
             Op::Unmap { at, pages } => {
                 self.space.unmap(at * PAGE, pages * PAGE);
                 self.clear(at..at + pages);
@@ -138,21 +121,7 @@ impl Both {
                     self.space.advise(at * PAGE, pages * PAGE, advice);
                 }
             }
-            Op::Brk { to } => {
-                // The byte that the program asks for is somewhere in the last page.
-                self.space.set_brk(to * PAGE - if to > HEAP { 9 } else { 0 });
-                self.clear(to..HEAP + 100);
-                let heap = Attributes {
-                    prot: Prot(Prot::READ | Prot::WRITE),
-                    is_shared: false,
-                    is_file: false,
-                    offset: 0,
-                    born: None,
-                    is_kept_from_children: false,
-                };
-                self.pages.extend((self.brk..to).map(|page| (page, heap)));
-                self.brk = to;
-            }
+            Op::Brk { to } => self.set_brk(to),
             Op::Fault { at, period } => {
                 if self.is_mapped(at..at + 1) {
                     self.space.fault(at * PAGE + 5, period);
@@ -180,6 +149,40 @@ impl Both {
                 self.space.set_start_brk(HEAP * PAGE);
             }
         }
+    }
+
+    fn map(&mut self, at: u64, pages: u64, (prot, kind, offset): (u32, u32, u64)) {
+        let call = Mmap { offset: offset * PAGE, ..mmap(at * PAGE, pages * PAGE, prot, kind | FIXED) };
+        self.space.map(&call);
+        let is_file = kind != PRIVATE;
+        self.clear(at..at + pages);
+        self.pages.extend((0..pages).map(|index| {
+            let attributes = Attributes {
+                prot: Prot(prot as u8),
+                is_shared: kind == libc::MAP_SHARED as u32,
+                is_file,
+                offset: if is_file { (offset + index) * PAGE } else { 0 },
+                born: Some((call.addr, call.len)),
+                is_kept_from_children: false,
+            };
+            (at + index, attributes)
+        }));
+    }
+
+    fn set_brk(&mut self, to: u64) {
+        // The byte that the program asks for is somewhere in the last page.
+        self.space.set_brk(to * PAGE - if to > HEAP { 9 } else { 0 });
+        self.clear(to..HEAP + 100);
+        let heap = Attributes {
+            prot: Prot(Prot::READ | Prot::WRITE),
+            is_shared: false,
+            is_file: false,
+            offset: 0,
+            born: None,
+            is_kept_from_children: false,
+        };
+        self.pages.extend((self.brk..to).map(|page| (page, heap)));
+        self.brk = to;
     }
 
     fn move_pages(&mut self, old: u64, pages: u64, new: u64, new_pages: u64, keep: bool) {

@@ -7,7 +7,7 @@
 mod containers;
 mod family;
 mod kills;
-mod own;
+mod self_series;
 pub mod self_usage;
 
 use std::sync::{
@@ -22,7 +22,7 @@ use prometheus::{
 };
 
 use self::family::Family;
-pub use self::own::{Own, Runs};
+pub use self::self_series::{Own, Runs};
 use crate::{
     container::workload_labels::WorkloadLabels, probe::status::ProbeStatus, snapshot::Snapshot, store::Tally,
     verdict::Insights,
@@ -116,7 +116,7 @@ fn families(facts: &Inputs, most: usize) -> (Vec<Family>, u64) {
         families.push(family);
         dropped += left_out;
     }
-    families.extend(own::families(own, snapshot, probes));
+    families.extend(self_series::families(own, snapshot, probes));
     (families, dropped)
 }
 

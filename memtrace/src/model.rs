@@ -81,7 +81,7 @@ pub struct Model {
     limits: Limits,
     charges: Charges,
     labels: Labels,
-    world: Journal,
+    journal: Journal,
     ticks: Ticks,
     groups: Groups,
     gauges: Gauges,
@@ -98,17 +98,17 @@ impl Model {
         Self::with(procfs, hierarchy, Journal::live(), geometry())
     }
 
-    /// An empty model of a world that is written down. Its geometry is [`geometry`]'s.
-    pub fn recorded(procfs: Procfs, hierarchy: Option<Hierarchy>, world: Journal) -> Self {
-        Self::with(procfs, hierarchy, world, geometry())
+    /// An empty model that records what it asks. Its geometry is [`geometry`]'s.
+    pub fn recorded(procfs: Procfs, hierarchy: Option<Hierarchy>, journal: Journal) -> Self {
+        Self::with(procfs, hierarchy, journal, geometry())
     }
 
-    /// An empty model of a world that was.
-    pub fn replayed(world: Journal, geometry: Geometry) -> Self {
-        Self::with(Procfs::new("/proc"), None, world, geometry)
+    /// An empty model that is answered from a recording.
+    pub fn replayed(journal: Journal, geometry: Geometry) -> Self {
+        Self::with(Procfs::new("/proc"), None, journal, geometry)
     }
 
-    fn with(procfs: Procfs, hierarchy: Option<Hierarchy>, world: Journal, geometry: Geometry) -> Self {
+    fn with(procfs: Procfs, hierarchy: Option<Hierarchy>, journal: Journal, geometry: Geometry) -> Self {
         Self {
             procfs,
             hierarchy,
@@ -119,7 +119,7 @@ impl Model {
             limits: Limits::default(),
             charges: Charges::default(),
             labels: Labels::default(),
-            world,
+            journal,
             ticks: Ticks::default(),
             groups: Groups::default(),
             gauges: Gauges::new(OPEN_FILES),
@@ -129,9 +129,9 @@ impl Model {
         }
     }
 
-    /// The world that it asks.
-    pub fn world(&mut self) -> &mut Journal {
-        &mut self.world
+    /// The journal of what it asks.
+    pub fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
     }
 
     /// Names its rows by these.
@@ -150,28 +150,28 @@ impl Model {
     /// When /proc cannot be listed.
     pub fn seed(&mut self) -> Result<(), Error> {
         let outcome = self.take_over();
-        self.world.called(&Call::Seed);
+        self.journal.called(&Call::Seed);
         outcome
     }
 
     fn take_over(&mut self) -> Result<(), Error> {
-        let Self { procfs, hierarchy, processes, world, .. } = self;
+        let Self { procfs, hierarchy, processes, journal, .. } = self;
         let mut failure = None;
-        let pids = world.ask(&Question::Pids, || {
+        let pids = journal.ask(&Question::Pids, || {
             let pids = procfs.pids().map_err(|error| failure = Some(error)).ok()?;
-            Some(world.watched(pids))
+            Some(journal.watched(pids))
         });
         let Some(pids) = pids else {
             return Err(failure.unwrap_or(Error::Malformed { file: "recording", what: "list of processes" }));
         };
-        processes.seed(&pids, &source(procfs, hierarchy.as_ref(), world), now(world).1);
+        processes.seed(&pids, &source(procfs, hierarchy.as_ref(), journal), now(journal).1);
         self.take_news();
         Ok(())
     }
 
     /// Applies one event.
     pub fn apply(&mut self, event: &Event) {
-        if self.world.takes(event) {
+        if self.journal.takes(event) {
             let ended = self.exits.take(event, &self.processes);
             // Nobody asks in a replay.
             self.ended.extend(ended.filter(|_| self.ended.len() < MOST_ENDED));
@@ -187,27 +187,27 @@ impl Model {
 
     /// The processes whose page tables to read next.
     pub fn due(&mut self) -> Vec<Request> {
-        let due = self.spaces.due(now(&self.world).1);
-        self.world.called(&Call::Due);
+        let due = self.spaces.due(now(&self.journal).1);
+        self.journal.called(&Call::Due);
         due
     }
 
     /// The processes whose mappings to read at once, for calls that nobody saw.
     pub fn astray(&mut self) -> Vec<Request> {
         let astray = self.spaces.astray();
-        self.world.called(&Call::Astray);
+        self.journal.called(&Call::Astray);
         astray
     }
 
     /// Page tables of this process are read, whether it is worth it or not.
     pub fn expect(&mut self, pid: u32) -> Request {
         let resident = self.processes.get(pid).and_then(|process| process.resident());
-        self.spaces.expect(pid, resident.map_or(0, |reading| reading.bytes), now(&self.world).1)
+        self.spaces.expect(pid, resident.map_or(0, |reading| reading.bytes), now(&self.journal).1)
     }
 
     /// Takes what a read of page tables gave.
     pub fn take(&mut self, scan: Scan) {
-        self.world.scanned(&scan);
+        self.journal.scanned(&scan);
         self.spaces.take(scan);
     }
 
@@ -218,7 +218,7 @@ impl Model {
 
     /// Takes what came of a walk.
     pub fn unwound(&mut self, unwound: &Unwound) {
-        self.world.unwound(unwound);
+        self.journal.unwound(unwound);
         self.spaces.unwound(unwound);
     }
 
@@ -229,12 +229,12 @@ impl Model {
 
     /// Reads what moved.
     pub fn refresh(&mut self) {
-        let Self { procfs, hierarchy, processes, spaces, world, .. } = self;
+        let Self { procfs, hierarchy, processes, spaces, journal, .. } = self;
         processes.mark(spaces.want_totals());
-        let at = now(world).1;
-        processes.refresh(&source(procfs, hierarchy.as_ref(), world), at);
+        let at = now(journal).1;
+        processes.refresh(&source(procfs, hierarchy.as_ref(), journal), at);
         self.take_news();
-        self.world.called(&Call::Refresh);
+        self.journal.called(&Call::Refresh);
     }
 
     /// What was read closes the estimates; who is gone is forgotten.
@@ -276,38 +276,42 @@ impl Model {
         self.processes.mark_all();
         self.spaces.mark_stale();
         let outcome = self.take_over();
-        self.world.called(&Call::Resync);
+        self.journal.called(&Call::Resync);
         outcome
     }
 }
 
 /// Of the day, and ns since boot.
-fn now(world: &Journal) -> (Timestamp, u64) {
-    world.ask(&Question::Now, || (Timestamp::now(), clock::ktime()))
+fn now(journal: &Journal) -> (Timestamp, u64) {
+    journal.ask(&Question::Now, || (Timestamp::now(), clock::ktime()))
 }
 
-/// A source whose answers are the world's.
+/// A source whose answers go through the journal.
 struct Asked<'a, S> {
     source: S,
-    world: &'a Journal,
+    journal: &'a Journal,
 }
 
 impl<S: Source> Source for Asked<'_, S> {
     fn seed(&self, pid: u32) -> Option<Seed> {
-        self.world.ask(&Question::Seed(pid), || self.source.seed(pid))
+        self.journal.ask(&Question::Seed(pid), || self.source.seed(pid))
     }
 
     fn resident(&self, pid: u32) -> Option<Resident> {
-        self.world.ask(&Question::Resident(pid), || self.source.resident(pid))
+        self.journal.ask(&Question::Resident(pid), || self.source.resident(pid))
     }
 }
 
-fn source<'a>(procfs: &'a Procfs, hierarchy: Option<&'a Hierarchy>, world: &'a Journal) -> impl Source + 'a {
+fn source<'a>(
+    procfs: &'a Procfs,
+    hierarchy: Option<&'a Hierarchy>,
+    journal: &'a Journal,
+) -> impl Source + 'a {
     let cgroup_of = move |lines: &[CgroupLine]| {
         let hierarchy = hierarchy?;
         Some(hierarchy.absolute(hierarchy.path_of(lines)?))
     };
-    Asked { source: ProcSource { procfs, cgroup_of }, world }
+    Asked { source: ProcSource { procfs, cgroup_of }, journal }
 }
 
 /// Sizes of this machine; a kernel without transparent huge pages has none.

@@ -13,7 +13,7 @@ use crate::mm::{
     region::{Backing, Born, File, Prot, Region, VmFlags},
 };
 
-mod any;
+mod any_regions;
 mod calls;
 mod captured;
 mod shapes;

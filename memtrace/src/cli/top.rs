@@ -1,7 +1,7 @@
 //! `memtrace top`: which containers and processes use memory, how much, and which grow.
 
 mod live;
-mod own;
+mod own_tracer;
 
 use std::{
     io::{self, IsTerminal as _, Write},

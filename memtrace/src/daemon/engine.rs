@@ -90,7 +90,7 @@ impl Engine {
         let mut bare_marks = 0;
         let mut gaps = Gaps::default();
         let (mut scans, mut walks, mut sampled) = (Scans::default(), Walks::default(), Sampled::default());
-        while !self.stop.load(Ordering::Relaxed) && !self.model.world().has_failed() {
+        while !self.stop.load(Ordering::Relaxed) && !self.model.journal().has_failed() {
             let Self { reader, model, status, kills, changes, latest, heartbeat, unwinder, .. } = &mut self;
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event, copy| {

@@ -87,8 +87,8 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
     let writer = Writer::new(BufWriter::new(file), config.limit).context("failed to start the recording")?;
     let header = Header { memtrace: env!("CARGO_PKG_VERSION").to_owned(), geometry: geometry() };
     let family = (!config.pids.is_empty()).then(|| config.pids.iter().copied().collect::<HashSet<u32>>());
-    let world = Journal::recorded(writer, &header, family).context("failed to start the recording")?;
-    let mut model = Model::recorded(procfs, hierarchy, world);
+    let journal = Journal::recorded(writer, &header, family).context("failed to start the recording")?;
+    let mut model = Model::recorded(procfs, hierarchy, journal);
     model.seed().context("failed to list the processes")?;
     Ok(run(config, probes, model)?)
 }
@@ -126,7 +126,7 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
     let Ok(mut model) = engine.join() else { anyhow::bail!("the engine thread failed") };
     drop(object);
     let bytes =
-        model.world().finish().with_context(|| format!("failed to write {}", config.file.display()))?;
+        model.journal().finish().with_context(|| format!("failed to write {}", config.file.display()))?;
     Ok(Recorded { snapshot: latest.borrow().clone(), bytes })
 }
 

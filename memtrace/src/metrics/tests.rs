@@ -90,7 +90,10 @@ fn facts(rows: Vec<ContainerRow>) -> Inputs {
             (WorkloadLabels::of(Some(&name("cart-0", "gone")), None), 3),
             (WorkloadLabels::of(Some(&name("cart-0", "redis")), None), 2),
         ]),
-        own: Own { runs: Some(vec![super::own::Runs { id: 61, count: 3, seconds: 0.25 }]), ..Own::default() },
+        own: Own {
+            runs: Some(vec![super::self_series::Runs { id: 61, count: 3, seconds: 0.25 }]),
+            ..Own::default()
+        },
     }
 }
 

@@ -48,7 +48,7 @@ impl Charges {
     /// Fills in charges and ids; `paths` has the path of each row's cgroup.
     pub fn fill(
         &mut self,
-        world: &Journal,
+        journal: &Journal,
         hierarchy: Option<&Hierarchy>,
         paths: &HashMap<String, Vec<u8>>,
         rows: &mut [ContainerRow],
@@ -57,7 +57,7 @@ impl Charges {
         let Self { reader, known, .. } = self;
         for row in due(known, rows, now) {
             let Some(path) = paths.get(&row.cgroup) else { continue };
-            let reading = world.ask(&Question::Charge(path), || reader.read(hierarchy?, path));
+            let reading = journal.ask(&Question::Charge(path), || reader.read(hierarchy?, path));
             let usage = row.usage_bytes.unwrap_or_default().0;
             known.insert(row.cgroup.clone(), LastCharge { reading, at: now, usage });
         }

@@ -27,12 +27,12 @@ fn all_of_a_big_node_are_read_in_turn_and_what_moves_first() {
         root: b"/".to_vec(),
         namespace: b"/".to_vec(),
     };
-    let (world, mut charges) = (Journal::live(), Charges::default());
+    let (journal, mut charges) = (Journal::live(), Charges::default());
     let names: Vec<String> = rows.iter().map(|row| row.cgroup.clone()).collect();
     let paths: HashMap<String, Vec<u8>> =
         names.iter().map(|name| (name.clone(), name.clone().into_bytes())).collect();
     let mut tick = |rows: &mut [ContainerRow], second: u64| {
-        charges.fill(&world, Some(&hierarchy), &paths, rows, second * 1_000_000_000);
+        charges.fill(&journal, Some(&hierarchy), &paths, rows, second * 1_000_000_000);
         rows.iter().filter(|row| row.charge_age_seconds == Some(0.0)).count()
     };
     assert_eq!(tick(&mut rows, 1), A_TICK);

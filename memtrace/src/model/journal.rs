@@ -1,4 +1,4 @@
-//! What the model asks the world, so that it can be asked again later: live, recorded, or from a recording.
+//! What the model asks about the node, so that it can be asked again later: live, recorded, or from a recording.
 //!
 //! Input: a [`Question`] and how to answer it. Output: the answer. While it records, every event, question and call is
 //! written down; in a replay nothing is read but the recording. The model reads /proc and cgroupfs by this way alone.
@@ -73,7 +73,7 @@ pub enum Call {
     Snapshot(Option<Box<Tracer>>),
 }
 
-/// The world.
+/// Answers questions of the model.
 #[derive(Debug, Default)]
 pub struct Journal {
     recorder: Option<RefCell<Recorder>>,
@@ -97,12 +97,12 @@ struct Answers {
 }
 
 impl Journal {
-    /// The world as it is.
+    /// From the node.
     pub fn live() -> Self {
         Self::default()
     }
 
-    /// The world as it is, written down.
+    /// From the node, and written down.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -116,7 +116,7 @@ impl Journal {
         Ok(Self { recorder: Some(RefCell::new(recorder)), family, ..Self::default() })
     }
 
-    /// The world as it was.
+    /// From a recording.
     pub fn replayed() -> Self {
         Self { answers: Some(RefCell::default()), ..Self::default() }
     }

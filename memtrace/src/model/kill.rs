@@ -77,7 +77,7 @@ impl Model {
             .map(|process| (process.resident().map_or(0, |reading| reading.bytes), process.pid))
             .collect();
         inside.sort_unstable_by(|a, b| b.cmp(a));
-        let at = now(&self.world).1;
+        let at = now(&self.journal).1;
         let largest = inside.into_iter().take(ARMED);
         largest.flat_map(|(resident, pid)| self.spaces.arm(pid, resident, at)).collect()
     }

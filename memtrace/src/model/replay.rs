@@ -45,7 +45,7 @@ pub fn replay(input: impl Read, mut publish: impl FnMut(Snapshot)) -> Result<Rep
             Kind::Header => return Err(bad("a second header")),
             Kind::Event => model.apply(&decode(&payload).map_err(|_| bad("no event"))?),
             Kind::Answer => {
-                if !model.world().answer(&payload) {
+                if !model.journal().answer(&payload) {
                     return Err(bad("no answer"));
                 }
             }
@@ -62,7 +62,7 @@ pub fn replay(input: impl Read, mut publish: impl FnMut(Snapshot)) -> Result<Rep
             },
         }
     }
-    Ok(Replayed { frames: reader.frames(), unanswered: model.world().missing(), is_cut: reader.is_cut() })
+    Ok(Replayed { frames: reader.frames(), unanswered: model.journal().missing(), is_cut: reader.is_cut() })
 }
 
 fn parse<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {

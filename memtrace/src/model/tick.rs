@@ -39,7 +39,7 @@ pub(super) struct Shown {
 impl Model {
     /// The node now.
     pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
-        let (time, ktime) = now(&self.world);
+        let (time, ktime) = now(&self.journal);
         let now = Now { time, ktime };
         let has_limits = self.limits.begin_tick(ktime);
         self.make_rows(now, has_limits);
@@ -48,23 +48,24 @@ impl Model {
         self.spaces.begin_tick(ktime, self.groups.bound());
         self.groups.end_tick();
         self.ticks.end(ktime, &containers);
-        let node = self.world.ask(&Question::Node, || node::read(self.procfs.root()));
+        let node = self.journal.ask(&Question::Node, || node::read(self.procfs.root()));
         let mut shown: Vec<_> =
             self.rows.iter().map(|(pid, shown)| (Reverse(shown.rss), *pid, &shown.row)).collect();
         shown.sort_unstable_by_key(|(rss, pid, _)| (*rss, *pid));
         let processes = shown.into_iter().map(|(.., row)| Arc::clone(row)).collect();
         let mut snapshot = Snapshot { schema: SCHEMA, time, tracer, processes, containers, node };
-        self.world.called(&Call::Snapshot(snapshot.tracer.clone().map(Box::new)));
+        self.journal.called(&Call::Snapshot(snapshot.tracer.clone().map(Box::new)));
         snapshot.sort();
         snapshot
     }
 
     /// Makes the rows anew that do not stand any more, and sums them up by group.
     fn make_rows(&mut self, both: Now, has_limits: bool) {
-        let Self { procfs, hierarchy, processes, spaces, limits, world, ticks, groups, rows, fresh, .. } =
-            self;
+        let Self {
+            procfs, hierarchy, processes, spaces, limits, journal, ticks, groups, rows, fresh, ..
+        } = self;
         let now = both.ktime;
-        let mut limit_of = |path: &[u8]| limits.effective(path, own_limit(world, hierarchy.as_ref()));
+        let mut limit_of = |path: &[u8]| limits.effective(path, own_limit(journal, hierarchy.as_ref()));
         let has_new_limits = has_limits && groups.set_limits(&mut limit_of);
         let is_of_new_limit = |shown: &Shown| {
             let group = shown.group.filter(|_| has_new_limits).and_then(|group| groups.get(group));
@@ -86,7 +87,7 @@ impl Model {
             let limit = group.and_then(|group| groups.get(group)?.limit.clone());
             let total = process.resident().map(|reading| Bytes(reading.bytes)).unwrap_or_default();
             let memory = spaces.arenas(pid, total, now).map(|arenas| rows::memory(&arenas, both));
-            let mark = ticks.may_have_risen(process).then(|| high_water(world, procfs, pid)).flatten();
+            let mark = ticks.may_have_risen(process).then(|| high_water(journal, procfs, pid)).flatten();
             let peak = ticks.process(process, mark, spaces.estimate(pid), both);
             let row = Arc::new(ProcessRow { peak, ..row(process, limit, memory, both) });
             let is_at_rest = process.is_at_rest(now) && row.has_no_peak();
@@ -98,10 +99,10 @@ impl Model {
 
     /// The rows of cgroups, without their peaks.
     fn containers(&mut self, now: u64, has_limits: bool) -> Vec<ContainerRow> {
-        let Self { hierarchy, limits, charges, labels, world, groups, gauges, cgroup_rows, .. } = self;
+        let Self { hierarchy, limits, charges, labels, journal, groups, gauges, cgroup_rows, .. } = self;
         let hierarchy = hierarchy.as_ref();
-        let mut usage = |path: &[u8]| world.ask(&Question::Usage(path), || gauges.usage(hierarchy?, path));
-        cgroup_rows.look(groups, has_limits, |path| limits.own(path, own_limit(world, hierarchy)));
+        let mut usage = |path: &[u8]| journal.ask(&Question::Usage(path), || gauges.usage(hierarchy?, path));
+        cgroup_rows.look(groups, has_limits, |path| limits.own(path, own_limit(journal, hierarchy)));
         let CgroupRows { above, paths, .. } = &*cgroup_rows;
         let mut containers = Vec::with_capacity(groups.bound() + above.len());
         let of_group = |group: &Group| ContainerRow { usage_bytes: usage(&group.path), ..group.row() };
@@ -110,22 +111,23 @@ impl Model {
         for group in containers.iter_mut().filter(|row| row.is_group) {
             let Some(path) = paths.get(&group.cgroup) else { continue };
             group.usage_bytes = usage(path);
-            group.limit = limits.effective(path, own_limit(world, hierarchy));
+            group.limit = limits.effective(path, own_limit(journal, hierarchy));
         }
-        charges.fill(world, hierarchy, paths, &mut containers, now);
+        charges.fill(journal, hierarchy, paths, &mut containers, now);
         labels.fill(paths, &mut containers);
         containers
     }
 
     /// Sets the peaks of cgroups; has the processes read of those whose charge has moved.
     fn set_peaks(&mut self, containers: &mut [ContainerRow], now: Now) {
-        let Self { hierarchy, processes, spaces, world, ticks, groups, gauges, rows, cgroup_rows, .. } = self;
+        let Self { hierarchy, processes, spaces, journal, ticks, groups, gauges, rows, cgroup_rows, .. } =
+            self;
         let hierarchy = hierarchy.as_ref();
         let mut restless = HashSet::new();
         for container in containers {
             let Some(path) = cgroup_rows.paths.get(&container.cgroup) else { continue };
             let mut mark = || {
-                let mark = world.ask(&Question::Watermark(path), || gauges.watermark(hierarchy?, path));
+                let mark = journal.ask(&Question::Watermark(path), || gauges.watermark(hierarchy?, path));
                 mark.map(|mark| mark.0)
             };
             let number = groups.number(path);
@@ -155,13 +157,13 @@ impl Model {
 }
 
 /// Reads the limit that a group itself has.
-fn own_limit(world: &Journal, hierarchy: Option<&Hierarchy>) -> impl Fn(&[u8]) -> Option<Bytes> {
-    move |path| world.ask(&Question::OwnLimit(path), || memcg::own_limit(hierarchy?, path))
+fn own_limit(journal: &Journal, hierarchy: Option<&Hierarchy>) -> impl Fn(&[u8]) -> Option<Bytes> {
+    move |path| journal.ask(&Question::OwnLimit(path), || memcg::own_limit(hierarchy?, path))
 }
 
 /// The most that was ever resident.
-fn high_water(world: &Journal, procfs: &Procfs, pid: u32) -> Option<u64> {
-    world.ask(&Question::HighWater(pid), || procfs.status(pid).ok()?.rss_peak_kib?.checked_mul(1024))
+fn high_water(journal: &Journal, procfs: &Procfs, pid: u32) -> Option<u64> {
+    journal.ask(&Question::HighWater(pid), || procfs.status(pid).ok()?.rss_peak_kib?.checked_mul(1024))
 }
 
 fn row(process: &Process, limit: Option<Limit>, memory: Option<Memory>, now: Now) -> ProcessRow {

@@ -2,6 +2,9 @@
 //!
 //! Any bytes -> text without a character that drives a terminal, moves its neighbours or hides. Must not lose a byte.
 
+/// Characters of a name that one line shows at most; names of 4 KiB exist.
+const MOST: usize = 1024;
+
 /// A name that the kernel keeps in an array, up to its end: what older kernels leave behind the NUL is of other names.
 pub fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
@@ -35,6 +38,13 @@ pub fn escape(bytes: &[u8]) -> String {
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| push(&mut out, c));
+    out
+}
+
+/// The same of the first characters, for a place that shows one line of it.
+pub fn printable_start(text: &str) -> String {
+    let mut out = String::new();
+    text.chars().take(MOST).for_each(|c| push(&mut out, c));
     out
 }
 
@@ -96,7 +106,7 @@ fn is_invisible(c: char) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{escape, printable, unescape};
+    use super::{escape, printable, printable_start, unescape};
 
     #[test]
     fn names_cannot_drive_a_terminal() {
@@ -115,6 +125,7 @@ mod tests {
             "a\\u{1b}[2Jb\\u{202e}c\\u{a}\\u{ad}\\u{2028}"
         );
         assert_eq!(printable("a\\u{1b}b"), "a\\u{1b}b");
+        assert_eq!(printable_start(&"x".repeat(4096)).len(), 1024);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Value {
     pub fn short(&self) -> String {
         match self {
             Self::Unknown => "-".to_owned(),
-            Self::Text(words) => text::printable(words),
+            Self::Text(words) => text::printable_start(words),
             Self::Bytes(bytes) => format::bytes(*bytes),
             Self::Change(by) => format::change(*by),
             Self::Share(share) => format::percent(*share),

@@ -2,10 +2,10 @@
 //!
 //! The program is always the same one; what it does is in its memory, and in nothing that it is called.
 
-mod arming;
 mod exits;
 mod growth;
 mod kinds;
+mod limit_watch;
 mod shared;
 
 use std::{

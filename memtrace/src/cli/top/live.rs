@@ -5,7 +5,7 @@ use std::{env, io::ErrorKind, os::unix::net::UnixStream, path::Path, time::Durat
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 
-use super::{TopArgs, own::Own};
+use super::{TopArgs, own_tracer::Own};
 use crate::{
     api::client::ClientError,
     cli::Failure,

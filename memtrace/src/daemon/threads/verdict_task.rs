@@ -1,4 +1,4 @@
-//! The analyst: follows the published snapshots, keeps their history, and says what it means.
+//! The verdict task: follows the published snapshots, keeps their history, and says what it means.
 //!
 //! Input: snapshots, kills. Output: an `Arc<Insights>` for whoever watches, and the history for the recorder. Reads the
 //! charge of cgroups that have a limit but no processes of their own, which no snapshot shows.

@@ -31,7 +31,7 @@ impl<'a> Painter<'a> {
         if area.is_empty() || x < area.x || x >= area.right() {
             return x;
         }
-        let text = text::printable(text);
+        let text = text::printable_start(text);
         let room = usize::from(area.right() - x);
         let ascii;
         let text = if self.theme.has_unicode {

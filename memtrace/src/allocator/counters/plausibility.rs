@@ -11,7 +11,7 @@ const TOLERANCE: u64 = 5;
 const STEP: u64 = 16 << 20;
 /// And in bytes, for small ones.
 const SLACK: u64 = 128 << 10;
-const UNCONFIRMED: &str = "whether all that is free is resident: no time was left to ask the page tables";
+const UNCONFIRMED: &str = "how much of the free memory is resident: no time left to read the page tables";
 
 /// Believes what fits: in use and retained into what is mapped, free and lazily freed into what is resident.
 ///
@@ -50,7 +50,7 @@ pub fn check(target: &mut Target<'_>, mut counters: Counters) -> Result<Counters
     ] {
         if said > allowed(there) {
             let (said, there) = (Bytes(said), Bytes(there));
-            return Err(absent(counters, format!("rejected: they say {said} {what}, of {there} {kind}")));
+            return Err(absent(counters, format!("rejected: {said} {what}, but only {there} {kind}")));
         }
     }
     Ok(counters)

@@ -51,14 +51,14 @@ impl CounterReader for Cpython {
             )
         });
         let Some((_, pools)) = guesses.into_iter().max_by_key(|(bytes, _)| *bytes) else {
-            return Err(self.absent("no size of pools is known"));
+            return Err(self.absent("no known pool size fits"));
         };
         let places: Vec<u64> = pools.places().take(MOST_POOLS).collect();
         let first = pools.look(target.image, &places, budget / 16 * 7);
         let counted = pools.sum(&first);
         if counted.seen == 0 {
             return Err(self.absent(if first.len() < places.len() {
-                "the time for it was over before a pool was read"
+                "the time limit was reached before a pool was read"
             } else {
                 "none of its arenas has a pool that could be read"
             }));
@@ -184,7 +184,7 @@ impl Sums {
         let used = self.allocated + self.pools * HEADER as u64;
         let missing = match resident {
             None => {
-                vec!["what of its arenas is resident: no time was left to ask the page tables".to_owned()]
+                vec!["how much of its arenas is resident: no time left to read the page tables".to_owned()]
             }
             Some(_) => Vec::new(),
         };

@@ -61,7 +61,7 @@ impl CounterReader for Glibc {
         let parameters = locate::parameters(&data, heap, page);
         if arenas.is_empty() {
             let reason = if target.image.is_spent() {
-                "the time for it was over before its main arena was found"
+                "the time limit was reached before its main arena was found"
             } else {
                 "no main arena: malloc was never called, or this is a layout that is not known"
             };
@@ -116,7 +116,7 @@ impl Reading {
             let (unread, all) = (sums.unread.len(), self.arenas.len());
             counters
                 .missing
-                .push(format!("{unread} of {all} arenas: no time was left, and the others stand for them"));
+                .push(format!("{unread} of {all} arenas: no time left to read them; estimated from the others"));
             sums.add_unread();
         }
         caches.sort_unstable();
@@ -175,7 +175,7 @@ impl Reading {
             let Some(counted) = self.count_arena(pages, arena, at == 0, share) else {
                 let is_over = pages.image.left() <= (left + after).saturating_sub(share);
                 if !is_over {
-                    return Err(format!("{name}: it changes too fast, or makes no sense"));
+                    return Err(format!("{name} changes too fast, or is implausible"));
                 }
                 sums.unread.push(arena.system_mem());
                 let system_bytes = Some(Bytes(arena.system_mem()));
@@ -196,7 +196,7 @@ impl Reading {
             caches.extend(counted.caches);
         }
         if sums.unread.len() == self.arenas.len() {
-            return Err("the time for it was over before any of its arenas was counted".to_owned());
+            return Err("the time limit was reached before an arena was counted".to_owned());
         }
         Ok(sums)
     }

@@ -50,7 +50,7 @@ impl CounterReader for Go {
         let all = data.iter().flat_map(data::Data::suffixes);
         let mut found: Vec<Controller> = all.filter_map(|(_, words)| Controller::of(words)).collect();
         let Some(controller) = found.pop() else {
-            return Err(self.absent("its gcController was not found: a version whose layout is not known"));
+            return Err(self.absent("its gcController was not found: unknown version"));
         };
         if !found.is_empty() {
             return Err(self.absent(format!("{} places look like its gcController", found.len() + 1)));
@@ -141,7 +141,7 @@ impl Controller {
                 setting("marked_bytes", marked.to_string()),
             ],
             grade: Grade::Read,
-            missing: vec!["garbage that was not collected yet: it counts as in use".to_owned()],
+            missing: vec!["garbage that is not collected yet: counted as in use".to_owned()],
         }
     }
 }

@@ -58,13 +58,13 @@ impl CounterReader for Jemalloc {
         let arenas = locate(target, &layouts, &data);
         let Some(Found { layout, arenas }) = arenas else {
             return Err(self.absent(if target.image.is_spent() {
-                "the time for it was over before its arenas were found"
+                "the time limit was reached before its arenas were found"
             } else {
-                "its arenas were not found: a version or build whose layout is not known"
+                "its arenas were not found: unknown version or build"
             }));
         };
         let mut read = read_all(target, layout, &arenas)
-            .map_err(|index| self.absent(format!("arena {index} makes no sense")))?;
+            .map_err(|index| self.absent(format!("the fields of arena {index} are implausible")))?;
         let counted = in_use(&read);
         let doubt = fill(target, &data, &mut read);
         let again = read_all(target, layout, &arenas).ok();
@@ -205,15 +205,13 @@ fn counters(layout: &Layout, arenas: &[(u32, Arena)], doubt: Doubt) -> Counters 
     };
     let allocated = all(|arena| arena.allocated);
     let metadata = all(|arena| arena.metadata);
-    let mut missing = vec!["blocks that threads cache: they count as in use".to_owned()];
+    let mut missing = vec!["blocks in thread caches: counted as in use".to_owned()];
     if allocated.is_none() {
         let why = if metadata.is_none() { "this build keeps no statistics" } else { "not in this version" };
-        missing.push(format!(
-            "how full the pages in use are ({why}): in use are whole pages, free space in them included"
-        ));
+        missing.push(format!("free space inside pages ({why}): whole pages are counted as in use"));
     }
     if metadata.is_none() {
-        missing.push("what it needs for itself: this build keeps no statistics".to_owned());
+        missing.push("metadata: this build keeps no statistics".to_owned());
     }
     let row = |(index, arena): &(u32, Arena)| ArenaCounters {
         name: format!("arena {index}"),

@@ -47,8 +47,9 @@ impl CounterReader for Hotspot {
     }
 
     fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent> {
-        let bytes = perf_memory(target)
-            .ok_or("it has no performance counters: -XX:-UsePerfData, or their file is not its own any more");
+        let bytes = perf_memory(target).ok_or(
+            "it has no performance counters: -XX:-UsePerfData, or the file belongs to another process",
+        );
         let data = bytes.and_then(|bytes| PerfData::parse(&bytes));
         let arguments = data.as_ref().ok().and_then(|data| data.text(ARGUMENTS)).unwrap_or_default();
         let ranges = |target: &Target<'_>, kind: &str| {
@@ -113,7 +114,7 @@ impl Used {
             error = error.saturating_add(used);
         }
         let collector = Some(again.collector.to_owned());
-        let missing = "garbage that was not collected yet: it counts as in use";
+        let missing = "garbage that is not collected yet: counted as in use";
         Self { spaces: again.spaces, error, collector, missing }
     }
 
@@ -145,7 +146,7 @@ impl Used {
             // They collect while the program runs on.
             _ => used.max(most(data).unwrap_or(capacity).saturating_sub(used)),
         };
-        let missing = "what was allocated since the last collection: used may be as of its end";
+        let missing = "allocations since the last collection: the figure may be as of its end";
         let collector = policy.map(|policy| match policy {
             b"GarbageFirst" => "G1".to_owned(),
             b"Copy:MSC" => "Serial".to_owned(),
@@ -207,7 +208,7 @@ fn counters(data: Option<&PerfData>, used: Used, heap: (u64, u64), metaspace: (u
         system_bytes: long("sun.gc.metaspace.capacity").map(Bytes),
     });
     // Where nothing says it, all of what is resident of it counts as in use: that may be too much.
-    let unknown = meta.is_none().then_some("how much of metaspace is in use: no performance counter says it");
+    let unknown = meta.is_none().then_some("how much of metaspace is in use: no performance counter for it");
     let error = if meta.is_none() { error.saturating_add(metaspace.1) } else { error };
     let meta = meta.unwrap_or(metaspace.1);
     let text = |name: &str| data.and_then(|data| data.text(name));

@@ -49,11 +49,11 @@ impl CounterReader for Mimalloc {
         }
         let version = match *versions.as_slice() {
             _ if target.image.is_spent() => {
-                return Err(self.absent("the time for it was over before all of it was counted"));
+                return Err(self.absent("the time limit was reached before everything was counted"));
             }
-            [] => return Err(self.absent("no arena has a layout that is known")),
+            [] => return Err(self.absent("no arena has a known layout")),
             [version] => version,
-            _ => return Err(self.absent("not sure which of two versions it is")),
+            _ => return Err(self.absent("two versions match its layout")),
         };
         let (_, again) = all_in(target.image, &ranges);
         let bound = error_bound::bound_between(
@@ -144,8 +144,7 @@ fn counters(version: &str, arenas: &[Tally], resident: u64, mapped: u64, bound: 
         settings: Vec::new(),
         grade: Grade::Read,
         missing: vec![
-            "blocks that other threads freed and their owner has not taken back: they count as in use"
-                .to_owned(),
+            "blocks that other threads freed and the owner has not collected: counted as in use".to_owned(),
         ],
     }
 }

@@ -57,7 +57,7 @@ impl CounterReader for Musl {
         let first = pages.into_iter().find_map(|at| Area::read(target.image, at));
         let first = first.ok_or_else(|| {
             self.absent(if target.image.is_spent() {
-                "the time for it was over before its metadata was found"
+                "the time limit was reached before its metadata was found"
             } else {
                 "no metadata of mallocng in its heap: an older malloc, or it was never called"
             })
@@ -93,9 +93,9 @@ fn areas(image: &mut dyn Image, first: Area, end: u64) -> Result<Areas, String> 
             areas.is_whole = false;
             break;
         }
-        let area = area.ok_or("an area of its metadata cannot be read")?;
+        let area = area.ok_or("part of its metadata cannot be read")?;
         if areas.all.len() >= MOST_AREAS || !seen.insert(area.at) {
-            return Err("its areas of metadata have no end".to_owned());
+            return Err("its list of metadata areas does not end".to_owned());
         }
         next = area.next;
         areas.all.push(area);
@@ -188,13 +188,11 @@ impl Sums {
         let mut missing = Vec::new();
         if free_resident.is_none() {
             missing.push(
-                "what of the free slots is resident: no time was left to ask the page tables".to_owned(),
+                "how much of the free slots is resident: no time left to read the page tables".to_owned(),
             );
         }
         if !areas.is_whole {
-            missing.push(
-                "part of its metadata: no time was left to read it, and the rest stands for it".to_owned(),
-            );
+            missing.push("part of its metadata: no time left to read it; estimated from the rest".to_owned());
         }
         Counters {
             allocator: NAME.to_owned(),
@@ -248,9 +246,7 @@ fn doubtful(
         }
     }
     if asked == 0 && !records.is_empty() {
-        return Err(
-            "the time for it was over before a group was asked whether it names its record".to_owned()
-        );
+        return Err("the time limit was reached before a group was checked".to_owned());
     }
     if wrong.len() > asked / 20 + 1 {
         return Err(format!("{} of {asked} groups do not name their record", wrong.len()));

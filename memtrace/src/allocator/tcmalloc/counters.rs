@@ -92,9 +92,8 @@ fn counters(stats: &Stats, books: &Books, resident: u64, bound: Option<Bytes>) -
         arenas.push(row("central lists", None, held.central, None));
         arenas.push(row("thread caches", None, held.threads, None));
     } else {
-        missing.push(
-            "what thread and central caches hold (not in this version): it counts as in use".to_owned(),
-        );
+        missing
+            .push("thread and central caches (not readable in this version): counted as in use".to_owned());
     }
     Counters {
         allocator: NAME.to_owned(),

@@ -34,19 +34,19 @@ impl PerfData {
     /// All entries.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
         if !Self::is_one(bytes) {
-            return Err("its performance counters do not begin like some");
+            return Err("its performance counters have no valid header");
         }
         let (order, major) = (bytes.get(4).copied(), bytes.get(5).copied());
         if order != Some(u8::from(cfg!(target_endian = "little"))) || major != Some(2) {
-            return Err("its performance counters are of a version that is not known");
+            return Err("its performance counters have an unknown version");
         }
-        let mut at = number(bytes, 24).ok_or("its performance counters are cut short")?;
-        let count = number(bytes, 28).ok_or("its performance counters are cut short")?;
+        let mut at = number(bytes, 24).ok_or("its performance counters are truncated")?;
+        let count = number(bytes, 28).ok_or("its performance counters are truncated")?;
         let mut entries = Vec::new();
         for _ in 0..count.min(MOST_ENTRIES) {
             let len = number(bytes, at).filter(|len| *len >= ENTRY);
             let entry = len.and_then(|len| bytes.get(at..at.checked_add(len)?));
-            let entry = entry.ok_or("an entry of its performance counters does not lie in them")?;
+            let entry = entry.ok_or("an entry of its performance counters lies outside the file")?;
             entries.extend(parse_entry(entry));
             at += entry.len();
         }

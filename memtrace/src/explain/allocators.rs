@@ -21,7 +21,7 @@ const SMALL: u64 = 1 << 20;
 const MOST_ARENAS: usize = 5;
 
 /// All of them.
-pub(super) fn of(picture: &Picture<'_>) -> Vec<Holding> {
+pub(super) fn holdings(picture: &Picture<'_>) -> Vec<Holding> {
     let mut holdings = BTreeMap::new();
     for (row, memory) in picture.processes.iter().filter_map(|row| Some((*row, row.memory.as_ref()?))) {
         for counters in &memory.counters {

@@ -26,7 +26,7 @@ pub(super) struct Balance {
 }
 
 /// Sums a subject up.
-pub(super) fn of(picture: &Picture<'_>) -> Balance {
+pub(super) fn balance(picture: &Picture<'_>) -> Balance {
     let mut notes = Vec::new();
     let (total, parts) = if picture.is_process {
         let row = picture.processes.first();

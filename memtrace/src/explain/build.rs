@@ -37,16 +37,16 @@ pub fn explain(
         is_process,
         facts,
     };
-    let balance = balance::of(&picture);
-    let allocators = allocators::of(&picture);
-    let (reclaimable, firm) = pressure::of(&picture, &allocators);
+    let balance = balance::balance(&picture);
+    let allocators = allocators::holdings(&picture);
+    let (reclaimable, firm) = pressure::under_pressure(&picture, &allocators);
     let mut cgroups: Vec<String> = rows.iter().map(|row| row.cgroup.clone()).collect();
     if let Subject::Process(row) = subject {
         cgroups.extend(row.cgroup.clone());
     }
     let told = cgroups.iter().filter_map(|cgroup| insights?.get(cgroup));
     let told: Vec<_> = told.flat_map(|insight| insight.findings.clone()).collect();
-    let findings = verdict::of(&picture, &allocators, balance.total, told);
+    let findings = verdict::findings(&picture, &allocators, balance.total, told);
     let mut notes = balance.notes;
     notes.extend(notes_on(&picture, insights.is_some()));
     Explanation {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Reclaimable parts, and firm ones; empty ones left out.
-pub(super) fn of(picture: &Picture<'_>, holdings: &[Holding]) -> (Vec<Part>, Vec<Part>) {
+pub(super) fn under_pressure(picture: &Picture<'_>, holdings: &[Holding]) -> (Vec<Part>, Vec<Part>) {
     let charge = picture.charge.clone().unwrap_or_default();
     let lazy: u64 = rows_sum(picture, |row| row.lazy_free_bytes.0);
     let sum = |of: fn(&Holding) -> Option<Bytes>| {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Findings of one look, and those of history that say more.
-pub(super) fn of(
+pub(super) fn findings(
     picture: &Picture<'_>,
     holdings: &[Holding],
     total: Option<Bytes>,

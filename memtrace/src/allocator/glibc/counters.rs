@@ -114,9 +114,9 @@ impl Reading {
         let mut sums = self.count_arenas(pages, &mut counters.arenas, &mut caches)?;
         if !sums.unread.is_empty() {
             let (unread, all) = (sums.unread.len(), self.arenas.len());
-            counters
-                .missing
-                .push(format!("{unread} of {all} arenas: no time left to read them; estimated from the others"));
+            counters.missing.push(format!(
+                "{unread} of {all} arenas: no time left to read them; estimated from the others"
+            ));
             sums.add_unread();
         }
         caches.sort_unstable();

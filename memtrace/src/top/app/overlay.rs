@@ -7,6 +7,9 @@ use crate::{
     report::{self, Style},
 };
 
+/// More lines than help has: the furthest that it can be scrolled.
+const HELP_LINES: usize = 200;
+
 /// What lies over the rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Overlay {
@@ -48,9 +51,7 @@ impl Overlay {
     /// Moves what is shown, or the choice; the view knows where the end is on the screen.
     pub(super) fn go(&mut self, by: isize) {
         match self {
-            Self::Help { scroll } => {
-                *scroll = scroll.saturating_add_signed(by).min(super::super::view::help::LINES)
-            }
+            Self::Help { scroll } => *scroll = scroll.saturating_add_signed(by).min(HELP_LINES),
             Self::Report { lines, scroll } => {
                 *scroll = scroll.saturating_add_signed(by).min(lines.len().saturating_sub(1));
             }

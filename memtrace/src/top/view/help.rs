@@ -8,9 +8,6 @@ use crate::{
     top::{app::App, column::Column, filter, input, rows::By, theme::Role},
 };
 
-/// More lines than help has: the furthest that it can be scrolled.
-pub const LINES: usize = 200;
-
 /// A line: what stands at the left, what it means.
 type Line = (String, String, Role);
 

@@ -8,20 +8,12 @@ use super::{
     advice::Advice,
     attribute::{Claimant, Turn, label::Label},
     counters::{Cost, CounterReader},
-    evidence::Sign,
+    evidence::{Sign, content::heap_of},
 };
 
 pub mod advice;
 pub mod counters;
 pub mod owner;
-
-/// `HEAP_MAX_SIZE`: `2 * DEFAULT_MMAP_THRESHOLD_MAX` on 64 bits, 2.31 to 2.42.
-pub const HEAP_SIZE: u64 = 64 << 20;
-
-/// The heap that an address lies in, if it lies in one.
-pub const fn heap_of(address: u64) -> u64 {
-    address & !(HEAP_SIZE - 1)
-}
 
 /// glibc.
 pub struct Glibc;

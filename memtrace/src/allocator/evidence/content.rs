@@ -5,7 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::allocator::glibc::{HEAP_SIZE, heap_of};
+/// `HEAP_MAX_SIZE` of glibc: `2 * DEFAULT_MMAP_THRESHOLD_MAX` on 64 bits, 2.31 to 2.42.
+pub const HEAP_SIZE: u64 = 64 << 20;
+
+/// The heap of glibc that an address lies in, if it lies in one.
+pub const fn heap_of(address: u64) -> u64 {
+    address & !(HEAP_SIZE - 1)
+}
 
 /// What begins somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,12 +6,14 @@
 
 use std::{fs::File, os::unix::fs::FileExt as _, time::Instant};
 
-use super::{Mark, ProcessEvidence, content};
+use super::{
+    Mark, ProcessEvidence,
+    content::{self, HEAP_SIZE, heap_of},
+};
 use crate::{
     allocator::{
         attribute::claim::{self, Piece},
         evidence::Found,
-        glibc::{HEAP_SIZE, heap_of},
     },
     mm::{
         page_table::{PageTable, is_present},

@@ -7,8 +7,7 @@
 use crate::{
     allocator::{
         counters::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, error_bound},
-        evidence::{Mark, ProcessEvidence},
-        glibc::HEAP_SIZE,
+        evidence::{Mark, ProcessEvidence, content::HEAP_SIZE},
     },
     mm::region::Backing,
     units::{Bytes, Grade},

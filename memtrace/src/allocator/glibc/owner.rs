@@ -3,7 +3,6 @@
 //! Input: `[heap]`, heaps that lie at multiples of 64 MiB (malloc/arena.c), what was found in memory. Output: claims.
 //! [`Heaps`] is sure; [`Chunks`] takes what looks like a chunk and is nobody else's.
 
-use super::{HEAP_SIZE, heap_of};
 use crate::{
     allocator::{
         AllocatorId, Owner,
@@ -12,7 +11,10 @@ use crate::{
             claim::{Claims, Piece, runs},
             mapped,
         },
-        evidence::{Content, Mark, ProcessEvidence},
+        evidence::{
+            Content, Mark, ProcessEvidence,
+            content::{HEAP_SIZE, heap_of},
+        },
     },
     mm::region::{Backing, Prot},
 };

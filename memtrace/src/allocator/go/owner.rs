@@ -11,8 +11,7 @@ use crate::{
             Claimant,
             claim::{Claims, Piece, runs},
         },
-        evidence::{Mark, ProcessEvidence},
-        glibc::heap_of,
+        evidence::{Mark, ProcessEvidence, content::heap_of},
     },
     mm::region::VmFlags,
 };

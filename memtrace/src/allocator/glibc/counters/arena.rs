@@ -9,7 +9,7 @@ use super::{
     pages::Pages,
 };
 use crate::allocator::{
-    glibc::{HEAP_SIZE, heap_of},
+    evidence::content::{HEAP_SIZE, heap_of},
     image::Image,
 };
 

@@ -8,7 +8,7 @@ use super::{
     layout::{PARAMETERS, Parameters, STATE_FLAGS, STATES, State},
     pages::Pages,
 };
-use crate::allocator::{counters::data::Data, glibc::heap_of};
+use crate::allocator::{counters::data::Data, evidence::content::heap_of};
 
 /// Arenas of a process.
 const MOST_ARENAS: usize = 4096;

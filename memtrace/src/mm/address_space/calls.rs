@@ -44,6 +44,32 @@ impl AddressSpace {
         released
     }
 
+    /// A call whose mapping was read from the kernel's list before the call itself came: it still tells where that was
+    /// born. Whether there was such a mapping.
+    pub fn recall(&mut self, call: &Mmap) -> bool {
+        let Some((start, end)) = self.pages(call.addr, self.map_len(call)) else { return false };
+        let told = traits_of(call);
+        let last = self.spans.range(..=start).next_back();
+        let is_it = last.is_some_and(|(_, span)| {
+            span.end >= end && span.traits.call.is_none() && span.traits.backing == told.backing
+        });
+        if !is_it || told.backing != Backing::Anonymous {
+            return false;
+        }
+        self.cut(start);
+        self.cut(end);
+        let Some(traits) =
+            self.spans.get(&start).map(|span| Traits { call: told.call, ..(*span.traits).clone() })
+        else {
+            return false;
+        };
+        let traits = self.pool.share(traits);
+        if let Some(span) = self.spans.get_mut(&start) {
+            (span.traits, span.born_addr, span.born_len) = (traits, call.addr, call.len);
+        }
+        true
+    }
+
     /// `munmap`. Holes in the range are allowed.
     pub fn unmap(&mut self, addr: u64, len: u64) -> Released {
         match self.pages(addr, len) {

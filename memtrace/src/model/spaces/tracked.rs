@@ -148,6 +148,12 @@ impl Tracked {
             if self.scan.smear(ktime) {
                 self.shown.stands_until = 0;
             }
+            if let Event::Space(SpaceEvent::Mmap(call)) = event
+                && self.space.recall(call)
+            {
+                self.dirty.owners = true;
+                self.touch();
+            }
             return;
         }
         self.touch();

@@ -45,7 +45,7 @@ fn ends_that_look_like_oom_kills_and_are_none() {
     let refused = end_of(&place, &["refuse", "256"]);
     assert_eq!((refused.kind, refused.signal), (ExitKind::FailedAllocation, Some(6)));
     // malloc tries a mapping of its own, and then a larger arena: each was refused.
-    let after = ["after 256.", "after 257."];
+    let after = ["refused it 256.", "refused it 257."];
     assert!(after.iter().any(|after| refused.sentence.contains(after)), "{}", refused.sentence);
     let segfault = end_of(&place, &["segv"]);
     assert_eq!((segfault.kind, segfault.signal), (ExitKind::Segfault, Some(11)));

@@ -41,6 +41,32 @@ fn births_and_contents_survive_where_the_mapping_is_the_same() {
 }
 
 #[test]
+fn a_call_that_comes_after_the_list_still_tells_where_its_mapping_was_born() {
+    let mut space = space();
+    space.map(&mmap(0x10000, 0x4000, RW, PRIVATE));
+    // The kernel merged it with two that no call has told of yet.
+    space.resync(&[anonymous(0x10000, 0x20000)]);
+    assert!(space.recall(&mmap(0x14000, 0x8000, RW, PRIVATE)));
+    let born = |at| space.at(at).unwrap().0.born.map(|born| (born.addr, born.len));
+    assert_eq!(
+        [0x10000, 0x14000, 0x1c000].map(born),
+        [Some((0x10000, 0x4000)), Some((0x14000, 0x8000)), None]
+    );
+    check(&space);
+    // It is told already, it is not there, it is of another kind.
+    let shared = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u32;
+    for call in [
+        mmap(0x10000, 0x4000, RW, PRIVATE),
+        mmap(0x30000, 0x4000, RW, PRIVATE),
+        mmap(0x1c000, 0x8000, RW, PRIVATE),
+        mmap(0x1c000, 0x4000, RW, shared),
+    ] {
+        assert!(!space.recall(&call), "{call:?}");
+    }
+    check(&space);
+}
+
+#[test]
 fn a_file_that_was_not_known_gets_its_name() {
     let mut space = space();
     space.map(&Mmap { offset: 0x1000, ..mmap(0x10000, 0x4000, 1, libc::MAP_PRIVATE as u32) });

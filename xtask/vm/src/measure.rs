@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn a_hook_that_did_not_attach_is_no_complaint_of_the_daemon() {
-        assert!(!is_complaint("2026-11-22T20:47:49Z  WARN failed to attach a hook; see `memtrace doctor` fact=fork"));
+        assert!(!is_complaint(
+            "2026-11-22T20:47:49Z  WARN failed to attach a hook; see `memtrace doctor` fact=fork"
+        ));
         assert!(is_complaint("2026-11-22T20:47:49Z  WARN events were lost"));
         assert!(!is_complaint("2026-11-22T20:47:49Z  INFO watching socket=/run/s"));
     }

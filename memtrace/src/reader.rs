@@ -33,6 +33,9 @@ pub trait Reader: Send {
     /// The tmpfs mounts that a process sees, the fullest first; `None` when it is gone.
     fn mounts(&mut self, pid: u32) -> Option<Vec<Tmpfs>>;
 
+    /// Whether a thread of the process has one of these names.
+    fn has_thread(&mut self, pid: u32, names: &[&str]) -> bool;
+
     /// The function at each place.
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>>;
 

@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::mpsc::{Sender, channel},
 };
 
 use crate::elf::Head;
@@ -59,12 +59,18 @@ impl Symbols {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(proc: &Path) -> anyhow::Result<Self> {
-        let (questions, asked) = channel();
-        let mut lookup = Lookup::new(proc);
+    pub fn start(
+        mut look_up: impl FnMut(Vec<Place>) -> Vec<Option<String>> + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let (questions, asked) = channel::<Question>();
         std::thread::Builder::new()
             .name("symbols".to_owned())
-            .spawn(move || run(&mut lookup, &asked))
+            .spawn(move || {
+                while let Ok(Question { places, answer }) = asked.recv() {
+                    // Whoever asked may have given up.
+                    let _ = answer.send(look_up(places));
+                }
+            })
             .context("failed to start the symbols thread")?;
         Ok(Self { questions })
     }
@@ -84,13 +90,6 @@ impl Symbols {
 /// A file, whatever it is called: containers have files of one path and different contents. One that is written anew in
 /// place has another time.
 type Identity = (u64, u64, i64);
-
-fn run(lookup: &mut Lookup, asked: &Receiver<Question>) {
-    while let Ok(Question { places, answer }) = asked.recv() {
-        // Whoever asked may have given up.
-        let _ = answer.send(lookup.names(places));
-    }
-}
 
 /// Looks names up, and keeps them.
 #[derive(Debug)]
@@ -184,7 +183,7 @@ mod tests {
 
     use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
-    use super::{Place, Symbols};
+    use super::{Lookup, Place};
 
     /// This very function, found by its own address.
     #[test]
@@ -204,7 +203,7 @@ mod tests {
                     .then(|| (path.to_owned(), address - number(start) + offset))
             })
             .unwrap();
-        let symbols = Symbols::start(Path::new("/proc")).unwrap();
+        let mut symbols = Lookup::new(Path::new("/proc"));
         let place = |path: &str| Place { pid: std::process::id(), path: path.into(), offset };
         let names = symbols.names(vec![place(&path), place("/no/such/file")]);
         assert!(names[0].as_ref().unwrap().contains("a_function_of_this_program_has_its_name"), "{names:?}");
@@ -237,7 +236,7 @@ mod tests {
         let text = elf.section_by_index(grow.section_index().unwrap()).unwrap();
         let offset = grow.address() - text.address() + text.file_range().unwrap().0;
         let place = || vec![Place { pid: 7, path: "/usr/bin/grower".into(), offset }];
-        let symbols = || Symbols::start(proc.path()).unwrap();
+        let symbols = || Lookup::new(proc.path());
         assert_eq!(symbols().names(place()), [None]);
 
         let id =

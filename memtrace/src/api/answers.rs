@@ -21,8 +21,10 @@ use super::{
 };
 use crate::{
     explain::{self, Explanation, facts, find},
+    mm::procfs::Procfs,
     oom::record::OomRecord,
     probe::status::ProbeStatus,
+    reader::Local,
     snapshot::{ProcessRow, Snapshot},
     store::{Filter, Store, StoreError},
     symbols::{Place, Symbols},
@@ -182,7 +184,7 @@ pub(super) async fn explain(
     // Looks into /proc.
     let found = tokio::task::spawn_blocking(move || {
         let subject = find(&snapshot, &target).ok()?;
-        let facts = facts::gather(&source.proc, &snapshot, &subject);
+        let facts = facts::gather(&mut Local::new(Procfs::new(&*source.proc)), &snapshot, &subject);
         Some(explain::explain(&snapshot, Some(&insights), &facts, &subject))
     })
     .await;

@@ -81,7 +81,7 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut explanations = Vec::new();
     for word in words {
         let subject = find(&snapshot, word).map_err(|error| Failure::Usage(error.into()))?;
-        let facts = facts::gather(Path::new("/proc"), &snapshot, &subject);
+        let facts = facts::gather(&mut Local::new(Procfs::new("/proc")), &snapshot, &subject);
         explanations.push(explain::explain(&snapshot, insights.as_ref(), &facts, &subject));
     }
     let color = args.color.is_on(terminal);

@@ -1,13 +1,11 @@
 //! What an explanation needs beside the snapshot: threads and mounts of the processes that are meant.
 //!
-//! A snapshot, a subject, /proc -> [`Facts`].
-
-use std::{fs, path::Path};
+//! A snapshot, a subject, who reads -> [`Facts`].
 
 use crate::{
     allocator::AllocatorId,
     explain::Subject,
-    reader::tmpfs::{self, Tmpfs},
+    reader::{Reader, tmpfs::Tmpfs},
     snapshot::Snapshot,
 };
 
@@ -22,21 +20,15 @@ pub struct Facts {
     pub has_swap: bool,
 }
 
-/// Asks /proc.
-pub fn gather(proc: &Path, snapshot: &Snapshot, subject: &Subject<'_>) -> Facts {
+/// Asks the reader.
+pub fn gather(reader: &mut dyn Reader, snapshot: &Snapshot, subject: &Subject<'_>) -> Facts {
     let members = subject.members(snapshot);
-    let purging = members.iter().map(|process| process.pid).filter(|pid| has_helper(proc, *pid)).collect();
-    let tmpfs = members.first().and_then(|process| tmpfs::seen(proc, process.pid)).unwrap_or_default();
+    // An allocator's own thread that gives pages back: it gives itself its name.
+    let helpers = AllocatorId::ALL.iter().filter_map(|id| id.allocator().advice().helper());
+    let names: Vec<&str> = helpers.map(|helper| helper.thread).collect();
+    let pids = members.iter().map(|process| process.pid);
+    let purging = pids.filter(|pid| reader.has_thread(*pid, &names)).collect();
+    let tmpfs = members.first().and_then(|process| reader.mounts(process.pid)).unwrap_or_default();
     let has_swap = snapshot.node.swap_free_bytes.is_some_and(|free| free.0 > 0);
     Facts { purging, tmpfs, has_swap }
-}
-
-/// Whether an allocator's own thread that gives pages back runs in a process: by its name, which it gives itself.
-fn has_helper(proc: &Path, pid: u32) -> bool {
-    let Ok(tasks) = fs::read_dir(proc.join(format!("{pid}/task"))) else { return false };
-    let helpers: Vec<_> = AllocatorId::ALL.iter().filter_map(|id| id.allocator().advice().helper()).collect();
-    let is_helper = |name: &str| helpers.iter().any(|helper| name.trim_end() == helper.thread);
-    tasks
-        .flatten()
-        .any(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|name| is_helper(&name)))
 }

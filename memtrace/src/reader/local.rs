@@ -2,6 +2,8 @@
 //!
 //! /proc -> values. One of these belongs to one thread; what it does not use takes nothing.
 
+use std::fs;
+
 use super::{
     Reader,
     scan::Job,
@@ -49,6 +51,12 @@ impl Reader for Local {
 
     fn mounts(&mut self, pid: u32) -> Option<Vec<Tmpfs>> {
         tmpfs::seen(self.procfs.root(), pid)
+    }
+
+    fn has_thread(&mut self, pid: u32, names: &[&str]) -> bool {
+        let Ok(tasks) = fs::read_dir(self.procfs.root().join(format!("{pid}/task"))) else { return false };
+        let comms = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        comms.into_iter().any(|comm| names.contains(&comm.trim_end()))
     }
 
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {

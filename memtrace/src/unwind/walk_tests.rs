@@ -12,7 +12,7 @@ use memtrace_common::event::stack::{LEAST_BYTES, Registers};
 
 use crate::{
     mm::{growth::WalkedBy, maps, procfs::Procfs, region::Backing},
-    symbols::{Place, Symbols},
+    symbols::{Lookup, Place},
     unwind::{Copy, Stack, expression, frame::Frame, programs::Programs, tables::Tables, walk::Walked},
 };
 
@@ -54,7 +54,7 @@ fn names(walked: &Walked) -> Vec<Option<String>> {
         Place { pid: std::process::id(), path, offset: at - region.start + region.offset }
     };
     let places = walked.frames.iter().enumerate().map(place).collect();
-    Symbols::start(Path::new("/proc")).unwrap().names(places)
+    Lookup::new(Path::new("/proc")).names(places)
 }
 
 fn programs() -> Programs {

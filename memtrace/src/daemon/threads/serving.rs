@@ -19,6 +19,8 @@ use crate::{
     daemon::{Config, PROC},
     history::shared::Shared,
     metrics::{Exporter, Inputs, self_usage},
+    mm::procfs::Procfs,
+    reader::{Local, Reader as _},
     snapshot::Snapshot,
     store::Store,
     symbols::Symbols,
@@ -89,13 +91,14 @@ pub fn source(
         }
     };
     let exporter = Exporter::new(config.metrics_containers, facts)?;
+    let mut reader = Local::new(Procfs::new(PROC));
     Ok(Source {
         diagnosis: Arc::new(diagnosis),
         names: Arc::new(config.names.clone()),
         snapshots,
         insights,
         probes,
-        symbols: Symbols::start(Path::new(PROC))?,
+        symbols: Symbols::start(move |places| reader.names(places))?,
         state_dir: config.state_dir.as_path().into(),
         history,
         proc: Path::new(PROC).into(),

@@ -24,7 +24,7 @@ pub struct Tmpfs {
     pub used_bytes: Bytes,
 }
 
-/// Less is not worth a word.
+/// A mount that holds less is not worth a word.
 const LEAST: u64 = 1 << 20;
 /// Mounts that a record keeps.
 const MOST: usize = 8;
@@ -60,9 +60,12 @@ impl KnownMounts {
     }
 }
 
-/// Those of these mounts that a record keeps.
-pub fn large(mut mounts: Vec<Tmpfs>) -> Vec<Tmpfs> {
-    mounts.retain(|mount| mount.used_bytes.0 >= LEAST);
+/// Those of these mounts that may hold so much shared memory, the likeliest first: a mount that others fill as well holds
+/// more, one of several holds less, and one that holds just as much is most likely where it is.
+pub fn likely(mut mounts: Vec<Tmpfs>, shmem: Bytes) -> Vec<Tmpfs> {
+    let least = LEAST.max(shmem.0 / 8);
+    mounts.retain(|mount| mount.used_bytes.0 >= least);
+    mounts.sort_by_key(|mount| mount.used_bytes.0.abs_diff(shmem.0));
     mounts.truncate(MOST);
     mounts
 }
@@ -109,7 +112,26 @@ fn parse(mountinfo: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Path, parse, seen};
+    use super::{Bytes, MOST, Path, Tmpfs, likely, parse, seen};
+
+    fn tmpfs(mount: &str, mib: u64) -> Tmpfs {
+        Tmpfs { mount: mount.to_owned(), used_bytes: Bytes(mib << 20) }
+    }
+
+    #[test]
+    fn the_mount_that_holds_just_as_much_is_the_likeliest() {
+        let seen = vec![tmpfs("/dev/shm", 500), tmpfs("/its", 65), tmpfs("/run", 40), tmpfs("/little", 4)];
+        let mounts: Vec<String> =
+            likely(seen, Bytes(64 << 20)).into_iter().map(|tmpfs| tmpfs.mount).collect();
+        assert_eq!(mounts, ["/its", "/run", "/dev/shm"]);
+    }
+
+    #[test]
+    fn many_fuller_mounts_do_not_hide_it() {
+        let others = (0..30).map(|other| tmpfs(&format!("/other/{other}"), 1000 + other));
+        let seen = likely(others.chain([tmpfs("/its", 64)]).collect(), Bytes(64 << 20));
+        assert_eq!((seen.len(), seen[0].mount.as_str()), (MOST, "/its"));
+    }
 
     #[test]
     fn only_tmpfs_and_names_as_they_are() {

@@ -195,29 +195,26 @@ impl FollowUp {
 fn mounts(reader: &mut dyn Reader, record: &OomRecord, ancestors: &[u32], known: &KnownMounts) -> Vec<Tmpfs> {
     let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref()).unwrap_or("/");
     let composition = record.circumstances.composition.as_ref();
-    let shmem = composition.and_then(|composition| composition.charge.shmem_bytes).unwrap_or_default().0;
-    // A mount that holds much less than what is charged is not where it is.
-    let is_large = |mount: &Tmpfs| mount.used_bytes.0 >= shmem / 8;
+    let shmem = composition.and_then(|composition| composition.charge.shmem_bytes).unwrap_or_default();
     let survivors = record.circumstances.processes.iter().filter(|process| !process.is_victim);
     let survivors = survivors
         .filter(|process| process.task.cgroup.as_deref().is_none_or(|cgroup| is_within(cgroup, owner)))
         .filter_map(|process| process.task.pid);
     // The victim is often still there: its memory goes before its name spaces do.
     let inside = record.victim.task.pid.into_iter().chain(survivors).take(ASKED);
-    let seen =
-        inside.into_iter().find_map(|pid| reader.mounts(pid).map(tmpfs::large)).or_else(|| known.of(owner));
+    let seen = inside.into_iter().find_map(|pid| reader.mounts(pid)).or_else(|| known.of(owner));
     if let Some(seen) = seen {
-        return seen.into_iter().filter(is_large).collect();
+        return tmpfs::likely(seen, shmem);
     }
     // Those outside see the mounts of others too: it is one of the pod's, or one that holds as much as is charged.
     let pod = record.circumstances.container.as_ref().and_then(|name| name.pod_uid.as_deref());
     let is_its = |mount: &Tmpfs| match pod {
-        Some(uid) => mount.mount.contains(uid) && is_large(mount),
-        None => (shmem / 2..=shmem + shmem / 8).contains(&mount.used_bytes.0),
+        Some(uid) => mount.mount.contains(uid),
+        None => (shmem.0 / 2..=shmem.0 + shmem.0 / 8).contains(&mount.used_bytes.0),
     };
     let outside = ancestors.iter().copied().chain(record.trigger.task.pid).chain([1, std::process::id()]);
-    let seen = outside.into_iter().filter_map(|pid| reader.mounts(pid).map(tmpfs::large));
-    seen.map(|seen| seen.into_iter().filter(is_its).collect::<Vec<_>>())
+    let seen = outside.into_iter().filter_map(|pid| reader.mounts(pid));
+    seen.map(|seen| tmpfs::likely(seen.into_iter().filter(is_its).collect(), shmem))
         .find(|its| !its.is_empty())
         .unwrap_or_default()
 }

@@ -29,7 +29,7 @@ use crate::{
         Reader,
         tmpfs::{self, KnownMounts},
     },
-    snapshot::{ContainerRow, Snapshot},
+    snapshot::Snapshot,
     text::unescape,
 };
 
@@ -114,18 +114,15 @@ fn run(
 
 /// Remembers the mounts of a group that is full of files in memory.
 fn learn(group: &str, snapshot: &Snapshot, mounts: &KnownMounts, reader: &mut dyn Reader) {
-    let is_full = |row: &ContainerRow| {
-        let shmem = row.charge.as_ref().and_then(|charge| charge.shmem_bytes).unwrap_or_default();
-        row.cgroup == group
-            && row.limit.as_ref().is_some_and(|limit| shmem.0 >= (limit.bytes.0 / OF_FILES).max(LEAST))
-    };
-    if !snapshot.containers.iter().any(is_full) {
-        return;
-    }
+    let full = snapshot.containers.iter().filter(|row| row.cgroup == group).find_map(|row| {
+        let shmem = row.charge.as_ref()?.shmem_bytes?;
+        (shmem.0 >= (row.limit.as_ref()?.bytes.0 / OF_FILES).max(LEAST)).then_some(shmem)
+    });
+    let Some(shmem) = full else { return };
     let is_inside = |cgroup: &str| is_within(cgroup, group);
     let inside = snapshot.processes.iter().filter(|process| process.cgroup.as_deref().is_some_and(is_inside));
     if let Some(seen) = inside.take(ASKED).find_map(|process| reader.mounts(process.pid)) {
-        mounts.put(group, tmpfs::large(seen));
+        mounts.put(group, tmpfs::likely(seen, shmem));
     }
 }
 

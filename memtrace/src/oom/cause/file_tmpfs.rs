@@ -47,10 +47,15 @@ fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
     // Of that, what the processes have mapped is their shared memory; the rest are files.
     let mapped = case.record.victim.memory.shmem_bytes.unwrap_or_default();
     let mounts = case.record.circumstances.composition.iter().flat_map(|composition| &composition.tmpfs);
+    // The likeliest is the first; another that holds as much leaves a doubt.
     let mount = mounts.clone().next();
+    let is_sure = mounts.clone().skip(1).all(|other| other.used_bytes.0 < shmem.0 / 2);
     let is_tmpfs = mapped.0 < shmem.0 / 2;
     let what = match mount.filter(|_| is_tmpfs) {
-        Some(tmpfs) => format!("files in the tmpfs {} take {}", tmpfs.mount, tmpfs.used_bytes.min(shmem)),
+        Some(tmpfs) if is_sure => {
+            format!("files in the tmpfs {} take {}", tmpfs.mount, tmpfs.used_bytes.min(shmem))
+        }
+        Some(tmpfs) => format!("files in a tmpfs, most likely {}, take {shmem}", tmpfs.mount),
         None if is_tmpfs => format!("files in a tmpfs take {shmem}"),
         None => format!("shared memory takes {shmem}"),
     };

@@ -30,8 +30,8 @@ pub(crate) struct Args {
     only: Vec<String>,
 }
 
-/// In their order. Beside the others run those that trace nothing: they wait for the network, or for a compiler of their
-/// own.
+/// In their order. Beside the others run those that trace nothing here: they wait for the network, have a compiler of
+/// their own, or a kernel of their own.
 const STAGES: [Stage; 15] = [
     Stage::new("setup", &[], |workspace| setup::ensure(workspace).map(|_| ())),
     Stage::new("fetch", &[], fetch).where_it_can(needs_guests).beside(),
@@ -47,7 +47,7 @@ const STAGES: [Stage; 15] = [
     Stage::new("ownership", &["setup", "workloads"], ownership).where_it_can(needs_root),
     Stage::new("counters", &["setup", "workloads"], counters).where_it_can(needs_root),
     Stage::new("explain", &["setup", "workloads"], explain).where_it_can(needs_root),
-    Stage::new("vm", &["setup", "build", "fetch"], guests).where_it_can(needs_guests),
+    Stage::new("vm", &["setup", "build", "fetch"], guests).where_it_can(needs_guests).beside(),
 ];
 
 const NO_MIRI: &str = "no nightly with Miri is installed; its tests ran natively";

@@ -63,9 +63,15 @@ impl Workspace {
     }
 
     /// The cargo that runs us, at the root of the workspace.
+    ///
+    /// It is not told which package's program calls it: ring's build script watches these variables, so that every build
+    /// that another of our programs began would compile ring, and all that stands on it, anew.
     pub fn cargo(&self) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.root);
+        for (name, _) in env::vars_os().filter(|(name, _)| is_of_a_package(&name.to_string_lossy())) {
+            cargo.env_remove(name);
+        }
         cargo
     }
 
@@ -75,9 +81,23 @@ impl Workspace {
     }
 }
 
+/// What `cargo run` sets for the program that it runs.
+fn is_of_a_package(name: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cargo_is_not_told_which_package_calls_it() {
+        let workspace = Workspace::find().unwrap();
+        let cargo = workspace.cargo();
+        // `cargo test` sets them for us.
+        assert!(env::var_os("CARGO_PKG_NAME").is_some());
+        assert!(cargo.get_envs().any(|(name, value)| name == "CARGO_PKG_NAME" && value.is_none()));
+    }
 
     #[test]
     fn the_workspace_is_the_directory_above_this_package() {

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod failure;
 pub mod health;
 pub mod man;
+pub mod reader;
 pub mod record;
 pub mod replay;
 pub mod report;
@@ -82,6 +83,9 @@ commands! {
     Replay(replay::ReplayArgs),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
+    /// Read other processes for the daemon.
+    #[command(hide = true)]
+    Reader(reader::ReaderArgs),
     /// Write the manual pages.
     #[command(hide = true)]
     Man(man::ManArgs),

@@ -5,13 +5,17 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::File,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::mpsc::{Sender, channel},
 };
 
-use crate::elf::Head;
+use crate::{
+    elf::Head,
+    reader::files::{Root, path_of},
+};
 use anyhow::Context as _;
 use blazesym::{
     helper::read_elf_build_id,
@@ -20,6 +24,7 @@ use blazesym::{
         source::{Elf, Source},
     },
 };
+use serde::{Deserialize, Serialize};
 
 /// Names that are kept before all are forgotten.
 const MOST_KEPT: usize = 1 << 14;
@@ -27,7 +32,7 @@ const MOST_KEPT: usize = 1 << 14;
 const DEBUG_FILES: &str = "usr/lib/debug/.build-id";
 
 /// A place in a file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// A process that maps it: its root is where the path begins.
     pub pid: u32,
@@ -112,11 +117,9 @@ impl Lookup {
         }
         let mut tables = Tables::default();
         let names = places.into_iter().map(|Place { pid, path, offset }| {
-            let root = proc.join(pid.to_string()).join("root");
-            let file = root.join(path.strip_prefix("/").unwrap_or(&path));
-            let identity = tables.identity(&file)?;
-            let name = known.entry((identity, offset));
-            name.or_insert_with(|| tables.name(&root, &file, offset)).clone()
+            let program = tables.program(proc, pid, &path)?;
+            let name = known.entry((program.identity, offset));
+            name.or_insert_with(|| tables.name(&program, offset)).clone()
         });
         names.collect()
     }
@@ -126,34 +129,45 @@ impl Lookup {
 #[derive(Default)]
 struct Tables {
     symbolizer: Symbolizer,
-    identities: HashMap<PathBuf, Option<Identity>>,
-    apart: HashMap<PathBuf, Option<PathBuf>>,
+    /// By process; `None` for one that is gone.
+    roots: HashMap<u32, Option<Rc<Root>>>,
+    programs: HashMap<(u32, PathBuf), Option<Rc<Program>>>,
+    /// The file with the symbols of another, `None` where there is none.
+    apart: HashMap<Identity, Option<Rc<File>>>,
+}
+
+/// A file of a process, held open: whoever reads it by name reads this very one.
+struct Program {
+    file: File,
+    root: Rc<Root>,
+    identity: Identity,
 }
 
 impl Tables {
-    fn identity(&mut self, file: &Path) -> Option<Identity> {
-        if let Some(known) = self.identities.get(file) {
-            return *known;
-        }
-        let identity = fs::metadata(file).ok().map(|data| (data.dev(), data.ino(), data.mtime()));
-        self.identities.insert(file.to_owned(), identity);
-        identity
+    fn program(&mut self, proc: &Path, pid: u32, path: &Path) -> Option<Rc<Program>> {
+        let root = self.roots.entry(pid).or_insert_with(|| Root::of(proc, pid).ok().map(Rc::new)).clone()?;
+        let known = self.programs.entry((pid, path.to_owned()));
+        let open = || {
+            let file = root.file(path).ok()?;
+            let data = file.metadata().ok()?;
+            let identity = (data.dev(), data.ino(), data.mtime());
+            Some(Rc::new(Program { file, root, identity }))
+        };
+        known.or_insert_with(open).clone()
     }
 
     /// From the file itself, else from where its symbols were put when it was stripped.
-    fn name(&mut self, root: &Path, file: &Path, offset: u64) -> Option<String> {
-        self.look_up(file, Input::FileOffset(offset)).or_else(|| {
-            let apart = match self.apart.get(file) {
-                Some(apart) => apart.clone(),
-                None => self.apart.entry(file.to_owned()).or_insert(symbols_apart(root, file)).clone(),
-            };
+    fn name(&mut self, program: &Program, offset: u64) -> Option<String> {
+        self.look_up(&program.file, Input::FileOffset(offset)).or_else(|| {
+            let apart = self.apart.entry(program.identity);
+            let apart = apart.or_insert_with(|| symbols_apart(program).map(Rc::new)).clone();
             // Such a file has the addresses of the other, and not its offsets.
-            self.look_up(&apart?, Input::VirtOffset(address(file, offset)?))
+            self.look_up(&*apart?, Input::VirtOffset(Head::of(&program.file)?.address(offset)?))
         })
     }
 
-    fn look_up(&self, file: &Path, place: Input<u64>) -> Option<String> {
-        let mut elf = Elf::new(file);
+    fn look_up(&self, file: &File, place: Input<u64>) -> Option<String> {
+        let mut elf = Elf::new(path_of(file));
         // The symbol table names the function; what else debug information has would be many MiB, read for nothing.
         elf.debug_syms = false;
         match self.symbolizer.symbolize_single(&Source::Elf(elf), place).ok()? {
@@ -164,17 +178,12 @@ impl Tables {
 }
 
 /// The file with the symbols of a stripped one, by its build ID: as its own system has it, else as this one has.
-fn symbols_apart(root: &Path, file: &Path) -> Option<PathBuf> {
-    let id = read_elf_build_id(file).ok()??;
+fn symbols_apart(program: &Program) -> Option<File> {
+    let id = read_elf_build_id(&path_of(&program.file)).ok()??;
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let (first, rest) = hex.split_at_checked(2)?;
-    let below = format!("{DEBUG_FILES}/{first}/{rest}.debug");
-    [root, Path::new("/")].map(|root| root.join(&below)).into_iter().find(|path| path.exists())
-}
-
-/// Where a place in a file is loaded, as its program headers have it.
-fn address(file: &Path, offset: u64) -> Option<u64> {
-    Head::of(&File::open(file).ok()?)?.address(offset)
+    let below = PathBuf::from(format!("{DEBUG_FILES}/{first}/{rest}.debug"));
+    program.root.file(&below).or_else(|_| File::open(Path::new("/").join(&below))).ok()
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::{
     mm::procfs::Procfs,
     oom::record::OomRecord,
     probe::status::ProbeStatus,
-    reader::Local,
+    reader::{Local, Remote},
     snapshot::{ProcessRow, Snapshot},
     store::{Filter, Store, StoreError},
     symbols::{Place, Symbols},
@@ -184,7 +184,8 @@ pub(super) async fn explain(
     // Looks into /proc.
     let found = tokio::task::spawn_blocking(move || {
         let subject = find(&snapshot, &target).ok()?;
-        let facts = facts::gather(&mut Local::new(Procfs::new(&*source.proc)), &snapshot, &subject);
+        let mut reader = Remote::new(source.readers.clone(), Local::new(Procfs::new(&*source.proc)));
+        let facts = facts::gather(&mut reader, &snapshot, &subject);
         Some(explain::explain(&snapshot, Some(&insights), &facts, &subject))
     })
     .await;

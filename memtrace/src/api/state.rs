@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::{cache::Cache, doctor::Diagnosis};
 use crate::{
     clock, container::sources, history::shared::Shared, metrics::Exporter, probe::status::ProbeStatus,
-    snapshot::Snapshot, symbols::Symbols, verdict::Insights,
+    reader::pool::Readers, snapshot::Snapshot, symbols::Symbols, verdict::Insights,
 };
 
 /// An engine that stands still for longer has no future: it publishes once a second.
@@ -38,6 +38,8 @@ pub struct Source {
     pub history: Shared,
     /// Where processes are looked at, for what an explanation needs beside the snapshot.
     pub proc: Arc<Path>,
+    /// Who looks there.
+    pub readers: Readers,
     /// What `doctor` said at the start.
     pub diagnosis: Arc<Diagnosis>,
     /// Where names come from, to be asked by `doctor`.

@@ -46,8 +46,11 @@ use crate::{
     mm::procfs::Procfs,
     model::{Latest, Model},
     probe::{attach::Probes, status::ProbeStatus, tracefs},
-    reader::{Local, tmpfs},
+    reader::{Local, Remote, pool::Readers, tmpfs},
 };
+
+/// This very program, also when its file has another in its place by now.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -152,6 +155,8 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
     let Before { hierarchy, boot_id, backfill, diagnosis } = before;
     let local = || Local::new(Procfs::new(PROC));
+    let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC))?;
+    let remote = || Remote::new(readers.clone(), local());
     let file = HistoryFile::new(&config.state_dir, &boot_id);
     let shared = Shared::with(file.load());
     file.clone().keep(shared.clone());
@@ -160,7 +165,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let mounts = tmpfs::KnownMounts::default();
     let recorder = recorder::start(Surroundings {
         mounts: mounts.clone(),
-        reader: Box::new(local()),
+        reader: Box::new(remote()),
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
@@ -177,11 +182,11 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     model.name_by(namer.names.clone());
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
-    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, local())?;
+    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, remote())?;
     let insights = verdict_task::start(latest.clone(), hierarchy, shared.clone());
     let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));
     let published = Published { snapshots: latest.clone(), insights, heartbeat: Arc::clone(&heartbeat) };
-    let source = serving::source(config, published, diagnosis, shared.clone())?;
+    let source = serving::source(config, published, diagnosis, shared.clone(), readers.clone())?;
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine {
         scanner: scanner::start(local(), config.scan_share)?,

@@ -27,8 +27,8 @@ pub fn gather(reader: &mut dyn Reader, snapshot: &Snapshot, subject: &Subject<'_
     let helpers = AllocatorId::ALL.iter().filter_map(|id| id.allocator().advice().helper());
     let names: Vec<&str> = helpers.map(|helper| helper.thread).collect();
     let pids = members.iter().map(|process| process.pid);
-    let purging = pids.filter(|pid| reader.has_thread(*pid, &names)).collect();
-    let tmpfs = members.first().and_then(|process| reader.mounts(process.pid)).unwrap_or_default();
+    let purging = pids.filter(|pid| reader.has_thread(*pid, &names).unwrap_or_default()).collect();
+    let tmpfs = members.first().and_then(|process| reader.mounts(process.pid).ok()).unwrap_or_default();
     let has_swap = snapshot.node.swap_free_bytes.is_some_and(|free| free.0 > 0);
     Facts { purging, tmpfs, has_swap }
 }

@@ -8,6 +8,7 @@ use super::family::Family;
 use crate::{
     ingest::loss::READERS,
     probe::status::ProbeStatus,
+    reader::pool::Counts,
     snapshot::{Snapshot, Tracer},
     units::Bytes,
 };
@@ -32,6 +33,8 @@ pub struct Own {
     pub store_kills: Option<u64>,
     /// Connections that were refused.
     pub refused: u64,
+    /// What became of its reader processes.
+    pub readers: Counts,
 }
 
 /// What a kernel program did.
@@ -46,7 +49,8 @@ pub struct Runs {
 }
 
 pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> Vec<Family> {
-    let Own { cpu_seconds, rss, descriptors, map_bytes, runs, store_bytes, store_kills, refused } = own;
+    let Own { cpu_seconds, rss, descriptors, map_bytes, runs, store_bytes, store_kills, refused, readers } =
+        own;
     let bytes = |bytes: &Option<Bytes>| bytes.map(|Bytes(bytes)| bytes as f64);
     let count = |count: Option<u64>| count.map(|count| count as f64);
     let mut build = Family::gauge("memtrace_build_info", "1, with the version of memtrace.");
@@ -71,6 +75,7 @@ pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> 
         Family::gauge("memtrace_processes", "Processes that memtrace follows.")
             .one(Some(snapshot.processes.len() as f64)),
     ];
+    all.extend(reader_processes(readers));
     let mut hooks =
         Family::gauge("memtrace_hook_attached", "1 if the hook of this fact is attached, 0 if not.");
     for hook in &probes.hooks {
@@ -80,6 +85,25 @@ pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> 
     all.extend(programs(runs.as_deref(), probes));
     all.extend(snapshot.tracer.as_ref().map(tracer).into_iter().flatten());
     all
+}
+
+fn reader_processes(Counts { started, late, died, stuck }: &Counts) -> [Family; 3] {
+    let mut failed = Family::counter(
+        "memtrace_reader_failures_total",
+        "Reader processes that did not answer in time and were killed (late), or died with a question unanswered (died).",
+    );
+    failed.add(&[("kind", "late")], *late as f64);
+    failed.add(&[("kind", "died")], *died as f64);
+    [
+        Family::counter("memtrace_readers_started_total", "Reader processes that were started.")
+            .one(Some(*started as f64)),
+        failed,
+        Family::gauge(
+            "memtrace_readers_stuck",
+            "Reader processes that cannot be killed: a file system of a container does not answer.",
+        )
+        .one(Some(*stuck as f64)),
+    ]
 }
 
 fn programs(runs: Option<&[Runs]>, probes: &ProbeStatus) -> [Family; 2] {

@@ -12,6 +12,7 @@ use std::{
 use crate::{
     clock,
     metrics::{Own, Runs},
+    reader::pool::Counts,
     store::{FILE, Store},
     units::Bytes,
 };
@@ -20,7 +21,13 @@ use crate::{
 const COUNTS: &str = "sys/kernel/bpf_stats_enabled";
 
 /// Reads it.
-pub fn own(proc: &Path, state_dir: &Path, store: Option<&Store>, refused: &AtomicU64) -> Own {
+pub fn own(
+    proc: &Path,
+    state_dir: &Path,
+    store: Option<&Store>,
+    refused: &AtomicU64,
+    readers: Counts,
+) -> Own {
     let of_self = proc.join("self");
     let descriptors = descriptors(&of_self);
     let counts = fs::read_to_string(proc.join(COUNTS)).is_ok_and(|text| text.trim() == "1");
@@ -36,6 +43,7 @@ pub fn own(proc: &Path, state_dir: &Path, store: Option<&Store>, refused: &Atomi
         store_bytes: store_bytes(state_dir),
         store_kills: store.and_then(|store| store.count().ok()),
         refused: refused.load(Ordering::Relaxed),
+        readers,
     }
 }
 

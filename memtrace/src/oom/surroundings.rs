@@ -109,12 +109,19 @@ fn composition(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) ->
     if let Some(dump) = known.dump.filter(|dump| dump.has_charge && dump.owner.as_ref() == Some(&owner)) {
         // Its table of processes and their charge are of one instant, right before the mark.
         let charge = dump.charge.clone();
-        return Some(Composition { charge, tmpfs: Vec::new(), grade: Grade::Read, age_seconds: 0.0 });
+        return Some(Composition {
+            charge,
+            tmpfs: Vec::new(),
+            tmpfs_not_read: None,
+            grade: Grade::Read,
+            age_seconds: 0.0,
+        });
     }
     let row = known.snapshot.containers.iter().find(|row| row.cgroup == owner)?;
     Some(Composition {
         charge: row.charge.clone().filter(|charge| charge.anon_bytes.is_some())?,
         tmpfs: Vec::new(),
+        tmpfs_not_read: None,
         grade: Grade::Read,
         age_seconds: frozen.header.ktime.saturating_sub(known.snapshot_at) as f64 / 1e9,
     })

@@ -5,7 +5,7 @@
 use std::fs;
 
 use super::{
-    Reader,
+    NotRead, Reader,
     scan::Job,
     tmpfs::{self, Tmpfs},
 };
@@ -49,14 +49,16 @@ impl Reader for Local {
         Unwound { key, walked: Some(self.programs.walk(key.pid, &copy, modules.as_deref())) }
     }
 
-    fn mounts(&mut self, pid: u32) -> Option<Vec<Tmpfs>> {
-        tmpfs::seen(self.procfs.root(), pid)
+    fn mounts(&mut self, pid: u32) -> Result<Vec<Tmpfs>, NotRead> {
+        tmpfs::seen(self.procfs.root(), pid).ok_or(NotRead::Gone)
     }
 
-    fn has_thread(&mut self, pid: u32, names: &[&str]) -> bool {
-        let Ok(tasks) = fs::read_dir(self.procfs.root().join(format!("{pid}/task"))) else { return false };
+    fn has_thread(&mut self, pid: u32, names: &[&str]) -> Result<bool, NotRead> {
+        let Ok(tasks) = fs::read_dir(self.procfs.root().join(format!("{pid}/task"))) else {
+            return Ok(false);
+        };
         let comms = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
-        comms.into_iter().any(|comm| names.contains(&comm.trim_end()))
+        Ok(comms.into_iter().any(|comm| names.contains(&comm.trim_end())))
     }
 
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {

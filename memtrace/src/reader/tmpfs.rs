@@ -1,6 +1,7 @@
 //! The tmpfs mounts that a process sees, and what is in each.
 //!
-//! Input: /proc. Output: mounts, fullest first. statfs on a tmpfs reads memory, so it cannot hang.
+//! Input: /proc. Output: mounts, fullest first. statfs on a tmpfs reads memory; the way to its mount may lead through a
+//! file system that never answers, so this is for readers that may die.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -13,6 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::files::Root;
 use crate::{cgroup::hierarchy::unescape, text::escape, units::Bytes};
 
 /// A tmpfs.
@@ -74,6 +76,7 @@ pub fn likely(mut mounts: Vec<Tmpfs>, shmem: Bytes) -> Vec<Tmpfs> {
 pub fn seen(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
     let process = proc.join(pid.to_string());
     let mountinfo = fs::read(process.join("mountinfo")).ok().filter(|text| !text.is_empty())?;
+    let root = Root::of(proc, pid).ok()?;
     let mut devices = HashSet::new();
     let (mut asked, mut answered) = (0, 0);
     let mut found: Vec<Tmpfs> = parse(&mountinfo)
@@ -81,9 +84,9 @@ pub fn seen(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
         .filter(|(device, _)| devices.insert(device.to_vec()))
         .take(MOST_SEEN)
         .filter_map(|(_, mount)| {
-            let inside = mount.strip_prefix(b"/").unwrap_or(&mount);
             asked += 1;
-            let stat = rustix::fs::statvfs(process.join("root").join(OsStr::from_bytes(inside))).ok()?;
+            let held = root.at(Path::new(OsStr::from_bytes(&mount))).ok()?;
+            let stat = rustix::fs::fstatvfs(held).ok()?;
             answered += 1;
             let used = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize);
             Some(Tmpfs { mount: escape(&mount), used_bytes: Bytes(used) })

@@ -22,7 +22,7 @@ use crate::{
         recorder::{id, task_facts},
     },
     reader::{
-        Reader,
+        NotRead, Reader,
         tmpfs::{self, KnownMounts, Tmpfs},
     },
     store::{Store, StoreError},
@@ -159,13 +159,14 @@ impl FollowUp {
             return;
         };
         self.mounts_read = Some(Instant::now());
-        let tmpfs = mounts(reader, &recent.record, &ancestors, known);
+        let found = mounts(reader, &recent.record, &ancestors, known);
         let record = &mut recent.record;
-        let Some(composition) = record.circumstances.composition.as_mut().filter(|_| !tmpfs.is_empty())
-        else {
-            return;
-        };
-        composition.tmpfs = tmpfs;
+        let Some(composition) = record.circumstances.composition.as_mut() else { return };
+        match found {
+            Ok(tmpfs) if tmpfs.is_empty() => return,
+            Ok(tmpfs) => composition.tmpfs = tmpfs,
+            Err(why) => composition.tmpfs_not_read = Some(why.to_string()),
+        }
         record.circumstances.cause = Some(cause(record));
         recent.is_changed = true;
     }
@@ -192,7 +193,12 @@ impl FollowUp {
 }
 
 /// The tmpfs that hold what the owner of the limit was charged.
-fn mounts(reader: &mut dyn Reader, record: &OomRecord, ancestors: &[u32], known: &KnownMounts) -> Vec<Tmpfs> {
+fn mounts(
+    reader: &mut dyn Reader,
+    record: &OomRecord,
+    ancestors: &[u32],
+    known: &KnownMounts,
+) -> Result<Vec<Tmpfs>, NotRead> {
     let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref()).unwrap_or("/");
     let composition = record.circumstances.composition.as_ref();
     let shmem = composition.and_then(|composition| composition.charge.shmem_bytes).unwrap_or_default();
@@ -202,9 +208,12 @@ fn mounts(reader: &mut dyn Reader, record: &OomRecord, ancestors: &[u32], known:
         .filter_map(|process| process.task.pid);
     // The victim is often still there: its memory goes before its name spaces do.
     let inside = record.victim.task.pid.into_iter().chain(survivors).take(ASKED);
-    let seen = inside.into_iter().find_map(|pid| reader.mounts(pid)).or_else(|| known.of(owner));
-    if let Some(seen) = seen {
-        return tmpfs::likely(seen, shmem);
+    let (seen, why) = ask(reader, inside);
+    if let Some(seen) = seen.or_else(|| known.of(owner)) {
+        return Ok(tmpfs::likely(seen, shmem));
+    }
+    if let Some(why) = why {
+        return Err(why);
     }
     // Those outside see the mounts of others too: it is one of the pod's, or one that holds as much as is charged.
     let pod = record.circumstances.container.as_ref().and_then(|name| name.pod_uid.as_deref());
@@ -213,8 +222,19 @@ fn mounts(reader: &mut dyn Reader, record: &OomRecord, ancestors: &[u32], known:
         None => (shmem.0 / 2..=shmem.0 + shmem.0 / 8).contains(&mount.used_bytes.0),
     };
     let outside = ancestors.iter().copied().chain(record.trigger.task.pid).chain([1, std::process::id()]);
-    let seen = outside.into_iter().filter_map(|pid| reader.mounts(pid));
-    seen.map(|seen| tmpfs::likely(seen.into_iter().filter(is_its).collect(), shmem))
-        .find(|its| !its.is_empty())
-        .unwrap_or_default()
+    let seen = outside.into_iter().filter_map(|pid| reader.mounts(pid).ok());
+    let its = seen.map(|seen| tmpfs::likely(seen.into_iter().filter(is_its).collect(), shmem));
+    Ok(its.into_iter().find(|its| !its.is_empty()).unwrap_or_default())
+}
+
+/// Until one answers; without an answer, why: when nobody could look, the others would not be looked at either.
+fn ask(reader: &mut dyn Reader, pids: impl Iterator<Item = u32>) -> (Option<Vec<Tmpfs>>, Option<NotRead>) {
+    for pid in pids {
+        match reader.mounts(pid) {
+            Ok(seen) => return (Some(seen), None),
+            Err(NotRead::Gone) => {}
+            Err(why) => return (None, Some(why)),
+        }
+    }
+    (None, None)
 }

@@ -105,7 +105,8 @@ fn run(
                 if armed.send(path.clone()).is_err() {
                     return;
                 }
-                learn(path, &snapshots.borrow(), mounts, reader);
+                let snapshot = Arc::clone(&snapshots.borrow());
+                learn(path, &snapshot, mounts, reader);
             }
         }
         wait(groups.values().filter_map(|group| group.events.as_ref()));
@@ -121,7 +122,7 @@ fn learn(group: &str, snapshot: &Snapshot, mounts: &KnownMounts, reader: &mut dy
     let Some(shmem) = full else { return };
     let is_inside = |cgroup: &str| is_within(cgroup, group);
     let inside = snapshot.processes.iter().filter(|process| process.cgroup.as_deref().is_some_and(is_inside));
-    if let Some(seen) = inside.take(ASKED).find_map(|process| reader.mounts(process.pid)) {
+    if let Some(seen) = inside.take(ASKED).find_map(|process| reader.mounts(process.pid).ok()) {
         mounts.put(group, tmpfs::likely(seen, shmem));
     }
 }

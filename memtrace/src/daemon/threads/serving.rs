@@ -20,7 +20,7 @@ use crate::{
     history::shared::Shared,
     metrics::{Exporter, Inputs, self_usage},
     mm::procfs::Procfs,
-    reader::{Local, Reader as _},
+    reader::{Local, Reader as _, Remote, pool::Readers},
     snapshot::Snapshot,
     store::Store,
     symbols::Symbols,
@@ -70,6 +70,7 @@ pub fn source(
     published: Published,
     diagnosis: Diagnosis,
     history: Shared,
+    readers: Readers,
 ) -> anyhow::Result<Source> {
     let Published { snapshots, insights, heartbeat } = published;
     let probes = Arc::new(diagnosis.probes.clone());
@@ -77,7 +78,7 @@ pub fn source(
     let facts = {
         let (snapshots, insights) = (snapshots.clone(), insights.clone());
         let (probes, refused) = (Arc::clone(&probes), Arc::clone(&refused));
-        let state_dir: PathBuf = config.state_dir.clone();
+        let (state_dir, readers): (PathBuf, Readers) = (config.state_dir.clone(), readers.clone());
         move || {
             let store = Store::open_read_only(&state_dir).ok();
             Inputs {
@@ -86,12 +87,12 @@ pub fn source(
                 probes: Arc::clone(&probes),
                 tallies: store.as_ref().and_then(|store| store.tallies().ok()),
                 members: store.as_ref().and_then(|store| store.member_tallies().ok()),
-                own: self_usage::own(Path::new(PROC), &state_dir, store.as_ref(), &refused),
+                own: self_usage::own(Path::new(PROC), &state_dir, store.as_ref(), &refused, readers.counts()),
             }
         }
     };
     let exporter = Exporter::new(config.metrics_containers, facts)?;
-    let mut reader = Local::new(Procfs::new(PROC));
+    let mut reader = Remote::new(readers.clone(), Local::new(Procfs::new(PROC)));
     Ok(Source {
         diagnosis: Arc::new(diagnosis),
         names: Arc::new(config.names.clone()),
@@ -102,6 +103,7 @@ pub fn source(
         state_dir: config.state_dir.as_path().into(),
         history,
         proc: Path::new(PROC).into(),
+        readers,
         metrics: Arc::new(exporter),
         heartbeat,
         refused,

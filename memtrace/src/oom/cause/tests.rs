@@ -36,8 +36,13 @@ fn usage(record: &mut OomRecord, values: impl IntoIterator<Item = u64>) {
 
 fn charge(record: &mut OomRecord, charge: Charge) {
     let charge = Charge { usage_bytes: Some(Bytes(LIMIT)), ..charge };
-    record.circumstances.composition =
-        Some(Composition { charge, tmpfs: Vec::new(), grade: Grade::Read, age_seconds: 0.0 });
+    record.circumstances.composition = Some(Composition {
+        charge,
+        tmpfs: Vec::new(),
+        tmpfs_not_read: None,
+        grade: Grade::Read,
+        age_seconds: 0.0,
+    });
 }
 
 fn process(pid: u32, cgroup: &str, rss: u64, growth: f64) -> ProcessAtKill {

@@ -152,7 +152,13 @@ fn request(report: &Report) -> Request {
 /// The report and the kill are of one instant.
 fn composition(report: &Report) -> Option<Composition> {
     let charge = report.dump.has_charge.then(|| report.dump.charge.clone())?;
-    Some(Composition { charge, tmpfs: Vec::new(), grade: Grade::Read, age_seconds: 0.0 })
+    Some(Composition {
+        charge,
+        tmpfs: Vec::new(),
+        tmpfs_not_read: None,
+        grade: Grade::Read,
+        age_seconds: 0.0,
+    })
 }
 
 fn processes(report: &Report, kill: &LoggedKill, page_size: u64) -> Vec<ProcessAtKill> {

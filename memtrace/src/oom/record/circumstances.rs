@@ -78,8 +78,11 @@ pub struct Request {
 pub struct Composition {
     /// By kind.
     pub charge: Charge,
-    /// Mounts of tmpfs with what is in them, largest first.
+    /// Mounts of tmpfs with what is in them, the likeliest to hold the shared memory first.
     pub tmpfs: Vec<Tmpfs>,
+    /// Why the mounts were not read, when they should have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tmpfs_not_read: Option<String>,
     /// How it is known.
     pub grade: Grade,
     /// Seconds between this reading and the kill; negative when it was read after it.

@@ -49,7 +49,8 @@ fn kernel_parts(charge: &Charge) -> [(&'static str, Option<Bytes>); 7] {
 }
 
 pub(super) fn composition(record: &OomRecord) -> Option<Block> {
-    let Composition { charge, tmpfs, grade, age_seconds } = record.circumstances.composition.as_ref()?;
+    let Composition { charge, tmpfs, tmpfs_not_read, grade, age_seconds } =
+        record.circumstances.composition.as_ref()?;
     let mut block = Block::drawn("Memory charged to the cgroup whose limit was hit", Figure::Composition);
     let mut table = Table::new(vec![
         Column::left("", Fit::Whole),
@@ -90,6 +91,9 @@ pub(super) fn composition(record: &OomRecord) -> Option<Block> {
     block.field("known by", format!("{grade}, {age}"));
     for Tmpfs { mount, used_bytes } in tmpfs {
         block.field("tmpfs", format!("{used_bytes} in {mount}; a restart of the program does not free it"));
+    }
+    if let Some(why) = tmpfs_not_read {
+        block.field("tmpfs", format!("mounts not read: {why}"));
     }
     Some(block)
 }

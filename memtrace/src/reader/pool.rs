@@ -1,0 +1,304 @@
+//! All reader processes of the daemon.
+//!
+//! Questions of any thread -> answers in time, or why there is none. One that is late or dies is replaced; the process that
+//! it read is left alone for a while. Must not hold the lock over anything that waits.
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    NotRead,
+    process::{Failure, Process},
+    protocol::{Answer, Ask},
+};
+use crate::mm::procfs::Procfs;
+
+/// A process that a reader did not come back from is not read for so long.
+const LEFT_ALONE: Duration = Duration::from_secs(300);
+/// Such processes that are remembered.
+const MOST_LEFT_ALONE: usize = 256;
+/// Readers that cannot be killed, for the kernel waits in them. With as many no other is started.
+const MOST_STUCK: usize = 4;
+/// Readers at work at the same time.
+const MOST_AT_WORK: usize = 6;
+
+/// What readers did since the daemon's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Processes that were started.
+    pub started: u64,
+    /// Killed, because they did not answer in time.
+    pub late: u64,
+    /// Died with a question unanswered.
+    pub died: u64,
+    /// Cannot be killed at this moment.
+    pub stuck: usize,
+}
+
+/// A handle on them.
+#[derive(Clone, Debug)]
+pub struct Readers(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    procfs: Procfs,
+    starter: Sender<Sender<io::Result<Process>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: Option<Process>,
+    at_work: usize,
+    stuck: Vec<Process>,
+    /// By pid and start, the longest one first.
+    left_alone: VecDeque<(Identity, Instant)>,
+    counts: Counts,
+}
+
+/// A pid and when its process started, in ticks since boot.
+type Identity = (u32, u64);
+
+impl Readers {
+    /// Starts the thread that starts them, and the first of them: when memory is short there may be no other.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(program: PathBuf, procfs: Procfs) -> anyhow::Result<Self> {
+        let (starter, wanted) = channel();
+        // The kernel ends a child with the thread that started it: this one lives as long as the daemon.
+        std::thread::Builder::new()
+            .name("readers".to_owned())
+            .spawn(move || start_all(&program, &wanted))
+            .context("failed to start the readers thread")?;
+        let readers = Self(Arc::new(Shared { procfs, starter, state: Mutex::default() }));
+        match readers.started() {
+            Ok(process) => readers.lock().idle = Some(process),
+            Err(error) => tracing::warn!(%error, "failed to start a reader process"),
+        }
+        Ok(readers)
+    }
+
+    /// What they did.
+    pub fn counts(&self) -> Counts {
+        let mut state = self.lock();
+        state.reap();
+        Counts { stuck: state.stuck.len(), ..state.counts }
+    }
+
+    /// The processes that are theirs: at rest, and stuck.
+    pub fn pids(&self) -> Vec<u32> {
+        let state = self.lock();
+        state.idle.iter().chain(&state.stuck).map(Process::pid).collect()
+    }
+
+    /// Asks one of them.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn ask(&self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
+        let who = self.identity(ask.pid())?;
+        let idle = self.lock().take(who)?;
+        let was_idle = idle.is_some();
+        let mut end = self.try_one(idle, ask, patience);
+        if was_idle && matches!(end, End::Died(_)) {
+            // It may have died while nobody asked: of an OOM kill, or an operator's.
+            end = self.try_one(None, ask, patience);
+        }
+        // A pid that another process has by now is no answer.
+        let is_same = self.identity(ask.pid()) == Ok(who);
+        let mut state = self.lock();
+        state.at_work = state.at_work.saturating_sub(1);
+        let why = match end {
+            End::Answered(process, answer) => {
+                let other = state.idle.replace(process);
+                drop(state);
+                self.end(other);
+                return if is_same { Ok(answer) } else { Err(NotRead::Gone) };
+            }
+            End::None(error) => return Err(NotRead::NoReader(error)),
+            End::Late => NotRead::Late(patience),
+            End::Died(error) => NotRead::Died(error),
+        };
+        match why {
+            NotRead::Late(_) => state.counts.late += 1,
+            _ => state.counts.died += 1,
+        }
+        state.leave_alone(who);
+        drop(state);
+        tracing::warn!(pid = who.0, %why, "a process was not read; it is left alone for {} s", LEFT_ALONE.as_secs());
+        Err(why)
+    }
+
+    fn try_one(&self, idle: Option<Process>, ask: &Ask, patience: Duration) -> End {
+        let mut process = match idle.map_or_else(|| self.started(), Ok) {
+            Ok(process) => process,
+            Err(error) => return End::None(error.to_string()),
+        };
+        match process.ask(ask, patience) {
+            Ok(answer) => End::Answered(process, answer),
+            Err(failure) => {
+                self.end(Some(process));
+                match failure {
+                    Failure::Late => End::Late,
+                    Failure::Died(error) => End::Died(error.to_string()),
+                }
+            }
+        }
+    }
+
+    fn started(&self) -> io::Result<Process> {
+        let (answer, answered) = channel();
+        let gone = || io::Error::other("the thread that starts readers is gone");
+        self.0.starter.send(answer).map_err(|_| gone())?;
+        let process = answered.recv().map_err(|_| gone())??;
+        self.lock().counts.started += 1;
+        Ok(process)
+    }
+
+    /// Kills it, and keeps the one that cannot be killed in view.
+    fn end(&self, process: Option<Process>) {
+        if let Some(stuck) = process.and_then(Process::kill) {
+            self.lock().stuck.push(stuck);
+        }
+    }
+
+    fn identity(&self, pid: u32) -> Result<Identity, NotRead> {
+        self.0.procfs.stat(pid).map(|stat| (pid, stat.start_ticks)).map_err(|_| NotRead::Gone)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum End {
+    Answered(Process, Answer),
+    Late,
+    Died(String),
+    /// None could be started.
+    None(String),
+}
+
+impl State {
+    /// One that is at rest, `None` when one is to be started; each that is granted is to be given back.
+    fn take(&mut self, who: Identity) -> Result<Option<Process>, NotRead> {
+        self.left_alone.retain(|(_, since)| since.elapsed() < LEFT_ALONE);
+        if self.left_alone.iter().any(|(left, _)| *left == who) {
+            return Err(NotRead::LeftAlone);
+        }
+        self.reap();
+        if self.stuck.len() >= MOST_STUCK || self.at_work >= MOST_AT_WORK {
+            return Err(NotRead::TooMany { stuck: self.stuck.len(), at_work: self.at_work });
+        }
+        self.at_work += 1;
+        Ok(self.idle.take())
+    }
+
+    fn reap(&mut self) {
+        self.stuck.retain_mut(|process| !process.has_ended());
+    }
+
+    fn leave_alone(&mut self, who: Identity) {
+        self.left_alone.push_back((who, Instant::now()));
+        if self.left_alone.len() > MOST_LEFT_ALONE {
+            self.left_alone.pop_front();
+        }
+    }
+}
+
+fn start_all(program: &std::path::Path, wanted: &Receiver<Sender<io::Result<Process>>>) {
+    while let Ok(answer) = wanted.recv() {
+        // Whoever asked waits for it, or is gone with the daemon.
+        let _ = answer.send(Process::start(program));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+    use super::*;
+
+    /// Long enough for a shell to start and write a line.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Readers that are a script each.
+    fn readers(dir: &Path, script: &str) -> Readers {
+        let program = dir.join("reader.sh");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        Readers::start(program, Procfs::new("/proc")).unwrap()
+    }
+
+    fn me() -> Ask {
+        Ask::Mounts(std::process::id())
+    }
+
+    #[test]
+    fn one_that_does_not_answer_is_killed_and_what_it_read_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = readers(dir.path(), "exec sleep 1000");
+        let first = readers.pids();
+        let late = Duration::from_millis(50);
+        assert_eq!(readers.ask(&me(), late), Err(NotRead::Late(late)));
+        assert_eq!(readers.ask(&me(), late), Err(NotRead::LeftAlone));
+        assert_eq!(readers.counts(), Counts { started: 1, late: 1, died: 0, stuck: 0 });
+        assert!(readers.pids().is_empty());
+        assert!(!Path::new(&format!("/proc/{}", first[0])).exists(), "killed, and nothing is left of it");
+    }
+
+    #[test]
+    fn one_that_dies_is_replaced_once_for_a_question() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = readers(dir.path(), "exit 1");
+        assert!(matches!(readers.ask(&me(), PATIENCE), Err(NotRead::Died(_))));
+        let counts = readers.counts();
+        assert_eq!((counts.started, counts.died), (2, 1));
+        assert_eq!(readers.ask(&me(), PATIENCE), Err(NotRead::LeftAlone));
+    }
+
+    #[test]
+    fn one_that_speaks_nonsense_is_no_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = readers(
+            dir.path(),
+            "head -c 4 >/dev/null; printf '\\001\\000\\000\\000\\377' >&0; exec sleep 1000",
+        );
+        assert!(matches!(readers.ask(&me(), PATIENCE), Err(NotRead::Died(_))));
+    }
+
+    #[test]
+    fn a_process_that_is_gone_costs_no_reader() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = readers(dir.path(), "exit 1");
+        assert_eq!(readers.ask(&Ask::Mounts(u32::MAX), PATIENCE), Err(NotRead::Gone));
+        assert_eq!(readers.counts().started, 1);
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_a_reason() {
+        let readers = Readers::start("/no/such/program".into(), Procfs::new("/proc")).unwrap();
+        assert!(matches!(readers.ask(&me(), PATIENCE), Err(NotRead::NoReader(_))));
+    }
+
+    #[test]
+    fn the_list_of_those_that_are_left_alone_has_an_end() {
+        let mut state = State::default();
+        (0..1000).for_each(|pid| state.leave_alone((pid, 1)));
+        assert_eq!(state.left_alone.len(), MOST_LEFT_ALONE);
+        assert_eq!(state.take((999, 1)).unwrap_err(), NotRead::LeftAlone, "the newest are kept");
+        assert!(state.take((999, 2)).is_ok(), "another process with its pid is not meant");
+    }
+}

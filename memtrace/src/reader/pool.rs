@@ -6,10 +6,10 @@
 use std::{
     collections::VecDeque,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     time::{Duration, Instant},
 };
@@ -30,6 +30,8 @@ const LEFT_ALONE: Duration = Duration::from_secs(300);
 const MOST_LEFT_ALONE: usize = 256;
 /// Readers that cannot be killed, for the kernel waits in them. With as many no other is started.
 const MOST_STUCK: usize = 4;
+/// How often it is looked whether one of those has ended.
+const LOOK: Duration = Duration::from_secs(1);
 /// Readers at work at the same time.
 const MOST_AT_WORK: usize = 6;
 
@@ -54,7 +56,7 @@ pub struct Readers(Arc<Shared>);
 struct Shared {
     procfs: Procfs,
     starter: Sender<Sender<io::Result<Process>>>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -77,12 +79,16 @@ impl Readers {
     /// When the thread cannot be started.
     pub fn start(program: PathBuf, procfs: Procfs) -> anyhow::Result<Self> {
         let (starter, wanted) = channel();
+        let state = Arc::<Mutex<State>>::default();
         // The kernel ends a child with the thread that started it: this one lives as long as the daemon.
         std::thread::Builder::new()
             .name("readers".to_owned())
-            .spawn(move || start_all(&program, &wanted))
+            .spawn({
+                let state = Arc::clone(&state);
+                move || keep(&program, &wanted, &state)
+            })
             .context("failed to start the readers thread")?;
-        let readers = Self(Arc::new(Shared { procfs, starter, state: Mutex::default() }));
+        let readers = Self(Arc::new(Shared { procfs, starter, state }));
         match readers.started() {
             Ok(process) => readers.lock().idle = Some(process),
             Err(error) => tracing::warn!(%error, "failed to start a reader process"),
@@ -92,8 +98,7 @@ impl Readers {
 
     /// What they did.
     pub fn counts(&self) -> Counts {
-        let mut state = self.lock();
-        state.reap();
+        let state = self.lock();
         Counts { stuck: state.stuck.len(), ..state.counts }
     }
 
@@ -179,7 +184,7 @@ impl Readers {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 }
 
@@ -218,16 +223,25 @@ impl State {
     }
 }
 
-fn start_all(program: &std::path::Path, wanted: &Receiver<Sender<io::Result<Process>>>) {
-    while let Ok(answer) = wanted.recv() {
-        // Whoever asked waits for it, or is gone with the daemon.
-        let _ = answer.send(Process::start(program));
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts those that are wanted, and sees to the end of those that were stuck.
+fn keep(program: &Path, wanted: &Receiver<Sender<io::Result<Process>>>, state: &Mutex<State>) {
+    loop {
+        match wanted.recv_timeout(LOOK) {
+            // Whoever asked waits for it, or is gone with the daemon.
+            Ok(answer) => drop(answer.send(Process::start(program))),
+            Err(RecvTimeoutError::Timeout) => lock(state).reap(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 

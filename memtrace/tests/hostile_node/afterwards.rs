@@ -1,0 +1,59 @@
+//! What is asked of the daemon after each hostile act.
+
+use std::{fs, path::Path};
+
+use crate::fixture::{
+    PATIENCE,
+    cgroup::Cgroup,
+    daemon::{Daemon, Place},
+    eventually, memtrace, mib,
+    program::Program,
+    said,
+};
+
+/// What a daemon holds that it could leave behind.
+#[derive(Debug, PartialEq)]
+pub struct Held {
+    descriptors: usize,
+    threads: usize,
+}
+
+impl Held {
+    /// At this moment.
+    pub fn by(daemon: &Daemon<'_>) -> Self {
+        let count = |what: &str| fs::read_dir(format!("/proc/{}/{what}", daemon.pid())).unwrap().count();
+        Self { descriptors: count("fd"), threads: count("task") }
+    }
+}
+
+/// The processes that the daemon has started.
+pub fn children(daemon: &Daemon<'_>) -> Vec<u32> {
+    let task = format!("/proc/{}/task", daemon.pid());
+    let of = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+    let all: String = fs::read_dir(task).unwrap().flatten().map(of).collect();
+    all.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// It records a kill elsewhere, and says that it is well.
+pub fn it_is_well(place: &Place) {
+    let group = Cgroup::new().limit(mib(24));
+    let victim = Program::eat(&["cgroup", group.directory(), "grow"]);
+    let record = place.record(victim.pid());
+    assert_eq!(record.victim.task.pid, Some(victim.pid()));
+    let socket = place.socket();
+    let health = memtrace(&["health", "--socket", socket.to_str().unwrap()]);
+    assert!(health.status.success(), "{}", said(&health));
+}
+
+/// Nothing is left of what it used meanwhile: one reader waits for the next question, and no more than before is open.
+pub fn nothing_is_left(daemon: &Daemon<'_>, before: &Held) {
+    eventually("one reader is left", PATIENCE, || (children(daemon).len() <= 1).then_some(()));
+    eventually("what was open is closed", PATIENCE, || {
+        let now = Held::by(daemon);
+        (now.descriptors <= before.descriptors && now.threads <= before.threads).then_some(())
+    });
+    for child in children(daemon) {
+        let stat = fs::read_to_string(Path::new("/proc").join(child.to_string()).join("stat")).unwrap();
+        assert!(!stat.contains(") Z "), "a reader was not waited for: {stat}");
+    }
+}

@@ -232,10 +232,10 @@ impl State {
 mod tests {
     use jiff::Timestamp;
 
-    use super::{AGAIN, ContainerRow, Group, HIT, Hierarchy, Instant, Snapshot, State, near};
+    use super::{AGAIN, Group, HIT, Hierarchy, Instant, Snapshot, State, near};
     use crate::{
         cgroup::{hierarchy::Version, memcg::Limit},
-        snapshot::Node,
+        snapshot::{ContainerRow, Node},
         text::escape,
         units::Bytes,
     };

@@ -34,7 +34,7 @@ Examples:
   sudo memtrace doctor -o json
   sudo memtrace doctor --without btf    show what is lost on a kernel without BTF")]
 pub struct DoctorArgs {
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
     pub output: Form,
     /// How to trace.

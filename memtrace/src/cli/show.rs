@@ -38,7 +38,7 @@ pub struct ShowArgs {
     /// What each row shows [default: container].
     #[arg(long, value_enum)]
     pub by: Option<By>,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Sort rows by this field: the title of a column, or its JSON name. Each field has a default direction.

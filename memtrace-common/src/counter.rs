@@ -29,11 +29,11 @@ macro_rules! counters {
 
 counters! {
     /// The stream's ring buffer was full.
-    StreamFull => "stream_full", "address-space, fault and task events that found the ring buffer full";
+    StreamFull => "stream_full", "address-space, fault and task events, lost because the ring buffer was full";
     /// A process was over its event budget.
     Throttled => "throttled", "address-space events of processes over their event budget";
     /// The ring buffer for kills and signals was full.
-    KillsFull => "kills_full", "OOM kills and fatal signals that found their ring buffer full";
+    KillsFull => "kills_full", "OOM kills and fatal signals, lost because their ring buffer was full";
     /// A field of `task_struct`, `signal_struct` or `cred` could not be read.
     TaskRead => "task_read", "fields of a task that could not be read";
     /// A field of `mm_struct` could not be read.
@@ -51,11 +51,11 @@ counters! {
     /// The word at a caller's user stack pointer could not be read.
     CallerRead => "caller_read", "callers of mmap that could not be read";
     /// The kernel could not walk the kernel stack.
-    KernelStack => "kernel_stack", "kernel stacks that could not be walked";
+    KernelStack => "kernel_stack", "kernel stacks that could not be unwound";
     /// The kernel could not walk the user stack.
-    UserStack => "user_stack", "user stacks that could not be walked";
+    UserStack => "user_stack", "user stacks that could not be unwound";
     /// The ring buffer for copies of stacks was full.
-    StacksFull => "stacks_full", "copies of user stacks that found their ring buffer full: walked by frame pointers alone";
+    StacksFull => "stacks_full", "copies of user stacks, lost because their ring buffer was full; unwound with frame pointers instead";
 }
 
 impl Counter {

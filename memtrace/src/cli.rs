@@ -79,7 +79,7 @@ commands! {
     Health(health::HealthArgs),
     /// Record tracer input for `memtrace replay`.
     Record(record::RecordArgs),
-    /// Show the result of a recording.
+    /// Replay a recording and show its result.
     Replay(replay::ReplayArgs),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),

@@ -7,7 +7,7 @@ use xtask_base::{build, workspace::Workspace};
 
 use crate::setup;
 
-/// Build target/release/memtrace: one static binary with the kernel programs inside.
+/// Build target/release/memtrace, one static binary that contains the kernel programs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask build && target/release/memtrace doctor")]
 pub(crate) struct Args {}

@@ -11,17 +11,17 @@ use xtask_base::{process, workspace::Workspace};
 /// What the check is written with: Helm as a library, and the schemas of Kubernetes.
 const PACKAGES: [&str; 3] = ["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0", "PyYAML==6.0.4"];
 
-/// Render and validate the Helm chart; the manifests must be what it renders.
+/// Render and validate the Helm chart, and check that deploy/manifests is up to date.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Needs Python 3.10 or later with venv; installs Helm's library and the schemas from PyPI into target/tools.
 
 Examples:
   cargo xtask chart
-  cargo xtask chart --write    after a change of the chart"
+  cargo xtask chart --write    after a change to the chart"
 )]
 pub(crate) struct Args {
-    /// Write deploy/manifests anew.
+    /// Rewrite deploy/manifests.
     #[arg(long)]
     write: bool,
 }

@@ -13,17 +13,15 @@ use crate::{
     stages::{self, Stage},
 };
 
-/// Run all that CI runs: setup, lint, layers, test (units, root, VM), and a short benchmark.
+/// Run everything that CI runs: setup, lint, layers, test and a short benchmark.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "A stage that fails does not stop the others; the last line names those that failed. With CI=true, tests
-that could not be run (no root, no Debian mirror) are a failure. The benchmark is run for what it prints: no figure
-fails it.
+#[command(after_help = "\
+If a stage fails, the others still run; the last line names the failed ones. With CI=true, skipped tests (no root, no \
+Debian mirror) are a failure. No result of the benchmark is a failure.
 
 Examples:
   cargo xtask ci
-  CI=true sudo -E cargo xtask ci"
-)]
+  CI=true sudo -E cargo xtask ci")]
 pub(crate) struct Args {}
 
 /// In their order. Clippy builds memtrace's build script's work, and so needs what setup makes.
@@ -46,7 +44,7 @@ fn verb(workspace: &Workspace, words: &[&str]) -> Result<()> {
     match status.code() {
         Some(0) => Ok(()),
         Some(code) if code == i32::from(outcome::NOT_PERMITTED) && !in_ci => {
-            println!("not all of it was run, see above; with CI=true this is a failure");
+            println!("some tests were skipped, see above; with CI=true this is a failure");
             Ok(())
         }
         _ => bail!("failed to run `cargo xtask {}`: {status}", words.join(" ")),

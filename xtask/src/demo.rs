@@ -19,11 +19,11 @@ use agent::Agent;
 use patience::Patience;
 use program::Program;
 
-/// Watch a program run into its memory limit, and read memtrace's report about it.
+/// Let the kernel kill a program at its memory limit, and show memtrace's report.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Memory limit of the program that is killed
+    /// Memory limit of the program, in MiB
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(16..=4096))]
     limit_mib: u64,
     /// A memtrace to show instead of building one
@@ -32,8 +32,9 @@ pub(crate) struct Args {
 }
 
 const HELP: &str =
-    "Needs root with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN and a writable memory cgroup (v1 or v2);
-says what is missing and exits with 4 otherwise. Takes about 15 seconds after the build.
+    "\
+Needs root with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN, and a writable memory cgroup (v1 or v2). If something is \
+missing, the demo names it and exits with 4. Takes about 15 seconds after the build.
 
 Examples:
   sudo -E cargo xtask demo
@@ -76,12 +77,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (share, part) in [(limit / 3, "a third"), (limit / 3 * 2, "two thirds")] {
         let reached = || Ok((cgroup.usage() >= Some(share) || program.exited()?.is_some()).then_some(()));
         patience.wait("see the program grow", Duration::from_secs(60), reached)?;
-        heading(&format!("memtrace top --once (the program has taken {part} of its limit)"));
+        heading(&format!("memtrace top --once (the program uses {part} of its limit)"));
         println!("{}", first_lines(&agent.top()?, TOP_LINES));
     }
     let end = patience.wait("see the program killed", Duration::from_secs(60), || program.exited())?;
     if end.signal() != Some(SIGKILL) {
-        bail!("failed to have the program killed: it ended with {end}");
+        bail!("the kernel did not kill the program: it ended with {end}");
     }
 
     heading("the kernel killed the program; memtrace report --last");
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("{}", report.as_deref().unwrap_or_default());
     agent.stop()?;
     judge(&report?, program.pid(), &name)?;
-    heading(&format!("done: the report names pid {} and cgroup {name}, as it should", program.pid()));
+    heading(&format!("done: as expected, the report names pid {} and cgroup {name}", program.pid()));
     Ok(())
 }
 

@@ -21,14 +21,14 @@ const LARGEST: usize = 20 << 20;
 /// Debian's static busybox, for the images of tests.
 const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/bin/busybox"];
 
-/// Build the container image, an OCI archive with the one static binary.
+/// Build the container image: an OCI archive that contains only the static binary.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask image
   cargo xtask image --name registry.example/memtrace:0.1.0
   ctr -n k8s.io images import target/images/memtrace.tar")]
 pub(crate) struct Args {
-    /// Name and tag that the archive carries.
+    /// Name and tag of the image.
     #[arg(long, default_value = "docker.io/memtrace/memtrace:latest")]
     name: String,
     /// Use the binary that is there, whatever its age.

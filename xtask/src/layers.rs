@@ -16,18 +16,17 @@ mod source;
 
 use crates::{Crate, Edge};
 
-/// Check that no module of memtrace/src imports one that is downstream of it, and that no files import each other in a circle.
+/// Check that imports in memtrace/src follow the order of its rooms, without circles.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The order is a table in xtask/src/layers/order.rs. A parent module and the files of its folder may
-import each other. Tests (#[cfg(test)], tests.rs, *_tests.rs) may import anything.
+#[command(after_help = "\
+The order is in xtask/src/layers/order.rs. A parent module and the files in its folder may import each other. \
+Tests (#[cfg(test)], tests.rs, *_tests.rs) may import anything.
 
 Examples:
   cargo xtask layers
-  cargo xtask layers --recipes    the samples in docs/recipes touch few files and compile"
-)]
+  cargo xtask layers --recipes    also check the samples in docs/recipes")]
 pub(crate) struct Args {
-    /// Also try the recipes of CONTRIBUTING.md on a copy of the workspace.
+    /// Also apply and compile the recipes of CONTRIBUTING.md in a copy of the workspace.
     #[arg(long)]
     recipes: bool,
 }
@@ -55,9 +54,9 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         eprintln!("{problem}");
     }
     if !problems.is_empty() {
-        bail!("failed to keep facts flowing one way: {} problems", problems.len());
+        bail!("{} imports are not allowed, see above", problems.len());
     }
-    println!("layers: {} files, facts flow one way, no circle", all.files.len());
+    println!("layers: {} files, all imports follow the order, no circles", all.files.len());
     Ok(())
 }
 

@@ -18,14 +18,14 @@ mod files;
 mod functions;
 mod paths;
 
-/// Check format, clippy (warnings are errors), lengths of files and functions, and stray machine paths.
+/// Check format, clippy (warnings are errors), the length of files and functions, and paths of this machine.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask lint\n  cargo xtask lint --fix    format first")]
 pub(crate) struct Args {
     /// Format all files before checking
     #[arg(long)]
     fix: bool,
-    /// Run only this check; may be given several times
+    /// Run only this check; may be repeated
     #[arg(long, value_name = "CHECK", value_parser = CHECKS.map(|check| check.name))]
     only: Vec<String>,
 }
@@ -87,8 +87,8 @@ fn own_rules(workspace: &Workspace) -> Result<()> {
         eprintln!("{problem}");
     }
     if !found.is_empty() {
-        bail!("failed to pass the workspace's own rules: {} problems", found.len());
+        bail!("{} violations of the rules of this workspace, see above", found.len());
     }
-    println!("rules: {} files, none too long, no function too long, no path of this machine", files.len());
+    println!("rules: {} files, no file or function too long, no path of this machine", files.len());
     Ok(())
 }

@@ -31,24 +31,24 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  cargo xtask setup         make this machine able to build; does nothing when it already is
-  cargo xtask build         target/release/memtrace, one static binary with the kernel programs inside
-  sudo -E cargo xtask demo  watch a program run into its memory limit, and read the report
-  cargo xtask vm            boot the supported kernels and compare what memtrace gets there
-  sudo -E cargo xtask bench what it costs, against the same work without it
-  cargo xtask ci            what CI runs
+  cargo xtask setup         install what the build needs and this machine lacks
+  cargo xtask build         build target/release/memtrace
+  sudo -E cargo xtask demo  let the kernel kill a program at its limit, and show the report
+  cargo xtask vm            test memtrace on all supported kernels
+  sudo -E cargo xtask bench measure what memtrace costs
+  cargo xtask ci            run everything that CI runs
 
-Exit codes: 0 ok, 1 failed, 2 usage, 4 not permitted (needs root or a kernel feature; says which).";
+Exit codes: 0 ok, 1 failed, 2 usage, 4 not permitted (the message names the missing permission or feature).";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     Setup(setup::Args),
     Build(build::Args),
     Test(test::Args),
-    /// Boot the supported kernels under QEMU, and compare what memtrace gets there with what is expected
+    /// Test memtrace on the supported kernels, in QEMU
     #[command(disable_help_flag = true)]
     Vm(parts::Args),
-    /// Measure what memtrace costs: paired with the same work without it, round by round
+    /// Measure what memtrace costs, against the same work without it
     #[command(disable_help_flag = true)]
     Bench(parts::Args),
     Demo(demo::Args),

@@ -15,9 +15,11 @@ use xtask_base::{cgroup::Cgroup, requirements, workspace::Workspace};
 
 use crate::demo::{self, agent::Agent, patience::Patience};
 
-/// Draw memtrace top as it shows some programs of ours, for the README.
+/// Draw the pictures of memtrace top for the README.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Needs what the demo needs. Takes about two minutes after the build.")]
+#[command(
+    after_help = "Has the requirements of `cargo xtask demo`. Takes about two minutes after the build."
+)]
 pub(crate) struct Args {
     /// A memtrace to show instead of building one
     #[arg(long, hide = true)]

@@ -22,20 +22,20 @@ use query::Server;
 use tools::Tools;
 use xtask_base::{agent::Agent, process, requirements, workspace::Workspace};
 
-/// Check the rules, and have Prometheus scrape a daemon while a container is killed and restarted.
+/// Test the alerting rules, and let Prometheus scrape a daemon while a container is killed and restarted.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Takes prometheus and promtool from PATH, else Debian's package, unpacked to target/tools.
+    after_help = "Uses prometheus and promtool from PATH; otherwise unpacks Debian's package into target/tools.
 
 Examples:
-  cargo xtask prometheus --rules      the rules and their tests alone; needs no root
-  sudo -E cargo xtask prometheus      two minutes of scraping as well"
+  cargo xtask prometheus --rules      only test the rules; needs no root
+  sudo -E cargo xtask prometheus      also scrape for two minutes"
 )]
 pub(crate) struct Args {
-    /// The rules alone
+    /// Only test the rules
     #[arg(long)]
     rules: bool,
-    /// Scrape for so many seconds
+    /// Seconds to scrape
     #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u64).range(20..))]
     seconds: u64,
     /// A memtrace to scrape instead of building one
@@ -109,11 +109,11 @@ fn judge(server: &Server, joined: &[SystemTime], long: Duration) -> Result<()> {
     let scrapes = server.one(r#"sum_over_time(up{job="memtrace"}[10m])"#, None)?;
     let wanted = long.saturating_sub(DISCOVERY).as_secs_f64() * 0.9;
     if scrapes < wanted {
-        bail!("failed to scrape often enough: {scrapes} good scrapes in {} s", long.as_secs());
+        bail!("too few scrapes: {scrapes} succeeded in {} s", long.as_secs());
     }
     let failed = server.one(r#"count_over_time(up{job="memtrace"}[10m])"#, None)? - scrapes;
     if failed > 0.0 {
-        bail!("failed to scrape {failed} times");
+        bail!("{failed} scrapes failed");
     }
     let kills = server.one(&format!(r#"memtrace_oom_kills_total{{{of},scope="memcg"}}"#), None)?;
     let resets =
@@ -160,7 +160,7 @@ fn address(agent: &Agent) -> Result<String> {
             return Ok(address);
         }
         if start.elapsed() > Duration::from_secs(5) {
-            bail!("failed to find where the daemon listens; it said:\n{}", process::tail(&log, 20));
+            bail!("failed to find the address of the daemon; its log:\n{}", process::tail(&log, 20));
         }
         thread::sleep(Duration::from_millis(20));
     }

@@ -20,16 +20,16 @@ mod toolchain;
 use rust::Rust;
 pub(crate) use toolchain::Toolchain;
 
-/// Make this machine able to build memtrace; says what it does, and does nothing when all is there.
+/// Install what the build needs and this machine lacks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {}
 
-const HELP: &str = "The kernel programs need two things beyond the default Rust:
-  a Rust with library source  tried in this order: MEMTRACE_BPF_RUST (a directory with bin/rustc and
-                              bin/cargo), a rustup toolchain with rust-src (nightly first), the
-                              system's /usr/bin/rustc, and as root on Debian the package rustc-web
-  bpf-linker                  target/tools/bin, then PATH, else built once into target/tools
+const HELP: &str = "The kernel programs need two tools in addition to the default Rust:
+  a Rust with library source  searched in MEMTRACE_BPF_RUST (a directory with bin/rustc and
+                              bin/cargo), rustup toolchains with rust-src (nightly first), and
+                              /usr/bin; as root on Debian, otherwise installed (rustc-web)
+  bpf-linker                  searched in target/tools/bin and PATH; otherwise built there
 
 Examples:
   cargo xtask setup
@@ -69,8 +69,8 @@ fn is_wanted(toolchain: &Toolchain) -> bool {
 fn prepare(workspace: &Workspace) -> Result<Toolchain> {
     let mut debian = Debian::detect();
     if process::find("cc").is_none() {
-        say("no C compiler (SQLite is compiled from C)");
-        debian.install(&["gcc", "libc6-dev"], "Install a C compiler that answers to `cc`.")?;
+        say("no C compiler found (it compiles SQLite)");
+        debian.install(&["gcc", "libc6-dev"], "Install a C compiler with the name `cc`.")?;
     }
     let rust = find_rust(&mut debian)?;
     say(&format!("{}, LLVM {}, has library source", rust.version.line, rust.version.llvm));

@@ -175,7 +175,7 @@ impl Board {
         for ended in self.lock().iter_mut().filter(|ended| !ended.is_shown) {
             ended.is_shown = true;
             if let Some(said) = ended.log.as_ref().and_then(|log| fs::read_to_string(log).ok()) {
-                println!("\n=== {}, which ran beside the others:\n{}", ended.name, said.trim());
+                println!("\n=== {}, which ran in parallel:\n{}", ended.name, said.trim());
             }
             match &ended.end {
                 End::Failed(why) => eprintln!("=== {}: FAILED: {why}", ended.name),
@@ -247,7 +247,7 @@ fn result(ends: &[(&'static str, End)]) -> Result<()> {
     let failed: Vec<&str> =
         ends.iter().filter(|(_, end)| matches!(end, End::Failed(_))).map(|(name, _)| *name).collect();
     if !failed.is_empty() {
-        return Err(anyhow!("failed {} of {} stages: {}", failed.len(), ends.len(), failed.join(", ")));
+        return Err(anyhow!("{} of {} stages failed: {}", failed.len(), ends.len(), failed.join(", ")));
     }
     let mut missing: Vec<&str> = Vec::new();
     for (_, end) in ends {
@@ -296,14 +296,14 @@ mod tests {
     #[test]
     fn a_failure_does_not_hide_the_next() {
         let stages = [stage("a", &[], fails), stage("b", &[], passes), stage("c", &[], fails)];
-        assert_eq!(outcome(&stages, &[]).unwrap_err().to_string(), "failed 2 of 3 stages: a, c");
+        assert_eq!(outcome(&stages, &[]).unwrap_err().to_string(), "2 of 3 stages failed: a, c");
     }
 
     #[test]
     fn a_stage_whose_need_failed_is_not_run_and_neither_is_what_needs_it() {
         let stages =
             [stage("build", &[], fails), stage("root", &["build"], fails), stage("vm", &["root"], fails)];
-        assert_eq!(outcome(&stages, &[]).unwrap_err().to_string(), "failed 1 of 3 stages: build");
+        assert_eq!(outcome(&stages, &[]).unwrap_err().to_string(), "1 of 3 stages failed: build");
         let ends = [("build", End::Failed("broken".to_owned())), ("root", End::Needs("build"))];
         assert_eq!(unmet(&stages[1], &ends), Some("build"));
         assert_eq!(unmet(&stages[2], &ends), Some("root"));
@@ -347,7 +347,7 @@ mod tests {
     fn a_stage_beside_nothing_runs_by_itself() {
         assert_eq!(
             outcome(&[stage("chart", &[], fails).beside()], &[]).unwrap_err().to_string(),
-            "failed 1 of 1 stages: chart"
+            "1 of 1 stages failed: chart"
         );
     }
 

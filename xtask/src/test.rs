@@ -14,18 +14,16 @@ use crate::{
     workloads,
 };
 
-/// Run the tests: units and properties, then as root on this kernel, then on the others in QEMU, then under Miri.
+/// Run all tests: unit and property tests, tests on this kernel as root, tests on other kernels in QEMU, and Miri.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "A stage that fails does not stop the others; a stage whose files it was to make is not run.
+#[command(after_help = "If a stage fails, the others still run, except those that need its output.
 
 Examples:
-  cargo xtask test                                     everything; without root it says what was not run and exits with 4
-  sudo -E cargo xtask test                             the same with the tests that need root
-  sudo -E cargo xtask test --only build --only root    what a change of a test needs to be tried again"
-)]
+  cargo xtask test                                     without root: skips some tests, exits with 4
+  sudo -E cargo xtask test                             all tests, including those that need root
+  sudo -E cargo xtask test --only build --only root    only the root tests, after a change")]
 pub(crate) struct Args {
-    /// Run only this stage; may be given several times. What it needs from those before it must be there.
+    /// Run only this stage; may be repeated. The output of the stages that it needs must exist.
     #[arg(long, value_name = "STAGE", value_parser = STAGES.map(|stage| stage.name))]
     only: Vec<String>,
 }
@@ -50,9 +48,9 @@ const STAGES: [Stage; 15] = [
     Stage::new("vm", &["setup", "build", "fetch"], guests).where_it_can(needs_guests).beside(),
 ];
 
-const NO_MIRI: &str = "no nightly with Miri is installed; its tests ran natively";
+const NO_MIRI: &str = "no nightly Rust with Miri is installed; the same tests ran without Miri";
 const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills; containers: real pods; \
-ownership and counters: allocators in live programs) were not run: they need root; run `sudo -E cargo xtask test`";
+ownership and counters: allocators in live programs) were skipped because they need root; run `sudo -E cargo xtask test`";
 
 pub(crate) fn run(Args { only }: &Args) -> Result<()> {
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);

@@ -222,7 +222,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, String)
     }
     let (attached, of) = (hooks.iter().filter(|hook| hook.attached.is_some()).count(), hooks.len());
     match healthy(State(state)).await {
-        (StatusCode::OK, _) => (StatusCode::OK, format!("watching with {attached} of {of} hooks\n")),
+        (StatusCode::OK, _) => (StatusCode::OK, format!("tracing with {attached} of {of} hooks\n")),
         still => still,
     }
 }

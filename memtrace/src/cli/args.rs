@@ -69,7 +69,7 @@ impl ColorArgs {
     }
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
     /// Plain text.

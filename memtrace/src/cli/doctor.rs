@@ -26,15 +26,15 @@ use crate::{
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: it is only asked for \
-its CPU use and for what it currently does less of.
+Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: doctor only \
+asks it how much CPU it uses, and whether it has reduced its work.
 
 Examples:
   sudo memtrace doctor
   sudo memtrace doctor -o json
   sudo memtrace doctor --without btf    show what is lost on a kernel without BTF")]
 pub struct DoctorArgs {
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
     pub output: Form,
     /// How to trace.
@@ -152,7 +152,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     if probes.fault_period > 0 && probes.attached("page_fault").is_some() {
         line(&format!(
-            "  page faults: 1 in {} is sampled, fewer on a CPU with very many; each sample has its weight",
+            "  page faults: 1 in {} is sampled, fewer on a CPU with many faults; each sample carries its weight",
             probes.fault_period
         ));
     }

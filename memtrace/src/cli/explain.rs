@@ -55,7 +55,7 @@ pub struct ExplainArgs {
     /// Second target, shown next to the first.
     #[arg(value_name = "TARGET")]
     pub other: Option<String>,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
     pub output: Form,
     /// Colours.

@@ -133,7 +133,7 @@ pub struct ListArgs {
     /// Only kills with this cause, such as leak, burst or limit_too_tight; docs/record.md lists all.
     #[arg(long, value_name = "KIND")]
     pub cause: Option<String>,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListFormat::Table)]
     pub output: ListFormat,
 }
@@ -144,7 +144,7 @@ pub struct ShowArgs {
     /// Id of the record, or the start of it.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub id: String,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Format::Text)]
     pub output: Format,
 }

@@ -38,10 +38,10 @@ pub struct ShowArgs {
     /// What each row shows [default: container].
     #[arg(long, value_enum)]
     pub by: Option<By>,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Format::Table)]
     pub output: Format,
-    /// Order the rows by this field, in its own direction: a column's title or its name in JSON.
+    /// Sort rows by this field: the title of a column, or its JSON name. Each field has a default direction.
     #[arg(long, value_name = "FIELD")]
     pub sort: Option<String>,
     /// Reverse the order.

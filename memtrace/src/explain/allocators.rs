@@ -166,6 +166,6 @@ fn finish(holding: &mut Holding) {
         let told = told.into_iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(part.0));
         holding.untold_bytes = Some(Bytes(holding.resident_bytes.0.saturating_sub(told)));
     } else if holding.absent.is_none() {
-        holding.absent = Some("this allocator has no counters that can be read from outside".to_owned());
+        holding.absent = Some("none were found that can be read from outside the process".to_owned());
     }
 }

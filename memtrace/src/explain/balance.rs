@@ -179,11 +179,11 @@ fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>
         first.bytes.0 = first.bytes.0.saturating_add(rest);
     } else if rest > 0 {
         let (name, means) = if what == ANONYMOUS {
-            ("else", "programs' changed data, processes not read")
+            ("else", "changed data of programs; processes not read")
         } else if what == SHARED {
             ("not mapped", "tmpfs files that no process maps")
         } else {
-            ("else", "of no kind that it tells")
+            ("else", "of a kind that the kernel does not report")
         };
         inner.push(Part::new(name, means, Bytes(rest), Grade::Inferred));
     }

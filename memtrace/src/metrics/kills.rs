@@ -85,8 +85,8 @@ pub(super) fn members(
     }
     let mut family = Family::counter(
         "memtrace_member_oom_kills_total",
-        "OOM kills of processes while their container's first process lived on: no runtime reports these. Holds over \
-         restarts of the container and of memtrace.",
+        "OOM kills of processes while the first process of their container kept running; no runtime reports these. \
+         Includes kills before restarts of the container and of memtrace.",
     );
     for (join, count) in shown {
         family.add_of(join, &[], count as f64);

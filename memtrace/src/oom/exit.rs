@@ -223,7 +223,7 @@ fn exited(
         (None, _, 129..=192) => (
             ExitKind::Exited,
             format!(
-                "it exited with {code} by itself: no signal ended it, although the number looks like one; no OOM kill"
+                "it exited with {code} by itself: the code looks like a signal, but no signal ended it; no OOM kill"
             ),
             None,
         ),

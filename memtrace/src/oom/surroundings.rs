@@ -53,7 +53,7 @@ pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &KnownAtKill<'_
         record
             .evidence
             .unknown
-            .push("memory of the limit's owner by kind: it had not been read before the kill".into());
+            .push("memory of the limit owner by kind: it was not read before the kill".into());
     }
     let owner = owner_path(record);
     let trigger =

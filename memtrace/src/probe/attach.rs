@@ -158,7 +158,7 @@ fn load_checked(mut config: Config, own: &OwnFacts) -> Result<(Ebpf, String, Vec
     let (agreed, mismatches) = self_check::compare(&record, own);
     let own_tgid = record.header.tgid;
     if mismatches.is_empty() && own_tgid == config.own_tgid {
-        return Ok((object, format!("{agreed} facts agree with /proc"), wrong));
+        return Ok((object, format!("{agreed} values agree with /proc"), wrong));
     }
     // In another pid namespace the kernel knows us by another number.
     config.own_tgid = own_tgid;
@@ -172,7 +172,7 @@ fn load_checked(mut config: Config, own: &OwnFacts) -> Result<(Ebpf, String, Vec
     }
     drop(object);
     let object = load(&config)?;
-    Ok((object, format!("{agreed} facts agree with /proc, {} do not", mismatches.len()), wrong))
+    Ok((object, format!("{agreed} values agree with /proc, {} do not", mismatches.len()), wrong))
 }
 
 fn run_self_check(object: &mut Ebpf) -> Result<OomKill, String> {

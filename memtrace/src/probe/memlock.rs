@@ -20,9 +20,9 @@ pub fn hint(error: &(dyn Error + 'static)) -> String {
 fn for_limit(error: &(dyn Error + 'static), limit: Option<u64>) -> String {
     match limit {
         Some(bytes) if is_refused(error) => format!(
-            " (this kernel may count maps against the limit on locked memory, which is {} KiB here: those before 5.11 do; \
-             give it `ulimit -l unlimited`, LimitMEMLOCK=infinity in a unit, or in the chart `privileged: true` or \
-             SYS_RESOURCE among `extraCapabilities`)",
+            " (kernels before 5.11 charge BPF maps against the limit on locked memory, which is {} KiB here; raise it with \
+             `ulimit -l unlimited`, LimitMEMLOCK=infinity in the systemd unit, or `privileged: true` or \
+             `extraCapabilities: [SYS_RESOURCE]` in the chart)",
             bytes / 1024
         ),
         _ => String::new(),

@@ -89,7 +89,7 @@ fn obstacle(hook: &Hook, support: &KernelSupport, without: &Without) -> Option<S
                 Some(format!("this kernel has no event {category}:{name}"))
             }
             Ok(_) if hook.reads_registers && !can_read_registers(support) => {
-                Some("neither bpf_task_pt_regs nor the kernel stack's place is known".to_owned())
+                Some("neither bpf_task_pt_regs nor the location of the kernel stack is known".to_owned())
             }
             Ok(_) => None,
         },

@@ -42,7 +42,7 @@ pub struct Mismatch {
     pub what: String,
 }
 
-/// Compares; returns how many facts agreed and those that did not.
+/// Compares; returns how many values agreed and those that did not.
 pub fn compare(record: &OomKill, own: &OwnFacts) -> (usize, Vec<Mismatch>) {
     let mut checks = Checks::default();
     checks.task(record, own);

@@ -29,7 +29,7 @@ pub fn ensure() -> Result<PathBuf, String> {
     }
     mount_privately().map_err(|(what, error)| {
         format!(
-            "tracefs is not mounted, and could not be ({what}: {error}); as root on the host: \
+            "failed to mount tracefs ({what}: {error}); run as root on the host: \
              mount -t tracefs nodev {TRACEFS}"
         )
     })?;

@@ -173,7 +173,7 @@ impl Block {
     pub(super) fn absent<T: AsRef<str>>(&mut self, names: &[T]) {
         if !names.is_empty() {
             let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-            self.note(format!("none: {}", names.join("; ")));
+            self.note(format!("zero: {}", names.join("; ")));
         }
     }
 

@@ -110,11 +110,11 @@ impl Cpu {
         let used = used_percent.map_or_else(|| "?".to_owned(), |used| format!("{used:.1}"));
         let budget =
             if budget_percent == 0 { "no budget".to_owned() } else { format!("budget {budget_percent}%") };
-        let mut text = format!("own CPU {used}% of one ({budget})");
+        let mut text = format!("memtrace uses {used}% of one CPU ({budget})");
         if step == 0 {
             return text;
         }
-        text.push_str(", HELD BACK: page tables are read less often");
+        text.push_str(", REDUCED: page tables are read less often");
         if fault_shift > 0 {
             text.push_str(&format!(", faults are sampled {} times less often", 1_u64 << fault_shift.min(63)));
         }

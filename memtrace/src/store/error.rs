@@ -48,7 +48,7 @@ pub enum StoreError {
     /// The last entries are in the write-ahead log, which cannot be read from here.
     #[error(
         "failed to read the write-ahead log of {}: its index is missing and cannot be made in this directory; \
-         copy {file}* to a directory that can be written to, and read that",
+         copy {file}* to a writable directory and use that as --state-dir",
         path.display(),
         file = super::FILE
     )]
@@ -81,7 +81,7 @@ pub enum StoreError {
     },
     /// The beginning of an id fits several records.
     #[error(
-        "failed to choose a record: {prefix:?} is the start of {}{}",
+        "failed to choose a record: several ids start with {prefix:?}: {}{}",
         matches.join(", "),
         if *more { " and more" } else { "" }
     )]

@@ -51,7 +51,7 @@ impl Store {
     /// When it could not be stored.
     pub fn add_runtime_to_exit(&mut self, id: &str, runtime: RuntimeExit) -> Result<(), StoreError> {
         let Self { connection, path, .. } = self;
-        let failed = |error| StoreError::sqlite("add to an end in", path, error);
+        let failed = |error| StoreError::sqlite("update an exit in", path, error);
         let unreadable = |error| StoreError::record(id, path, error);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

@@ -164,7 +164,7 @@ pub fn global() -> OomRecord {
     record.evidence.losses = vec![Loss {
         name: "stream_full".to_owned(),
         count: 1_204,
-        meaning: "address-space, fault and task events that found the ring buffer full".to_owned(),
+        meaning: "address-space, fault and task events, lost because the ring buffer was full".to_owned(),
     }];
     record
 }

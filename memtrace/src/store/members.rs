@@ -43,7 +43,7 @@ impl Store {
     /// When it could not be stored.
     pub fn insert_member_kill(&mut self, kill: &MemberKill) -> Result<u64, StoreError> {
         let Self { connection, path, .. } = self;
-        let failed = |error| StoreError::sqlite("store a member's kill in", path, error);
+        let failed = |error| StoreError::sqlite("store the kill of a container process in", path, error);
         let name =
             serde_json::to_vec(&kill.name).map_err(|error| StoreError::record(&kill.record, path, error))?;
         let transaction =
@@ -89,7 +89,8 @@ impl Store {
     /// # Errors
     /// When they could not be read.
     pub fn member_kills(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let failed = |error| StoreError::sqlite("read members' kills from", &self.path, error);
+        let failed =
+            |error| StoreError::sqlite("read the kills of container processes from", &self.path, error);
         let mut query = self
             .connection
             .prepare("SELECT container, count(*) FROM member_kills GROUP BY container ORDER BY container")
@@ -108,7 +109,8 @@ impl Store {
     /// # Errors
     /// When they could not be read.
     pub fn member_tallies(&self) -> Result<Vec<(WorkloadLabels, u64)>, StoreError> {
-        let failed = |error| StoreError::sqlite("read members' kills from", &self.path, error);
+        let failed =
+            |error| StoreError::sqlite("read the kills of container processes from", &self.path, error);
         let mut query = self
             .connection
             .prepare_cached(
@@ -136,7 +138,7 @@ impl Store {
         records: impl IntoIterator<Item = &'a OomRecord>,
     ) -> Result<(), StoreError> {
         let Self { connection, path, .. } = self;
-        let failed = |error| StoreError::sqlite("add to kills in", path, error);
+        let failed = |error| StoreError::sqlite("update kills in", path, error);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         for record in records {
@@ -162,7 +164,7 @@ impl Store {
     /// When it could not be stored.
     pub fn add_runtime(&mut self, id: &str, reason: Option<&str>, exit_code: i32) -> Result<(), StoreError> {
         let Self { connection, path, .. } = self;
-        let failed = |error| StoreError::sqlite("add to a kill in", path, error);
+        let failed = |error| StoreError::sqlite("update a kill in", path, error);
         let unreadable = |error| StoreError::record(id, path, error);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -202,7 +204,7 @@ fn stored(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Option<Ve
 }
 
 fn write(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Result<(), StoreError> {
-    let failed = |error| StoreError::sqlite("add to a kill in", path, error);
+    let failed = |error| StoreError::sqlite("update a kill in", path, error);
     let json = serde_json::to_vec(record).map_err(|error| StoreError::record(&record.id, path, error))?;
     let mut statement = transaction
         .prepare_cached(

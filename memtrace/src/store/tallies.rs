@@ -143,7 +143,7 @@ impl Store {
 
     pub(super) fn keep_most_tallies(&mut self, most: i64) -> Result<(), StoreError> {
         let Self { connection, path, .. } = self;
-        let failed = |error| StoreError::sqlite("add up kills in", path, error);
+        let failed = |error| StoreError::sqlite("add up the counts of kills in", path, error);
         let transaction = connection.transaction().map_err(failed)?;
         add_up(&transaction, "tallies", &["scope", "cause"], &["kills", "victims"], most).map_err(failed)?;
         add_up(&transaction, "member_tallies", &[], &["kills"], most).map_err(failed)?;

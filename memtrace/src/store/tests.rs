@@ -116,7 +116,7 @@ fn the_beginning_of_an_id_is_enough_when_it_fits_one() {
     assert_eq!(store.kill("%").unwrap(), None);
     assert_eq!(store.kill("").unwrap(), None);
     let error = store.kill("a").unwrap_err();
-    let text = "failed to choose a record: \"a\" is the start of ab, abc, abd";
+    let text = "failed to choose a record: several ids start with \"a\": ab, abc, abd";
     assert_eq!(error.to_string(), text);
     store.insert_kills(&(0..9).map(|n| named(&format!("many{n}"))).collect::<Vec<_>>()).unwrap();
     assert!(store.kill("many").unwrap_err().to_string().ends_with("many6, many7 and more"));

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::units::Bytes;
 
-/// Form of the output.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// For people: the columns that fit.
@@ -32,7 +32,7 @@ pub enum Form {
 /// How to print.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Form of the output.
+    /// Output format.
     pub form: Form,
     /// What a row is.
     pub by: By,

@@ -46,7 +46,7 @@ fn what_the_daemon_holds_back_is_shown() {
     });
     assert_eq!(state.budget_percent, 1);
     let text = said(&doctor("text"));
-    assert!(text.contains("(budget 1%), HELD BACK: page tables are read less often"), "{text}");
+    assert!(text.contains("(budget 1%), REDUCED: page tables are read less often"), "{text}");
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Agent {
         while !agent.log().contains("watching") {
             let ended = agent.child.try_wait().context("failed to wait for the daemon")?;
             if ended.is_some() || start.elapsed() > START {
-                bail!("failed to start the daemon; it said:\n{}", process::tail(&agent.log(), 20));
+                bail!("failed to start the daemon; its log:\n{}", process::tail(&agent.log(), 20));
             }
             thread::sleep(STEP);
         }

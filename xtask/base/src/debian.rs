@@ -40,7 +40,7 @@ impl Debian {
     fn try_install(&mut self, packages: &[&str]) -> Result<()> {
         let names = packages.join(" ");
         if !self.is_debian {
-            bail!("this is not Debian or Ubuntu, and setup knows no other packages");
+            bail!("this is not Debian or Ubuntu; setup cannot install packages here");
         }
         if !self.is_root {
             bail!("that needs root: run `apt-get install {names}` as root, or");

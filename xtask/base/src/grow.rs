@@ -46,5 +46,8 @@ pub fn run(args: &Args) -> Result<()> {
         hint::black_box(&taken);
         thread::sleep(Duration::from_millis(args.pace_ms));
     }
-    bail!("failed to be killed: {} MiB taken, the limit of the cgroup is not enforced", args.give_up_mib)
+    bail!(
+        "the kernel did not kill this program: it took {} MiB, the limit of the cgroup is not enforced",
+        args.give_up_mib
+    )
 }

@@ -24,16 +24,15 @@ pub fn cache() -> Result<PathBuf> {
         let base = base.or_else(|| Some(env::home_dir()?.join(".cache")))?;
         Some(base.join("memtrace/vm"))
     };
-    env::var_os(CACHE)
-        .map(PathBuf::from)
-        .or_else(of_user)
-        .with_context(|| format!("failed to find a place for packages: neither {CACHE} nor HOME is set"))
+    env::var_os(CACHE).map(PathBuf::from).or_else(of_user).with_context(|| {
+        format!("failed to find a cache directory for packages: neither {CACHE} nor HOME is set")
+    })
 }
 
 /// Why this machine cannot have Debian's packages, if it cannot.
 pub fn cannot_have() -> Option<String> {
     if process::find("apt-get").is_none() || process::find("dpkg-deb").is_none() {
-        return Some("it needs apt and dpkg, which fetch and unpack Debian's kernels".to_owned());
+        return Some("apt and dpkg are missing; they fetch and unpack Debian's kernels".to_owned());
     }
     mirror::find().err().map(|error| format!("{error:#}"))
 }

@@ -24,7 +24,7 @@ pub fn check() -> Result<Home> {
     }
     let lacks = missing_capabilities(&status);
     if !lacks.is_empty() {
-        missing.push(format!("{}: not in this process's effective set", lacks.join(", ")));
+        missing.push(format!("{}: not in the effective set of this process", lacks.join(", ")));
     }
     let home = find_home(&cgroups, &mounts, &|file: &PathBuf| fs::read_to_string(file).ok());
     match home {
@@ -33,10 +33,12 @@ pub fn check() -> Result<Home> {
                 return Ok(home);
             }
         }
-        Some(home) => missing.push(format!("a writable memory cgroup: {} is not", home.parent.display())),
-        None => missing.push("a memory cgroup: no mounted hierarchy has the memory controller".to_owned()),
+        Some(home) => {
+            missing.push(format!("a writable memory cgroup: {} is not writable", home.parent.display()))
+        }
+        None => missing.push("a memory cgroup: the memory controller is not mounted".to_owned()),
     }
-    Err(NotPermitted(format!("the demo needs what is missing here:\n  {}", missing.join("\n  "))).into())
+    Err(NotPermitted(format!("the demo cannot run; missing:\n  {}", missing.join("\n  "))).into())
 }
 
 /// Where a memory cgroup of ours can be made.

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RECORDED: &str = "recorded an OOM kill";
 
 pub(crate) fn measure(bin: &Path, kills: usize) -> Result<Alone> {
-    say("start-up, and from a kill to its record");
+    say("start of the daemon, and time from a kill to its record");
     let mut ready = Vec::new();
     for _ in 0..STARTS {
         ready.push(Agent::start(bin, &[])?.ready_after.as_secs_f64() * 1000.0);
@@ -75,11 +75,11 @@ impl Group {
             grow.stderr(Stdio::null()).status().context("failed to run the program that is killed")?;
         let end = Instant::now();
         if status.success() || status.code().is_some() {
-            bail!("failed to have a process killed by the limit: {status}");
+            bail!("the kernel did not kill the process at the limit: {status}");
         }
         while agent.log().matches(RECORDED).count() <= before {
             if end.elapsed() > PATIENCE {
-                bail!("failed to see the record of a kill in {} s", PATIENCE.as_secs());
+                bail!("no record of a kill within {} s", PATIENCE.as_secs());
             }
             thread::sleep(Duration::from_micros(200));
         }

@@ -44,7 +44,7 @@ pub(crate) fn measure(bin: &Path, sizes: &[(usize, usize)]) -> Result<Vec<Idle>>
 }
 
 fn idle(bin: &Path, containers: usize, each: usize) -> Result<Idle> {
-    say(&format!("idle beside {containers} containers of {each} processes"));
+    say(&format!("idle daemon with {containers} containers of {each} processes"));
     let _crowd = Crowd::start(containers, each)?;
     let agent = Agent::start(bin, &[])?;
     let first_look_s = settle(&agent)?;
@@ -96,7 +96,7 @@ impl Crowd {
         // Only v2 has the file.
         let control = crowd.parent.join("cgroup.subtree_control");
         if control.exists() {
-            fs::write(&control, "+memory").context("failed to hand the memory controller down")?;
+            fs::write(&control, "+memory").context("failed to enable the memory controller in the cgroup")?;
         }
         let shell = env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
         for number in 0..containers {

@@ -9,9 +9,9 @@ use super::{
 
 const HEAD: &str = "# Performance
 
-What memtrace costs, measured by `cargo xtask bench --update`, which writes this file; do not edit it. Every round does
-the same work in every state, in an order that changes from round to round; a figure is the median over the rounds,
-with the first and third quartile beside it. A ratio is that of one round to the same round without memtrace.
+What memtrace costs, measured by `cargo xtask bench --update`, which writes this file; do not edit it. Each round runs
+the same work in every state, in an order that changes between rounds. A figure is the median over all rounds, with the
+first and third quartile in parentheses. A ratio compares a run with the run without memtrace in the same round.
 ";
 
 /// The whole document.
@@ -33,20 +33,23 @@ pub(crate) fn render(measured: &Measured) -> String {
 }
 
 fn targets_section(measured: &Measured, text: &mut String) {
-    text.push_str("\n## Targets\n\n| what | target | measured | |\n|---|---|---|---|\n");
+    text.push_str("\n## Targets\n\n| what | target | measured | result |\n|---|---|---|---|\n");
     for target in targets(measured) {
         let found = target.found.as_deref().unwrap_or("not measured");
-        let verdict = if target.is_met { "met".to_owned() } else { format!("**short**: {}", target.reason) };
+        let verdict =
+            if target.is_met { "met".to_owned() } else { format!("**not met**: {}", target.reason) };
         text.push_str(&format!("| {} | {} | {found} | {verdict} |\n", target.what, target.wanted));
     }
 }
 
 fn rounds_section(measured: &Measured, text: &mut String) {
-    text.push_str("\n## The same work, with and without\n\n");
+    text.push_str("\n## The same work with and without memtrace\n\n");
     for state in STATES {
         text.push_str(&format!("- *{}*: {}\n", state.name, state.does));
     }
-    text.push_str("\nFor rates (redis) the ratio is turned around: above 1 is always dearer.\n\n| work |");
+    text.push_str(
+        "\nFor rates (redis, HTTP) the ratio is inverted, so that above 1 always means more expensive.\n\n| work |",
+    );
     for state in STATES {
         text.push_str(&format!(" {} |", state.name));
     }
@@ -69,20 +72,24 @@ fn rounds_section(measured: &Measured, text: &mut String) {
 }
 
 fn peers_section(measured: &Measured, text: &mut String) {
-    text.push_str("\n## Other tools on the same work\n\n| tool | work | ratio |\n|---|---|---|\n");
+    text.push_str(
+        "\n## Other tools on the same work\n\nHere a ratio compares with the run without the tool in the same round.\n\n\
+         | tool | work | ratio |\n|---|---|---|\n",
+    );
     for peer in &measured.peers {
         let ratio = match &peer.why_not {
             Some(why) => format!("not measured: {}", why.lines().next().unwrap_or_default()),
             None => shown(peer.ratio, 3, "×"),
         };
-        text.push_str(&format!("| {} | {} | {ratio} |\n", peer.tool, peer.load));
+        let work = LOADS.iter().find(|load| load.name == peer.load).map_or(peer.load, |load| load.does);
+        text.push_str(&format!("| {} | {work} | {ratio} |\n", peer.tool));
     }
 }
 
 fn programs_section(measured: &Measured, text: &mut String) {
     text.push_str(
-        "\n## One event\n\nBy the kernel's own clock (`kernel.bpf_stats_enabled`), without a budget, under the page-fault, \
-         mmap, malloc and fork loads.\n\n| fact | hook | runs | ns each |\n|---|---|---|---|\n",
+        "\n## Cost of one event\n\nMeasured by the kernel (`kernel.bpf_stats_enabled`), without an event budget, \
+         under the page-fault, mmap, malloc and fork loads.\n\n| fact | hook | runs | ns per run |\n|---|---|---|---|\n",
     );
     for program in &measured.programs {
         let each = program.ns_each.map_or("-".to_owned(), |ns| format!("{ns:.0}"));
@@ -92,13 +99,14 @@ fn programs_section(measured: &Measured, text: &mut String) {
 
 fn alone_section(measured: &Measured, text: &mut String) {
     text.push_str(
-        "\n## The daemon itself\n\nIdle: for 20 s after the first look at all page tables, beside sleeping processes in cgroups of their own.\n\n\
-         | containers | processes | CPU | resident | BPF maps | start | first look |\n|---|---|---|---|---|---|---|\n",
+        "\n## The daemon\n\nIdle: measured for 20 s after the first scan of all page tables, with sleeping \
+         processes in separate cgroups.\n\n\
+         | containers | processes | CPU | resident | BPF maps | start | first scan |\n|---|---|---|---|---|---|---|\n",
     );
     for Idle { containers, processes, cpu_percent, rss_mib, map_mib, ready_ms, first_look_s } in
         &measured.containers
     {
-        let first = first_look_s.map_or("not over in 180 s".to_owned(), |seconds| format!("{seconds:.0} s"));
+        let first = first_look_s.map_or("longer than 180 s".to_owned(), |seconds| format!("{seconds:.0} s"));
         text.push_str(&format!(
             "| {containers} | {processes} | {cpu_percent:.2} % | {rss_mib:.1} MiB | {map_mib:.1} MiB | {ready_ms:.0} ms | {first} |\n"
         ));
@@ -114,8 +122,8 @@ fn alone_section(measured: &Measured, text: &mut String) {
     } = &measured.model;
     let Alone { kill_to_record_ms, ready_ms, binary_mib } = &measured.alone;
     text.push_str(&format!(
-        "\n- Live, one thread that maps and unmaps, no budget: {:.0} k events/s, {live_losses} lost, the daemon at \
-         {live_cpu_percent:.0} % of a CPU; with the default budget at {budget_cpu_percent:.1} %\n",
+        "\n- Live stream of one thread that maps and unmaps, without an event budget: {:.0} k events/s, {live_losses} lost, \
+         {live_cpu_percent:.0} % of a CPU for the daemon; with the default budget {budget_cpu_percent:.1} %\n",
         live_events_per_second / 1e3
     ));
     text.push_str(&match (replayed_events_per_second, why_not) {
@@ -126,11 +134,11 @@ fn alone_section(measured: &Measured, text: &mut String) {
         (None, why) => format!("- Replay: not measured: {}\n", why.as_deref().unwrap_or("no reason")),
     });
     text.push_str(&format!(
-        "- From a victim's end to its record's commit: {}\n",
+        "- From the end of a victim to the commit of its record: {}\n",
         shown(*kill_to_record_ms, 1, " ms")
     ));
-    text.push_str(&format!("- From start to watching: {}\n", shown(*ready_ms, 0, " ms")));
-    text.push_str(&format!("- The binary: {binary_mib:.1} MiB, static, kernel programs inside\n"));
+    text.push_str(&format!("- From start to ready: {}\n", shown(*ready_ms, 0, " ms")));
+    text.push_str(&format!("- The binary: {binary_mib:.1} MiB, static, including the kernel programs\n"));
 }
 
 /// `1.017× (1.010 to 1.022)`

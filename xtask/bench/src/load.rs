@@ -64,7 +64,7 @@ pub(crate) const LOADS: [Load; 10] = [
     load("fill", "page faults, 64 MiB at a time", &["fill", "200000"]),
     load("mmap", "mmap and munmap of 64 KiB", &["mmap", "150000"]),
     load("mmap8", "mmap, 8 page faults, munmap", &["mmap8", "40000"]),
-    load("syscall", "getppid: a call that memtrace does not watch", &["syscall", "2000000"]),
+    load("syscall", "getppid, a system call that memtrace does not trace", &["syscall", "2000000"]),
     load("churn", "malloc and free, 8 threads, glibc", &["churn", "500000", "8"]),
     Load {
         needs: Needs::Jemalloc,

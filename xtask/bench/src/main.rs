@@ -32,26 +32,27 @@ mod rounds;
 mod stats;
 mod targets;
 
-/// Measure what memtrace costs: paired with the same work without it, round by round.
+/// Measure what memtrace costs, against the same work without it.
 #[derive(Debug, clap::Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", version)]
-#[command(after_help = "Needs root. All of it happens on this machine; nothing goes over a network.
-No figure makes it fail: it measures, people judge.
+#[command(
+    after_help = "Needs root. Everything runs on this machine, without a network. No result is a failure.
 
 Examples:
-  sudo -E cargo xtask bench           all of it, some 10 minutes
-  sudo -E cargo xtask bench --quick   fewer rounds and containers, some 3 minutes
-  sudo -E cargo xtask bench --update  and write docs/performance.md")]
+  sudo -E cargo xtask bench           everything, about 10 minutes
+  sudo -E cargo xtask bench --quick   fewer rounds and containers, about 3 minutes
+  sudo -E cargo xtask bench --update  everything, and rewrite docs/performance.md"
+)]
 struct Args {
     #[command(subcommand)]
     program: Option<Program>,
     /// Fewer rounds and fewer containers
     #[arg(long)]
     quick: bool,
-    /// Write docs/performance.md from what is measured
+    /// Rewrite docs/performance.md from the results
     #[arg(long, conflicts_with = "quick")]
     update: bool,
-    /// So many rounds, instead of 12 or, with --quick, 3
+    /// Number of rounds [default: 12, with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
     /// A memtrace to measure instead of building one
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::find()?;
     if !rustix::process::geteuid().is_root() {
-        return Err(NotPermitted("the benchmark needs root: it attaches kernel programs".to_owned()).into());
+        return Err(NotPermitted("the benchmark needs root to attach kernel programs".to_owned()).into());
     }
     let bin = match &args.bin {
         Some(bin) => bin.clone(),
@@ -121,7 +122,11 @@ fn run(args: &Args) -> Result<()> {
     if args.update {
         write(&workspace.root().join(DOCUMENT), &text)?;
     }
-    say(&format!("all figures are in {}, {:.0} s", workspace.relative(&file), start.elapsed().as_secs_f64()));
+    say(&format!(
+        "wrote all results to {} after {:.0} s",
+        workspace.relative(&file),
+        start.elapsed().as_secs_f64()
+    ));
     Ok(())
 }
 

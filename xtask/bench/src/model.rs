@@ -39,7 +39,7 @@ const RECORDED: &str = "6";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn measure(bin: &Path, programs: &Programs) -> Result<Model> {
-    say("events a second");
+    say("events per second");
     let (rate, losses, cpu) = live(bin, programs, &["--event-budget", "0"])?;
     let (_, _, budget_cpu) = live(bin, programs, &[])?;
     let (replayed, events, why_not) = match replay(bin, programs) {
@@ -97,7 +97,7 @@ fn tracer(agent: &Agent) -> Result<Value> {
         let snapshot = agent.get("/v1/snapshot")?;
         match snapshot.get("tracer") {
             Some(tracer) if tracer.is_object() => return Ok(tracer.clone()),
-            _ if begin.elapsed() > PATIENCE => bail!("failed to learn what the daemon has read"),
+            _ if begin.elapsed() > PATIENCE => bail!("the daemon does not report what it has read"),
             _ => std::thread::sleep(Duration::from_millis(50)),
         }
     }

@@ -26,11 +26,11 @@ pub(crate) struct Program {
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 pub(crate) fn measure(bin: &Path, programs: &Programs) -> Result<Vec<Program>> {
-    say("nanoseconds by program");
-    let before = fs::read_to_string(SWITCH).context("failed to read whether the kernel times programs")?;
-    fs::write(SWITCH, "1").context("failed to let the kernel time programs")?;
+    say("run time of the kernel programs");
+    let before = fs::read_to_string(SWITCH).context("failed to read kernel.bpf_stats_enabled")?;
+    fs::write(SWITCH, "1").context("failed to set kernel.bpf_stats_enabled")?;
     let measured = under_load(bin, programs);
-    fs::write(SWITCH, before.trim()).context("failed to set the kernel's clock back")?;
+    fs::write(SWITCH, before.trim()).context("failed to restore kernel.bpf_stats_enabled")?;
     measured
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct State {
 /// The first is what the others are compared with.
 pub(crate) const STATES: [State; 4] = [
     State { name: "off", does: "no memtrace", arguments: None },
-    State { name: "daemon", does: "the daemon as it is by default", arguments: Some(&[]) },
+    State { name: "daemon", does: "the daemon with default options", arguments: Some(&[]) },
     State {
         name: "no faults",
         does: "the daemon without the page-fault sampler",
@@ -35,7 +35,7 @@ pub(crate) const STATES: [State; 4] = [
     },
     State {
         name: "hooks only",
-        does: "every program runs, none sends: an event budget of 1 and no sampler",
+        does: "all programs run but send nothing (event budget 1, no sampler)",
         arguments: Some(&["--fault-period", "0", "--event-budget", "1"]),
     },
 ];

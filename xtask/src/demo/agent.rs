@@ -46,12 +46,12 @@ impl Agent {
         let start = Instant::now();
         let answers = || {
             if let Some(status) = self.child.try_wait().context("failed to wait for the daemon")? {
-                bail!("failed to keep the daemon running: {status}");
+                bail!("the daemon ended: {status}");
             }
             Ok(self.ask_top(&["-o", "json"])?.status.success().then_some(()))
         };
         let ready = patience.wait("reach the daemon", START, answers);
-        ready.map_err(|error| anyhow!("{error:#}; the daemon said:\n{}", self.said()))?;
+        ready.map_err(|error| anyhow!("{error:#}; the log of the daemon:\n{}", self.said()))?;
         println!("ready after {:.1} s", start.elapsed().as_secs_f64());
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Agent {
             Ok((output.status.success() && names_pid(&last, pid)).then(|| last.clone()))
         });
         report.map_err(|error| {
-            anyhow!("{error:#}; the last answer:\n{last}\nthe daemon said:\n{}", self.said())
+            anyhow!("{error:#}; the last answer:\n{last}\nthe log of the daemon:\n{}", self.said())
         })
     }
 
@@ -80,7 +80,7 @@ impl Agent {
         let start = Instant::now();
         let pid = Pid::from_child(&self.child);
         if self.child.try_wait().context("failed to wait for the daemon")?.is_some() {
-            bail!("failed to keep the daemon running; it said:\n{}", self.said());
+            bail!("the daemon ended; its log:\n{}", self.said());
         }
         kill_process(pid, Signal::TERM).context("failed to stop the daemon")?;
         while start.elapsed() < STOP {

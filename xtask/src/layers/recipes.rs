@@ -33,7 +33,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
         git.args(["apply", "--whitespace=nowarn"]).arg(patch).current_dir(&copy);
         git.env("GIT_CEILING_DIRECTORIES", workspace.target());
         process::run(&mut git)
-            .with_context(|| format!("failed to apply the recipe {name}: mend its patch"))?;
+            .with_context(|| format!("failed to apply the recipe {name}: update its patch"))?;
     }
     let mut cargo = workspace.cargo();
     cargo.current_dir(&copy).args(["check", "--package", "memtrace", "--locked"]);
@@ -51,7 +51,7 @@ fn patches(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>> {
             .with_context(|| format!("failed to read {}", workspace.relative(&path)))?;
         let files = touched(&text);
         if files == 0 || files > most {
-            bail!("{} touches {files} files, and may touch 1 to {most}", workspace.relative(&path));
+            bail!("{} touches {files} files; allowed are 1 to {most}", workspace.relative(&path));
         }
         println!("recipe {name}: {files} of at most {most} files");
         patches.push((name, path));

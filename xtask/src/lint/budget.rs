@@ -9,7 +9,7 @@ const MOST: usize = 400;
 pub(crate) fn check(name: &str, text: &str) -> Option<String> {
     let lines = text.lines().count();
     let is_too_long = name.ends_with(".rs") && lines > MOST;
-    is_too_long.then(|| format!("{name}: {lines} lines, at most {MOST}: split it at a noun"))
+    is_too_long.then(|| format!("{name}: {lines} lines, allowed are {MOST}: split it by topic"))
 }
 
 #[cfg(test)]

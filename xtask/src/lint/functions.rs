@@ -38,7 +38,7 @@ impl Lengths {
         if lines >= TOO_MANY {
             let name = &signature.ident;
             self.long.push(format!(
-                "{first}: the function {name} has {lines} lines, must have less than {TOO_MANY}: give a part of it a name"
+                "{first}: the function {name} has {lines} lines, allowed are fewer than {TOO_MANY}: extract a part of it"
             ));
         }
     }

@@ -17,7 +17,7 @@ pub(crate) fn check(name: &str, text: &str, places: &[String]) -> Vec<String> {
     let lines = (1..).zip(text.lines());
     let named = lines.filter_map(|(line, text)| {
         let place = places.iter().find(|place| names(text, place))?;
-        Some(format!("{name}:{line}: names {place}, a path of this machine: use a relative one"))
+        Some(format!("{name}:{line}: contains {place}, a path of this machine: use a relative path"))
     });
     named.collect()
 }
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn a_path_below_a_place_is_a_problem_on_its_line() {
         let found = check("a.md", "x\nsee `/me/.cargo`\n", &["/me".to_owned()]);
-        assert_eq!(found, ["a.md:2: names /me, a path of this machine: use a relative one"]);
+        assert_eq!(found, ["a.md:2: contains /me, a path of this machine: use a relative path"]);
         assert_eq!(lines_of("cd /builds/memtrace/xtask"), 1);
     }
 

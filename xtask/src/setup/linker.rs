@@ -47,11 +47,17 @@ fn examine(path: PathBuf, rustc_llvm: u32) -> Option<Linker> {
     let llvm = fs::read(&path).ok().and_then(|file| llvm_of(&file));
     match llvm {
         Some(llvm) if llvm < rustc_llvm => {
-            say(&format!("not usable: {} has LLVM {llvm}, the compiler {rustc_llvm}", path.display()));
+            say(&format!(
+                "not usable: {} has LLVM {llvm}, but the compiler has LLVM {rustc_llvm}",
+                path.display()
+            ));
             return None;
         }
         Some(llvm) => say(&format!("{version} at {}, LLVM {llvm}", path.display())),
-        None => say(&format!("{version} at {}: its LLVM is not known, taken on trust", path.display())),
+        None => say(&format!(
+            "{version} at {}: its LLVM version is unknown, assuming that it fits",
+            path.display()
+        )),
     }
     Some(Linker { path, version })
 }

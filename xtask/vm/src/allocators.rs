@@ -20,7 +20,7 @@ pub(crate) fn measure(said: &Transcript) -> Results {
     let mut results = Results::default();
     let (Some(programs), Some(snapshot)) = (said.get("allocators/programs"), said.get("allocators/snapshot"))
     else {
-        results.missing(UNIT, "the programs did not come up");
+        results.missing(UNIT, "the programs did not start");
         return results;
     };
     let snapshot: Value = match serde_json::from_str(snapshot) {

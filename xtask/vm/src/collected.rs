@@ -37,7 +37,7 @@ impl Collected {
     pub(crate) fn read(scenario: &str, said: &Transcript) -> Result<Self, String> {
         let section = |what: &str| {
             let name = format!("{scenario}/{what}");
-            said.get(&name).ok_or_else(|| format!("the guest did not come to {name}"))
+            said.get(&name).ok_or_else(|| format!("the guest did not reach {name}"))
         };
         let log = section("log")?;
         let name = format!("{scenario}/record");
@@ -90,6 +90,6 @@ mod tests {
     #[test]
     fn a_section_that_is_not_there_is_named() {
         let error = Collected::read("own-limit", &Transcript::default()).unwrap_err();
-        assert_eq!(error, "the guest did not come to own-limit/log");
+        assert_eq!(error, "the guest did not reach own-limit/log");
     }
 }

@@ -113,7 +113,7 @@ mod tests {
                 {"hook": "fexit:__x64_sys_brk", "why": "refused: verifier: off=0 | verification time 36 usec | x"}],
              "lost": null},
             {"fact": "exit", "required": false, "attached": null, "passed_over": [], "lost": "exit codes"}],
-        "missing_fields": [], "self_check": "11 facts agree with /proc", "fault_period": 64}}"#;
+        "missing_fields": [], "self_check": "11 values agree with /proc", "fault_period": 64}}"#;
 
     fn results(json: &str, exit: &str) -> Results {
         measure(
@@ -131,7 +131,7 @@ mod tests {
             "tracepoint:syscalls:sys_exit_brk | not by fexit:__x64_sys_brk: refused: verifier: off=0"
         );
         assert_eq!(table["doctor.fact.exit"], "lost | lost: exit codes");
-        assert_eq!(table["doctor.self-check"], "11 facts agree with /proc");
+        assert_eq!(table["doctor.self-check"], "11 values agree with /proc");
     }
 
     #[test]

@@ -20,45 +20,45 @@ pub(crate) type Column<'a> = (&'a Kernel, &'a Table);
 
 const HEAD: &str = "# Kernel support
 
-What memtrace gets from which kernel, and what is lost without the rest. Every value here was measured: `cargo xtask vm`
-boots these kernels under QEMU and fails when one of them gives anything else than what stands here.
+What memtrace gets from each kernel, and what is lost where something is missing. Every value was measured:
+`cargo xtask vm` boots these kernels in QEMU and fails if a result differs from this document.
 `cargo xtask vm --update` writes this file; do not edit it.
 ";
 
 const FACTS: &str = "
-## How each fact is got
+## How each fact is obtained
 
-`memtrace doctor`, as root, with nothing taken away. A cell is the form that attached: `tp_btf`, a program at a
-tracepoint with typed arguments; `fexit`, one at the return of a kernel function; `tracepoint`, one at the event's
-record; `perf`, one at the perf software event. They are tried in that order.
+The result of `memtrace doctor` as root, with everything available. A cell names the kind of hook that attached:
+`tp_btf` (tracepoint with typed arguments), `fexit` (return of a kernel function), `fentry` (entry of a kernel function),
+`kprobe` (breakpoint at the entry of a kernel function), `tracepoint` (record of the event) or `perf` (perf software
+event). Where a fact has several hooks, they are tried in this order.
 ";
 
 const FORCED: &str = "
-## Each fallback by force
+## Forced fallbacks
 
-The same with something taken away: the forms that memtrace falls back to are tried on every kernel, not only on those
-that need them.
+The same with some features disabled. This tests the fallbacks on every kernel, not only on those that need them.
 ";
 
 const LOCKED: &str = "
-## Locked down
+## Lockdown
 
-With `lockdown=integrity` on the kernel's command line, as under Secure Boot.
+With `lockdown=integrity` on the kernel command line, as under Secure Boot.
 ";
 
 const COSTS: &str = "
-## What the verifier walked
+## Verifier cost
 
-Instructions, by program, in the way of loading that costs most. 5.10 does not count them: there it is what was left to
-run. A fifth more or less than this fails the run.
+Instructions that the verifier processed, by program, for the most expensive variant. Linux 5.10 does not report them:
+its column has the instructions of the translated program. A run fails if a value changes by more than a fifth.
 ";
 
 const KILLS: &str = "
 ## OOM kills
 
-On cgroup v2. Each record was compared with `memory.events.local`, `/proc/vmstat` and the kernel log: one record for each
-kill and none besides; victim, names, sizes, groups, limit and trigger as the kernel says them. What a record does not
-know is null in it, and named here.
+On cgroup v2. Each kill has exactly one record. It was compared with `memory.events.local`, `/proc/vmstat` and the kernel
+log: victim, names, sizes, cgroups, limit and trigger are as the kernel reports them. Unknown fields are null in the
+record and listed here.
 ";
 
 /// The whole document.
@@ -116,11 +116,11 @@ fn kill(scenario: &Scenario, columns: &[Column<'_>]) -> String {
     let Scenario { name, does, victims, .. } = scenario;
     let mut text = format!("\n### {name}\n\n{}.\n", capital(does));
     if *victims == Victims::None {
-        text.push_str("No record on any kernel, as it should be.\n");
+        text.push_str("As expected, no kernel records a kill.\n");
         return text;
     }
     text.push_str(
-        "\n| Linux | hook | scope | whose limit | kill signal | not known |\n|---|---|---|---|---|---|\n",
+        "\n| Linux | hook | scope | whose limit | kill signal | unknown |\n|---|---|---|---|---|---|\n",
     );
     let rows = columns.iter().map(|(kernel, table)| {
         let cells = ["hook", "scope", "limit-of", "kill-signal", "unknown"];

@@ -76,7 +76,7 @@ fn parse(text: &str) -> Table {
 
 fn text(series: &str, table: &Table) -> String {
     let mut text = format!(
-        "# What memtrace gets from Linux {series}. A run of `cargo xtask vm` that measures anything else fails;\n\
+        "# Expected results on Linux {series}. `cargo xtask vm` fails if it measures anything else;\n\
          # `cargo xtask vm --update` writes this file.\n"
     );
     for (check, value) in table {

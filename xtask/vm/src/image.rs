@@ -81,8 +81,8 @@ fn the_only(dir: &Path, is_it: impl Fn(&str) -> bool) -> Result<PathBuf> {
     let mut found = entries.flatten().filter(|entry| is_it(&entry.file_name().to_string_lossy()));
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only.path()),
-        (None, _) => bail!("failed to find what was looked for in {}: it is not there", dir.display()),
-        (Some(_), Some(_)) => bail!("failed to choose in {}: there are several", dir.display()),
+        (None, _) => bail!("failed to find a matching file in {}", dir.display()),
+        (Some(_), Some(_)) => bail!("found several matching files in {}", dir.display()),
     }
 }
 

@@ -65,7 +65,7 @@ fn kernel_did(scenario: &Scenario, collected: &Collected, results: &mut Results)
     results.equal(&at("first-victim"), &first, &Some(kill.comm.as_str()));
     results.equal(&at("first-victim-pid"), &programs.get(&kill.comm), &Some(&kill.tid));
     let Some(report) = &kill.report else {
-        results.missing(&at("report"), "the kernel made no report");
+        results.missing(&at("report"), "the kernel wrote no report");
         return;
     };
     match scenario.asker {
@@ -113,7 +113,7 @@ fn records_are(name: &str, collected: &Collected, results: &mut Results) {
         freed_kb += kill.anon + kill.shmem;
     }
     if largest > 0 {
-        results.remarks.push(format!("{name}: a resident figure differs from the log's by {largest} kB"));
+        results.remarks.push(format!("{name}: a resident size differs from the kernel log by {largest} kB"));
     }
 }
 

@@ -32,7 +32,10 @@ const fn kernel(series: &'static str, suite: &'static str, package: &'static str
 /// The kernel of this name.
 pub(crate) fn parse(series: &str) -> Result<&'static Kernel, String> {
     let known = || KERNELS.map(|kernel| kernel.series).join(", ");
-    KERNELS.iter().find(|kernel| kernel.series == series).ok_or_else(|| format!("one of {}", known()))
+    KERNELS
+        .iter()
+        .find(|kernel| kernel.series == series)
+        .ok_or_else(|| format!("expected one of {}", known()))
 }
 
 impl Kernel {
@@ -57,7 +60,7 @@ mod tests {
     #[test]
     fn a_kernel_is_found_by_its_series() {
         assert_eq!(parse("6.1").unwrap().suite, "bookworm");
-        assert_eq!(parse("6.2").unwrap_err(), "one of 5.10, 6.1, 6.12, 6.18, 7.3");
+        assert_eq!(parse("6.2").unwrap_err(), "expected one of 5.10, 6.1, 6.12, 6.18, 7.3");
     }
 
     #[test]

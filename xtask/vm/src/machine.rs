@@ -82,9 +82,9 @@ impl Machine<'_> {
             None
         } else {
             let how = match status.code() {
-                Some(TIMED_OUT) => format!("did not end in {} s", PATIENCE.as_secs()),
-                Some(0) => "ended before its plan did (a panic, or process 1 died)".to_owned(),
-                _ => format!("could not be run: {status}: {}", read(&errors)?.trim()),
+                Some(TIMED_OUT) => format!("did not end within {} s", PATIENCE.as_secs()),
+                Some(0) => "ended early (kernel panic, or process 1 died)".to_owned(),
+                _ => format!("could not be started: {status}: {}", read(&errors)?.trim()),
             };
             Some(format!("the guest {how}; its console ends with\n{}", process::tail(&read(&console)?, TAIL)))
         };

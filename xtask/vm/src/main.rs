@@ -47,33 +47,33 @@ use results::{Results, Table};
 use scenario::SCENARIOS;
 use summary::Outcome;
 
-/// Boot the supported kernels under QEMU, and compare what memtrace gets there with what is expected.
+/// Test memtrace on the supported kernels, in QEMU. The results must equal the tables in vm/expected.
 #[derive(Debug, clap::Parser)]
 #[command(name = "cargo xtask vm", bin_name = "cargo xtask vm", version, after_help = HELP)]
 struct Args {
-    /// Series to boot: 5.10, 6.1, 6.12, 6.18, 7.3; all when none is given
+    /// Kernel to boot: 5.10, 6.1, 6.12, 6.18 or 7.3 [default: all]
     #[arg(value_name = "KERNEL", value_parser = kernel::parse)]
     kernels: Vec<&'static Kernel>,
-    /// Rewrite the expected tables and docs/kernel-support.md from what is measured
+    /// Rewrite vm/expected and docs/kernel-support.md from the results
     #[arg(long)]
     update: bool,
     /// A memtrace to test instead of building one
     #[arg(long, value_name = "FILE")]
     bin: Option<PathBuf>,
-    /// Download what the guests need, and boot none
+    /// Download what the guests need, and exit
     #[arg(long, hide = true)]
     fetch: bool,
 }
 
-const HELP: &str = "Needs apt, dpkg, mke2fs and a C compiler. Does not need KVM, nor root.
-Kernels are Debian's cloud images, downloaded once to MEMTRACE_VM_CACHE (~/.cache/memtrace/vm) and only unpacked; so
-are QEMU and busybox where this machine has none. They come from this machine's Debian mirror, or from MEMTRACE_VM_MIRROR.
-What each guest said is kept in target/vm/KERNEL: results.txt, and the kernel's console.log.
+const HELP: &str = "Needs apt, dpkg, mke2fs and a C compiler. Needs neither KVM nor root.
+The kernels are Debian's cloud images. They are downloaded once to MEMTRACE_VM_CACHE (default ~/.cache/memtrace/vm) \
+and unpacked there, not installed; so are QEMU and busybox if this machine has none. The Debian mirror is that of this \
+machine, or MEMTRACE_VM_MIRROR. target/vm/KERNEL has the results of each guest (results.txt) and its console.log.
 
 Examples:
   cargo xtask vm                 all kernels
   cargo xtask vm 6.12 7.3
-  cargo xtask vm --update        accept what is measured; then read the difference before it is committed";
+  cargo xtask vm --update        accept the results; review the diff before you commit it";
 
 /// The document that the run keeps true.
 pub(crate) const DOCUMENT: &str = "docs/kernel-support.md";
@@ -112,14 +112,18 @@ fn boot_all(workspace: &Workspace, bin: &Path, kernels: &[&'static Kernel], upda
     println!("\n{}\n{}", summary::table(&outcomes), summary::surprises(&outcomes));
     let surprises: usize = outcomes.iter().map(|outcome| outcome.surprises.len()).sum();
     if surprises > 0 {
-        bail!("failed to find what is expected: {surprises} surprises (target/vm has what the guests said)");
-    }
-    if stale {
         bail!(
-            "failed to find {DOCUMENT} true: it is not what the tables give; run `cargo xtask vm --update`"
+            "{surprises} results differ from the expected ones, see above; target/vm has the output of the guests"
         );
     }
-    say(&format!("{} kernels, no surprise, {:.0} s", kernels.len(), start.elapsed().as_secs_f64()));
+    if stale {
+        bail!("{DOCUMENT} differs from the tables in vm/expected; run `cargo xtask vm --update`");
+    }
+    say(&format!(
+        "{} kernels, all results as expected, {:.0} s",
+        kernels.len(),
+        start.elapsed().as_secs_f64()
+    ));
     Ok(())
 }
 

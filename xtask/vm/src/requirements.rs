@@ -22,9 +22,7 @@ const NEEDED: [(&str, &str); 6] = [
 /// Makes sure that all is there.
 pub(crate) fn ensure() -> Result<()> {
     if ARCH != "x86_64" {
-        bail!(
-            "failed to start: the guests run this machine's memtrace, and their kernels are x86-64, not {ARCH}"
-        );
+        bail!("the guests run the memtrace of this machine, and their kernels are for x86-64, not {ARCH}");
     }
     let missing: Vec<_> = NEEDED.iter().filter(|(program, _)| process::find(program).is_none()).collect();
     if missing.is_empty() {
@@ -36,6 +34,6 @@ pub(crate) fn ensure() -> Result<()> {
     if packages.contains(&"gcc") {
         packages.push("libc6-dev");
     }
-    let otherwise = format!("Install by hand what has these programs: {programs}.");
+    let otherwise = format!("Install these programs by hand: {programs}.");
     Debian::detect().install(&packages, &otherwise)
 }

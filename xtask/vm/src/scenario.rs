@@ -80,7 +80,7 @@ pub(crate) struct Scenario {
 const OWN_LIMIT: Scenario = Scenario {
     name: "own-limit",
     script: "own-limit",
-    does: "a program grows beyond the limit of its own group",
+    does: "a program grows beyond the limit of its own cgroup",
     tracer: Tracer::Usual,
     limit: Limit::Group("/own", 24),
     victims: Victims::One("own"),
@@ -94,7 +94,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "parent-limit",
         script: "parent-limit",
-        does: "a small program meets the parent's limit; the large one in the group beside it dies",
+        does: "a small program reaches the limit of the parent; the kernel kills the large one in the sibling cgroup",
         limit: Limit::Group("/parent", 40),
         victims: Victims::First("large", 2),
         asker: Asker::Program("small"),
@@ -103,7 +103,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "ancestor-limit",
         script: "ancestor-limit",
-        does: "the limit is three levels above the program, with none between",
+        does: "the limit is three levels above the program, and no level between has one",
         limit: Limit::Group("/ancestor", 24),
         victims: Victims::One("ancestor"),
         asker: Asker::Program("ancestor"),
@@ -112,7 +112,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "group-kill",
         script: "group-kill",
-        does: "three programs in two groups die as one, because their parent has memory.oom.group",
+        does: "three programs in two cgroups are killed together, because their parent sets memory.oom.group",
         limit: Limit::Group("/whole", 40),
         victims: Victims::Group("greedy", 3),
         asker: Asker::Program("greedy"),
@@ -123,7 +123,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "lowered-limit",
         script: "lowered-limit",
-        does: "a shell outside lowers memory.max below what the group uses",
+        does: "a shell outside the cgroup lowers memory.max below the usage",
         limit: Limit::Group("/lowered", 16),
         victims: Victims::One("lowered"),
         asker: Asker::Program("sh"),
@@ -133,7 +133,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "kill-9",
         script: "kill-9",
-        does: "a shell kills a program with SIGKILL: nothing to record",
+        does: "a shell kills a program with SIGKILL, which is no OOM kill",
         victims: Victims::None,
         asker: Asker::Anyone,
         ..OWN_LIMIT
@@ -141,7 +141,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "sysrq",
         script: "sysrq",
-        does: "the administrator asks for a kill with the magic key",
+        does: "the administrator requests an OOM kill with SysRq f",
         limit: Limit::Node,
         victims: Victims::One("chosen"),
         asker: Asker::Worker,
@@ -151,7 +151,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "cpuset",
         script: "cpuset",
-        does: "a cpuset's only memory node is full, the other is not",
+        does: "the only NUMA node of a cpuset is full; another node has free memory",
         limit: Limit::Node,
         victims: Victims::One("pinned"),
         asker: Asker::Anyone,
@@ -161,7 +161,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "node",
         script: "node",
-        does: "the node runs out of memory; no group has a limit",
+        does: "the node runs out of memory; no cgroup has a limit",
         limit: Limit::Node,
         victims: Victims::First("greedy", 3),
         asker: Asker::Anyone,
@@ -170,7 +170,7 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     },
     Scenario {
         name: "own-limit-without-btf",
-        does: "as own-limit, with a daemon that is told to do without type information",
+        does: "as own-limit, but the daemon runs with `--without btf`",
         tracer: Tracer::WithoutBtf,
         ..OWN_LIMIT
     },

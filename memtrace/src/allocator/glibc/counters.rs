@@ -62,7 +62,7 @@ impl CounterReader for Glibc {
             let reason = if target.image.is_spent() {
                 "the time limit was reached before its main arena was found"
             } else {
-                "no main arena: malloc was never called, or this is a layout that is not known"
+                "no main arena: malloc was never called, or the layout is unknown"
             };
             return Err(self.absent(reason));
         }

@@ -29,7 +29,7 @@ pub struct ExitsArgs {
     /// Only processes with this text in their cgroup path.
     #[arg(long, value_name = "TEXT")]
     pub cgroup: Option<String>,
-    /// Form of the output.
+    /// Output format.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListFormat::Table)]
     pub output: ListFormat,
 }

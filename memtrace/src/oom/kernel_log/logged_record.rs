@@ -19,15 +19,16 @@ use crate::{
 /// Makes it.
 pub fn record(kill: &LoggedKill, boot: &Boot) -> OomRecord {
     let report = kill.report.as_ref();
-    let mut unknown = vec!["everything that the kernel log does not say: the kill was not seen".to_owned()];
+    let mut unknown =
+        vec!["everything that is not in the kernel log: the daemon did not see this kill".to_owned()];
     let scope = scope(kill);
     let limit_owner = report.and_then(limit_owner);
     if scope.kind == ScopeKind::Memcg && limit_owner.is_none() {
-        unknown.push("whose limit was hit: the kernel made no report of this kill".to_owned());
+        unknown.push("whose limit was hit: the kernel wrote no report of this kill".to_owned());
     }
     let trigger = trigger(kill);
     if trigger.task.is_unknown() {
-        unknown.push("who asked for memory: the kernel log does not say".to_owned());
+        unknown.push("who requested memory: it is not in the kernel log".to_owned());
     }
     let ktime_ns = boot.ktime(kill);
     let time = clock::at(boot.now.0, boot.now.1, ktime_ns);
@@ -69,14 +70,16 @@ fn scope(kill: &LoggedKill) -> Scope {
         (Some("memcg"), _) => {
             (ScopeKind::Memcg, Grade::Read, "the kernel log says constraint=CONSTRAINT_MEMCG")
         }
-        (Some(_), _) => {
-            (ScopeKind::Global, Grade::Read, "the kernel log names no memory cgroup's constraint")
-        }
+        (Some(_), _) => (
+            ScopeKind::Global,
+            Grade::Read,
+            "the constraint in the kernel log is not that of a memory cgroup",
+        ),
         (None, Some(true)) => {
             (ScopeKind::Memcg, Grade::Read, "the kernel log says \"Memory cgroup out of memory\"")
         }
         (None, Some(false)) => (ScopeKind::Global, Grade::Read, "the kernel log says \"Out of memory\""),
-        (None, None) => (ScopeKind::Unknown, Grade::Inferred, "the kernel log does not say"),
+        (None, None) => (ScopeKind::Unknown, Grade::Inferred, "the kernel log does not tell"),
     };
     Scope { kind, grade, why: why.to_owned() }
 }

@@ -13,7 +13,7 @@ pub(super) fn names(record: &OomRecord) -> Option<Block> {
     if let Some(name) = &circumstances.limit_owner_name
         && circumstances.limit_owner_name != circumstances.container
     {
-        block.known("limit of", name.label());
+        block.known("limit owner", name.label());
     }
     block.known("trigger in", circumstances.trigger_container.as_ref().and_then(Name::label));
     (!block.items.is_empty()).then_some(block)
@@ -28,7 +28,7 @@ fn whole(block: &mut Block, name: &Name) {
     block.known("container", container.as_deref());
     block.known("container id", container_id.as_deref());
     block.known("image", image.as_deref());
-    block.known("restarts before", *restart);
+    block.known("restarts", *restart);
     block.known("unit", unit.as_deref());
     block.known("runtime", runtime.as_deref());
     block.known("named by", source.as_deref());

@@ -89,7 +89,7 @@ pub(super) fn outcome(record: &OomRecord) -> Option<Block> {
     let said: Vec<String> = runtime_reason.clone().into_iter().chain(code).collect();
     block.known("runtime says", (!said.is_empty()).then(|| said.join(", ")));
     if let Some(disagreement) = disagreement {
-        block.doubt("but", disagreement);
+        block.doubt("disagreement", disagreement);
     }
     (!block.items.is_empty()).then_some(block)
 }

@@ -42,10 +42,10 @@ fn asked(block: &mut Block, request: &Request) {
         });
     let flags = gfp_mask.as_ref().map(|mask| format!("gfp flags {mask}"));
     let constraint = constraint.as_ref().map(|constraint| format!("constraint {constraint}"));
-    let grade = grade.map(|grade| grade.to_string());
-    let parts: Vec<String> = [order, flags, constraint, grade].into_iter().flatten().collect();
+    let parts: Vec<String> = [order, flags, constraint].into_iter().flatten().collect();
     if !parts.is_empty() {
-        block.field("requested", parts.join(", "));
+        let grade = grade.map_or_else(String::new, |grade| format!(" ({grade})"));
+        block.field("requested", format!("{}{grade}", parts.join(", ")));
     }
 }
 

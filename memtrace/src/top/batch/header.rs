@@ -53,7 +53,7 @@ fn tracer_lines(tracer: &Tracer) -> String {
     } = scans;
     let _ = writeln!(
         out,
-        "page tables: {done} reads, {by_pages} of pages only, {seconds:.2} s (budget {share_percent}% of a CPU)   {followed} processes followed"
+        "page tables: {done} reads, {by_pages} of them without mappings, {seconds:.2} s (budget {share_percent}% of a CPU)   {followed} processes followed"
     );
     let _ = writeln!(out, "{}", cpu.describe());
     if *kills_not_stored > 0 {

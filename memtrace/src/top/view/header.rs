@@ -53,7 +53,7 @@ pub(super) fn node(app: &App, painter: &mut Painter<'_>, area: Rect) {
     let mut x = painter.put(area, area.x, "Memory  ", Role::Title);
     let Some(node) = app.data().map(|data| &data.snapshot.node) else { return };
     let (Some(Bytes(total)), Some(Bytes(available))) = (node.total_bytes, node.available_bytes) else {
-        painter.put(area, x, "not known", Role::Faint);
+        painter.put(area, x, "unknown", Role::Faint);
         return;
     };
     let used = total.saturating_sub(available);

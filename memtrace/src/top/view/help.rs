@@ -30,7 +30,7 @@ fn lines(by: By) -> Vec<Line> {
         title("Figures"),
         pair("K M G T", "1024 bytes, 1024 K and so on"),
         pair("-", "unknown or none; JSON output tells which"),
-        pair("! X", "marks of a row: warning; about to be killed (a triangle and a cross beyond ASCII)"),
+        pair("! X", "row marks: warning; about to be killed (a triangle and a cross outside ASCII mode)"),
     ]);
     lines
 }

@@ -7,7 +7,12 @@ use tempfile::TempDir;
 
 use super::{assert_parties, calm, judged, step_by_step};
 use crate::fixture::{
-    PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program, tree::tree,
+    PATIENCE,
+    cgroup::Cgroup,
+    daemon::{Place, run},
+    eventually, mib,
+    program::Program,
+    tree::tree,
 };
 
 /// A tmpfs of the test's own.
@@ -96,26 +101,32 @@ fn redis_that_saves_while_it_is_written_to() {
         group.directory()
     ));
     eventually("redis listens", PATIENCE, || inside.path().join("socket").exists().then_some(()));
-    let write = || {
-        let mut benchmark = Command::new("chroot");
-        let benchmark = benchmark.arg(&tree).args(["redis-benchmark", "-s", &format!("{dir}/socket")]);
-        benchmark.args(["-t", "set", "-n", "200000", "-r", "50000", "-d", "500", "-P", "64", "-q"]);
-        benchmark.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+    let client = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new("chroot");
+        command.arg(&tree).args([program, "-s", &format!("{dir}/socket")]).args(arguments);
+        command
     };
-    assert!(write().success());
+    let write = || {
+        client(
+            "redis-benchmark",
+            &["-t", "set", "-n", "200000", "-r", "50000", "-d", "500", "-P", "64", "-q"],
+        )
+    };
+    assert!(run(&mut write()).status.success());
     calm(&place, &redis, mib(36));
-    let mut save = Command::new("chroot");
-    let save =
-        save.arg(&tree).args(["redis-cli", "-s", &format!("{dir}/socket"), "bgsave"]).output().unwrap();
+    let save = run(&mut client("redis-cli", &["bgsave"]));
     assert!(String::from_utf8_lossy(&save.stdout).contains("saving started"), "{save:?}");
     let child = eventually("it has a child", PATIENCE, || {
         group.processes().into_iter().find(|pid| *pid != redis.pid())
     });
-    write();
+    // It does not always end when its server does, and then tries again without end.
+    let mut writer = write().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let killed = eventually("one of both is killed", PATIENCE, || {
         let victims = place.records().into_iter().filter_map(|record| record.victim.task.pid);
         victims.into_iter().find(|pid| [child, redis.pid()].contains(pid))
     });
+    writer.kill().unwrap();
+    writer.wait().unwrap();
     let (record, cause) = judged(&place, killed, CauseKind::ForkCopyOnWrite);
     // Both copy: who writes, and who reads while keys move.
     let trigger = record.trigger.task.pid.expect("it is known");

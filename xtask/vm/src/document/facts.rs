@@ -44,14 +44,14 @@ pub(crate) fn section(mode: &str, columns: &[Column<'_>]) -> String {
             }
         }
     }
-    list(&mut text, "Passed over, and why", passed, kernels.len());
+    list(&mut text, "Rejected hooks", passed, kernels.len());
     list(&mut text, "Lost", lost, kernels.len());
     let rest = REST.iter().flat_map(|(what, title)| {
         columns.iter().filter_map(move |(kernel, table)| {
             Some((kernel.series, format!("{title}: {}", table.get(&format!("{mode}.{what}"))?)))
         })
     });
-    list(&mut text, "And", rest.collect(), kernels.len());
+    list(&mut text, "Also", rest.collect(), kernels.len());
     text
 }
 
@@ -104,8 +104,8 @@ mod tests {
         assert_eq!(
             text,
             "\n| fact | 5.10 | 6.1 |\n|---|---|---|\n| exit | **lost** | **lost** |\n| mmap | tracepoint | fexit |\n\
-             \nPassed over, and why:\n\n- `fexit:c`: refused: why (5.10)\n\
-             \nLost:\n\n- exit: exit codes\n\nAnd:\n\n- Kernel fields not found: none\n"
+             \nRejected hooks:\n\n- `fexit:c`: refused: why (5.10)\n\
+             \nLost:\n\n- exit: exit codes\n\nAlso:\n\n- Kernel fields not found: none\n"
         );
     }
 }

@@ -7,6 +7,7 @@ mod cache;
 pub mod client;
 mod connection;
 pub mod doctor;
+mod guests;
 pub mod history_at;
 pub mod listen;
 mod peer;

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 /// In their order. Beside the others run those that trace nothing here: they wait for the network, have a compiler of
 /// their own, or a kernel of their own.
-const STAGES: [Stage; 15] = [
+const STAGES: [Stage; 16] = [
     Stage::new("setup", &[], |workspace| setup::ensure(workspace).map(|_| ())),
     Stage::new("fetch", &[], fetch).where_it_can(needs_guests).beside(),
     Stage::new("workloads", &[], workloads::build).where_it_can(needs_root).beside(),
@@ -40,6 +40,7 @@ const STAGES: [Stage; 15] = [
     Stage::new("units", &["setup"], units),
     Stage::new("build", &["setup"], build::build),
     Stage::new("root", &["setup", "build", "workloads"], root).where_it_can(needs_root),
+    Stage::new("hostile-node", &["setup", "build"], hostile_node).where_it_can(needs_root),
     Stage::new("prometheus", &["build"], scraped).where_it_can(needs_root),
     Stage::new("containers", &["setup", "build"], containers).where_it_can(needs_root),
     Stage::new("ownership", &["setup", "workloads"], ownership).where_it_can(needs_root),
@@ -49,7 +50,7 @@ const STAGES: [Stage; 15] = [
 ];
 
 const NO_MIRI: &str = "no nightly Rust with Miri is installed; the same tests ran without Miri";
-const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills; containers: real pods; \
+const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills; hostile_node: what containers may do to the daemon; containers: real pods; \
 ownership and counters: allocators in live programs) were skipped because they need root; run `sudo -E cargo xtask test`";
 
 pub(crate) fn run(Args { only }: &Args) -> Result<()> {
@@ -99,6 +100,11 @@ fn root(workspace: &Workspace) -> Result<()> {
     tests.env("MEMTRACE_BIN", workspace.memtrace());
     // Programs that nobody here wrote.
     process::run(tests.env("MEMTRACE_TEST_TREE", packages::small_root()?))
+}
+
+/// What containers may do to the daemon.
+fn hostile_node(workspace: &Workspace) -> Result<()> {
+    process::run(one_by_one(workspace, "hostile_node")?.env("MEMTRACE_BIN", workspace.memtrace()))
 }
 
 /// Pods in a containerd of the tests' own, and memtrace's image among them.

@@ -22,8 +22,6 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-/// How long the head of a request may take, the wait for the next one included.
-const HEAD: Duration = Duration::from_secs(75);
 /// How long a client may leave unread what it asked for.
 const UNREAD: Duration = Duration::from_secs(30);
 /// Bytes of a request's head, or of its trailers.
@@ -38,19 +36,24 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Answers until the connection ends.
-pub async fn serve(io: Box<dyn Io>, routes: Router, end: watch::Receiver<bool>) {
-    serve_for(io, routes, end, UNREAD).await;
+/// Answers until the connection ends. The head of a request may take so long, the wait for the next one included.
+pub async fn serve(io: Box<dyn Io>, routes: Router, end: watch::Receiver<bool>, head: Duration) {
+    serve_for(io, routes, end, (head, UNREAD)).await;
 }
 
 /// The same; a client may leave things unread for so long.
-async fn serve_for(io: Box<dyn Io>, routes: Router, mut end: watch::Receiver<bool>, unread: Duration) {
+async fn serve_for(
+    io: Box<dyn Io>,
+    routes: Router,
+    mut end: watch::Receiver<bool>,
+    (head, unread): (Duration, Duration),
+) {
     let service = routes
         .map_request(|request: hyper::Request<Incoming>| -> Request { request.map(axum::body::Body::new) });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(head)
         .max_headers(MAX_FIELDS)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_BUFFER);

@@ -13,13 +13,14 @@ use super::{MAX_HEAD, serve_for};
 const BIG: usize = 64 << 10;
 /// Longer than any machine stops for, of which the slow one takes a tenth each time.
 const UNREAD: Duration = Duration::from_secs(3);
+const HEAD: Duration = Duration::from_secs(75);
 
 fn connect() -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
     let routes =
         Router::new().route("/small", get(async || "yes")).route("/big", get(async || vec![b'x'; BIG]));
     let (ours, theirs) = duplex(4096);
     let (end, ending) = watch::channel(false);
-    (ours, tokio::spawn(serve_for(Box::new(theirs), routes, ending, UNREAD)), end)
+    (ours, tokio::spawn(serve_for(Box::new(theirs), routes, ending, (HEAD, UNREAD))), end)
 }
 
 /// Sends it and reads until the other side closes.

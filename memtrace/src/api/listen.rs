@@ -5,7 +5,7 @@
 
 use std::{
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     sync::{
@@ -26,11 +26,17 @@ use tokio::{
 
 use super::{
     connection::{self, Io},
+    guests::Guests,
     peer::{self, Admission},
 };
 
 /// Connections at a door at one time.
 const MOST: usize = 256;
+/// How long the head of a request may take, the wait for the next one included: on the socket a viewer keeps its
+/// connection between two looks.
+const SOCKET_HEAD: Duration = Duration::from_secs(75);
+/// At the port anybody may come.
+const PORT_HEAD: Duration = Duration::from_secs(10);
 /// How long to wait when there are no descriptors left, or the like.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long one who is refused has to ask.
@@ -153,13 +159,27 @@ async fn keep(door: Door, routes: Router, refused: Arc<AtomicU64>, mut end: watc
     let mut connections = JoinSet::new();
     let ends = end.clone();
     let mut said = Said::default();
+    let mut guests = Guests::new(MOST);
+    // On the socket are root and its group alone, who wait; at the port the oldest gives way.
+    let (is_port, head) = match door {
+        Door::Tcp(_) => (true, PORT_HEAD),
+        Door::Unix(..) => (false, SOCKET_HEAD),
+    };
     loop {
         tokio::select! {
             () = connection::ended(&mut end) => break,
             Some(_) = connections.join_next() => {}
-            accepted = accept(&door, &refused, &mut said), if connections.len() < MOST => match accepted {
+            accepted = accept(&door, &refused, &mut said), if is_port || connections.len() < MOST => match accepted {
                 Ok(Accepted::In(io)) => {
-                    connections.spawn(connection::serve(io, routes.clone(), ends.clone()));
+                    connections.spawn(connection::serve(io, routes.clone(), ends.clone(), head));
+                }
+                Ok(Accepted::Guest(io, from)) if guests.admit(from) => {
+                    let task = connection::serve(io, routes.clone(), ends.clone(), head);
+                    guests.add(from, connections.spawn(task));
+                }
+                Ok(Accepted::Guest(_, from)) => {
+                    said.warn(|| tracing::warn!(%from, "rejected client: too many connections from this address"));
+                    refused.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(Accepted::Refused(stream)) => {
                     connections.spawn(refuse(stream));
@@ -178,13 +198,18 @@ async fn keep(door: Door, routes: Router, refused: Arc<AtomicU64>, mut end: watc
 /// A connection, and whether its peer may ask.
 enum Accepted {
     In(Box<dyn Io>),
+    /// At the port, from this address.
+    Guest(Box<dyn Io>, IpAddr),
     Refused(UnixStream),
 }
 
 /// The next connection.
 async fn accept(door: &Door, refused: &AtomicU64, said: &mut Said) -> io::Result<Accepted> {
     match door {
-        Door::Tcp(listener) => Ok(Accepted::In(Box::new(listener.accept().await?.0))),
+        Door::Tcp(listener) => {
+            let (stream, from) = listener.accept().await?;
+            Ok(Accepted::Guest(Box::new(stream), from.ip()))
+        }
         Door::Unix(listener, admission) => {
             let (stream, _) = listener.accept().await?;
             match peer::of(&stream) {

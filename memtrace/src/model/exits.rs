@@ -18,8 +18,6 @@ use crate::{
 
 /// Processes whose signals are remembered: 2048.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);
-/// Signals that are remembered of one.
-const SIGNALS: usize = 8;
 /// Refusals that follow each other so fast, in ns, are of one allocation.
 const ONE_TRY: u64 = 100_000_000;
 /// Exit codes from here on look like a signal's (the shell's convention).
@@ -37,7 +35,7 @@ pub struct Ended {
     pub cgroup: Option<String>,
     /// Whether it was the oldest of its cgroup.
     pub is_main: bool,
-    /// Signals that were sent to it, oldest first.
+    /// Signals that were sent to it, the last one of each number, oldest first.
     pub signals: Vec<Signal>,
     /// Memory that it was last refused, and when (ns since boot).
     pub refused: Option<(u64, u64)>,
@@ -85,9 +83,10 @@ impl Exits {
                 if signal.result == DELIVERED || signal.signal == SIGKILL =>
             {
                 let before = self.before.get_or_insert_mut(signal.target.tgid, Before::default);
-                if before.signals.len() < SIGNALS {
-                    before.signals.push(**signal);
-                }
+                // The last of each number: a runtime that lives on SIGSEGV must not hide who sent the SIGKILL. The hook
+                // sends five numbers.
+                before.signals.retain(|earlier| earlier.signal != signal.signal);
+                before.signals.push(**signal);
                 None
             }
             Event::Space(SpaceEvent::Refused(refused)) => {
@@ -167,6 +166,21 @@ mod tests {
         assert!(exits.take(&exit(7, 0), &none).is_none(), "the next of that number is another");
     }
 
+    /// A JVM gets SIGSEGV all the time, and handles it.
+    #[test]
+    fn the_last_signal_of_each_number_is_kept() {
+        let (mut exits, none) = (Exits::default(), ProcessTable::default());
+        let sent = [11, 15].into_iter().chain([11; 1000]).chain([9, 11]);
+        for (at, number) in sent.enumerate() {
+            let Event::Kill(KillEvent::Signal(mut sent)) = signal(7, number) else { unreachable!() };
+            sent.header.ktime = at as u64;
+            exits.take(&Event::Kill(KillEvent::Signal(sent)), &none);
+        }
+        let ended = exits.take(&exit(7, 9), &none).unwrap();
+        let kept: Vec<_> = ended.signals.iter().map(|sent| (sent.signal, sent.header.ktime)).collect();
+        assert_eq!(kept, [(15, 1), (9, 1002), (11, 1003)]);
+    }
+
     #[test]
     fn those_that_do_not_end_are_forgotten() {
         let (mut exits, none) = (Exits::default(), ProcessTable::default());
@@ -180,6 +194,6 @@ mod tests {
         (most..=most + 1).for_each(|pid| drop(exits.take(&signal(pid, 15), &none)));
         assert_eq!(exits.before.len(), MOST.get());
         let mut signals = |pid| exits.take(&exit(pid, 9), &none).unwrap().signals.len();
-        assert_eq!([0, 1, 3].map(&mut signals), [2, 0, 1]);
+        assert_eq!([0, 1, 3].map(&mut signals), [1, 0, 1]);
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod circumstances;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -120,10 +122,22 @@ pub struct TaskFacts {
     pub cgroup_id: Option<u64>,
 }
 
+/// No pid comes round within so short a time.
+const ONE_START: Duration = Duration::from_millis(100);
+
 impl TaskFacts {
     /// Nothing is known of it: only the kernel log told of the kill, and it does not name this task.
     pub fn is_unknown(&self) -> bool {
         self.tid == 0 && self.pid.is_none()
+    }
+
+    /// Whether both are one process: a pid alone is soon another's. Starts are compared with room for what two readings of
+    /// the clock differ by; where one is not known, nothing is.
+    pub fn is_process(&self, other: &Self) -> bool {
+        let (Some(pid), Some(start)) = (self.pid, self.started) else { return false };
+        let is_start =
+            |other: Timestamp| other.as_nanosecond().abs_diff(start.as_nanosecond()) < ONE_START.as_nanos();
+        other.pid == Some(pid) && other.started.is_some_and(is_start)
     }
 }
 

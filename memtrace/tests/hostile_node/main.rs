@@ -19,5 +19,7 @@ mod host {
     pub mod fixture;
 }
 mod mounts;
+mod processes;
+mod strangers;
 
 use host::fixture;

@@ -18,7 +18,7 @@ use crate::{
         cause::{Cause, CauseKind, cause},
         exit::{self, EndFacts, ExitRecord, SentSignal, judge},
         group::is_member,
-        record::{OomRecord, circumstances::Outcome},
+        record::{OomRecord, TaskFacts, circumstances::Outcome},
         recorder::{id, task_facts},
     },
     reader::{
@@ -92,7 +92,7 @@ impl FollowUp {
         let mut task = task_facts(&ended.exit.task, now, &path_of);
         task.cgroup = ended.cgroup.clone().or(task.cgroup);
         let status = ended.exit.exit_code;
-        let is_it = |task: &crate::oom::record::TaskFacts| task.pid == Some(ended.exit.task.tgid);
+        let is_it = |victim: &TaskFacts| victim.is_process(&task);
         let kill = self.recent.iter_mut().rev().find(|recent| {
             let more = recent.record.circumstances.more_victims.iter();
             is_it(&recent.record.victim.task) || more.into_iter().any(|victim| is_it(&victim.task))

@@ -1,10 +1,14 @@
 //! Privileges that are not needed after attaching are given up.
 //!
-//! Input: this thread's capabilities. Output: fewer. Must run while there is one thread: the kernel has them by thread.
+//! Input: this thread's capabilities. Output: fewer, for it and for what it starts. Must run while there is one thread:
+//! the kernel has them by thread.
 
 use rustix::{
     io,
-    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
+    thread::{
+        CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
+        set_no_new_privs,
+    },
 };
 
 /// What the daemon still does with a capability.
@@ -30,6 +34,18 @@ const KEPT: [(CapabilitySet, &str); 5] = [
 pub fn drop_others() -> io::Result<Vec<String>> {
     let had = capabilities(None)?.permitted;
     let kept = to_keep(had);
+    // A program that root starts has all of the bounding set: the readers are to have no more than the daemon. To shrink
+    // it takes a capability that a container or unit need not give.
+    if had.contains(CapabilitySet::SETPCAP) {
+        for (_, capability) in (!kept).iter_names() {
+            match remove_capability_from_bounding_set(capability) {
+                // This kernel does not have it.
+                Ok(()) | Err(io::Errno::INVAL) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    set_no_new_privs(true)?;
     let inheritable = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
     let mut names: Vec<String> = kept.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();

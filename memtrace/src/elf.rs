@@ -49,7 +49,7 @@ pub struct SectionTable {
 /// The head of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// In the file's order, the first [`MOST_SEGMENTS`].
+    /// In the file's order, the first `MOST_SEGMENTS`.
     pub segments: Vec<Segment>,
     /// The section table.
     pub sections: SectionTable,

@@ -1,7 +1,7 @@
 //! The charges of all cgroups, read where that is worthwhile, and the rows of groups that have a limit.
 //!
 //! Input: the rows of the cgroups that have processes. Output: their charge and id, and a row for each ancestor with a
-//! limit of its own, because a pod's limit kills as well as a container's. A tick reads at most [`A_TICK`] charges:
+//! limit of its own, because a pod's limit kills as well as a container's. A tick reads at most `A_TICK` charges:
 //! first of cgroups that were never read, then by their change and the age of the reading.
 
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -9,7 +9,7 @@ use crate::units::Bytes;
 /// allocate and free (`memtrace/tests/counters/busy.rs`).
 const BUSY: u64 = 50;
 
-/// The error of `allocated` in either direction: the unknown bytes, plus 1/[`BUSY`] unless the process is at rest.
+/// The error of `allocated` in either direction: the unknown bytes, plus 1/`BUSY` unless the process is at rest.
 pub fn bound(allocated: u64, unknown: u64, is_at_rest: bool) -> Bytes {
     let moving = if is_at_rest { 0 } else { allocated / BUSY };
     Bytes(unknown.saturating_add(moving))

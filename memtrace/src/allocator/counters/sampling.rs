@@ -41,7 +41,7 @@ const fn common(mut one: u64, mut other: u64) -> u64 {
     one
 }
 
-/// The number of standard errors for a small sample, larger than [`ERRORS`] because its variance is uncertain too. It
+/// The number of standard errors for a small sample, larger than `ERRORS` because its variance is uncertain too. It
 /// exceeds the 1/10,000 quantile of Student's distribution (7.9 for 7 degrees of freedom, 4.9 for 20).
 pub fn errors(samples: u64) -> f64 {
     match samples.saturating_sub(1) {
@@ -53,7 +53,7 @@ pub fn errors(samples: u64) -> f64 {
     }
 }
 
-/// The largest fraction of unseen things that this many samples do not exclude, see [`LUCK`].
+/// The largest fraction of unseen things that this many samples do not exclude, see `LUCK`.
 pub fn luck(samples: u64) -> f64 {
     (LUCK / samples.max(1) as f64).min(1.0)
 }
@@ -137,7 +137,7 @@ impl Parts {
 pub struct Doubt {
     count: u64,
     variance: f64,
-    /// The error from values too rare to be in a piece, see [`LUCK`].
+    /// The error from values too rare to be in a piece, see `LUCK`.
     rare: f64,
     piece: f64,
     unseen: f64,

@@ -1,7 +1,7 @@
 //! HotSpot's heap and metaspace.
 //!
 //! Input: a process with HotSpot. Output: bytes in use, and resident bytes beyond them. The heap is read by the fields
-//! in libjvm's own table ([`heap`]). If these are unknown, it is read from the performance counters (`hsperfdata`), in
+//! in libjvm's own table (`heap`). If these are unknown, it is read from the performance counters (`hsperfdata`), in
 //! the memory of the mapped file or in the file in the process's root; they are some milliseconds old, or from the last
 //! collection. Nothing is attached.
 

@@ -1,6 +1,6 @@
 //! Missed kills: found in the kernel log and recorded from it, never twice.
 //!
-//! Input: [`Kmsg`] from its beginning, and the existing records. Output: logged kills without a record after [`GRACE`],
+//! Input: [`Kmsg`] from its beginning, and the existing records. Output: logged kills without a record after `GRACE`,
 //! and the ids of backfilled records whose kill the tracer did see. Does not store anything.
 
 use std::{

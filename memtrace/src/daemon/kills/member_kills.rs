@@ -2,7 +2,7 @@
 //! exit and the kubelet no restart.
 //!
 //! Input: kills, and the processes of their cgroup. Output: entries in the store, and their count by container, which
-//! survives restarts. A kill is judged [`AFTER`] it happened: a container that dies with its member is gone by then.
+//! survives restarts. A kill is judged `AFTER` it happened: a container that dies with its member is gone by then.
 
 use std::{
     collections::VecDeque,

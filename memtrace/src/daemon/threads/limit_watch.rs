@@ -2,7 +2,7 @@
 //!
 //! Input: snapshots, and two small files of the groups that own a limit: usage, and `memory.events` (v2), whose change
 //! wakes it. Output: paths of groups to scan now, and the mounts of those that are full of tmpfs pages. It requests at
-//! most [`A_SECOND`] groups per second and never walks /proc, so a storm of kills costs it no more than calm does.
+//! most `A_SECOND` groups per second and never walks /proc, so a storm of kills costs it no more than calm does.
 
 use std::{
     collections::HashMap,

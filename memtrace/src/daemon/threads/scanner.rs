@@ -1,6 +1,6 @@
 //! The scanner: reads page tables and programs of processes, in a thread of its own.
 //!
-//! Input: [`Request`]s, by channel. Output: [`Scan`]s, by channel. A process is read in pieces of a few milliseconds,
+//! Input: `Request`s, by channel. Output: [`Scan`]s, by channel. A process is read in pieces of a few milliseconds,
 //! in turn with the other requested ones, so that none blocks the rest. A process whose mmap lock is held, or whose
 //! programs are on a slow file system, delays only the next piece. The thread rests between pieces to keep to its share
 //! of one CPU.

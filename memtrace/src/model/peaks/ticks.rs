@@ -127,7 +127,7 @@ fn peak(Total { bytes, at, grade }: Total, owners: Arc<[PeakPart]>, now: Now) ->
     Peak { bytes, time: at.map(|at| now.wall(at)), grade, owners }
 }
 
-/// Sorts the parts, largest first, and limits them to [`PARTS`].
+/// Sorts the parts, largest first, and limits them to `PARTS`.
 pub fn order(owners: &mut Vec<PeakPart>) {
     owners.retain(|part| part.bytes > Bytes(0));
     owners.sort_by(|a, b| (b.bytes, &a.allocator, &a.kind).cmp(&(a.bytes, &b.allocator, &b.kind)));

@@ -33,7 +33,7 @@ impl Connection {
     /// Connects to a unix socket.
     ///
     /// # Errors
-    /// When nobody listens there, or this process may not ask.
+    /// When there is no listener, or this process may not connect.
     pub async fn unix(socket: &Path) -> io::Result<Self> {
         Ok(Self(Box::new(UnixStream::connect(socket).await?)))
     }
@@ -41,7 +41,7 @@ impl Connection {
     /// Connects to a TCP port.
     ///
     /// # Errors
-    /// When nobody listens there, or the host has no address.
+    /// When there is no listener, or the host has no address.
     pub async fn tcp(host: &str, port: u16) -> io::Result<Self> {
         Ok(Self(Box::new(TcpStream::connect((host, port)).await?)))
     }

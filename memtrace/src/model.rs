@@ -173,7 +173,7 @@ impl Model {
     pub fn apply(&mut self, event: &Event) {
         if self.journal.takes(event) {
             let ended = self.exits.take(event, &self.processes);
-            // Bounded, because in a replay nobody takes them.
+            // Bounded, because a replay does not take them.
             self.ended.extend(ended.filter(|_| self.ended.len() < MOST_ENDED));
             self.processes.apply(event);
             self.spaces.apply(event);

@@ -212,13 +212,13 @@ impl Reading {
     /// An error above 1/`DOUBT` of the allocators' memory is worth another reading.
     const DOUBT: u64 = 10;
 
-    /// The number of missing figures, and the sum of the errors, for comparison of readings.
+    /// The number of absent counters, and the sum of the errors, to compare readings.
     pub fn doubt(&self) -> (usize, u64) {
         let errors = self.counters.iter().filter_map(|counters| counters.error_bytes);
         (self.absent.len(), errors.map(|error| error.0).fold(0, u64::saturating_add))
     }
 
-    /// Whether no figure is missing and the errors are small.
+    /// Whether no counters are absent and the errors are small.
     pub fn is_good(&self) -> bool {
         let allocated = self.counters.iter().filter_map(|counters| counters.allocated_bytes);
         let allocated = allocated.map(|bytes| bytes.0).fold(0, u64::saturating_add);

@@ -224,7 +224,7 @@ impl Engine {
             kills_not_stored: self.counts.not_stored.load(Ordering::Relaxed),
             losses,
         };
-        // It is no error if nobody receives.
+        // It is no error if there is no receiver.
         let snapshot = Arc::new(self.model.snapshot(Some(tracer)));
         self.latest = Latest { snapshot: Arc::clone(&snapshot), at: clock::ktime() };
         self.snapshots.send_replace(snapshot);

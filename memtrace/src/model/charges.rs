@@ -23,7 +23,7 @@ use crate::{
 /// The most charges read in one tick: about 10 ms. A node with 250 pods has about 500 containers; their charges are
 /// then at most half a minute old, or five seconds if all of them change.
 const A_TICK: usize = 128;
-/// Charges read in one tick without a notable change. Nodes with fewer cgroups read all of them.
+/// Charges that are always read in a tick, those with the highest scores. Nodes with fewer cgroups read all of them.
 const CALM: usize = 8;
 /// A score that is worth a reading: that of thirty seconds of age, or of this many bytes of change.
 const OF_NOTE: u64 = 30 * A_SECOND;

@@ -42,7 +42,7 @@ pub struct Mismatch {
     pub what: String,
 }
 
-/// Compares both sides. Returns the number of values that agree, and the mismatches.
+/// Compares; returns how many values agreed and those that did not.
 pub fn compare(record: &OomKill, own: &OwnFacts) -> (usize, Vec<Mismatch>) {
     let mut checks = Checks::default();
     checks.task(record, own);

@@ -1,7 +1,7 @@
-//! What is read of other processes: page tables, allocators' counters, stacks, names of code, mounts.
+//! Reads of other processes: page tables, allocators' counters, stacks, symbol names, mounts.
 //!
-//! Requests of the model -> values. Whatever is hostile (foreign paths, foreign memory) is touched behind [`Reader`] and
-//! nowhere else, so that threads of the daemon can become processes that may die.
+//! Requests of the model -> values. Untrusted input (paths and memory of other processes) is accessed only behind
+//! [`Reader`], so that a reader can become a separate process that may crash.
 
 pub mod counters;
 mod local;
@@ -19,18 +19,18 @@ use crate::{
     symbols::Place,
 };
 
-/// Who reads other processes. A process that is gone, or not ours to read, gives empty answers and never an error.
+/// Reads other processes. A process that is gone or may not be read gives empty results, never an error.
 pub trait Reader: Send {
-    /// Does one piece of a scan: gives the scan, or the job to go on with.
+    /// Does one piece of a scan. Returns the finished scan, or the job to continue with.
     ///
     /// # Errors
-    /// None: the job is what is left to do.
+    /// Not an error: the job is the remaining work.
     fn scan(&mut self, job: Job) -> Result<Scan, Box<Job>>;
 
     /// Walks the copy of a stack.
     fn walk(&mut self, job: walk::Job) -> Unwound;
 
-    /// The tmpfs mounts that a process sees, the fullest first; `None` when it is gone.
+    /// The tmpfs mounts in a process's mount namespace, the fullest first; `None` when it is gone.
     fn mounts(&mut self, pid: u32) -> Option<Vec<Tmpfs>>;
 
     /// Whether a thread of the process has one of these names.
@@ -39,11 +39,11 @@ pub trait Reader: Send {
     /// The function at each place.
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>>;
 
-    /// Nobody asked for a while: lets go of what is not needed.
+    /// Called after a time without requests: frees caches.
     fn rest(&mut self);
 }
 
-/// One whole look at a process, with so much for its allocators' counters and no more.
+/// Does a whole scan of a process, with this budget for its allocators' counters.
 pub fn scan(reader: &mut dyn Reader, request: Request, counters: Budget) -> Scan {
     let mut job = Job::with(request, counters);
     loop {

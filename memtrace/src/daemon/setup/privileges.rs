@@ -1,15 +1,16 @@
-//! Privileges that are not needed after attaching are given up.
+//! Drops privileges that are not needed after attaching.
 //!
-//! Input: this thread's capabilities. Output: fewer. Must run while there is one thread: the kernel has them by thread.
+//! Input: this thread's capabilities. Output: fewer. Must run while there is one thread, because capabilities are per
+//! thread.
 
 use rustix::{
     io,
     thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
 };
 
-/// What the daemon still does with a capability.
+/// The capabilities that are kept, each with its use.
 const KEPT: [(CapabilitySet, &str); 5] = [
-    // From 5.19 on any process may read a map whose descriptor it has.
+    // Since 5.19 any process may read a map whose descriptor it has.
     (CapabilitySet::BPF, "read the programs' counters"),
     (
         CapabilitySet::SYS_PTRACE,
@@ -23,7 +24,7 @@ const KEPT: [(CapabilitySet, &str); 5] = [
     (CapabilitySet::CHECKPOINT_RESTORE, "open the files that processes have mapped"),
 ];
 
-/// Gives up all others; returns what is left. Programs that are attached stay attached.
+/// Drops all others. Returns the names of those that are left. Programs that are attached stay attached.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -39,7 +40,7 @@ pub fn drop_others() -> io::Result<Vec<String>> {
 
 fn to_keep(had: CapabilitySet) -> CapabilitySet {
     let needed = KEPT.iter().fold(CapabilitySet::empty(), |all, (capability, _)| all | *capability);
-    // Where it stands in for CAP_BPF.
+    // CAP_SYS_ADMIN replaces CAP_BPF on older kernels.
     let stand_in =
         if had.contains(CapabilitySet::BPF) { CapabilitySet::empty() } else { CapabilitySet::SYS_ADMIN };
     had & (needed | stand_in)

@@ -11,18 +11,18 @@ pub const BUDGET_PERIOD_SHIFT: u32 = 30;
 /// A window of the fault sampling is 2^24 ns, some 17 ms.
 pub const FAULT_WINDOW_SHIFT: u32 = 24;
 
-/// Sampled faults of a CPU in a window beyond which every second one is passed over, and so on; so that some 1,000 a
-/// second are sent at most, of however many faults. A sample says for how many it stands.
+/// Sampled faults that one CPU sends in a window before its sampling rate is halved. This limits the stream to about
+/// 1,000 samples a second per CPU; each sample carries the number of faults it stands for.
 pub const FAULT_WINDOW_MOST: u32 = 16;
 
-/// The coarsest: one of 2^12 of those that the period gives.
+/// The largest shift of that rate: one of 2^12 samples is sent.
 pub const FAULT_THINNING_MOST: u32 = 12;
 
 /// An offset that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
-/// How `mark_victim`'s first argument is to be read (it changed inside stable series, so it is never guessed
-/// from a version: commit 72ba14deb40a and its backports).
+/// The type of `mark_victim`'s first argument. It changed inside stable series (commit 72ba14deb40a and its backports),
+/// so it is read from BTF and never guessed from a version.
 pub mod victim_form {
     /// `(int pid)`.
     pub const PID: u32 = 0;
@@ -32,9 +32,9 @@ pub mod victim_form {
 
 /// Where a program at a system call's exit finds the call's saved registers.
 pub mod regs_form {
-    /// By the helper `bpf_task_pt_regs` (5.15).
+    /// The helper `bpf_task_pt_regs` (5.15) returns them.
     pub const HELPER: u32 = 0;
-    /// At the top of the task's kernel stack.
+    /// They are at the top of the task's kernel stack.
     pub const STACK_TOP: u32 = 1;
 }
 
@@ -49,8 +49,8 @@ macro_rules! offsets {
             /// No field known.
             pub const UNKNOWN: Self = Self { $($field: ABSENT,)* };
 
-            /// What to look up: the structure and the path of members, and where to put the result.
-            /// A member path may name alternatives (`a|b`), the first that exists wins.
+            /// Each field to look up: the structure, the path of members, and the place of the result. A member path
+            /// may name alternatives (`a|b`); the first that exists wins.
             pub fn fields(&mut self) -> impl Iterator<Item = (&'static str, &'static str, &mut u32)> {
                 [$(($structure, $member, &mut self.$field),)*].into_iter()
             }
@@ -67,7 +67,7 @@ offsets! {
     task_comm = "task_struct"."comm";
     /// The thread group's leader.
     task_group_leader = "task_struct"."group_leader";
-    /// The parent that is waited by.
+    /// The process that waits for this one: its parent.
     task_real_parent = "task_struct"."real_parent";
     /// Start time since boot, in ns: `/proc/PID/stat` field 22 in finer units.
     task_start_boottime = "task_struct"."start_boottime";
@@ -89,13 +89,13 @@ offsets! {
     signal_oom_score_adj = "signal_struct"."oom_score_adj";
     /// Threads that are alive.
     signal_live = "signal_struct"."live";
-    /// Threads that were not reaped.
+    /// Threads that are not reaped yet.
     signal_nr_threads = "signal_struct"."nr_threads";
     /// High-water mark of RSS in pages, set before the address space is dropped.
     signal_maxrss = "signal_struct"."maxrss";
     /// Exit code of the group, once it is dying.
     signal_group_exit_code = "signal_struct"."group_exit_code";
-    /// RSS counters: an array of `percpu_counter` (6.2), before that of atomic counts.
+    /// RSS counters: an array of `percpu_counter` since 6.2, of atomic counts before.
     mm_rss_stat = "mm_struct"."rss_stat";
     /// Bytes of page tables.
     mm_pgtables_bytes = "mm_struct"."pgtables_bytes";
@@ -125,23 +125,23 @@ offsets! {
     memcg_watermark = "mem_cgroup"."memory.watermark";
     /// How often a charge failed at the limit.
     memcg_failcnt = "mem_cgroup"."memory.failcnt";
-    /// Whether that is counted at all: from 6.16 on only on v1 (in the kernels before, it always was).
+    /// Whether `failcnt` is counted: only on v1 since 6.16, always before.
     memcg_track_failcnt = "mem_cgroup"."memory.track_failcnt";
     /// Pages of swap (v2), or of memory and swap (v1).
     memcg_swap_usage = "mem_cgroup"."swap.usage";
-    /// Limit of the same.
+    /// Limit of `swap.usage`, in pages.
     memcg_swap_max = "mem_cgroup"."swap.max";
     /// The group's own events, one `atomic_long_t` each.
     memcg_events_local = "mem_cgroup"."memory_events_local";
-    /// True on the group at its limit and below it while it kills (until 6.11, later only with v1 support).
+    /// True during an OOM kill, on the group at its limit and on its descendants (since 6.12 only with v1 support).
     memcg_oom_lock = "mem_cgroup"."oom_lock";
-    /// Whether the group dies as one.
+    /// Whether an OOM kill ends every process of the group (`memory.oom.group`).
     memcg_oom_group = "mem_cgroup"."oom_group";
     /// The memory cgroup that ran out, null for the node.
     oc_memcg = "oom_control"."memcg";
     /// Allocation flags.
     oc_gfp_mask = "oom_control"."gfp_mask";
-    /// log2 of the pages.
+    /// log2 of the number of pages requested.
     oc_order = "oom_control"."order";
     /// `enum oom_constraint`.
     oc_constraint = "oom_control"."constraint";
@@ -151,7 +151,7 @@ offsets! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ClassicVictim {
-    /// `int pid`, the only field of the older shape.
+    /// `int pid`, the only field of the older format.
     pub pid: u32,
     /// `__data_loc char[] comm`.
     pub comm: u32,
@@ -186,13 +186,13 @@ impl ClassicVictim {
     };
 }
 
-/// Everything the kernel programs are told, the read-only global `CONFIG`.
+/// All constants of the kernel programs: the read-only global `CONFIG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Config {
-    /// Where fields are.
+    /// Offsets of kernel structure fields.
     pub offsets: Offsets,
-    /// Where the classic tracepoint's fields are.
+    /// Offsets of the classic tracepoint's fields.
     pub classic_victim: ClassicVictim,
     /// See [`victim_form`].
     pub victim_form: u32,
@@ -216,16 +216,16 @@ pub struct Config {
     pub page_size: u32,
     /// The tracer's own process, whose events are not streamed.
     pub own_tgid: u32,
-    /// System calls of one process that are streamed in a period; 0 means all.
+    /// The most system calls of one process that are streamed in a period; 0 means all.
     pub event_budget: u32,
-    /// Bytes of a user stack that are copied for a sampled fault, a power of two; 0 for none.
+    /// Bytes of user stack copied for a sampled fault, a power of two; 0 copies none.
     pub stack_bytes: u32,
-    /// Nanoseconds from one copy to the next on each CPU, at least.
+    /// The least time between two copies on one CPU, in ns.
     pub stack_interval: u32,
 }
 
 impl Config {
-    /// What the object holds before the daemon has written its facts: nothing is known.
+    /// The value in the object file, before the daemon writes what it found: nothing is known.
     pub const UNKNOWN: Self = Self {
         offsets: Offsets::UNKNOWN,
         classic_victim: ClassicVictim::UNKNOWN,

@@ -5,7 +5,7 @@
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $variant:ident => $name:literal, $meaning:literal;)*) => {
-        /// One way to lose a fact, or to be less exact, in the kernel programs.
+        /// One way in which the kernel programs lose a fact or become less exact.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
         pub enum Counter { $($(#[$doc])* $variant,)* }
@@ -42,7 +42,7 @@ counters! {
     MemcgRead => "memcg_read", "fields of a memory cgroup that could not be read";
     /// A memory cgroup had more ancestors than a record holds.
     ChainTruncated => "chain_truncated", "memory cgroups with more ancestors than a record holds";
-    /// The OOM hook gave only a pid and the signal before it was not seen.
+    /// The OOM hook gave only a pid, and the preceding SIGKILL was not seen.
     VictimUnknown => "victim_unknown", "OOM victims of which only the pid is known";
     /// The SIGKILL before an OOM mark could not be remembered.
     KillForgotten => "kill_forgotten", "kill signals that could not be matched with their OOM mark";
@@ -59,7 +59,7 @@ counters! {
 }
 
 impl Counter {
-    /// How many counters there are: the size of the map.
+    /// The number of counters: the size of the map.
     pub const COUNT: usize = Self::ALL.len();
 }
 

@@ -14,11 +14,11 @@ pub mod task;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Hands the list of all events, by family, to a macro: `then! { [] families }`, a family being
-/// `Family(Type) { Kind = number, Record; }`. `boxed` after a record says that it is too large to be passed by value.
+/// Passes the list of all events, by family, to a macro: `then! { [] families }`, where a family is `Family(Type) {
+/// Kind = number, Record; }`. `boxed` after a record means that it is too large to be passed by value.
 ///
-/// The only list there is: what needs one is generated from it. Each family's part is in the file of its records, where
-/// a new kind is added; the number of a kind is for ever, for recordings hold it.
+/// This is the only list of events; all other code that needs one is generated from it. Each family's part is in the
+/// file of its records; add a new kind there. The number of a kind never changes, because recordings contain it.
 #[macro_export]
 macro_rules! events {
     ($then:path) => {
@@ -56,13 +56,13 @@ events!(kinds);
 
 /// A structure that the kernel programs send: a [`Header`] and what its kind adds.
 pub trait Record: FromBytes + IntoBytes + Immutable + KnownLayout + 'static {
-    /// Whether each count in it is no larger than what it counts. True of a record without counts.
+    /// Whether each count in it is at most the length of its array. True for a record without counts.
     fn counts_fit(&self) -> bool {
         true
     }
 }
 
-/// Whether so many of these may be set.
+/// Whether `count` is at most the length of `of`.
 fn fits<T>(count: u32, of: &[T]) -> bool {
     count as usize <= of.len()
 }
@@ -73,7 +73,7 @@ fn fits<T>(count: u32, of: &[T]) -> bool {
 pub struct Header {
     /// Nanoseconds since boot, suspended time included (`CLOCK_BOOTTIME`).
     pub ktime: u64,
-    /// Process id of the task that ran, in the initial pid namespace.
+    /// Process id of the running task, in the initial pid namespace.
     pub tgid: u32,
     /// Its thread id.
     pub tid: u32,

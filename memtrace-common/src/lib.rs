@@ -1,7 +1,7 @@
-//! The types that both sides know: what the kernel programs write and the daemon reads.
+//! The types that both sides share: the kernel programs write them and the daemon reads them.
 //!
-//! Input: nothing. Output: plain, padding-free records, checked at compile time by `zerocopy`'s derives.
-//! This crate must not hold logic beyond naming things, must not allocate, and has no `unsafe`.
+//! Input: none. Output: plain, padding-free records, checked at compile time by `zerocopy`'s derives. This crate must
+//! not hold logic beyond names and numbers, must not allocate, and has no `unsafe`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ pub mod config;
 pub mod counter;
 pub mod event;
 
-/// The number that stands for "the kernel side could not read this" in a `u64` field of a record.
+/// The value of a `u64` field of a record that the kernel programs could not read.
 ///
 /// The decoder turns it into `None`; it never reaches a user.
 pub const UNKNOWN: u64 = u64::MAX;

@@ -27,7 +27,7 @@ pub fn lost(counter: Counter) {
     }
 }
 
-/// Who runs, and when. Asked for once in a program: both are calls into the kernel.
+/// The running task and the time. Read once per program, because each is a helper call.
 #[derive(Clone, Copy)]
 pub struct Now {
     pid_tgid: u64,
@@ -35,14 +35,14 @@ pub struct Now {
 }
 
 impl Now {
-    /// Of the running task.
+    /// The running task and the time now.
     #[inline(always)]
     pub fn get() -> Self {
         // SAFETY: the helper only returns a number.
         Self { pid_tgid: bpf_get_current_pid_tgid(), ktime: unsafe { bpf_ktime_get_boot_ns() } }
     }
 
-    /// ns since boot.
+    /// Time in ns since boot.
     #[inline(always)]
     pub const fn ktime(&self) -> u64 {
         self.ktime
@@ -77,12 +77,12 @@ pub fn header(kind: Kind) -> Header {
     Now::get().header(kind)
 }
 
-/// Calls `then` for an event of another process than the tracer, unless that has used up its event budget for this
-/// period: then the event is counted as lost, and this reported once.
+/// Calls `then` for an event, unless the process is the tracer or has used up its event budget for this period. An
+/// event above the budget is counted as lost, and the first one is reported.
 ///
-/// A process that maps and unmaps all the time must be able to hurt neither the node nor the picture of the others. What
-/// is beyond the budget is most of what such a process does, so that must cost least: no lookup by hash, and the time is
-/// looked at once in a tick of the timer.
+/// A process that maps and unmaps all the time must neither slow down the node nor push out the events of others. Most
+/// of its events are above the budget, so their path must be the cheapest: no hash lookup, and the time is read once
+/// per timer tick.
 #[inline(always)]
 pub fn within_budget(then: impl FnOnce(Now)) {
     let pid_tgid = bpf_get_current_pid_tgid();
@@ -100,8 +100,8 @@ pub fn within_budget(then: impl FnOnce(Now)) {
     // SAFETY: the helper only returns a number.
     let tick = unsafe { bpf_jiffies64() };
     let Some(slot) = BUDGETS.get_ptr_mut(tgid & (BUDGET_SLOTS - 1)) else { return };
-    // SAFETY: the entry is plain numbers. Threads of one process may race, and then an event more or less passes; of two
-    // processes at one slot, each finds its own id there or takes none of it.
+    // SAFETY: the entry is plain numbers. Threads of one process may race, and then one event more or less passes. Two
+    // processes may share a slot; each compares `tgid` before it uses the other fields.
     let is_known_over = unsafe { (*slot).tgid == tgid && (*slot).used > limit && (*slot).tick == tick };
     if is_known_over {
         return lost(Counter::Throttled);
@@ -113,7 +113,7 @@ pub fn within_budget(then: impl FnOnce(Now)) {
     let is_others = unsafe { (*slot).tgid != tgid && (*slot).period == period };
     let budget = if is_others { OTHER_BUDGETS.get_ptr_mut(tgid) } else { Some(slot) };
     let Some(budget) = budget else {
-        // A failure only means that the next event begins the budget.
+        // After a failure the next event starts the budget.
         let _ = OTHER_BUDGETS.insert(tgid, Budget { tgid, used: 1, period, tick }, 0);
         return then(now);
     };
@@ -145,7 +145,7 @@ pub fn stream<T: Record>(record: T) {
     entry.submit(stream_wakeup());
 }
 
-/// Sends a record of the stream that is filled in place.
+/// Sends a record of the stream, filled in place.
 #[inline(always)]
 pub fn stream_with<T: Record>(fill: impl FnOnce(*mut T)) {
     let Some(mut entry) = STREAM.reserve::<T>(0) else {
@@ -155,7 +155,7 @@ pub fn stream_with<T: Record>(fill: impl FnOnce(*mut T)) {
     entry.submit(stream_wakeup());
 }
 
-/// The same, and wakes the daemon: for what is rare and must be looked at at once.
+/// Like [`stream_with`], and wakes the daemon: for rare events that it must handle immediately.
 #[inline(always)]
 pub fn stream_now_with<T: Record>(fill: impl FnOnce(*mut T)) {
     let Some(mut entry) = STREAM.reserve::<T>(0) else {

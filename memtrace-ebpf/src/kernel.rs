@@ -1,7 +1,7 @@
 //! The only reads of kernel structures, by offsets that the daemon found in this kernel's BTF.
 //!
-//! Input: pointers from the hooks' arguments. Output: fields of the records. A field that is absent here is left
-//! unknown; one that cannot be read is unknown and counted.
+//! Input: pointers from the hooks' arguments. Output: fields of the records. A field that this kernel does not have is
+//! unknown; a field that cannot be read is unknown and counted.
 
 pub mod memcg;
 pub mod mm;
@@ -14,7 +14,7 @@ use memtrace_common::{UNKNOWN, config::ABSENT, counter::Counter};
 
 use crate::emit::lost;
 
-/// An address in the kernel; never dereferenced, only given to `bpf_probe_read_kernel`. Null means unknown.
+/// An address in the kernel; never dereferenced, only passed to `bpf_probe_read_kernel`. Null means unknown.
 pub type Pointer = *const u8;
 
 /// Reads the `T` at `base + offset`; `unknown` when this kernel has no such field, `base` is null, or the read faulted

@@ -1,7 +1,7 @@
-//! memtrace's kernel programs: read the fact, filter, emit. No policy.
+//! memtrace's kernel programs: read facts, filter, emit. No policy.
 //!
 //! Input: the hooks of `probes/` and the read-only global `CONFIG`. Output: records of `memtrace_common::event` in
-//! two ring buffers, and counters for all that was lost.
+//! two ring buffers, and counters of all losses.
 #![no_std]
 #![no_main]
 

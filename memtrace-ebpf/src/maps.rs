@@ -13,38 +13,39 @@ use memtrace_common::{
     },
 };
 
-/// What the daemon found out about this kernel. Volatile, so that the compiler does not fold the placeholder in.
+/// The facts about this kernel, written by the daemon. Read through `black_box`, so that the compiler does not inline
+/// the placeholder.
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::UNKNOWN;
 
-/// Address-space changes, faults and processes: many, and replaceable by a look at /proc. The daemon maps each ring
-/// twice, so its size shows three times: once in the kernel, twice in the daemon's RSS.
+/// Address-space changes, faults and processes: many, and replaceable by reading /proc. The daemon maps each ring
+/// twice, so its size counts three times: once in the kernel, twice in the daemon's RSS.
 #[map]
 pub static STREAM: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// OOM kills and fatal signals: few and irreplaceable, so that no flood of the stream can push them out. Room for some
-/// 400 kills that nobody reads.
+/// OOM kills and fatal signals: few and irreplaceable. They have a ring of their own, so no flood of the stream can
+/// displace them. It holds about 400 unread kills.
 #[map]
 pub static KILLS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 
-/// Copies of user stacks: large, and worth less than any event. Room for some 125 of the usual size.
+/// Copies of user stacks: large, and less valuable than any event. It holds about 125 copies of the usual size.
 #[map]
 pub static STACKS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
-/// A copy before it is sent: how much can be read is known only then.
+/// A buffer for a copy before it is sent, because the number of readable bytes is not known beforehand.
 #[repr(C)]
 pub struct Copy {
-    /// What goes before the bytes.
+    /// The start of the record.
     pub head: Head,
     /// The bytes.
     pub bytes: [u8; MOST_BYTES],
 }
 
-/// Where it is made. Perf programs of one CPU do not interrupt each other.
+/// The buffer of each CPU. Perf programs of one CPU do not interrupt each other.
 #[map]
 pub static COPY: PerCpuArray<Copy> = PerCpuArray::with_max_entries(1, 0);
 
-/// When a stack was copied last on this CPU.
+/// Time of the last copy on this CPU, in ns since boot.
 #[map]
 pub static COPIED_AT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
@@ -57,11 +58,11 @@ pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::C
 #[map]
 pub static LAST_KILLED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
 
-/// What the kernel was asked for when it began to kill. Key: pid and tgid of the running task.
+/// The failed allocation that started a kill. Key: pid and tgid of the running task.
 #[map]
 pub static REQUESTS: LruHashMap<u64, Request> = LruHashMap::with_max_entries(4096, 0);
 
-/// What a process has used of its event budget.
+/// The use of a process's event budget.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Budget {
@@ -71,46 +72,46 @@ pub struct Budget {
     pub used: u32,
     /// The period, see `BUDGET_PERIOD_SHIFT`.
     pub period: u64,
-    /// When the time was looked at last, in the timer's ticks.
+    /// Timer tick at which the time was last read.
     pub tick: u64,
 }
 
 /// Slots for event budgets; a power of two.
 pub const BUDGET_SLOTS: u32 = 8192;
 
-/// Event budgets by process id, modulo the number of slots: found without a call. A slot is its first process's for a
-/// period.
+/// Event budgets, indexed by process id modulo the number of slots: no helper call is needed. A slot belongs to the
+/// first process that uses it in a period.
 #[map]
 pub static BUDGETS: Array<Budget> = Array::with_max_entries(BUDGET_SLOTS, 0);
 
-/// Those of processes whose slot is another's.
+/// Event budgets of processes whose slot belongs to another process.
 #[map]
 pub static OTHER_BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(1024, 0);
 
-/// What the daemon holds back to keep within its own budget: the shift of the event budget in the low half of the word,
-/// that of the fault sampling in the high half. 0 for nothing.
+/// How much the daemon reduces the load to keep within its own CPU budget: the low half of the word shifts the event
+/// budget right, the high half shifts the fault sampling. 0 means no reduction.
 #[map]
 pub static GOVERNOR: Array<u64> = Array::with_max_entries(1, 0);
 
-/// How coarsely the faults of a CPU are sampled.
+/// State of one CPU's fault sampling.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Thinning {
     /// The window, see `FAULT_WINDOW_SHIFT`.
     pub window: u64,
-    /// Samples that the period gave so far, of which one in 2^`shift` is sent.
+    /// Samples so far; one in 2^`shift` of them is sent.
     pub count: u64,
-    /// See `count`.
+    /// Reduction of the rate, see `count`.
     pub shift: u32,
-    /// Sent in the window.
+    /// Samples sent in the window.
     pub sent: u32,
 }
 
-/// By CPU. Perf programs of one CPU do not interrupt each other.
+/// The sampling state of each CPU. Perf programs of one CPU do not interrupt each other.
 #[map]
 pub static THINNING: PerCpuArray<Thinning> = PerCpuArray::with_max_entries(1, 0);
 
-/// How far to shift the event budget and the fault sampling.
+/// The shifts of the event budget and of the fault sampling, see [`GOVERNOR`].
 #[inline(always)]
 pub fn held_back() -> (u32, u32) {
     let word = GOVERNOR.get(0).copied().unwrap_or(0);
@@ -120,7 +121,7 @@ pub fn held_back() -> (u32, u32) {
 /// The constants. Each field read through this is a constant to the verifier.
 #[inline(always)]
 pub fn config() -> &'static Config {
-    // A reference whose reads the compiler cannot see through.
+    // The compiler must not replace reads through this reference by the placeholder's values.
     core::hint::black_box(&CONFIG)
 }
 

@@ -1,4 +1,4 @@
-//! One file for each family of hooks: read the fact, filter, emit.
+//! One file for each family of hooks: read facts, filter, emit.
 
 mod calls;
 mod cgroup;

@@ -1,8 +1,8 @@
-//! Allocators and runtimes: whose memory it is, what their own counters say of it, and what to do about it.
+//! Allocators and runtimes: which memory they own, what their own counters report, and what to do about it.
 //!
-//! Input: regions, programs and memory of a process. Output: owners, counters, advice. All that is known of one
-//! allocator lies in its folder, behind [`Allocator`], and is reached by its [`AllocatorId`]: nothing outside of the
-//! folder may name it but to say how it differs.
+//! Input: regions, programs and memory of a process. Output: owners, counters, advice. Everything about one allocator
+//! is in its folder, behind [`Allocator`], and is reached through its [`AllocatorId`]: code outside the folder must not
+//! depend on a particular allocator.
 
 pub mod advice;
 pub mod attribute;
@@ -31,34 +31,35 @@ use self::{
     evidence::Sign,
 };
 
-/// What is known of an allocator. All of it is optional: what is not known is not claimed, read or advised.
+/// The knowledge about one allocator. Every part is optional: without it no memory is claimed, no counter read, no
+/// advice given.
 pub trait Allocator: Sync {
-    /// What gives it away in a program file.
+    /// Signs in a program file that the allocator is present.
     fn signs(&self) -> &'static [Sign] {
         &[]
     }
 
-    /// What it calls its own memory (`PR_SET_VMA_ANON_NAME`).
+    /// Names that it gives its own memory (`PR_SET_VMA_ANON_NAME`).
     fn labels(&self) -> &'static [Label] {
         &[]
     }
 
-    /// What claims its memory, and when.
+    /// Its claimants of memory, each with its turn.
     fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
         &[]
     }
 
-    /// Kinds of its memory that are files.
+    /// Kinds of its memory that are file mappings.
     fn mapped(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// What reads its counters, and what that costs.
+    /// The reader of its counters, and the cost of a reading.
     fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
         None
     }
 
-    /// Why it keeps what is free, and what changes that.
+    /// Why it retains free memory, and the settings that change that.
     fn advice(&self) -> &'static dyn Advice {
         &Plain
     }
@@ -66,7 +67,7 @@ pub trait Allocator: Sync {
 
 macro_rules! allocators {
     ($($(#[$doc:meta])* $id:ident = $name:literal, $allocator:expr, marks { $($(#[$of:meta])* $mark:ident = $bit:literal $called:literal),* };)*) => {
-        /// Every allocator and runtime that is known. Of those that claim or read in the same turn, the first here is first.
+        /// All known allocators and runtimes. This order decides between those that claim or read in the same turn.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum AllocatorId {
             $($(#[$doc])* $id,)*
@@ -81,18 +82,18 @@ macro_rules! allocators {
                 match self { $(Self::$id => $name,)* }
             }
 
-            /// What is known of it.
+            /// The knowledge about it.
             pub fn allocator(self) -> &'static dyn Allocator {
                 match self { $(Self::$id => &$allocator,)* }
             }
         }
 
-        /// One thing that was seen in a program or library. Recordings keep its number.
+        /// One sign that was found in a program or library. Recordings contain its number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Mark {
             $($($(#[$of])* $mark = $bit,)*)*
-            /// It defines `malloc` for all.
+            /// It defines `malloc` for the whole process.
             DefinesMalloc = 13,
         }
 
@@ -163,7 +164,7 @@ allocators! {
 }
 
 impl AllocatorId {
-    /// The one of this name; `None` for a name of a newer version, or of what is no allocator.
+    /// The allocator with this name; `None` for a name from a newer version, and for rows that are no allocator's.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|id| id.name() == name)
     }

@@ -1,4 +1,4 @@
-//! The daemon's HTTP API on its unix socket and, where that was asked for, a TCP port: JSON, versioned by path.
+//! The daemon's HTTP API on its unix socket and, if configured, on a TCP port: JSON, versioned by path.
 //!
 //! Input: published snapshots. Output: the same types, serialised by the server and read back by the client.
 

@@ -1,6 +1,6 @@
 //! Cgroups: the hierarchy, and the files of the memory controller.
 //!
-//! cgroupfs and mountinfo -> typed facts about cgroups, v1 and v2 in one shape.
+//! cgroupfs and mountinfo -> typed facts about cgroups, the same types for v1 and v2.
 
 pub mod charge;
 pub mod hierarchy;

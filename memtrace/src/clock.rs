@@ -1,4 +1,4 @@
-//! Boot time and wall-clock time, and which boot this is.
+//! Boot time, wall-clock time, and the boot id.
 //!
 //! Input: the kernel's clocks. Output: `jiff` timestamps. The kernel programs stamp events with `CLOCK_BOOTTIME`,
 //! which neither jumps nor stops in suspend.
@@ -17,12 +17,12 @@ pub fn ktime() -> u64 {
         .saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Processor time that this process has used, all threads.
+/// CPU time of this process, all threads.
 pub fn own_cpu() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }
 
-/// Processor time that this thread has used.
+/// CPU time of this thread.
 pub fn thread_cpu() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
@@ -33,17 +33,17 @@ pub fn suspended() -> u64 {
         let now = clock_gettime(clock);
         i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
     };
-    // In this order: what passes between the two must not look like suspend.
+    // Boottime first, so that the time between the two reads does not count as suspend.
     let (boot, running) = (nanoseconds(ClockId::Boottime), nanoseconds(ClockId::Monotonic));
     u64::try_from(boot - running).unwrap_or(0)
 }
 
-/// The wall-clock time of an instant since boot, by the clocks' distance now.
+/// The wall-clock time of an instant since boot, from the current offset between the clocks.
 pub fn wall(ktime_ns: u64) -> Timestamp {
     at(Timestamp::now(), ktime(), ktime_ns)
 }
 
-/// The wall-clock time of `then`, when `now_ktime` is at `now`. Saturates at what a timestamp can hold.
+/// The wall-clock time of `then`, given that `now_ktime` is at `now`. Saturates at the range of a timestamp.
 pub fn at(now: Timestamp, now_ktime: u64, then: u64) -> Timestamp {
     let nanoseconds = i128::from(then) - i128::from(now_ktime);
     let distance = SignedDuration::from_nanos(i64::try_from(nanoseconds).unwrap_or(if nanoseconds < 0 {

@@ -1,6 +1,6 @@
-//! What a container is called: by its path, its bundle, its runtime and the kubelet.
+//! Names of containers, from the cgroup path, the bundle, the runtime and the kubelet.
 //!
-//! Cgroups -> names, and how containers ended in the runtime's own words.
+//! Cgroups -> names, and the exit reasons that runtimes report.
 
 pub mod end;
 pub mod name;

@@ -1,4 +1,4 @@
-//! The node agent: puts the rooms together.
+//! The node agent: connects the modules.
 //!
 //! Threads: `engine` (ring buffers and the model, the one writer), `recorder` (kills to disk), and a tokio runtime
 //! for the API. Everything downstream reads the published `Arc<Snapshot>`.
@@ -20,40 +20,40 @@ use crate::{
     probe::{attach::AttachError, options::Options},
 };
 
-/// Where /proc is.
+/// Mount point of procfs.
 const PROC: &str = "/proc";
 
-/// How to run.
+/// The daemon's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where records are kept.
+    /// Directory of the store and the history file.
     pub state_dir: PathBuf,
-    /// Where the API listens.
+    /// Path of the API's unix socket.
     pub socket: PathBuf,
-    /// A TCP address for metrics and health.
+    /// A TCP address that serves metrics and health.
     pub listen: Option<SocketAddr>,
-    /// The file with the token that opens the rest of the API there.
+    /// The file with the bearer token that grants the full API on `listen`.
     pub token_file: Option<PathBuf>,
-    /// Containers that have series of their own at most.
+    /// The most containers that get metric series of their own.
     pub metrics_containers: usize,
     /// How to trace.
     pub options: Options,
     /// The part of one CPU that reading page tables may take, in percent.
     pub scan_share: u32,
-    /// The part of one CPU that all of it may take, in percent; 0 for any.
+    /// The CPU budget of the daemon in percent of one CPU; 0 for no limit.
     pub cpu_budget: u32,
-    /// How many kills are kept.
+    /// How long, and in how many bytes, kills are kept.
     pub keep: Keep,
-    /// Whether kills that were not seen are recorded from the kernel log.
+    /// Whether missed kills are recorded from the kernel log.
     pub backfill: bool,
-    /// Where names come from.
+    /// Sources of container names.
     pub names: sources::Config,
 }
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// It may not trace, or not use the state directory.
+    /// Missing permission to trace or to use the state directory.
     #[error(transparent)]
     NotPermitted(anyhow::Error),
     /// Anything else.

@@ -1,7 +1,7 @@
-//! The head of an ELF file: which parts of it are loaded, and where.
+//! ELF headers: which parts of a file are loaded, and at which address.
 //!
-//! Input: a way to read the file. Output: [`Head`]. The file is anybody's: counts and sizes are bounded, nothing is held
-//! but the tables of the head. 64-bit files of this machine's byte order only (gABI, "Object Files").
+//! Input: a way to read the file. Output: [`Head`]. The file is untrusted: counts and sizes are bounded, and only the
+//! header tables are held. 64-bit files of this machine's byte order only (gABI, "Object Files").
 
 use std::{fs::File, os::unix::fs::FileExt as _};
 
@@ -18,46 +18,46 @@ const HEADER: u64 = 64;
 const SEGMENT: usize = 56;
 const MOST_SEGMENTS: usize = 256;
 
-/// A part of the file.
+/// A program header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// What it is for: [`PT_LOAD`] for one.
+    /// Its type, such as [`PT_LOAD`].
     pub kind: u32,
-    /// Where it is in the file.
+    /// Offset in the file.
     pub offset: u64,
-    /// How many bytes the file has of it.
+    /// Bytes in the file.
     pub file_len: u64,
-    /// Address of its first byte, before the loader moves the whole.
+    /// Virtual address of its first byte, before relocation.
     pub address: u64,
-    /// How long it is in memory.
+    /// Bytes in memory.
     pub len: u64,
 }
 
-/// Where the table of sections is; nothing of it was looked at.
+/// Location of the section table, which is not read here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SectionTable {
-    /// In the file.
+    /// Offset in the file.
     pub offset: u64,
     /// Bytes of an entry.
     pub entry: usize,
     /// Entries.
     pub count: usize,
-    /// Which of them has the names.
+    /// Index of the section with the names.
     pub names: usize,
 }
 
 /// The head of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// As the file has them, the first [`MOST_SEGMENTS`].
+    /// In the file's order, the first `MOST_SEGMENTS`.
     pub segments: Vec<Segment>,
-    /// What a linker reads.
+    /// The section table.
     pub sections: SectionTable,
 }
 
 impl Head {
-    /// Reads it by a function that takes an offset and a length, and gives all of those bytes or none; `None` when it is
-    /// no such file.
+    /// Reads the headers through a function from offset and length to exactly those bytes. `None` when it is not such a
+    /// file.
     pub fn read<B: AsRef<[u8]>>(read: impl Fn(u64, u64) -> Option<B>) -> Option<Self> {
         let header = read(0, HEADER)?;
         let header = header.as_ref();
@@ -80,7 +80,7 @@ impl Head {
         Some(Self { segments, sections })
     }
 
-    /// The same of an open file.
+    /// Reads the headers of an open file.
     pub fn of(file: &File) -> Option<Self> {
         Self::read(|offset, len| {
             let mut bytes = vec![0; usize::try_from(len).ok()?];
@@ -94,7 +94,7 @@ impl Head {
         self.segments.iter().filter(move |segment| segment.kind == kind)
     }
 
-    /// The address of a byte of the file, if it is loaded.
+    /// The address of a file offset, if it is loaded.
     pub fn address(&self, offset: u64) -> Option<u64> {
         self.of_kind(PT_LOAD).find_map(|segment| {
             let within = offset.checked_sub(segment.offset)?;
@@ -102,7 +102,7 @@ impl Head {
         })
     }
 
-    /// The place in the file of what is at an address, and how many bytes of its segment follow from there.
+    /// The file offset of an address, and the number of bytes from there to the end of the segment.
     pub fn place(&self, address: u64) -> Option<(u64, u64)> {
         self.of_kind(PT_LOAD).find_map(|segment| {
             let within = address.checked_sub(segment.address)?;

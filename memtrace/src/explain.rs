@@ -1,8 +1,8 @@
-//! One page on the memory of a process, a container or a pod: what it is charged for, what its allocators hold, what
-//! would come back under pressure, and what to do.
+//! One page on the memory of a process, a container or a pod: its charge, what its allocators hold, what is
+//! reclaimable, and what to do.
 //!
-//! `&Snapshot`, insights and a few facts -> [`Explanation`] -> text or JSON. Pure. What is not known is said to be so;
-//! sums close with a remainder that is shown.
+//! `&Snapshot`, insights and a few facts -> [`Explanation`] -> text or JSON. Pure. Unknown values are reported as
+//! unknown; sums are closed by a remainder that is shown.
 
 mod allocators;
 mod balance;
@@ -40,9 +40,9 @@ pub const SCHEMA: u32 = 1;
 pub struct Explanation {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// When the figures are from.
+    /// Time of the figures.
     pub time: Timestamp,
-    /// What it is called.
+    /// Name of the target.
     pub name: String,
     /// `process`, `container` or `pod`.
     pub kind: String,
@@ -50,21 +50,21 @@ pub struct Explanation {
     pub cgroups: Vec<String>,
     /// Its processes, largest first.
     pub processes: Vec<Member>,
-    /// What the kernel charges it; for a process, its resident memory.
+    /// The kernel's charge; for a process, its resident memory.
     pub total_bytes: Option<Bytes>,
-    /// The lowest limit that it is under, and whose.
+    /// The lowest limit that applies to it, and the owner of that limit.
     pub limit: Option<Limit>,
     /// The total by kind; with the remainder they add up to it.
     pub parts: Vec<Part>,
-    /// In the total and in none of the parts. Below 0: the parts, which are read one after the other, say more.
+    /// The total minus all parts. Below 0 when the parts, which are read one after the other, exceed the total.
     pub remainder_bytes: Option<i64>,
-    /// What its allocators say.
+    /// What its allocators hold, from their own counters.
     pub allocators: Vec<Holding>,
-    /// What the kernel takes back when it needs memory.
+    /// What the kernel can reclaim.
     pub reclaimable: Vec<Part>,
-    /// What it cannot, without swap.
+    /// What it cannot reclaim without swap.
     pub firm: Vec<Part>,
-    /// Verdicts, most telling first.
+    /// Findings, most important first.
     pub findings: Vec<Finding>,
     /// What is not known, and why.
     pub notes: Vec<String>,
@@ -86,13 +86,13 @@ pub struct Member {
 pub struct Part {
     /// What it is.
     pub what: String,
-    /// In plain words, where the name does not tell.
+    /// An explanation, if the name alone is not clear; else empty.
     pub means: String,
     /// How much.
     pub bytes: Bytes,
-    /// How that is known.
+    /// How the figure was determined.
     pub grade: Grade,
-    /// What it is made of; they add up to it.
+    /// Its parts, which add up to it.
     pub parts: Vec<Part>,
 }
 
@@ -107,36 +107,36 @@ impl Part {
 pub struct Holding {
     /// Name of the allocator.
     pub allocator: String,
-    /// Its version, where it is the same everywhere.
+    /// Its version, if it is the same in all processes.
     pub version: Option<String>,
-    /// How many processes have told.
+    /// Number of processes whose counters were read.
     pub processes: usize,
     /// Resident in its ranges.
     pub resident_bytes: Bytes,
     /// Handed to the program and not freed.
     pub allocated_bytes: Option<Bytes>,
-    /// How far that may be off; 0 for exact.
+    /// The largest error of `allocated_bytes`; 0 for exact.
     pub error_bytes: Option<Bytes>,
-    /// Free and resident all the same.
+    /// Free, but resident.
     pub free_resident_bytes: Option<Bytes>,
     /// Given back with `MADV_FREE`.
     pub lazily_freed_bytes: Option<Bytes>,
     /// Mapped and not resident.
     pub retained_bytes: Option<Bytes>,
-    /// For itself.
+    /// The allocator's own data structures.
     pub metadata_bytes: Option<Bytes>,
-    /// Resident and in none of these; `None` where no counters were read.
+    /// Resident, and in none of these figures; `None` when no counters were read.
     pub untold_bytes: Option<Bytes>,
     /// Arenas, heaps or generations.
     pub arenas: usize,
-    /// What each of them holds, most first, where it is one process and more than one of them; the largest.
+    /// The largest arenas, largest first, if there is one process with more than one arena.
     pub by_arena: Vec<ArenaCounters>,
-    /// Configuration that was seen, of its largest process.
+    /// Configuration found in the largest process.
     pub settings: Vec<Setting>,
-    /// How the figures are known.
+    /// How the figures were determined.
     pub grade: Grade,
-    /// What they leave out.
+    /// What the figures do not include.
     pub missing: Vec<String>,
-    /// Why there are none.
+    /// Why there are no figures.
     pub absent: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What is fuzzed: each takes any bytes, and must come back without a panic and with what holds for all.
+//! Fuzz targets: each takes any bytes, must not panic, and checks its invariants.
 //!
 //! Called by `fuzz/fuzz_targets`, by `tests/hostile`, and here by the tests on the corpora that are checked in. Not for
 //! use elsewhere.
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// Records of a ring buffer, one after the other, each behind its length (two bytes): decoded, and applied to a space.
+/// Records of a ring buffer, each preceded by its length (two bytes): decoded, and applied to a space.
 pub fn ring_record(bytes: &[u8]) {
     let mut space = AddressSpace::new(Geometry::default());
     let mut rest = bytes;
@@ -47,7 +47,7 @@ pub fn ring_record(bytes: &[u8]) {
     let _ = decode::decode(bytes);
 }
 
-/// A maps file, and a space made of it.
+/// A maps file, parsed and made into a space.
 pub fn maps(bytes: &[u8]) {
     let maps = maps::parse(bytes);
     let mut space = AddressSpace::new(Geometry::default());
@@ -55,7 +55,7 @@ pub fn maps(bytes: &[u8]) {
     check(&space);
 }
 
-/// An smaps file, and a space that is told what it holds.
+/// An smaps file, parsed and applied to a space.
 pub fn smaps(bytes: &[u8]) {
     let smaps = smaps::parse(bytes);
     let mut space = AddressSpace::new(Geometry::default());
@@ -69,12 +69,12 @@ pub fn smaps(bytes: &[u8]) {
     check(&space);
 }
 
-/// A recording, run to its end.
+/// A recording, replayed to its end.
 pub fn recording(bytes: &[u8]) {
     let _ = replay::replay(bytes, |_| {});
 }
 
-/// Memory of a process, and every reader of allocators' counters on it.
+/// Memory of a process, read by every reader of allocator counters.
 pub fn counters(bytes: &[u8]) {
     let (memory, files) = image::parse(bytes);
     for reader in readers() {
@@ -82,7 +82,7 @@ pub fn counters(bytes: &[u8]) {
     }
 }
 
-/// A program with unwind tables and a stack, walked; and a record of a copy of one.
+/// A stack, walked by the unwind tables of a program; and a record of a stack copy.
 pub fn unwind(bytes: &[u8]) {
     if let Some(copy) = ingest::stack::decode(bytes) {
         assert!(copy.bytes.len() <= MOST_BYTES, "a copy is longer than any that is made");
@@ -115,7 +115,7 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("unwind", unwind),
 ];
 
-/// What holds for every space, whatever it was told.
+/// Checks the invariants of an address space.
 fn check(space: &AddressSpace) {
     let (mut behind, mut resident) = (0, 0_u64);
     for (region, held) in space.iter() {
@@ -145,7 +145,7 @@ mod tests {
         assert!(count > 0, "{} is empty", corpus.display());
     }
 
-    /// What each reader makes something of: from there the fuzzer goes on.
+    /// Each corpus contains memory that its reader accepts, as a start for the fuzzer.
     #[test]
     fn every_reader_has_memory_that_it_reads() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/counters");

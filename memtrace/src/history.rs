@@ -1,7 +1,7 @@
-//! How it got here: usage over time, in fixed memory, for each container.
+//! Memory usage over time, in fixed memory, for each container.
 //!
-//! Input: snapshots, one after another. Output: [`Series`] of the last 24 hours. Pure. Gone containers are kept for a
-//! while, because a kill is judged after its victim has gone; what does not fit is counted.
+//! Input: snapshots, one after another. Output: [`Series`] of the last 24 hours. Pure. Containers that ended are kept
+//! for a while, because a kill is judged after its victim is gone. Readings that do not fit are counted.
 
 pub mod file;
 pub mod series;
@@ -15,23 +15,23 @@ use crate::{
     units::Bytes,
 };
 
-/// Containers that are followed at most: some 42 KB each after a day.
+/// The most containers that are followed: about 42 KB each after a day.
 const MAX_CONTAINERS: usize = 512;
-/// How long what is gone is kept, in ns.
+/// How long a container that ended is kept, in ns.
 const KEPT: u64 = 600_000_000_000;
 
 /// Figures of a container.
 pub const FIGURES: usize = 6;
 
-/// A figure of a container, by its place in a series' values.
+/// A figure of a container, by its index in the values of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Figure {
-    /// What it is charged, descendants included: the figure whose peaks are kept.
+    /// The charge, descendants included. Peaks of this figure are kept.
     Usage = 0,
-    /// The lowest limit that it is under.
+    /// The lowest limit that applies to it.
     Limit = 1,
-    /// Anonymous memory; the sum of its processes' resident memory where the charge is not known.
+    /// Anonymous memory; the sum of its processes' RSS if the charge is not known.
     Anon = 2,
     /// Page cache.
     File = 3,
@@ -47,7 +47,7 @@ pub type Figures = [Option<Bytes>; FIGURES];
 #[derive(Clone, Debug)]
 struct Followed {
     series: Series<FIGURES>,
-    /// Another number under the same path is another group.
+    /// Cgroup id: another id under the same path is another group.
     id: Option<u64>,
     seen: u64,
 }
@@ -60,7 +60,7 @@ pub struct History {
 }
 
 impl History {
-    /// Takes what a snapshot shows at `now`, ns since boot.
+    /// Takes the figures of a snapshot at `now`, ns since boot.
     pub fn take(&mut self, snapshot: &Snapshot, now: u64) {
         for row in &snapshot.containers {
             self.read(&row.cgroup, row.cgroup_id, figures(row), now);
@@ -68,17 +68,17 @@ impl History {
         self.containers.retain(|_, followed| followed.seen.saturating_add(KEPT) >= now);
     }
 
-    /// Takes the figures of one group, also of one that has no processes of its own.
+    /// Takes the figures of one group, which need not have processes of its own.
     pub fn read(&mut self, cgroup: &str, id: Option<u64>, figures: Figures, now: u64) {
         self.overflow += u64::from(!push(&mut self.containers, cgroup, id, figures, now));
     }
 
-    /// All containers that something is known of, also those that are gone.
+    /// All containers with a series, including ended ones.
     pub fn containers(&self) -> impl Iterator<Item = (&str, &Series<FIGURES>)> {
         self.containers.iter().map(|(cgroup, followed)| (cgroup.as_str(), &followed.series))
     }
 
-    /// What is known of a container.
+    /// The series of a container.
     pub fn container(&self, cgroup: &str) -> Option<&Series<FIGURES>> {
         self.containers.get(cgroup).map(|followed| &followed.series)
     }
@@ -88,14 +88,14 @@ impl History {
         self.overflow
     }
 
-    /// How many series there are, and the bytes that they take.
+    /// The number of series, and the memory that they use.
     pub fn footprint(&self) -> (usize, Bytes) {
         let containers: u64 = self.containers.values().map(|followed| followed.series.footprint().0).sum();
         (self.containers.len(), Bytes(containers))
     }
 }
 
-/// False when there is no room. What is gone for the longest time makes place.
+/// Adds a reading; false when there is no room. A new container replaces the one that ended longest ago.
 fn push(all: &mut HashMap<String, Followed>, key: &str, id: Option<u64>, values: Figures, now: u64) -> bool {
     if let Some(followed) = all.get_mut(key) {
         if followed.id.is_some() && id.is_some() && followed.id != id {
@@ -134,8 +134,8 @@ pub fn figures(row: &ContainerRow) -> Figures {
     ]
 }
 
-/// Fewer points for the past: every second for two minutes, every half minute for half an hour, then every half hour;
-/// of each stretch the point with the highest first value.
+/// Thins older points: one per second for two minutes, one per half minute for half an hour, then one per half hour. Of
+/// each interval the point with the highest first value is kept.
 pub fn coarse<const N: usize>(points: &[series::Point<N>]) -> Vec<series::Point<N>> {
     let mut out: Vec<series::Point<N>> = Vec::new();
     let mut last_stretch = None;

@@ -1,7 +1,7 @@
-//! One HTTP request and its answer: the client of the daemon, of Docker and of the kubelet.
+//! One HTTP request and its response: the client for the daemon, Docker and the kubelet.
 //!
-//! A unix socket, or an address with or without TLS -> the answer to a GET. Bounds size where a body is read whole, and
-//! time by [`in_time`]. Must not know what is asked for.
+//! A unix socket, or an address with or without TLS -> the response to a GET. Bounds the size of a body that is read
+//! whole, and the time by [`in_time`]. Must not interpret the contents.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
@@ -26,40 +26,40 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// A connection that nothing was asked on yet.
+/// A connection before its request.
 pub struct Connection(Box<dyn Stream>);
 
 impl Connection {
-    /// To a socket of the file system.
+    /// Connects to a unix socket.
     ///
     /// # Errors
-    /// When nobody listens there, or this process may not ask.
+    /// When there is no listener, or this process may not connect.
     pub async fn unix(socket: &Path) -> io::Result<Self> {
         Ok(Self(Box::new(UnixStream::connect(socket).await?)))
     }
 
-    /// To a port.
+    /// Connects to a TCP port.
     ///
     /// # Errors
-    /// When nobody listens there, or the host has no address.
+    /// When there is no listener, or the host has no address.
     pub async fn tcp(host: &str, port: u16) -> io::Result<Self> {
         Ok(Self(Box::new(TcpStream::connect((host, port)).await?)))
     }
 
-    /// To a port whose peer has shown a certificate that `config` trusts.
+    /// Connects to a TCP port by TLS; `config` decides which certificates are trusted.
     ///
     /// # Errors
-    /// Likewise, and when it has not.
+    /// Like [`Self::tcp`], and when the certificate is not trusted.
     pub async fn tls(host: &str, port: u16, config: Arc<ClientConfig>) -> anyhow::Result<Self> {
         let name = ServerName::try_from(host.to_owned())?;
         let stream = TcpStream::connect((host, port)).await?;
         Ok(Self(Box::new(TlsConnector::from(config).connect(name, stream).await?)))
     }
 
-    /// Asks for `path`, with a bearer token if there is one. The answer's body comes as it is read.
+    /// Sends a GET of `path`, with the bearer token if there is one. The body is streamed.
     ///
     /// # Errors
-    /// When the connection fails, or the path or the token cannot stand in a request.
+    /// When the connection fails, or the path or the token contains invalid characters.
     pub async fn get(
         self,
         host: &str,
@@ -72,34 +72,34 @@ impl Connection {
         }
         let request = request.body(Empty::<Bytes>::new())?;
         let (mut sender, connection) = handshake(TokioIo::new(self.0)).await?;
-        // Its error shows in the answer as well.
+        // The response reports its error too.
         tokio::spawn(connection);
         Ok(sender.send_request(request).await?)
     }
 }
 
-/// The body of an answer, whole.
+/// Reads the whole body of a response.
 ///
 /// # Errors
-/// When the connection fails, or it has more than `largest` bytes.
+/// When the connection fails, or the body has more than `largest` bytes.
 pub async fn body(answer: Response<Incoming>, largest: usize) -> anyhow::Result<Bytes> {
     let body = Limited::new(answer.into_body(), largest).collect().await;
     Ok(body.map_err(|error| anyhow!("{error}"))?.to_bytes())
 }
 
-/// The body of a 200.
+/// Reads the whole body of a response with status 200.
 ///
 /// # Errors
-/// Likewise, and when the answer is another one.
+/// Like [`body`], and for any other status.
 pub async fn body_of_ok(answer: Response<Incoming>, largest: usize) -> anyhow::Result<Bytes> {
     ensure!(answer.status() == StatusCode::OK, "it answered {}", answer.status());
     body(answer, largest).await
 }
 
-/// What an exchange gave, where it does not take longer than it may.
+/// Runs an exchange with a time limit.
 ///
 /// # Errors
-/// Its own, and when it takes longer.
+/// Those of the exchange, and when it takes too long.
 pub async fn in_time<T>(
     patience: Duration,
     exchange: impl Future<Output = anyhow::Result<T>>,
@@ -121,7 +121,7 @@ mod tests {
 
     use super::{Connection, body_of_ok, in_time};
 
-    /// What is asked of a server that gives this answer, and what comes of it.
+    /// Runs a request against a server that sends `answer`. Returns the request and the result.
     async fn exchange(answer: &'static str, token: Option<&str>) -> (String, anyhow::Result<Vec<u8>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,7 +1,7 @@
-//! Kernel to typed stream: ring buffers -> bytes -> checked events -> in order.
+//! From ring buffers to typed events: bytes -> checked events -> ordered by time.
 //!
-//! Input: the ring buffers of `probe`. Output: [`decode::Event`]s, oldest first, and counts of what was lost. Must
-//! not know what the events mean to anybody.
+//! Input: the ring buffers of `probe`. Output: [`decode::Event`]s, oldest first, and counts of what was lost. Must not
+//! interpret the events.
 
 pub mod decode;
 pub mod loss;

@@ -1,8 +1,8 @@
-//! Series for Prometheus: what the exporters that every cluster has (cAdvisor, kube-state-metrics, node_exporter) do
-//! not know, under their labels.
+//! Series for Prometheus: those that the usual exporters (cAdvisor, kube-state-metrics, node_exporter) do not provide,
+//! with the same labels as theirs.
 //!
 //! [`Inputs`] -> text in the classic format. Labels are namespace, pod and container, and words of fixed sets; never a
-//! pid, an id or a path of a report. Their number is bounded, and what is left out is counted.
+//! pid, an id or a path. The number of series is bounded, and omitted ones are counted.
 
 mod containers;
 mod family;
@@ -28,43 +28,43 @@ use crate::{
     verdict::Insights,
 };
 
-/// What series are made of.
+/// The data that series are made from.
 pub struct Inputs {
     /// The node.
     pub snapshot: Arc<Snapshot>,
-    /// What history says of each container.
+    /// Insights from history for each container.
     pub insights: Arc<Insights>,
     /// The hooks.
     pub probes: Arc<ProbeStatus>,
-    /// Kills so far; `None` where the store cannot be read.
+    /// Kills so far; `None` when the store cannot be read.
     pub tallies: Option<Vec<Tally>>,
-    /// Kills of members of containers that lived on; `None` likewise.
+    /// Kills of members of containers that lived on; `None` when the store cannot be read.
     pub members: Option<Vec<(WorkloadLabels, u64)>>,
-    /// What the daemon itself takes.
+    /// The daemon's own use of memory and CPU.
     pub own: Own,
 }
 
-/// Makes the series whenever they are asked for.
+/// Makes the series at each scrape.
 pub struct Exporter {
     registry: Registry,
 }
 
 struct Node<F> {
     facts: F,
-    /// Containers that have series of their own at most.
+    /// The most containers that get series of their own.
     most: usize,
     dropped: AtomicU64,
     described: Vec<Desc>,
 }
 
 impl Exporter {
-    /// Of these facts, with series of their own for so many containers.
+    /// An exporter of these facts, with series of their own for at most `most` containers.
     ///
     /// # Errors
-    /// Never in practice: the one name that is registered is good.
+    /// Never in practice, because the one registered name is valid.
     pub fn new(most: usize, facts: impl Fn() -> Inputs + Send + Sync + 'static) -> anyhow::Result<Self> {
         let registry = Registry::new();
-        // The families differ with what is known, so one stands for all of them.
+        // The families depend on the known facts, so one descriptor represents all of them.
         let all = Desc::new("memtrace".to_owned(), "all".to_owned(), Vec::new(), Default::default())?;
         let node = Node { facts, most, dropped: AtomicU64::new(0), described: vec![all] };
         registry.register(Box::new(node))?;
@@ -100,7 +100,7 @@ impl<F: Fn() -> Inputs + Send + Sync> Collector for Node<F> {
     }
 }
 
-/// All families, and how many series are left out.
+/// All families, and the number of omitted series.
 fn families(facts: &Inputs, most: usize) -> (Vec<Family>, u64) {
     let Inputs { snapshot, insights, probes, tallies, members, own } = facts;
     let (rows, left_out) = containers::rows(snapshot, insights, most);

@@ -1,6 +1,6 @@
-//! Address spaces: processes, and what /proc says of them.
+//! Processes and their address spaces, and readers of /proc.
 //!
-//! Input: events, and /proc where events do not reach. Output: processes with their resident memory.
+//! Input: events, and /proc for what events do not show. Output: processes with their resident memory.
 
 pub mod address_space;
 pub mod gauge;

@@ -1,6 +1,6 @@
 //! The model that the engine owns, and the snapshot made of it.
 //!
-//! Input: events and /proc. Output: a snapshot. Also used without a daemon, on /proc alone.
+//! Input: events and /proc. Output: a snapshot. It also works without a daemon, on /proc alone.
 
 pub mod arenas;
 pub mod cgroup_rows;
@@ -55,10 +55,10 @@ use crate::{
     units::Bytes,
 };
 
-/// Files of cgroups that are kept open at most: a process has 1,024 where nobody asked for more.
+/// The most cgroup files that are kept open: the default limit of a process is 1,024 files.
 const OPEN_FILES: usize = 640;
 
-/// Ends that wait to be asked for at most.
+/// The most exits that wait to be taken.
 const MOST_ENDED: usize = 100_000;
 
 /// A snapshot and when it was taken, ns since boot.
@@ -85,9 +85,9 @@ pub struct Model {
     ticks: Ticks,
     groups: Groups,
     gauges: Gauges,
-    /// The rows of the last tick, which stand where nothing happened.
+    /// The rows of the last tick, reused for processes without changes.
     rows: HashMap<u32, Shown>,
-    /// The processes that were read since then.
+    /// The processes that were read since the last tick.
     fresh: Vec<u32>,
     cgroup_rows: CgroupRows,
 }
@@ -98,12 +98,12 @@ impl Model {
         Self::with(procfs, hierarchy, Journal::live(), geometry())
     }
 
-    /// An empty model that records what it asks. Its geometry is [`geometry`]'s.
+    /// An empty model that records its questions. Its geometry is that of [`geometry`].
     pub fn recorded(procfs: Procfs, hierarchy: Option<Hierarchy>, journal: Journal) -> Self {
         Self::with(procfs, hierarchy, journal, geometry())
     }
 
-    /// An empty model that is answered from a recording.
+    /// An empty model whose questions are answered from a recording.
     pub fn replayed(journal: Journal, geometry: Geometry) -> Self {
         Self::with(Procfs::new("/proc"), None, journal, geometry)
     }
@@ -129,12 +129,12 @@ impl Model {
         }
     }
 
-    /// The journal of what it asks.
+    /// The journal of its questions.
     pub fn journal(&mut self) -> &mut Journal {
         &mut self.journal
     }
 
-    /// Names its rows by these.
+    /// Sets the source of the names in its rows.
     pub fn name_by(&mut self, names: Names) {
         self.labels = Labels::new(names);
     }
@@ -144,7 +144,7 @@ impl Model {
         Self::new(Procfs::new(proc), Hierarchy::find(proc).ok().flatten())
     }
 
-    /// Takes over the processes that there are.
+    /// Adds the existing processes.
     ///
     /// # Errors
     /// When /proc cannot be listed.
@@ -173,14 +173,14 @@ impl Model {
     pub fn apply(&mut self, event: &Event) {
         if self.journal.takes(event) {
             let ended = self.exits.take(event, &self.processes);
-            // Nobody asks in a replay.
+            // Bounded, because a replay does not take them.
             self.ended.extend(ended.filter(|_| self.ended.len() < MOST_ENDED));
             self.processes.apply(event);
             self.spaces.apply(event);
         }
     }
 
-    /// The ends that are worth a record, since this was last asked.
+    /// The exits since the last call that are worth a record.
     pub fn ended(&mut self) -> Vec<Ended> {
         std::mem::take(&mut self.ended)
     }
@@ -192,42 +192,42 @@ impl Model {
         due
     }
 
-    /// The processes whose mappings to read at once, for calls that nobody saw.
+    /// The processes whose mappings must be read immediately, because of unseen calls.
     pub fn astray(&mut self) -> Vec<Request> {
         let astray = self.spaces.astray();
         self.journal.called(&Call::Astray);
         astray
     }
 
-    /// Page tables of this process are read, whether it is worth it or not.
+    /// Requests a scan of this process, whether it is worth one or not.
     pub fn expect(&mut self, pid: u32) -> Request {
         let resident = self.processes.get(pid).and_then(|process| process.resident());
         self.spaces.expect(pid, resident.map_or(0, |reading| reading.bytes), now(&self.journal).1)
     }
 
-    /// Takes what a read of page tables gave.
+    /// Takes the result of a scan.
     pub fn take(&mut self, scan: Scan) {
         self.journal.scanned(&scan);
         self.spaces.take(scan);
     }
 
-    /// What to walk for a fault that was applied just now; `None` when its stack does not matter.
+    /// The unwinding job for a fault that was just applied; `None` when its stack is not needed.
     pub fn job(&mut self, fault: &Fault, copy: StackCopy) -> Option<Job> {
         self.spaces.job(fault, copy)
     }
 
-    /// Takes what came of a walk.
+    /// Takes the result of a walk.
     pub fn unwound(&mut self, unwound: &Unwound) {
         self.journal.unwound(unwound);
         self.spaces.unwound(unwound);
     }
 
-    /// How many address spaces are followed, and the bytes that this takes.
+    /// The number of tracked address spaces, and the memory that they use.
     pub fn followed(&self) -> (usize, Bytes) {
         self.spaces.footprint()
     }
 
-    /// Reads what moved.
+    /// Reads the processes that changed.
     pub fn refresh(&mut self) {
         let Self { procfs, hierarchy, processes, spaces, journal, .. } = self;
         processes.mark(spaces.want_totals());
@@ -237,7 +237,7 @@ impl Model {
         self.journal.called(&Call::Refresh);
     }
 
-    /// What was read closes the estimates; who is gone is forgotten.
+    /// Adjusts the estimates to the new readings, and forgets ended processes.
     fn take_news(&mut self) {
         let Self { processes, spaces, ticks, groups, rows, exits, fresh, .. } = self;
         let News { read, gone, has_moved } = processes.news();
@@ -262,13 +262,13 @@ impl Model {
         fresh.extend(read);
     }
 
-    /// Reads every process again, whether something happened to it or not.
+    /// Reads every process again, whether it had events or not.
     pub fn touch_all(&mut self) {
         self.processes.mark_all();
         self.refresh();
     }
 
-    /// Looks at /proc as at the start, because events were lost.
+    /// Reads /proc as at the start, because events were lost.
     ///
     /// # Errors
     /// When /proc cannot be listed.
@@ -281,7 +281,7 @@ impl Model {
     }
 }
 
-/// Of the day, and ns since boot.
+/// The wall-clock time, and ns since boot.
 fn now(journal: &Journal) -> (Timestamp, u64) {
     journal.ask(&Question::Now, || (Timestamp::now(), clock::ktime()))
 }
@@ -314,7 +314,7 @@ fn source<'a>(
     Asked { source: ProcSource { procfs, cgroup_of }, journal }
 }
 
-/// Sizes of this machine; a kernel without transparent huge pages has none.
+/// Page sizes of this machine; without transparent huge pages the mode is `Never`.
 pub fn geometry() -> Geometry {
     let page = rustix::param::page_size() as u64;
     let thp = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
@@ -334,7 +334,7 @@ pub fn geometry() -> Geometry {
 mod tests {
     use super::{Model, Path};
 
-    /// The first snapshot is made before anybody is asked whom to scan.
+    /// The first snapshot is made before the first scans are chosen.
     #[test]
     fn who_is_there_at_the_start_is_scanned_first() {
         let mut model = Model::of_host(Path::new("/proc"));
@@ -343,7 +343,7 @@ mod tests {
         assert!(model.snapshot(None).rows().any(|row| row.pid == own));
         let due: Vec<u32> = model.due().into_iter().map(|request| request.pid).collect();
         assert!(!due.is_empty());
-        // What is asked for is not asked for again.
+        // A requested process is not requested again.
         assert!(model.due().iter().all(|request| !due.contains(&request.pid)));
     }
 }

@@ -1,7 +1,7 @@
-//! Why it was killed: the kill as the kernel side froze it, made into a record.
+//! Why a process was killed: makes a record from the kernel programs' data of a kill.
 //!
-//! Input: the frozen kill, what the groups' counters were before, symbols. Output: [`record::OomRecord`]. All rules
-//! are functions on values; only `symbols` reads anything.
+//! Input: the kill, the groups' earlier counters, symbols. Output: [`record::OomRecord`]. All rules are functions on
+//! values; only `symbols` does I/O.
 
 pub mod cause;
 pub mod dump;

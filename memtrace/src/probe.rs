@@ -1,6 +1,6 @@
-//! What this kernel gives: facts about it, a plan made of them, and the attached programs.
+//! Probes: facts about this kernel, a plan made from them, and the attached programs.
 //!
-//! Input: the running kernel, and what the user switched off. Output: [`attach::Probes`], the ring buffers, and a
+//! Input: the running kernel, and features that the user disabled. Output: [`attach::Probes`], the ring buffers, and a
 //! [`status::HookStatus`] for each fact. Upstream of everything: imports only base modules.
 
 pub mod attach;

@@ -1,7 +1,8 @@
-//! What is read of other processes: page tables, allocators' counters, stacks, names of code, mounts.
+//! Reads of other processes: page tables, allocators' counters, stacks, symbol names, mounts.
 //!
-//! Requests of the model -> values. Whatever is hostile (foreign paths, foreign memory) is touched behind [`Reader`] and
-//! nowhere else: paths by processes that may die ([`Remote`]), page tables and stacks by threads yet.
+//! Requests of the model -> values. Untrusted input (paths and memory of other processes) is accessed only behind
+//! [`Reader`]. [`Remote`] resolves paths in child processes that may crash; page tables and stacks are still read by
+//! threads of the daemon.
 
 pub mod child;
 pub mod counters;
@@ -28,55 +29,55 @@ use crate::{
     symbols::Place,
 };
 
-/// Why something was not read of a process.
+/// Why a process was not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRead {
-    /// It has ended, or is not ours to read.
+    /// It has ended, or may not be read.
     #[error("the process is gone, or may not be read")]
     Gone,
-    /// The reader did not answer in time, and was killed.
+    /// The reader did not answer within its deadline, and was killed.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Late(Duration),
-    /// The reader died: of what it read, or of somebody's signal.
-    #[error("the reader died ({0})")]
+    /// The reader crashed or was killed.
+    #[error("the reader process died ({0})")]
     Died(String),
-    /// A reader did not come back from it minutes ago.
-    #[error("a reader did not come back from it before; it is tried again after 5 min")]
-    LeftAlone,
-    /// As many readers as there may be are stuck or at work.
-    #[error("no reader is free ({stuck} stuck, {at_work} at work)")]
+    /// The process is quarantined: a reader hung or died on it a few minutes ago.
+    #[error("a reader process hung or died on it; it is not read again for 5 min")]
+    Quarantined,
+    /// The bound on reader processes is reached.
+    #[error("no reader process is free ({stuck} stuck, {busy} busy)")]
     TooMany {
-        /// The kernel waits in them, and they cannot be killed.
+        /// Waiting in the kernel, so that they cannot be killed.
         stuck: usize,
-        /// Reading now.
-        at_work: usize,
+        /// Answering other questions.
+        busy: usize,
     },
     /// No reader could be started.
-    #[error("no reader could be started ({0})")]
+    #[error("failed to start a reader process ({0})")]
     NoReader(String),
 }
 
 impl NotRead {
-    fn nonsense() -> Self {
-        Self::Died("another answer than was asked for".to_owned())
+    fn protocol_error() -> Self {
+        Self::Died("it sent an answer of another kind".to_owned())
     }
 }
 
-/// Who reads other processes. A process that is gone, or not ours to read, gives empty answers or [`NotRead`].
+/// Reads other processes. A process that is gone or may not be read gives empty results or [`NotRead`].
 pub trait Reader: Send {
-    /// Does one piece of a scan: gives the scan, or the job to go on with.
+    /// Does one piece of a scan. Returns the finished scan, or the job to continue with.
     ///
     /// # Errors
-    /// None: the job is what is left to do.
+    /// Not an error: the job is the remaining work.
     fn scan(&mut self, job: Job) -> Result<Scan, Box<Job>>;
 
     /// Walks the copy of a stack.
     fn walk(&mut self, job: walk::Job) -> Unwound;
 
-    /// The tmpfs mounts that a process sees, the fullest first.
+    /// The tmpfs mounts in a process's mount namespace, the fullest first.
     ///
     /// # Errors
-    /// When it is gone, or nobody could look.
+    /// When it is gone, or could not be read.
     fn mounts(&mut self, pid: u32) -> Result<Vec<Tmpfs>, NotRead>;
 
     /// Whether a thread of the process has one of these names; false when it is gone.
@@ -88,11 +89,11 @@ pub trait Reader: Send {
     /// The function at each place.
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>>;
 
-    /// Nobody asked for a while: lets go of what is not needed.
+    /// Called after a time without requests: frees caches.
     fn rest(&mut self);
 }
 
-/// One whole look at a process, with so much for its allocators' counters and no more.
+/// Does a whole scan of a process, with this budget for its allocators' counters.
 pub fn scan(reader: &mut dyn Reader, request: Request, counters: Budget) -> Scan {
     let mut job = Job::with(request, counters);
     loop {

@@ -1,7 +1,8 @@
-//! What is told about a kill: text, Markdown and HTML for a person.
+//! Reports of a kill: text, Markdown and HTML.
 //!
-//! `&OomRecord` -> a document -> one of its forms. Pure: reads nothing, decides nothing that the record does not say, and prints what is
-//! unknown as unknown. Names come escaped in the record; what is not is escaped here, never printed raw.
+//! `&OomRecord` -> a document -> one of its forms. Pure: reads nothing, draws no conclusions beyond the record, and
+//! prints unknown values as unknown. Names in the record are already escaped; other text is escaped here, never printed
+//! raw.
 
 #[cfg(test)]
 mod tests;

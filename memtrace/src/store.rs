@@ -1,8 +1,8 @@
-//! What must last: OOM kills in one SQLite file of the state directory.
+//! Persistent storage: OOM kills in one SQLite file of the state directory.
 //!
-//! [`OomRecord`](crate::oom::record::OomRecord)s -> `memtrace.db` -> the same records, after a crash, a power cut
-//! or a disk that was full in between. Must not know who writes (the daemon holds the state directory's lock, not
-//! this module), must not judge a record, and must not throw away what it cannot read.
+//! [`OomRecord`](crate::oom::record::OomRecord)s -> `memtrace.db` -> the same records, after a crash, a power cut or a
+//! full disk in between. Must not know who writes (the daemon holds the state directory's lock, not this module), must
+//! not judge a record, and must not delete records that it cannot read.
 
 mod columns;
 #[cfg(test)]
@@ -49,7 +49,7 @@ impl Store {
         &self.path
     }
 
-    /// Where a damaged store was moved to make place for this one.
+    /// The path to which a damaged store was moved.
     pub fn set_aside(&self) -> Option<&Path> {
         self.set_aside.as_deref()
     }

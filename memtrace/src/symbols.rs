@@ -1,6 +1,6 @@
-//! Names of user-space code, looked up when somebody asks, and kept.
+//! Symbol names of user-space code, looked up on demand and cached.
 //!
-//! Input: files as a process sees them, with offsets. Output: functions, Rust and C++ demangled; `None` where a file has
+//! Input: files as a process sees them, with offsets. Output: functions, Rust and C++ demangled; `None` when a file has
 //! no symbols or cannot be read. Runs in a thread of its own, because files can be slow and large.
 
 use std::{
@@ -26,15 +26,15 @@ use blazesym::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Names that are kept before all are forgotten.
+/// The most cached names; above that the cache is cleared.
 const MOST_KEPT: usize = 1 << 14;
-/// Where Debian, Fedora and others put symbols, below a root.
+/// Directory of separate symbol files on Debian, Fedora and others, below a root.
 const DEBUG_FILES: &str = "usr/lib/debug/.build-id";
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
-    /// A process that maps it: its root is where the path begins.
+    /// A process that maps it; the path is relative to its root.
     pub pid: u32,
     /// Path as the process sees it.
     pub path: PathBuf,
@@ -72,7 +72,7 @@ impl Symbols {
             .name("symbols".to_owned())
             .spawn(move || {
                 while let Ok(Question { places, answer }) = asked.recv() {
-                    // Whoever asked may have given up.
+                    // The caller may have given up.
                     let _ = answer.send(look_up(places));
                 }
             })
@@ -92,11 +92,11 @@ impl Symbols {
     }
 }
 
-/// A file, whatever it is called: containers have files of one path and different contents. One that is written anew in
-/// place has another time.
+/// Identity of a file, independent of its path, because containers have different files with the same path. The time
+/// detects a rewrite in place.
 type Identity = (u64, u64, i64);
 
-/// Looks names up, and keeps them.
+/// Looks up names, and caches them.
 #[derive(Debug)]
 pub struct Lookup {
     proc: PathBuf,
@@ -104,7 +104,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// None yet; files are below the roots of the processes in this /proc.
+    /// An empty cache; files are read below the roots of the processes in this /proc.
     pub fn new(proc: &Path) -> Self {
         Self { proc: proc.to_owned(), known: HashMap::new() }
     }
@@ -125,18 +125,18 @@ impl Lookup {
     }
 }
 
-/// Symbol tables, held for one question: of a large program they are many MiB, and names are asked for rarely.
+/// Symbol tables, held during one request: those of a large program have many MiB, and requests are rare.
 #[derive(Default)]
 struct Tables {
     symbolizer: Symbolizer,
-    /// By process; `None` for one that is gone.
+    /// By pid; `None` when the process is gone.
     roots: HashMap<u32, Option<Rc<Root>>>,
     programs: HashMap<(u32, PathBuf), Option<Rc<Program>>>,
-    /// The file with the symbols of another, `None` where there is none.
+    /// Separate symbol files; `None` when there is none.
     apart: HashMap<Identity, Option<Rc<File>>>,
 }
 
-/// A file of a process, held open: whoever reads it by name reads this very one.
+/// A file of a process, held open, so that every library reads the same file.
 struct Program {
     file: File,
     root: Rc<Root>,
@@ -156,19 +156,19 @@ impl Tables {
         known.or_insert_with(open).clone()
     }
 
-    /// From the file itself, else from where its symbols were put when it was stripped.
+    /// The name from the file itself, else from its separate symbol file.
     fn name(&mut self, program: &Program, offset: u64) -> Option<String> {
         self.look_up(&program.file, Input::FileOffset(offset)).or_else(|| {
             let apart = self.apart.entry(program.identity);
             let apart = apart.or_insert_with(|| symbols_apart(program).map(Rc::new)).clone();
-            // Such a file has the addresses of the other, and not its offsets.
+            // A separate symbol file has the same addresses, but other offsets.
             self.look_up(&*apart?, Input::VirtOffset(Head::of(&program.file)?.address(offset)?))
         })
     }
 
     fn look_up(&self, file: &File, place: Input<u64>) -> Option<String> {
         let mut elf = Elf::new(path_of(file));
-        // The symbol table names the function; what else debug information has would be many MiB, read for nothing.
+        // The symbol table is enough for the function; debug information would be many MiB.
         elf.debug_syms = false;
         match self.symbolizer.symbolize_single(&Source::Elf(elf), place).ok()? {
             Symbolized::Sym(symbol) => Some(crate::text::escape(symbol.name.as_bytes())),
@@ -177,7 +177,7 @@ impl Tables {
     }
 }
 
-/// The file with the symbols of a stripped one, by its build ID: as its own system has it, else as this one has.
+/// The symbol file of a stripped file, by build ID: in the process's root, else in ours.
 fn symbols_apart(program: &Program) -> Option<File> {
     let id = read_elf_build_id(&path_of(&program.file)).ok()??;
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -194,7 +194,7 @@ mod tests {
 
     use super::{Lookup, Place};
 
-    /// This very function, found by its own address.
+    /// Finds this function by its own address.
     #[test]
     fn a_function_of_this_program_has_its_name() {
         let address = a_function_of_this_program_has_its_name as *const () as u64;
@@ -222,7 +222,7 @@ mod tests {
         assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
     }
 
-    /// As distributions do it, in a container's own root.
+    /// The layout of distributions, in a container's root.
     #[test]
     fn a_stripped_program_s_names_are_where_its_system_put_them() {
         let proc = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Text in columns: measured, padded, cut, laid out.
 //!
-//! Any text -> text that fits a terminal's columns. What comes from outside goes through [`printable`] first; nothing
-//! here knows what the text means.
+//! Any text -> text that fits a terminal's columns. Untrusted text must go through [`printable`] first. Must not
+//! interpret the text.
 
 mod escape;
 mod wrap;
@@ -13,31 +13,31 @@ pub use self::{
     wrap::{wrap, wrap_paths},
 };
 
-/// What stands for the part that was left out, where nothing else is asked for.
+/// The default mark for an omitted part.
 pub const GAP: &str = "...";
 /// Spaces between two columns.
 pub const BETWEEN: &str = "  ";
 
-/// Columns that the text takes.
+/// Width of the text in columns.
 pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Columns that the text adds at most to whatever it is written behind.
+/// The most columns that the text adds after any other text.
 fn width_behind(text: &str) -> usize {
     text.chars().map(width_of).sum()
 }
 
-/// Columns that a character adds at most: its neighbours can make it narrower, never wider than this.
+/// The most columns that a character takes: its neighbours can make it narrower, but not wider.
 fn width_of(c: char) -> usize {
     match c {
-        // It makes an emoji of what comes before it, which then takes two columns.
+        // It turns the character before it into an emoji of two columns.
         '\u{fe0f}' => 1,
         c => c.width().unwrap_or(1),
     }
 }
 
-/// Cuts the end off.
+/// Cuts the end off if the text is too wide.
 pub fn keep_start(text: &str, columns: usize, gap: &str) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -46,7 +46,7 @@ pub fn keep_start(text: &str, columns: usize, gap: &str) -> String {
     format!("{kept}{}", split(gap, columns).0)
 }
 
-/// Cuts the beginning off: the end of a path tells more.
+/// Cuts the start off, because the end of a path is more specific.
 pub fn keep_end(text: &str, columns: usize, gap: &str) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -55,9 +55,9 @@ pub fn keep_end(text: &str, columns: usize, gap: &str) -> String {
     format!("{}{kept}", split(gap, columns).0)
 }
 
-/// Leaves out the beginning of a path, which tells least, and the middle of the name where it would not fit.
+/// Omits the start of a path, which is the least specific, and the middle of the last name if that is still too wide.
 pub fn shorten_path(path: &str, columns: usize) -> String {
-    /// Less of a name is no help.
+    /// The least width of a name that is still useful.
     const NAME: usize = 12;
     if width(path) <= columns {
         return path.to_owned();
@@ -87,7 +87,7 @@ fn cut_middle(text: &str, columns: usize) -> String {
     format!("{}{GAP}{}", split(text, room - room / 2).0, end(text, room / 2))
 }
 
-/// The beginning of the text that fits, and the rest.
+/// Splits off the start that fits.
 fn split(text: &str, columns: usize) -> (&str, &str) {
     let mut used = 0;
     for (index, c) in text.char_indices() {
@@ -111,7 +111,7 @@ fn end(text: &str, columns: usize) -> &str {
     text
 }
 
-/// Which edge of its column a cell keeps to.
+/// Alignment of a cell in its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     /// The left.
@@ -120,7 +120,7 @@ pub enum Align {
     Right,
 }
 
-/// Fills up to a width.
+/// Pads to a width.
 pub fn pad(text: &str, columns: usize, align: Align) -> String {
     let fill = " ".repeat(columns.saturating_sub(width(text)));
     match align {
@@ -189,7 +189,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// The second kind of text is made of what is wider, or narrower, than its characters are alone.
+        /// The second kind of text contains sequences that are wider or narrower than their single characters.
         #[test]
         fn what_is_cut_fits(
             text in prop_oneof![".{0,80}", "[ /a日❤☺👍🏽🇩🇪\u{fe0f}\u{301}]{0,40}"],

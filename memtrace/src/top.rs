@@ -1,7 +1,7 @@
-//! Who uses memory, how much, and who grows: the live view, and the tables of batches.
+//! Memory use and growth of the node: the live view and batch tables.
 //!
-//! Input: what the daemon publishes. Output: frames on a terminal, or text. State holds numbers only; drawing reads it
-//! and changes nothing. There is no way to kill anything from here: memtrace only reads.
+//! Input: data that the daemon publishes. Output: frames on a terminal, or text. The state contains only numbers;
+//! drawing must not change it. Nothing can be killed from here: memtrace only reads.
 
 pub mod app;
 pub mod batch;

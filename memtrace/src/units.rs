@@ -1,7 +1,7 @@
-//! Numbers with their units, and their text.
+//! Numbers with units, and their text.
 //!
-//! Input: counts from the kernel. Output: newtypes whose `Display` is what a person reads; JSON carries the raw
-//! number. Nothing here does I/O.
+//! Input: counts from the kernel. Output: newtypes with a readable `Display`; JSON has the raw number. Nothing here
+//! does I/O.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// How a figure was come by.
+/// How a figure was determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
@@ -53,7 +53,7 @@ pub enum Grade {
     Measured,
     /// From samples, with their period.
     Sampled,
-    /// From shape, by a rule.
+    /// From the shape of the memory, by a rule.
     Inferred,
 }
 

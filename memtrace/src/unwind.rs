@@ -1,8 +1,8 @@
-//! HOW IT CAME TO A FAULT: the callers of a thread, from a copy of its stack and the unwind tables of its programs.
+//! Stack unwinding: the callers of a thread, from a copy of its stack and the unwind tables of its programs.
 //!
-//! Input: registers, some KiB of stack, what code is mapped where, files of the process. Output: return addresses, and by
-//! what they were found. The programs and the bytes are anybody's: every count, size and loop is bounded. Reads files,
-//! which may be slow: must not be used by a thread that others wait for.
+//! Input: registers, some KiB of stack, the mapped code, files of the process. Output: return addresses, and how they
+//! were found. Programs and stacks are untrusted: every count, size and loop is bounded. Reads files, which may be
+//! slow: must not be used by a thread that others wait for.
 
 use std::{ops::Range, sync::Arc};
 
@@ -17,19 +17,19 @@ pub mod programs;
 pub mod tables;
 pub mod walk;
 
-/// Code that is mapped.
+/// A mapping of code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
-    /// Where.
+    /// Its address range.
     pub range: Range<u64>,
     /// Byte offset in its file of the range's start.
     pub offset: u64,
-    /// Its file; `None` for code that was made at run time, and for what is not known yet.
+    /// Its file; `None` for code generated at run time, and when not known yet.
     pub file: Option<Arc<File>>,
 }
 
 impl Module {
-    /// A region, if there is code in it.
+    /// The module of a region, if it is executable.
     pub fn of(region: &Region) -> Option<Self> {
         let file = match &region.backing {
             Backing::File(file) => Some(Arc::clone(file)),
@@ -40,7 +40,7 @@ impl Module {
     }
 }
 
-/// The one of an address, among modules in order of address.
+/// The module of an address; `modules` are sorted by address.
 pub fn module_at(modules: &[Module], address: u64) -> Option<&Module> {
     let after = modules.partition_point(|module| module.range.start <= address);
     let module = after.checked_sub(1).and_then(|at| modules.get(at))?;
@@ -57,7 +57,7 @@ pub struct Stack<'a> {
 }
 
 impl Stack<'_> {
-    /// The word at an address; `None` outside of what was copied.
+    /// The word at an address; `None` outside the copy.
     pub fn word(&self, address: u64) -> Option<u64> {
         let at = usize::try_from(address.checked_sub(self.base)?).ok()?;
         Some(u64::from_ne_bytes(*self.bytes.get(at..)?.first_chunk()?))
@@ -67,7 +67,7 @@ impl Stack<'_> {
 /// A stack to walk.
 #[derive(Clone, Debug)]
 pub struct Copy {
-    /// Where the thread was.
+    /// Registers of the thread.
     pub registers: Registers,
     /// Address of the first byte.
     pub base: u64,

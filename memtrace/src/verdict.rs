@@ -1,6 +1,6 @@
-//! What it means: findings about a container or a process, each with the numbers that it rests on.
+//! Verdicts: findings about a container or a process, each with the numbers that support it.
 //!
-//! Input: history and snapshots. Output: [`Finding`]s. Pure. A rule that has too little to go on abstains.
+//! Input: history and snapshots. Output: [`Finding`]s. Pure. A rule without enough data abstains.
 
 mod headroom;
 mod leak;
@@ -23,49 +23,49 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// How sure a finding is.
+/// The confidence of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
-    /// Something else may well be true.
+    /// Other explanations are plausible.
     Low,
-    /// It fits all that is known.
+    /// It fits all known facts.
     Medium,
-    /// The numbers leave no other reading.
+    /// The numbers allow no other explanation.
     High,
 }
 
-/// A number or a fact that a finding rests on.
+/// A number or a fact that supports a finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fact {
-    /// What it is, in words that stand alone: `free in jemalloc's dirty pages`.
+    /// What it is, in words that need no context: `free in jemalloc's dirty pages`.
     pub what: String,
-    /// Its value, ready to be read: `412.0 MiB`, `3 of 4`.
+    /// Its formatted value: `412.0 MiB`, `3 of 4`.
     pub value: String,
-    /// How it is known.
+    /// How it was determined.
     pub grade: Grade,
 }
 
-/// What shape the memory of something has over time, or what is notable about it.
+/// The course of memory over time, or another notable fact about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// It grows and does not stop.
+    /// It grows without end.
     Leak,
     /// It grew, and has levelled off.
     Plateau,
-    /// It jumped, and stayed there.
+    /// It rose suddenly, and stayed at the new level.
     Step,
-    /// It goes up and down by much, around a level.
+    /// It rises and falls by much, around a constant level.
     Sawtooth,
-    /// It holds much that is free.
+    /// An allocator retains much free memory.
     Retention,
-    /// Its limit is nearer to its peak than is safe.
+    /// Its peak is too close to its limit.
     Headroom,
 }
 
 impl Kind {
-    /// The word that JSON and labels have for it.
+    /// Its word in JSON and labels.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Leak => "leak",
@@ -81,43 +81,43 @@ impl Kind {
 /// A verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What.
+    /// Its kind.
     pub kind: Kind,
-    /// How sure.
+    /// How certain it is.
     pub confidence: Confidence,
     /// One sentence with the number in it.
     pub sentence: String,
-    /// What it rests on.
+    /// The facts that support it.
     pub evidence: Vec<Fact>,
     /// What to do, or nothing.
     pub remedies: Vec<Remedy>,
 }
 
-/// What history says of a container, beside its row in the snapshot.
+/// Insights from history into a container, in addition to its row in the snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Insight {
-    /// Usage over the last two minutes, oldest first, evenly spaced; `None` where it was not known.
+    /// Usage over the last two minutes, oldest first, evenly spaced; `None` where it is unknown.
     pub trend_bytes: Vec<Option<Bytes>>,
-    /// Growth of what cannot be reclaimed, robust, bytes a second.
+    /// Robust growth of memory that cannot be reclaimed, in bytes per second.
     pub growth_bytes_per_second: Option<f64>,
     /// Seconds until the limit at that rate; `None` when it does not grow, has no limit, or too little is known.
     pub seconds_to_limit: Option<f64>,
     /// OOM kills of its processes, container restarts included.
     pub kills: u64,
-    /// Verdicts, most telling first.
+    /// Findings, most important first.
     pub findings: Vec<Finding>,
 }
 
-/// What history says of each container, by the path of its cgroup, escaped as in the snapshot.
+/// Insights into each container, by the path of its cgroup, escaped as in the snapshot.
 pub type Insights = BTreeMap<String, Insight>;
 
-/// What verdicts are made from: one container as its history and its row show it.
+/// The input of verdicts: the history and the row of one container.
 #[derive(Clone, Debug)]
 pub struct Picture<'a> {
     /// Its anonymous memory over time, oldest first.
     pub samples: &'a [Sample],
-    /// The shape of that since its last restart, or why there is none.
+    /// The shape of the samples since its last restart, or why there is none.
     pub shape: Result<&'a Shape, String>,
     /// Highest memory without page cache.
     pub firm_peak: Option<Bytes>,
@@ -143,27 +143,27 @@ impl Default for Picture<'_> {
     }
 }
 
-/// What a verdict says: a finding, nothing to be said, or why it abstains.
+/// The result of a verdict: a finding, no finding, or why it abstains.
 pub type Outcome = Result<Option<Finding>, String>;
 
 /// All verdicts.
 pub const ALL: [fn(&Picture<'_>) -> Outcome; 6] =
     [leak::check, headroom::check, retention::check, plateau::check, step::check, sawtooth::check];
 
-/// All findings, the surest first; those that abstain say nothing.
+/// All findings, the most certain first; verdicts that abstain give none.
 pub fn findings(picture: &Picture<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = ALL.iter().filter_map(|check| check(picture).ok().flatten()).collect();
-    // Stable: of equal ones the more telling stays first.
+    // Stable sort: of equally certain findings the more important stays first.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.confidence));
     findings
 }
 
-/// Bytes for a sentence, whatever their sign.
+/// Bytes for a sentence, without sign.
 fn number(bytes: f64) -> String {
     Bytes(bytes.abs() as u64).to_string()
 }
 
-/// Bytes a second in the unit that gives a readable number.
+/// Bytes per second in a readable unit.
 pub fn rate(bytes_per_second: f64) -> String {
     let sign = if bytes_per_second < 0.0 { "-" } else { "" };
     let size = bytes_per_second.abs();

@@ -1,4 +1,4 @@
-//! Cgroups: how they come and go, in every hierarchy.
+//! Cgroups made and removed, in every hierarchy.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -10,7 +10,7 @@ use super::{Header, Record, fits};
 macro_rules! cgroup_events {
     ([$next:path $(, $rest:path)*] $($before:tt)*) => {
         $next! { [$($rest),*] $($before)*
-            /// How cgroups come and go.
+            /// Cgroups made and removed.
             Cgroup(CgroupEvent) {
                 /// A cgroup was made.
                 CgroupMkdir = 15, $crate::event::cgroup::Cgroup, boxed;
@@ -21,22 +21,23 @@ macro_rules! cgroup_events {
     };
 }
 
-/// Bytes of a path that a record carries. Kubernetes makes some 250, in a node that is a container itself 450.
+/// Bytes of a path that a record carries. Kubernetes paths have about 250 bytes, or 450 on a node that is itself a
+/// container.
 pub const PATH_LEN: usize = 1024;
 
 /// A cgroup was made or removed (`cgroup_mkdir`, `cgroup_rmdir`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Cgroup {
-    /// Common start; its task is the one that did it.
+    /// Common start; its task made or removed the cgroup.
     pub header: Header,
     /// Its id, or [`crate::UNKNOWN`].
     pub id: u64,
     /// Id of its hierarchy, as in `/proc/PID/cgroup`: 0 for v2; `u32::MAX` when it could not be read.
     pub hierarchy: u32,
-    /// Bytes of the path; 0 when it could not be read.
+    /// Bytes of `path` that are set; 0 when it could not be read.
     pub path_len: u32,
-    /// Path from the hierarchy's root, any bytes; cut when it is longer.
+    /// Path from the hierarchy's root; any bytes, cut at [`PATH_LEN`].
     pub path: [u8; PATH_LEN],
 }
 

@@ -27,17 +27,17 @@ macro_rules! kill_events {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Signal {
-    /// Common start; its task is the one that ran, the sender unless the kernel itself sent it.
+    /// Common start; its task was running: the sender, unless the kernel itself sent the signal.
     pub header: Header,
-    /// The task that ran.
+    /// The running task.
     pub sender: Task,
-    /// Whom it is for.
+    /// The task that the signal was sent to.
     pub target: Task,
     /// Signal number.
     pub signal: u32,
-    /// 1 when the kernel sent it on its own account (`SEND_SIG_PRIV`), 0 otherwise.
+    /// 1 when the kernel itself sent it (`SEND_SIG_PRIV`), 0 otherwise.
     pub from_kernel: u32,
-    /// `TRACE_SIGNAL_*`: 0 delivered, others say why not (include/trace/events/signal.h).
+    /// `TRACE_SIGNAL_*`: 0 means delivered, other values give the reason why not (include/trace/events/signal.h).
     pub result: u32,
     /// Zero.
     pub reserved: u32,

@@ -1,10 +1,10 @@
-//! The OOM kill, frozen where the kernel marks its victim: before the memory is gone.
+//! The OOM kill, recorded when the kernel marks the victim, before its memory is freed.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{Header, Record, fits, task::Task};
 
-/// Memory cgroups from the victim's own up to the root that a record holds.
+/// Memory cgroups that a record holds, from the victim's own up to the root.
 pub const LEVELS: usize = 16;
 /// Bytes of a cgroup's directory name that a record holds; a name of 127 bytes fits whole.
 pub const NAME_LEN: usize = 128;
@@ -13,10 +13,10 @@ pub const FRAMES: usize = 32;
 
 /// Bits of [`OomKill::flags`].
 pub mod flag {
-    /// The kernel sent this victim SIGKILL just before the mark: a kill, not a mark of a task that dies anyway.
-    /// Says nothing when the signal hook is not attached.
+    /// The kernel sent this victim SIGKILL just before the mark, so it killed a task that was not already dying.
+    /// Meaningless when the signal hook is not attached.
     pub const SIGNALLED: u32 = 1;
-    /// The victim's task was readable; without it only `victim.tid` and what a tracepoint carried are known.
+    /// The victim's task could be read. Otherwise only `victim.tid` and the fields of the tracepoint are known.
     pub const VICTIM_READ: u32 = 1 << 1;
     /// The chain has more levels than the record.
     pub const CHAIN_TRUNCATED: u32 = 1 << 2;
@@ -62,15 +62,15 @@ pub struct MemcgLevel {
     pub usage: u64,
     /// Limit; `PAGE_COUNTER_MAX` (i64::MAX / page size) means none.
     pub max: u64,
-    /// Highest usage.
+    /// Highest usage so far.
     pub peak: u64,
     /// Charges that failed at the limit, where the kernel counts them (v1, and v2 before 6.16).
     pub fail_count: u64,
-    /// `MEMCG_MAX` of the group itself: how often its limit was hit.
+    /// `MEMCG_MAX` of the group itself: how often usage reached its limit.
     pub limit_hits: u64,
     /// Swap (v2) or memory plus swap (v1).
     pub swap_usage: u64,
-    /// Its limit.
+    /// Limit of `swap_usage`.
     pub swap_max: u64,
     /// `MEMCG_OOM` of the group itself: grows on the group that hit its limit and on no other.
     pub oom_local: u64,
@@ -84,19 +84,19 @@ pub struct MemcgLevel {
     pub name: [u8; NAME_LEN],
 }
 
-/// What the kernel was asked for (`struct oom_control`), from a hook on `oom_kill_process`.
+/// The allocation that failed (`struct oom_control`), from a hook on `oom_kill_process`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Request {
-    /// Id of the memory cgroup at its limit; 0 for a kill that is not a memory cgroup's, [`crate::UNKNOWN`].
+    /// Id of the memory cgroup at its limit; 0 for a kill of the whole node; or [`crate::UNKNOWN`].
     pub memcg: u64,
-    /// log2 of the pages asked for, -1 for sysrq.
+    /// log2 of the number of pages requested, -1 for sysrq.
     pub order: i32,
     /// Allocation flags.
     pub gfp_mask: u32,
     /// `CONSTRAINT_NONE`, `_CPUSET`, `_MEMORY_POLICY`, `_MEMCG` (include/linux/oom.h).
     pub constraint: u32,
-    /// 1 when the hook saw it, 0 when nothing above is known.
+    /// 1 when the hook saw the request, 0 when no field above is known.
     pub is_known: u32,
 }
 
@@ -106,17 +106,17 @@ pub struct Request {
 pub struct OomKill {
     /// Common start; its task is the trigger.
     pub header: Header,
-    /// Who is to die.
+    /// The victim.
     pub victim: Task,
-    /// What it held.
+    /// The victim's memory.
     pub mm: MmUse,
-    /// What the kernel was asked for.
+    /// The allocation that failed.
     pub request: Request,
     /// The victim's threads, 0 when that could not be read.
     pub threads: u32,
     /// Process id of the victim's parent, 0 when that could not be read.
     pub parent: u32,
-    /// Who asked for memory: the current task, never assumed to be the victim.
+    /// The task that allocated memory: the current task, never assumed to be the victim.
     pub trigger: Task,
     /// See [`flag`].
     pub flags: u32,
@@ -128,7 +128,7 @@ pub struct OomKill {
     pub user_stack_len: u32,
     /// The victim's memory cgroup, its parent, and so on up to the root.
     pub chain: [MemcgLevel; LEVELS],
-    /// The trigger's kernel stack, innermost first; starts with the frames of the tracer's own program.
+    /// The trigger's kernel stack, innermost first. It starts with the frames of the tracer's own program.
     pub kernel_stack: [u64; FRAMES],
     /// The trigger's user stack, innermost first.
     pub user_stack: [u64; FRAMES],

@@ -1,7 +1,8 @@
-//! Successful changes of an address space, as the system calls reported them.
+//! Changes of an address space, from the arguments and results of successful system calls, and refused requests.
 //!
 //! Sources: mm/mmap.c, mm/mremap.c, mm/madvise.c (arguments and results); include/uapi/asm-generic/mman-common.h
-//! (flags and advice). Addresses and lengths are bytes; the kernel rounds lengths up to pages, the model does too.
+//! (flags and advice). Addresses and lengths are in bytes; the kernel rounds lengths up to pages, and so does the
+//! model.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -25,13 +26,13 @@ macro_rules! space_events {
                 Brk = 4, $crate::event::space::Brk;
                 /// Advice was given on a range.
                 Madvise = 5, $crate::event::space::Madvise;
-                /// A page fault, one of every sampling period.
+                /// A sampled page fault.
                 Fault = 6, $crate::event::fault::Fault, boxed;
                 /// A range's protection was changed.
                 Mprotect = 13, $crate::event::space::Mprotect;
-                /// A process used up its event budget: what it does until the next period is not streamed.
+                /// A process used up its event budget: its events are not streamed until the next period.
                 Throttled = 14, $crate::event::space::Throttled;
-                /// Memory was asked for and refused.
+                /// A request for memory was refused.
                 Refused = 17, $crate::event::space::Refused;
             }
         }
@@ -46,12 +47,12 @@ pub struct Mmap {
     pub header: Header,
     /// The address that was returned.
     pub addr: u64,
-    /// The length that was asked for.
+    /// The requested length.
     pub len: u64,
     /// Byte offset in the file.
     pub offset: u64,
-    /// The word at the user stack pointer: the return address into the caller, where the system call's wrapper
-    /// pushes nothing (glibc); else any word of the stack. 0 when it could not be read.
+    /// The word at the user stack pointer. It is the return address into the caller if the system call's wrapper pushes
+    /// nothing (glibc), else an arbitrary word of the stack. 0 when it could not be read.
     pub caller: u64,
     /// `PROT_*`.
     pub prot: u32,
@@ -85,7 +86,7 @@ impl Record for Munmap {}
 pub struct Mremap {
     /// Common start.
     pub header: Header,
-    /// Where the range was.
+    /// First address of the old range.
     pub old_addr: u64,
     /// Its length; 0 duplicates a shared mapping.
     pub old_len: u64,
@@ -146,14 +147,14 @@ pub struct Mprotect {
 
 impl Record for Mprotect {}
 
-/// The kernel refused to give so many bytes for want of memory or of address space (`ENOMEM` of mmap and mremap, a brk
-/// that did not move).
+/// The kernel refused a request because memory or address space ran out: mmap or mremap failed with `ENOMEM`, or brk
+/// did not move the break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Refused {
     /// Common start.
     pub header: Header,
-    /// Bytes that were asked for.
+    /// Bytes requested.
     pub len: u64,
 }
 

@@ -1,23 +1,23 @@
-//! Copies of user stacks: where a walk by unwind tables starts.
+//! Copies of user stacks, the input of a walk by unwind tables.
 //!
-//! Not events but parts of one: a copy belongs to the sampled fault of the same thread and time. They have a ring buffer
-//! of their own, so that no number of them can push an event out. A record is a [`Head`] and `len` bytes.
+//! A copy is not an event. It belongs to the sampled fault of the same thread and time. Copies have a ring buffer of
+//! their own, so they can never displace an event. A record is a [`Head`] and `len` bytes.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// As much as is copied at most.
+/// The most bytes that are copied.
 pub const MOST_BYTES: usize = 16 << 10;
-/// As much as is tried last: near a stack's end, or where a page of it is not resident, less is readable. A power of
-/// two, as every size that is tried.
+/// The smallest copy that is tried. Near a stack's end, or where a page of it is not resident, only a few bytes can be
+/// read. A power of two, like every size that is tried.
 pub const LEAST_BYTES: usize = 64;
 
-/// The registers that a caller may find unchanged, and where the thread was.
+/// The instruction pointer, the stack pointer and the callee-saved registers of x86-64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Registers {
-    /// Of the next instruction.
+    /// Address of the next instruction (rip).
     pub ip: u64,
-    /// The stack pointer.
+    /// The stack pointer (rsp).
     pub sp: u64,
     /// rbp.
     pub bp: u64,
@@ -43,8 +43,9 @@ pub struct Head {
     pub tid: u32,
     /// Bytes that follow.
     pub len: u32,
-    /// Address of the first byte: the stack pointer, or the next page where that one's was never touched.
+    /// Address of the first byte: the stack pointer, or the start of the next page if the stack pointer's page was
+    /// never touched.
     pub base: u64,
-    /// The thread's, in user space.
+    /// The thread's registers in user space.
     pub registers: Registers,
 }

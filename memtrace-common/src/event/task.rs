@@ -1,4 +1,4 @@
-//! Processes: how they come, change and end.
+//! Processes: fork, exec and exit.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -11,11 +11,11 @@ use crate::COMM_LEN;
 macro_rules! task_events {
     ([$next:path $(, $rest:path)*] $($before:tt)*) => {
         $next! { [$($rest),*] $($before)*
-            /// How processes come, change and end.
+            /// Fork, exec and exit of processes.
             Task(TaskEvent) {
                 /// A process replaced its program.
                 Exec = 7, $crate::event::task::Exec;
-                /// A process was made.
+                /// A process was forked.
                 Fork = 8, $crate::event::task::Fork;
                 /// The last thread of a process ended.
                 Exit = 9, $crate::event::task::Exit;
@@ -24,7 +24,7 @@ macro_rules! task_events {
     };
 }
 
-/// A task as the kernel knows it, at one instant.
+/// A task's fields in the kernel, at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Task {
@@ -36,7 +36,7 @@ pub struct Task {
     pub uid: u32,
     /// OOM score adjustment, -1000 to 1000; `i32::MIN` when it could not be read.
     pub oom_score_adj: i32,
-    /// Start of the process (of its leader), ns since boot, or [`crate::UNKNOWN`].
+    /// Start time of the process's leader, in ns since boot, or [`crate::UNKNOWN`].
     pub start_boottime: u64,
     /// Id of its cgroup in the hierarchy that has the memory controller, or [`crate::UNKNOWN`].
     pub memcg: u64,
@@ -58,7 +58,7 @@ pub struct Exec {
 
 impl Record for Exec {}
 
-/// A process was made (`sched_process_fork`); threads are not reported.
+/// A process was forked (`sched_process_fork`); new threads are not reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Fork {
@@ -78,7 +78,7 @@ impl Record for Fork {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Exit {
-    /// Common start; its thread is the last one.
+    /// Common start; `tid` is the last thread.
     pub header: Header,
     /// The process.
     pub task: Task,
@@ -86,7 +86,7 @@ pub struct Exit {
     pub exit_code: u32,
     /// Zero.
     pub reserved: u32,
-    /// The most pages that were ever resident (`signal->maxrss`), or [`crate::UNKNOWN`].
+    /// Peak RSS in pages (`signal->maxrss`), or [`crate::UNKNOWN`].
     pub max_rss: u64,
 }
 

@@ -21,8 +21,8 @@ pub fn of_task(task: Pointer) -> Pointer {
     read_pointer(css_set, offset, Counter::MemcgRead)
 }
 
-/// The cgroup id, in the hierarchy that has the memory controller: right for v1 too, where
-/// `bpf_get_current_cgroup_id` is 1 for everyone.
+/// The cgroup id in the hierarchy that has the memory controller. Also correct on v1, where `bpf_get_current_cgroup_id`
+/// returns 1 for every task.
 #[inline(always)]
 pub fn id(memcg: Pointer) -> u64 {
     read_u64(directory(memcg), offsets().kernfs_id, Counter::MemcgRead)
@@ -92,7 +92,7 @@ unsafe fn fill_level(memcg: Pointer, out: *mut MemcgLevel) {
         (*out).usage = number(fields.memcg_usage);
         (*out).max = number(fields.memcg_max);
         (*out).peak = number(fields.memcg_watermark);
-        // Absent on kernels that always count.
+        // The field is absent on kernels that always count.
         let tracked = read::<u8>(memcg, fields.memcg_track_failcnt, Counter::MemcgRead, 1);
         (*out).fail_count = if tracked == 0 { UNKNOWN } else { number(fields.memcg_failcnt) };
         (*out).limit_hits = events(config().memcg_event_max);

@@ -1,4 +1,4 @@
-//! `mm_struct`: what an address space holds.
+//! `mm_struct`: the memory of an address space.
 
 use memtrace_common::{UNKNOWN, config::ABSENT, counter::Counter, event::oom::MmUse};
 
@@ -11,7 +11,7 @@ const ANON: u32 = 1;
 const SWAP: u32 = 2;
 const SHMEM: u32 = 3;
 
-/// The address space of a task, null for kernel threads and for tasks that gave theirs up.
+/// The address space of a task; null for kernel threads and for tasks that have released theirs.
 #[inline(always)]
 pub fn of_task(task: Pointer) -> Pointer {
     read_pointer(task, offsets().task_mm, Counter::MmRead)
@@ -27,7 +27,7 @@ pub const UNKNOWN_USE: MmUse = MmUse {
     total_vm: UNKNOWN,
 };
 
-/// Writes what `mm` holds, in pages, as `get_mm_counter` gives it to the kernel log.
+/// Writes the RSS counters of `mm`, in pages, as `get_mm_counter` computes them for the kernel log.
 ///
 /// # Safety
 /// `out` must be valid for writes of an `MmUse`.

@@ -1,7 +1,7 @@
-//! `pt_regs`: the arguments of a system call, read when it returns, and where a thread is in user space.
+//! `pt_regs`: the arguments of a system call, read when it returns, and a thread's registers in user space.
 //!
-//! At exit the arguments still stand in the task's saved registers, so one hook per call is enough
-//! (arch/x86/entry/entry_64.S saves them, only rax is overwritten).
+//! At exit the task's saved registers still hold the arguments, so one hook per call is enough
+//! (arch/x86/entry/entry_64.S saves them; only rax is overwritten).
 
 use aya_ebpf::{
     helpers::generated::{
@@ -29,7 +29,7 @@ const PT_REGS_BYTES: usize = 168;
 /// Both bits of the code segment are set in user mode (`user_mode`).
 const USER_MODE: u64 = 3;
 
-/// A system call as it was made.
+/// The arguments of a system call.
 #[derive(Clone, Copy)]
 pub struct Call {
     /// Its six arguments.
@@ -88,7 +88,7 @@ pub fn current_call() -> Option<Call> {
 #[inline(always)]
 fn current() -> Pointer {
     if config().regs_form == regs_form::HELPER {
-        // SAFETY: the first helper's result is never null and the second takes just that.
+        // SAFETY: the first helper's result is never null, as the second requires.
         let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
         return regs as Pointer;
     }
@@ -96,8 +96,8 @@ fn current() -> Pointer {
     stack.wrapping_add(config().kernel_stack_bytes as usize - PT_REGS_BYTES)
 }
 
-/// The registers in user space of a task that faults: those of the fault, or where the kernel faulted for a system call,
-/// those of the call, which saves all that a caller expects unchanged. `None` when they cannot be found.
+/// The user-space registers of a task that faults: those of the fault, or those saved at entry when the kernel faulted
+/// during a system call, which include all callee-saved registers. `None` when they cannot be found.
 #[inline(always)]
 pub fn of_fault(ctx: &PerfEventContext) -> Option<Registers> {
     // SAFETY: the context is the kernel's own `bpf_perf_event_data`, whose fields the verifier knows.

@@ -1,5 +1,5 @@
-//! Call stacks, kernel and user. User stacks are frame-pointer walks, short where code was built without them; and copies
-//! of the stack, to be walked by the daemon.
+//! Call stacks, kernel and user. User stacks come as frame-pointer walks, which are short where code was built without
+//! frame pointers, and as copies of the stack, which the daemon walks.
 
 use aya_ebpf::{
     EbpfContext,
@@ -22,7 +22,7 @@ use crate::{
     maps::{COPIED_AT, COPY, Copy, config},
 };
 
-/// Writes the kernel stack of the running task; returns the frames.
+/// Writes the kernel stack of the running task; returns the number of frames.
 ///
 /// # Safety
 /// `out` must be valid for writes of `N` addresses.
@@ -32,7 +32,7 @@ pub unsafe fn kernel<const N: usize>(ctx: &impl EbpfContext, out: *mut [u64; N])
     unsafe { walk(ctx, out, 0, Counter::KernelStack) }
 }
 
-/// Writes the user stack of the running task; returns the frames.
+/// Writes the user stack of the running task; returns the number of frames.
 ///
 /// # Safety
 /// As for [`kernel`].
@@ -49,7 +49,7 @@ unsafe fn walk<const N: usize>(
     flags: u64,
     counter: Counter,
 ) -> u32 {
-    // SAFETY: the helper writes at most the size that it is given, which is that of `out`.
+    // SAFETY: the helper writes at most the size that it is given, the size of `out`.
     let bytes = unsafe { bpf_get_stack(ctx.as_ptr(), out.cast(), size_of::<[u64; N]>() as u32, flags) };
     if bytes < 0 {
         lost(counter);
@@ -90,10 +90,10 @@ pub fn copy(ctx: &PerfEventContext, fault: &Header, shift: u32) -> u32 {
     if emit::stack(record) { copied::YES } else { copied::NO }
 }
 
-/// Reads as much as is wanted and can be read; how much that is, nothing if less than [`LEAST_BYTES`].
+/// Reads as many bytes as are configured and readable. Returns their number, 0 when [`LEAST_BYTES`] cannot be read.
 #[inline(always)]
 fn read(copy: *mut Copy, base: u64) -> usize {
-    // Halves: the kernel reads all of what it is asked for or nothing.
+    // Try halves: the helper reads all requested bytes or none.
     let mut len = MOST_BYTES;
     while len >= LEAST_BYTES {
         if len <= config().stack_bytes as usize {

@@ -1,4 +1,4 @@
-//! `task_struct`: who a task is.
+//! `task_struct`: the identity of a task.
 
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_uid_gid,
@@ -45,14 +45,14 @@ pub fn parent(task: Pointer) -> u32 {
     tgid(read_pointer(task, offsets().task_real_parent, Counter::TaskRead))
 }
 
-/// Exit code as `wait` will see it: the group's, when the group was told to die, else the task's own.
+/// Exit code as `wait` will see it: the group's when the whole group is ending, else the task's own.
 #[inline(always)]
 pub fn exit_code(task: Pointer) -> u32 {
     let group: u32 = read(signal(task), offsets().signal_group_exit_code, Counter::TaskRead, 0);
     if group != 0 { group } else { read(task, offsets().task_exit_code, Counter::TaskRead, u32::MAX) }
 }
 
-/// The most pages that were ever resident, as `wait4` will report it.
+/// Peak RSS in pages, as `wait4` will report it.
 #[inline(always)]
 pub fn max_rss(task: Pointer) -> u64 {
     read_u64(signal(task), offsets().signal_maxrss, Counter::TaskRead)
@@ -63,7 +63,7 @@ fn signal(task: Pointer) -> Pointer {
     read_pointer(task, offsets().task_signal, Counter::TaskRead)
 }
 
-/// Writes what is known of `task` to `out`.
+/// Writes the known fields of `task` to `out`.
 ///
 /// # Safety
 /// `out` must be valid for writes of a `Task`.
@@ -86,7 +86,7 @@ pub unsafe fn fill(task: Pointer, out: *mut Task) {
     }
 }
 
-/// Writes what is known of the running task, by helpers alone where there are no offsets.
+/// Writes the known fields of the running task; without offsets, those that helpers return.
 ///
 /// # Safety
 /// As for [`fill`].

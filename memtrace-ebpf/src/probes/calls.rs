@@ -14,8 +14,8 @@ use crate::{
     kernel::regs::{self, Call},
 };
 
-/// The programs at a system call's return, in both forms: `fexit` on the entry point (registers and result are its
-/// arguments) and the `sys_exit_*` tracepoint (result at 16, registers from the task). Both run the same body.
+/// The programs at a system call's return, in two forms: `fexit` on the entry point (registers and result are its
+/// arguments) and the `sys_exit_*` tracepoint (result at offset 16, registers from the task). Both run the same body.
 macro_rules! syscall_exit {
     ($($(#[$doc:meta])* $fexit:ident($function:literal), $tracepoint:ident => $body:path $(, $refused:path)?;)*) => {$(
         $(#[$doc])*
@@ -124,7 +124,7 @@ fn mremap(now: Now, call: Call, new_addr: u64) {
 #[inline(always)]
 fn brk(now: Now, call: Call, brk: u64) {
     let [request, ..] = call.arguments;
-    // A refusal returns the break as it was; `brk(0)` only asks for it.
+    // A refused call returns the old break; `brk(0)` only queries it.
     if brk == request {
         stream(Brk { header: now.header(Kind::Brk), brk });
     } else if request > brk {
@@ -160,7 +160,7 @@ fn was_refused(result: i64) -> bool {
     result == -ENOMEM
 }
 
-/// Reports a refusal; smaller ones do not end a program.
+/// Reports a refused request. Smaller ones rarely end a program.
 #[inline(always)]
 fn refused(now: Now, len: u64) {
     const LEAST: u64 = 4096;

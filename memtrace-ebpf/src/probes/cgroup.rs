@@ -1,4 +1,4 @@
-//! Cgroups that come and go: containers, pods and units, also those that live for a moment.
+//! Cgroups made and removed: containers, pods and units, including short-lived ones.
 
 use aya_ebpf::{
     helpers::generated::bpf_probe_read_kernel_str, macros::btf_tracepoint, programs::BtfTracePointContext,
@@ -31,7 +31,7 @@ pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> u32 {
 #[inline(always)]
 fn send(ctx: &BtfTracePointContext, kind: Kind) -> u32 {
     let (cgroup, path): (Pointer, Pointer) = (ctx.arg(0), ctx.arg(1));
-    // At once: a container's names can be read from its files only while it lives.
+    // Wake the daemon immediately: a container's names can be read from its files only while it runs.
     stream_now_with::<Cgroup>(|out| {
         // SAFETY: `out` is the reserved record; the helper writes within the path's length.
         unsafe {
@@ -52,7 +52,7 @@ fn send(ctx: &BtfTracePointContext, kind: Kind) -> u32 {
     0
 }
 
-/// Zeroes the path word by word; the ring buffer hands out what was there before.
+/// Zeroes the path word by word, because the ring buffer does not clear a reserved record.
 ///
 /// # Safety
 /// `path` must be valid for writes, and aligned to 8 bytes.

@@ -1,5 +1,4 @@
-//! Sampled page faults: the perf software event, one of every period, with address, user stack, and for
-//! some a copy of it.
+//! Sampled page faults: one perf software event per period, with address, user stack, and for some a copy of the stack.
 
 use aya_ebpf::{macros::perf_event, programs::PerfEventContext};
 use memtrace_common::{
@@ -31,7 +30,7 @@ pub fn page_fault(ctx: PerfEventContext) -> u32 {
     // SAFETY: the context is the kernel's own `bpf_perf_event_data`, whose fields the verifier knows.
     let (addr, period) = unsafe { ((*ctx.ctx).addr, (*ctx.ctx).sample_period) };
     let header = now.header(Kind::Fault);
-    // Before the fault: who reads the fault finds its copy.
+    // The copy is sent before the fault, so the daemon has it when it reads the fault.
     let copied = stack::copy(&ctx, &header, held_back);
     stream_with::<Fault>(|out| {
         // SAFETY: `out` is the reserved record.
@@ -47,14 +46,14 @@ pub fn page_fault(ctx: PerfEventContext) -> u32 {
     0
 }
 
-/// No shift.
+/// Means that this sample is not sent; larger than any shift.
 const PASSED_OVER: u32 = u32::MAX;
 
-/// Of how many of the period's samples this one is to be sent for, as a shift; or that it is passed over.
+/// The shift of the sampling rate if this sample is to be sent (it stands for 2^shift samples), else [`PASSED_OVER`].
 ///
-/// A process that faults all the time costs as much as one that faults some 1,000 times a second. Where few faults
-/// come, none is passed over; where many come, those that are sent stand for more. The count runs on whatever the shift
-/// is, so no process and no address is preferred.
+/// A process that faults all the time costs as much as one with about 1,000 samples a second. At a low rate every
+/// sample is sent; at a high rate each sample stands for more faults. The count is independent of the shift, so no
+/// process and no address is preferred.
 #[inline(always)]
 fn thin(ktime: u64, held_back: u32) -> u32 {
     let Some(state) = THINNING.get_ptr_mut(0) else { return held_back };
@@ -63,7 +62,7 @@ fn thin(ktime: u64, held_back: u32) -> u32 {
     let window = ktime >> FAULT_WINDOW_SHIFT;
     let over = window.wrapping_sub(state.window);
     if over > 0 {
-        // One step finer for each window that was calm, or in which nothing came.
+        // One step finer for each window with few or no samples.
         let is_calm = state.sent < FAULT_WINDOW_MOST / 2;
         let calm = (over - 1).saturating_add(u64::from(is_calm)).min(u64::from(FAULT_THINNING_MOST)) as u32;
         state.shift = state.shift.saturating_sub(calm);
@@ -76,7 +75,7 @@ fn thin(ktime: u64, held_back: u32) -> u32 {
     }
     state.sent += 1;
     if state.sent >= FAULT_WINDOW_MOST && state.shift < FAULT_THINNING_MOST {
-        // As if the window had been this coarse from its start.
+        // Continue as if the whole window had used this shift.
         state.shift += 1;
         state.sent = FAULT_WINDOW_MOST / 2;
     }

@@ -1,7 +1,7 @@
-//! The OOM kill: everything that will be gone in a moment, frozen where the kernel marks its victim.
+//! The OOM kill: everything that is about to disappear, recorded when the kernel marks its victim.
 //!
-//! The running task is the trigger, who asked for memory (or who wrote the limit); the victim is another task as
-//! often as not, and its cgroup is never taken from the running task.
+//! The running task is the trigger: it allocated memory (or lowered the limit). The victim is often another task, so
+//! its cgroup is never taken from the running task.
 
 use aya_ebpf::{
     EbpfContext,
@@ -29,14 +29,14 @@ use crate::{
 const UNKNOWN_REQUEST: Request =
     Request { memcg: UNKNOWN, order: 0, gfp_mask: 0, constraint: 0, is_known: 0 };
 
-/// `oom_kill_process(struct oom_control *, const char *)`: the running task goes on to mark the victims.
+/// `oom_kill_process(struct oom_control *, const char *)`: afterwards the same task marks the victims.
 #[fentry(function = "oom_kill_process")]
 pub fn fentry_oom_kill_process(ctx: FEntryContext) -> u32 {
     remember_request(ctx.arg(0));
     0
 }
 
-/// The same by kprobe.
+/// The same hook as a kprobe.
 #[kprobe(function = "oom_kill_process")]
 pub fn kprobe_oom_kill_process(ctx: ProbeContext) -> u32 {
     if let Some(control) = ctx.arg(0) {
@@ -68,11 +68,11 @@ fn remember_request(control: Pointer) {
 #[btf_tracepoint(function = "mark_victim")]
 pub fn mark_victim(ctx: BtfTracePointContext) -> u32 {
     let killed = last_killed();
-    // The argument's type is what the form says; reading it as the other would not pass the verifier.
+    // `victim_form` gives the argument's type; the verifier rejects reading it as the other type.
     let (victim, tid): (Pointer, u32) = if config().victim_form == victim_form::TASK {
         (ctx.arg(0), 0)
     } else {
-        // Only a pid: the task is the one that was sent SIGKILL by this very code path, if the pid is the same.
+        // Only a pid: the victim is the task to which this code path has just sent SIGKILL, if the pid matches.
         let tid = ctx.arg(0);
         (if task::tid(killed) == tid { killed } else { core::ptr::null() }, tid)
     };
@@ -94,7 +94,7 @@ pub fn mark_victim(ctx: BtfTracePointContext) -> u32 {
     0
 }
 
-/// `oom:mark_victim` without BTF: what the record carries, where its `format` says.
+/// `oom:mark_victim` without BTF: the record's fields at the offsets of its `format` file.
 #[tracepoint]
 pub fn mark_victim_classic(ctx: TracePointContext) -> u32 {
     let fields = &config().classic_victim;
@@ -105,7 +105,7 @@ pub fn mark_victim_classic(ctx: TracePointContext) -> u32 {
             (*out).flags |= flag::CLASSIC;
             let tid = field::<u32>(&ctx, fields.pid).unwrap_or(0);
             (*out).victim.tid = tid;
-            // Older kernels tell nothing else; but who asks for memory is most often who has to die.
+            // Older kernels give only the pid, but the trigger is often the victim.
             if tid == bpf_get_current_pid_tgid() as u32 {
                 task::fill_current(&raw mut (*out).victim);
             }
@@ -132,8 +132,8 @@ pub fn mark_victim_classic(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// Run once by the daemon and never attached: the same record, made of the daemon's own process, to be compared
-/// with /proc.
+/// Run once by the daemon and never attached: makes the same record of the daemon's own process, to be compared with
+/// /proc.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn self_check(ctx: RawTracePointContext) -> i32 {
     kill_with::<OomKill>(|out| {
@@ -187,7 +187,7 @@ unsafe fn freeze(ctx: &impl EbpfContext, kind: Kind, victim: Pointer, out: *mut 
     }
 }
 
-/// Zeroes the levels word by word; the ring buffer hands out what was there before.
+/// Zeroes the levels word by word, because the ring buffer does not clear a reserved record.
 ///
 /// # Safety
 /// `chain` must be valid for writes.
@@ -202,11 +202,11 @@ unsafe fn clear_chain(chain: *mut [MemcgLevel; LEVELS]) {
     }
 }
 
-/// The task to which the running task's kernel code just sent SIGKILL, forgotten as it is asked for; null for none.
+/// The task to which the running task's kernel code just sent SIGKILL; null for none. The entry is removed.
 #[inline(always)]
 fn last_killed() -> Pointer {
     let key = bpf_get_current_pid_tgid();
-    // SAFETY: the value is a number; a concurrent writer for this key does not exist, it is this very task.
+    // SAFETY: the value is a number, and only this task writes the entry of this key.
     let task = match unsafe { LAST_KILLED.get(key) } {
         Some(task) => *task,
         None => return core::ptr::null(),

@@ -17,7 +17,7 @@ const SIGBUS: u32 = 7;
 const SIGKILL: u32 = 9;
 const SIGSEGV: u32 = 11;
 const SIGTERM: u32 = 15;
-/// `SEND_SIG_PRIV` (include/linux/sched/signal.h): the kernel sends on its own account.
+/// `SEND_SIG_PRIV` (include/linux/sched/signal.h): the kernel itself is the sender.
 const SEND_SIG_PRIV: u64 = 1;
 
 /// `signal_generate(int sig, struct kernel_siginfo *, struct task_struct *, int group, int result)`

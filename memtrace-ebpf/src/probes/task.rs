@@ -1,4 +1,4 @@
-//! Processes that come, change program and end.
+//! Fork, exec and exit of processes.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use memtrace_common::event::{
@@ -45,12 +45,13 @@ pub fn process_fork(ctx: BtfTracePointContext) -> u32 {
     0
 }
 
-/// `sched_process_exit(struct task_struct *[, bool group_dead])`; `signal->live` says the same on every kernel.
+/// `sched_process_exit(struct task_struct *[, bool group_dead])`. `signal->live` replaces `group_dead`, which older
+/// kernels lack.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn process_exit(ctx: BtfTracePointContext) -> u32 {
     let task: Pointer = ctx.arg(0);
     if task::live_threads(task) > 0 {
-        return 0; // others of the process still run
+        return 0; // other threads of the process still run
     }
     stream_with::<Exit>(|out| {
         // SAFETY: `out` is the reserved record.

@@ -1,7 +1,7 @@
-//! Why allocators keep what is free, and how to have them keep less.
+//! Why allocators retain free memory, and how to make them retain less.
 //!
-//! What an allocator was seen to be -> words and settings. Pure. A setting is the one for this program, with the prefix
-//! that its build has, and only where the evidence supports it.
+//! Facts about an allocator -> sentences and settings. Pure. A setting has the prefix of this program's build, and is
+//! given only where the evidence supports it.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,8 @@ pub struct Remedy {
 }
 
 impl Remedy {
-    /// The sentence, and the setting to copy. A setting that is only a number of bytes becomes a part of the sentence.
+    /// The sentence, and the setting to copy. A setting that is only a number of bytes is put into the sentence
+    /// instead.
     pub fn words(&self) -> (String, Option<&str>) {
         let Self { text, setting } = self;
         match setting.as_deref() {
@@ -34,13 +35,13 @@ impl Remedy {
 }
 
 impl Remedy {
-    /// With a setting.
+    /// A remedy with a setting.
     pub fn setting(text: &str, setting: &str) -> Self {
         Self { text: text.to_owned(), setting: Some(setting.to_owned()) }
     }
 }
 
-/// A thread of the allocator's own: it is known to run by its name, and stands for a setting.
+/// A background thread of the allocator. Its name shows that it runs, and thus the value of a setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Helper {
     /// Name of the thread.
@@ -49,9 +50,9 @@ pub struct Helper {
     pub setting: &'static str,
 }
 
-/// What is known of how an allocator keeps memory.
+/// How an allocator retains memory.
 pub trait Advice: Sync {
-    /// Where its free memory is, in its own terms; `None`: in the allocator.
+    /// Where its free memory is, in its own terms; `None` means "in the allocator".
     fn place(&self) -> Option<&'static str> {
         None
     }
@@ -61,48 +62,48 @@ pub trait Advice: Sync {
         "the allocator keeps them for new allocations".to_owned()
     }
 
-    /// What would change it, most telling first; nothing where nothing is known to.
+    /// Settings that would change it, the most effective first; empty when none is known.
     fn remedies(&self, _kept: &Keeper<'_>) -> Vec<Remedy> {
         Vec::new()
     }
 
-    /// Its settings that say why, or whether that could change.
+    /// Its settings that explain the retention, or show whether it can change.
     fn telling(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// The thread of its own that gives memory back.
+    /// The background thread that gives memory back.
     fn helper(&self) -> Option<Helper> {
         None
     }
 }
 
-/// Of an allocator of which nothing is known.
+/// The advice for an unknown allocator.
 pub struct Plain;
 
 impl Advice for Plain {}
 
-/// An allocator that keeps memory.
+/// An allocator that retains memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Keeper<'a> {
     /// Its name, as in its rows.
     pub allocator: &'a str,
-    /// What its configuration was seen to be.
+    /// Its configuration, as far as read.
     pub settings: &'a [Setting],
-    /// How many arenas it has.
+    /// Number of its arenas.
     pub arenas: usize,
-    /// The limit that its program is under.
+    /// The limit that applies to its program.
     pub limit: Option<Bytes>,
 }
 
 impl<'a> Keeper<'a> {
-    /// The one whose counters these are.
+    /// The allocator of these counters.
     pub fn of(counters: &'a Counters, limit: Option<Bytes>) -> Self {
         let Counters { allocator, settings, arenas, .. } = counters;
         Self { allocator, settings, arenas: arenas.len(), limit }
     }
 
-    /// What a setting was seen to be.
+    /// The value of a setting, if read.
     pub fn setting(&self, name: &str) -> Option<&'a str> {
         self.settings.iter().find(|setting| setting.name == name).map(|setting| setting.value.as_str())
     }
@@ -122,18 +123,18 @@ impl<'a> Keeper<'a> {
         self.advice().reason(self)
     }
 
-    /// What would change it, most telling first; nothing where nothing is known to.
+    /// Settings that would change it, the most effective first; empty when none is known.
     pub fn remedies(&self) -> Vec<Remedy> {
         self.advice().remedies(self)
     }
 
-    /// The settings that say why, or whether that could change.
+    /// The settings that explain the retention, or show whether it can change.
     pub fn telling(&self) -> impl Iterator<Item = &'a Setting> + use<'a> {
         let telling = self.advice().telling();
         self.settings.iter().filter(move |setting| telling.contains(&setting.name.as_str()))
     }
 
-    /// Of a name of a newer version nothing is known.
+    /// There is no advice for a name from a newer version.
     fn advice(&self) -> &'static dyn Advice {
         AllocatorId::named(self.allocator).map_or(&Plain, |id| id.allocator().advice())
     }

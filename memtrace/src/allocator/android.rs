@@ -1,6 +1,6 @@
-//! Android: its malloc, its loader and its runtime name their memory themselves.
+//! Android: its malloc, loader and runtime label their own memory.
 //!
-//! Input: none. Output: labels. Nothing else of them is known here.
+//! Input: none. Output: labels. There is no other knowledge about them here.
 
 use super::{Allocator, AllocatorId, attribute::label::Label};
 

@@ -1,8 +1,8 @@
-//! Whose memory it is: every byte of an address space has one owner.
+//! Attribution: every byte of an address space gets one owner.
 //!
-//! Input: regions, and what is known of the process's programs. Output: [`Owned`] ranges. Each claimant claims what it
-//! recognises, by name, call, caller, flags and shape together, in its [`Turn`]. Ranges, not regions, have an owner: the
-//! kernel merges neighbours that are alike. Pure.
+//! Input: regions, and evidence about the process's programs. Output: [`Owned`] ranges. Each claimant claims the memory
+//! it recognises, by name, call, caller, flags and shape together, in its [`Turn`]. Ranges, not regions, have an owner,
+//! because the kernel merges equal neighbours. Pure.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,31 +20,31 @@ pub mod unattributed;
 
 use claim::{Claims, Piece};
 
-/// When something claims. Who is sure stands before who guesses, and who has an address or flag of its own before who
-/// takes what looks like plain memory.
+/// The order of claimants. Certain ones come before guesses, and those with a distinctive address or flag before those
+/// that claim plain memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Turn {
-    /// The owner gave it a name.
+    /// Memory that its owner has labelled.
     Labelled,
     /// Files that are the memory of a runtime.
     Files,
-    /// Everything else that is mapped from somewhere.
+    /// All other mappings with a backing.
     Mapped,
-    /// Has an address, a flag or a shape that nobody else's has.
+    /// Memory with a distinctive address, flag or shape.
     Placed,
     /// Stacks.
     Stacks,
-    /// Plain memory that looks like its own.
+    /// Plain memory with a shape that fits.
     Shaped,
-    /// What is left, and as big as what it maps.
+    /// Remaining memory of a size that fits.
     Left,
     /// All the rest.
     Last,
 }
 
-/// Something whose memory can be recognised.
+/// An owner whose memory can be recognised.
 pub trait Claimant: Sync {
-    /// Claims what it recognises among the pieces that nobody before it owns. They are in order of address.
+    /// Claims memory in the pieces that have no owner yet. They are sorted by address.
     fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims);
 }
 
@@ -62,7 +62,7 @@ static CLAIMANTS: LazyLock<Vec<&'static dyn Claimant>> = LazyLock::new(|| {
     all.into_iter().map(|(_, claimant)| claimant).collect()
 });
 
-/// Whose a row of memory is.
+/// The owner of a row of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// An allocator or a runtime.
@@ -71,15 +71,15 @@ pub enum Holder {
     Heap,
     /// Stacks.
     Stack,
-    /// Programs and libraries, with their data.
+    /// Programs and libraries with their data.
     Module,
     /// Mapped files.
     File,
     /// Shared memory and tmpfs.
     Shmem,
-    /// The kernel's own.
+    /// Mappings of the kernel.
     Kernel,
-    /// Nobody recognised it.
+    /// Memory that no claimant recognised.
     Unattributed,
 }
 
@@ -101,7 +101,7 @@ impl Holder {
         }
     }
 
-    /// Whether its memory of this kind is anonymous, and no file's, module's or shared.
+    /// Whether its memory of this kind is anonymous: not of a file or module, and not shared.
     pub fn is_anonymous(self, kind: &str) -> bool {
         match self {
             Self::Allocator(id) => !id.allocator().mapped().contains(&kind),
@@ -110,46 +110,46 @@ impl Holder {
         }
     }
 
-    /// The one of this name; `None` for a name of a newer version.
+    /// The owner with this name; `None` for a name from a newer version.
     pub fn named(name: &str) -> Option<Self> {
         let other = Self::OTHERS.into_iter().find(|holder| holder.name() == name);
         other.or_else(|| AllocatorId::named(name).map(Self::Allocator))
     }
 }
 
-/// Who a range of memory belongs to.
+/// The owner of a range of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Name of the allocator, or of what else it is: `module`, `file`, `shmem`, `kernel`, `stack`, `unattributed`.
+    /// Name of the allocator, or one of `module`, `file`, `shmem`, `kernel`, `stack`, `unattributed`.
     pub allocator: &'static str,
     /// What the allocator uses it for.
     pub kind: &'static str,
-    /// Tells arenas of one kind apart: an address, or an inode. Same owner and arena: one row.
+    /// Distinguishes arenas of one kind: an address, or an inode. Ranges with the same owner and arena form one row.
     pub arena: u64,
-    /// How sure that is.
+    /// How certain the attribution is.
     pub grade: Grade,
     /// The file behind it, the module that it belongs to, or the module that mapped it.
     pub file: Option<Arc<File>>,
 }
 
 impl Owner {
-    /// An owner by shape.
+    /// An owner inferred from the shape.
     pub const fn inferred(allocator: &'static str, kind: &'static str, arena: u64) -> Self {
         Self { allocator, kind, arena, grade: Grade::Inferred, file: None }
     }
 
-    /// An owner by name, call or counters.
+    /// An owner known from a name, a call or counters.
     pub const fn read(allocator: &'static str, kind: &'static str, arena: u64) -> Self {
         Self { allocator, kind, arena, grade: Grade::Read, file: None }
     }
 
-    /// With the grade that says whether it was seen to be so.
+    /// Sets the grade: read if certain, else inferred.
     pub fn graded(self, is_certain: bool) -> Self {
         let Self { allocator, kind, arena, grade: _, file } = self;
         Self { allocator, kind, arena, grade: if is_certain { Grade::Read } else { Grade::Inferred }, file }
     }
 
-    /// With the file or module that it has to do with.
+    /// Sets the file or module that it belongs to.
     pub fn of_file(self, file: Option<Arc<File>>) -> Self {
         Self { file, ..self }
     }
@@ -165,11 +165,11 @@ impl Owner {
 pub struct Owned {
     /// First address.
     pub start: u64,
-    /// First address behind it.
+    /// First address after it.
     pub end: u64,
-    /// Index of the region that it lies in.
+    /// Index of the region that contains it.
     pub region: usize,
-    /// Whose it is.
+    /// Its owner.
     pub owner: Owner,
 }
 
@@ -179,13 +179,13 @@ impl Owned {
         self.end.saturating_sub(self.start)
     }
 
-    /// True for an empty range, which nobody owns.
+    /// True for an empty range, which has no owner.
     pub const fn is_empty(&self) -> bool {
         self.end <= self.start
     }
 }
 
-/// Gives every byte of the regions one owner; in order of address, cut at the borders of regions.
+/// Gives every byte of the regions one owner. The ranges are sorted by address and split at the borders of regions.
 pub fn attribute(process: &ProcessEvidence, regions: &[Region]) -> Vec<Owned> {
     let mut pieces = claim::pieces(regions);
     let mut owned = Vec::with_capacity(pieces.len());
@@ -194,7 +194,7 @@ pub fn attribute(process: &ProcessEvidence, regions: &[Region]) -> Vec<Owned> {
         claimant.claim(process, &pieces, &mut claims);
         pieces = claims.take(&pieces, &mut owned);
     }
-    // Unattributed claims all; should it ever not, nothing is lost.
+    // `Unattributed` claims all the rest; if it ever did not, no bytes would be lost.
     owned.extend(pieces.iter().map(|piece| piece.owned_by(unattributed::owner(process, piece))));
     owned.sort_unstable_by_key(|owned| owned.start);
     owned.dedup_by(|next, last| {

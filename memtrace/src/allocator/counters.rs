@@ -1,8 +1,8 @@
-//! What an allocator's own counters say: how much of its memory is in use, and how much it merely keeps.
+//! Allocators' own counters: how much of their memory is in use, and how much they retain.
 //!
-//! Input: an [`Image`] of a process's memory, and what is known of its programs. Output: [`Counters`], or why there are
-//! none. Nothing here may stop the process, or bring a page in that is not there. What is read is hostile: cycles,
-//! giant counts, pointers anywhere, and it changes under the reader.
+//! Input: an [`Image`] of a process's memory, and evidence about its programs. Output: [`Counters`], or why there are
+//! none. Nothing here may stop the process or fault in a page. The memory is untrusted: it may contain cycles, huge
+//! counts and wild pointers, and it changes while it is read.
 
 use std::sync::LazyLock;
 
@@ -28,12 +28,12 @@ mod share;
 
 use share::Share;
 
-/// What a reading costs. All share a budget: first those that need next to none of it.
+/// The cost of a reading. All readers share a budget, and the cheap ones go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cost {
-    /// Some words.
+    /// A few words are read.
     Figures,
-    /// A walk over its books, which grow with its heap.
+    /// Metadata is walked, whose size grows with the heap.
     Walk,
 }
 
@@ -54,16 +54,16 @@ pub trait CounterReader: Sync {
     /// Name of the allocator, as in its rows.
     fn name(&self) -> &'static str;
 
-    /// Whether the process has this allocator in it. A reader that applies must answer, with figures or a reason.
+    /// Whether the process contains this allocator. If so, [`Self::read`] must return figures or a reason.
     fn applies(&self, process: &ProcessEvidence) -> bool;
 
-    /// The figures.
+    /// Reads the figures.
     ///
     /// # Errors
-    /// [`Absent`] when it is not sure of them.
+    /// [`Absent`] when they are not certain.
     fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent>;
 
-    /// For [`Self::read`] to say why not.
+    /// Makes the error of [`Self::read`].
     fn absent(&self, reason: impl Into<String>) -> Absent
     where
         Self: Sized,
@@ -72,30 +72,30 @@ pub trait CounterReader: Sync {
     }
 }
 
-/// What a reader may look at.
+/// The process, as a reader may access it.
 pub struct Target<'a> {
     /// Its memory.
     pub image: &'a mut dyn Image,
-    /// Files as it sees them.
+    /// Files in the process's root.
     pub files: &'a dyn Files,
-    /// What is in its programs.
+    /// Evidence about its programs.
     pub process: &'a ProcessEvidence,
-    /// Its regions, in order of address.
+    /// Its regions, sorted by address.
     pub regions: &'a [Region],
-    /// Whose they are, in order of address.
+    /// The owned ranges, sorted by address.
     pub owned: &'a [Owned],
 }
 
 impl<'a> Target<'a> {
-    /// The ranges of an allocator, in order of address.
+    /// The ranges of an allocator, sorted by address.
     pub fn ranges_of(&self, allocator: &str) -> impl Iterator<Item = &'a Owned> + use<'a, '_> {
         let allocator = allocator.to_owned();
         self.owned.iter().filter(move |owned| owned.owner.allocator == allocator)
     }
 }
 
-/// Asks every reader that applies, each with its share of the budget at least. What a reader says and the page tables
-/// contradict is absent; an allocator that owns nothing here is not missed.
+/// Runs every reader that applies, each with at least its share of the budget. Figures that the page tables contradict
+/// become [`Absent`]. An allocator that owns no memory here is not reported as absent.
 pub fn read_all(target: &mut Target<'_>) -> (Vec<Counters>, Vec<Absent>) {
     let (mut read, mut absent) = (Vec::new(), Vec::new());
     let readers: Vec<_> = readers().iter().filter(|reader| reader.applies(target.process)).collect();
@@ -112,8 +112,8 @@ pub fn read_all(target: &mut Target<'_>) -> (Vec<Counters>, Vec<Absent>) {
     (read, absent)
 }
 
-/// What one allocator says of its memory in one process. Figures are the allocator's, in its own terms brought to
-/// these; what it does not tell is `None`.
+/// The figures of one allocator in one process, mapped from its own terms to these. A figure that it does not have is
+/// `None`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
@@ -123,21 +123,21 @@ pub struct Counters {
     pub version: Option<String>,
     /// Handed to the program and not freed.
     pub allocated_bytes: Option<Bytes>,
-    /// Free in the allocator's books and resident all the same: dirty, cached, in bins.
+    /// Free, but resident: dirty pages, caches, bins.
     pub free_resident_bytes: Option<Bytes>,
-    /// Given back with `MADV_FREE`: resident until the kernel wants it.
+    /// Given back with `MADV_FREE`: resident until the kernel reclaims it.
     pub lazily_freed_bytes: Option<Bytes>,
     /// Mapped or reserved and not resident.
     pub retained_bytes: Option<Bytes>,
-    /// What the allocator needs for itself.
+    /// The allocator's own data structures.
     pub metadata_bytes: Option<Bytes>,
-    /// How far `allocated_bytes` may be from the truth, either way; 0 where the atlas says exact.
+    /// The largest error of `allocated_bytes` in either direction; 0 means exact.
     pub error_bytes: Option<Bytes>,
-    /// Single arenas, generations or heaps.
+    /// Individual arenas, generations or heaps.
     pub arenas: Vec<ArenaCounters>,
-    /// What its configuration was seen to be, such as `background_thread` = `false`.
+    /// Its configuration as read, such as `background_thread` = `false`.
     pub settings: Vec<Setting>,
-    /// How the figures are known.
+    /// How the figures were determined.
     pub grade: Grade,
     /// Why some figures are missing, in words.
     pub missing: Vec<String>,
@@ -196,7 +196,7 @@ pub struct Absent {
     pub reason: String,
 }
 
-/// What all readers said of one process, at one time.
+/// The results of all readers for one process, at one time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Reading {
@@ -209,16 +209,16 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Of all that the allocators have, the part whose doubt is worth another look.
+    /// An error above 1/`DOUBT` of the allocators' memory is worth another reading.
     const DOUBT: u64 = 10;
 
-    /// How far the figures may be off, those that are missing first.
+    /// The number of absent counters, and the sum of the errors, to compare readings.
     pub fn doubt(&self) -> (usize, u64) {
         let errors = self.counters.iter().filter_map(|counters| counters.error_bytes);
         (self.absent.len(), errors.map(|error| error.0).fold(0, u64::saturating_add))
     }
 
-    /// Whether nothing is missing, and little is in doubt.
+    /// Whether no counters are absent and the errors are small.
     pub fn is_good(&self) -> bool {
         let allocated = self.counters.iter().filter_map(|counters| counters.allocated_bytes);
         let allocated = allocated.map(|bytes| bytes.0).fold(0, u64::saturating_add);

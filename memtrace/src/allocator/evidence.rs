@@ -1,6 +1,6 @@
-//! What is known of a process besides its regions, as plain values.
+//! Evidence about a process besides its regions, as plain values.
 //!
-//! Input: what [`read`] found in files and memory, or what a test says. Output: answers for the allocators. Nothing
+//! Input: findings of [`read`] in files and memory, or values of a test. Output: lookups for the allocators. Nothing
 //! here does I/O.
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
@@ -31,15 +31,15 @@ pub use super::Mark;
 pub struct Module {
     /// The file.
     pub file: Arc<File>,
-    /// Where it lies, data that is not in the file (bss) included; more than once if it is mapped more than once.
+    /// Its address ranges, bss included; several if it is mapped several times.
     pub images: Vec<Range<u64>>,
     /// Its code.
     pub code: Vec<Range<u64>>,
-    /// What is in it.
+    /// The signs found in it.
     pub marks: Marks,
-    /// The file could be read: images and marks are complete.
+    /// Whether the file could be read, so that images and marks are complete.
     pub is_read: bool,
-    /// Names of HotSpot's fields; not kept in recordings, for no memory is read there.
+    /// Names of HotSpot's fields. Not kept in recordings, because a replay reads no memory.
     pub names: Option<Arc<Names>>,
 }
 
@@ -49,27 +49,27 @@ impl Module {
         base_name(&self.file.path)
     }
 
-    /// Its lowest address: names this copy of it.
+    /// Its lowest address, which identifies this copy of it.
     pub fn base(&self) -> u64 {
         self.images.iter().map(|image| image.start).min().unwrap_or_default()
     }
 }
 
-/// Last part of a path as maps shows it.
+/// Last part of a path in maps, without ` (deleted)`.
 pub fn base_name(path: &[u8]) -> &[u8] {
     let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
-/// What is known of a process.
+/// Evidence about a process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "stored::Stored", into = "stored::Stored")]
 pub struct ProcessEvidence {
     /// Its soft limit on the main stack, which is the default size of thread stacks; `None` when unknown or unlimited.
     pub stack_limit: Option<u64>,
-    /// Devices of the tmpfs file systems that it sees.
+    /// Devices of the tmpfs file systems in its mount namespace.
     pub tmpfs: Vec<u64>,
-    /// What allocators wrote into their own memory, in order of address.
+    /// Allocator structures found in its memory, sorted by address.
     pub found: Vec<Found>,
     modules: Vec<Module>,
     files: HashMap<Arc<File>, usize>,
@@ -79,7 +79,7 @@ pub struct ProcessEvidence {
 }
 
 impl ProcessEvidence {
-    /// Of these modules.
+    /// Evidence with these modules.
     pub fn new(modules: Vec<Module>) -> Self {
         let index = |ranges: fn(&Module) -> &[Range<u64>]| {
             let each = modules.iter().enumerate();
@@ -95,13 +95,13 @@ impl ProcessEvidence {
         Self { modules, files, marks, code, images, ..Self::default() }
     }
 
-    /// With what was found in its memory.
+    /// Adds structures found in its memory.
     pub fn with_found(self, mut found: Vec<Found>) -> Self {
         found.sort_unstable_by_key(|found| found.start);
         Self { found, ..self }
     }
 
-    /// With its limit on the main stack.
+    /// Sets its limit on the main stack.
     pub fn with_stack_limit(self, stack_limit: Option<u64>) -> Self {
         Self { stack_limit, ..self }
     }
@@ -111,12 +111,12 @@ impl ProcessEvidence {
         &self.modules
     }
 
-    /// Whether a module has this in it.
+    /// Whether a module has this mark.
     pub const fn has(&self, mark: Mark) -> bool {
         self.marks.has(mark)
     }
 
-    /// The lowest address of the first module with this in it: names an allocator that has one arena only.
+    /// The lowest address of the first module with this mark: identifies an allocator that has only one arena.
     pub fn base_of(&self, mark: Mark) -> u64 {
         self.modules.iter().find(|module| module.marks.has(mark)).map_or(0, Module::base)
     }
@@ -126,7 +126,7 @@ impl ProcessEvidence {
         self.find(&self.code, address)
     }
 
-    /// The module whose image an address lies in.
+    /// The module whose image contains an address.
     pub fn module_of_image(&self, address: u64) -> Option<&Module> {
         self.find(&self.images, address)
     }
@@ -144,7 +144,7 @@ impl ProcessEvidence {
         near.filter_map(|(image, at)| Some((image, self.modules.get(*at)?)))
     }
 
-    /// What was found in memory within a range.
+    /// The structures found within a range.
     pub fn found_in(&self, start: u64, end: u64) -> &[Found] {
         let first = self.found.partition_point(|found| found.start < start);
         let last = self.found.partition_point(|found| found.start < end);

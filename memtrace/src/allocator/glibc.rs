@@ -1,7 +1,7 @@
 //! glibc: its malloc, and the malloc of its dynamic loader.
 //!
-//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
-//! says what to set.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads its counters, [`advice`]
+//! has the settings.
 
 use super::{
     Allocator, AllocatorId, Mark,

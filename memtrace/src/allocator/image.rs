@@ -1,6 +1,6 @@
-//! Bytes of a process: its memory and the files of its root, as far as they can be read without a trace in it.
+//! Bytes of a process: its memory and the files of its root, as far as they can be read without changing the process.
 //!
-//! Input: addresses and paths. Output: bytes, or that they are not there. Must not know what they mean.
+//! Input: addresses and paths. Output: bytes, or that they are not available. Must not interpret them.
 
 #[doc(hidden)]
 pub mod fake;
@@ -9,20 +9,20 @@ pub mod root;
 
 /// Files of a process's own root.
 pub trait Files {
-    /// The start of a regular file, `most` bytes at most; `None` when it is none or cannot be read.
+    /// The start of a regular file, `most` bytes at most; `None` when it is not a regular file or cannot be read.
     fn read(&self, path: &[u8], most: usize) -> Option<Vec<u8>>;
 }
 
-/// Memory of a process, page by page, as far as it is there.
+/// The resident memory of a process.
 pub trait Image {
-    /// Fills the buffer from an address; false when not all of it could be read: a page is not present, the address is
-    /// none of the process's, or the budget of this reading is spent.
+    /// Fills the buffer from an address. False when not all of it could be read: a page is not resident, the address is
+    /// not mapped, or the budget of this reading is spent.
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> bool;
 
     /// Bytes of a page.
     fn page_size(&self) -> u64;
 
-    /// Bytes that may still be read, in the time that is left too: half of them once half of the time is over.
+    /// The remaining budget in bytes. It also falls with time: half of it remains when half of the time is over.
     fn left(&self) -> u64;
 
     /// True once the budget of bytes or time is spent: every further read fails.
@@ -31,8 +31,8 @@ pub trait Image {
     /// The ranges of `start..end` whose pages are present, in order.
     fn present(&mut self, start: u64, end: u64) -> Vec<(u64, u64)>;
 
-    /// Fills one slot of `len` bytes of the buffer from each address, in few calls; which of them were filled. What
-    /// the buffer has no room for is not.
+    /// Fills one slot of `len` bytes of the buffer from each address, with few system calls. Returns which slots were
+    /// filled; addresses beyond the buffer's room are not.
     fn read_each(&mut self, addresses: &[u64], len: usize, buffer: &mut [u8]) -> Vec<bool> {
         let mut slots = buffer.chunks_exact_mut(len.max(1));
         addresses.iter().map(|address| slots.next().is_some_and(|slot| self.read(*address, slot))).collect()

@@ -1,7 +1,7 @@
 //! jemalloc, under any prefix.
 //!
-//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
-//! says what to set.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads its counters, [`advice`]
+//! has the settings.
 
 use super::{
     Allocator, AllocatorId, Mark,
@@ -34,7 +34,7 @@ impl Allocator for Jemalloc {
         const {
             &[
                 Label::of(b"jemalloc_pg", AllocatorId::Jemalloc, "extents"),
-                // Android's.
+                // The label on Android.
                 Label::of(b"libc_malloc", AllocatorId::Jemalloc, "extents"),
             ]
         }

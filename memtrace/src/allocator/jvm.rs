@@ -1,7 +1,7 @@
 //! HotSpot.
 //!
-//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
-//! says what to set.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads its counters, [`advice`]
+//! has the settings.
 
 use super::{
     Allocator, Mark,
@@ -16,7 +16,7 @@ pub mod counters;
 pub mod names;
 pub mod owner;
 
-/// Archives of classes: files, where all else is anonymous memory.
+/// Class data archives: file mappings, while all its other memory is anonymous.
 const SHARED_CLASSES: &str = "shared classes";
 
 /// HotSpot.

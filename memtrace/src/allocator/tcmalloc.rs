@@ -1,7 +1,7 @@
 //! The two tcmallocs: google/tcmalloc, and the one of gperftools.
 //!
-//! Input: none. Output: what is known of it. [`owner`] recognises its memory, [`counters`] reads its books, [`advice`]
-//! says what to set.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads its counters, [`advice`]
+//! has the settings.
 
 use super::{
     Allocator, AllocatorId, Mark,
@@ -28,7 +28,7 @@ impl Allocator for Tcmalloc {
                     export_prefixes: &[b"MallocExtension_Internal_"],
                     symbols: &[b"MallocExtension_Internal_", b"tcmalloc_internal"],
                     constants: &[b"tcmalloc_region_", b"MallocExtension::"],
-                    // Whose exports look like Google's in part.
+                    // gperftools has some of the same exports as Google's.
                     unless: Some(Mark::Gperftools),
                     ..Sign::of(Mark::GoogleTcmalloc)
                 },

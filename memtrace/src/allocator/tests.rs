@@ -1,4 +1,4 @@
-//! Whole processes: captured ones, made-up ones, and any.
+//! Whole processes: captured, made-up and arbitrary ones.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ mod shapes;
 const RW: Prot = Prot(Prot::READ | Prot::WRITE);
 const MIB: u64 = 1 << 20;
 
-/// A module with code at an address, and these things in it.
+/// A module with code at an address, and with these marks.
 fn module(path: &str, start: u64, marks: &[Mark]) -> Module {
     let file = File { device: 1, inode: start, path: path.as_bytes().to_vec() };
     let marks = marks.iter().fold(Marks::default(), |all, mark| all.with(*mark));

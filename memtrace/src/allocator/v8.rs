@@ -1,6 +1,6 @@
 //! V8, in Node or any other program.
 //!
-//! Input: none. Output: what is known of it. [`owner`] recognises its memory; its counters are not read.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory; its counters are not read.
 
 use super::{
     Allocator, AllocatorId, Mark,

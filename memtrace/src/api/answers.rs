@@ -1,6 +1,6 @@
-//! An answer for each path of [`v1`](super::v1).
+//! Request handlers for the paths of [`v1`](super::v1).
 //!
-//! A request -> JSON or a status. Must not block the runtime, nor make anew what was made for somebody else already.
+//! A request -> JSON or a status. Must not block the runtime, nor serialise again what is in the cache.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use crate::{
 };
 
 const JSON: &str = "application/json";
-/// The version of the text format, as Prometheus asks for it.
+/// The content type of the text format that Prometheus expects.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 type Answer = Result<Response, StatusCode>;
@@ -79,7 +79,7 @@ pub(super) async fn probes(State(ApiState { source, .. }): State<ApiState>) -> J
     Json(source.probes)
 }
 
-/// The snapshot with the names of its call stacks.
+/// The snapshot with symbol names in its call stacks.
 fn named(snapshot: &Snapshot, symbols: &Symbols) -> Snapshot {
     let mut snapshot = snapshot.clone();
     let has_stacks =
@@ -90,7 +90,7 @@ fn named(snapshot: &Snapshot, symbols: &Symbols) -> Snapshot {
     snapshot
 }
 
-/// Gives the frames of a process's call stacks their names.
+/// Sets the symbol names in a process's call stacks.
 fn name(process: &mut ProcessRow, symbols: &Symbols) {
     let stacks = process.memory.iter_mut().flat_map(|memory| &mut memory.growth_stacks);
     let mut frames: Vec<_> = stacks.flat_map(|stack| &mut stack.frames).collect();
@@ -131,7 +131,7 @@ pub(super) async fn history(
     UrlPath(at): UrlPath<String>,
 ) -> Result<Json<Update>, StatusCode> {
     let at = at.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
-    // Looks at every series there is.
+    // Reads every series.
     let latest = Arc::clone(&source.snapshots.borrow());
     let found = tokio::task::spawn_blocking(move || history_at(&source.history.history(), &latest, at)).await;
     found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
@@ -156,7 +156,7 @@ pub(super) async fn kill(
     record.map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
-/// Reads the store, which waits for disks; `None` where there is none yet.
+/// Reads the store on a blocking thread; `None` when there is none yet.
 fn stored<T>(
     source: &Source,
     read: impl FnOnce(&Store) -> Result<T, StoreError>,
@@ -181,7 +181,7 @@ pub(super) async fn explain(
 ) -> Result<Json<Explanation>, StatusCode> {
     let (snapshot, insights) =
         (Arc::clone(&source.snapshots.borrow()), Arc::clone(&source.insights.borrow()));
-    // Looks into /proc.
+    // Reads /proc.
     let found = tokio::task::spawn_blocking(move || {
         let subject = find(&snapshot, &target).ok()?;
         let mut reader = Remote::new(source.readers.clone(), Local::new(Procfs::new(&*source.proc)));
@@ -203,7 +203,7 @@ pub(super) async fn metrics(State(ApiState { source, pages }): State<ApiState>) 
     Ok(of_type(TEXT, pages.metrics.get(&latest, make).await?))
 }
 
-/// Whether events are taken in: nothing else is a reason to start the daemon anew.
+/// Whether events are processed: no other failure is a reason to restart the daemon.
 pub(super) async fn healthy(State(ApiState { source, .. }): State<ApiState>) -> (StatusCode, String) {
     match source.is_alive() {
         Ok(()) => (StatusCode::OK, "events are processed\n".to_owned()),
@@ -213,7 +213,7 @@ pub(super) async fn healthy(State(ApiState { source, .. }): State<ApiState>) -> 
     }
 }
 
-/// Whether it watches.
+/// Whether the daemon is healthy and its required hooks are attached.
 pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, String) {
     let hooks = &state.source.probes.hooks;
     let missing: Vec<_> = hooks.iter().filter(|hook| hook.required && hook.attached.is_none()).collect();

@@ -1,7 +1,7 @@
-//! The JSON of what is published, made once for all who ask for it.
+//! The JSON of published values, made once for all clients.
 //!
-//! What is published -> bytes, shared by all answers. Without this a hundred clients would have a hundred copies made,
-//! and those that do not read would each hold one.
+//! A published value -> bytes, shared by all responses. Without this, a hundred clients would cause a hundred copies,
+//! and each slow reader would hold one.
 
 use std::sync::{Arc, Weak};
 
@@ -21,14 +21,15 @@ impl<T> Default for Cache<T> {
 }
 
 impl<T: Send + Sync + 'static> Cache<T> {
-    /// What was made of this one, or is made now; who asks meanwhile waits for the same. `make` may wait for disks.
+    /// The cached bytes of this value, or those that `make` returns; concurrent requests wait for the same result.
+    /// `make` may block.
     pub async fn get(
         &self,
         of: &Arc<T>,
         make: impl FnOnce(Arc<T>) -> Result<Vec<u8>, StatusCode> + Send + 'static,
     ) -> Result<Bytes, StatusCode> {
         let mut latest = self.latest.lock().await;
-        // The weak one keeps the address from being used again.
+        // The weak reference keeps the address from being reused.
         if let Some((known, bytes)) = &*latest
             && known.as_ptr() == Arc::as_ptr(of)
         {
@@ -41,7 +42,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
         Ok(bytes)
     }
 
-    /// Gives the memory back when nobody has asked since something newer was published.
+    /// Frees the bytes if there was no request since a newer value was published.
     pub async fn forget(&self) {
         *self.latest.lock().await = None;
     }

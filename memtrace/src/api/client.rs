@@ -1,4 +1,4 @@
-//! The asking side: one request, one answer, or a stream of lines; bounded in time and size.
+//! The client: one request, one response or a stream of lines; bounded in time and size.
 
 use std::{path::Path, time::Duration};
 
@@ -12,26 +12,26 @@ use serde::de::DeserializeOwned;
 
 use crate::http::{self, Connection};
 
-/// How long an answer may take.
+/// The longest time for a response.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes that an answer may have; 10,000 processes take some 5 MiB.
+/// The largest response in bytes; 10,000 processes take about 5 MiB.
 const MAX_BODY: usize = 256 << 20;
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens there.
+    /// No daemon listens on the socket.
     #[error("no daemon answers at {0}")]
     NoDaemon(String),
-    /// The socket is not for this user.
+    /// This user may not use the socket.
     #[error("not permitted to ask the daemon at {0}: run as root, or join the group memtrace")]
     NotPermitted(String),
-    /// It answered badly.
+    /// The request or the response was invalid.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
 }
 
-/// Asks the daemon at `socket` for `path`. Blocks.
+/// Sends a GET of `path` to the daemon at `socket` and parses the JSON. Blocks.
 ///
 /// # Errors
 /// See [`ClientError`].
@@ -39,7 +39,7 @@ pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientEr
     blocking(ask(socket, path))
 }
 
-/// Asks for text. Blocks.
+/// Sends a GET and returns the text. Blocks.
 ///
 /// # Errors
 /// See [`ClientError`].
@@ -61,7 +61,7 @@ pub async fn ask<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Cl
     in_time(socket, answer).await
 }
 
-/// Asks for a stream of lines.
+/// Requests a stream of lines.
 ///
 /// # Errors
 /// See [`ClientError`].
@@ -70,17 +70,17 @@ pub async fn lines(socket: &Path, path: &str) -> Result<Lines, ClientError> {
     Ok(Lines { body: answer.into_body(), read: Vec::new(), searched: 0 })
 }
 
-/// Lines that come as long as the daemon lives.
+/// A stream of lines, as long as the daemon runs.
 #[derive(Debug)]
 pub struct Lines {
     body: Incoming,
     read: Vec<u8>,
-    /// Bytes of `read` that hold no line's end.
+    /// The number of bytes of `read` already searched, without an end of line.
     searched: usize,
 }
 
 impl Lines {
-    /// The next line, when it is there; `None` at the end. Nothing is lost when this is dropped before.
+    /// Waits for the next line; `None` at the end. Cancel safe: no data is lost when the future is dropped.
     ///
     /// # Errors
     /// When the connection fails, or a line is too long.
@@ -149,7 +149,7 @@ async fn open(socket: &Path, path: &str) -> Result<Response<Incoming>, ClientErr
         StatusCode::OK => Ok(answer),
         StatusCode::FORBIDDEN => Err(ClientError::NotPermitted(socket.display().to_string())),
         status => {
-            // What it says of it; errors are short.
+            // The body explains the error and is short.
             let said = http::body(answer, 1024).await.unwrap_or_default();
             let said = String::from_utf8_lossy(said.trim_ascii()).into_owned();
             let said = if said.is_empty() { said } else { format!(": {said}") };

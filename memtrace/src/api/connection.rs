@@ -1,6 +1,7 @@
-//! One connection: HTTP/1.1, with a bound on everything that a client can make grow or wait.
+//! One HTTP/1.1 connection, with limits on all memory and time that a client can use.
 //!
-//! A stream and the routes -> answers, until the client is done, silent for too long, does not read, or the daemon ends.
+//! A stream and the routes -> responses, until the client closes, is idle or does not read for too long, or the daemon
+//! ends.
 
 use std::{
     io,
@@ -22,13 +23,13 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-/// How long a client may leave unread what it asked for.
+/// How long a client may leave a response unread.
 const UNREAD: Duration = Duration::from_secs(30);
-/// Bytes of a request's head, or of its trailers.
+/// The largest head of a request, or its trailers, in bytes.
 const MAX_HEAD: usize = 8 << 10;
-/// Fields of a request's head.
+/// The most header fields of a request.
 const MAX_FIELDS: usize = 64;
-/// Bytes of a connection's buffers, the body of an answer not counted.
+/// The largest buffers of a connection in bytes, without the body of a response.
 const MAX_BUFFER: usize = 16 << 10;
 
 /// A stream of either kind.
@@ -36,12 +37,13 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Answers until the connection ends. The head of a request may take so long, the wait for the next one included.
+/// Serves requests until the connection ends; `head` is the longest time for the head of a request, including the wait
+/// for it.
 pub async fn serve(io: Box<dyn Io>, routes: Router, end: watch::Receiver<bool>, head: Duration) {
     serve_for(io, routes, end, (head, UNREAD)).await;
 }
 
-/// The same; a client may leave things unread for so long.
+/// Like [`serve`], with the time that a client may leave a response unread.
 async fn serve_for(
     io: Box<dyn Io>,
     routes: Router,
@@ -74,7 +76,7 @@ async fn serve_for(
 
 /// Waits for the daemon to end.
 pub(super) async fn ended(end: &mut watch::Receiver<bool>) {
-    // It is the end also when nobody is left who would say so.
+    // A dropped sender also means the end.
     drop(end.wait_for(|end| *end).await);
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 use super::{MAX_HEAD, serve_for};
 
 const BIG: usize = 64 << 10;
-/// Longer than any machine stops for, of which the slow one takes a tenth each time.
+/// Longer than any machine stalls; the slow client waits a tenth of it each time.
 const UNREAD: Duration = Duration::from_secs(3);
 const HEAD: Duration = Duration::from_secs(75);
 
@@ -23,10 +23,10 @@ fn connect() -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
     (ours, tokio::spawn(serve_for(Box::new(theirs), routes, ending, (HEAD, UNREAD))), end)
 }
 
-/// Sends it and reads until the other side closes.
+/// Sends a request and reads until the other side closes.
 async fn answer(request: &[u8]) -> String {
     let (mut ours, served, _end) = connect();
-    // It may close before it has read all.
+    // The server may close before it has read everything.
     let _ = ours.write_all(request).await;
     let mut answer = Vec::new();
     let _ = ours.read_to_end(&mut answer).await;

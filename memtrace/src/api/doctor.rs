@@ -51,7 +51,7 @@ impl<T> Default for Known<T> {
 }
 
 impl Known<Cpu> {
-    /// What a snapshot's daemon takes.
+    /// The CPU use of the daemon in a snapshot.
     pub fn governor(snapshot: &Snapshot) -> Self {
         snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.scans.cpu))
     }
@@ -61,7 +61,7 @@ impl Diagnosis {
     /// [`Diagnosis::schema`].
     pub const SCHEMA: u32 = 1;
 
-    /// Of hooks that are attached; the sources of names were not asked yet.
+    /// The diagnosis with attached hooks; the sources of names are not queried yet.
     pub fn working(
         probes: ProbeStatus,
         missing: &[MissingCapability],
@@ -88,7 +88,7 @@ impl Diagnosis {
         }
     }
 
-    /// The same now: the hooks are as they were attached, the sources of names are asked.
+    /// The current diagnosis: the hooks as attached, and the sources of names queried now.
     pub async fn asked_now(&self, names: &sources::Config, latest: &Snapshot) -> Self {
         Self {
             name_sources: sources::examine(names).await,

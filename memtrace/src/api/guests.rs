@@ -1,17 +1,17 @@
-//! Who holds a connection at a door that strangers reach, so that no number of them can close it for the others.
+//! Admission of TCP connections, so that no client can lock out the others.
 //!
-//! A newcomer's address -> let in, turned away, or let in for the oldest one's place. Must not read from a connection.
+//! The address of a new connection -> admitted, refused, or admitted in place of the oldest one. Must not do I/O.
 
 use std::{collections::VecDeque, net::IpAddr};
 
-/// Connections of one address at one time.
-const OF_ONE: usize = 32;
+/// The most concurrent connections of one address.
+const PER_ADDRESS: usize = 32;
 
-/// A connection that can be ended.
+/// A connection that can be closed.
 pub trait Guest {
-    /// It is over by itself.
+    /// Whether it has ended.
     fn is_gone(&self) -> bool;
-    /// Ends it.
+    /// Closes it.
     fn end(&self);
 }
 
@@ -25,25 +25,25 @@ impl Guest for tokio::task::AbortHandle {
     }
 }
 
-/// Those who are there, the oldest first.
+/// The open connections, the oldest first.
 pub struct Guests<G> {
     all: VecDeque<(IpAddr, G)>,
     most: usize,
 }
 
 impl<G: Guest> Guests<G> {
-    /// None yet, and never more than this.
+    /// No connections yet, at most `most`.
     pub const fn new(most: usize) -> Self {
         Self { all: VecDeque::new(), most }
     }
 
-    /// Whether one from this address may come in; then there is room for it.
+    /// Whether a connection from this address is admitted; closes the oldest one if there is no room.
     pub fn admit(&mut self, from: IpAddr) -> bool {
         self.all.retain(|(_, guest)| !guest.is_gone());
-        if self.all.iter().filter(|(address, _)| *address == from).count() >= OF_ONE {
+        if self.all.iter().filter(|(address, _)| *address == from).count() >= PER_ADDRESS {
             return false;
         }
-        // Whoever asks has its answer at once: the oldest is most likely one who holds a place and asks nothing.
+        // Requests are answered at once, so the oldest connection is most likely idle.
         while self.all.len() >= self.most {
             let Some((_, oldest)) = self.all.pop_front() else { return false };
             oldest.end();
@@ -51,7 +51,7 @@ impl<G: Guest> Guests<G> {
         true
     }
 
-    /// Takes one that was admitted.
+    /// Adds an admitted connection.
     pub fn add(&mut self, from: IpAddr, guest: G) {
         self.all.push_back((from, guest));
     }
@@ -79,7 +79,7 @@ mod tests {
         Ipv4Addr::from(u32::try_from(number).unwrap()).into()
     }
 
-    /// Lets one in, if it may; true once it is ended.
+    /// Opens a connection if it is admitted; the flag tells when it was closed.
     fn come(guests: &mut Guests<Fake>, from: usize) -> Option<Rc<Cell<bool>>> {
         let is_over = Rc::new(Cell::new(false));
         guests.admit(address(from)).then(|| guests.add(address(from), Fake(Rc::clone(&is_over))))?;
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn one_address_has_so_many_and_the_next_has_its_own() {
         let mut guests = Guests::new(256);
-        let first: Vec<_> = (0..OF_ONE).map(|_| come(&mut guests, 1).unwrap()).collect();
+        let first: Vec<_> = (0..PER_ADDRESS).map(|_| come(&mut guests, 1).unwrap()).collect();
         assert!(come(&mut guests, 1).is_none());
         assert!(come(&mut guests, 2).is_some());
         first[0].set(true);

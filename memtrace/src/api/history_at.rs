@@ -1,7 +1,8 @@
-//! The node as it was: what history kept of a time, in the shape of a snapshot.
+//! The node at a past time, from history, in the form of a snapshot.
 //!
-//! The history and the latest snapshot -> an [`Update`] of then. Has the containers with their usage, limit and kinds;
-//! processes and allocators' counters of then are not kept. Names are those of now, for a container that is still there.
+//! The history and the latest snapshot -> an [`Update`] of that time. It contains the containers with their usage,
+//! limit and kinds; history has no processes or allocator counters. Names are the current ones, for containers that
+//! still exist.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,18 +18,18 @@ use crate::{
     verdict::{Insight, Insights},
 };
 
-/// Seconds before it that are shown as its trend.
+/// Seconds of the trend before the time.
 const TREND: u64 = 120;
 
-/// What was at a time; `None` when nothing is known of it.
+/// The update of a wall-clock time; `None` when history has nothing of it.
 pub fn history_at(history: &History, latest: &Snapshot, at: Timestamp) -> Option<Update> {
-    // In nanoseconds: of whole seconds the same time would be another second from one question to the next.
+    // In nanoseconds: rounded to seconds, the same time could become another second in the next request.
     let ago = Timestamp::now().duration_since(at).as_nanos();
     let second = u64::try_from(i128::from(clock::ktime()) - ago).ok()? / 1_000_000_000;
     update(history, latest, at, second)
 }
 
-/// What was at a second since boot; `None` when nothing is known of it.
+/// The update of a second since boot; `None` when history has nothing of it.
 fn update(history: &History, latest: &Snapshot, at: Timestamp, second: u64) -> Option<Update> {
     let now: HashMap<&str, &ContainerRow> =
         latest.containers.iter().map(|row| (row.cgroup.as_str(), row)).collect();
@@ -60,7 +61,7 @@ fn holds(point: &Point<FIGURES>, second: u64) -> bool {
     (point.second..point.second.saturating_add(point.length)).contains(&second)
 }
 
-/// One value a second up to it; an interval's value is that of each of its seconds.
+/// One value per second up to `second`; the value of an interval is repeated for each of its seconds.
 fn trend(points: &[Point<FIGURES>], second: u64) -> Vec<Option<Bytes>> {
     let first = second.saturating_sub(TREND - 1);
     let mut near = points.iter().filter(|point| point.second.saturating_add(point.length) > first).peekable();
@@ -92,7 +93,7 @@ fn row(cgroup: &str, then: &Point<FIGURES>, now: Option<&ContainerRow>) -> Conta
         charge: Some(Charge {
             usage_bytes: of(Figure::Usage),
             anon_bytes: of(Figure::Anon),
-            // All of it: history does not tell the two apart.
+            // All page cache: history does not distinguish active and inactive.
             active_file_bytes: of(Figure::File),
             shmem_bytes: of(Figure::Shmem),
             kernel_bytes: of(Figure::Kernel),
@@ -128,7 +129,7 @@ mod tests {
         };
         let then = update(&history, &latest, Timestamp::UNIX_EPOCH, 250).unwrap();
         let row = &then.snapshot.containers[0];
-        // What is older than two minutes is kept as the peak of ten seconds.
+        // Points older than two minutes are peaks of ten seconds.
         let peak = |second: u64| Some(Bytes((second / 10 * 10 + 9) * 4096));
         assert_eq!(row.usage_bytes, peak(250));
         assert_eq!(row.limit.as_ref().unwrap().bytes, Bytes(1 << 30));

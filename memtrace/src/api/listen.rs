@@ -1,7 +1,7 @@
-//! The doors of the daemon: the unix socket, and a TCP port where one was asked for.
+//! The daemon's listeners: the unix socket, and a TCP port if configured.
 //!
-//! CgroupRows -> connections, each let in or refused, and served by its own task. Their number is bounded; one more waits in
-//! the kernel's queue.
+//! Listeners -> connections, each admitted or refused, and served by its own task. Their number is bounded; further
+//! ones wait in the kernel's queue.
 
 use std::{
     fs, io,
@@ -30,31 +30,31 @@ use super::{
     peer::{self, Admission},
 };
 
-/// Connections at a door at one time.
+/// The most concurrent connections of one listener.
 const MOST: usize = 256;
-/// How long the head of a request may take, the wait for the next one included: on the socket a viewer keeps its
-/// connection between two looks.
+/// The longest time for the head of a request at the socket, including the wait for it: a viewer keeps its connection
+/// between two requests.
 const SOCKET_HEAD: Duration = Duration::from_secs(75);
-/// At the port anybody may come.
+/// The same at the port, which anybody can reach.
 const PORT_HEAD: Duration = Duration::from_secs(10);
-/// How long to wait when there are no descriptors left, or the like.
+/// Delay after an accept error, such as no free descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long one who is refused has to ask.
+/// How long to wait for the request of a refused client.
 const ASKED: Duration = Duration::from_secs(1);
-/// Refusals are logged this often at most; all are counted.
+/// The least time between two logged refusals; all are counted.
 const SAID_EVERY: Duration = Duration::from_secs(1);
-/// How long connections get for their last answer when the daemon ends.
+/// How long connections may take for their last response when the daemon ends.
 const LAST: Duration = Duration::from_secs(2);
 
 const REFUSAL: &[u8] =
     b"HTTP/1.1 403 Forbidden\r\ncontent-length: 43\r\nconnection: close\r\n\r\nthis user may not ask the memtrace daemon\r\n";
 
-/// The socket's place in the file system, removed with its owner.
+/// The path of the socket, removed on drop.
 struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Nothing to be done about a failure at the end.
+        // A failure at the end does not matter.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -66,16 +66,16 @@ pub struct Socket {
     file: SocketFile,
 }
 
-/// Binds the socket, for root and the group `memtrace`, where there is one. One left behind by a daemon that died is
-/// replaced. Needs the right to give files away, if the group is not one of ours.
+/// Binds the socket, for root and the group `memtrace` if it exists. Replaces the socket of a daemon that died. Needs
+/// CAP_CHOWN if the process is not in that group.
 ///
 /// # Errors
-/// When its directory cannot be made, something else is at the path, or another daemon answers there.
+/// When its directory cannot be created, the path is not a socket, or another daemon listens there.
 pub fn bind(path: &Path) -> anyhow::Result<Socket> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).with_context(|| format!("failed to create {}", directory.display()))?;
     }
-    // With the sticky bit nobody can put another socket in its place.
+    // With the sticky bit no other user can replace the socket.
     let mode = path
         .parent()
         .and_then(|directory| fs::metadata(directory).ok())
@@ -114,7 +114,7 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
 /// Binds the port.
 ///
 /// # Errors
-/// When it is in use, or not ours to use.
+/// When it is in use or not permitted.
 pub fn bind_port(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     let failed = || format!("failed to listen at {address}");
     let listener = std::net::TcpListener::bind(address).with_context(failed)?;
@@ -127,7 +127,7 @@ enum Door {
     Tcp(TcpListener),
 }
 
-/// Serves until `stop` resolves; then those who read get their answers, and nobody else is waited for.
+/// Serves until `stop` resolves; then clients that read get their responses, and others are not waited for.
 ///
 /// # Errors
 /// When the listeners cannot be used.
@@ -160,7 +160,7 @@ async fn keep(door: Door, routes: Router, refused: Arc<AtomicU64>, mut end: watc
     let ends = end.clone();
     let mut said = Said::default();
     let mut guests = Guests::new(MOST);
-    // On the socket are root and its group alone, who wait; at the port the oldest gives way.
+    // Clients of the socket are trusted and wait for a place; at the port the oldest connection is closed.
     let (is_port, head) = match door {
         Door::Tcp(_) => (true, PORT_HEAD),
         Door::Unix(..) => (false, SOCKET_HEAD),
@@ -195,10 +195,10 @@ async fn keep(door: Door, routes: Router, refused: Arc<AtomicU64>, mut end: watc
     while connections.join_next().await.is_some() {}
 }
 
-/// A connection, and whether its peer may ask.
+/// A connection, and whether its peer is admitted.
 enum Accepted {
     In(Box<dyn Io>),
-    /// At the port, from this address.
+    /// A connection at the port, with the address of its peer.
     Guest(Box<dyn Io>, IpAddr),
     Refused(UnixStream),
 }
@@ -228,19 +228,19 @@ async fn accept(door: &Door, refused: &AtomicU64, said: &mut Said) -> io::Result
     }
 }
 
-/// Says so, to one who has asked: an answer that comes before the question is no answer to its client.
+/// Sends the refusal after the request has arrived: clients do not accept a response before their request.
 async fn refuse(mut stream: UnixStream) {
     let answer = async {
         let mut asked = [0; 1024];
-        // What was asked changes nothing.
+        // The contents of the request do not matter.
         let _ = stream.read(&mut asked).await?;
         stream.write_all(REFUSAL).await
     };
-    // It may be gone already, or never ask.
+    // The client may be gone, or never send a request.
     let _ = tokio::time::timeout(ASKED, answer).await;
 }
 
-/// When something was logged last.
+/// When a refusal was last logged.
 #[derive(Default)]
 struct Said(Option<Instant>);
 

@@ -1,49 +1,49 @@
-//! Who may ask on the unix socket: root, the daemon's own user, and the members of the socket's group.
+//! Admission on the unix socket: root, the daemon's own user, and the members of the socket's group.
 //!
-//! A connection -> its user and groups, as the kernel remembers them of the one who connected -> admitted or not. The
-//! socket's mode says the same; this holds also where somebody changed that.
+//! A connection -> the user and groups of the peer, recorded by the kernel at connect -> admitted or not. The socket's
+//! mode says the same; this check also holds if someone changed the mode.
 
 use std::{fs, io, os::fd::AsRawFd as _};
 
 use tokio::net::UnixStream;
 
-/// The group whose members may ask.
+/// The group whose members are admitted.
 const GROUP: &str = "memtrace";
-/// Groups of one user that are looked at; the kernel allows 65,536.
+/// The most groups of one user; the kernel allows 65,536.
 const MOST_GROUPS: usize = 65_536;
 
-/// Who is at the other end.
+/// The peer of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its process, as far as it is of our pid namespace.
+    /// Its process; `None` if it is outside our pid namespace.
     pub pid: Option<i32>,
     /// Effective user.
     pub uid: u32,
-    /// Effective group and all others.
+    /// Effective group and all supplementary ones.
     pub groups: Vec<u32>,
 }
 
-/// Who is let in.
+/// The users that are admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// The daemon's own user, beside root.
+    /// The daemon's own user, besides root.
     pub own: u32,
-    /// The group, where there is one.
+    /// The group, if it exists.
     pub group: Option<u32>,
 }
 
 impl Admission {
-    /// Whether this one may ask.
+    /// Whether a peer is admitted.
     pub fn admits(&self, peer: &Peer) -> bool {
         let Self { own, group } = *self;
         peer.uid == 0 || peer.uid == own || group.is_some_and(|group| peer.groups.contains(&group))
     }
 }
 
-/// Who has connected.
+/// The peer of a connection.
 ///
 /// # Errors
-/// When the kernel does not say.
+/// When the kernel gives no peer credentials.
 pub fn of(stream: &UnixStream) -> io::Result<Peer> {
     let cred = stream.peer_cred()?;
     let mut groups = groups(stream)?;
@@ -59,7 +59,7 @@ fn groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
     loop {
         let mut bytes = libc::socklen_t::try_from(groups.len() * size).unwrap_or(0);
         // SAFETY: the descriptor is open for as long as `stream` is borrowed, and the kernel writes at most `bytes`
-        // bytes to `groups`, which has as many, and sets `bytes` to what it wrote or would have.
+        // bytes to `groups`, which has that size, and sets `bytes` to the size written or needed.
         let status = unsafe {
             libc::getsockopt(
                 stream.as_raw_fd(),
@@ -82,7 +82,7 @@ fn groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
     }
 }
 
-/// The number of the group, from `/etc/group`: no daemon should wait for a directory service.
+/// The id of the group, from `/etc/group` only, so that the daemon never waits for a directory service.
 pub fn group() -> Option<u32> {
     group_in(&fs::read_to_string("/etc/group").ok()?, GROUP)
 }

@@ -1,7 +1,7 @@
-//! The serving side: which path is answered where, and to whom.
+//! The server: which paths are served on which listener, and to whom.
 //!
-//! Input: watches on what is published, the store, and what only the daemon can tell. The unix socket has all paths; the
-//! port has `/metrics`, `/healthz` and `/readyz`, and with a token the rest.
+//! Input: watches on published values, the store, and facts of the daemon. The unix socket serves all paths; the port
+//! serves `/metrics`, `/healthz` and `/readyz`, and with a token the rest.
 
 use std::{
     path::{Path, PathBuf},
@@ -26,21 +26,21 @@ use super::{
     v1::path,
 };
 
-/// A token that is shorter can be guessed.
+/// Shorter tokens are rejected, because they can be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
 /// A TCP port.
 pub struct Port {
-    /// Bound.
+    /// The bound listener.
     pub listener: std::net::TcpListener,
-    /// The file with the token that opens the rest of the API, if it is to be open.
+    /// The file with the bearer token for the rest of the API; `None` does not serve it.
     pub token: Option<PathBuf>,
 }
 
 /// Serves until `stop` resolves.
 ///
 /// # Errors
-/// When the listeners fail for good.
+/// When the listeners fail permanently.
 pub async fn serve(
     socket: Socket,
     port: Option<Port>,
@@ -98,7 +98,7 @@ fn v1(end: watch::Receiver<bool>) -> Router<ApiState> {
         .route(path::DOCTOR, get(answers::doctor))
 }
 
-/// Lets through who has the token. The file is read anew, so that it can be changed.
+/// Admits requests with the token. The file is read for each request, so that it can be changed.
 async fn with_token(
     State(file): State<Arc<Path>>,
     request: Request,
@@ -123,7 +123,7 @@ async fn with_token(
 /// Reads the token.
 ///
 /// # Errors
-/// When it cannot be read, or is none.
+/// When it cannot be read, or is not a valid token.
 pub fn read_token(file: &Path) -> anyhow::Result<Vec<u8>> {
     use anyhow::Context as _;
     let text =
@@ -135,7 +135,7 @@ pub fn read_token(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(token)
 }
 
-/// Takes as long whatever is in them.
+/// Compares in constant time.
 fn is_same(given: &[u8], expected: &[u8]) -> bool {
     given.len() == expected.len()
         && given.iter().zip(expected).fold(0, |differs, (given, expected)| differs | (given ^ expected)) == 0

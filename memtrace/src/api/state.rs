@@ -1,4 +1,4 @@
-//! What requests are answered from: watches on what is published, the store, and the bytes of recent answers.
+//! The state of the request handlers: watches on published values, the store, and cached responses.
 //!
 //! Only handles. Must not know of paths or connections.
 
@@ -18,52 +18,52 @@ use crate::{
     reader::pool::Readers, snapshot::Snapshot, symbols::Symbols, verdict::Insights,
 };
 
-/// An engine that stands still for longer has no future: it publishes once a second.
+/// An engine without a heartbeat for longer than this is considered dead; it publishes once a second.
 const STILL_NS: u64 = 30_000_000_000;
 
-/// What requests are answered from.
+/// The data that requests are answered from.
 #[derive(Clone)]
 pub struct Source {
     /// The latest snapshot.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
-    /// What history says of each container.
+    /// Insights from history for each container.
     pub insights: watch::Receiver<Arc<Insights>>,
-    /// What came of the hooks.
+    /// The status of the hooks.
     pub probes: Arc<ProbeStatus>,
     /// Names of user-space code.
     pub symbols: Symbols,
-    /// Where the store is.
+    /// The directory of the store.
     pub state_dir: Arc<Path>,
-    /// What history knows.
+    /// The shared history.
     pub history: Shared,
-    /// Where processes are looked at, for what an explanation needs beside the snapshot.
+    /// The /proc for the facts that an explanation needs besides the snapshot.
     pub proc: Arc<Path>,
-    /// Who looks there.
+    /// The reader processes that collect these facts.
     pub readers: Readers,
-    /// What `doctor` said at the start.
+    /// The diagnosis of `doctor` at the start.
     pub diagnosis: Arc<Diagnosis>,
-    /// Where names come from, to be asked by `doctor`.
+    /// The sources of names, which `doctor` queries.
     pub names: Arc<sources::Config>,
     /// Series for Prometheus.
     pub metrics: Arc<Exporter>,
-    /// When the engine took in events last, ns since boot.
+    /// When the engine last read events, ns since boot.
     pub heartbeat: Arc<AtomicU64>,
     /// Connections that were refused.
     pub refused: Arc<AtomicU64>,
 }
 
 impl Source {
-    /// Whether events are taken in; if not, for how many seconds not.
+    /// Whether events are processed.
     ///
     /// # Errors
-    /// These seconds.
+    /// The seconds since the last heartbeat.
     pub fn is_alive(&self) -> Result<(), u64> {
         let still = clock::ktime().saturating_sub(self.heartbeat.load(Ordering::Relaxed));
         if still > STILL_NS { Err(still / 1_000_000_000) } else { Ok(()) }
     }
 }
 
-/// The bytes of what is asked for most.
+/// The cached bytes of the most requested paths.
 #[derive(Default)]
 pub struct Pages {
     pub(super) snapshot: Cache<Snapshot>,
@@ -86,11 +86,11 @@ impl Pages {
     }
 }
 
-/// What handlers have.
+/// The state passed to handlers.
 #[derive(Clone)]
 pub struct ApiState {
-    /// What they answer from.
+    /// The data.
     pub source: Source,
-    /// What they have answered already.
+    /// The cached responses.
     pub pages: Arc<Pages>,
 }

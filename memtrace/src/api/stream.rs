@@ -1,7 +1,7 @@
-//! The body of the stream: an [`Update`] a line, as long as somebody reads.
+//! The body of the stream: one [`Update`] per line, until the client stops reading.
 //!
-//! Input: watches on what is published. Output: an HTTP body. Holds two lines for a reader that does not read, and
-//! leaves out the updates that such a reader would have had.
+//! Input: watches on published values. Output: an HTTP body. Holds two lines for a slow reader, and skips further
+//! updates for it.
 
 use std::{
     pin::Pin,
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use super::{connection::ended, v1::Update};
 use crate::{snapshot::Snapshot, verdict::Insights};
 
-/// Lines that come through a channel.
+/// A body of lines from a channel.
 struct Lines(mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Lines {
@@ -49,7 +49,7 @@ pub fn body(
                     snapshot: Arc::clone(&snapshots.borrow_and_update()),
                     insights: Arc::clone(&insights.borrow()),
                 };
-                // Plain data has a JSON form always.
+                // Plain data always has a JSON form.
                 let Ok(mut line) = serde_json::to_vec(&update) else { return };
                 drop(update);
                 line.push(b'\n');

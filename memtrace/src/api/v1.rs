@@ -1,4 +1,4 @@
-//! Version 1 of the API: paths and shapes of answers, the same for the server and its clients.
+//! Version 1 of the API: paths and types of responses, shared by the server and its clients.
 //!
 //! Plain data with a JSON form. What the snapshot holds is described in [`crate::snapshot`].
 
@@ -27,30 +27,30 @@ pub mod path {
     pub const PROBES: &str = "/v1/probes";
     /// The latest [`crate::verdict::Insights`].
     pub const INSIGHTS: &str = "/v1/insights";
-    /// An [`super::Update`] a line (NDJSON), the first at once, then one a tick; a slow reader gets the latest.
+    /// One [`super::Update`] per line (NDJSON): the first immediately, then one per tick. A slow reader skips updates.
     pub const STREAM: &str = "/v1/stream";
     /// One [`crate::snapshot::ProcessRow`] with the names of its call stacks; the pid follows.
     pub const PROCESSES: &str = "/v1/processes/";
-    /// The [`super::Update`] of a time that is past, as far as history goes; the time follows, RFC 3339 in UTC.
+    /// The [`super::Update`] of a past time within the history. The time follows, RFC 3339 in UTC.
     pub const HISTORY: &str = "/v1/history/";
     /// The [`super::Kills`] in the store.
     pub const KILLS: &str = "/v1/kills";
-    /// One [`crate::oom::record::OomRecord`]; its id, or the beginning of it, follows.
+    /// One [`crate::oom::record::OomRecord`]; its id, or a prefix of it, follows.
     pub const KILL: &str = "/v1/kills/";
     /// The [`crate::explain::Explanation`] of a pid, container, pod, unit or cgroup, which follows,
-    /// percent-encoded where it has slashes.
+    /// with slashes percent-encoded.
     pub const EXPLAIN: &str = "/v1/explain/";
-    /// What `memtrace doctor -o json` prints, of the running daemon.
+    /// The output of `memtrace doctor -o json` for the running daemon.
     pub const DOCTOR: &str = "/v1/doctor";
     /// Series for Prometheus.
     pub const METRICS: &str = "/metrics";
-    /// 200 while events are taken in, else 503.
+    /// 200 while events are processed, else 503.
     pub const HEALTHY: &str = "/healthz";
-    /// 200 while it is healthy and the hooks that it cannot do without are attached, else 503.
+    /// 200 while it is healthy and the required hooks are attached, else 503.
     pub const READY: &str = "/readyz";
 }
 
-/// The containers of a snapshot, each with what history says of it.
+/// The containers of a snapshot, each with its insight from history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Containers {
     /// Version of this structure.
@@ -67,7 +67,7 @@ pub struct Container {
     /// Its row.
     #[serde(flatten)]
     pub row: ContainerRow,
-    /// What history says.
+    /// Insight from history.
     pub insight: Option<Insight>,
 }
 
@@ -82,7 +82,7 @@ pub struct Processes {
     pub processes: Vec<Arc<ProcessRow>>,
 }
 
-/// Whose memory it is, by process.
+/// Rows of memory by owner, for each process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arenas {
     /// Version of this structure.
@@ -93,7 +93,7 @@ pub struct Arenas {
     pub arenas: Vec<Arena>,
 }
 
-/// What an allocator holds for one use in one process.
+/// The memory of an allocator for one use in one process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arena {
     /// The process.
@@ -102,7 +102,7 @@ pub struct Arena {
     pub comm: String,
     /// Path of its memory cgroup, escaped.
     pub cgroup: Option<String>,
-    /// What it holds.
+    /// The row of memory.
     #[serde(flatten)]
     pub row: ArenaRow,
 }
@@ -145,7 +145,7 @@ impl Arenas {
 pub struct Update {
     /// The node.
     pub snapshot: Arc<Snapshot>,
-    /// What history says.
+    /// Insights from history.
     pub insights: Arc<Insights>,
 }
 
@@ -161,6 +161,6 @@ pub struct Kills {
 impl Kills {
     /// [`Kills::schema`].
     pub const SCHEMA: u32 = 1;
-    /// Kills that are listed at most.
+    /// The most kills in a list.
     pub const MOST: usize = 1000;
 }

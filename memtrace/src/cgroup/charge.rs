@@ -1,6 +1,6 @@
-//! What the kernel charges to a memory cgroup, by kind: v1 and v2 in one shape.
+//! The kernel's charge of a memory cgroup, by kind, in one type for v1 and v2.
 //!
-//! Plain values with a JSON form; what the kernel does not tell is `None`. Files are read by `memcg`.
+//! Plain values with a JSON form; values that the kernel does not provide are `None`. `memcg` reads the files.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,31 +10,31 @@ use crate::units::Bytes;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Charge {
-    /// All of it: `memory.current`, `memory.usage_in_bytes`.
+    /// The total: `memory.current`, `memory.usage_in_bytes`.
     pub usage_bytes: Option<Bytes>,
-    /// Usage less inactive file pages, as the kubelet computes it.
+    /// Usage minus inactive file pages, as the kubelet computes it.
     pub working_set_bytes: Option<Bytes>,
     /// Highest usage that the kernel remembers.
     pub peak_bytes: Option<Bytes>,
-    /// Swap used (v2), or that part of memory and swap (v1).
+    /// Swap used; on v1 the difference of memory-and-swap and memory usage.
     pub swap_bytes: Option<Bytes>,
     /// Anonymous memory: heaps, stacks. Without shared memory.
     pub anon_bytes: Option<Bytes>,
     /// Page cache of files, active.
     pub active_file_bytes: Option<Bytes>,
-    /// Page cache of files, inactive: the first to go.
+    /// Page cache of files, inactive: reclaimed first.
     pub inactive_file_bytes: Option<Bytes>,
     /// Shared memory and tmpfs.
     pub shmem_bytes: Option<Bytes>,
-    /// Kernel memory in all, where the kernel counts it.
+    /// All kernel memory, if the kernel counts it.
     pub kernel_bytes: Option<Bytes>,
     /// Kernel stacks.
     pub kernel_stack_bytes: Option<Bytes>,
     /// Page tables.
     pub page_tables_bytes: Option<Bytes>,
-    /// Slab that can be taken back.
+    /// Reclaimable slab.
     pub slab_reclaimable_bytes: Option<Bytes>,
-    /// Slab that cannot.
+    /// Unreclaimable slab.
     pub slab_unreclaimable_bytes: Option<Bytes>,
     /// Socket buffers.
     pub sock_bytes: Option<Bytes>,
@@ -48,7 +48,7 @@ pub struct Charge {
     pub high_events: Option<u64>,
     /// How often the group ran out of memory.
     pub oom_events: Option<u64>,
-    /// How many of its processes were killed for it.
+    /// How many of its processes the OOM killer killed.
     pub oom_kills: Option<u64>,
     /// Share of the last ten seconds in which some task waited for memory, 0 to 1 (PSI `some avg10`).
     pub pressure_some10: Option<f64>,
@@ -57,8 +57,8 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Usage that is in none of the kinds: the sum closes with it. `None` when the usage or all kinds are unknown; 0
-    /// when the kinds, which are read one after the other, add up to more.
+    /// Usage minus the sum of the kinds. `None` when the usage or all kinds are unknown; 0 when the kinds, which are
+    /// read one after the other, add up to more.
     pub fn remainder(&self) -> Option<Bytes> {
         let sum = [self.anon_bytes, self.active_file_bytes, self.inactive_file_bytes, self.shmem_bytes]
             .into_iter()
@@ -69,7 +69,7 @@ impl Charge {
         Some(Bytes(self.usage_bytes?.0.saturating_sub(sum)))
     }
 
-    /// Kernel memory: the kernel's own sum, or that of the kinds that it tells.
+    /// Kernel memory: the kernel's own sum, or the sum of the known kinds.
     pub fn kernel(&self) -> Option<Bytes> {
         let kinds = [
             self.kernel_stack_bytes,
@@ -80,7 +80,7 @@ impl Charge {
             self.vmalloc_bytes,
         ];
         let sum = || kinds.into_iter().flatten().map(|Bytes(bytes)| bytes).reduce(u64::saturating_add);
-        // `kernel` of memory.stat is without socket buffers (cgroup-v2.rst).
+        // `kernel` of memory.stat excludes socket buffers (cgroup-v2.rst).
         let kernel = self.kernel_bytes.map(|Bytes(bytes)| bytes).or_else(sum);
         match (kernel, self.sock_bytes) {
             (None, None) => None,

@@ -1,6 +1,6 @@
-//! The cgroup hierarchy that has the memory controller: where it is mounted, and which directory has which id.
+//! The cgroup hierarchy that has the memory controller: its mount point, and the ids of its directories.
 //!
-//! Input: mountinfo and cgroupfs. Output: [`Hierarchy`], paths and ids. On v1 and hybrid hosts that is the `memory`
+//! Input: mountinfo and cgroupfs. Output: [`Hierarchy`], paths and ids. On v1 and hybrid hosts this is the `memory`
 //! hierarchy, elsewhere the unified one. A cgroup's id is the inode number of its directory (64-bit kernels).
 
 use std::{
@@ -19,9 +19,9 @@ use crate::{
     text::escape,
 };
 
-/// Directories that one walk visits at most; beyond that ids stay unknown.
+/// The most directories that one walk visits; the ids of further ones stay unknown.
 const MAX_DIRECTORIES: usize = 100_000;
-/// Nesting that one walk follows; the kernel's own default limit is deeper only by configuration.
+/// The greatest depth that one walk visits.
 const MAX_DEPTH: usize = 64;
 
 /// Version of the memory controller's interface.
@@ -36,13 +36,13 @@ pub enum Version {
 /// The mounted hierarchy that accounts memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
-    /// Which interface its files have.
+    /// The version of its interface.
     pub version: Version,
     /// Where it is mounted.
     pub mount: PathBuf,
-    /// Which of its directories is mounted there: `/` unless a part of it was bind-mounted.
+    /// The directory of the hierarchy that is mounted there: `/` unless a part of it was bind-mounted.
     pub root: Vec<u8>,
-    /// The root of our cgroup namespace: what `/proc/PID/cgroup` counts from. `/` outside of containers.
+    /// The root of our cgroup namespace, to which paths in `/proc/PID/cgroup` are relative. `/` outside containers.
     pub namespace: Vec<u8>,
 }
 
@@ -69,8 +69,8 @@ impl Hierarchy {
         };
         let Some(mut found) = candidates.iter().find(accounts).cloned() else { return Ok(None) };
         if found.root.starts_with(b"/..") {
-            // The host's hierarchy in a container: what is mounted is above our namespace's root, and everything is
-            // counted from there.
+            // The host's hierarchy in a container: the mount is above our namespace's root, and all paths are relative
+            // to the mount.
             found.root = b"/".to_vec();
             let lines = Procfs::new(proc).cgroup(std::process::id()).unwrap_or_default();
             found.namespace =
@@ -88,8 +88,8 @@ impl Hierarchy {
         lines.iter().find(wanted).map(|line| line.path.as_slice())
     }
 
-    /// The whole path of a cgroup, from one that `/proc/PID/cgroup` has: that is counted from our namespace's root, and
-    /// `/..` leads up from there.
+    /// The full path of a cgroup from its path in `/proc/PID/cgroup`, which is relative to our namespace's root and may
+    /// go up from there by `/..`.
     pub fn absolute(&self, path: &[u8]) -> Vec<u8> {
         if self.namespace == b"/" {
             return path.to_vec();
@@ -105,7 +105,7 @@ impl Hierarchy {
         [b"/", names.join(&b'/').as_slice()].concat()
     }
 
-    /// The root of our cgroup namespace: where we are, less what we call it ourselves.
+    /// The root of our cgroup namespace: our full path without our path inside the namespace.
     fn namespace(&self, own: &[u8]) -> Option<Vec<u8>> {
         let pid = std::process::id().to_string();
         let is_ours = |path: &Vec<u8>| {
@@ -123,7 +123,7 @@ impl Hierarchy {
     pub fn directory(&self, path: &[u8]) -> Option<PathBuf> {
         let below = if self.root == b"/" { path } else { path.strip_prefix(self.root.as_slice())? };
         let below = below.strip_prefix(b"/").unwrap_or(below);
-        // `/..` stands for what a cgroup namespace hides.
+        // `/..` stands for directories that a cgroup namespace hides.
         if below.split(|byte| *byte == b'/').any(|name| name == b"..") {
             return None;
         }
@@ -141,7 +141,7 @@ impl Hierarchy {
         let root = if self.root == b"/" { Vec::new() } else { self.root.clone() };
         let mut open = vec![(self.mount.clone(), root, 0)];
         while let Some((directory, path, depth)) = open.pop() {
-            // A cgroup may go while it is visited: then it is not there.
+            // A cgroup may be removed during the walk; skip it.
             let Ok(metadata) = fs::metadata(&directory) else { continue };
             let shown = if path.is_empty() { b"/".to_vec() } else { path.clone() };
             found.insert(metadata.ino(), shown);
@@ -160,7 +160,7 @@ impl Hierarchy {
     }
 }
 
-/// Whether a cgroup is another one, or lies below it; both as they are shown.
+/// Whether a cgroup equals another one or is below it; both paths are escaped.
 pub fn is_within(cgroup: &str, outer: &str) -> bool {
     outer == "/" || cgroup.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -175,8 +175,8 @@ pub fn join(names: &[&[u8]]) -> String {
     if path.is_empty() { "/".to_owned() } else { path }
 }
 
-/// The cgroup mounts of a mountinfo file, v1 memory first; of each, what is mounted from above our cgroup namespace,
-/// then whole hierarchies, then parts.
+/// The cgroup mounts of a mountinfo file, v1 memory first; within a version first mounts from above our cgroup
+/// namespace, then whole hierarchies, then parts.
 fn candidates(mountinfo: &[u8]) -> Vec<Hierarchy> {
     let mut found: Vec<_> = mountinfo.split(|byte| *byte == b'\n').filter_map(parse_mount).collect();
     found.sort_by_key(|hierarchy| {
@@ -206,7 +206,7 @@ fn parse_mount(line: &[u8]) -> Option<Hierarchy> {
     })
 }
 
-/// A field of mountinfo as it is: space, tab, newline and backslash are `\040` and so on there (proc(5)).
+/// An unescaped field of mountinfo, where space, tab, newline and backslash are octal escapes such as `\040` (proc(5)).
 pub fn unescape(field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -42,7 +42,7 @@ fn what_a_namespace_hides_has_no_directory() {
     assert_eq!(mount.directory(b"/..x").unwrap(), Path::new("/sys/fs/cgroup/memory/..x"));
 }
 
-/// What a pod of Kubernetes has on v2: a namespace of its own, and the host's hierarchy mounted by a host path.
+/// A Kubernetes pod on v2: it has its own cgroup namespace, and the host's hierarchy mounted by a host path.
 #[test]
 fn the_hosts_hierarchy_in_a_container_is_preferred_and_paths_are_counted_from_it() {
     let mountinfo = b"\

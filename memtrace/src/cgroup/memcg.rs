@@ -1,4 +1,4 @@
-//! What the kernel charges to a memory cgroup, and its limit, from cgroupfs.
+//! The charge and the limit of a memory cgroup, from cgroupfs.
 //!
 //! Input: a [`Hierarchy`] and a path. Output: numbers, `None` where the file is missing. Formats: the kernel's
 //! Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
@@ -20,15 +20,15 @@ use crate::{
     units::Bytes,
 };
 
-/// Bytes above which a v1 limit means none: `PAGE_COUNTER_MAX` is i64::MAX rounded down to a page.
+/// A v1 limit of at least this many bytes means no limit: `PAGE_COUNTER_MAX` is i64::MAX rounded down to a page.
 const V1_UNLIMITED: u64 = i64::MAX as u64 - 0xffff;
 
-/// A limit and whose it is.
+/// A limit and its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     /// The limit.
     pub bytes: Bytes,
-    /// The cgroup that has it, this one or an ancestor.
+    /// The cgroup that has the limit: this one or an ancestor.
     pub owner: String,
 }
 
@@ -37,7 +37,7 @@ pub fn usage(hierarchy: &Hierarchy, path: &[u8]) -> Option<Bytes> {
     read_number(&usage_file(hierarchy, path)?).map(Bytes)
 }
 
-/// The file that has it.
+/// The file with the usage.
 pub fn usage_file(hierarchy: &Hierarchy, path: &[u8]) -> Option<PathBuf> {
     let name = match hierarchy.version {
         Version::V1 => "memory.usage_in_bytes",
@@ -46,7 +46,7 @@ pub fn usage_file(hierarchy: &Hierarchy, path: &[u8]) -> Option<PathBuf> {
     Some(hierarchy.directory(path)?.join(name))
 }
 
-/// The file that has the highest usage of its life, as far as the kernel remembers it (v2: from 5.19 on).
+/// The file with the highest usage so far, if the kernel records it (v2: since 5.19).
 pub fn watermark_file(hierarchy: &Hierarchy, path: &[u8]) -> Option<PathBuf> {
     let name = match hierarchy.version {
         Version::V1 => "memory.max_usage_in_bytes",
@@ -62,13 +62,13 @@ pub fn own_limit(hierarchy: &Hierarchy, path: &[u8]) -> Option<Bytes> {
         Version::V1 => {
             read_number(&directory.join("memory.limit_in_bytes")).filter(|limit| *limit < V1_UNLIMITED)
         }
-        // `max` is no number.
+        // `max` is not a number, so it gives `None`.
         Version::V2 => read_number(&directory.join("memory.max")),
     }
     .map(Bytes)
 }
 
-/// The lowest of the limits that `own` tells, from the cgroup up to the root, and whose it is.
+/// The lowest limit that `own` returns for the cgroup and its ancestors, with its owner.
 pub fn lowest(path: &[u8], mut own: impl FnMut(&[u8]) -> Option<Bytes>) -> Option<Limit> {
     let mut lowest: Option<(Bytes, &[u8])> = None;
     let mut path = path;
@@ -96,7 +96,7 @@ pub fn oom_events(hierarchy: &Hierarchy, path: &[u8]) -> Option<u64> {
     }
 }
 
-/// `key value` lines; others are passed over.
+/// Parses `key value` lines; skips others.
 fn flat_keyed(text: &str) -> HashMap<&str, u64> {
     text.lines()
         .filter_map(|line| {

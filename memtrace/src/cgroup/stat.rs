@@ -1,10 +1,11 @@
 //! A cgroup's charge by kind, read from its files.
 //!
-//! Input: a [`Hierarchy`] and a path. Output: [`Reading`]; a file or a line that is missing is `None`. Formats:
+//! Input: a [`Hierarchy`] and a path. Output: [`Reading`]; a missing file or line gives `None`. Formats:
 //! Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. One open directory and one buffer serve all files
-//! of a reading, and a file is read up to the buffer's size, so that 2,000 cgroups cost what their system calls cost.
+//! of a reading, and a file is read up to the buffer's size, so that the cost of 2,000 cgroups is only that of the
+//! system calls.
 //!
-//! v1 charges socket buffers elsewhere (`memory.kmem.tcp.*`, no part of the usage), so `sock_bytes` is unknown there.
+//! v1 charges socket buffers separately (`memory.kmem.tcp.*`, not part of the usage), so `sock_bytes` is unknown there.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -17,13 +18,13 @@ use crate::{
     units::Bytes,
 };
 
-/// The longest of the files, v2's `memory.stat`, has some 3 KiB.
+/// The longest file, `memory.stat` of v2, has about 3 KiB.
 const BUFFER: usize = 16 << 10;
 
-/// What a reading gave.
+/// A reading of one cgroup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
-    /// Id of the cgroup that was read: a path may be used again.
+    /// Id of the cgroup that was read, because a path may be reused.
     pub cgroup_id: u64,
     /// By kind.
     pub charge: Charge,
@@ -42,7 +43,7 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Reads one; `None` when the cgroup is gone or not visible here.
+    /// Reads a cgroup; `None` when it is gone or not visible here.
     pub fn read(&mut self, hierarchy: &Hierarchy, path: &[u8]) -> Option<Reading> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(hierarchy.directory(path)?, flags, Mode::empty()).ok()?;
@@ -109,7 +110,7 @@ fn v2(files: &mut Files<'_>, charge: &mut Charge) {
     if let Some(text) = files.text("memory.stat") {
         stat_v2(text, charge);
     }
-    // A limit's hits are the group's own, its descendants' are theirs; kills are those of the whole group.
+    // Limit hits are counted for the group itself, kills for the whole subtree.
     if let Some(text) = files.text("memory.events") {
         events(text, charge);
         charge.oom_kills = value(text, b"oom_kill");
@@ -128,7 +129,7 @@ fn events(text: &[u8], charge: &mut Charge) {
     charge.oom_events = value(text, b"oom");
 }
 
-/// `total_rss 251928576`: with the descendants. `rss` is anonymous memory alone, and shared memory is in no file list.
+/// `total_rss 251928576`: descendants included. `rss` is anonymous memory only, and shared memory is in no file list.
 fn stat_v1(text: &[u8], charge: &mut Charge) {
     for (key, value) in lines(text) {
         let field = match key {
@@ -165,7 +166,7 @@ fn stat_v2(text: &[u8], charge: &mut Charge) {
     }
 }
 
-/// cadvisor's, and so the kubelet's: usage less inactive file pages, 0 when these were read to be more.
+/// The working set of cAdvisor and the kubelet: usage minus inactive file pages, at least 0.
 fn working_set(charge: &Charge) -> Option<Bytes> {
     Some(Bytes(charge.usage_bytes?.0.saturating_sub(charge.inactive_file_bytes?.0)))
 }
@@ -174,7 +175,7 @@ fn value(text: &[u8], wanted: &[u8]) -> Option<u64> {
     lines(text).find(|(key, _)| *key == wanted).map(|(_, value)| value)
 }
 
-/// `key value` lines; others are passed over.
+/// Parses `key value` lines; skips others.
 fn lines(text: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
     text.split(|byte| *byte == b'\n').filter_map(|line| {
         let space = line.iter().position(|byte| *byte == b' ')?;

@@ -92,7 +92,7 @@ fn a_cgroup_that_is_gone_has_no_reading_and_an_empty_one_no_figures() {
     assert_eq!(reader.read(&v2, b"/../x"), None);
 }
 
-/// The kernel's own figures: the parts are read within moments of the whole, so they may not exceed it by much.
+/// The parts are read shortly after the total, so they must not exceed it by much.
 #[test]
 fn this_hosts_cgroups_add_up() {
     let Ok(Some(hierarchy)) = Hierarchy::find(Path::new("/proc")) else { return };

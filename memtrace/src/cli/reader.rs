@@ -1,6 +1,6 @@
-//! The hidden `memtrace reader`: a process that reads other processes for the daemon, and may die of it.
+//! The hidden `memtrace reader`: a process that reads other processes for the daemon, and may crash.
 //!
-//! A socket as its standard input -> answers on it.
+//! Requests on a socket, its standard input -> answers on it.
 
 use std::io::{Write, stdin};
 
@@ -14,10 +14,10 @@ use crate::reader::child;
 #[derive(Debug, Args)]
 pub struct ReaderArgs {}
 
-/// Answers until the daemon has no more questions.
+/// Answers requests until the daemon closes the socket.
 ///
 /// # Errors
-/// When standard input is no socket, or this process cannot give up what it does not need.
+/// When standard input is not a socket, or the sandbox cannot be entered.
 pub fn run(_: &ReaderArgs, _: &mut dyn Write) -> Result<(), Failure> {
     Ok(child::serve(stdin(), "/proc")
         .context("failed to read for the daemon, which alone starts this command")?)

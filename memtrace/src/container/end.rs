@@ -1,7 +1,7 @@
-//! How a container ended, in its runtime's own words.
+//! How a container ended, according to its runtime.
 //!
-//! Input: what CRI or Docker answered. Output: [`End`]. A word beside the record, never instead of it: a runtime reads
-//! a counter after the fact, the kernel was there.
+//! Input: responses of CRI or Docker. Output: [`End`]. It supplements a record and never replaces it: a runtime only
+//! reads a counter afterwards.
 
 use jiff::Timestamp;
 
@@ -9,8 +9,8 @@ use jiff::Timestamp;
 pub struct End {
     /// `OOMKilled`, `Error`, `Completed`.
     pub reason: Option<String>,
-    /// 128 and the signal's number for a signal.
+    /// 128 + signal if a signal ended it.
     pub exit_code: i32,
-    /// When, by the runtime's clock.
+    /// Time of the end, by the runtime's clock.
     pub finished_at: Option<Timestamp>,
 }

@@ -1,11 +1,11 @@
-//! What people call a container: pod, namespace and container, or unit, or nothing but its cgroup.
+//! The name of a container: namespace, pod and container, or a unit.
 //!
-//! Input: what a name source said. Output: [`Name`], each field optional. Values are escaped already. Must not ask
-//! anybody: the sources do.
+//! Input: values from a name source. Output: [`Name`], each field optional. Values are already escaped. Must not query
+//! anything itself.
 
 use serde::{Deserialize, Serialize};
 
-/// The names of a cgroup; what is not known is `None`.
+/// The names of a cgroup; unknown ones are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Name {
@@ -13,27 +13,27 @@ pub struct Name {
     pub namespace: Option<String>,
     /// Pod.
     pub pod: Option<String>,
-    /// The pod's uid, with dashes: two pods may have one name.
+    /// The pod's uid, with dashes: two pods may have the same name.
     pub pod_uid: Option<String>,
-    /// Container, as the pod or the runtime calls it.
+    /// Name of the container in the pod or the runtime.
     pub container: Option<String>,
     /// The runtime's id of it.
     pub container_id: Option<String>,
-    /// Image, as it was asked for.
+    /// Image, as requested.
     pub image: Option<String>,
-    /// How often the container was restarted before.
+    /// Number of previous restarts of the container.
     pub restart: Option<u32>,
     /// systemd unit.
     pub unit: Option<String>,
     /// `containerd`, `cri-o`, `docker`, `podman`.
     pub runtime: Option<String>,
-    /// Which source gave the best of these: `oci bundle`, `cri`, `docker`, `kubelet`, `path`.
+    /// The best source of these values: `oci bundle`, `cri`, `docker`, `kubelet`, `path`.
     pub source: Option<String>,
 }
 
 impl Name {
-    /// The shortest text that tells it from others: `namespace/pod/container`, a container's name, a unit; `None` when
-    /// nothing is known.
+    /// The shortest distinctive label: `namespace/pod/container`, a container's name, or a unit; `None` when nothing is
+    /// known.
     pub fn label(&self) -> Option<String> {
         let Self { namespace, pod, container, container_id, unit, pod_uid, .. } = self;
         let pod = pod.clone().or_else(|| Some(format!("pod {}", pod_uid.as_ref()?)));

@@ -1,8 +1,8 @@
-//! The namer: finds out what containers are called, beside the engine and never in its way.
+//! The namer: finds the names of containers, without ever blocking the engine.
 //!
-//! Input: cgroups that come and go, kills. Output: [`Names`], and how killed containers ended in the runtime's own words.
-//! A thread reads bundles at once, as they live no longer than their container; tasks ask the runtimes, each socket by
-//! its own, so that one that hangs delays nobody.
+//! Input: cgroups made and removed, kills. Output: [`Names`], and the exit reasons that runtimes report for killed
+//! containers. A thread reads bundles immediately, because they are deleted with their container. Tasks query the
+//! runtimes, one per socket, so that a hanging runtime delays no other.
 
 use std::{
     collections::VecDeque,
@@ -26,19 +26,19 @@ use crate::{
     mm::procfs::Procfs,
 };
 
-/// How often all cgroups are walked, for what no event told.
+/// How often all cgroups are walked, to find those without an event.
 const SWEEP: Duration = Duration::from_secs(60);
-/// When a bundle that is not there yet is looked for again.
+/// Delays before a missing bundle is searched again.
 const AGAIN: [Duration; 4] = [
     Duration::from_millis(5),
     Duration::from_millis(25),
     Duration::from_millis(100),
     Duration::from_millis(500),
 ];
-/// Bundles that are waited for at most.
+/// The most bundles that are waited for.
 const MOST_WAITING: usize = 4096;
 
-/// Something that the namer is told.
+/// A message to the namer.
 #[derive(Debug)]
 pub enum Change {
     /// A cgroup was made.
@@ -47,7 +47,7 @@ pub enum Change {
         hierarchy: u32,
         /// Its id.
         id: u64,
-        /// Its path; cut when it is as long as a record's.
+        /// Its path; truncated if it has the maximum length of a record.
         path: Vec<u8>,
     },
     /// A cgroup was removed.
@@ -57,12 +57,12 @@ pub enum Change {
         /// Its id.
         id: u64,
     },
-    /// A process of a container was killed, or its first one ended: how does its runtime see it?
+    /// A process of a container was killed, or its first one ended: query the runtime about it.
     Ask(Asked),
 }
 
 impl Change {
-    /// What an event tells.
+    /// The change that an event reports, if any.
     pub fn of(event: &Event) -> Option<Self> {
         match event {
             Event::Cgroup(CgroupEvent::CgroupMkdir(made)) if made.id != UNKNOWN => Some(Self::Made {
@@ -78,17 +78,17 @@ impl Change {
     }
 }
 
-/// The running namer. It ends when nobody can tell it anything any more.
+/// The running namer. It ends when all senders are dropped.
 pub struct Namer {
     /// Where changes go.
     pub changes: Sender<Change>,
-    /// What is known.
+    /// The known names.
     pub names: Names,
     /// How killed containers ended.
     pub ended: Receiver<Ended>,
 }
 
-/// Starts it, on the current runtime. What exists already is named before this returns, as far as bundles tell.
+/// Starts it, on the current runtime. Existing containers with a bundle are named before this returns.
 ///
 /// # Errors
 /// When the thread cannot be started.
@@ -117,7 +117,7 @@ pub fn start(config: &Config, hierarchy: Option<Hierarchy>, hierarchy_id: u32) -
     Ok(Namer { changes, names, ended })
 }
 
-/// The id of the hierarchy that accounts memory, as events and `/proc/PID/cgroup` have it.
+/// The id of the hierarchy with the memory controller, as in events and `/proc/PID/cgroup`.
 pub fn hierarchy_id(procfs: &Procfs, hierarchy: Option<&Hierarchy>) -> u32 {
     let lines = procfs.cgroup(std::process::id()).unwrap_or_default();
     let ours = |line: &&crate::mm::procfs::CgroupLine| {
@@ -133,7 +133,7 @@ struct Worker {
     hierarchy_id: u32,
     wake: watch::Sender<u64>,
     asked: mpsc::UnboundedSender<Asked>,
-    /// Containers whose bundle was not there yet: when to look again, and how often it was done.
+    /// Containers whose bundle was missing: when to search again, and the number of tries so far.
     waiting: VecDeque<(Instant, String, usize)>,
 }
 
@@ -159,7 +159,7 @@ impl Worker {
     fn take(&mut self, change: Change) {
         match change {
             Change::Made { hierarchy, id, path } if hierarchy == self.hierarchy_id => {
-                // The last byte of the kernel's buffer ends the string.
+                // The last byte of the kernel's buffer is the terminator, so a path of that length may be truncated.
                 let path = if path.len() + 1 < PATH_LEN { Some(path) } else { self.walked_path(id) };
                 if let Some(path) = path {
                     self.names.lock().born(id, &path);
@@ -170,7 +170,7 @@ impl Worker {
                 self.names.lock().died(id, clock::ktime());
             }
             Change::Made { .. } | Change::Removed { .. } => {}
-            // It ends with the runtime, as this thread does.
+            // The receiver ends with the runtime, as this thread does.
             Change::Ask(asked) => drop(self.asked.send(asked)),
         }
     }
@@ -179,8 +179,8 @@ impl Worker {
         self.hierarchy.as_ref()?.walk().remove(&id)
     }
 
-    /// Reads the bundle of the container that this cgroup is, if it is one, and has the runtimes asked too: they know
-    /// more, and what has no bundle.
+    /// If the cgroup is a container, reads its bundle, and wakes the runtime queries: they know more, and also
+    /// containers without a bundle.
     fn name(&mut self, path: &[u8]) {
         let Some(id) = path::name(path).and_then(|name| name.container_id) else { return };
         self.wake.send_modify(|count| *count += 1);
@@ -192,13 +192,13 @@ impl Worker {
         }
     }
 
-    /// True when the container has all its names now. A runtime may have listed it before its cgroup was made, and names
-    /// no image then: only the bundle has that, and only as long as the container lives.
+    /// True when the container now has all its names. A runtime may have listed it before its cgroup was made, without
+    /// the image name: only the bundle has that, and only while the container exists.
     fn look(&self, id: &str) -> bool {
         if self.names.lock().has_image(id) {
             return true;
         }
-        // Not under the lock.
+        // Read the bundle without holding the lock.
         let Some(name) = self.bundles.name(id) else { return false };
         self.names.lock().container(id, name, clock::ktime());
         true

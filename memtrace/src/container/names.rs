@@ -1,7 +1,7 @@
-//! Which cgroup is called what: what the sources said, kept by container id and pod uid.
+//! The names of cgroups, from the sources, kept by container id and pod uid.
 //!
-//! Input: cgroups that come and go, names from the sources. Output: the [`Name`] of a cgroup, also for some time after
-//! it is gone. Asks nobody. Everything is bounded: by number, and by [`AFTER_DEATH`].
+//! Input: cgroups made and removed, names from the sources. Output: the [`Name`] of a cgroup, also for some time after
+//! its removal. Queries nothing itself. Everything is bounded by number and by [`AFTER_DEATH`].
 
 use std::{
     collections::HashMap,
@@ -12,14 +12,14 @@ use std::{
 use super::{name::Name, path};
 use crate::text::{escape, unescape};
 
-/// How long a name is kept when its cgroup is gone and no source lists it any more.
+/// How long a name is kept after its cgroup is gone and no source lists it.
 pub const AFTER_DEATH: Duration = Duration::from_secs(600);
-/// Cgroups, containers and pods that are kept at most; of more, the ones that came last are not known.
+/// The most cgroups, containers and pods that are kept; further ones stay unknown.
 const MOST: usize = 100_000;
-/// Characters of a name that are kept. Kubernetes has 253 at most; others may write anything into a label.
+/// The most characters of a name. Kubernetes has at most 253; labels of others may contain anything.
 const LONGEST: usize = 512;
 
-/// The names, shared: the namer writes, everybody reads.
+/// The shared names: the namer writes them, others read them.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     inner: Arc<Mutex<Registry>>,
@@ -29,7 +29,7 @@ pub struct Names {
 #[derive(Debug, Default)]
 pub struct Registry {
     cgroups: HashMap<u64, Cgroup>,
-    /// The cgroup that has a path now.
+    /// The current cgroup of each path.
     by_path: HashMap<Vec<u8>, u64>,
     containers: HashMap<String, NamedAt>,
     pods: HashMap<String, NamedAt>,
@@ -51,12 +51,12 @@ struct NamedAt {
 }
 
 impl Names {
-    /// Waits for whoever writes, which takes microseconds.
+    /// Locks the registry; a writer holds it for microseconds.
     pub fn lock(&self) -> MutexGuard<'_, Registry> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does not wait: `None` while somebody writes. For the thread that must never wait.
+    /// Locks without waiting: `None` while it is locked. For the thread that must never wait.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, Registry>> {
         match self.inner.try_lock() {
             Ok(registry) => Some(registry),
@@ -67,7 +67,7 @@ impl Names {
 }
 
 impl Registry {
-    /// A cgroup is there.
+    /// Adds a cgroup.
     pub fn born(&mut self, id: u64, path: &[u8]) {
         if self.cgroups.len() < MOST || self.cgroups.contains_key(&id) {
             self.cgroups.insert(id, Cgroup { path: path.to_vec(), died: None });
@@ -75,7 +75,7 @@ impl Registry {
         }
     }
 
-    /// A cgroup is gone; its path may be used again.
+    /// Marks a cgroup as gone; its path may be reused.
     pub fn died(&mut self, id: u64, now: u64) {
         if let Some(cgroup) = self.cgroups.get_mut(&id) {
             cgroup.died.get_or_insert(now);
@@ -85,7 +85,7 @@ impl Registry {
         }
     }
 
-    /// These, by id and path, are all the cgroups that there are.
+    /// Takes the complete list of existing cgroups, by id and path.
     pub fn walked(&mut self, existing: HashMap<u64, Vec<u8>>, now: u64) {
         let gone: Vec<u64> = self.cgroups.keys().filter(|id| !existing.contains_key(id)).copied().collect();
         gone.into_iter().for_each(|id| self.died(id, now));
@@ -96,23 +96,24 @@ impl Registry {
         }
     }
 
-    /// How often what is known of names has changed: while it is the same, names need not be looked up again.
+    /// A change counter: while it is the same, names need not be looked up again.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// So many members of a container were killed while its first process lived.
+    /// Sets the number of members of a container that were killed while its first process lived.
     pub fn set_member_kills(&mut self, key: String, count: u64) {
         self.changes += 1;
         self.member_kills.insert(key, count);
     }
 
-    /// See [`Registry::set_member_kills`]; 0 when none was.
+    /// See [`Registry::set_member_kills`]; 0 if there were none.
     pub fn member_kills(&self, name: &Name) -> u64 {
         key(name).and_then(|key| self.member_kills.get(&key)).copied().unwrap_or_default()
     }
 
-    /// A source names a container; what it does not say stays as it was, and the first source is the best.
+    /// Takes the name of a container from a source. Fields that it does not have are kept, and earlier sources take
+    /// precedence.
     pub fn container(&mut self, id: &str, name: Name, now: u64) {
         self.changes += 1;
         if let Some(uid) = &name.pod_uid {
@@ -123,7 +124,7 @@ impl Registry {
         learn(&mut self.containers, id, name, now);
     }
 
-    /// A source names a pod.
+    /// Takes the name of a pod from a source.
     pub fn pod(&mut self, uid: &str, name: Name, now: u64) {
         self.changes += 1;
         learn(&mut self.pods, uid, name, now);
@@ -140,7 +141,7 @@ impl Registry {
             && self.containers.get(container_id).is_some_and(|known| known.name.image.is_some())
     }
 
-    /// Containers whose cgroup is there and that no source has named.
+    /// The number of containers with a cgroup that no source has named.
     pub fn nameless(&self) -> usize {
         self.by_path
             .keys()
@@ -149,28 +150,28 @@ impl Registry {
             .count()
     }
 
-    /// The path of a cgroup, also of one that is gone.
+    /// The path of a cgroup, even if it is gone.
     pub fn path(&self, id: u64) -> Option<&[u8]> {
         self.cgroups.get(&id).map(|cgroup| cgroup.path.as_slice())
     }
 
-    /// The id of the cgroup that has this path now.
+    /// The id of the cgroup that currently has this path.
     pub fn id(&self, path: &[u8]) -> Option<u64> {
         self.by_path.get(path).copied()
     }
 
-    /// What a cgroup is called, also one that is gone.
+    /// The name of a cgroup, even if it is gone.
     pub fn of(&self, id: u64) -> Option<Name> {
         self.of_path(self.path(id)?)
     }
 
-    /// What the cgroup with this path is called.
+    /// The name of the cgroup with this path.
     pub fn of_path(&self, path: &[u8]) -> Option<Name> {
         let mut name = path::name(path)?;
         let from_path = name.source.take();
         if let Some(known) = name.container_id.as_ref().and_then(|id| self.containers.get(id)) {
             fill(&mut name, &known.name);
-            // The path may hold a name where the runtime has an id.
+            // The path may contain a name where the runtime has an id.
             name.runtime = known.name.runtime.clone().or(name.runtime);
         }
         if let Some(known) = name.pod_uid.as_ref().and_then(|uid| self.pods.get(uid)) {
@@ -180,17 +181,17 @@ impl Registry {
         Some(name)
     }
 
-    /// The same by the path as it is shown: records and rows have it escaped.
+    /// The same for the escaped path of records and rows.
     pub fn of_shown(&self, path: &str) -> Option<Name> {
         self.of_path(&unescape(path))
     }
 
-    /// Forgets what has been gone for [`AFTER_DEATH`].
+    /// Forgets entries that have been gone for [`AFTER_DEATH`].
     pub fn prune(&mut self, now: u64) {
         let kept = u64::try_from(AFTER_DEATH.as_nanos()).unwrap_or(u64::MAX);
         let is_old = |at: u64| at.saturating_add(kept) < now;
         self.cgroups.retain(|_, cgroup| !cgroup.died.is_some_and(is_old));
-        // A container or pod that has a cgroup, dead or alive, is seen.
+        // A container or pod with a cgroup, existing or gone, counts as seen.
         for cgroup in self.cgroups.values() {
             let Some(Name { container_id, pod_uid, .. }) = path::name(&cgroup.path) else { continue };
             if let Some(known) = container_id.and_then(|id| self.containers.get_mut(&id)) {
@@ -204,13 +205,13 @@ impl Registry {
         self.pods.retain(|_, known| !is_old(known.seen));
     }
 
-    /// How many cgroups, containers and pods are known.
+    /// The numbers of known cgroups, containers and pods.
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.cgroups.len(), self.containers.len(), self.pods.len())
     }
 }
 
-/// What stays the same when a container is restarted: its name in its pod, else its id, else the unit.
+/// A key that survives a container's restart: its name in its pod, else its id, else the unit.
 pub fn key(name: &Name) -> Option<String> {
     match (&name.pod_uid, &name.container) {
         (Some(uid), Some(container)) => Some(format!("{uid}/{container}")),
@@ -227,7 +228,7 @@ fn learn(known: &mut HashMap<String, NamedAt>, key: &str, name: Name, now: u64) 
     }
 }
 
-/// Takes over what is missing.
+/// Fills in missing fields from `more`.
 fn fill(name: &mut Name, more: &Name) {
     let Name { namespace, pod, pod_uid, container, container_id, image, restart, unit, runtime, source } =
         more;
@@ -249,12 +250,12 @@ fn fill(name: &mut Name, more: &Name) {
     name.restart = name.restart.or(*restart);
 }
 
-/// A name from outside, safe to print and of bounded length; `None` when there is nothing in it.
+/// Escapes and truncates an external name; `None` when it is empty.
 pub fn text(bytes: &[u8]) -> Option<String> {
     if bytes.is_empty() {
         return None;
     }
-    // An escape takes ten characters at most.
+    // An escape has at most ten characters.
     let text = escape(bytes.get(..LONGEST * 4).unwrap_or(bytes));
     if text.chars().count() <= LONGEST {
         return Some(text);

@@ -66,7 +66,7 @@ fn names_outlive_their_cgroup_for_ten_minutes() {
     let mut registry = Registry::default();
     registry.born(7, &container_path());
     registry.container(ID, named(), 0);
-    // It lives for an hour, and no source says so again.
+    // It lives for an hour, and no source lists it again.
     registry.prune(60 * MINUTE);
     registry.died(7, 60 * MINUTE);
     registry.prune(69 * MINUTE);
@@ -112,7 +112,7 @@ fn a_name_without_an_image_is_not_the_whole_name() {
 #[test]
 fn a_path_as_it_is_shown_has_the_same_name() {
     let registry = Registry::default();
-    // As systemd writes a dash of what a name is made from.
+    // systemd's escape of a dash in a unit name.
     let path = b"/system.slice/getty\\x2dold.service";
     let name = registry.of_path(path).unwrap();
     assert_eq!(

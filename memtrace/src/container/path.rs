@@ -1,8 +1,8 @@
-//! What a cgroup's path alone tells: pod uid, container id, unit.
+//! Names from a cgroup's path alone: pod uid, container id, unit.
 //!
 //! Input: a path below the root of its hierarchy, as runtimes, the kubelet and systemd make them. Output: [`Name`] with
-//! the source `path`. Pure. The deepest container counts, because a node may itself be a container (kind); a process
-//! that sits in a cgroup below its container's belongs to the nearest one above.
+//! the source `path`. Pure. The deepest container counts, because a node may itself be a container (kind). A process in
+//! a cgroup below its container's belongs to the nearest container above.
 
 use super::name::Name;
 use crate::text::escape;
@@ -13,7 +13,7 @@ pub const SOURCE: &str = "path";
 const ID: usize = 64;
 /// Namespaces that containerd puts in the path when a client gives no other: `/k8s.io/NAME` is not an id.
 const CONTAINERD_NAMESPACES: [&[u8]; 3] = [b"k8s.io", b"default", b"moby"];
-/// How systemd's units end.
+/// Suffixes of systemd units.
 const UNITS: [&[u8]; 7] = [b".service", b".scope", b".slice", b".mount", b".socket", b".swap", b".automount"];
 
 /// The names in a path; `None` when it has none.
@@ -21,7 +21,7 @@ pub fn name(path: &[u8]) -> Option<Name> {
     let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     let deepest = |found: &dyn Fn(&[u8]) -> bool| parts.iter().rposition(|part| found(part));
     let pod = deepest(&|part| pod_uid(part).is_some());
-    // A pod below a container is a node's in a container, and this is the pod's own cgroup.
+    // A pod below a container belongs to a node in that container, and this is the pod's own cgroup.
     let container = (0..parts.len())
         .rev()
         .find_map(|index| Some((index, container(&parts, index)?)))
@@ -46,15 +46,15 @@ pub fn name(path: &[u8]) -> Option<Name> {
     is_known.then_some(name)
 }
 
-/// A container, as its cgroup is called.
+/// A container, as recognised in a path.
 struct Container<'a> {
     id: Option<&'a [u8]>,
-    /// Where the path has its name, not its id.
+    /// Its name, if the path has the name instead of the id.
     container: Option<&'a [u8]>,
     runtime: Option<&'static str>,
 }
 
-/// What container the part at `index` is, if it is one.
+/// The container in the part at `index`, if it is one.
 fn container<'a>(parts: &[&'a [u8]], index: usize) -> Option<Container<'a>> {
     let part = *parts.get(index)?;
     let above = index.checked_sub(1).and_then(|above| parts.get(above)).copied();
@@ -62,7 +62,8 @@ fn container<'a>(parts: &[&'a [u8]], index: usize) -> Option<Container<'a>> {
     if is_id(part) {
         return of(part, (above == Some(b"docker")).then_some("docker"));
     }
-    // `kubepods-besteffort-pod<uid>.slice:cri-containerd:<id>`: runc told to use cgroupfs by a kubelet that does not.
+    // `kubepods-besteffort-pod<uid>.slice:cri-containerd:<id>`: the kubelet uses the systemd driver, runc the cgroupfs
+    // one.
     if let Some((prefix, id)) = split_last(part, b':')
         && is_id(id)
     {
@@ -75,7 +76,7 @@ fn container<'a>(parts: &[&'a [u8]], index: usize) -> Option<Container<'a>> {
     {
         let runtime = runtime(prefix);
         let is_scope = bare.len() < part.len();
-        // Without `.scope` only known prefixes count, and a monitor is never the container.
+        // Without `.scope` only known prefixes count, and a monitor process is never the container.
         return (!is_monitor(prefix) && (is_scope || runtime.is_some())).then_some(Container {
             id: Some(id),
             container: None,
@@ -94,7 +95,7 @@ fn container<'a>(parts: &[&'a [u8]], index: usize) -> Option<Container<'a>> {
     }
 }
 
-/// Whose containers are called so.
+/// The runtime that uses this prefix.
 fn runtime(prefix: &[u8]) -> Option<&'static str> {
     match prefix {
         b"cri-containerd" | b"nerdctl" => Some("containerd"),

@@ -1,4 +1,4 @@
-//! Every shape of a cgroup path that runtimes, kubelets and systemd make, and what only looks like one.
+//! All forms of cgroup paths of runtimes, kubelets and systemd, and paths that only look similar.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ const UID: &str = "d1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f";
 const SLICED: &str = "d1b6a9c8_5a0e_4a7e_9a63_0a1b2c3d4e5f";
 const STATIC: &str = "7260904bbd08e72e4dff95d9fccd2ee8";
 
-/// What a path says: pod uid, container id, runtime, unit.
+/// The names in a path: pod uid, container id, runtime, unit.
 type Said<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>);
 
 fn check(path: &str, expected: Said<'_>) {
@@ -41,7 +41,7 @@ fn containers_of_pods() {
         (format!("{sliced}/crio-{ID}.scope"), UID, Some("cri-o")),
         (format!("{sliced}/docker-{ID}.scope"), UID, Some("docker")),
         (format!("/kubepods.slice/kubepods-pod{STATIC}.slice/crio-{ID}.scope"), STATIC, Some("cri-o")),
-        // The kubelet with systemd's, runc with the other.
+        // The kubelet with the systemd driver, runc with cgroupfs.
         (
             format!(
                 "/system.slice/containerd.service/kubepods-besteffort-pod{SLICED}.slice:cri-containerd:{ID}"
@@ -49,7 +49,7 @@ fn containers_of_pods() {
             UID,
             cri,
         ),
-        // A node that is a container itself.
+        // A node that is itself a container.
         (
             format!(
                 "/docker/{OUTER}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/\
@@ -59,7 +59,7 @@ fn containers_of_pods() {
             cri,
         ),
         (format!("/system.slice/docker-{OUTER}.scope/kubepods/burstable/pod{UID}/{ID}"), UID, None),
-        // What a cgroup namespace hides above.
+        // A path above the cgroup namespace.
         (format!("/../../kubepods/burstable/pod{UID}/{ID}"), UID, None),
         // Processes below the container's cgroup.
         (format!("{sliced}/cri-containerd-{ID}.scope/init"), UID, cri),
@@ -156,7 +156,7 @@ fn what_only_looks_like_a_container() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any path, made of pieces that have a meaning and of bytes that have none: no panic, and nothing unescaped.
+    /// Arbitrary paths of meaningful parts and random bytes: no panic, and everything is escaped.
     #[test]
     fn any_path_is_read_and_escaped(parts in prop::collection::vec(
         prop_oneof![

@@ -1,7 +1,7 @@
-//! The runtimes that are asked for names, and which of them answer.
+//! Queries the runtimes for names, and tracks which of them answer.
 //!
-//! Input: sockets. Output: names into [`Names`], answers about killed containers. A socket that is not there costs a look
-//! every few seconds; one that hangs or talks nonsense costs its own task's patience.
+//! Input: sockets. Output: names into [`Names`], answers about killed containers. A missing socket is tried every few
+//! seconds; one that hangs or sends garbage delays only its own task.
 
 pub mod cri;
 pub mod docker;
@@ -32,25 +32,26 @@ use crate::{
     container::{end::End, names::Names},
 };
 
-/// How often a runtime is asked when nothing happens.
+/// How often a runtime is queried without an event.
 const EVERY: Duration = Duration::from_secs(30);
-/// New containers come in bunches, and are known a moment after their cgroup.
+/// Delay of a query after a new cgroup: containers often start in groups, and the runtime lists them shortly after
+/// their cgroup is made.
 const GATHER: Duration = Duration::from_millis(300);
-/// When a runtime that failed, or is not there, is tried again.
+/// Delay before a failed or missing runtime is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-/// How long a runtime is asked whether a container has ended.
+/// How long runtimes are polled for the end of a container.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
-/// How often.
+/// Interval of that polling.
 const ASK_AGAIN: Duration = Duration::from_millis(400);
 
-/// Where names come from.
+/// The sources of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where the host's root is: `/`, or where it is mounted in our container.
+    /// The host's root: `/`, or its mount point in our container.
     pub host_root: PathBuf,
-    /// Sockets of CRI runtimes beside the usual ones.
+    /// Sockets of CRI runtimes besides the usual ones.
     pub cri_sockets: Vec<PathBuf>,
-    /// The kubelet, if it is to be asked.
+    /// The kubelet, if it is enabled.
     pub kubelet: Option<kubelet::Config>,
 }
 
@@ -60,7 +61,7 @@ impl Default for Config {
     }
 }
 
-/// What a container's end is asked for.
+/// The record that a container's end is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// The kill with this id.
@@ -69,25 +70,25 @@ pub enum Record {
     Exit(String, Timestamp),
 }
 
-/// A container whose end is asked for.
+/// A request for the end of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Where the answer goes.
+    /// The record that the answer is for.
     pub record: Record,
     /// Id of the container.
     pub container: String,
 }
 
-/// How a container ended, as its runtime has it.
+/// How a container ended, according to its runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Where this goes.
+    /// The record that it is for.
     pub record: Record,
-    /// What it says.
+    /// The end.
     pub end: End,
 }
 
-/// Whether a source works.
+/// The status of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceStatus {
     /// `oci bundle`, `cri`, `docker`, `kubelet`.
@@ -96,14 +97,14 @@ pub struct SourceStatus {
     pub place: String,
     /// Whether it answers.
     pub works: bool,
-    /// Who answers, or why nobody.
+    /// The runtime that answers, or the error.
     pub detail: String,
 }
 
 /// The runtimes that answer, by socket.
 type Live = Arc<Mutex<HashMap<PathBuf, Arc<Cri>>>>;
 
-/// Starts a task for each socket, and one for questions.
+/// Starts a task for each socket, and one for requests about ends.
 pub fn start(
     config: &Config,
     names: &Names,
@@ -161,10 +162,10 @@ async fn follow_cri(socket: PathBuf, names: Names, mut woken: watch::Receiver<u6
     }
 }
 
-/// Asks until it does not answer.
+/// Queries a runtime until it does not answer.
 async fn follow(cri: &Cri, names: &Names, woken: &mut watch::Receiver<u64>) -> cri::CriError {
     loop {
-        // What comes while it is asked must be asked for again.
+        // A change during the query needs another query.
         woken.mark_unchanged();
         match cri.names().await {
             Ok((containers, pods)) => take_over(names, containers, pods),
@@ -196,7 +197,7 @@ async fn follow_kubelet(config: kubelet::Config, names: Names, mut woken: watch:
     let mut is_known_bad = false;
     loop {
         woken.mark_unchanged();
-        // Anew each time: its authority may be renewed while we run.
+        // Open it for each query: its CA file may be renewed meanwhile.
         let answer = match Kubelet::open(config.clone()).await {
             Ok(kubelet) => kubelet.names().await,
             Err(error) => Err(error),
@@ -205,7 +206,7 @@ async fn follow_kubelet(config: kubelet::Config, names: Names, mut woken: watch:
     }
 }
 
-/// Takes an answer over and waits for the next question.
+/// Takes an answer and waits until the next query is due.
 async fn settle(
     answer: Result<(Vec<Named>, Vec<Named>), String>,
     names: &Names,
@@ -235,11 +236,11 @@ fn take_over(names: &Names, containers: Vec<Named>, pods: Vec<Named>) {
     containers.into_iter().for_each(|(id, name)| registry.container(&id, name, now));
 }
 
-/// Until there are new containers, or it is time.
+/// Waits until there are new containers, or the interval is over.
 async fn wait(woken: &mut watch::Receiver<u64>) {
     tokio::select! {
         changed = woken.changed() => {
-            // Without a sender nothing will come; the time still passes.
+            // Without a sender there are no changes, so wait for the interval.
             sleep(if changed.is_ok() { GATHER } else { EVERY }).await;
         }
         () = sleep(EVERY) => {}
@@ -257,7 +258,7 @@ async fn answer_all(
     }
 }
 
-/// Asks every runtime until one has seen the container end. A child's death is no end: then nobody answers.
+/// Polls every runtime until one reports the container's end. If only a child died, there is no end and no answer.
 async fn answer(asked: Asked, answers: Sender<Ended>, live: Live, engines: Arc<[PathBuf]>) {
     let begin = Instant::now();
     while begin.elapsed() < ENDS_WITHIN {
@@ -268,7 +269,7 @@ async fn answer(asked: Asked, answers: Sender<Ended>, live: Live, engines: Arc<[
         };
         for cri in runtimes {
             if let Ok(Some(end)) = cri.ended(&asked.container).await {
-                // Nobody records any more.
+                // The recorder has ended.
                 drop(answers.send(Ended { record: asked.record, end }));
                 return;
             }
@@ -290,7 +291,7 @@ fn set(live: &Live, socket: &Path, cri: Option<Arc<Cri>>) {
     };
 }
 
-/// Tries every source once, for `doctor`; the ones that are not there are left out.
+/// Tries every source once, for `doctor`; missing ones are left out.
 pub async fn examine(config: &Config) -> Vec<SourceStatus> {
     let status = |source: &str, place: &Path, outcome: Result<String, String>| SourceStatus {
         source: source.to_owned(),

@@ -1,12 +1,12 @@
-//! The labels by which series of several exporters are joined: those of cAdvisor and kube-state-metrics.
+//! The labels for joining series of several exporters: those of cAdvisor and kube-state-metrics.
 //!
-//! A [`Name`] and a cgroup -> [`WorkloadLabels`]. Pure. A container has the same ones after a restart.
+//! A [`Name`] and a cgroup -> [`WorkloadLabels`]. Pure. A container keeps its labels after a restart.
 
 use super::name::Name;
 use crate::container::sources::oci::SANDBOX;
 
-/// Namespace, pod and container; outside Kubernetes only the last, which is then the container's name, the unit, or the
-/// cgroup.
+/// Namespace, pod and container. Outside Kubernetes only the container label is set: the container's name, the unit, or
+/// the cgroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkloadLabels {
     /// Kubernetes namespace.
@@ -18,13 +18,13 @@ pub struct WorkloadLabels {
 }
 
 impl WorkloadLabels {
-    /// Of a cgroup, by its names and, where it has none, by its path, escaped.
+    /// The labels of a cgroup, from its names or, if it has none, from its escaped path.
     pub fn of(name: Option<&Name>, cgroup: Option<&str>) -> Self {
         let Name { namespace, pod, pod_uid, container, container_id, unit, .. } =
             name.cloned().unwrap_or_default();
         let is_pods = pod.is_some() || pod_uid.is_some();
         let container = container.filter(|container| container != SANDBOX);
-        // The rest of a pod has no name: its sandbox, or the pod's own cgroup.
+        // The sandbox and the pod's own cgroup have no container name.
         let short = || Some(container_id?.chars().take(12).collect()).filter(|_| !is_pods);
         let path = || cgroup.map(str::to_owned).filter(|_| !is_pods);
         Self {
@@ -55,7 +55,7 @@ mod tests {
             ..Name::default()
         };
         assert_eq!(join(&name), ["shop", "cart-0", "redis"]);
-        // Ids change at each restart.
+        // Ids change with each restart.
         assert_eq!(join(&Name { container: None, ..name }), ["shop", "cart-0", ""]);
     }
 

@@ -1,7 +1,7 @@
 //! The engine: the one thread that reads the ring buffers and owns the model.
 //!
-//! Input: the attached programs. Output: an `Arc<Snapshot>` a second to whoever watches, kills to the recorder at
-//! once. It does no I/O but /proc reads at its tick, and never waits for anybody.
+//! Input: the attached programs. Output: one published `Arc<Snapshot>` per second, and kills to the recorder
+//! immediately. Its only I/O is reading /proc at the tick, and it never waits for another thread.
 
 use std::{
     sync::{
@@ -45,22 +45,22 @@ use crate::{
 
 /// How often a snapshot is published.
 const TICK: Duration = Duration::from_secs(1);
-/// How long the ring buffers are left alone at most: 4 MiB hold some 70,000 events.
+/// The longest time between two reads of the ring buffers: 4 MiB hold about 70,000 events.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// Everything that the engine works with.
+/// The engine and its channels.
 pub struct Engine {
     /// The reading end of the ring buffers.
     pub reader: Reader,
     /// The model.
     pub model: Model,
-    /// What came of the hooks.
+    /// The status of the hooks.
     pub status: ProbeStatus,
     /// Where kills go.
     pub kills: Sender<News>,
-    /// What became of them.
+    /// Counts of stored kills.
     pub counts: Arc<Counts>,
-    /// Where it is told which cgroups come and go.
+    /// Where new and removed cgroups are reported.
     pub changes: Option<Sender<Change>>,
     /// The last snapshot.
     pub latest: Latest,
@@ -70,20 +70,20 @@ pub struct Engine {
     pub scanner: Scanner,
     /// Walks stacks.
     pub unwinder: Unwinder,
-    /// How much of the work to do.
+    /// Decides how much work to do.
     pub governor: Governor,
-    /// Where the kernel programs are told.
+    /// The map through which the kernel programs get the shifts.
     pub held_back: Array<MapData, u64>,
-    /// When events were taken in last, ns since boot.
+    /// When events were last read, ns since boot.
     pub heartbeat: Arc<AtomicU64>,
-    /// Groups that are near their limit.
+    /// Cgroups that are near their limit.
     pub armed: Receiver<String>,
-    /// Set when it is to end.
+    /// Set to stop the engine.
     pub stop: Arc<AtomicBool>,
 }
 
 impl Engine {
-    /// Runs until told to stop; then takes what is left in the ring buffers. The model is given back.
+    /// Runs until `stop` is set, then reads the rest of the ring buffers. Returns the model.
     pub fn run(mut self) -> Model {
         let started = Timestamp::now();
         let mut tick = Instant::now();
@@ -123,14 +123,14 @@ impl Engine {
         }
         let Self { reader, model, status, kills, changes, latest, .. } = &mut self;
         let mut marked = Vec::new();
-        // Nobody would see what came of their stacks.
+        // No snapshot follows, so their stacks are not walked.
         reader.finish(|event, _| take(event, model, changes, &mut marked));
         send(marked, reader, status, (kills, latest));
         send_ends(model, (kills, latest));
         self.model
     }
 
-    /// Takes the scans that are done. The next ones are asked for at the tick.
+    /// Takes finished scans. The next ones are requested at the tick.
     fn take_scans(&mut self, scans: &mut Scans) {
         while let Ok(scan) = self.scanner.scans.try_recv() {
             scans.done += 1;
@@ -143,7 +143,7 @@ impl Engine {
         }
     }
 
-    /// Takes the walks that are done.
+    /// Takes finished walks.
     fn take_walks(&mut self, walks: &mut Walks) {
         while let Ok(unwound) = self.unwinder.done.try_recv() {
             walks.done += 1;
@@ -151,7 +151,7 @@ impl Engine {
         }
     }
 
-    /// Does no more than the budget allows.
+    /// Adjusts the amount of work to the CPU budget.
     fn govern(&mut self) -> Orders {
         let before = self.governor.orders();
         let orders = self.governor.tick(clock::own_cpu(), clock::ktime());
@@ -167,11 +167,11 @@ impl Engine {
         orders
     }
 
-    /// Has what is near its limit read now: at the next tick it may be dead.
+    /// Requests scans of groups near their limit now: their processes may be dead at the next tick.
     fn arm(&mut self) {
         while let Ok(group) = self.armed.try_recv() {
             for order in self.model.arm(&group) {
-                // Its end is told at the tick.
+                // The tick detects a stopped scanner.
                 drop(self.scanner.requests.send(order));
             }
         }
@@ -179,7 +179,7 @@ impl Engine {
 
     fn ask_for_scans(&mut self) {
         for request in self.model.astray().into_iter().chain(self.model.due()) {
-            // It ends only after the engine does.
+            // The scanner ends only after the engine.
             if self.scanner.requests.send(Order::Read(request)).is_err() {
                 tracing::error!("the scanner thread has ended; arenas are no longer updated");
             }
@@ -224,14 +224,14 @@ impl Engine {
             kills_not_stored: self.counts.not_stored.load(Ordering::Relaxed),
             losses,
         };
-        // Nobody watching is fine.
+        // It is no error if there is no receiver.
         let snapshot = Arc::new(self.model.snapshot(Some(tracer)));
         self.latest = Latest { snapshot: Arc::clone(&snapshot), at: clock::ktime() };
         self.snapshots.send_replace(snapshot);
     }
 }
 
-/// The sampled faults since the last tick, and for how many they stand.
+/// The sampled faults since the last tick, and the number of faults that they stand for.
 #[derive(Debug, Default)]
 struct Sampled {
     samples: u64,
@@ -243,14 +243,14 @@ impl Sampled {
         (self.samples, self.faults) = (self.samples + 1, self.faults.saturating_add(fault.period));
     }
 
-    /// For how many one stood, and begins anew.
+    /// Returns the mean number of faults per sample, and resets.
     fn take(&mut self) -> u64 {
         let Self { samples, faults } = std::mem::take(self);
         faults.checked_div(samples).unwrap_or_default()
     }
 }
 
-/// Gaps in the stream: what was in them is read from /proc.
+/// Gaps in the stream, which are filled by reading /proc.
 #[derive(Debug, Default)]
 struct Gaps {
     lost: u64,
@@ -258,8 +258,8 @@ struct Gaps {
 }
 
 impl Gaps {
-    /// True while events get lost and once more after that: what the ring still held at the first time is older than
-    /// the gap, and has been applied by the second.
+    /// True while events are lost, and once more afterwards: at the first resync the ring still holds events from
+    /// before the gap, which are applied only by the second.
     fn need_resync(&mut self, losses: &[Loss]) -> bool {
         let is_full = |loss: &&Loss| loss.name == Counter::StreamFull.name();
         let lost = losses.iter().find(is_full).map_or(0, |loss| loss.count);
@@ -269,7 +269,7 @@ impl Gaps {
     }
 }
 
-/// A mark, and what the model knew when it came.
+/// An OOM mark, and what the model knew when it arrived.
 type Marked = (Box<OomKill>, AtKill);
 
 fn take(event: Event, model: &mut Model, changes: &Option<Sender<Change>>, marked: &mut Vec<Marked>) {
@@ -281,17 +281,17 @@ fn take(event: Event, model: &mut Model, changes: &Option<Sender<Change>>, marke
         tracing::error!("the namer thread has ended; new containers get no names");
     }
     if let Event::Kill(KillEvent::OomKill(kill)) = event {
-        // Now: the next event may be the victim's end.
+        // Immediately, because the next event may be the victim's exit.
         let at_kill = model.at_kill(&kill);
         marked.push((kill, at_kill));
     }
 }
 
-/// Has the stack of a fault walked, if it matters; false when the unwinder has too much to do already.
+/// Sends the stack of a fault to the unwinder if it is needed; false when the unwinder's queue is full.
 fn walk(fault: &Fault, copy: StackCopy, model: &mut Model, unwinder: &Unwinder) -> bool {
     let Some(job) = model.job(fault, copy) else { return true };
     let key = job.key;
-    // Never waited for: it may hang in a file system.
+    // Never wait for the unwinder: it may hang in a file system.
     let is_sent = unwinder.jobs.try_send(job).is_ok();
     if !is_sent {
         model.unwound(&Unwound { key, walked: None });
@@ -299,7 +299,7 @@ fn walk(fault: &Fault, copy: StackCopy, model: &mut Model, unwinder: &Unwinder) 
     is_sent
 }
 
-/// Sends the kills among the marks; returns how many were none.
+/// Sends the kills among the marks. Returns the number of marks that were no kills.
 fn send(
     marked: Vec<Marked>,
     reader: &Reader,
@@ -314,7 +314,7 @@ fn send(
     let mut bare = 0;
     for (frozen, at_kill) in marked {
         if is_kill(&frozen, watches_signals) {
-            // The recorder ends only after the engine does.
+            // The recorder ends only after the engine.
             let kill = Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() };
             if kills.send(News::Kill(Box::new(kill))).is_err() {
                 tracing::error!("the recorder thread has ended; an OOM kill is lost");
@@ -326,7 +326,7 @@ fn send(
     bare
 }
 
-/// Sends the ends of processes, after the kills that they may be the ends of.
+/// Sends exits of processes, after the kills that may have caused them.
 fn send_ends(model: &mut Model, (news, latest): (&Sender<News>, &Latest)) {
     for ended in model.ended() {
         if news.send(News::Ended(Box::new(ended), latest.clone())).is_err() {

@@ -1,34 +1,34 @@
-//! Keeps the daemon within its budget of processor time.
+//! Keeps the daemon within its CPU budget.
 //!
-//! Input: the processor time that it has used, tick by tick. Output: how much of the work is to be done: [`Orders`]. First
-//! page tables are read less often, then page faults are sampled more coarsely, then fewer calls of one process are
-//! streamed; what is held back is shown, and comes back when there is room again. Pure. The time that the kernel programs
-//! take in other processes is theirs and not in it.
+//! Input: the CPU time used at each tick. Output: how much work to do: [`Orders`]. First page tables are read less
+//! often, then page faults are sampled more coarsely, then fewer calls of one process are streamed. Every reduction is
+//! shown, and undone when CPU time is available again. Pure. CPU time of the kernel programs is charged to the traced
+//! processes and not included.
 
 use std::time::Duration;
 
 use crate::snapshot::Cpu;
 
-/// Ticks over the budget before less is done, and ticks well below it before more is done again.
+/// Ticks above the budget before the work is reduced, and ticks well below it before it is increased again.
 const PATIENCE: u32 = 3;
 const CALM: u32 = 15;
 /// Well below: in percent of the budget.
 const WELL_BELOW: f64 = 60.0;
-/// How much the last tick counts in the average.
+/// Weight of the last tick in the moving average.
 const WEIGHT: f64 = 0.3;
 
-/// How much of the work to do.
+/// How much work to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Orders {
     /// The part of one CPU for page tables, in percent.
     pub scan_share: u32,
-    /// One page fault of 2 to this is sampled, of those that were.
+    /// One in 2^`fault_shift` of the otherwise sampled page faults is sampled.
     pub fault_shift: u32,
-    /// The event budget of a process, divided by 2 to this.
+    /// The event budget of a process is divided by 2^`budget_shift`.
     pub budget_shift: u32,
 }
 
-/// What each step holds back: the divisor of the scan share, and the shifts.
+/// The reductions of each step: the divisor of the scan share, and the shifts.
 const STEPS: [(u32, u32, u32); 6] = [(1, 0, 0), (4, 0, 0), (4, 2, 0), (4, 2, 2), (8, 4, 4), (16, 6, 6)];
 
 /// The governor.
@@ -44,12 +44,12 @@ pub struct Governor {
 }
 
 impl Governor {
-    /// Of a budget in percent of one CPU; 0 for none.
+    /// A governor with a budget in percent of one CPU; 0 for no budget.
     pub const fn new(budget: u32, scan_share: u32) -> Self {
         Self { budget, scan_share, step: 0, used: None, last: None, over: 0, below: 0 }
     }
 
-    /// A tick: the processor time used so far, and the time, ns since boot.
+    /// Takes the CPU time used so far, and the time in ns since boot, at a tick.
     pub fn tick(&mut self, cpu: Duration, now: u64) -> Orders {
         if let Some((was, then)) = self.last.replace((cpu, now)) {
             let (spent, over) = (cpu.saturating_sub(was).as_nanos() as f64, now.saturating_sub(then));
@@ -74,13 +74,13 @@ impl Governor {
         }
     }
 
-    /// What it says now.
+    /// The current orders.
     pub fn orders(&self) -> Orders {
         let (divisor, fault_shift, budget_shift) = STEPS.get(self.step).copied().unwrap_or((1, 0, 0));
         Orders { scan_share: (self.scan_share / divisor).max(1), fault_shift, budget_shift }
     }
 
-    /// As it is shown.
+    /// The state for the snapshot.
     pub fn state(&self) -> Cpu {
         let Orders { scan_share: _, fault_shift, budget_shift } = self.orders();
         Cpu {
@@ -99,7 +99,7 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// So many ticks of a second with so many percent of a CPU.
+    /// Runs `ticks` ticks of one second, each with `percent` of a CPU used.
     fn run(governor: &mut Governor, at: &mut u64, used: &mut Duration, ticks: u32, percent: u64) -> Orders {
         let mut orders = governor.orders();
         for _ in 0..ticks {

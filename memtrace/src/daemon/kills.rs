@@ -1,4 +1,4 @@
-//! The way of a kill in the daemon: from the engine to disk, and what becomes known of it later.
+//! Kills in the daemon: from the engine to disk, and facts that are added later.
 
 pub mod backfill;
 pub mod follow_up;

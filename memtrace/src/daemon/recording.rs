@@ -1,7 +1,7 @@
-//! Records what the model sees of this host, to be run again by `replay`.
+//! Records the model's input on this host, for `replay`.
 //!
-//! Input: how to trace and where to write. Output: a recording, and the snapshot that it ends with. The same engine and
-//! model as the daemon's, but nothing is stored or served.
+//! Input: tracing options and an output file. Output: a recording, and its last snapshot. Uses the daemon's engine and
+//! model, but stores and serves nothing.
 
 use std::{
     collections::HashSet,
@@ -42,19 +42,19 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Between two looks at whether it has come to an end.
+/// Time between two checks for the end of the recording.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What to record, and where to.
+/// What to record, and where.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file; it must not be there yet.
+    /// The output file; it must not exist yet.
     pub file: PathBuf,
-    /// Bytes that it may have.
+    /// The largest size of the file, in bytes.
     pub limit: u64,
-    /// How long at most; `None` for until SIGINT or SIGTERM.
+    /// The longest duration; `None` records until SIGINT or SIGTERM.
     pub duration: Option<Duration>,
-    /// These processes and their descendants alone; all when there are none.
+    /// Record only these processes and their descendants; all processes when empty.
     pub pids: Vec<u32>,
     /// How to trace.
     pub options: Options,
@@ -62,7 +62,7 @@ pub struct Config {
     pub scan_share: u32,
 }
 
-/// A recording that was made.
+/// A finished recording.
 #[derive(Debug)]
 pub struct Recorded {
     /// The last snapshot in it.
@@ -71,7 +71,7 @@ pub struct Recorded {
     pub bytes: u64,
 }
 
-/// Records until the time is over, the file is full, or a signal says so.
+/// Records until the time is up, the file is full, or a signal arrives.
 ///
 /// # Errors
 /// When the tracer does not start or the file cannot be written.
@@ -79,7 +79,8 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
     let tracefs = tracefs::ensure();
     let support = tracer::probe(&config.options, tracefs);
     let (procfs, hierarchy) = (Procfs::new(PROC), Hierarchy::find(PROC.as_ref()).unwrap_or_default());
-    // Before the tracer, so that a wrong path costs nothing. Paths and names of the whole node are nobody else's.
+    // Open before the tracer starts, so that a wrong path fails early. Only the owner may read paths and names of the
+    // whole node.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&config.file);
     let file = file.with_context(|| format!("failed to create {}", config.file.display()))?;
     let probes = tracer::start(&support, &config.options, &procfs, hierarchy.as_ref())?;
@@ -96,7 +97,7 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
 fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Recorded> {
     let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
-    // Kills are events like others here: they are in the file.
+    // The file contains kills as events, so the channel is not read.
     let (sender, _kills) = channel();
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine {
@@ -113,7 +114,7 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
         counts: Arc::default(),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,
-        // A recording is of the stream; what it asks for is asked again in a replay, which has no limits to watch.
+        // A replay repeats the questions of a recording but has no limits to watch, so none are watched here.
         armed: channel().1,
         stop: Arc::clone(&stop),
     };
@@ -130,7 +131,7 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
     Ok(Recorded { snapshot: latest.borrow().clone(), bytes })
 }
 
-/// Waits for the end of the time, a signal, or whatever else.
+/// Waits until the time is up, a signal arrives, or `is_over`.
 fn wait(duration: Option<Duration>, is_over: impl Fn() -> bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,6 +1,6 @@
-//! The daemon's life: starts the threads, serves until a signal, and ends them in order.
+//! The daemon's life cycle: starts the threads, serves until a signal, and stops them in order.
 //!
-//! [`Config`] -> records in the state directory and an API. Must not decide anything that a room of its own decides.
+//! [`Config`] -> records in the state directory and an API. Must not contain decisions that belong to another module.
 
 use std::{
     path::Path,
@@ -49,7 +49,7 @@ use crate::{
     reader::{Local, Remote, pool::Readers, tmpfs},
 };
 
-/// This very program, also when its file has another in its place by now.
+/// This program, even if its file was replaced.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Runs until SIGTERM or SIGINT.
@@ -57,27 +57,27 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 /// # Errors
 /// When it cannot start: not permitted, no OOM hook, state directory in use or not writable, socket in use.
 pub fn run(config: &Config) -> Result<(), DaemonError> {
-    // Both before any thread: the second may unshare the mount namespace.
+    // Both run before any thread: the second may unshare the mount namespace.
     malloc::keep_small();
     let tracefs = tracefs::ensure();
     let hierarchy = Hierarchy::find(Path::new(PROC)).unwrap_or_default();
     let boot_id = clock::boot_id(Path::new(PROC)).context("failed to read the boot id")?;
-    // Before what takes long: in a storm of kills the log goes round within seconds.
+    // Before any slow step: in a storm of kills the log is overwritten within seconds.
     let mut backfill =
         config.backfill.then(|| Backfill::start(backfill::boot(boot_id.clone(), hierarchy.as_ref())));
     let support = tracer::probe(&config.options, tracefs);
     let _lock = lock::lock(&config.state_dir)?;
     let probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
-    // Up to here nobody saw a kill.
+    // Kills before this point were not traced.
     if let Some(backfill) = &mut backfill {
         backfill.read(Instant::now());
     }
     let diagnosis =
         Diagnosis::working(probes.status.clone(), &support.missing_capabilities, hierarchy.as_ref());
-    // It holds the kernel's type information, 5 MiB that are not needed again.
+    // It holds the kernel's BTF, 5 MiB that are not needed again.
     drop(support);
     log_status(&probes.status);
-    // While it may still give the socket to its group, and take a low port.
+    // Bind while the process may still chown the socket and bind a low port.
     let listeners = serving::listeners(config)?;
     match privileges::drop_others() {
         Ok(kept) => tracing::info!(?kept, "dropped all other capabilities"),
@@ -85,19 +85,19 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        // What waits for disks; a flood of requests must not make a thread for each.
+        // These threads wait for disks; a flood of requests must not start a thread for each.
         .max_blocking_threads(4)
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
     let before = Before { hierarchy, boot_id, backfill, diagnosis };
     let result = runtime.block_on(run_attached(config, probes, before, listeners));
-    // A request that waits for a disk must not hold up the end.
+    // A request that waits for a disk must not delay the shutdown.
     runtime.shutdown_background();
     Ok(result?)
 }
 
-/// What was known before the threads began.
+/// Facts from before the threads started.
 struct Before {
     hierarchy: Option<Hierarchy>,
     boot_id: String,
@@ -105,7 +105,7 @@ struct Before {
     diagnosis: Diagnosis,
 }
 
-/// The threads that run, and what their end leaves to do.
+/// The running threads, and the work after their end.
 struct Running {
     engine: JoinHandle<Model>,
     recorder: JoinHandle<()>,
@@ -122,7 +122,7 @@ async fn run_attached(
     before: Before,
     Listeners { socket, port }: Listeners,
 ) -> anyhow::Result<()> {
-    // Before anything can take long: a signal that comes now must not be missed.
+    // Before any slow step, so that a signal is not missed.
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     forward_kernel_log(&mut probes.object);
@@ -132,7 +132,7 @@ async fn run_attached(
     if let Some(address) = port.as_ref().and_then(|port| port.listener.local_addr().ok()) {
         tracing::info!(%address, "serving metrics and health");
     }
-    // For systemd, where it started us and waits for that.
+    // Tells systemd, if it started the daemon with Type=notify.
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(%error, "failed to notify systemd that the daemon is ready");
     }
@@ -142,7 +142,7 @@ async fn run_attached(
             _ = interrupt.recv() => "SIGINT",
         };
         tracing::info!(signal, "stopping");
-        // It fails where there is no systemd any more.
+        // Fails if systemd is gone.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     };
     let served = server::serve(socket, port, source, stopping).await;
@@ -150,7 +150,7 @@ async fn run_attached(
     served
 }
 
-/// Starts the threads and tasks; those that are asked before those that ask.
+/// Starts the threads and tasks, each after those that it sends requests to.
 fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
     let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
     let Before { hierarchy, boot_id, backfill, diagnosis } = before;

@@ -1,4 +1,4 @@
-//! What is done once, before the daemon runs.
+//! Steps that run once, before the daemon runs.
 
 pub mod lock;
 pub mod malloc;

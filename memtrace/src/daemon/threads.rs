@@ -1,4 +1,4 @@
-//! The threads and tasks beside the engine. Each has its own work and none holds up another.
+//! The threads and tasks beside the engine. Each has its own work, and none blocks another.
 
 pub mod history_file;
 pub mod limit_watch;

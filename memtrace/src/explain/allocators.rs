@@ -1,4 +1,4 @@
-//! What the allocators of a target hold, each in all of its processes.
+//! The memory of a target's allocators, each summed over all processes.
 //!
 //! Counters and arena rows -> [`Holding`]s, largest first. Pure.
 
@@ -15,12 +15,12 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// Below this an allocator without counters is not worth a block.
+/// An allocator without counters and with fewer bytes gets no block.
 const SMALL: u64 = 1 << 20;
-/// As many arenas are told of: a page has to be read.
+/// The most arenas on a page.
 const MOST_ARENAS: usize = 5;
 
-/// All of them.
+/// All holdings.
 pub(super) fn holdings(picture: &Picture<'_>) -> Vec<Holding> {
     let mut holdings = BTreeMap::new();
     for (row, memory) in picture.processes.iter().filter_map(|row| Some((*row, row.memory.as_ref()?))) {
@@ -34,7 +34,7 @@ pub(super) fn holdings(picture: &Picture<'_>) -> Vec<Holding> {
             holding.absent.get_or_insert_with(|| reason.clone());
         }
     }
-    // Some allocators' counters nobody can read: their memory is there all the same.
+    // Some allocators have no readable counters, but they have memory.
     let memory = picture.processes.iter().filter_map(|row| row.memory.as_ref());
     for row in memory.flat_map(|memory| &memory.arenas).filter(|row| is_anonymous(row)) {
         let found = holdings.get(row.allocator.as_ref());
@@ -51,7 +51,7 @@ pub(super) fn holdings(picture: &Picture<'_>) -> Vec<Holding> {
     holdings
 }
 
-/// Whether anonymous memory of this name is an allocator's, known or not.
+/// Whether anonymous memory with this name belongs to an allocator, known or unknown.
 fn is_allocator(name: &str) -> bool {
     match Holder::named(name) {
         Some(Holder::Allocator(_) | Holder::Heap) | None => true,
@@ -143,7 +143,7 @@ fn settings(picture: &Picture<'_>, row: &ProcessRow, counters: &Counters) -> Vec
     settings
 }
 
-/// Those that hold something; one alone says nothing more than the whole.
+/// Arenas that are not empty; a single one is left out, because it equals the total.
 fn by_arena(arenas: &[ArenaCounters]) -> Vec<ArenaCounters> {
     let held = |arena: &ArenaCounters| {
         let bytes = [arena.allocated_bytes, arena.free_resident_bytes];

@@ -1,7 +1,7 @@
-//! The total, part by part, down to a remainder.
+//! The total, divided into parts with a remainder.
 //!
-//! A charge and arena rows -> parts that add up. Pure. The kernel's kinds come first, for they close; owners split one
-//! of them, and what they leave of it is a part of its own.
+//! A charge and arena rows -> parts that add up. Pure. The kernel's kinds are the outer parts, because they add up.
+//! Owners divide one of these, and their remainder is a part of its own.
 
 use super::{Part, picture::Picture};
 use crate::{
@@ -11,13 +11,13 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// Parts below this share of the whole are told together.
+/// Parts with fewer bytes are combined.
 const LEAST: u64 = 64 << 10;
 
 const ANONYMOUS: &str = "anonymous memory";
 const SHARED: &str = "shared memory, tmpfs";
 
-/// What it came to.
+/// The balance of a subject.
 pub(super) struct Balance {
     pub(super) total: Option<Bytes>,
     pub(super) parts: Vec<Part>,
@@ -43,12 +43,12 @@ pub(super) fn balance(picture: &Picture<'_>) -> Balance {
     Balance { total, parts, remainder, notes }
 }
 
-/// Owners of anonymous memory; all others are files, shared memory or the kernel's.
+/// Whether a row is anonymous memory, not a file, shared memory or the kernel's.
 pub(super) fn is_anonymous(row: &ArenaRow) -> bool {
     Holder::named(&row.allocator).is_none_or(|holder| holder.is_anonymous(&row.kind))
 }
 
-/// By allocator, largest first; shared pages divided where that is known.
+/// Parts by allocator, largest first; uses PSS where it is known.
 fn owners(picture: &Picture<'_>, is_wanted: fn(&ArenaRow) -> bool) -> Vec<Part> {
     let rows = picture.processes.iter().filter_map(|row| row.memory.as_ref());
     let mut parts: Vec<Part> = Vec::new();
@@ -151,7 +151,7 @@ fn kernel(charge: &Charge) -> Vec<Part> {
     kinds.into_iter().filter_map(part).collect()
 }
 
-/// Inner parts that add up to the outer one: with what they leave, or less where they say more than there is.
+/// Makes inner parts add up to the outer one: adds a remainder, or scales them down if they exceed it.
 fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>) -> Vec<Part> {
     if inner.is_empty() {
         return inner;
@@ -165,7 +165,7 @@ fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>
                  charged to another cgroup"
             ));
         }
-        // In proportion, so that the sum still closes.
+        // Scale in proportion, so that the sum is right.
         let scaled = |bytes: u64| {
             u64::try_from(u128::from(bytes) * u128::from(outer.0) / u128::from(sum.max(1))).unwrap_or(bytes)
         };
@@ -175,7 +175,7 @@ fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>
     let rest = outer.0.saturating_sub(sum);
     let inner_count = inner.len() as u64;
     if let Some(first) = inner.first_mut().filter(|_| rest < inner_count) {
-        // Rounding.
+        // Add the rounding error to the first part.
         first.bytes.0 = first.bytes.0.saturating_add(rest);
     } else if rest > 0 {
         let (name, means) = if what == ANONYMOUS {
@@ -190,7 +190,7 @@ fn close(mut inner: Vec<Part>, outer: Bytes, what: &str, notes: &mut Vec<String>
     inner
 }
 
-/// Two charges in one; what one of them does not know, the sum does not.
+/// The sum of two charges; a value is unknown if it is unknown in one of them.
 pub(super) fn add(one: &Charge, two: &Charge) -> Charge {
     let sum = |of: fn(&Charge) -> Option<Bytes>| Some(Bytes(of(one)?.0.saturating_add(of(two)?.0)));
     Charge {

@@ -1,6 +1,6 @@
-//! Puts an explanation together.
+//! Builds an explanation.
 //!
-//! A subject, the snapshot around it and what else is known -> [`Explanation`]. Pure.
+//! A subject, its snapshot and further facts -> [`Explanation`]. Pure.
 
 use super::{
     Explanation, Member, SCHEMA, Subject, allocators, balance, facts::Facts, picture::Picture, pressure,
@@ -13,7 +13,7 @@ use crate::{
     verdict::Insights,
 };
 
-/// Explains it.
+/// Explains a subject.
 pub fn explain(
     snapshot: &Snapshot,
     insights: Option<&Insights>,
@@ -76,7 +76,7 @@ fn member(row: &ProcessRow) -> Member {
     Member { pid: row.pid, comm: row.comm.clone(), rss_bytes: row.rss_bytes }
 }
 
-/// The sum of what the rows are charged; `None` unless all are known.
+/// The sum of the charges of the rows; `None` unless all are known.
 fn charge(rows: &[&ContainerRow]) -> Option<Charge> {
     let mut charges = rows.iter().map(|row| row.charge.as_ref());
     let first = charges.next()??.clone();

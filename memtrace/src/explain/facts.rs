@@ -1,6 +1,6 @@
-//! What an explanation needs beside the snapshot: threads and mounts of the processes that are meant.
+//! Facts that an explanation needs besides the snapshot: threads and mounts of its processes.
 //!
-//! A snapshot, a subject, who reads -> [`Facts`].
+//! A snapshot, a subject, a reader -> [`Facts`].
 
 use crate::{
     allocator::AllocatorId,
@@ -9,21 +9,21 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// What a snapshot does not hold.
+/// Facts that a snapshot does not contain.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Processes in which an allocator's own thread gives pages back.
+    /// Processes in which a background thread of an allocator gives pages back.
     pub purging: Vec<u32>,
-    /// The tmpfs file systems that its processes see and that have something in them.
+    /// The tmpfs mounts of its processes that are not empty.
     pub tmpfs: Vec<Tmpfs>,
-    /// Swap can be used.
+    /// Whether swap is available.
     pub has_swap: bool,
 }
 
-/// Asks the reader.
+/// Reads the facts.
 pub fn gather(reader: &mut dyn Reader, snapshot: &Snapshot, subject: &Subject<'_>) -> Facts {
     let members = subject.members(snapshot);
-    // An allocator's own thread that gives pages back: it gives itself its name.
+    // A background thread of an allocator is recognised by its name.
     let helpers = AllocatorId::ALL.iter().filter_map(|id| id.allocator().advice().helper());
     let names: Vec<&str> = helpers.map(|helper| helper.thread).collect();
     let pids = members.iter().map(|process| process.pid);

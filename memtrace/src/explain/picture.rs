@@ -1,6 +1,6 @@
-//! What every part of a page is built from.
+//! The input of all parts of a page.
 //!
-//! Only values: rows of a snapshot, and facts that it does not hold.
+//! Only values: rows of a snapshot, and further facts.
 
 use super::facts::Facts;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     snapshot::ProcessRow,
 };
 
-/// What everything is built from.
+/// The input of all parts.
 pub(super) struct Picture<'a> {
     pub(super) processes: Vec<&'a ProcessRow>,
     pub(super) charge: Option<Charge>,

@@ -1,7 +1,7 @@
-//! What the kernel could take back if it had to, and what it could not.
+//! Memory that the kernel can reclaim, and memory that it cannot.
 //!
-//! A charge, arena rows and holdings -> two lists. Pure. The kernel takes pages by their kind: it does not know which of
-//! a heap's pages are free.
+//! A charge, arena rows and holdings -> two lists. Pure. The kernel reclaims pages by kind: it does not know which
+//! pages of a heap are free.
 
 use super::{Holding, Part, balance::is_anonymous, picture::Picture};
 use crate::{

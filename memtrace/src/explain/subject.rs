@@ -1,31 +1,30 @@
-//! What a user names: a pid, a container by name or id, a pod, a cgroup path.
+//! The target that a user names: a pid, a container by name or id, a pod, a cgroup path.
 //!
-//! A snapshot and a word -> the rows that are meant, or what comes near. Pure. A word that fits two things is refused,
-//! never guessed.
+//! A snapshot and a word -> the matching rows, or similar names. Pure. An ambiguous word is rejected, never guessed.
 
 use crate::{
     cgroup::hierarchy::is_within,
     snapshot::{ContainerRow, ProcessRow, Snapshot},
 };
 
-/// Candidates that an error lists.
+/// The most candidates in an error.
 const MOST_LISTED: usize = 8;
-/// Digits of an id that are enough.
+/// The shortest prefix of an id.
 const LEAST_ID: usize = 6;
 
-/// What is to be explained.
+/// The target of an explanation.
 #[derive(Clone, Debug)]
 pub enum Subject<'a> {
     /// A process.
     Process(&'a ProcessRow),
-    /// A cgroup, with all below it.
+    /// A cgroup with its descendants.
     Container(&'a ContainerRow),
     /// All containers of a pod.
     Pod(String, Vec<&'a ContainerRow>),
 }
 
 impl<'a> Subject<'a> {
-    /// Its processes, as the snapshot orders them.
+    /// Its processes, in the order of the snapshot.
     pub fn members(&self, snapshot: &'a Snapshot) -> Vec<&'a ProcessRow> {
         let rows: &[&ContainerRow] = match self {
             Self::Process(row) => return vec![row],
@@ -37,23 +36,23 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Why nothing is.
+/// Why no subject was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
-    /// No such thing.
+    /// There is no match.
     #[error("no process, container, pod or cgroup is called {word}{}", listed(.near, "; similar names: "))]
     Nothing {
-        /// What was asked for.
+        /// The word.
         word: String,
-        /// What has it in its name.
+        /// Names that contain the word.
         near: Vec<String>,
     },
-    /// Several.
+    /// There are several matches.
     #[error("{word} is ambiguous, {} match: give a cgroup path or a pid{}", .of.len(), listed(.of, ": "))]
     Several {
-        /// What was asked for.
+        /// The word.
         word: String,
-        /// What it can be.
+        /// The matches.
         of: Vec<String>,
     },
 }
@@ -65,7 +64,7 @@ fn listed(names: &[String], before: &str) -> String {
     if shown.is_empty() { String::new() } else { format!("{before}{}{more}", shown.join(", ")) }
 }
 
-/// Finds it.
+/// Finds the subject that a word names.
 ///
 /// # Errors
 /// See [`NotFound`].
@@ -106,12 +105,12 @@ fn has_id(row: &ContainerRow, word: &str) -> bool {
     word.len() >= LEAST_ID && id.is_some_and(|id| id.starts_with(word))
 }
 
-/// The last name of its path.
+/// Whether the word is the last name of its path.
 fn has_last(row: &ContainerRow, word: &str) -> bool {
     row.cgroup.rsplit('/').next() == Some(word)
 }
 
-/// A pod by name, `namespace/name` or uid. Names can be the same in two namespaces.
+/// A pod by name, `namespace/name` or uid. Two namespaces may have pods with the same name.
 fn pod<'a>(containers: &'a [ContainerRow], word: &str) -> Option<Result<Subject<'a>, NotFound>> {
     let rows: Vec<&ContainerRow> = containers
         .iter()
@@ -127,7 +126,7 @@ fn pod<'a>(containers: &'a [ContainerRow], word: &str) -> Option<Result<Subject<
     if rows.iter().any(|row| uid(row) != first) {
         return Some(Err(several(word, &rows)));
     }
-    // The pod's own cgroup has all of it, its pause container included.
+    // The pod's own cgroup contains everything, its pause container included.
     let outer = rows.iter().find(|outer| rows.iter().all(|row| is_within(&row.cgroup, &outer.cgroup)));
     Some(Ok(match outer {
         Some(row) => Subject::Container(row),
@@ -135,7 +134,7 @@ fn pod<'a>(containers: &'a [ContainerRow], word: &str) -> Option<Result<Subject<
     }))
 }
 
-/// `namespace/name`, whatever it was asked by.
+/// `namespace/name` of the pod.
 fn full_name(rows: &[&ContainerRow]) -> Option<String> {
     let name = rows.iter().find_map(|row| row.name.as_ref())?;
     let parts: Vec<&str> = [&name.namespace, &name.pod].into_iter().flatten().map(String::as_str).collect();

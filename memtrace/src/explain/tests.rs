@@ -253,7 +253,7 @@ proptest! {
     }
 }
 
-/// Of one process with several arenas it is said what each holds, most first; of one arena, or of two processes, nothing.
+/// One process with several arenas lists each of them, largest first; a single arena or two processes list none.
 #[test]
 fn arenas_are_told_of_one_process() {
     let arena = |name: &str, used: Option<u64>, free: Option<u64>| ArenaCounters {

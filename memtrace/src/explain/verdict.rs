@@ -1,7 +1,7 @@
-//! What it means, from one look: reserved or used.
+//! Findings from a single snapshot: whether memory is retained or used.
 //!
-//! Holdings, a total and the findings of history -> findings, most telling first. Pure. What the numbers do not carry is
-//! not said.
+//! Holdings, a total and the findings of history -> findings, most important first. Pure. Makes no claim that the
+//! numbers do not support.
 
 use super::{Holding, picture::Picture};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Findings of one look, and those of history that say more.
+/// Findings of this snapshot, and those of history with further information.
 pub(super) fn findings(
     picture: &Picture<'_>,
     holdings: &[Holding],
@@ -21,7 +21,7 @@ pub(super) fn findings(
 ) -> Vec<Finding> {
     let retained: Vec<Finding> =
         holdings.iter().filter_map(|holding| retention(picture, holding, total)).collect();
-    // The same thing with less in it.
+    // The same finding with less detail.
     let is_said = |finding: &Finding| finding.kind == Kind::Retention && !retained.is_empty();
     let (leaks, others): (Vec<Finding>, Vec<Finding>) = history
         .into_iter()
@@ -30,7 +30,7 @@ pub(super) fn findings(
     leaks.into_iter().chain(retained).chain(others).collect()
 }
 
-/// By the rule of all verdicts; `None` too where its figures are not known.
+/// Applies the common retention rule; also `None` when its figures are unknown.
 fn retention(picture: &Picture<'_>, holding: &Holding, total: Option<Bytes>) -> Option<Finding> {
     let Holding { allocator, settings, arenas, .. } = holding;
     let limit = picture.limit.as_ref().map(|limit| limit.bytes);

@@ -1,11 +1,11 @@
 //! Memory from a fuzzer's bytes.
 //!
-//! Bytes -> a [`Fake`] and the bytes of a file. Made so that few bytes give what gets far into a reader: pointers between
-//! ranges, small numbers, runs of the same. Never fails: what is cut short ends there.
+//! Bytes -> a [`Fake`] and the bytes of a file. The encoding makes inputs that get far into a reader from few bytes:
+//! pointers between ranges, small numbers, runs of equal words. Never fails: truncated input just ends.
 
 use crate::allocator::image::fake::{Fake, FakeFiles};
 
-/// Where allocators keep things.
+/// Addresses that allocators use.
 const PLACES: [u64; 8] = [
     0x5555_5555_0000,
     0x7f00_0000_0000,
@@ -16,7 +16,7 @@ const PLACES: [u64; 8] = [
     0x7f00_0010_0000,
     (1 << 47) - (1 << 18),
 ];
-/// Words of one range; with all of them a range does not reach the next.
+/// The most words of one range, so that it does not reach the next.
 const MOST_WORDS: usize = 1 << 14;
 const MOST_RANGES: usize = 6;
 
@@ -24,7 +24,7 @@ const MOST_RANGES: usize = 6;
 pub(super) fn parse(bytes: &[u8]) -> (Fake, FakeFiles) {
     let mut input = Input(bytes);
     let flags = input.byte().unwrap_or(0);
-    // Little enough for a case to take milliseconds.
+    // A small budget, so that a case takes milliseconds.
     let mut fake = Fake::default();
     (fake.is_restless, fake.left, fake.reads_left) = (flags & 1 != 0, 16 << 20, 100_000);
     let mut taken = 0_u8;
@@ -68,7 +68,7 @@ impl Input<'_> {
                 3 => self.some().map(|bytes| u64::from(u16::from_le_bytes(bytes))),
                 4 => self.some().map(|bytes| u64::from(u32::from_le_bytes(bytes))),
                 5 => self.some().map(u64::from_le_bytes),
-                // The last one again and again.
+                // Repeats the last word.
                 6 => {
                     let Some(count) = self.some().map(u16::from_le_bytes) else { break };
                     let last = words.last().copied().unwrap_or_default();

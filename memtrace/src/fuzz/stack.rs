@@ -1,15 +1,15 @@
 //! A walk from a fuzzer's bytes.
 //!
-//! Bytes -> a program, registers and a stack. Made so that few bytes get far: the stack is made of the program's own
-//! addresses, and the first one is among its functions. Never fails: what is cut short is not walked.
+//! Bytes -> a program, registers and a stack. The encoding gets far with few bytes: the stack consists of the program's
+//! addresses, and the first one is in one of its functions. Never fails: truncated input is not walked.
 
 use memtrace_common::event::stack::Registers;
 
-/// Where the program lies in memory, from file offset 0 on.
+/// Load address of the program, for file offset 0.
 pub(super) const BASE: u64 = 0x5555_5555_0000;
-/// Where the stack is.
+/// Address of the stack.
 const STACK: u64 = 0x7fff_0000_0000;
-/// Words of stack that each byte may stand for.
+/// The most words of stack.
 const WORDS: usize = 96;
 
 /// What to walk.

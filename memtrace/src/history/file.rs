@@ -1,8 +1,8 @@
-//! The history as bytes, so that a daemon's next one knows what it knew.
+//! The history as bytes, so that the next daemon can load it.
 //!
-//! History -> bytes -> the same history. Items one after the other, each with its length before it, so that neither side
-//! holds more than one series beside the history. Times are since boot, so the bytes are for one boot. Damage is an
-//! error, never half a history. Must not know where the bytes are.
+//! History -> bytes -> the same history. A sequence of items, each preceded by its length, so that neither side holds
+//! more than one series besides the history. Times are since boot, so the bytes are valid for one boot. Damage is an
+//! error, never a partial history. Must not know where the bytes are stored.
 
 use std::io::{self, Read, Write};
 
@@ -13,21 +13,21 @@ use super::{
     series::{Kept, Series},
 };
 
-/// The shape of what follows; another is not read.
+/// The version of the format; other versions are not read.
 const SHAPE: u32 = 2;
-/// Bytes of an item: the longest series with the longest path is far below.
+/// The longest item in bytes; the longest series with the longest path is much shorter.
 const LONGEST: u32 = 1 << 20;
 
-/// Why bytes are no history for us.
+/// Why bytes cannot be loaded as a history.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It could not be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// From before the last boot, or of another version.
+    /// From another boot or another version.
     #[error("the file is from another boot or version")]
     Other,
-    /// Not what was written.
+    /// The bytes are damaged.
     #[error("the file is damaged: {0}")]
     Damaged(&'static str),
 }
@@ -44,13 +44,13 @@ enum Item {
         seen: u64,
         series: Kept,
     },
-    /// What is without it was not written to its end.
+    /// The end mark; without it the file is incomplete.
     End {
         items: u64,
     },
 }
 
-/// Writes it, item by item; `each` lends the history for a moment, for others wait for it.
+/// Writes it, item by item; `each` locks the history only briefly, because others wait for it.
 ///
 /// # Errors
 /// When `out` fails.
@@ -63,7 +63,7 @@ pub fn write<'h, H: std::ops::Deref<Target = History> + 'h>(
     let containers: Vec<String> = each().containers.keys().cloned().collect();
     let mut items = 0;
     for cgroup in containers {
-        // It may be forgotten meanwhile.
+        // The container may have been removed meanwhile.
         let Some(Followed { series, id, seen }) = each().containers.get(&cgroup).cloned() else { continue };
         put(&Item::Container { cgroup, id, seen, series: series.kept() }, out)?;
         items += 1;
@@ -71,7 +71,7 @@ pub fn write<'h, H: std::ops::Deref<Target = History> + 'h>(
     put(&Item::End { items }, out)
 }
 
-/// Reads what [`write`] has written in this boot; `now` is in ns since then.
+/// Reads bytes that [`write()`] wrote in this boot; `now` is in ns since boot.
 ///
 /// # Errors
 /// See [`FileError`].
@@ -174,7 +174,7 @@ mod tests {
             let points = |history: &History| history.container(cgroup).unwrap().points();
             assert_eq!(points(&before), points(&after));
         }
-        // Another cgroup of that path is another one still.
+        // A new cgroup with that path still counts as another one.
         after.read("/a", Some(2), [None; FIGURES], 9001 * SECOND);
         assert_eq!(after.container("/a").unwrap().points().len(), 1);
     }
@@ -183,12 +183,12 @@ mod tests {
     fn another_boot_s_is_not_read() {
         let bytes = written(&history());
         assert!(matches!(read("other", NOW, &mut bytes.as_slice()), Err(FileError::Other)));
-        // Nor one from later than now: nothing could be added to it.
+        // Nor a history from the future, to which nothing could be added.
         assert!(matches!(read("boot", NOW / 2, &mut bytes.as_slice()), Err(FileError::Damaged(_))));
     }
 
     proptest! {
-        /// Cut anywhere it is an error; with a byte changed an error or a history, and no panic.
+        /// Truncation anywhere is an error; a changed byte gives an error or a history, and no panic.
         #[test]
         fn damage_is_survived(at in 0_usize..1 << 20, value: u8) {
             let mut bytes = written(&history());

@@ -1,7 +1,7 @@
 //! Values over time in fixed memory: every second for two minutes, then every ten, then every minute for a day.
 //!
-//! Input: readings. Output: points, oldest first. Pure. A coarser point is the finer one with the highest first value,
-//! whole: a peak is never lost, and what goes with it was true at the same instant.
+//! Input: readings. Output: points, oldest first. Pure. A coarser point is a copy of the finer one with the highest
+//! first value, so a peak is never lost, and all its values are of the same instant.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;
 
-/// A level: so many points, so far apart.
+/// A level: a number of points with equal spacing.
 struct Level {
     /// Seconds from one point to the next.
     spacing: u64,
@@ -22,9 +22,10 @@ const LEVELS: [Level; 3] = [
     Level { spacing: 60, points: 1440 },
 ];
 
-/// Values are kept in pages of this size, rounded down: the kernel charges whole pages. 16 TiB fit.
+/// Values are stored in units of this size, rounded down, because the kernel charges whole pages. The largest value is
+/// 16 TiB.
 const UNIT: u64 = 4096;
-/// A value that was not known.
+/// An unknown value.
 const UNKNOWN: u32 = u32::MAX;
 
 const SECOND: u64 = 1_000_000_000;
@@ -47,7 +48,7 @@ pub struct Point<const N: usize> {
     pub values: [Option<Bytes>; N],
 }
 
-/// A series as it is written down: for each level the numbers of its intervals, and `N` values for each.
+/// The stored form of a series: for each level the numbers of its intervals, and `N` values for each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
     levels: [(Vec<u32>, Vec<u32>); LEVELS.len()],
@@ -58,7 +59,7 @@ pub(super) struct Kept {
 #[derive(Clone, Debug)]
 pub struct Series<const N: usize> {
     levels: [VecDeque<Bucket<N>>; LEVELS.len()],
-    /// Whether the level has begun to forget, so that what is older is in the next one alone.
+    /// Whether the level is full and drops points, so that older points are only in the next level.
     forgets: [bool; LEVELS.len()],
 }
 
@@ -69,7 +70,7 @@ impl<const N: usize> Default for Series<N> {
 }
 
 impl<const N: usize> Series<N> {
-    /// Takes a reading at `at`, ns since boot. One from before the newest point's interval is passed over.
+    /// Takes a reading at `at`, ns since boot. Readings older than the newest point's interval are ignored.
     pub fn push(&mut self, at: u64, values: [Option<Bytes>; N]) {
         let values = values.map(|value| match value {
             Some(Bytes(bytes)) => u32::try_from(bytes / UNIT).unwrap_or(UNKNOWN - 1).min(UNKNOWN - 1),
@@ -85,7 +86,7 @@ impl<const N: usize> Series<N> {
                     }
                 }
                 _ => {
-                    // By little: doubling would take twice of what a day needs.
+                    // Grow by little: doubling would use twice the memory that a day needs.
                     if kept.len() == kept.capacity() {
                         kept.reserve_exact((kept.len() / 2).clamp(8, 128));
                     }
@@ -100,11 +101,11 @@ impl<const N: usize> Series<N> {
         }
     }
 
-    /// All that is known, oldest first: each time at the finest level that still has it.
+    /// All points, oldest first, each time at the finest level that still has it.
     pub fn points(&self) -> Vec<Point<N>> {
         let begins = |level: &Level, bucket: &Bucket<N>| u64::from(bucket.number) * level.spacing;
-        // Where each level begins to be used: on the border of a coarser interval where that one goes on, so that no
-        // time is in neither and none in both.
+        // The time from which each level is used: aligned to an interval of the next coarser level, so that every time
+        // is in exactly one level.
         let mut from = [0; LEVELS.len()];
         let mut coarser: Option<(u64, u64)> = None;
         for (index, (level, kept)) in LEVELS.iter().zip(&self.levels).enumerate().rev() {
@@ -126,14 +127,15 @@ impl<const N: usize> Series<N> {
                 length: level.spacing,
                 values: bucket.values.map(value),
             }));
-            // What a level has whole needs no other.
+            // If a level has not dropped points, no coarser level is needed.
             until = if forgets { from.min(until) } else { 0 };
         }
         points.reverse();
         points
     }
 
-    /// The last `seconds` up to `now` (ns since boot), one value a second, oldest first; `None` where there is none.
+    /// The last `seconds` up to `now` (ns since boot), one value per second, oldest first; `None` for seconds without a
+    /// value.
     pub fn last(&self, seconds: usize, now: u64, figure: usize) -> Vec<Option<Bytes>> {
         let mut out = vec![None; seconds];
         let Some(kept) = self.levels.first() else { return out };
@@ -150,7 +152,7 @@ impl<const N: usize> Series<N> {
         out
     }
 
-    /// The newest points of a second each, so many at most, oldest first.
+    /// At most `points` of the newest one-second points, oldest first.
     pub fn recent(&self, points: usize) -> Vec<Point<N>> {
         let Some(kept) = self.levels.first() else { return Vec::new() };
         let point = |bucket: &Bucket<N>| Point {
@@ -167,7 +169,7 @@ impl<const N: usize> Series<N> {
         Some(Point { second: bucket.number.into(), length: 1, values: bucket.values.map(value) })
     }
 
-    /// As it is written down.
+    /// The stored form.
     pub(super) fn kept(&self) -> Kept {
         let levels = self.levels.each_ref().map(|level| {
             let numbers = level.iter().map(|bucket| bucket.number).collect();
@@ -176,7 +178,7 @@ impl<const N: usize> Series<N> {
         Kept { levels, forgets: self.forgets }
     }
 
-    /// What was written down; `None` when it cannot have been a series at a time since boot, in ns.
+    /// Restores a stored series; `None` when it is invalid at `now`, ns since boot.
     pub(super) fn restored(kept: &Kept, now: u64) -> Option<Self> {
         let mut series = Self { levels: Default::default(), forgets: kept.forgets };
         for ((level, (numbers, values)), into) in LEVELS.iter().zip(&kept.levels).zip(&mut series.levels) {
@@ -194,14 +196,14 @@ impl<const N: usize> Series<N> {
         Some(series)
     }
 
-    /// Bytes that it takes.
+    /// Memory that it uses, in bytes.
     pub fn footprint(&self) -> Bytes {
         let buckets: usize = self.levels.iter().map(VecDeque::capacity).sum();
         Bytes((buckets * size_of::<Bucket<N>>() + size_of::<Self>()) as u64)
     }
 }
 
-/// What makes one reading higher than another: its first value; one that is not known is the lowest.
+/// The rank of a reading: its first value; unknown is lowest.
 fn rank<const N: usize>(values: &[u32; N]) -> Option<u32> {
     values.first().copied().filter(|value| *value != UNKNOWN)
 }
@@ -266,7 +268,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Points are in order, do not overlap, and the highest reading that is young enough is among them.
+        /// Points are sorted, do not overlap, and contain the highest reading that is recent enough.
         #[test]
         fn peaks_survive(mut readings in prop::collection::vec((0_u64..90_000, 1_u64..1000), 1..400)) {
             readings.sort_unstable();

@@ -1,6 +1,6 @@
 //! The history that one task writes and others read: the recorder of kills, the API, the file.
 //!
-//! A [`History`] and the kills of each workload, behind locks. Must not be locked for longer than a read takes.
+//! A [`History`] and the kills of each workload, behind locks. A lock must not be held for longer than one read.
 
 use std::{
     collections::HashMap,
@@ -14,17 +14,17 @@ use crate::container::workload_labels::WorkloadLabels;
 #[derive(Clone, Debug, Default)]
 pub struct Shared {
     history: Arc<Mutex<History>>,
-    /// By what stays the same when a container is restarted.
+    /// By labels, which survive a container's restart.
     kills: Arc<Mutex<HashMap<WorkloadLabels, u64>>>,
 }
 
 impl Shared {
-    /// With what is known already.
+    /// Shares an existing history.
     pub fn with(history: History) -> Self {
         Self { history: Arc::new(Mutex::new(history)), kills: Arc::default() }
     }
 
-    /// The history; the lock is held for as long as a read of one series takes: a kill waits for it.
+    /// Locks the history. Hold the lock no longer than reading one series takes, because kills wait for it.
     pub fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }

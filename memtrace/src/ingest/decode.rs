@@ -1,11 +1,11 @@
-//! Bytes from a ring buffer to a typed event.
+//! Decodes bytes from a ring buffer to a typed event.
 //!
-//! Input: one record. Output: the event, or why it is none. Pure and total: no bytes make it panic.
+//! Input: one record. Output: the event, or a decoding error. Pure and total: no bytes make it panic.
 
 use memtrace_common::event::{Header, Kind, Record};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-/// What an event holds of its record: the record, or a box of it.
+/// The type that an event contains: the record, or a box of it.
 macro_rules! held {
     ($record:ty) => { $record };
     ($record:ty, boxed) => { Box<$record> };
@@ -15,8 +15,8 @@ macro_rules! event {
     ([] $($(#[$family_doc:meta])* $family:ident($type:ident) {
         $($(#[$doc:meta])* $kind:ident = $_number:literal, $record:ty $(, $boxed:ident)?;)*
     })*) => {
-        /// One thing that happened, by family. Who takes events names the kinds or the families that it is for and
-        /// leaves the rest to `_`: a new kind is nobody's until somebody takes it.
+        /// An event, by family. A consumer matches the kinds or families that it needs and ignores the rest with `_`,
+        /// so a new kind is ignored until a consumer handles it.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Event { $($(#[$family_doc])* $family($type),)* }
 
@@ -27,12 +27,12 @@ macro_rules! event {
         )*
 
         impl Event {
-            /// The common start of its record.
+            /// The header of its record.
             pub fn header(&self) -> &Header {
                 match self { $($(Self::$family($type::$kind(record)) => &record.header,)*)* }
             }
 
-            /// The record that it was: what [`decode`] takes.
+            /// The bytes of its record, the input of [`decode`].
             pub fn bytes(&self) -> &[u8] {
                 match self { $($(Self::$family($type::$kind(record)) => record.as_bytes(),)*)* }
             }
@@ -48,7 +48,7 @@ macro_rules! event {
 
 memtrace_common::events!(event);
 
-/// Why some bytes are no event.
+/// Why bytes could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Shorter than a header.
@@ -57,17 +57,17 @@ pub enum DecodeError {
     /// A kind that this version does not know.
     #[error("a record of unknown kind {0}")]
     UnknownKind(u16),
-    /// Not the length of its kind.
+    /// The length does not fit the kind.
     #[error("a {kind:?} record of {actual} bytes instead of {expected}")]
     WrongLength {
-        /// What the header says.
+        /// The kind in the header.
         kind: Kind,
         /// The bytes that it should have.
         expected: usize,
         /// The bytes that it has.
         actual: usize,
     },
-    /// A count inside it is larger than what it counts.
+    /// A count in it exceeds its array.
     #[error("a {0:?} record with an impossible count")]
     BadCount(Kind),
 }
@@ -103,7 +103,7 @@ mod tests {
         Header { ktime: 1, tgid: 2, tid: 3, kind, cpu: 4, reserved: 0 }
     }
 
-    /// A record of a kind's exact length, all zero but for the header.
+    /// A record of a kind's exact length, all zero except the header.
     fn blank(kind: Kind) -> Vec<u8> {
         let mut bytes = vec![0; kind.record_size()];
         bytes[..size_of::<Header>()].copy_from_slice(header(kind as u16).as_bytes());
@@ -164,12 +164,12 @@ mod tests {
             let _ = decode(&bytes);
         }
 
-        /// Records of the right length and any contents: what comes out is what went in.
+        /// Records of the right length with any contents survive a round trip.
         #[test]
         fn any_contents_survive(kind in prop::sample::select(Kind::ALL), fill in any::<u8>(), at in any::<usize>()) {
             let mut bytes = blank(kind);
             let start = size_of::<Header>();
-            // A kind may be a header and nothing else.
+            // A kind may consist of the header only.
             if let Some(at) = at.checked_rem(bytes.len() - start) {
                 bytes[start + at] = fill;
             }

@@ -1,6 +1,6 @@
-//! Everything that was lost on the way, by name.
+//! All losses, by name.
 //!
-//! Input: the kernel side's counters and the reader's own. Output: one list for headers, reports and metrics.
+//! Input: the counters of the kernel programs and of the reader. Output: one list for headers, reports and metrics.
 
 use memtrace_common::counter::Counter;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One way to lose facts, and how often it has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
-    /// Name, the same everywhere.
+    /// Name, the same in all outputs.
     pub name: String,
     /// How often, since the tracer started.
     pub count: u64,
@@ -16,22 +16,22 @@ pub struct Loss {
     pub meaning: String,
 }
 
-/// What the reading side loses or cannot use.
+/// Losses of the reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReaderLosses {
-    /// Records that were no event.
+    /// Records that could not be decoded.
     pub undecodable: u64,
-    /// Events that came after a younger one had been handled.
+    /// Events that arrived after a later one had been handled.
     pub late: u64,
 }
 
-/// Names and meanings of what the reading side loses, in the order of [`ReaderLosses`].
+/// Names and meanings of the reader's losses, in the order of [`ReaderLosses`].
 pub const READERS: [(&str, &str); 2] = [
     ("undecodable", "records that could not be decoded"),
     ("late", "events that arrived too late to be put in order"),
 ];
 
-/// All losses that have happened, the kernel's first. `kernel` is in the order of [`Counter::ALL`].
+/// All losses with a count above 0, the kernel's first. `kernel` is in the order of [`Counter::ALL`].
 pub fn losses(kernel: &[u64], reader: &ReaderLosses) -> Vec<Loss> {
     let ReaderLosses { undecodable, late } = *reader;
     let ours = READERS.into_iter().zip([undecodable, late]);

@@ -1,8 +1,8 @@
-//! Puts events of several ring buffers and CPUs in the order in which they happened.
+//! Sorts events of several ring buffers and CPUs by time.
 //!
-//! Input: events as they were read. Output: events, oldest first. Each event waits until nothing older can still
-//! be on its way: programs stamp before they reserve, so a ring's order is off by as long as an interrupt takes.
-//! Pure: the caller says what time it is.
+//! Input: events in the order of reading. Output: events, oldest first. Each event waits until no older one can still
+//! arrive: programs take the time before they reserve, so events in a ring may be out of order by the length of an
+//! interrupt. Pure: the caller gives the time.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -57,7 +57,7 @@ impl Ord for Waiting {
 }
 
 impl Reorder {
-    /// Takes an event. One that is older than what was released already is passed on all the same, and counted.
+    /// Takes an event. One that is older than an already released event is still passed on, and counted.
     pub fn push(&mut self, event: Event) {
         let ktime = event.header().ktime;
         if ktime < self.released {
@@ -67,7 +67,7 @@ impl Reorder {
         self.waiting.push(Reverse(Waiting { ktime, arrival: self.arrivals, event }));
     }
 
-    /// The next event that happened [`WINDOW`] before `now` or earlier.
+    /// The next event that is at least [`WINDOW`] older than `now`.
     pub fn pop(&mut self, now: u64) -> Option<Event> {
         let Reverse(oldest) = self.waiting.peek()?;
         if oldest.ktime.saturating_add(WINDOW) > now {
@@ -83,7 +83,7 @@ impl Reorder {
         !self.waiting.is_empty()
     }
 
-    /// Events that came after a younger one had been released.
+    /// The number of events that arrived after a later one had been released.
     pub fn late(&self) -> u64 {
         self.late
     }

@@ -1,35 +1,35 @@
-//! The file that a stream is kept in, to be run again later.
+//! The file format of recordings.
 //!
-//! Frames to bytes and back: a magic and a version, then frames of a kind, a length, a checksum and a payload. What the
-//! payloads mean is for `daemon::world`. Files come from anywhere: a reader takes no more memory than a frame may have,
-//! and a file that ends in the middle of a frame (its writer was killed) is good up to there.
+//! Frames to bytes and back: a magic and a version, then frames of a kind, a length, a checksum and a payload.
+//! `model::journal` interprets the payloads. Files are untrusted: a reader uses no more memory than the largest frame,
+//! and a file that ends in the middle of a frame (its writer was killed) is valid up to there.
 
 use std::io::{self, Read, Write};
 
 /// The first bytes of every recording.
 const MAGIC: [u8; 8] = *b"memtrace";
-/// The version of the form. Another one is refused.
+/// The version of the format. Other versions are rejected.
 const VERSION: u32 = 1;
-/// As long as a payload may be: a scan of a million mappings.
+/// The longest payload: a scan of a million mappings.
 const LONGEST: u32 = 256 << 20;
-/// Bytes that are allocated for a payload before any of it was read.
+/// Bytes that are allocated for a payload before it is read.
 const CHUNK: usize = 64 << 10;
 
-/// What a frame holds.
+/// Kinds of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Kind {
-    /// What the recording is of; the first frame.
+    /// The header of the recording; the first frame.
     Header = 1,
     /// An event, as the kernel programs wrote it.
     Event = 2,
-    /// A question that the model asked the world, and the answer.
+    /// A question of the model, and the answer.
     Answer = 3,
-    /// A read of page tables.
+    /// A scan.
     Scan = 4,
-    /// Something that was done to the model.
+    /// A call of the model.
     Call = 5,
-    /// What came of the walk of a stack.
+    /// The result of the walk of a stack.
     Walk = 6,
 }
 
@@ -44,25 +44,25 @@ impl Kind {
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What it holds.
+    /// Its kind.
     pub kind: Kind,
-    /// Its bytes.
+    /// Its contents.
     pub payload: Vec<u8>,
 }
 
 /// Why a recording cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The file system says no.
+    /// An I/O error.
     #[error("failed to access the recording: {0}")]
     Io(#[from] io::Error),
-    /// It does not begin as a recording does.
+    /// It does not begin with the magic number.
     #[error("the file is not a recording of memtrace")]
     NotARecording,
     /// It is of another version.
     #[error("the recording has version {0}; this memtrace reads version {VERSION}")]
     Version(u32),
-    /// A frame is not what it should be.
+    /// A frame is damaged.
     #[error("frame {index} is damaged: {what}")]
     Damaged {
         /// Number of the frame.
@@ -70,7 +70,7 @@ pub enum RecordError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// It would be longer than it may.
+    /// It would exceed its size limit.
     #[error("the recording reached its limit of {0} bytes")]
     Full(u64),
 }
@@ -84,7 +84,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins one that will have `limit` bytes at most.
+    /// Starts a recording of at most `limit` bytes.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -94,10 +94,10 @@ impl<W: Write> Writer<W> {
         Ok(Self { out, written: 12, limit })
     }
 
-    /// Writes a frame whose payload is made of these parts.
+    /// Writes a frame with the concatenated parts as payload.
     ///
     /// # Errors
-    /// When it cannot be written, or would be longer than a frame or the recording may be.
+    /// When writing fails, or a size limit would be exceeded.
     pub fn write(&mut self, kind: Kind, parts: &[&[u8]]) -> Result<(), RecordError> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         self.written = self.written.saturating_add(length as u64 + 12);
@@ -122,7 +122,7 @@ impl<W: Write> Writer<W> {
     /// Ends it.
     ///
     /// # Errors
-    /// When what is still held back cannot be written.
+    /// When the buffered rest cannot be written.
     pub fn finish(mut self) -> Result<W, RecordError> {
         self.out.flush()?;
         Ok(self.out)
@@ -138,10 +138,10 @@ pub struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Checks that it is one.
+    /// Opens a recording and checks its start.
     ///
     /// # Errors
-    /// When it is none, or of another version.
+    /// When it is not a recording, or of another version.
     pub fn new(mut input: R) -> Result<Self, RecordError> {
         let mut start = [0; 12];
         if fill(&mut input, &mut start)? < start.len() {
@@ -175,7 +175,7 @@ impl<R: Read> Reader<R> {
         if length > LONGEST {
             return Err(damaged("too long"));
         }
-        // Grows as it is read: a length that lies costs nothing.
+        // The buffer grows while reading, so a wrong length allocates nothing.
         let mut payload = Vec::with_capacity((length as usize).min(CHUNK));
         (&mut self.input).take(length.into()).read_to_end(&mut payload)?;
         if payload.len() < length as usize {
@@ -193,7 +193,7 @@ impl<R: Read> Reader<R> {
         None
     }
 
-    /// Whether it ended in the middle of a frame.
+    /// Whether the input ended in the middle of a frame.
     pub const fn is_cut(&self) -> bool {
         self.is_cut
     }
@@ -204,7 +204,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Reads until the buffer is full or the input ends; how much was read.
+/// Reads until the buffer is full or the input ends. Returns the number of bytes.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -223,7 +223,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     word.map_or(0, |word| u32::from_le_bytes(*word))
 }
 
-/// FNV-1a: against bits that fell over, not against anybody.
+/// FNV-1a: detects accidental damage, not manipulation.
 fn checksum(kind: u32, parts: &[&[u8]]) -> u32 {
     let kind = kind.to_le_bytes();
     let bytes = kind.iter().chain(parts.iter().copied().flatten());

@@ -1,4 +1,4 @@
-//! What was written is read; what was not is refused.
+//! Written recordings are read; other bytes are rejected.
 
 use proptest::prelude::*;
 

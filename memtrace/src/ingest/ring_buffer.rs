@@ -1,7 +1,7 @@
 //! Reads the ring buffers: waits, copies records out, decodes, orders.
 //!
-//! Input: the maps of `probe::attach`. Output: batches of events. Never blocks longer than it was told, and never
-//! stops at a bad record: it is counted and the next one is read.
+//! Input: the maps of `probe::attach`. Output: batches of events. Never blocks longer than the given timeout, and never
+//! stops at a bad record: it counts the record and reads the next one.
 
 use std::{os::fd::AsFd, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{
     stack::{self, Copies, StackCopy},
 };
 
-/// Records that one batch takes from a ring at most, so that a flood in one cannot keep the other waiting.
+/// The most records of one ring in a batch, so that a flood in one ring cannot delay the other.
 const BATCH: usize = 16 * 1024;
 /// Bytes that are allocated at a time for records.
 const CHUNK: usize = 256 << 10;
@@ -36,7 +36,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Takes the maps over.
+    /// A reader of these maps.
     pub fn new(
         stream: RingBuf<MapData>,
         kills: RingBuf<MapData>,
@@ -56,9 +56,9 @@ impl Reader {
         }
     }
 
-    /// Waits until there is something to read or the time is over. Signals end the wait early.
+    /// Waits until there is something to read or the timeout expires. Signals end the wait early.
     pub fn wait(&self, timeout: Duration) {
-        // Events that wait for the reorder window must not wait for the next record.
+        // Events in the reorder window must not wait for the next record.
         let timeout =
             if self.order.is_waiting() { timeout.min(Duration::from_nanos(WINDOW)) } else { timeout };
         let mut fds = [
@@ -66,22 +66,22 @@ impl Reader {
             PollFd::from_borrowed_fd(self.stream.as_fd(), PollFlags::IN),
         ];
         let timeout = Timespec::try_from(timeout).ok();
-        // An interrupted wait is no different from an early one.
+        // An interrupted wait counts as an early wakeup.
         let _ = poll(&mut fds, timeout.as_ref());
     }
 
     /// Hands every event that is due at `now` (since boot) to `apply`, oldest first, faults with the copy of their stack if
-    /// there is one. Returns true when there may
-    /// be more to read at once.
+    /// there is one. Returns true when more can be read immediately.
     pub fn read(&mut self, now: impl Fn() -> u64, mut apply: impl FnMut(Event, Option<StackCopy>)) -> bool {
-        // Before the rings are read: what happens from here on may be in the one's records and not in the other's.
+        // Take the time before reading the rings: later events may be in the records of one ring and not yet in the
+        // other's.
         let now = now();
-        // The stream first: what led to a kill must be known before it.
+        // The stream first, because events that led to a kill must be applied before it.
         let rings = [&mut self.stream, &mut self.kills];
         let behind = rings.map(|ring| {
             drain(ring, &mut self.buffer, |record| take(&record, &mut self.order, &mut self.undecodable))
         });
-        // After the stream: a copy is sent before its fault is.
+        // After the stream, because a copy is sent before its fault.
         let _ = drain(&mut self.stacks, &mut self.buffer, |record| {
             match stack::decode(&record) {
                 Some(copy) => self.copies.put(copy),
@@ -89,7 +89,7 @@ impl Reader {
             }
             None
         });
-        // A ring that was not emptied holds events from its last one's time on.
+        // A ring that was not emptied still holds events from the time of the last one read.
         let due = behind.into_iter().flatten().fold(now, u64::min);
         while let Some(event) = self.order.pop(due) {
             self.events += 1;
@@ -103,7 +103,7 @@ impl Reader {
         behind.iter().any(Option::is_some)
     }
 
-    /// Hands over all that is left, whatever its time: for the end.
+    /// Hands over all remaining events at the end, regardless of their time.
     pub fn finish(&mut self, mut apply: impl FnMut(Event, Option<StackCopy>)) {
         while self.read(|| u64::MAX, &mut apply) {}
     }
@@ -113,7 +113,7 @@ impl Reader {
         self.events
     }
 
-    /// What has been lost so far.
+    /// The losses so far.
     pub fn losses(&self) -> Vec<Loss> {
         let kernel: Vec<u64> = (0..Counter::COUNT as u32)
             .map(|index| self.counters.get(&index, 0).map_or(0, |values| values.iter().sum()))
@@ -122,7 +122,7 @@ impl Reader {
     }
 }
 
-/// Copies up to [`BATCH`] records out of a ring. When it stopped for that: the time of the last event.
+/// Copies up to [`BATCH`] records out of a ring. Returns the time of the last event if the limit was reached.
 fn drain(
     ring: &mut RingBuf<MapData>,
     buffer: &mut BytesMut,
@@ -141,7 +141,7 @@ fn drain(
     Some(last)
 }
 
-/// Puts an event in order; returns its time.
+/// Adds an event to the reorder buffer. Returns its time.
 fn take(record: &Bytes, order: &mut Reorder, undecodable: &mut u64) -> Option<u64> {
     match decode(record) {
         Ok(event) => {

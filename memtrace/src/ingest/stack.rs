@@ -1,7 +1,7 @@
-//! Copies of user stacks: bytes from their ring buffer to values, and which fault each belongs to.
+//! Decodes copies of user stacks, and matches them with their faults.
 //!
 //! Input: records, faults. Output: the copy of a fault. Pure and total: no bytes make it panic. Copies whose fault does
-//! not come (its own ring was full) are dropped after a while.
+//! not arrive (its ring was full) are dropped after a while.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use memtrace_common::event::{
 };
 use zerocopy::FromBytes as _;
 
-/// How long a copy waits for its fault, ns: longer than any event waits for its order.
+/// How long a copy waits for its fault, in ns: longer than the reorder window.
 const PATIENCE: u64 = 1_000_000_000;
 
 /// A copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackCopy {
-    /// When, ns since boot.
+    /// Time of the fault, ns since boot.
     pub ktime: u64,
-    /// Which thread.
+    /// The thread.
     pub tid: u32,
     /// Its registers in user space.
     pub registers: Registers,
@@ -29,7 +29,7 @@ pub struct StackCopy {
     pub bytes: Box<[u8]>,
 }
 
-/// Reads one record; `None` when it is not exactly one.
+/// Decodes a record; `None` when the bytes are not exactly one record.
 pub fn decode(record: &[u8]) -> Option<StackCopy> {
     let (Head { ktime, tid, len, base, registers }, bytes) = Head::read_from_prefix(record).ok()?;
     let is_whole = bytes.len() == len as usize && bytes.len() <= MOST_BYTES;
@@ -43,18 +43,18 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// Takes one.
+    /// Adds a copy.
     pub fn put(&mut self, copy: StackCopy) {
         self.waiting.insert((copy.ktime, copy.tid), copy);
     }
 
-    /// The one of this fault.
+    /// Takes the copy of this fault.
     pub fn of(&mut self, fault: &Fault) -> Option<StackCopy> {
         let key = (fault.header.ktime, fault.header.tid);
         (fault.copied == copied::YES).then(|| self.waiting.remove(&key))?
     }
 
-    /// Drops what has waited for too long.
+    /// Drops copies that have waited too long.
     pub fn forget(&mut self, now: u64) {
         let old = now.saturating_sub(PATIENCE);
         while self.waiting.first_key_value().is_some_and(|((ktime, _), _)| *ktime < old) {

@@ -1,7 +1,7 @@
-//! Series of each container that is there now.
+//! Series of each existing container.
 //!
-//! Rows of the snapshot and what history says of them -> families. Several cgroups may be one container: one that is
-//! being replaced by its next, or one with cgroups below it. What is not known has no series.
+//! Rows of the snapshot and their insights -> families. Several cgroups may belong to one container: during its
+//! replacement, or if it has cgroups below it. Unknown values have no series.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::{
     verdict::{Confidence, Insight, Insights},
 };
 
-/// Series that a container usually has here and among the kills, for the count of what is left out.
+/// The usual number of series of a container, here and among the kills, to count omitted series.
 pub(super) const EACH: u64 = 7;
 
 /// A container.
@@ -27,8 +27,8 @@ pub(super) struct Row {
     findings: BTreeSet<&'static str>,
 }
 
-/// The containers that get series, and how many do not: those with a limit come first, then by name, so that the same
-/// ones stay.
+/// The containers that get series, and the number of others. Those with a limit come first, then the order is by name,
+/// so that the choice is stable.
 pub(super) fn rows(
     snapshot: &Snapshot,
     insights: &Insights,
@@ -81,7 +81,7 @@ impl Row {
         merge(&mut self.growth, insight.and_then(|of| of.growth_bytes_per_second), |a, b| a + b);
         merge(&mut self.seconds, insight.and_then(|of| of.seconds_to_limit), f64::min);
         let findings = insight.into_iter().flat_map(|of| &of.findings);
-        // One that may well be wrong must wake nobody.
+        // Findings of low confidence must not cause alerts.
         let sure = findings.filter(|finding| finding.confidence > Confidence::Low);
         self.findings.extend(sure.map(|finding| finding.kind.name()));
     }

@@ -1,6 +1,6 @@
 //! A family of series: a name, a help text, a type, and values by labels.
 //!
-//! Values -> the form of the `prometheus` crate. Must not know what they mean.
+//! Values -> types of the `prometheus` crate. Must not interpret them.
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -12,12 +12,12 @@ pub(super) struct Family {
 }
 
 impl Family {
-    /// Of values that only grow.
+    /// A family of values that only grow.
     pub(super) fn counter(name: &str, help: &str) -> Self {
         Self::of(name, help, MetricType::COUNTER)
     }
 
-    /// Of values that come and go.
+    /// A family of values that rise and fall.
     pub(super) fn gauge(name: &str, help: &str) -> Self {
         Self::of(name, help, MetricType::GAUGE)
     }
@@ -58,7 +58,7 @@ impl Family {
         self.add(&[&labels, more].concat(), value);
     }
 
-    /// With one series, when its value is known.
+    /// Adds a series without labels, if its value is known.
     pub(super) fn one(mut self, value: Option<f64>) -> Self {
         if let Some(value) = value {
             self.add(&[], value);
@@ -66,7 +66,7 @@ impl Family {
         self
     }
 
-    /// For the encoder; `None` without series.
+    /// The family for the encoder; `None` without series.
     pub(super) fn finish(self) -> Option<MetricFamily> {
         (!self.proto.get_metric().is_empty()).then_some(self.proto)
     }

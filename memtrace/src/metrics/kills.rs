@@ -1,18 +1,18 @@
-//! Counts of OOM kills, held over restarts of containers and of the daemon.
+//! Counts of OOM kills, which survive restarts of containers and of the daemon.
 //!
-//! Tallies and members' kills of the store -> families. A container that is there has a count of 0 before its first kill, or the first
-//! would not show as an increase. Of more containers than there is room for, those that are there come first, then
-//! those with the newest kills.
+//! Tallies and members' kills of the store -> families. An existing container has a count of 0 before its first kill,
+//! otherwise the first kill would not show as an increase. When there are too many containers, existing ones take
+//! precedence, then those with the newest kills.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{containers::Row, family::Family};
 use crate::{container::workload_labels::WorkloadLabels, store::Tally};
 
-/// The scope that a container has a count of before its first kill.
+/// The scope of the initial count of a container.
 const USUAL: &str = "memcg";
 
-/// The families, and how many series are left out. The tallies are ordered, newest kill first.
+/// The families, and the number of omitted series. The tallies are sorted, newest kill first.
 pub(super) fn families(
     tallies: &[Tally],
     rows: &BTreeMap<WorkloadLabels, Row>,
@@ -68,7 +68,7 @@ pub(super) fn families(
     ([kills_by_scope, processes, times, node.one(Some(all as f64))], left_out)
 }
 
-/// The kills of members, and how many series are left out. The counts are ordered, newest kill first.
+/// The kills of members, and the number of omitted series. The counts are sorted, newest kill first.
 pub(super) fn members(
     counts: &[(WorkloadLabels, u64)],
     rows: &BTreeMap<WorkloadLabels, Row>,

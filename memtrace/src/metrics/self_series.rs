@@ -1,6 +1,6 @@
-//! What the tracer itself takes, and how well it sees.
+//! The tracer's own resource use, and its losses.
 //!
-//! [`Own`], read by the daemon, and the snapshot -> families. What is not known has no series.
+//! [`Own`], read by the daemon, and the snapshot -> families. Unknown values have no series.
 
 use memtrace_common::counter::Counter;
 
@@ -13,10 +13,10 @@ use crate::{
     units::Bytes,
 };
 
-/// What the daemon reads of itself.
+/// The daemon's own resource use.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Own {
-    /// Processor time, seconds.
+    /// CPU time, seconds.
     pub cpu_seconds: f64,
     /// Resident memory.
     pub rss: Option<Bytes>,
@@ -24,27 +24,27 @@ pub struct Own {
     pub descriptors: Option<u64>,
     /// Memory of its BPF maps in the kernel.
     pub map_bytes: Option<Bytes>,
-    /// Runs of its kernel programs, by the kernel's number for each; `None` while the kernel does not count
+    /// Runs of its kernel programs, by program id; `None` while the kernel does not count them
     /// (`kernel.bpf_stats_enabled`).
     pub runs: Option<Vec<Runs>>,
     /// Size of the store's files.
     pub store_bytes: Option<Bytes>,
-    /// Records in it.
+    /// Kills in the store.
     pub store_kills: Option<u64>,
     /// Connections that were refused.
     pub refused: u64,
-    /// What became of its reader processes.
+    /// Its reader processes.
     pub readers: Counts,
 }
 
-/// What a kernel program did.
+/// Run statistics of a kernel program.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Runs {
-    /// The kernel's number for it.
+    /// The kernel's id of the program.
     pub id: u32,
     /// How often it ran.
     pub count: u64,
-    /// For how long, seconds.
+    /// Total run time, seconds.
     pub seconds: f64,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> 
     build.add(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     let mut all = vec![
         build,
-        // The names that every client library has for these.
+        // The standard names of client libraries for these.
         Family::counter("process_cpu_seconds_total", "Processor time that memtrace has used, in seconds.")
             .one(Some(*cpu_seconds)),
         Family::gauge("process_resident_memory_bytes", "Resident memory of memtrace.").one(bytes(rss)),
@@ -144,7 +144,7 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
     );
     let kinds = Counter::ALL.iter().map(|counter| counter.name()).chain(READERS.map(|(name, _)| name));
     for kind in kinds {
-        // Each has a count before it happens, or the first would not show as an increase.
+        // Each loss has a count of 0 at first, otherwise the first one would not show as an increase.
         let count = losses.iter().find(|loss| loss.name == kind).map_or(0, |loss| loss.count);
         lost.add(&[("kind", kind)], count as f64);
     }

@@ -1,6 +1,6 @@
-//! What the daemon takes itself, for the metrics: processor time, memory, descriptors, kernel maps and programs, disk.
+//! The daemon's own use of CPU time, memory, descriptors, kernel maps and programs, and disk, for the metrics.
 //!
-//! /proc/self and the state directory -> [`Own`]. Read when somebody asks. What cannot be read is not known.
+//! /proc/self and the state directory -> [`Own`]. Read at each scrape. What cannot be read is unknown.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use crate::{
     units::Bytes,
 };
 
-/// Whether the kernel counts the runs of programs.
+/// The sysctl that enables counting of program runs.
 const COUNTS: &str = "sys/kernel/bpf_stats_enabled";
 
 /// Reads it.
@@ -47,7 +47,7 @@ pub fn own(
     }
 }
 
-/// What the kernel says of each descriptor; empty for one that was closed meanwhile.
+/// The fdinfo of each descriptor; empty for one that was closed meanwhile.
 fn descriptors(of_self: &Path) -> Option<Vec<String>> {
     let entries = fs::read_dir(of_self.join("fdinfo")).ok()?;
     Some(entries.flatten().map(|entry| fs::read_to_string(entry.path()).unwrap_or_default()).collect())
@@ -57,7 +57,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }
 
-/// Each map once, however many descriptors it has.
+/// The memory of all maps, each counted once, even with several descriptors.
 fn map_bytes(descriptors: &[String]) -> Bytes {
     let maps =
         descriptors.iter().filter_map(|text| Some((field(text, "map_id:")?, field(text, "memlock:")?)));
@@ -92,7 +92,7 @@ mod tests {
     fn descriptors_tell_maps_and_programs_once() {
         let map = "pos:\t0\nmap_type:\t27\nmap_id:\t7\nmemlock:\t4096\n".to_owned();
         let program = "pos:\t0\nprog_type:\t5\nprog_id:\t61\nrun_time_ns:\t8000\nrun_cnt:\t4\n".to_owned();
-        // A link names its program as well, without counts.
+        // The fdinfo of a link also has the program id, but no counts.
         let link = "pos:\t0\nlink_type:\tperf\nlink_id:\t3\nprog_id:\t61\n".to_owned();
         let all = [map.clone(), map, program.clone(), program, link, String::new()];
         assert_eq!(map_bytes(&all), Bytes(4096));

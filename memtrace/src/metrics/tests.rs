@@ -97,7 +97,7 @@ fn facts(rows: Vec<ContainerRow>) -> Inputs {
     }
 }
 
-/// Series by name and labels, each of which must be there once.
+/// Series by name and labels; each must occur exactly once.
 fn series(text: &str) -> BTreeMap<String, f64> {
     let mut series = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

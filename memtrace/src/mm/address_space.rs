@@ -1,8 +1,8 @@
-//! The address space of one process, as its system calls change it.
+//! The address space of one process, updated by its system calls.
 //!
-//! Input: events, and maps or page tables where events do not reach. Output: [`Region`]s with their [`Residency`].
-//! Regions are sorted, disjoint, not empty and begin and end at pages. No I/O, and nothing is guessed: what events
-//! cannot explain marks the space as stale, until [`AddressSpace::resync`].
+//! Input: events, and maps or page tables for what events do not show. Output: [`Region`]s with their [`Residency`].
+//! Regions are sorted, disjoint, not empty and page-aligned. No I/O and no guessed regions: an event that contradicts
+//! the regions marks the space as stale until [`AddressSpace::resync`].
 
 use std::collections::BTreeMap;
 
@@ -34,15 +34,15 @@ mod truth;
 
 pub use self::{close::Kinds, resync::Resynced, truth::Applied};
 
-/// When the kernel makes huge pages by itself: `/sys/kernel/mm/transparent_hugepage/enabled`.
+/// When the kernel makes transparent huge pages: `/sys/kernel/mm/transparent_hugepage/enabled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HugePages {
-    /// Nowhere.
+    /// Never.
     #[default]
     Never,
-    /// Where `MADV_HUGEPAGE` asks for them.
+    /// Only in ranges with `MADV_HUGEPAGE`.
     Madvise,
-    /// Wherever they fit.
+    /// Wherever one fits.
     Always,
 }
 
@@ -56,7 +56,7 @@ pub struct Geometry {
 }
 
 impl Default for Geometry {
-    /// Pages of 4 KiB, huge pages of 2 MiB that the kernel never makes by itself.
+    /// Pages of 4 KiB and huge pages of 2 MiB, no transparent huge pages.
     fn default() -> Self {
         Self { page: 4096, huge: 2 << 20, thp: HugePages::Never }
     }
@@ -77,7 +77,8 @@ impl From<Geometry> for (u64, u64, HugePages) {
 }
 
 impl Geometry {
-    /// Bytes of a page and of a huge page, powers of two. `None` when they are not, or a huge page is the smaller.
+    /// From the bytes of a page and of a huge page. `None` unless both are powers of two and a huge page is at least as
+    /// large.
     pub const fn new(page: u64, huge: u64, thp: HugePages) -> Option<Self> {
         if page >= 1024 && page.is_power_of_two() && huge.is_power_of_two() && huge >= page {
             Some(Self { page, huge, thp })
@@ -92,35 +93,35 @@ impl Geometry {
     }
 }
 
-/// Why a space is not to be trusted before it was read again.
+/// Why a space must be read again before it is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stale {
-    /// Nothing was read yet: the process was just seen, or replaced its program.
+    /// Nothing was read yet: the process is new or has replaced its program.
     Unseeded,
     /// Events were lost.
     Loss,
     /// The process was over its event budget, so its calls were not streamed.
     Budget,
-    /// A call returned a range where regions were that it cannot have replaced.
+    /// A call returned a range that overlaps regions it cannot have replaced.
     Conflict,
-    /// A call or a fault was about a range where no region was.
+    /// A call or a fault concerned a range without a region.
     Missing,
-    /// The break moved from where nobody knows.
+    /// The break moved, and the old break is not known.
     UnknownBreak,
-    /// The kernel counts more or less of files and shared memory than regions explain.
+    /// The kernel's RSS of files and shared memory differs from what the regions can explain.
     Unexplained,
 }
 
-/// What a call took from the resident pages of the regions it was about.
+/// The resident pages that a call released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Released {
-    /// Not resident any more.
+    /// No longer resident.
     pub resident: Bytes,
-    /// Resident still, but free to be taken: by `MADV_FREE`.
+    /// Still resident, but reclaimable at any time (`MADV_FREE`).
     pub freed_lazily: Bytes,
 }
 
-/// Regions that a space holds before neighbours of one caller are taken together.
+/// Number of regions above which neighbours of the same caller are merged.
 const MANY: usize = 1 << 18;
 
 /// An address space.
@@ -136,14 +137,14 @@ pub struct AddressSpace {
     stale: Option<Stale>,
     conflicts: u64,
     many: usize,
-    /// By where a region was when it was guessed.
+    /// Guesses by the start that the region had when the first guess was made.
     guesses: BTreeMap<u64, Guess>,
-    /// Faults that the last sample stood for.
+    /// Faults that the last sample stands for.
     period: u64,
 }
 
 impl AddressSpace {
-    /// One of which nothing is known yet.
+    /// A space of which nothing is known yet.
     pub fn new(geometry: Geometry) -> Self {
         Self {
             geometry,
@@ -160,7 +161,7 @@ impl AddressSpace {
         }
     }
 
-    /// Applies an event of this process; those that are not about its addresses change nothing. A fork is
+    /// Applies an event of this process. Events that do not concern its addresses change nothing. For a fork call
     /// [`AddressSpace::fork`], because it makes another space.
     pub fn apply(&mut self, event: &Event) -> Released {
         match event {
@@ -183,7 +184,7 @@ impl AddressSpace {
                 self.fault(fault.addr, fault.period);
             }
             SpaceEvent::Throttled(_) => self.mark_stale(Stale::Budget),
-            // Nothing that is mapped or resident is another for it.
+            // These change neither mappings nor resident pages.
             _ => {}
         }
         Released::default()
@@ -194,17 +195,17 @@ impl AddressSpace {
         *self = Self::new(self.geometry);
     }
 
-    /// Marks it as not to be trusted. The first reason stands.
+    /// Marks the space as stale. The first reason is kept.
     pub fn mark_stale(&mut self, reason: Stale) {
         self.stale.get_or_insert(reason);
     }
 
-    /// Why it is not to be trusted, if it is not.
+    /// Why the space is stale; `None` when it is not.
     pub const fn stale(&self) -> Option<Stale> {
         self.stale
     }
 
-    /// Calls that contradicted the regions that were there, so far.
+    /// Calls so far that contradicted the regions.
     pub const fn conflicts(&self) -> u64 {
         self.conflicts
     }
@@ -214,7 +215,7 @@ impl AddressSpace {
         self.totals
     }
 
-    /// Bytes by which estimates changed, up and down, since [`AddressSpace::settle`]: when to look again.
+    /// Bytes by which estimates changed, up and down, since [`AddressSpace::settle`]: tells when to scan again.
     pub const fn moved(&self) -> Bytes {
         Bytes(self.moved)
     }
@@ -225,34 +226,35 @@ impl AddressSpace {
         self.forget_guesses();
     }
 
-    /// Regions that nobody looked at were not there when all were: they began empty.
+    /// Regions without a measurement are newer than the last full scan, so they began empty.
     pub fn begin_unread(&mut self) {
         self.spans.values_mut().for_each(|span| span.held.begin());
     }
 
-    /// Whether there are pages of which only smaps tells how many share them: since a fork, or in new mappings of files.
+    /// Whether some pages have an unknown number of sharers, which only smaps gives: after a fork, or in new file
+    /// mappings.
     pub fn lacks_pss(&self) -> bool {
         self.spans.values().any(|span| span.held.lacks_pss())
     }
 
-    /// Whether there are files of which only maps tells the name.
+    /// Whether there are mapped files whose name only maps gives.
     pub fn lacks_names(&self) -> bool {
         self.spans.values().any(|span| span.traits.backing == Backing::UnknownFile)
     }
 
-    /// What is resident of files that only maps names.
+    /// Resident bytes of files whose name is not known yet.
     pub fn unnamed(&self) -> Bytes {
         let unnamed = self.spans.values().filter(|span| span.traits.backing == Backing::UnknownFile);
         let pages = unnamed.map(|span| u64::from(span.held.pages)).fold(0, u64::saturating_add);
         Bytes(pages.saturating_mul(self.geometry.page))
     }
 
-    /// How many regions there are.
+    /// Number of regions.
     pub fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no regions.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
@@ -262,13 +264,13 @@ impl AddressSpace {
         self.geometry
     }
 
-    /// The region of an address, and what it holds; `None` for the latter when nobody ever looked.
+    /// The region of an address, and its residency; `None` for the latter when it was never measured.
     pub fn at(&self, addr: u64) -> Option<(Region, Option<Residency>)> {
         let (start, span) = self.find(addr)?;
         Some((span.region(start), span.held.show(self.geometry.page)))
     }
 
-    /// The regions by address, and what each holds.
+    /// The regions by address, each with its residency.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Region, Option<Residency>)> {
         let page = self.geometry.page;
         self.spans.iter().map(move |(start, span)| (span.region(*start), span.held.show(page)))
@@ -279,7 +281,7 @@ impl AddressSpace {
         self.spans.iter().map(|(start, span)| span.region(*start))
     }
 
-    /// Bytes that this space takes itself, for the cost figures; the map's nodes are taken to be half full.
+    /// Bytes of memory that this model uses, for the cost figures. Assumes that the map's nodes are half full.
     pub fn footprint(&self) -> Bytes {
         let spans = self.spans.len() * (size_of::<u64>() + size_of::<Span>()) * 2;
         let traits = self.pool.len() * (size_of::<span::Traits>() + 4 * size_of::<usize>());

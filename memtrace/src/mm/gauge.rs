@@ -1,4 +1,4 @@
-//! A figure over time, in fixed memory, and how it changed over each window.
+//! A value over time, in fixed memory, and its change over each window.
 //!
 //! Input: readings with their time. Output: the change over [`Window`]s. Pure.
 
@@ -6,36 +6,35 @@ use std::collections::VecDeque;
 
 use super::growth::Window;
 
-/// Readings kept for each window, one more than its tenths.
+/// Readings kept for each window: one for each tenth, and one more.
 const READINGS: usize = 11;
 
 /// A reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading {
     at: u64,
-    /// The last time at which it was still that.
+    /// The last time at which the value was still the same.
     until: u64,
     value: u64,
 }
 
-/// A figure over time. A reading is kept where the figure changed, and stands until the next: most figures of a node
-/// are still, and there are tens of thousands.
+/// A value over time. Only changes are stored: a node has tens of thousands of values, and most of them are constant.
 #[derive(Clone, Debug, Default)]
 pub struct Gauge {
-    /// When it was read last, and what it was.
+    /// The last reading.
     last: Option<Reading>,
-    /// `None` while it has always been what it was at first.
+    /// `None` while the value has never changed.
     windows: Option<Box<Windows>>,
 }
 
 type Windows = [VecDeque<Reading>; Window::ALL.len()];
 
-/// How a figure changed.
+/// The change of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// More, or less, than at the start.
+    /// Difference between the end and the start.
     pub by: i64,
-    /// Over so many nanoseconds: the window, or less for a figure that is younger.
+    /// Time in ns between the two: the window, or less for a younger value.
     pub over: u64,
 }
 
@@ -61,32 +60,32 @@ impl Gauge {
                 Some(last) if at < last.at.saturating_add(spacing) => {}
                 _ => kept.push_back(reading),
             }
-            // What it was at the window's start is enough.
+            // One reading at or before the window's start is enough.
             let from = at.saturating_sub(window.length());
             while kept.get(1).is_some_and(|second| second.at <= from) {
                 kept.pop_front();
             }
         }
         let has_one = |kept: &VecDeque<Reading>| kept.len() == 1 && kept.iter().all(|one| one.value == value);
-        // It has come to rest.
+        // The value was constant over all windows.
         if let Some(windows) = self.windows.take_if(|windows| windows.iter().all(has_one)) {
             self.last = windows.iter().flatten().max_by_key(|reading| reading.at).copied();
         }
     }
 
-    /// It was read no more, and was still the same at `at`.
+    /// Records that the value was still the same at `at`, without a reading.
     pub fn stand(&mut self, at: u64) {
         if let Some(last) = self.last.filter(|last| last.until < at) {
             self.read(at, last.value);
         }
     }
 
-    /// Until when the changes over all windows stay as they are, if the figure does.
+    /// Until when the changes over all windows stay the same if the value does.
     pub fn stands_until(&self) -> u64 {
         let Some(last) = self.last else { return 0 };
         let Some(windows) = &self.windows else { return if last.at < last.until { u64::MAX } else { 0 } };
         let until = |(window, kept): (&Window, &VecDeque<Reading>)| match (kept.back(), kept.get(1)) {
-            // What was too near to the one before it will be kept when it is read again.
+            // The last change is not stored yet, because it came too soon after the one before.
             (Some(newest), _) if newest.value != last.value => 0,
             (_, Some(second)) => second.at.saturating_add(window.length()),
             (_, None) => u64::MAX,
@@ -106,7 +105,7 @@ impl Gauge {
             return None;
         }
         let by = i128::from(last.value) - i128::from(first.value);
-        // Where the window begins, if the figure was that there.
+        // Start of the window, limited to the time in which the value was that of `first`.
         let from = end.saturating_sub(window.length()).min(first.until).max(begin);
         Some(Change { by: i64::try_from(by).ok()?, over: end.saturating_sub(from) })
     }
@@ -147,7 +146,7 @@ mod tests {
         for (window, seconds) in [(Window::Seconds10, 10), (Window::Minute1, 60), (Window::Minutes10, 600)] {
             assert_eq!(gauge.change(window), Some(Change { by: 600, over: seconds * SECOND }));
         }
-        // It stays there, and the step leaves each window in its time, at a reading's distance at most.
+        // The value stays constant, and the step leaves each window in time, one reading late at most.
         for second in 5001..=5700 {
             gauge.read(second * SECOND, 700);
             let by = |window| gauge.change(window).unwrap().by;
@@ -167,7 +166,7 @@ mod tests {
         assert_eq!(gauge.change(Window::Minute1), Some(Change { by: -300, over: SECOND }));
     }
 
-    /// One that is read only when it does not stand any more says the same as one that is read each second.
+    /// A gauge that is read only when `stands_until` has passed equals one that is read each second.
     #[test]
     fn what_stands_need_not_be_read() {
         let (mut each, mut seldom) = (Gauge::default(), Gauge::default());

@@ -1,6 +1,6 @@
-//! How memory grew, over ten seconds, a minute and ten minutes.
+//! Growth of memory over ten seconds, a minute and ten minutes.
 //!
-//! Input: amounts with their time. Output: sums over the windows, in fixed memory. Pure; knows no processes.
+//! Input: amounts with their time. Output: sums over the windows, in fixed memory. Pure; must not know processes.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ const SECOND: u64 = 1_000_000_000;
 /// Buckets of each window.
 const BUCKETS: usize = 10;
 
-/// Over how long.
+/// The period of a growth figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Window {
     /// Ten seconds.
@@ -66,7 +66,7 @@ impl Buckets {
 
     fn add(&mut self, bucket: u64, amount: u64) {
         self.advance(bucket);
-        // Older than the window: it does not count any more.
+        // An older amount is outside the window.
         if bucket + BUCKETS as u64 > self.newest
             && let Some(sum) = self.amounts.get_mut((bucket % BUCKETS as u64) as usize)
         {
@@ -80,7 +80,7 @@ impl Buckets {
     }
 }
 
-/// What came in over each window.
+/// Growth over each window, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Growth {
     windows: [Buckets; Window::ALL.len()],
@@ -94,39 +94,39 @@ impl Growth {
         }
     }
 
-    /// What came in over the window that ends at `now`.
+    /// The sum over the window that ends at `now`.
     pub fn over(&self, window: Window, now: u64) -> u64 {
         let bucket = now / (window.length() / BUCKETS as u64);
         self.windows.get(window.index()).map_or(0, |buckets| buckets.sum(bucket))
     }
 }
 
-/// By what the callers of a stack were found.
+/// How a stack was unwound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WalkedBy {
     /// By the unwind tables of the programs.
     Tables,
-    /// By tables, and by frame pointers where code had none.
+    /// By unwind tables, and by frame pointers where code had none.
     Both,
-    /// By frame pointers alone: short, or wrong, where code keeps none.
+    /// By frame pointers alone: short or wrong where code was built without them.
     #[default]
     FramePointers,
 }
 
-/// Growth by call stack of first touch, for one process. Bounded: the stack that grew least makes place for a new one,
-/// and what it had goes to `others`.
+/// Growth by call stack of first touch, for one process. Bounded: a new stack replaces the one that grew least, whose
+/// amount is added to `others`.
 #[derive(Clone, Debug, Default)]
 pub struct StackGrowth {
     stacks: HashMap<Box<[u64]>, (Growth, WalkedBy)>,
     others: Growth,
 }
 
-/// Stacks that are told apart in one process.
+/// The most distinct stacks of one process.
 const MAX_STACKS: usize = 64;
 
 impl StackGrowth {
-    /// Counts `bytes` that were first touched from `stack`; an empty stack counts for the others.
+    /// Counts `bytes` that were first touched from `stack`; an empty stack counts as `others`.
     pub fn add(&mut self, at: u64, stack: &[u64], walked_by: WalkedBy, bytes: u64) {
         if stack.is_empty() {
             return self.others.add(at, bytes);
@@ -138,7 +138,7 @@ impl StackGrowth {
             let least = self
                 .stacks
                 .iter()
-                // By stack where the bytes are equal, so that a recording gives what its original gave.
+                // Ties are broken by stack, so that a replay gives the same result as the original run.
                 .min_by_key(|(stack, (growth, _))| (growth.over(Window::Minutes10, at), *stack))
                 .map(|(stack, (growth, _))| (stack.clone(), growth.over(Window::Minutes10, at)));
             if let Some((least, had)) = least {
@@ -151,7 +151,7 @@ impl StackGrowth {
         self.stacks.insert(stack.into(), (growth, walked_by));
     }
 
-    /// Until when the sums over all windows stay as they are, if nothing is added.
+    /// Until when the sums over all windows stay the same if nothing is added.
     pub fn stands_until(&self, now: u64) -> u64 {
         let grew = |window: &Window| self.stacks.values().any(|(growth, _)| growth.over(*window, now) > 0);
         let finest = Window::ALL.into_iter().find(grew);
@@ -161,7 +161,7 @@ impl StackGrowth {
         })
     }
 
-    /// The stacks that grew over the window, most first, `limit` of them.
+    /// The `limit` stacks that grew most over the window, largest first.
     pub fn top(&self, window: Window, now: u64, limit: usize) -> Vec<(&[u64], WalkedBy, u64)> {
         let mut found: Vec<_> = self
             .stacks
@@ -169,18 +169,18 @@ impl StackGrowth {
             .map(|(stack, (growth, walked_by))| (&**stack, *walked_by, growth.over(window, now)))
             .filter(|(_, _, bytes)| *bytes > 0)
             .collect();
-        // By stack where the bytes are equal, so that rows do not jump.
+        // Ties are broken by stack, so that rows do not jump.
         found.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.0.cmp(b.0)));
         found.truncate(limit);
         found
     }
 
-    /// What came in from one stack over the window.
+    /// Growth from one stack over the window, in bytes.
     pub fn of(&self, stack: &[u64], window: Window, now: u64) -> u64 {
         self.stacks.get(stack).map_or(0, |(growth, _)| growth.over(window, now))
     }
 
-    /// Growth that no stack is known for.
+    /// Growth without a known stack, in bytes.
     pub fn others(&self, window: Window, now: u64) -> u64 {
         self.others.over(window, now)
     }

@@ -1,7 +1,7 @@
-//! `/proc/PID/maps`: the kernel's own list of what is mapped.
+//! `/proc/PID/maps`: the kernel's list of mappings.
 //!
-//! Input: the file's bytes, or a /proc to read it from. Output: [`Region`]s in the kernel's order, born of no call.
-//! Any bytes are read; a line that is none is counted. What a name means is decided here and nowhere else.
+//! Input: the file's bytes, or a /proc to read it from. Output: [`Region`]s in the kernel's order, without a birth.
+//! Accepts any bytes and counts malformed lines. Only this module interprets the names of mappings.
 
 use std::sync::Arc;
 
@@ -11,21 +11,22 @@ use super::{
     text_file::read_file,
 };
 
-/// As much of a file as is read: 600,000 usual lines. Paths are the process's choice, so there has to be an end.
+/// The most bytes of a file that are read: about 600,000 usual lines. A limit is needed because the process chooses the
+/// paths.
 const LIMIT: u64 = 64 << 20;
 
-/// What a maps file says.
+/// The contents of a maps file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Maps {
     /// The mappings, in the order of the file: by address.
     pub regions: Vec<Region>,
-    /// Lines that are no mapping.
+    /// Malformed lines.
     pub malformed: u64,
-    /// The file was longer than what is read of one.
+    /// The file was longer than the limit.
     pub is_truncated: bool,
 }
 
-/// Reads `/proc/PID/maps`. The kernel does not hold still between two pages of it, so neighbours may disagree.
+/// Reads `/proc/PID/maps`. Mappings may change between two pages of the file, so it is not one consistent snapshot.
 ///
 /// # Errors
 /// See [`Error`].
@@ -34,7 +35,7 @@ pub fn read(procfs: &Procfs, pid: u32) -> Result<Maps, Error> {
     Ok(Maps { is_truncated, ..parse(&bytes) })
 }
 
-/// Reads the bytes of a maps file.
+/// Parses the bytes of a maps file.
 pub fn parse(bytes: &[u8]) -> Maps {
     // A line without a path has some 50 bytes, one with a path some 90.
     let mut maps = Maps { regions: Vec::with_capacity(bytes.len() / 80), ..Maps::default() };
@@ -48,14 +49,14 @@ pub fn parse(bytes: &[u8]) -> Maps {
     maps
 }
 
-/// Reads lines one after the other. Neighbours mostly are of one file or name, which is then allocated once.
+/// Parses lines one after the other. Neighbours often have the same file or name, which is then allocated once.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     file: Option<Arc<File>>,
     name: Option<Arc<[u8]>>,
 }
 
-/// The fields of a line in front of its path.
+/// The fields of a line before its path.
 struct Fields {
     start: u64,
     end: u64,
@@ -91,7 +92,7 @@ impl Lines {
             b"" if fields.inode == 0 => anonymous,
             b"[heap]" => Backing::Heap,
             b"[stack]" => Backing::Stack,
-            // Of a mapping without a file descriptor; one of a descriptor of /dev/zero is not "(deleted)".
+            // A shared mapping without a file descriptor. A mapping of a descriptor of /dev/zero has no "(deleted)".
             b"/dev/zero (deleted)" | b"/anon_hugepage (deleted)" => anonymous,
             [b'[', ..] => {
                 if let Some(name) = inner(b"[anon:") {
@@ -186,7 +187,7 @@ fn bit(letter: u8, set: u8, bit: u8) -> Option<u8> {
     }
 }
 
-/// Lower-case hexadecimal digits, 1 to 16 of them, and what is behind the byte that ends them.
+/// Parses 1 to 16 lower-case hexadecimal digits up to the byte `end`. Returns the number and the rest after `end`.
 fn hex(bytes: &[u8], end: u8) -> Option<(u64, &[u8])> {
     let mut value = 0_u64;
     for (at, byte) in bytes.iter().enumerate().take(17) {

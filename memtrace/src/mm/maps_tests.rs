@@ -173,7 +173,7 @@ proptest! {
         parse(&bytes);
     }
 
-    /// Nearly right lines: one byte of a good file is another.
+    /// Nearly valid lines: one byte of a valid file is changed.
     #[test]
     fn a_wrong_byte_costs_one_line_at_most(at in 0_usize..200, byte in any::<u8>()) {
         let mut bytes = format!("{FRONT}/a b\n{FRONT}[heap]\n{FRONT}\n").into_bytes();

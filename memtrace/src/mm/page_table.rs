@@ -1,8 +1,8 @@
-//! What the page tables of a process hold: the truth that estimates are set right by.
+//! Resident memory from the page tables of a process: the measurement that corrects the estimates.
 //!
-//! Input: `/proc/PID/pagemap` and the ranges to look at. Output: resident bytes a range. The kernel answers with runs
-//! of alike pages (`PAGEMAP_SCAN`, from 6.7 on); where it does not, [`of_smaps`] is the slower way to the same.
-//! A look is as long as its [`Budget`] and goes on where it stopped, so that no process can hold its reader up.
+//! Input: `/proc/PID/pagemap` and the ranges to scan. Output: resident bytes of each range. `PAGEMAP_SCAN` (since 6.7)
+//! returns runs of equal pages; on older kernels [`of_smaps`] is the slower way to the same result. A scan stops when
+//! its [`Budget`] is used up and continues there later, so that no process can delay the reader.
 
 use std::{
     fs::File,
@@ -24,40 +24,40 @@ use super::{
 };
 use crate::units::Bytes;
 
-/// What a range holds.
+/// The measurement of a range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// First address.
     pub start: u64,
-    /// First address behind it.
+    /// First address after the range.
     pub end: u64,
     /// For [`super::address_space::AddressSpace::set_truth`].
     pub measured: Measured,
-    /// The part of what is resident that is pages of files or shared memory; `None` when that was not asked for.
+    /// The resident pages of files and shared memory; `None` when not requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<Bytes>,
-    /// The part of what is resident that is mapped by huge pages; `None` from smaps, which does not tell all.
+    /// The resident memory mapped by huge pages; `None` from smaps, which does not show all of them.
     pub huge: Option<Bytes>,
 }
 
-/// How much work one look may be.
+/// The most work that one scan step may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Pages that are walked, some 15 ns each, or 50 with files.
+    /// Pages to walk; about 15 ns each, or 50 ns with files.
     pub pages: u64,
-    /// Questions to the kernel, some 1 µs each.
+    /// Calls to the kernel; about 1 µs each.
     pub calls: u32,
 }
 
 impl Budget {
-    /// A tenth of a second at the very most.
+    /// At most a tenth of a second.
     pub const DEFAULT: Self = Self { pages: 1 << 20, calls: 256 };
 }
 
-/// Where a look at a process is.
+/// The state of a scan of a process.
 #[derive(Clone, Debug)]
 pub struct Walk {
-    /// Ranges from the one that is being looked at on; `false` for one that is not wanted.
+    /// The current range and those after it; `false` for a range that is skipped.
     todo: Peekable<IntoIter<(Found, bool)>>,
     at: u64,
     end: u64,
@@ -66,13 +66,13 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Of these regions, which are sorted and disjoint. Those whose pages no RSS counts are left out.
+    /// Starts a scan of regions, which must be sorted and disjoint. Regions whose pages RSS does not count are skipped.
     pub fn new(regions: impl IntoIterator<Item = Region>) -> Self {
         Self::of(regions, false)
     }
 
-    /// The same, and pages of files told from private ones: four times the work, because the kernel has to look at
-    /// every page and not at its entry alone (13 ms a GiB instead of 3 on 6.18).
+    /// Like [`Self::new`], and also distinguishes file pages from private ones. This takes four times as long, because
+    /// the kernel must read each page's structure and not only its entry (13 ms per GiB instead of 3 on 6.18).
     pub fn with_files(regions: impl IntoIterator<Item = Region>) -> Self {
         Self::of(regions, true)
     }
@@ -89,23 +89,23 @@ impl Walk {
             })
             .collect();
         let at = todo.first().map_or(0, |(found, _)| found.start);
-        // [vsyscall] is behind the last address that a process has.
+        // [vsyscall] lies above the user address range.
         let user = |found: &Found| found.end <= 1 << 63;
         let end = todo.iter().rev().find(|(found, _)| user(found)).map_or(at, |(found, _)| found.end);
         Self { todo: todo.into_iter().peekable(), at, end, outside: Bytes(0), asks_for_files }
     }
 
-    /// Whether everything was looked at.
+    /// Whether the scan is complete.
     pub const fn is_done(&self) -> bool {
         self.at >= self.end
     }
 
-    /// Resident in none of the regions: they were not all that there is.
+    /// Resident bytes outside all regions: the list of regions was incomplete.
     pub const fn outside(&self) -> Bytes {
         self.outside
     }
 
-    /// A run of alike pages.
+    /// Takes a run of equal pages.
     fn take(&mut self, run: &PageRun, found: &mut Vec<Found>) {
         let mut at = run.start;
         while at < run.end {
@@ -124,7 +124,7 @@ impl Walk {
         }
     }
 
-    /// Everything below an address was looked at.
+    /// Completes all ranges below an address.
     fn finish(&mut self, at: u64, found: &mut Vec<Found>) {
         while let Some((range, is_wanted)) = self.todo.next_if(|(range, _)| range.end <= at) {
             if is_wanted {
@@ -134,7 +134,7 @@ impl Walk {
     }
 }
 
-/// Pages of the kernel and of devices are in page tables and in no RSS.
+/// Whether RSS counts the region's pages: not those of the kernel and of devices.
 fn is_counted(region: &Region) -> bool {
     if region.vm_flags.is_some_and(|flags| flags.has(VmFlags::PFN_MAP)) {
         return false;
@@ -163,21 +163,21 @@ pub const fn is_present(entry: [u8; 8]) -> bool {
     u64::from_ne_bytes(entry) >> 63 != 0
 }
 
-/// How a look ended.
+/// The result of a scan step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// The ranges that it completed.
+    /// The ranges that the step completed.
     Found(Vec<Found>),
     /// This kernel does not have `PAGEMAP_SCAN`.
     Unsupported,
 }
 
 impl PageTable {
-    /// Runs that one question is answered with at most: as many as the kernel collects at once. Asked for more, it
-    /// may answer with all of them and say that it got no further than the first 512 (6.18, `do_pagemap_scan`).
+    /// The most runs that one call may return: the size of the kernel's own buffer. For a larger buffer the kernel may
+    /// return all runs but a `walk_end` after the first 512 only (6.18, `do_pagemap_scan`).
     const RUNS: usize = 512;
 
-    /// Those of a process.
+    /// Opens the page tables of a process.
     ///
     /// # Errors
     /// See [`Error`].
@@ -197,21 +197,21 @@ impl PageTable {
         self.page
     }
 
-    /// Fills the buffer with the entries of pages from one on, 8 bytes each
-    /// (`Documentation/admin-guide/mm/pagemap.rst`); how many bytes there were.
+    /// Reads the entries of pages from `page` on into the buffer, 8 bytes each
+    /// (`Documentation/admin-guide/mm/pagemap.rst`). Returns the number of bytes read.
     ///
     /// # Errors
-    /// The kernel's: of an address that no process has, or a process that is gone.
+    /// The kernel's error: the address is out of range, or the process is gone.
     pub fn entries(&self, page: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let place = page.checked_mul(8).ok_or(io::ErrorKind::InvalidInput)?;
         self.file.read_at(buffer, place)
     }
 
-    /// Ranges of a range whose pages are present, in order, and how far that goes: to its end, or until there were
-    /// `most` pages or as many ranges as the kernel tells at once.
+    /// The sub-ranges whose pages are present, in order, and the address up to which they are complete: the end of the
+    /// range, or less when `most` pages or the most runs of one call were reached.
     ///
     /// # Errors
-    /// The kernel's: it has no `PAGEMAP_SCAN`, or see [`Self::entries`].
+    /// The kernel's error: it has no `PAGEMAP_SCAN`, or see [`Self::entries`].
     pub fn present(
         &mut self,
         range: Range<u64>,
@@ -221,7 +221,7 @@ impl PageTable {
         Ok((runs.iter().map(|run| run.start..run.end), reached))
     }
 
-    /// Looks on, as far as the budget goes.
+    /// Continues the scan until the budget is used up.
     ///
     /// # Errors
     /// See [`Error`].
@@ -244,7 +244,7 @@ impl PageTable {
                 pages = pages.saturating_sub(run.end.saturating_sub(run.start) / self.page);
                 walk.take(run, &mut found);
             }
-            // A kernel that does not get on would keep us here for ever.
+            // Without progress this loop would never end.
             let is_stuck = reached <= walk.at;
             walk.at = if is_stuck { walk.end } else { reached };
             walk.finish(walk.at, &mut found);
@@ -260,7 +260,7 @@ fn unsupported(source: io::Error) -> Result<Look, Error> {
     }
 }
 
-/// The same from smaps, mapping by mapping.
+/// The same measurements from smaps, one per mapping.
 pub fn of_smaps(smaps: &Smaps) -> Vec<Found> {
     let found = smaps.mappings.iter().filter_map(|mapping| {
         let (region, usage) = (&mapping.region, &mapping.usage);
@@ -285,7 +285,7 @@ impl PageRun {
     const FILE: u64 = 1 << 2;
     const PRESENT: u64 = 1 << 3;
     const SWAPPED: u64 = 1 << 4;
-    /// The zero page, which reads of untouched private memory find: no RSS counts it.
+    /// `PAGE_IS_PFNZERO`: the zero page, mapped by reads of untouched private memory. RSS does not count it.
     const ZERO: u64 = 1 << 5;
     const HUGE: u64 = 1 << 6;
 
@@ -329,8 +329,8 @@ struct ScanCall {
     return_mask: u64,
 }
 
-/// Asks for the pages of a range that are of any category that is wanted, `max_pages` of them at most: in runs of alike
-/// ones, by these categories and those to be told besides, and how far the answer reaches.
+/// Returns the pages of a range that have any of the wanted categories, `max_pages` at most, as runs of pages with
+/// equal categories (of the wanted and the returned ones), and the address up to which the range was walked.
 #[expect(unsafe_code, reason = "ioctl is safe only by what it is called with")]
 fn scan<'a>(
     file: &File,
@@ -360,7 +360,7 @@ fn scan<'a>(
     let count = unsafe { libc::ioctl(file.as_raw_fd(), PAGEMAP_SCAN as libc::Ioctl, &raw mut call) };
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
     let runs = runs.get(..count).unwrap_or_default();
-    // Never to look twice matters more than what the kernel says of its walk.
+    // A run after `walk_end` was already reported, so continue after it and never scan it twice.
     let reached = runs.last().map_or(call.walk_end, |last| last.end.max(call.walk_end));
     Ok((runs, reached))
 }

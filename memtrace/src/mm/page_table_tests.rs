@@ -1,4 +1,4 @@
-//! Page tables against mincore, smaps and what a test itself touched.
+//! Page-table scans against mincore, smaps and the pages that a test touched.
 
 use std::process::{Child, Command, Stdio};
 
@@ -7,7 +7,7 @@ use crate::mm::{region::Prot, smaps};
 
 const PAGE: usize = 4096;
 
-/// Memory that goes with its test.
+/// A mapping that is unmapped on drop.
 struct Mapped {
     start: *mut u8,
     len: usize,
@@ -23,8 +23,8 @@ impl Mapped {
         Self { start: start.cast(), len }
     }
 
-    /// Between two pages that nobody may touch, so that the kernel cannot make one mapping of it and of what another
-    /// test has mapped beside it. The two stay behind.
+    /// Places the mapping between two inaccessible pages, so that the kernel cannot merge it with a mapping of another
+    /// test. The two pages are not unmapped.
     fn private(pages: usize) -> Self {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         let whole = Self::new((pages + 2) * PAGE, flags, -1);
@@ -78,7 +78,7 @@ impl Mapped {
         Region::new(start, start + self.len as u64, Prot(3), Backing::Anonymous)
     }
 
-    /// What this kernel says of it, or smaps where it says nothing.
+    /// Scans it by `PAGEMAP_SCAN`, or by smaps on kernels without it.
     fn look(&self) -> Found {
         match look(Walk::with_files([self.region()]), Budget::DEFAULT) {
             Some(found) => found[0],
@@ -102,7 +102,7 @@ impl Drop for Mapped {
     }
 }
 
-/// All of it, look by look; `None` on a kernel without the call.
+/// Scans everything, step by step; `None` on a kernel without `PAGEMAP_SCAN`.
 fn look(mut walk: Walk, budget: Budget) -> Option<Vec<Found>> {
     let mut table = PageTable::open(&Procfs::new("/proc"), std::process::id()).unwrap();
     let mut all = Vec::new();
@@ -115,7 +115,7 @@ fn look(mut walk: Walk, budget: Budget) -> Option<Vec<Found>> {
     Some(all)
 }
 
-/// Pages of a pattern that has runs of one page and of many.
+/// Pages of a pattern with runs of one page and of many.
 fn pattern(pages: usize) -> impl Iterator<Item = usize> {
     (0..pages).filter(|page| page % 7 == 0 || page % 64 < 20)
 }
@@ -163,7 +163,7 @@ fn shared_memory_and_files_are_told_from_private_pages() {
     );
 }
 
-/// Where the machine has huge pages, they are seen; where it has none, nothing is.
+/// Huge pages are reported where the machine has them, and none where it has not.
 #[test]
 fn huge_pages_are_told() {
     let memory = Mapped::private(2048);
@@ -200,7 +200,7 @@ fn a_small_budget_comes_to_the_same_end_in_more_steps() {
     let resident: Vec<_> = at_once.iter().map(|found| found.measured.resident).collect();
     assert_eq!(resident, [expected(0, 10), expected(10, 4000), expected(4100, 4101), expected(4101, 6000)]);
 
-    // One step is no more than it may be.
+    // One step stays within its budget.
     let mut table = PageTable::open(&Procfs::new("/proc"), std::process::id()).unwrap();
     let mut walk = Walk::new(parts());
     table.look(&mut walk, Budget { pages: 100, calls: 1000 }).unwrap();
@@ -211,7 +211,7 @@ fn a_small_budget_comes_to_the_same_end_in_more_steps() {
     assert_eq!(walk.outside(), expected(4000, 4100), "resident between the regions");
 }
 
-/// A process that waits for us.
+/// A process that waits and does not change.
 struct Quiet(Child);
 
 impl Drop for Quiet {
@@ -251,7 +251,7 @@ fn a_process_that_holds_still_is_what_smaps_says_of_it() {
     }
     let sum: u64 = found.iter().map(|found| found.measured.resident.0).sum();
     let rollup = smaps::read_rollup(&procfs, pid).unwrap();
-    // The code of the vdso is a page that RSS counts and nobody asks for.
+    // RSS counts the vdso's code page, which the scan skips.
     assert!(rollup.rss.unwrap().0 - sum <= 4 * PAGE as u64, "{sum} {rollup:?}");
 }
 
@@ -278,7 +278,7 @@ fn kernels_without_the_call_say_so() {
     }
     assert!(matches!(unsupported(io::Error::from_raw_os_error(libc::ESRCH)), Err(Error::Gone)));
     assert!(matches!(unsupported(io::Error::from_raw_os_error(libc::EPERM)), Err(Error::Io { .. })));
-    // A file that is no pagemap.
+    // A file that is not a pagemap.
     let mut table = PageTable::of(tempfile::tempfile().unwrap());
     let mut walk = Walk::new([Region::new(0x10000, 0x20000, Prot(3), Backing::Anonymous)]);
     assert!(matches!(table.look(&mut walk, Budget::DEFAULT), Ok(Look::Unsupported)));

@@ -1,7 +1,7 @@
-//! Processes: who there is, and how much of each is resident.
+//! The processes of the node and their resident memory.
 //!
 //! Input: events, and /proc for what events do not carry. Output: [`Process`]es with their resident memory and its
-//! growth. A process is known by pid *and* start time, because pids are used again. The model itself does no I/O;
+//! growth. A process is identified by pid *and* start time, because pids are reused. The model itself does no I/O;
 //! [`ProcessTable::refresh`] asks a [`Source`].
 
 use std::{
@@ -19,23 +19,24 @@ use crate::{
     units::raw,
 };
 
-/// How long ago the older of two readings should be that growth is taken from.
+/// The time over which the growth of resident memory is computed, in ns.
 pub const GROWTH_WINDOW: u64 = 10_000_000_000;
-/// A process that nothing happens to is read again after this part of its age: most change soon after their start, and a
-/// node has thousands that sleep for days.
+/// Limits, in ns, of the interval after which a process without events is read again. The interval grows with its age:
+/// most processes change soon after their start, and a node has thousands that sleep for days.
 const SWEEP: RangeInclusive<u64> = 10_000_000_000..=60_000_000_000;
-/// /proc tells starts in clock ticks of 10 ms, events in ns; two processes of one id are further apart.
+/// /proc gives start times in clock ticks of 10 ms, events in ns. Two processes with the same pid start further apart
+/// than this.
 const START_TOLERANCE: u64 = 20_000_000;
-/// Readings of one process that are kept.
+/// The most readings kept of one process.
 const READINGS: usize = 16;
 
-/// What /proc says of a process when it is first seen.
+/// The facts from /proc about a process when it is first seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
     /// Name, any bytes.
     #[serde(with = "raw")]
     pub comm: Vec<u8>,
-    /// Start, ns since boot, as exact as clock ticks are.
+    /// Start, ns since boot, to the precision of clock ticks.
     pub start: u64,
     /// Id of its parent.
     #[serde(default)]
@@ -49,7 +50,7 @@ pub struct Seed {
     pub is_kernel_thread: bool,
 }
 
-/// Where the table gets what events do not carry.
+/// The source of facts that events do not carry.
 pub trait Source {
     /// Everything about a process, `None` when it is gone or cannot be read.
     fn seed(&self, pid: u32) -> Option<Seed>;
@@ -62,27 +63,27 @@ pub trait Source {
 pub struct Resident {
     /// Bytes, all kinds.
     pub bytes: u64,
-    /// Those of files and of shared memory among them.
+    /// The part of `bytes` in files and shared memory.
     pub shared: u64,
 }
 
 /// A reading of resident memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// When, ns since boot.
+    /// Time, ns since boot.
     pub at: u64,
     /// Bytes.
     pub bytes: u64,
-    /// Those of files and of shared memory among them.
+    /// The part of `bytes` in files and shared memory.
     pub shared: u64,
 }
 
-/// How resident memory changed.
+/// A change of resident memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Growth {
-    /// Bytes more (or less) than at the start.
+    /// Bytes at the end minus bytes at the start.
     pub bytes: i64,
-    /// Over so many nanoseconds, never 0.
+    /// Time between the two in ns, never 0.
     pub over: u64,
 }
 
@@ -99,17 +100,17 @@ pub struct Process {
     pub uid: Option<u32>,
     /// Path of its memory cgroup, raw.
     pub cgroup: Option<Vec<u8>>,
-    /// The process that it was forked from, or whose child it was when /proc was asked last.
+    /// Id of the process that forked it, or of its parent when /proc was last read.
     pub parent: Option<u32>,
-    /// The process that it was forked from and when, ns since boot, while it runs the same program.
+    /// Id of the process that forked it, and the time in ns since boot; `None` once it runs another program.
     pub copy_of: Option<(u32, u64)>,
-    /// Whether something happened to it before it was read last, or it was found to be another size.
+    /// Whether it had events before the last reading, or that reading found another size.
     pub was_busy: bool,
     readings: VecDeque<Reading>,
     is_dirty: bool,
     /// Whether events about it may have been lost.
     is_suspect: bool,
-    /// The time of its entry among the sweeps.
+    /// The time of its entry in `sweeps`.
     swept_at: Option<u64>,
 }
 
@@ -160,25 +161,25 @@ impl Process {
             .rev()
             .find(|reading| reading.at <= from)
             .or_else(|| self.readings.front())?;
-        // A process that is not read because nothing happens to it has not grown.
+        // A process without events has not grown, so it needs no reading.
         let over = now
             .max(last.at)
             .checked_sub(first.at)
             .filter(|over| *over > 0 && first.at < last.at.max(from))?;
         let bytes = i128::from(last.bytes) - i128::from(first.bytes);
-        // What has not grown for longer has not grown over the window either.
+        // No growth over a longer time means no growth over the window.
         let over = if bytes == 0 { over.min(GROWTH_WINDOW) } else { over };
         Some(Growth { bytes: i64::try_from(bytes).ok()?, over })
     }
 
-    /// Whether its growth is none, and stays so until it is read again.
+    /// Whether its growth is zero and stays zero until the next reading.
     pub fn is_at_rest(&self, now: u64) -> bool {
         let last = self.readings.back();
         self.growth(now).is_some_and(|growth| growth.over >= GROWTH_WINDOW)
             && self.readings.iter().all(|reading| last.is_some_and(|last| last.bytes == reading.bytes))
     }
 
-    /// When it is to be read again though nothing happened to it.
+    /// When it is read again if it has no events.
     fn sweep_at(&self) -> u64 {
         let Some(reading) = self.resident() else { return 0 };
         let age = reading.at.saturating_sub(self.start.unwrap_or(reading.at));
@@ -189,12 +190,12 @@ impl Process {
         self.is_suspect || self.sweep_at() <= now
     }
 
-    /// Reads it again, and whether it is in another cgroup; `None` when it is gone.
+    /// Reads it again. Returns whether it has moved to another cgroup; `None` when the process is gone.
     fn refresh(&mut self, source: &impl Source, now: u64) -> Option<bool> {
         let mut has_moved = false;
         if self.is_old(now) {
             let seed = source.seed(self.pid).filter(|seed| !seed.is_kernel_thread)?;
-            // The exit and fork between were lost if this is another process under the same id.
+            // If this is another process with the same pid, the exit and the fork in between were lost.
             let is_another = self.start.is_some_and(|start| start.abs_diff(seed.start) > START_TOLERANCE);
             if is_another && self.resident().is_some() {
                 *self = Self { swept_at: self.swept_at, ..Self::new(self.pid) };
@@ -206,7 +207,7 @@ impl Process {
         Some(has_moved)
     }
 
-    /// Whether it is in another cgroup than was known.
+    /// Takes the facts from /proc. Returns whether the cgroup changed.
     fn take(&mut self, seed: Seed) -> bool {
         self.comm = escape(&seed.comm);
         self.start = self.start.or(Some(seed.start));
@@ -230,30 +231,30 @@ impl Process {
     }
 }
 
-/// All processes of the node. What nothing happened to costs nothing: a node has thousands that sleep.
+/// All processes of the node. A process without events costs nothing: a node has thousands that sleep.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
     processes: HashMap<u32, Process>,
     /// Those to be read at the next refresh.
     marked: Vec<u32>,
-    /// When each is to be looked at though nothing happened to it; one entry for each that was read.
+    /// When to read each process if it has no events; one entry for each process that was read.
     sweeps: BinaryHeap<Reverse<(u64, u32)>>,
     news: News,
 }
 
-/// What came of the processes since it was last asked.
+/// The changes since the last call of [`ProcessTable::news`].
 #[derive(Debug, Default)]
 pub struct News {
-    /// Those that were read.
+    /// Processes that were read.
     pub read: Vec<u32>,
-    /// Those that are there no more; another may have the id of one.
+    /// Processes that are gone; their ids may be in use again.
     pub gone: Vec<u32>,
-    /// Somebody came, or is in another cgroup.
+    /// A process appeared or moved to another cgroup.
     pub has_moved: bool,
 }
 
 impl ProcessTable {
-    /// Takes over the processes that were there before the first event.
+    /// Adds the processes that existed before the first event.
     pub fn seed(&mut self, pids: &[u32], source: &impl Source, now: u64) {
         for pid in pids {
             if let Entry::Vacant(vacant) = self.processes.entry(*pid) {
@@ -280,7 +281,7 @@ impl ProcessTable {
                 process.comm = comm(&task.leader_comm);
                 process.copy_of = None;
                 process.is_dirty = true;
-                // Who starts a program in a group enters the group before that.
+                // A service manager moves the child to its cgroup before exec, so read the cgroup again.
                 process.is_suspect = true;
                 self.marked.push(task.tgid);
             }
@@ -310,13 +311,13 @@ impl ProcessTable {
         }
     }
 
-    /// Has every process read again at the next refresh, and looked at as if it were new.
+    /// Marks every process to be read at the next refresh as if it were new.
     pub fn mark_all(&mut self) {
         self.processes.values_mut().for_each(|process| process.is_suspect = true);
         self.marked.extend(self.processes.keys());
     }
 
-    /// Has these processes read again at the next refresh, though no event tells of them.
+    /// Marks these processes to be read at the next refresh, even without an event.
     pub fn mark(&mut self, pids: impl IntoIterator<Item = u32>) {
         for pid in pids {
             if let Some(process) = self.processes.get_mut(&pid) {
@@ -326,13 +327,13 @@ impl ProcessTable {
         }
     }
 
-    /// Reads the processes that something happened to, and those that were not read for long.
+    /// Reads the processes that had events, and those whose sweep is due.
     pub fn refresh(&mut self, source: &impl Source, now: u64) {
         let mut due = std::mem::take(&mut self.marked);
         while let Some(Reverse((at, pid))) = self.sweeps.peek().copied().filter(|Reverse((at, _))| *at <= now)
         {
             self.sweeps.pop();
-            // Else it is of one that had the id before.
+            // Otherwise the entry belongs to an earlier process with the same pid.
             let process = self.processes.get_mut(&pid).filter(|process| process.swept_at == Some(at));
             if let Some(process) = process {
                 process.swept_at = None;
@@ -360,12 +361,12 @@ impl ProcessTable {
         }
     }
 
-    /// What came of them since this was last asked.
+    /// The changes since the last call.
     pub fn news(&mut self) -> News {
         std::mem::take(&mut self.news)
     }
 
-    /// How many there are.
+    /// Number of processes.
     pub fn count(&self) -> usize {
         self.processes.len()
     }

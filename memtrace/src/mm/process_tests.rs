@@ -13,7 +13,7 @@ use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A /proc of values: pid to bytes, and which pids were read.
+/// A fake /proc: resident bytes by pid, and the pids that were read.
 #[derive(Default)]
 struct Fake {
     resident: HashMap<u32, u64>,
@@ -122,7 +122,7 @@ fn a_pid_that_is_used_again_is_another_process() {
     assert_eq!(table.get(10).unwrap().resident(), None, "nothing is inherited from the dead");
 }
 
-/// The exit and the fork were lost: the next sweep sees that the start is another one.
+/// The exit and the fork were lost: the next sweep sees another start time.
 #[test]
 fn a_lost_exit_is_noticed_at_the_sweep() {
     let source = Fake { resident: [(10, 100)].into(), ..Fake::default() };
@@ -135,7 +135,7 @@ fn a_lost_exit_is_noticed_at_the_sweep() {
     assert_eq!(table.get(10).unwrap().growth(111 * SECOND), None);
 }
 
-/// The same, at once, when events were lost.
+/// The same, immediately, after lost events.
 #[test]
 fn all_are_looked_at_again_when_events_were_lost() {
     let source = Fake { resident: [(10, 100), (11, 100)].into(), ..Fake::default() };

@@ -1,7 +1,7 @@
 //! /proc, read with care.
 //!
 //! Input: a root (normally `/proc`) and a pid. Output: typed facts; a process that is gone is `Error::Gone`. Parsers
-//! take bytes and never panic: names hold any byte, and a process may end while it is read.
+//! take bytes and never panic: names may contain any byte, and a process may end while it is read.
 
 use std::{
     fs, io,
@@ -14,7 +14,7 @@ pub struct Procfs {
     root: PathBuf,
 }
 
-/// Why a file of /proc gave no answer.
+/// Why a file of /proc could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The process has ended.
@@ -28,7 +28,7 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// It is not what it should be.
+    /// The file does not have the expected format.
     #[error("failed to parse {file}: no {what}")]
     Malformed {
         /// Kind of file.
@@ -73,7 +73,7 @@ pub struct Status {
     pub rss_file_kib: Option<u64>,
     /// Resident shared memory, in kB.
     pub rss_shmem_kib: Option<u64>,
-    /// The most that was ever resident, in kB.
+    /// Peak RSS, in kB.
     pub rss_peak_kib: Option<u64>,
     /// Page tables, in kB.
     pub page_tables_kib: Option<u64>,
@@ -103,7 +103,7 @@ impl Procfs {
         &self.root
     }
 
-    /// The processes that there are now.
+    /// The current processes.
     ///
     /// # Errors
     /// When /proc cannot be listed.

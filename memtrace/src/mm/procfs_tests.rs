@@ -43,7 +43,7 @@ fn cgroup_paths_keep_their_colons() {
     assert_eq!((lines[2].hierarchy, lines[2].path.as_slice()), (0, &b"/x y"[..]));
 }
 
-/// Our own process, which is surely there, and one that surely is not.
+/// This process exists; the pid `u32::MAX` never does.
 #[test]
 fn the_running_process_is_read() {
     let procfs = Procfs::new("/proc");

@@ -1,7 +1,7 @@
-//! The file behind a mapping, opened.
+//! Opens the file behind a mapping.
 //!
-//! Input: a process, the file that it maps and where. Output: a handle on that very file. It may lie on a file system that
-//! is slow or made by the process: must not be used by a thread that others wait for.
+//! Input: a process, the file that it maps, and its mappings. Output: a handle of exactly that file. The file system
+//! may be slow or controlled by the process, so a thread that others wait for must not use this.
 
 use std::{
     ffi::OsStr,
@@ -25,7 +25,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// That of an open file; `None` for what is none.
+    /// The version of an open file; `None` if it is not a regular file.
     pub fn of(handle: &Handle) -> Option<Self> {
         let data = handle.metadata().ok().filter(fs::Metadata::is_file)?;
         Some(Self {
@@ -37,8 +37,8 @@ impl Version {
     }
 }
 
-/// By the mapping itself, which deleted files have too; else by its path in the process's own root. `mapped` are the starts
-/// and ends of its mappings.
+/// Opens the file through `/proc/PID/map_files`, which also works for deleted files, else by its path in the process's
+/// root. `mapped` are the starts and ends of its mappings.
 pub fn open(
     procfs: &Procfs,
     pid: u32,
@@ -55,7 +55,7 @@ pub fn open(
     links.chain([path]).find_map(|path| open_file(path, file.inode))
 }
 
-/// Only what is a file already: to open a device or a pipe would do something.
+/// Opens only regular files: opening a device or a pipe has side effects.
 fn open_file(path: PathBuf, inode: u64) -> Option<Handle> {
     fs::metadata(&path).ok().filter(|data| data.is_file() && data.ino() == inode)?;
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;

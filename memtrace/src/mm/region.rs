@@ -1,7 +1,7 @@
-//! A region: a range of an address space with one owner-to-be.
+//! A region: a range of an address space that will get one owner.
 //!
-//! Plain data. A region is not a VMA: the kernel merges neighbouring VMAs that are alike, while regions keep the call
-//! that they came from, so that two allocators' neighbours stay apart.
+//! Plain data. A region is not a VMA: the kernel merges equal neighbouring VMAs, while regions keep the call that made
+//! them, so that neighbours of two allocators stay apart.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::units::raw;
 pub struct Prot(pub u8);
 
 impl Prot {
-    /// Nothing may touch it.
+    /// `PROT_NONE`.
     pub const NONE: Self = Self(0);
     /// `PROT_READ`.
     pub const READ: u8 = 1;
@@ -23,18 +23,18 @@ impl Prot {
     /// `PROT_EXEC`.
     pub const EXEC: u8 = 4;
 
-    /// From a system call's argument; other bits (`PROT_GROWSDOWN`, keys) do not matter here.
+    /// From a system call's argument; ignores other bits (`PROT_GROWSDOWN`, keys).
     pub const fn from_call(prot: u64) -> Self {
         Self((prot & 7) as u8)
     }
 
-    /// Whether it may be written to.
+    /// Whether it has `PROT_WRITE`.
     pub const fn is_writable(self) -> bool {
         self.0 & Self::WRITE != 0
     }
 }
 
-/// What is behind a region.
+/// What backs a region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Backing {
     /// Private memory of the process.
@@ -43,13 +43,13 @@ pub enum Backing {
     SharedAnonymous,
     /// A file, tmpfs and memfd included.
     File(Arc<File>),
-    /// A file that is not known yet: mapped since the last look at maps.
+    /// A file that is not known yet: mapped since maps was last read.
     UnknownFile,
     /// The main heap, between the start and the program break: `[heap]`.
     Heap,
     /// The main thread's stack: `[stack]`.
     Stack,
-    /// The kernel's own: `[vdso]`, `[vvar]`, `[vsyscall]`, uprobes...
+    /// A mapping of the kernel: `[vdso]`, `[vvar]`, `[vsyscall]`, uprobes...
     Special(#[serde(with = "raw")] Arc<[u8]>),
 }
 
@@ -70,17 +70,17 @@ pub struct File {
 pub struct Born {
     /// The address that the call returned.
     pub addr: u64,
-    /// The length that was asked for.
+    /// The requested length.
     pub len: u64,
     /// `PROT_*` at birth.
     pub prot: Prot,
     /// `MAP_*`.
     pub flags: u32,
-    /// Who called: see `memtrace_common::event::space::Mmap::caller`.
+    /// The caller, see `memtrace_common::event::space::Mmap::caller`.
     pub caller: u64,
 }
 
-/// Flags of a VMA that smaps shows and that tell allocators apart (`VmFlags`).
+/// VMA flags from smaps (`VmFlags`) that help to distinguish allocators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VmFlags(pub u16);
 
@@ -113,7 +113,7 @@ impl VmFlags {
         self.0 & flag != 0
     }
 
-    /// With a flag set or cleared.
+    /// The flags with one set or cleared.
     pub const fn with(self, flag: u16, is_set: bool) -> Self {
         Self(if is_set { self.0 | flag } else { self.0 & !flag })
     }
@@ -124,31 +124,31 @@ impl VmFlags {
 pub struct Region {
     /// First address, page-aligned.
     pub start: u64,
-    /// First address behind it.
+    /// First address after it.
     pub end: u64,
-    /// What may be done with it.
+    /// Its protection.
     pub prot: Prot,
     /// `MAP_SHARED`.
     pub is_shared: bool,
-    /// What is behind it.
+    /// What backs it.
     pub backing: Backing,
     /// Byte offset in the file; 0 without one.
     pub offset: u64,
-    /// The call that it came from; `None` when it was there before the tracer.
+    /// The call that made it; `None` when it existed before the tracer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born: Option<Born>,
     /// Flags from smaps, or from the calls since birth; `None` when neither was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_flags: Option<VmFlags>,
-    /// What `PR_SET_VMA_ANON_NAME` called it: the part of `[anon:...]` or `[anon_shmem:...]` that differs.
+    /// The name set by `PR_SET_VMA_ANON_NAME`: the part after the colon of `[anon:...]` or `[anon_shmem:...]`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "raw::option")]
     pub name: Option<Arc<[u8]>>,
-    /// Made of hugetlb pages, which no RSS counts. What is not known to be is taken not to be.
+    /// Made of hugetlb pages, which RSS does not count. False when not known.
     pub is_hugetlb: bool,
 }
 
 impl Region {
-    /// A private region of which no more is known.
+    /// A private region without further facts.
     pub const fn new(start: u64, end: u64, prot: Prot, backing: Backing) -> Self {
         Self {
             start,
@@ -169,7 +169,7 @@ impl Region {
         self.end.saturating_sub(self.start)
     }
 
-    /// True for an empty range, which no address space holds.
+    /// True for an empty range, which no address space contains.
     pub const fn is_empty(&self) -> bool {
         self.end <= self.start
     }

@@ -1,8 +1,8 @@
-//! How much of a region is resident, and how well that is known.
+//! Resident memory of a region, and how well it is known.
 //!
-//! Input: sampled faults, releases and page-table truth. Output: [`Residency`] a region and [`Totals`] a space. Pure.
-//! No figure is negative or larger than its region; what the kernel counts and no region accounts for is a
-//! [`Closing`], shown under its own name.
+//! Input: sampled faults, releases and page-table measurements. Output: [`Residency`] of each region and [`Totals`] of
+//! each space. Pure. No figure is negative or larger than its region; the difference to the kernel's RSS is shown
+//! separately, see [`Closing`].
 
 use super::{
     region::{Prot, Region},
@@ -12,55 +12,56 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Bytes, Grade};
 
-/// What a region holds.
+/// The memory of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Residency {
-    /// Resident; for hugetlb regions, in hugetlb pages, which no RSS counts.
+    /// Resident bytes; for hugetlb regions, bytes in hugetlb pages, which RSS does not count.
     pub resident: Bytes,
     /// The part of `resident` that was given back with `MADV_FREE`.
     pub lazy_free: Bytes,
     /// Swapped out.
     pub swapped: Bytes,
-    /// Resident, each page divided by the number of its mappings; `None` when that was not read since a fork.
+    /// PSS: resident bytes, each page divided by the number of its mappings; `None` when not read since a fork.
     pub pss: Option<Bytes>,
-    /// How `resident` was come by.
+    /// How `resident` was determined.
     pub grade: Grade,
-    /// When it was last read from the page tables, ns since boot, to 67 ms; `None` when only calls and faults tell.
+    /// When it was last read from the page tables, in ns since boot with a resolution of 67 ms; `None` when it is known
+    /// from calls and faults only.
     pub measured_at: Option<u64>,
 }
 
-/// What page tables say of a range.
+/// A page-table measurement of a range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Resident; for hugetlb regions, in hugetlb pages.
+    /// Resident bytes; for hugetlb regions, bytes in hugetlb pages.
     pub resident: Bytes,
-    /// The part of `resident` that was given back with `MADV_FREE`; only smaps tells.
+    /// The part of `resident` that was given back with `MADV_FREE`; only smaps shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lazy_free: Option<Bytes>,
     /// Swapped out.
     #[serde(default)]
     pub swapped: Option<Bytes>,
-    /// Each page divided by the number of its mappings; only smaps tells.
+    /// PSS: each page divided by the number of its mappings; only smaps shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pss: Option<Bytes>,
 }
 
 impl Measured {
-    /// Of a mapping of smaps; `None` when the kernel did not print its resident bytes.
+    /// From a mapping of smaps; `None` when the kernel did not print its resident bytes.
     pub fn of(region: &Region, usage: &Usage) -> Option<Self> {
         let resident = if region.is_hugetlb { usage.hugetlb? } else { usage.rss? };
         Some(Self { resident, lazy_free: usage.lazy_free, swapped: usage.swap, pss: usage.pss })
     }
 }
 
-/// The sums over an address space, kept as it changes.
+/// The sums over an address space, updated with each change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Mapped.
     pub mapped: Bytes,
-    /// Resident as far as regions know, hugetlb apart.
+    /// Resident in the regions' figures, without hugetlb.
     pub resident: Bytes,
-    /// The part of `resident` that is of files or shared memory.
+    /// The part of `resident` in files and shared memory.
     pub shared: Bytes,
     /// The part of `resident` that was given back with `MADV_FREE`.
     pub lazy_free: Bytes,
@@ -70,21 +71,21 @@ pub struct Totals {
     pub hugetlb: Bytes,
 }
 
-/// The model's sum beside the kernel's.
+/// The model's sum and the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closing {
     /// The process's RSS as the kernel counts it.
     pub total: Bytes,
     /// What regions account for.
     pub attributed: Bytes,
-    /// Resident and in no region's figure.
+    /// Resident, but in no region's figure.
     pub unattributed: Bytes,
-    /// In regions' figures and not resident any more.
+    /// In the regions' figures, but not resident.
     pub excess: Bytes,
 }
 
 impl Totals {
-    /// Sets the sum against the kernel's own total (`statm`), whose difference is never hidden.
+    /// Compares the sum with the kernel's total (`statm`). The difference is never hidden.
     pub const fn close(&self, total: Bytes) -> Closing {
         let attributed = self.resident;
         Closing {
@@ -114,10 +115,10 @@ impl Held {
     const NO_PSS: u32 = u32::MAX;
     const TICK: u32 = 26;
 
-    /// Of a region that was just mapped.
+    /// The state of a region that was just mapped.
     pub(super) const EMPTY: Self =
         Self { pages: 0, lazy: 0, swapped: 0, pss: 0, at: 0, grade: Some(Grade::Sampled) };
-    /// Of a region that was there before.
+    /// The state of a region that existed before.
     pub(super) const UNREAD: Self = Self { pss: Self::NO_PSS, grade: None, ..Self::EMPTY };
 
     /// Whether its page tables were ever read.
@@ -125,12 +126,12 @@ impl Held {
         self.at != 0
     }
 
-    /// Nobody looked at it yet, but it was not there when all was looked at: it began empty.
+    /// Marks a region that was never measured as initially empty, because it is newer than the last full scan.
     pub(super) fn begin(&mut self) {
         self.grade = self.grade.or(Some(Grade::Inferred));
     }
 
-    /// Pages that were thought to have come in have not.
+    /// Removes pages that were wrongly estimated to be resident. Returns how many.
     pub(super) fn retract(&mut self, pages: u64) -> u32 {
         let gone = clip(pages).min(self.pages);
         if self.pss != Self::NO_PSS {
@@ -141,12 +142,12 @@ impl Held {
         gone
     }
 
-    /// Whether there are pages of which nobody knows how many share them.
+    /// Whether there are pages with an unknown number of sharers.
     pub(super) const fn lacks_pss(&self) -> bool {
         self.pages > 0 && self.pss == Self::NO_PSS
     }
 
-    /// As it is shown; `None` when nobody ever looked.
+    /// The public form; `None` when the region was never measured.
     pub(super) fn show(self, page: u64) -> Option<Residency> {
         let bytes = |pages: u32| Bytes(u64::from(pages).saturating_mul(page));
         Some(Residency {
@@ -159,13 +160,14 @@ impl Held {
         })
     }
 
-    /// Cuts off what lies behind the first `left` of `all` pages, in proportion.
+    /// Splits off the part after the first `left` of `all` pages, in proportion.
     pub(super) fn split(&mut self, left: u64, all: u64) -> Self {
         let mut right = *self;
         let right_part = all.saturating_sub(left);
         right.pages = share(self.pages, right_part, all);
         self.pages -= right.pages;
-        // Shares of what is less are less, rounded too: neither part is more free than it has pages.
+        // A share of a smaller amount is never larger, even rounded, so no part has more lazily freed pages than
+        // resident ones.
         right.lazy = share(self.lazy, right_part, all);
         self.lazy -= right.lazy;
         right.swapped = share(self.swapped, right_part, all);
@@ -177,13 +179,13 @@ impl Held {
         right
     }
 
-    /// Whether a neighbour's can be taken in: pages are counted up to 2^32 of a region.
+    /// Whether a neighbour's figures can be added: a region counts up to 2^32 pages.
     pub(super) fn has_room_for(&self, other: &Self) -> bool {
         let pairs = [(self.pages, other.pages), (self.lazy, other.lazy), (self.swapped, other.swapped)];
         pairs.into_iter().all(|(ours, others)| ours.checked_add(others).is_some())
     }
 
-    /// Takes a neighbour's in.
+    /// Adds a neighbour's figures.
     pub(super) fn absorb(&mut self, other: Self) {
         self.pages = self.pages.saturating_add(other.pages);
         self.lazy = self.lazy.saturating_add(other.lazy);
@@ -194,7 +196,7 @@ impl Held {
         self.grade = worse(self.grade, other.grade);
     }
 
-    /// Pages came in, as far as there is room; how many did.
+    /// Adds resident pages, up to the room in the region. Returns how many were added.
     pub(super) fn add(&mut self, pages: u64, all: u64, is_private: bool, page: u64, grade: Grade) -> u32 {
         let room = clip(all).saturating_sub(self.pages);
         let added = clip(pages).min(room);
@@ -204,13 +206,13 @@ impl Held {
             self.pss =
                 if is_private { self.pss.saturating_add(kib).min(Self::NO_PSS - 1) } else { Self::NO_PSS };
         }
-        // Grows from nothing known to something known only by a measurement.
+        // An unknown grade becomes known only by a measurement.
         self.grade = self.grade.and_then(|was| worse(Some(was), Some(grade)));
         added
     }
 
-    /// `part` of `all` pages were given back; how many had been resident. Who gives pages back has used them, so
-    /// resident ones are taken to go first.
+    /// Releases `part` of `all` pages. Returns how many of them were resident: programs release pages that they used,
+    /// so resident pages are assumed to be released first.
     pub(super) fn release(&mut self, part: u64, all: u64) -> u32 {
         let released = clip(part).min(self.pages);
         self.lazy -= share(self.lazy, released.into(), self.pages.into());
@@ -225,27 +227,27 @@ impl Held {
         released
     }
 
-    /// `part` pages may be taken back by the kernel from now on; how many are resident.
+    /// Marks `part` of `all` pages as lazily freed. Returns how many of them are resident.
     pub(super) fn free_lazily(&mut self, part: u64, all: u64) -> u32 {
         let freed = clip(part).min(self.pages - self.lazy);
         self.lazy += freed;
-        // What is swapped out is dropped at once.
+        // Swapped pages are dropped at once.
         self.swapped -= share(self.swapped, part, all);
         freed
     }
 
-    /// The figure may be wrong by now, for no reason that faults or calls will show.
+    /// Lowers the grade: the figure may have changed in a way that no fault or call shows.
     pub(super) fn doubt(&mut self) {
         self.grade = worse(self.grade, Some(Grade::Inferred));
     }
 
-    /// Others map the same pages from now on, or not any more.
+    /// Drops the PSS, because the number of sharers has changed.
     pub(super) fn forget_pss(&mut self) {
         self.pss = Self::NO_PSS;
     }
 
-    /// The truth, as far as the region has room for it. What only smaps tells is, in a measurement without it, as it was
-    /// in proportion; private pages that nobody shared yet are the process's own.
+    /// Sets measured figures, up to the room in the region. Figures that only smaps gives keep their proportion if the
+    /// measurement lacks them; private pages that were never shared count fully in PSS.
     pub(super) fn set(
         &mut self,
         truth: &Measured,
@@ -273,16 +275,16 @@ impl Held {
     }
 }
 
-/// Pages that a read of the file brings along: `fault_around_bytes` is 64 KiB, whatever the page.
+/// Bytes that a read fault in a file maps at once: `fault_around_bytes` is 64 KiB for any page size.
 const FAULT_AROUND: u64 = 64 << 10;
 
-/// The pages that a fault is worth in a mapping of a file.
+/// The number of pages that one fault in a file mapping brings.
 pub(super) fn fault_around(prot: Prot, page: u64) -> u64 {
-    // A write brings one page alone, and what may be written to mostly is.
+    // A write fault brings one page, and most faults in writable mappings are writes.
     if prot.is_writable() { 1 } else { FAULT_AROUND.checked_div(page).unwrap_or(1).max(1) }
 }
 
-/// `part` of `all`, of an amount, rounded down; everything of a whole that is nothing.
+/// `amount * part / all`, rounded down; the whole amount if `all` is 0.
 fn share(amount: u32, part: u64, all: u64) -> u32 {
     let part = part.min(all);
     let share = match u64::from(amount).checked_mul(part) {
@@ -296,7 +298,7 @@ fn clip(pages: u64) -> u32 {
     u32::try_from(pages).unwrap_or(u32::MAX)
 }
 
-/// The worse of two, where not to know is worst.
+/// The worse of two grades; unknown is the worst.
 fn worse(a: Option<Grade>, b: Option<Grade>) -> Option<Grade> {
     let rank = |grade| match grade {
         Grade::Read => 0,

@@ -1,4 +1,4 @@
-//! Figures never contradict each other, however often they are cut and added.
+//! Figures stay consistent through any number of splits and joins.
 
 use proptest::prelude::*;
 
@@ -76,7 +76,7 @@ proptest! {
     }
 }
 
-/// Page tables alone do not tell who shares a page.
+/// PAGEMAP_SCAN does not show how many processes share a page.
 #[test]
 fn a_share_that_was_not_measured_stays_in_proportion() {
     let pss = |held: &Held| held.show(PAGE).unwrap().pss;

@@ -1,7 +1,7 @@
-//! `/proc/PID/smaps` and `smaps_rollup`: what the page tables hold, mapping by mapping.
+//! `/proc/PID/smaps` and `smaps_rollup`: memory use of each mapping, from the page tables.
 //!
 //! Input: the file's bytes, or a /proc to read it from. Output: [`Region`]s with their [`Usage`]. A field that this
-//! kernel does not print is `None`, never 0. Reading it walks all page tables, and holds the process's map lock.
+//! kernel does not print is `None`, never 0. Reading the file walks all page tables and holds the process's mmap lock.
 
 use super::{
     maps::{Lines, decimal},
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "[Option<Bytes>; 16]", into = "[Option<Bytes>; 16]")]
 pub struct Usage {
-    /// Resident, hugetlb apart.
+    /// Resident, without hugetlb.
     pub rss: Option<Bytes>,
     /// Resident, each page divided by the number of its mappings.
     pub pss: Option<Bytes>,
@@ -50,7 +50,7 @@ pub struct Usage {
     pub pss_shmem: Option<Bytes>,
 }
 
-/// To and from what recordings hold for each mapping of each look: the values, in this order.
+/// Converts to and from the form in recordings: the values in this order.
 macro_rules! in_order {
     ($($field:ident),* $(,)?) => {
         impl From<[Option<Bytes>; 16]> for Usage {
@@ -87,7 +87,7 @@ in_order!(
 );
 
 impl Usage {
-    /// The field that a name in the file stands for. Of hugetlb there are two, which are added up.
+    /// The field for a name in the file. The two hugetlb fields are added up.
     fn field(&mut self, name: &[u8]) -> Option<&mut Option<Bytes>> {
         Some(match name {
             b"Rss" => &mut self.rss,
@@ -114,20 +114,20 @@ impl Usage {
 /// One mapping of an smaps file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
-    /// Where and what; `vm_flags` is set where the kernel prints them.
+    /// The mapping; `vm_flags` is set where the kernel prints them.
     pub region: Region,
-    /// What it holds.
+    /// Its memory use.
     pub usage: Usage,
 }
 
-/// What an smaps file says.
+/// The contents of an smaps file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Smaps {
     /// The mappings, by address.
     pub mappings: Vec<Mapping>,
     /// Lines that are neither a mapping nor a field of one.
     pub malformed: u64,
-    /// The file was longer than what is read of one.
+    /// The file was longer than the limit.
     pub is_truncated: bool,
 }
 
@@ -140,7 +140,7 @@ pub fn read(procfs: &Procfs, pid: u32) -> Result<Smaps, Error> {
     Ok(Smaps { is_truncated, ..parse(&bytes) })
 }
 
-/// Reads `/proc/PID/smaps_rollup` (from 4.14 on): the sums over a process.
+/// Reads `/proc/PID/smaps_rollup` (since 4.14): the sums over a process.
 ///
 /// # Errors
 /// See [`Error`].
@@ -152,11 +152,11 @@ pub fn read_rollup(procfs: &Procfs, pid: u32) -> Result<Usage, Error> {
         .ok_or(Error::Malformed { file: "smaps_rollup", what: "line of addresses" })
 }
 
-/// Reads the bytes of an smaps or smaps_rollup file.
+/// Parses the bytes of an smaps or smaps_rollup file.
 pub fn parse(bytes: &[u8]) -> Smaps {
     let mut smaps = Smaps { mappings: Vec::with_capacity(bytes.len() / 800), ..Smaps::default() };
     let mut lines = Lines::default();
-    // Fields behind a bad line of addresses belong to nobody.
+    // Fields after a malformed address line belong to no mapping.
     let mut is_known = false;
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let is_read = if line.first().is_some_and(u8::is_ascii_uppercase) {
@@ -190,7 +190,7 @@ fn take(mapping: &mut Mapping, line: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// fs/proc/task_mmu.c, `show_smap_vma_flags`; 0 for a flag that nobody asks for.
+/// fs/proc/task_mmu.c, `show_smap_vma_flags`; 0 for a flag that is not used here.
 fn flag(letters: &[u8]) -> u16 {
     match letters {
         b"nr" => VmFlags::NO_RESERVE,

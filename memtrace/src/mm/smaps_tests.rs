@@ -108,7 +108,7 @@ fn this_process_adds_up_to_its_rollup() {
     assert!(smaps.mappings.iter().all(|mapping| mapping.region.vm_flags.is_some()));
     let sum: u64 = smaps.mappings.iter().map(|mapping| mapping.usage.rss.unwrap().0).sum();
     let rollup = read_rollup(&procfs, own).unwrap();
-    // Other tests run in the same process, so it does not hold still.
+    // Other tests run in the same process and change its memory.
     assert!(sum.abs_diff(rollup.rss.unwrap().0) < 64 << 20, "{sum} {rollup:?}");
     assert!(rollup.pss.is_some());
     assert!(matches!(read(&procfs, u32::MAX), Err(Error::Gone)));

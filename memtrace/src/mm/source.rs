@@ -1,4 +1,4 @@
-//! /proc as the process table's source.
+//! /proc as the source of the process table.
 
 use super::{
     process::{Resident, Seed, Source},
@@ -23,7 +23,7 @@ impl<F: Fn(&[super::procfs::CgroupLine]) -> Option<Vec<u8>>> Source for ProcSour
             parent: stat.parent,
             uid: self.procfs.status(pid).ok().and_then(|status| status.uid),
             cgroup: self.procfs.cgroup(pid).ok().and_then(|lines| (self.cgroup_of)(&lines)),
-            // A zombie has no memory either, but it has been a process.
+            // A zombie has no memory either, but it is not a kernel thread.
             is_kernel_thread: statm.size == 0 && stat.state != b'Z',
         })
     }
@@ -36,7 +36,7 @@ impl<F: Fn(&[super::procfs::CgroupLine]) -> Option<Vec<u8>>> Source for ProcSour
     }
 }
 
-/// The same in bytes.
+/// Converts pages to bytes.
 pub fn resident(Statm { resident, shared, size: _ }: Statm) -> Resident {
     let bytes = |pages: u64| pages.saturating_mul(rustix::param::page_size() as u64);
     Resident { bytes: bytes(resident), shared: bytes(shared) }

@@ -1,6 +1,6 @@
-//! Files of /proc/PID that are as long as the process likes: read up to a limit, at once or bit by bit.
+//! Reads files of /proc/PID whose length the process controls: up to a limit, at once or in pieces.
 //!
-//! A pid and the name of a file -> bytes in whole lines. Must not know what is in them.
+//! A pid and the name of a file -> bytes in whole lines. Must not interpret them.
 
 use std::{
     fs::File as Handle,
@@ -11,12 +11,12 @@ use std::{
 
 use super::procfs::{Error, Procfs};
 
-/// As much of smaps as is read. Paths are the process's choice, so there has to be an end.
+/// The most bytes of smaps that are read. A limit is needed because the process chooses the paths.
 pub(super) const SMAPS_LIMIT: u64 = 256 << 20;
-/// What is read between two looks at the clock.
+/// Bytes read between two checks of the time.
 const PIECE: u64 = 32 << 10;
 
-/// The bytes of a file of a process, up to the last whole line within the limit, and whether there was more.
+/// Reads a file of a process up to the last whole line within the limit. Returns the bytes and whether there was more.
 pub(super) fn read_file(procfs: &Procfs, pid: u32, file: &str, limit: u64) -> Result<(Vec<u8>, bool), Error> {
     let path = procfs.root().join(pid.to_string()).join(file);
     let mut bytes = Vec::new();
@@ -30,8 +30,8 @@ pub(super) fn read_file(procfs: &Procfs, pid: u32, file: &str, limit: u64) -> Re
     Ok((bytes, is_truncated))
 }
 
-/// A file of a process that is read bit by bit: its reader has others to read too, and the kernel does its work, which for
-/// smaps is to walk the page tables, as the file is read.
+/// A file of a process that is read in pieces. The kernel works while the file is read (for smaps it walks the page
+/// tables), and the reader has other processes to read too.
 #[derive(Debug)]
 pub struct Slow {
     handle: Handle,
@@ -40,7 +40,7 @@ pub struct Slow {
 }
 
 impl Slow {
-    /// Begins with `/proc/PID/smaps`.
+    /// Opens `/proc/PID/smaps`.
     ///
     /// # Errors
     /// See [`Error`].
@@ -48,7 +48,7 @@ impl Slow {
         Self::begin(procfs, pid, "smaps")
     }
 
-    /// Begins with `/proc/PID/maps`.
+    /// Opens `/proc/PID/maps`.
     ///
     /// # Errors
     /// See [`Error`].
@@ -64,7 +64,7 @@ impl Slow {
         }
     }
 
-    /// Reads on until the end, for which the bytes are returned, or until the time is over.
+    /// Continues reading. Returns the bytes at the end of the file, `None` when the time is up.
     ///
     /// # Errors
     /// See [`Error`].
@@ -81,7 +81,7 @@ impl Slow {
                 return Ok(None);
             }
         }
-        // As much as there is room for, in whole lines.
+        // Keep what fits the limit, in whole lines.
         let whole = self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         self.bytes.truncate(whole);
         Ok(Some(std::mem::take(&mut self.bytes)))
@@ -90,7 +90,7 @@ impl Slow {
 
 pub(crate) fn error(source: io::Error, path: PathBuf) -> Error {
     match source.raw_os_error() {
-        // ESRCH: it ended between open and read, or has no memory any more.
+        // ESRCH: it ended between open and read, or has released its memory.
         Some(libc::ENOENT | libc::ESRCH) => Error::Gone,
         _ => Error::Io { path, source },
     }

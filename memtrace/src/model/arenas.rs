@@ -1,6 +1,6 @@
-//! Owned ranges summed up to rows: one for each allocator and kind of use.
+//! Sums owned ranges to rows: one for each allocator and kind of use.
 //!
-//! Input: an address space, its owners, and what was measured of each. Output: [`Row`]s, largest first. Pure.
+//! Input: an address space, its owners, and measurements of ranges. Output: [`Row`]s, largest first. Pure.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,64 +18,64 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// What an allocator holds for one use in one process.
+/// The memory of an allocator for one use in one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Name of the allocator.
     pub allocator: &'static str,
-    /// What for.
+    /// The kind of use.
     pub kind: &'static str,
-    /// How many arenas.
+    /// Number of arenas.
     pub arenas: usize,
     /// Mapped.
     pub mapped: Bytes,
     /// Resident.
     pub resident: Bytes,
-    /// The part of it that was given back with `MADV_FREE`.
+    /// The part of `resident` that was given back with `MADV_FREE`.
     pub lazy_free: Bytes,
     /// Swapped out.
     pub swapped: Bytes,
-    /// Resident, shared pages divided; `None` when not all of it is known.
+    /// PSS; `None` when it is not known for all ranges.
     pub pss: Option<Bytes>,
-    /// The worst grade of what is in it: of the bytes and of the owner.
+    /// The worst grade of its ranges, of bytes and owner.
     pub grade: Grade,
 }
 
-/// The arenas of one process, and what belongs to the picture.
+/// The arenas of one process, and the facts that belong to them.
 pub struct Arenas<'a> {
     /// Largest first.
     pub rows: &'a [Row],
-    /// Their sum beside the kernel's.
+    /// Their sum compared with the kernel's.
     pub closing: Closing,
-    /// Why they are not to be trusted, if they are not.
+    /// Why they must not be trusted, if so.
     pub stale: Option<Stale>,
-    /// When page tables were read last.
+    /// When the page tables were last read.
     pub scanned_at: Option<u64>,
-    /// Pages that the faults sampled since then stand for.
+    /// Pages that the faults sampled since the last scan stand for.
     pub sampled: u64,
     /// Resident bytes of each row over time.
     pub gauges: &'a Gauges,
     /// Growth by call stack.
     pub stacks: &'a StackGrowth,
-    /// For the modules of addresses.
+    /// The address space, to look up modules.
     pub space: &'a AddressSpace,
-    /// What the allocators' own counters said when they were read last.
+    /// The last reading of the allocators' own counters.
     pub reading: Option<&'a Reading>,
 }
 
-/// Figures over time, by allocator and kind.
+/// Gauges by allocator and kind.
 pub type Gauges = Vec<((&'static str, &'static str), Gauge)>;
 
-/// Bytes that ranges were measured to hold, by their start and end.
+/// Measured resident bytes of ranges, by start and end.
 pub type Split = HashMap<(u64, u64), u64>;
 
-/// What was measured of the ranges of one region, all of them.
+/// The measured bytes of one region's ranges; `None` unless all were measured.
 fn measured(ranges: &[Owned], split: &Split) -> Option<u64> {
     let mut parts = ranges.iter().map(|range| split.get(&(range.start, range.end)));
     parts.try_fold(0_u64, |sum, part| Some(sum.saturating_add(*part?))).filter(|sum| *sum > 0)
 }
 
-/// Resident bytes that are shared out by length, because nobody measured what each range holds.
+/// Resident bytes that are divided by length, because the ranges were not measured.
 pub fn unmeasured(space: &AddressSpace, owned: &[Owned], split: &Split) -> u64 {
     let shared = owned.chunk_by(|a, b| a.region == b.region).filter(|ranges| ranges.len() > 1);
     let open = shared.filter(|ranges| measured(ranges, split).is_none());
@@ -83,7 +83,8 @@ pub fn unmeasured(space: &AddressSpace, owned: &[Owned], split: &Split) -> u64 {
     held.map(|held| held.resident.0).fold(0, u64::saturating_add)
 }
 
-/// Sums the ranges up. A region of several owners is shared out as its ranges were measured, else by their length.
+/// Sums the ranges. The bytes of a region with several owners are divided by the measurements of its ranges, else by
+/// their length.
 pub fn rows(space: &AddressSpace, owned: &[Owned], split: &Split) -> Vec<Row> {
     let mut rows: HashMap<(&str, &str), (Row, HashSet<u64>)> = HashMap::new();
     let mut regions = space.iter().peekable();
@@ -103,7 +104,7 @@ pub fn rows(space: &AddressSpace, owned: &[Owned], split: &Split) -> Vec<Row> {
             regions.next();
         }
         let Some((region, held)) = regions.peek() else { break };
-        // The owners may be a moment older than the regions.
+        // The owners may be slightly older than the regions.
         let (start, end) = (range.start.max(region.start), range.end.min(region.end));
         if start >= end {
             continue;
@@ -135,7 +136,7 @@ pub fn rows(space: &AddressSpace, owned: &[Owned], split: &Split) -> Vec<Row> {
             continue;
         };
         if region.is_hugetlb {
-            continue; // no RSS counts it
+            continue; // RSS does not count it
         }
         let is_whole = (start, end) == (region.start, region.end);
         row.resident.0 += share(*resident).0;
@@ -153,7 +154,7 @@ pub fn rows(space: &AddressSpace, owned: &[Owned], split: &Split) -> Vec<Row> {
     rows
 }
 
-/// What of the bytes falls on a part of the whole: all parts together get all of them.
+/// The share of `bytes` for a part of the whole. The shares of all parts add up to `bytes`.
 fn part(bytes: Bytes, part: &Range<u64>, all: u64) -> Bytes {
     let until = |end: u64| {
         let product = u128::from(bytes.0) * u128::from(end.min(all));
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// However a region is cut into ranges, what is said of them is what is said of it.
+        /// However a region is split into ranges, their figures add up to the region's.
         #[test]
         fn parts_add_up(bytes in 0..1_u64 << 46, lens in prop::collection::vec(1..1_u64 << 30, 1..9)) {
             let all = lens.iter().sum();

@@ -1,7 +1,7 @@
-//! The cgroups that have a row: those with processes, and those above them that have a limit.
+//! The cgroups that get a row: those with processes, and their ancestors that have a limit.
 //!
-//! Input: the groups with processes, and limits. Output: paths. Looked at anew when a group came or went, or when limits
-//! may have changed.
+//! Input: the groups with processes, and limits. Output: paths. Updated when a group appeared or disappeared, or when
+//! limits may have changed.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use crate::{text::escape, units::Bytes};
 
 #[derive(Debug, Default)]
 pub struct CgroupRows {
-    /// The groups above those with processes that have a limit.
+    /// The ancestors, with a limit, of groups with processes.
     pub above: Vec<Vec<u8>>,
-    /// The path of each, by its escaped form.
+    /// The path of each group, by its escaped form.
     pub paths: HashMap<String, Vec<u8>>,
-    /// How often groups had come or gone when that was looked at.
+    /// The change count of the groups at the last update.
     changes: u64,
 }
 
 impl CgroupRows {
-    /// Looks, if a group came or went, or if limits were asked for anew.
+    /// Updates, if a group appeared or disappeared, or if limits were read again.
     pub fn look(&mut self, groups: &Groups, has_limits: bool, own_limit: impl FnMut(&[u8]) -> Option<Bytes>) {
         if self.changes == groups.changes() && !has_limits {
             return;

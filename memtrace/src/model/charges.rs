@@ -1,8 +1,8 @@
-//! The charges of all cgroups, read where it is worth it, and the rows of groups that have a limit.
+//! The charges of all cgroups, read where that is worthwhile, and the rows of groups that have a limit.
 //!
-//! Input: the rows of the cgroups that have processes. Output: their charge and id, and a row for each group above them
-//! that has a limit of its own, because a pod's limit kills as well as a container's. A tick reads at most [`A_TICK`]
-//! charges: first of cgroups that were never read, then by what moved and how old the reading is.
+//! Input: the rows of the cgroups that have processes. Output: their charge and id, and a row for each ancestor with a
+//! limit of its own, because a pod's limit kills as well as a container's. A tick reads at most `A_TICK` charges:
+//! first of cgroups that were never read, then by their change and the age of the reading.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -20,14 +20,14 @@ use crate::{
     units::Bytes,
 };
 
-/// Charges that are read in one tick: some 10 ms. A node with 250 pods has about twice as many containers, all of which
-/// then are at most half a minute old, or five seconds where all of them move.
+/// The most charges read in one tick: about 10 ms. A node with 250 pods has about 500 containers; their charges are
+/// then at most half a minute old, or five seconds if all of them change.
 const A_TICK: usize = 128;
-/// Charges that are read in one tick though nothing of note happened: fewer cgroups are read each time.
+/// Charges that are always read in a tick, those with the highest scores. Nodes with fewer cgroups read all of them.
 const CALM: usize = 8;
-/// This much change, or thirty seconds of age, is worth a reading.
+/// A score that is worth a reading: that of thirty seconds of age, or of this many bytes of change.
 const OF_NOTE: u64 = 30 * A_SECOND;
-/// A second of age counts as much as so many bytes of change.
+/// A second of age counts as much as this many bytes of change.
 const A_SECOND: u64 = (10 << 20) / 30;
 
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Charges {
     }
 }
 
-/// The groups above these cgroups that have a limit of their own and are not among them.
+/// The ancestors of these cgroups that have a limit of their own and are not among them.
 pub fn groups<'a>(
     paths: impl Iterator<Item = &'a [u8]>,
     mut own_limit: impl FnMut(&[u8]) -> Option<Bytes>,
@@ -93,19 +93,19 @@ fn due<'a>(known: &HashMap<String, LastCharge>, rows: &'a [ContainerRow], now: u
         moved.saturating_add(u64::try_from(age).unwrap_or(u64::MAX))
     };
     let mut order: Vec<(u64, &ContainerRow)> = rows.iter().map(|row| (worth(row), row)).collect();
-    // Rows come in any order; a replay must take the same.
+    // Rows come in any order, and a replay must choose the same ones.
     order.sort_by(|a, b| (b.0, &a.1.cgroup).cmp(&(a.0, &b.1.cgroup)));
     let is_due = |(index, (worth, _)): &(usize, (u64, &ContainerRow))| *index < CALM || *worth >= OF_NOTE;
     order.into_iter().take(A_TICK).enumerate().filter(is_due).map(|(_, (_, row))| row).collect()
 }
 
-/// The paths above a path, the root left out: it has no limit.
+/// The ancestors of a path, without the root, which has no limit.
 fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let slashes = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/');
     slashes.filter_map(|(index, _)| path.get(..index))
 }
 
-/// The rows of groups, without what their files say: the sums of the rows below each.
+/// The rows of groups, without figures from their files: the sums of the rows below each.
 pub fn group_rows(groups: &[Vec<u8>], rows: &[ContainerRow]) -> Vec<ContainerRow> {
     let names: Vec<String> = groups.iter().map(|path| escape(path)).collect();
     let none = |name: &String| (ContainerRow::empty(name.clone()), Vec::new());

@@ -41,12 +41,13 @@ fn all_of_a_big_node_are_read_in_turn_and_what_moves_first() {
     assert_eq!(tick(&mut rows, 3), 300 - 2 * A_TICK + 1, "those that are left, and the one that moved");
     assert_eq!(rows[0].charge_age_seconds, Some(0.0));
     assert!(rows.iter().all(|row| row.charge.is_some() && row.cgroup_id.is_some()));
-    // All were read by now, and nothing moves: the oldest few, and each before it is much older than thirty seconds.
+    // All were read and nothing changes: only the oldest few are read, each before it is much older than thirty
+    // seconds.
     assert_eq!(tick(&mut rows, 4), CALM);
     let read: Vec<usize> = (5..80).map(|second| tick(&mut rows, second)).collect();
     assert!(read.iter().all(|read| (CALM..=A_TICK).contains(read)), "{read:?}");
     assert!(rows.iter().all(|row| row.charge_age_seconds.unwrap() <= 33.0));
-    // All of them move.
+    // All of them change.
     rows.iter_mut().for_each(|row| row.usage_bytes = Some(Bytes(2 << 30)));
     assert_eq!(tick(&mut rows, 80), A_TICK);
 }

@@ -1,7 +1,7 @@
-//! Ends of processes that are worth a record, and what came before each: signals and refused memory.
+//! Exits of processes that are worth a record, with the preceding signals and refused requests.
 //!
-//! Input: events, in order. Output: [`Ended`]. Bounded: of processes that get signals and do not end, those that got none
-//! for the longest time are forgotten.
+//! Input: events, in order. Output: [`Ended`]. Bounded: of the processes that got signals and did not end, the least
+//! recently signalled are forgotten.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,18 +18,18 @@ use crate::{
 
 /// Processes whose signals are remembered: 2048.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);
-/// Refusals that follow each other so fast, in ns, are of one allocation.
+/// Refused requests within this time, in ns, belong to one allocation.
 const ONE_TRY: u64 = 100_000_000;
-/// Exit codes from here on look like a signal's (the shell's convention).
+/// Exit codes from here on mean 128 + signal by the shell's convention.
 const LIKE_A_SIGNAL: u32 = 129;
-/// `TRACE_SIGNAL_DELIVERED`: the others did not reach it.
+/// `TRACE_SIGNAL_DELIVERED`: signals with other results did not reach the process.
 const DELIVERED: u32 = 0;
 const SIGKILL: u32 = 9;
 
 /// A process that ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Its end.
+    /// The exit event.
     pub exit: Exit,
     /// Path of its cgroup, escaped.
     pub cgroup: Option<String>,
@@ -37,7 +37,7 @@ pub struct Ended {
     pub is_main: bool,
     /// Signals that were sent to it, the last one of each number, oldest first.
     pub signals: Vec<Signal>,
-    /// Memory that it was last refused, and when (ns since boot).
+    /// Bytes that it was last refused, and when (ns since boot).
     pub refused: Option<(u64, u64)>,
 }
 
@@ -47,7 +47,7 @@ struct Before {
     refused: Option<(u64, u64)>,
 }
 
-/// What came before ends.
+/// The state before exits.
 #[derive(Debug)]
 pub struct Exits {
     before: LruCache<u32, Before>,
@@ -62,7 +62,7 @@ impl Default for Exits {
 }
 
 impl Exits {
-    /// Looks anew at who is the oldest of its cgroup, when somebody came, moved or went.
+    /// Determines the oldest process of each cgroup again, if a process appeared, moved or ended.
     pub fn look(&mut self, processes: &ProcessTable) {
         let mut oldest: HashMap<&[u8], (u64, u32)> = HashMap::new();
         for process in processes.iter() {
@@ -83,22 +83,22 @@ impl Exits {
                 if signal.result == DELIVERED || signal.signal == SIGKILL =>
             {
                 let before = self.before.get_or_insert_mut(signal.target.tgid, Before::default);
-                // The last of each number: a runtime that lives on SIGSEGV must not hide who sent the SIGKILL. The hook
-                // sends five numbers.
+                // Only the last signal of each number, so that a runtime that handles SIGSEGV all the time does not push out
+                // the sender of SIGKILL. The hook sends five numbers.
                 before.signals.retain(|earlier| earlier.signal != signal.signal);
                 before.signals.push(**signal);
                 None
             }
             Event::Space(SpaceEvent::Refused(refused)) => {
                 let before = self.before.get_or_insert_mut(refused.header.tgid, Before::default);
-                // An allocator tries several ways, the last of them for less: what the program wanted is the largest.
+                // An allocator tries several requests, often ending with smaller ones: the program wanted the largest.
                 let (len, at) = (refused.len, refused.header.ktime);
                 let earlier = before.refused.filter(|(_, earlier)| earlier.saturating_add(ONE_TRY) >= at);
                 before.refused = Some((earlier.map_or(len, |(most, _)| most.max(len)), at));
                 None
             }
             Event::Task(TaskEvent::Exec(exec)) => {
-                // Another program: what was refused to the one before is not its.
+                // A new program: requests refused to the previous one do not matter.
                 self.before.pop(&exec.task.tgid);
                 None
             }
@@ -114,7 +114,7 @@ impl Exits {
         let cgroup = process.and_then(|process| process.cgroup.as_deref());
         let was_main = self.mains.remove(&pid);
         let is_by_signal = exit.exit_code & 0x7f != 0;
-        // Of those that lived less than a tick only the ends that tell something are looked at.
+        // For a process that lived less than a tick, only exits that show a failure matter.
         let is_alone = || {
             let start = process.and_then(|process| process.start);
             !processes
@@ -166,7 +166,7 @@ mod tests {
         assert!(exits.take(&exit(7, 0), &none).is_none(), "the next of that number is another");
     }
 
-    /// A JVM gets SIGSEGV all the time, and handles it.
+    /// A JVM handles SIGSEGV all the time.
     #[test]
     fn the_last_signal_of_each_number_is_kept() {
         let (mut exits, none) = (Exits::default(), ProcessTable::default());
@@ -188,7 +188,7 @@ mod tests {
         for pid in 0..most {
             exits.take(&signal(pid, 15), &none);
         }
-        // One that gets another is not the oldest, and one that ended takes no place.
+        // A process that gets another signal is not the oldest, and one that ended needs no entry.
         exits.take(&signal(0, 15), &none);
         exits.take(&exit(2, 9), &none);
         (most..=most + 1).for_each(|pid| drop(exits.take(&signal(pid, 15), &none)));

@@ -1,7 +1,7 @@
-//! The cgroups that have processes, from tick to tick, and what the rows of their processes sum up to.
+//! The cgroups that have processes, from tick to tick, and the sums of their processes' rows.
 //!
-//! Input: the rows of processes, one by one. Output: a row for each group. Pure. Where no row is new the sums of the last
-//! tick stand: most groups of a node are at rest.
+//! Input: the rows of processes, one by one. Output: a row for each group. Pure. Groups without a new row keep the sums
+//! of the last tick: most groups of a node do not change.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,16 +14,16 @@ use crate::{
     units::Bytes,
 };
 
-/// When a group's charge has moved by this much, or by a hundredth of it, its processes are read though nothing is known
-/// to have happened to them: the kernel may have taken their memory.
+/// When a group's charge has changed by this much, or by one percent, its processes are read even without events: the
+/// kernel may have reclaimed their memory.
 const MOVED: u64 = 1 << 20;
-/// But not more often than this, in ns.
+/// The least time between two such reads, in ns.
 const AGAIN: u64 = 10_000_000_000;
 
 #[derive(Debug, Default)]
 pub struct Groups {
     numbers: HashMap<Vec<u8>, usize>,
-    /// By number; `None` where there is none any more, and the next one will be.
+    /// Groups by number; `None` is a free slot that the next new group gets.
     groups: Vec<Option<Group>>,
     changes: u64,
 }
@@ -33,24 +33,24 @@ pub struct Groups {
 pub struct Group {
     /// Its path.
     pub path: Vec<u8>,
-    /// The lowest limit that it is under.
+    /// The lowest limit that applies to it.
     pub limit: Option<Limit>,
-    /// What it was charged at the last tick.
+    /// Its charge at the last tick.
     pub usage: Option<Bytes>,
-    /// Its highest charge ever, as it was read last.
+    /// Its highest charge ever, at the last reading.
     pub mark: Option<u64>,
-    /// Some row of it is new, or gone, since the last tick.
+    /// Whether it got or lost a row since the last tick.
     pub is_changed: bool,
-    /// Sums over its processes; all else is empty.
+    /// Sums over its processes; other fields are empty.
     sums: ContainerRow,
     owners: Arc<[PeakPart]>,
     members: usize,
-    /// What it was charged when its processes were last read for that, and when it was.
+    /// The charge at the last read of its processes because of a change, and the time of that read.
     looked: Option<(u64, u64)>,
 }
 
 impl Groups {
-    /// Asks for the limit of each. True when any has changed.
+    /// Sets the limit of each group from `limit`. True when any has changed.
     pub fn set_limits(&mut self, mut limit: impl FnMut(&[u8]) -> Option<Limit>) -> bool {
         let mut has_changed = false;
         for group in self.groups.iter_mut().flatten() {
@@ -62,8 +62,8 @@ impl Groups {
         has_changed
     }
 
-    /// A process has a new row. It was in the group of the number `from`; what comes back is the number of its group now.
-    /// `limit` is asked for one that is new.
+    /// Takes a new row of a process that was in the group with the number `from`. Returns the number of its current
+    /// group. `limit` is called for a new group.
     pub fn enter(
         &mut self,
         from: Option<usize>,
@@ -84,7 +84,7 @@ impl Groups {
         to
     }
 
-    /// A process of a group is gone.
+    /// Removes a process from its group.
     pub fn leave(&mut self, from: Option<usize>) {
         if let Some(group) = from.and_then(|from| self.get_mut(from)) {
             group.members = group.members.saturating_sub(1);
@@ -104,7 +104,7 @@ impl Groups {
         number
     }
 
-    /// Sums up the rows, each with the number of its group, where one is new or gone; groups without any are gone too.
+    /// Sums the rows, given with the number of their group, for groups that changed. Removes groups without rows.
     pub fn sum_up<'a>(&mut self, rows: impl Iterator<Item = (usize, &'a ProcessRow)>) {
         let Self { numbers, groups, changes } = self;
         for slot in &mut *groups {
@@ -128,7 +128,7 @@ impl Groups {
         }
     }
 
-    /// The tick is over.
+    /// Ends the tick.
     pub fn end_tick(&mut self) {
         self.groups.iter_mut().flatten().for_each(|group| group.is_changed = false);
     }
@@ -138,12 +138,12 @@ impl Groups {
         self.groups.iter().flatten()
     }
 
-    /// How often a group came or went.
+    /// How many times a group appeared or disappeared.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Numbers are below this.
+    /// Upper bound of the numbers, exclusive.
     pub fn bound(&self) -> usize {
         self.groups.len()
     }
@@ -164,7 +164,7 @@ impl Groups {
     }
 }
 
-/// What rows sum up to.
+/// A sum of rows.
 #[derive(Debug, Default)]
 struct Sum {
     processes: usize,
@@ -213,17 +213,17 @@ impl Group {
         &self.sums.cgroup
     }
 
-    /// Its row, without what its files say.
+    /// Its row, without figures from its files.
     pub fn row(&self) -> ContainerRow {
         ContainerRow { limit: self.limit.clone(), ..self.sums.clone() }
     }
 
-    /// What its processes' peaks were made of.
+    /// The parts of its processes' peaks.
     pub fn owners(&self) -> &Arc<[PeakPart]> {
         &self.owners
     }
 
-    /// Whether its processes are to be read, now that it is charged so much.
+    /// Whether its processes must be read, given its current charge.
     pub fn is_restless(&mut self, usage: Bytes, now: u64) -> bool {
         let (was, at) = *self.looked.get_or_insert((usage.0, now));
         let is_so = usage.0.abs_diff(was) >= MOVED.max(was / 100) && at.saturating_add(AGAIN) <= now;

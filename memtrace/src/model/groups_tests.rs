@@ -1,4 +1,4 @@
-//! Groups whose processes come, change and go.
+//! Groups whose processes start, change and end.
 
 use super::*;
 use crate::{
@@ -74,12 +74,12 @@ fn sums_follow_who_comes_changes_and_goes() {
     assert!(groups.get(b).is_none() && groups.number(b"/b").is_none(), "nobody is in it any more");
 
     groups.end_tick();
-    // Nothing happens: what is shown stands, and no row is looked at.
+    // Nothing happens: the sums are kept, and no row is read.
     groups.sum_up([(a, &row(1, 1)), (a, &row(2, 1))].into_iter());
     assert_eq!(of(&groups, a), (2, 230, 230));
 
     groups.end_tick();
-    // Somebody ends before the next tick, and the place of the group that went is given away.
+    // A process ends before the next tick, and a new group gets the free number.
     groups.leave(Some(a));
     assert_eq!(groups.enter(None, Some(b"/c"), || None), Some(b));
     groups.sum_up([(a, &two), (b, &one)].into_iter());
@@ -98,7 +98,7 @@ fn a_limit_that_changed_changes_the_group() {
     assert_eq!(groups.get(a).unwrap().row().limit, limit(8));
 }
 
-/// The kernel may take the memory of who does nothing: its group's charge tells.
+/// The kernel may reclaim the memory of idle processes, which only the group's charge shows.
 #[test]
 fn a_charge_that_moves_has_the_processes_read_but_not_at_each_tick() {
     let mut group = Group::new(b"/a", None);

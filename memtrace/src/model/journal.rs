@@ -1,7 +1,7 @@
-//! What the model asks about the node, so that it can be asked again later: live, recorded, or from a recording.
+//! The model's questions about the node, answered live, live and recorded, or from a recording.
 //!
-//! Input: a [`Question`] and how to answer it. Output: the answer. While it records, every event, question and call is
-//! written down; in a replay nothing is read but the recording. The model reads /proc and cgroupfs by this way alone.
+//! Input: a [`Question`] and how to answer it. Output: the answer. A recording contains every event, question and call;
+//! a replay reads nothing else. The model reads /proc and cgroupfs only through the journal.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,41 +22,41 @@ use crate::{
     snapshot::Tracer,
 };
 
-/// What a recording is of.
+/// The header of a recording.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
-    /// The memtrace that wrote it.
+    /// The version of memtrace that wrote it.
     pub memtrace: String,
-    /// Sizes of the machine.
+    /// Page sizes of the machine.
     pub geometry: Geometry,
 }
 
-/// What the model asks. A new one needs no more than a name here; recordings without it answer with nothing.
+/// A question of the model. A new one only needs a variant here; older recordings have no answer to it.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub enum Question<'a> {
-    /// What time it is: of the day, and ns since boot.
+    /// The wall-clock time, and ns since boot.
     Now,
-    /// Which processes there are.
+    /// The ids of all processes.
     Pids,
-    /// Who a process is.
+    /// The identity of a process.
     Seed(u32),
-    /// What of a process is resident.
+    /// The resident memory of a process.
     Resident(u32),
-    /// The most resident bytes of a process's life.
+    /// The peak RSS of a process.
     HighWater(u32),
-    /// What a cgroup is charged.
+    /// The charge of a cgroup.
     Usage(&'a [u8]),
-    /// The most that a cgroup was ever charged.
+    /// The highest charge of a cgroup ever.
     Watermark(&'a [u8]),
-    /// The limit that a cgroup itself has.
+    /// The limit of the cgroup itself.
     OwnLimit(&'a [u8]),
-    /// What a cgroup is charged, by kind.
+    /// The charge of a cgroup, by kind.
     Charge(&'a [u8]),
     /// The node's memory.
     Node,
 }
 
-/// What is done to the model between events.
+/// A call of the model between events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Call {
     /// `Model::seed`
@@ -78,7 +78,7 @@ pub enum Call {
 pub struct Journal {
     recorder: Option<RefCell<Recorder>>,
     answers: Option<RefCell<Answers>>,
-    /// The processes that are watched, if not all.
+    /// The recorded processes; `None` for all.
     family: Option<HashSet<u32>>,
 }
 
@@ -89,7 +89,7 @@ struct Recorder {
     failure: Option<RecordError>,
 }
 
-/// Answers that were not asked for yet, by question, oldest first.
+/// Answers that were not used yet, by question, oldest first.
 #[derive(Debug, Default)]
 struct Answers {
     known: HashMap<Vec<u8>, VecDeque<Vec<u8>>>,
@@ -97,12 +97,12 @@ struct Answers {
 }
 
 impl Journal {
-    /// From the node.
+    /// Answers from the node.
     pub fn live() -> Self {
         Self::default()
     }
 
-    /// From the node, and written down.
+    /// Answers from the node, and records them.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -116,12 +116,12 @@ impl Journal {
         Ok(Self { recorder: Some(RefCell::new(recorder)), family, ..Self::default() })
     }
 
-    /// From a recording.
+    /// Answers from a recording.
     pub fn replayed() -> Self {
         Self { answers: Some(RefCell::default()), ..Self::default() }
     }
 
-    /// Whether an event is to be applied; it is written down if so. Children of a watched process are watched too.
+    /// Whether an event must be applied; if so, it is recorded. Children of a recorded process are recorded too.
     pub fn takes(&mut self, event: &Event) -> bool {
         if let Some(family) = &mut self.family {
             if !family.contains(&event.header().tgid) {
@@ -135,7 +135,7 @@ impl Journal {
         true
     }
 
-    /// Of these processes, the ones that are watched.
+    /// Those of the processes that are recorded.
     pub fn watched(&self, pids: Vec<u32>) -> Vec<u32> {
         match &self.family {
             Some(family) => pids.into_iter().filter(|pid| family.contains(pid)).collect(),
@@ -143,28 +143,28 @@ impl Journal {
         }
     }
 
-    /// A scan came.
+    /// Records a scan.
     pub fn scanned(&self, scan: &Scan) {
         if self.recorder.is_some() {
             self.write(Kind::Scan, &[&json(scan)]);
         }
     }
 
-    /// A stack was walked.
+    /// Records the walk of a stack.
     pub fn unwound(&self, unwound: &Unwound) {
         if self.recorder.is_some() {
             self.write(Kind::Walk, &[&json(unwound)]);
         }
     }
 
-    /// Something was done to the model; what it asked stands before this.
+    /// Records a call, after the questions that it asked.
     pub fn called(&self, call: &Call) {
         if self.recorder.is_some() {
             self.write(Kind::Call, &[&json(call)]);
         }
     }
 
-    /// The answer to a question; in a replay, what it was then.
+    /// The answer to a question; in a replay, the recorded one.
     pub fn ask<T>(&self, question: &Question<'_>, live: impl FnOnce() -> T) -> T
     where
         T: Serialize + DeserializeOwned + Default,
@@ -181,7 +181,7 @@ impl Journal {
         answer
     }
 
-    /// Takes an answer of a recording; false when it is none.
+    /// Takes an answer of a recording; false when it cannot be decoded.
     pub fn answer(&self, payload: &[u8]) -> bool {
         let Some((length, rest)) = payload.split_first_chunk::<4>() else { return false };
         let Some((question, answer)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize) else {
@@ -194,15 +194,15 @@ impl Journal {
         true
     }
 
-    /// Questions that the recording did not answer.
+    /// The number of questions without a recorded answer.
     pub fn missing(&self) -> u64 {
         self.answers.as_ref().map_or(0, |answers| answers.borrow().missing.get())
     }
 
-    /// Ends the recording; its bytes.
+    /// Ends the recording. Returns its size in bytes.
     ///
     /// # Errors
-    /// When it could not be written, now or before.
+    /// When writing failed, now or before.
     pub fn finish(&mut self) -> Result<u64, RecordError> {
         let Some(recorder) = self.recorder.take() else { return Ok(0) };
         let Recorder { writer, failure } = recorder.into_inner();
@@ -216,7 +216,7 @@ impl Journal {
         }
     }
 
-    /// Whether nothing more can be written.
+    /// Whether writing has failed.
     pub fn has_failed(&self) -> bool {
         self.recorder.as_ref().is_some_and(|recorder| recorder.borrow().failure.is_some())
     }
@@ -226,7 +226,7 @@ impl Journal {
         let mut recorder = recorder.borrow_mut();
         let outcome = recorder.writer.as_mut().map(|writer| writer.write(kind, parts));
         if let Some(Err(error)) = outcome {
-            // What was written before is a whole recording.
+            // The part written so far is a valid recording.
             if let Some(writer) = recorder.writer.take() {
                 let _ = writer.finish();
             }
@@ -246,7 +246,7 @@ impl Answers {
     }
 }
 
-/// Plain data always has a form in JSON; what had none would be an answer that is missing.
+/// Plain data always has a JSON form; a failure would only lose one answer.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }

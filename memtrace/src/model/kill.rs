@@ -1,6 +1,6 @@
-//! What the model knows when a kill comes, and what it has read before one.
+//! What the model knows at a kill, and what it requests before one.
 //!
-//! Input: a kill, or a group that is near its limit. Output: the victim's memory and kin, or page tables to read.
+//! Input: a kill, or a group that is near its limit. Output: the victim's memory and relatives, or scan requests.
 
 use memtrace_common::{UNKNOWN, event::oom::OomKill};
 
@@ -14,20 +14,20 @@ use crate::{
     units::Bytes,
 };
 
-/// A process that runs the program of the one it was forked from.
+/// A forked process that still runs its parent's program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copy {
     /// The child.
     pub pid: u32,
-    /// Of whom.
+    /// The process that forked it.
     pub parent: u32,
     /// When it was forked, ns since boot.
     pub since: u64,
 }
 
-/// Processes of a group near its limit that are read, the largest.
+/// The largest processes of a group near its limit that are scanned.
 const ARMED: usize = 4;
-/// Generations that are looked back.
+/// The most ancestors of a victim.
 const GENERATIONS: usize = 8;
 
 /// What the model knows of a kill.
@@ -67,7 +67,7 @@ impl Model {
         }
     }
 
-    /// The page tables and counters to read of a group that is near its limit: of its largest processes.
+    /// Requests for the page tables and counters of the largest processes of a group near its limit.
     pub fn arm(&mut self, group: &str) -> Vec<Order> {
         let is_inside = |cgroup: &[u8]| is_within(&escape(cgroup), group);
         let mut inside: Vec<(u64, u32)> = self

@@ -1,7 +1,7 @@
 //! The names in a snapshot's rows.
 //!
-//! Input: rows, and what the namer knows. Output: rows with names. Never waits for the namer: while that writes, the
-//! names of the last tick stand.
+//! Input: rows, and the namer's names. Output: rows with names. Never waits for the namer: while it writes, the names
+//! of the last tick are used.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,14 +13,14 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Labels {
     names: Names,
-    /// What was known then.
+    /// The change count of the names at the last update.
     changes: u64,
     /// By the cgroup's path, escaped.
     known: HashMap<String, (Option<Arc<Name>>, u64)>,
 }
 
 impl Labels {
-    /// Names by these.
+    /// Labels from this source of names.
     pub fn new(names: Names) -> Self {
         Self { names, ..Self::default() }
     }

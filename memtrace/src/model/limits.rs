@@ -1,7 +1,7 @@
-//! The limits of cgroups, as they were read lately.
+//! A cache of the limits of cgroups.
 //!
-//! Input: paths, and who reads the limit that one has itself. Output: that limit, and the lowest on the way up. What groups
-//! have in common is read once. Pure.
+//! Input: paths, and a function that reads a group's own limit. Output: that limit, and the lowest one up to the root.
+//! The limit of a common ancestor is read once. Pure.
 
 use std::collections::HashMap;
 
@@ -10,18 +10,18 @@ use crate::{
     units::Bytes,
 };
 
-/// Limits change seldom; a reading is good for so long, in ns.
+/// How long a reading is valid, in ns: limits rarely change.
 const TTL: u64 = 10_000_000_000;
 
 #[derive(Debug, Default)]
 pub struct Limits {
     own: HashMap<Vec<u8>, Option<Bytes>>,
-    /// When the oldest of them was read.
+    /// When the oldest reading was made.
     since: Option<u64>,
 }
 
 impl Limits {
-    /// Begins a tick; true when all of them are to be asked for anew.
+    /// Begins a tick; true when the cache was cleared and all limits must be read again.
     pub fn begin_tick(&mut self, now: u64) -> bool {
         let are_old = self.since.is_none_or(|since| since.saturating_add(TTL) <= now);
         if are_old {
@@ -31,7 +31,7 @@ impl Limits {
         are_old
     }
 
-    /// The limit that a group itself has.
+    /// The limit of the group itself.
     pub fn own(&mut self, path: &[u8], read: impl FnOnce(&[u8]) -> Option<Bytes>) -> Option<Bytes> {
         if let Some(own) = self.own.get(path) {
             return *own;
@@ -41,7 +41,7 @@ impl Limits {
         own
     }
 
-    /// The lowest limit that a group is under, and whose it is.
+    /// The lowest limit that applies to a group, and the owner of that limit.
     pub fn effective(&mut self, path: &[u8], read: impl Fn(&[u8]) -> Option<Bytes>) -> Option<Limit> {
         memcg::lowest(path, |path| self.own(path, &read))
     }

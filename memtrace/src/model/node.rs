@@ -1,6 +1,6 @@
 //! The node's own memory.
 //!
-//! Input: the bytes of `/proc/meminfo` and `/proc/pressure/memory`. Output: [`Node`]; what is not there is `None`.
+//! Input: the bytes of `/proc/meminfo` and `/proc/pressure/memory`. Output: [`Node`]; missing values are `None`.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{cgroup::pressure, snapshot::Node, units::Bytes};
 /// Reads it from a /proc.
 pub fn read(proc: &Path) -> Node {
     let meminfo = fs::read(proc.join("meminfo")).unwrap_or_default();
-    // Missing without CONFIG_PSI, and not to be opened with `psi=0`.
+    // Missing without CONFIG_PSI; with `psi=0` it cannot be opened.
     let pressure = fs::read(proc.join("pressure/memory")).unwrap_or_default();
     parse(&meminfo, &pressure)
 }

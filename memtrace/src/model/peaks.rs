@@ -1,8 +1,8 @@
-//! True peaks: the highest total since the last tick, also when it fell again before.
+//! True peaks: the highest total since the last tick, even if it has fallen again.
 //!
-//! Input: an address space as events change it, and the kernel's high-water marks. Output: [`Total`] and what it was made
-//! of. Marks are of a whole life, so only one that rose since the last tick says something of this one; else the
-//! estimate of the sampled faults and the releases stands, which no mark may be below. Pure.
+//! Input: an address space as events change it, and the kernel's high-water marks. Output: [`Total`] and its parts. A
+//! mark covers a whole lifetime, so it gives this tick's peak only if it rose since the last tick. Otherwise the
+//! estimate from sampled faults and releases is used, limited by the mark. Pure.
 
 pub mod ticks;
 
@@ -14,27 +14,27 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// What a sum has to rise before it is worth to keep what it is made of.
+/// The least rise of a sum, in bytes, for which its parts are kept.
 const WORTH: u64 = 1 << 20;
 
-/// How high the sum of a space was since the last tick.
+/// The highest sum of a space since the last tick.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessPeak {
     start: u64,
     high: u64,
     at: u64,
-    /// The space as it was before it fell from its highest, to a twentieth.
+    /// The space before it fell from its highest sum, exact to a twentieth.
     kept: Option<Box<AddressSpace>>,
 }
 
 impl ProcessPeak {
-    /// Begins at the sum that a space has.
+    /// Begins at the current sum of a space.
     pub fn new(space: &AddressSpace) -> Self {
         let sum = space.totals().resident.0;
         Self { start: sum, high: sum, at: 0, kept: None }
     }
 
-    /// An event is about to change the space. Before one that may take pages away, what is there is kept.
+    /// Call before an event changes the space. Keeps a copy before an event that may release pages.
     pub fn before(&mut self, event: &Event, space: &AddressSpace) {
         let is_release = match event {
             Event::Space(event) => matches!(
@@ -54,7 +54,7 @@ impl ProcessPeak {
         }
     }
 
-    /// The event has changed it.
+    /// Call after the event has changed the space.
     pub fn after(&mut self, event: &Event, space: &AddressSpace) {
         let sum = space.totals().resident.0;
         if sum > self.high {
@@ -62,31 +62,31 @@ impl ProcessPeak {
         }
     }
 
-    /// The truth was read: what the sum was off by, it was off by before.
+    /// A measurement corrected the sum from `was` to `is`: corrects the earlier sums by the same amount.
     pub fn correct(&mut self, was: u64, is: u64) {
         let corrected = |sum: u64| (sum + is).saturating_sub(was);
         (self.start, self.high) = (corrected(self.start), corrected(self.high).max(is));
     }
 
-    /// The estimate was closed to the kernel's total: what was too much never was there.
+    /// The estimate was adjusted to the kernel's total: a surplus never existed, so it is removed from the peak.
     pub fn close(&mut self, was: u64, is: u64) {
         self.high = self.high.saturating_sub(was.saturating_sub(is)).max(self.start).max(is);
     }
 
-    /// How much higher than at its start it was, and when; `None` when it was not.
+    /// The rise above the start, and when; `None` without a rise.
     pub fn rise(&self) -> Option<(u64, u64)> {
         let rise = self.high.saturating_sub(self.start);
         (rise > 0).then_some((rise, self.at))
     }
 
-    /// The space at its highest, when it has fallen from there since.
+    /// The space at its highest sum, if it has fallen since.
     pub fn kept(&self, now: &AddressSpace) -> Option<&AddressSpace> {
         let kept = self.kept.as_deref()?;
         (kept.totals().resident > now.totals().resident).then_some(kept)
     }
 }
 
-/// How much more the processes of a group had, together, since the last tick.
+/// The highest sum over a group's processes since the last tick.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GroupPeak {
     now: i64,
@@ -95,7 +95,7 @@ pub struct GroupPeak {
 }
 
 impl GroupPeak {
-    /// A process of it has changed.
+    /// A process of the group changed from `was` to `is` bytes.
     pub fn change(&mut self, was: u64, is: u64, at: u64) {
         self.now = self.now.saturating_add_unsigned(is).saturating_sub_unsigned(was);
         if self.now > self.high {
@@ -103,19 +103,20 @@ impl GroupPeak {
         }
     }
 
-    /// A process's estimate was closed to the kernel's total: what was too much never was there.
+    /// A process's estimate was adjusted to the kernel's total: a surplus never existed, so it is removed from the
+    /// peak.
     pub fn close(&mut self, was: u64, is: u64) {
         self.now = self.now.saturating_add_unsigned(is).saturating_sub_unsigned(was);
         self.high = self.high.saturating_sub_unsigned(was.saturating_sub(is)).max(self.now).max(0);
     }
 
-    /// The most, and when.
+    /// The highest rise, and when.
     pub fn rise(&self) -> Option<(u64, u64)> {
         Some((u64::try_from(self.high).ok().filter(|high| *high > 0)?, self.at))
     }
 }
 
-/// High-water marks, as they were at the last tick.
+/// High-water marks of the last tick.
 #[derive(Debug)]
 pub struct Marks<K> {
     marks: HashMap<K, u64>,
@@ -128,30 +129,30 @@ impl<K> Default for Marks<K> {
 }
 
 impl<K: Eq + Hash> Marks<K> {
-    /// Takes a mark; whether it rose since the last one. The first one of a life that began since the last tick is all of
-    /// this tick's.
+    /// Takes a mark. Returns whether it changed since the last tick; the first mark counts as a change if the object
+    /// `is_new`, that is, began since the last tick.
     pub fn has_risen(&mut self, key: K, mark: u64, is_new: bool) -> bool {
         match self.marks.insert(key, mark) {
-            // A new program begins with a new mark.
+            // Not `>`, because exec starts a new mark, which may be lower.
             Some(last) => mark != last,
             None => is_new,
         }
     }
 
-    /// Forgets what is gone.
+    /// Forgets objects that are gone.
     pub fn retain(&mut self, is_there: impl Fn(&K) -> bool) {
         self.marks.retain(|key, _| is_there(key));
     }
 }
 
-/// What is known of a total between two ticks.
+/// The facts about a total between two ticks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Between {
-    /// At the last tick.
+    /// The total at the last tick.
     pub before: Option<u64>,
     /// Now.
     pub now: u64,
-    /// What the estimate rose above the last tick's, and when.
+    /// The rise of the estimate above the last tick's, and when.
     pub rise: Option<(u64, u64)>,
     /// The kernel's mark, and whether it rose.
     pub mark: Option<(u64, bool)>,
@@ -162,9 +163,9 @@ pub struct Between {
 pub struct Total {
     /// Bytes.
     pub bytes: Bytes,
-    /// When, if the estimate tells; ns since boot.
+    /// Time, if the estimate gives it; ns since boot.
     pub at: Option<u64>,
-    /// How it is known.
+    /// How it was determined.
     pub grade: Grade,
 }
 
@@ -180,7 +181,7 @@ impl Between {
         }
         let ends = now.max(before.unwrap_or(now));
         let estimate = rise.map_or(0, |(rise, _)| before.unwrap_or(now).saturating_add(rise));
-        // A mark that did not rise was not passed.
+        // The total cannot have exceeded the mark.
         let estimate = mark.map_or(estimate, |(mark, _)| estimate.min(mark));
         if estimate > ends {
             Total { bytes: Bytes(estimate), at, grade: Grade::Sampled }

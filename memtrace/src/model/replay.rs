@@ -1,6 +1,6 @@
-//! Runs the model on a recording: the same calls, events, scans and answers, so the same rows.
+//! Replays a recording: the same calls, events, scans and answers give the same rows.
 //!
-//! Input: a recording. Output: the snapshots that were published, one after the other. Reads nothing else.
+//! Input: a recording. Output: the published snapshots, one after the other. Reads nothing else.
 
 use std::io::Read;
 
@@ -18,21 +18,21 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// How a replay ended.
+/// The result of a replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// Frames that were read.
+    /// Number of frames read.
     pub frames: u64,
-    /// Questions that the recording has no answer to: it is of another version of the model, or cut.
+    /// Questions without an answer in the recording: another version of memtrace made it, or it is truncated.
     pub unanswered: u64,
-    /// It ends in the middle of a frame.
+    /// Whether it ends in the middle of a frame.
     pub is_cut: bool,
 }
 
-/// Runs a recording; each snapshot goes to `publish`.
+/// Replays a recording; `publish` gets each snapshot.
 ///
 /// # Errors
-/// When it cannot be read, or is damaged. What came before the damage was published.
+/// When it cannot be read, or is damaged. The snapshots before the damage were published.
 pub fn replay(input: impl Read, mut publish: impl FnMut(Snapshot)) -> Result<Replayed, RecordError> {
     let mut reader = Reader::new(input)?;
     let damaged = |index, what| RecordError::Damaged { index, what };
@@ -52,7 +52,7 @@ pub fn replay(input: impl Read, mut publish: impl FnMut(Snapshot)) -> Result<Rep
             Kind::Scan => model.take(parse(&payload).ok_or_else(|| bad("no scan"))?),
             Kind::Walk => model.unwound(&parse(&payload).ok_or_else(|| bad("no walk"))?),
             Kind::Call => match parse(&payload).ok_or_else(|| bad("no call"))? {
-                // Whether it had failed then shows in the answers.
+                // The answers show whether it failed in the original run.
                 Call::Seed => drop(model.seed()),
                 Call::Resync => drop(model.resync()),
                 Call::Refresh => model.refresh(),

@@ -1,4 +1,4 @@
-//! The rows that a snapshot shows, made of the model's.
+//! Makes the rows of a snapshot from the model's rows.
 //!
 //! Input: the arenas of a process; the processes of a cgroup. Output: `snapshot` types. Pure.
 
@@ -15,10 +15,10 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// Call stacks that are shown of a process.
+/// The most call stacks shown for a process.
 const STACKS: usize = 3;
 
-/// What is shown of a process's memory.
+/// The memory of a process, as a snapshot shows it.
 pub fn memory(arenas: &Arenas<'_>, both: Now) -> Memory {
     let now = both.ktime;
     let Arenas { rows, closing, stale, scanned_at, sampled, gauges, stacks, space, reading } = arenas;
@@ -57,7 +57,7 @@ pub fn memory(arenas: &Arenas<'_>, both: Now) -> Memory {
 fn arena(row: &Row, growth_bytes: [Option<i64>; 3]) -> ArenaRow {
     let Row { allocator, kind, arenas, mapped, resident, lazy_free, swapped, pss, grade } = row;
     ArenaRow {
-        // Nothing to allocate: a node has tens of thousands of these rows, and all are made anew each second.
+        // Borrowed, to avoid allocations: a node has tens of thousands of these rows.
         allocator: Cow::Borrowed(allocator),
         kind: Cow::Borrowed(kind),
         arenas: *arenas,
@@ -71,8 +71,8 @@ fn arena(row: &Row, growth_bytes: [Option<i64>; 3]) -> ArenaRow {
     }
 }
 
-/// A frame with the file that its code is from. A return address points behind its call, so all frames but the
-/// innermost are looked up one byte before.
+/// A frame with the file of its code. A return address points after the call, so all frames except the innermost are
+/// looked up one byte before.
 fn frame(space: &AddressSpace, address: u64, is_return: bool) -> UserFrame {
     let at = address.saturating_sub(u64::from(is_return));
     let (module, file_offset) = match space.at(at) {
@@ -100,7 +100,7 @@ pub fn sort(arenas: &mut [ArenaRow]) {
     });
 }
 
-/// Adds a process's row to its container's. Shared pages are divided where that is known, so that they count once.
+/// Adds a process's row to its container's. Uses PSS where it is known, so that shared pages count once.
 pub fn add(sums: &mut Vec<ArenaRow>, arena: &ArenaRow) {
     let resident = arena.pss_bytes.unwrap_or(arena.resident_bytes);
     let Some(sum) = sums.iter_mut().find(|sum| sum.allocator == arena.allocator && sum.kind == arena.kind)

@@ -1,6 +1,6 @@
-//! What is asked of the page tables and programs of a process, and what a look at them gave.
+//! Requests to scan the page tables and programs of a process, and the results.
 //!
-//! Messages between the model and whoever reads. Must not read anything itself.
+//! Messages between the model and the scanner. Must not read anything itself.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,17 +15,18 @@ use crate::{
 /// What to read of a process.
 #[derive(Clone, Debug)]
 pub enum Depth {
-    /// Its mappings, and nothing of their pages: 1 µs a mapping.
+    /// Its mappings without their pages: 1 µs per mapping.
     Regions,
-    /// Its mappings, and all that smaps tells of each: some 5 ms a resident GiB and 10 µs a mapping.
+    /// Its mappings, with all fields of smaps: about 5 ms per resident GiB and 10 µs per mapping.
     Mappings,
-    /// How much of these ranges is resident, by `PAGEMAP_SCAN`: 3 ms a resident GiB. Without that call it is as above.
+    /// The resident memory of ranges, by `PAGEMAP_SCAN`: 3 ms per resident GiB. On kernels without it, the same as
+    /// `Mappings`.
     Pages {
         /// The ranges, as parts of regions.
         parts: Vec<Region>,
-        /// The regions that they are parts of.
+        /// The regions that contain the ranges.
         regions: Vec<Region>,
-        /// What is known of its programs and memory; `None` when these are to be looked at again.
+        /// The known evidence about its programs and memory; `None` when it must be collected again.
         evidence: Option<Arc<ProcessEvidence>>,
     },
 }
@@ -33,50 +34,50 @@ pub enum Depth {
 /// A process to read.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Which.
+    /// Id of the process.
     pub pid: u32,
-    /// What of it.
+    /// What to read of it.
     pub depth: Depth,
 }
 
-/// What the scanner is told.
+/// An order to the scanner.
 #[derive(Clone, Debug)]
 pub enum Order {
     /// Read this process.
     Read(Request),
-    /// Read this one before all others, if it is to be read: it may be dead soon.
+    /// If this process is in the queue, read it first: it may be dead soon.
     Hurry(u32),
 }
 
-/// What one look at a process gave.
+/// The result of one scan of a process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scan {
-    /// Which.
+    /// Id of the process.
     pub pid: u32,
-    /// When the page tables began to be read, ns since boot.
+    /// Start of the read of the page tables, ns since boot.
     pub begun: u64,
-    /// When they were read to the end, ns since boot: events after that are not in it.
+    /// End of that read, ns since boot: later events are not included.
     pub at: u64,
-    /// What the kernel counted as resident then; `None` when it was not asked.
+    /// The kernel's RSS at that time; `None` when not read.
     #[serde(default)]
     pub resident: Option<Resident>,
-    /// The mappings are without their pages.
+    /// Whether the mappings are without their pages.
     #[serde(default)]
     pub is_bare: bool,
-    /// The mappings, when those were asked for; empty when the process is gone or may not be read.
+    /// The mappings, if requested; empty when the process is gone or may not be read.
     pub mappings: Vec<Mapping>,
-    /// What the ranges hold, when those were asked for.
+    /// The measurements of the ranges, if requested.
     #[serde(default)]
     pub parts: Vec<Found>,
-    /// Resident in none of the ranges.
+    /// Resident bytes outside the ranges.
     #[serde(default)]
     pub outside: Bytes,
-    /// What is in its programs; `None` when that was not asked for.
+    /// The evidence about its programs and memory; `None` when not requested.
     pub evidence: Option<Arc<ProcessEvidence>>,
-    /// What its allocators' counters said; `None` when they were not asked.
+    /// The reading of its allocators' counters; `None` when not requested.
     #[serde(default)]
     pub reading: Option<Reading>,
-    /// How long it took.
+    /// Duration of the scan.
     pub took: Duration,
 }
 

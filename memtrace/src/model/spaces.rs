@@ -1,6 +1,7 @@
-//! The address spaces of the processes that move, and whose memory is in them.
+//! The address spaces of the tracked processes, and the owners of their memory.
 //!
-//! Input: events, scans, totals. Output: arenas by process, and which processes to scan next. Pure: the scanner reads.
+//! Input: events, scans, totals. Output: arenas by process, and which processes to scan next. Pure: only the scanner
+//! reads.
 
 use std::collections::{HashMap, HashSet};
 
@@ -44,23 +45,24 @@ pub struct Spaces {
     geometry: Geometry,
     tracked: HashMap<u32, Tracked>,
     under_way: HashSet<u32>,
-    /// Processes that use another's address space (`CLONE_VM` without being its thread), until they end or replace it.
+    /// Processes that use the address space of another (`CLONE_VM` without `CLONE_THREAD`), until they end or call
+    /// exec.
     guests: HashMap<u32, u32>,
     group_peaks: Vec<GroupPeak>,
-    /// When the last tick was.
+    /// Time of the last tick.
     ticked: u64,
-    /// Those that something happened to since then.
+    /// Processes with events since the last tick.
     touched: Vec<u32>,
-    /// Those of which a scan may tell more, and the kernel's total of each.
+    /// Processes for which a scan may be worthwhile, with the kernel's total of each.
     candidates: HashMap<u32, u64>,
-    /// Those whose totals are to be asked for at each tick.
+    /// Processes whose totals are read at each tick.
     wanting: HashSet<u32>,
-    /// Bytes that all spaces take, at the last tick.
+    /// Memory used by all spaces at the last tick, in bytes.
     footprint: u64,
 }
 
 impl Spaces {
-    /// None yet.
+    /// Without any process.
     pub fn new(geometry: Geometry) -> Self {
         Self {
             geometry,
@@ -76,14 +78,13 @@ impl Spaces {
         }
     }
 
-    /// Applies an event to the space that it is about. Processes that were there before the tracer have none until they
-    /// are scanned.
+    /// Applies an event to its space. Processes that existed before the tracer have no space until they are scanned.
     pub fn apply(&mut self, event: &Event) {
         let pid = event.header().tgid;
         match event {
             Event::Task(TaskEvent::Fork(fork)) => self.fork(pid, fork.child.tgid, fork.shares_mm != 0),
             Event::Task(TaskEvent::Exec(exec)) => {
-                // The program is another one, and so are its modules and stacks.
+                // exec replaces the program, with its modules and stacks.
                 let group = self.end(pid, event.header().ktime);
                 let mut tracked = Tracked::new(self.geometry);
                 (tracked.group, tracked.born) = (group, event.header().ktime);
@@ -133,14 +134,14 @@ impl Spaces {
         Some(tracked)
     }
 
-    /// A process is gone, and no event told it.
+    /// Removes a process that ended without an event.
     pub fn forget(&mut self, pid: u32) {
         self.guests.remove(&pid);
         self.remove(pid);
         self.candidates.remove(&pid);
     }
 
-    /// An address space is gone; the number of the cgroup that it was in. A guest only leaves its host's.
+    /// Removes an address space. Returns the number of its cgroup. A guest only leaves its host's space.
     fn end(&mut self, pid: u32, at: u64) -> Option<usize> {
         if let Some(host) = self.guests.remove(&pid) {
             return self.tracked.get(&host).and_then(|tracked| tracked.group);
@@ -153,7 +154,7 @@ impl Spaces {
         tracked.group
     }
 
-    /// Begins a tick; the numbers of cgroups are below `groups`.
+    /// Begins a tick; `groups` is the upper bound of the cgroup numbers.
     pub fn begin_tick(&mut self, now: u64, groups: usize) {
         self.ticked = now;
         self.group_peaks = vec![GroupPeak::default(); groups];
@@ -171,19 +172,19 @@ impl Spaces {
         }
     }
 
-    /// The number of the cgroup that a process is in.
+    /// Sets the number of the cgroup of a process.
     pub fn enter(&mut self, pid: u32, group: Option<usize>) {
         if let Some(tracked) = self.tracked.get_mut(&pid) {
             tracked.group = group;
         }
     }
 
-    /// How much more the processes of a cgroup had, together, since the tick began.
+    /// The highest rise of a cgroup's processes together since the tick began, and when.
     pub fn group_peak(&self, group: usize) -> Option<(u64, u64)> {
         self.group_peaks.get(group)?.rise()
     }
 
-    /// How high a process was since the tick began, and what with. After [`Spaces::arenas`].
+    /// The peak estimate of a process since the tick began. Call after [`Spaces::arenas`].
     pub fn estimate(&self, pid: u32) -> Estimate {
         let Some(tracked) = self.tracked.get(&pid) else { return Estimate::default() };
         let rows = match tracked.peak.kept(&tracked.space) {
@@ -200,7 +201,7 @@ impl Spaces {
         Estimate { rise: tracked.peak.rise(), rows }
     }
 
-    /// Events were lost: nothing is certain any more.
+    /// Marks all spaces as stale, because events were lost.
     pub fn mark_stale(&mut self) {
         for (pid, tracked) in &mut self.tracked {
             tracked.mark_stale(Stale::Loss);
@@ -208,12 +209,12 @@ impl Spaces {
         }
     }
 
-    /// The processes whose totals are to be asked for though no event was about them.
+    /// The processes whose totals must be read even without events.
     pub fn want_totals(&self) -> impl Iterator<Item = u32> {
         self.wanting.iter().copied()
     }
 
-    /// The kernel's total of a process came: the estimates since its page tables were read are closed to it.
+    /// Takes the kernel's total of a process: adjusts the estimates since the last scan to it.
     pub fn close(&mut self, pid: u32, resident: Resident) {
         self.candidates.insert(pid, resident.bytes);
         let Some(tracked) = self.tracked.get_mut(&pid) else { return };
@@ -224,7 +225,7 @@ impl Spaces {
         }
     }
 
-    /// Takes a scan: what page tables said then, and what happened since.
+    /// Takes a scan, and applies the events since then.
     pub fn take(&mut self, scan: Scan) {
         let pid = scan.pid;
         self.under_way.remove(&pid);
@@ -234,7 +235,7 @@ impl Spaces {
         }
     }
 
-    /// What to walk for a fault that was applied just now; `None` when its stack does not matter.
+    /// The unwinding job for a fault that was just applied; `None` when its stack is not needed.
     pub fn job(&mut self, fault: &Fault, copy: StackCopy) -> Option<Job> {
         let pid = fault.header.tgid;
         let pid = self.guests.get(&pid).copied().unwrap_or(pid);
@@ -244,13 +245,13 @@ impl Spaces {
             return None;
         }
         let StackCopy { registers, base, bytes, .. } = copy;
-        // Before the first scan nobody knows what the program itself has mapped.
+        // Before the first scan the mappings of the program are unknown.
         let is_known = tracked.scan.last.is_some();
         let modules = if is_known { tracked.stacks.modules(&tracked.space) } else { None };
         Some(Job { key, copy: Copy { registers, base, bytes }, modules })
     }
 
-    /// Takes what came of a walk.
+    /// Takes the result of a walk.
     pub fn unwound(&mut self, unwound: &Unwound) {
         if let Some(tracked) = self.tracked.get_mut(&unwound.key.pid) {
             tracked.stacks.take(unwound);
@@ -259,12 +260,13 @@ impl Spaces {
         }
     }
 
-    /// The processes that something happened to since the last tick.
+    /// The processes with events since the last tick.
     pub fn touched(&self) -> &[u32] {
         &self.touched
     }
 
-    /// Until when what [`Spaces::arenas`] gave of a process is so, if nothing happens to it and its total stays.
+    /// Until when the last result of [`Spaces::arenas`] is valid if the process has no events and its total stays the
+    /// same.
     pub fn stands_until(&self, pid: u32) -> u64 {
         let tracked = self.tracked.get(&pid).filter(|tracked| tracked.scan.last.is_some());
         tracked.map_or(u64::MAX, |tracked| tracked.shown.stands_until)
@@ -313,13 +315,13 @@ impl Spaces {
         })
     }
 
-    /// How many processes are followed, and the bytes that this took at the last tick.
+    /// The number of tracked processes, and the memory that they used at the last tick.
     pub fn footprint(&self) -> (usize, Bytes) {
         (self.tracked.len(), Bytes(self.footprint))
     }
 }
 
-/// Puts a process that something happened to among those, once.
+/// Adds a process with events to the list, once.
 fn list(touched: &mut Vec<u32>, pid: u32, tracked: &mut Tracked) {
     if tracked.shown.stands_until == 0 && !std::mem::replace(&mut tracked.dirty.is_listed, true) {
         touched.push(pid);

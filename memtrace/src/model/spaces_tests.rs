@@ -1,4 +1,4 @@
-//! Address spaces of made-up processes: who is scanned, what a scan and what events after it give.
+//! Address spaces of made-up processes: which are scanned, and the effect of scans and later events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,7 +42,7 @@ fn spaces() -> Spaces {
     Spaces::new(Geometry::default())
 }
 
-/// A heap of 64 MiB that holds 8.
+/// A heap of 64 MiB with 8 MiB resident.
 fn scan(pid: u32, at: u64) -> Scan {
     let region = Region::new(HEAP, HEAP + 64 * MIB, Prot(Prot::READ | Prot::WRITE), Backing::Heap);
     let usage = Usage { rss: Some(Bytes(8 * MIB)), pss: Some(Bytes(8 * MIB)), ..Usage::default() };
@@ -130,7 +130,7 @@ fn faults_grow_their_owner_and_their_stack() {
     assert_eq!(top, [(&[0x1234][..], WalkedBy::FramePointers, 64 * 4096)]);
     assert_eq!(arenas.closing.excess, Bytes(8 * MIB + 64 * 4096));
     assert_eq!(arenas.sampled, 64);
-    // A read of the page tables makes up for them, but for what came behind it.
+    // A scan makes up for lost events, except for those after it.
     assert_eq!(due(&mut spaces, [(7, 20 * MIB)]), [7]);
     spaces.apply(&fault(7, HEAP + 2 * MIB, 4));
     spaces.apply(&fault(7, HEAP + 2 * MIB, 9));
@@ -142,7 +142,7 @@ fn faults_grow_their_owner_and_their_stack() {
 fn calls_that_came_while_the_scan_was_under_way_count_once() {
     let mut spaces = spaces();
     due(&mut spaces, [(7, 8 * MIB)]);
-    // Read at 10: what happened at 5 is in it, what happened at 15 is not.
+    // Scanned at 10: it includes events at 5, but not at 15.
     spaces.apply(&map(7, 5, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
     assert_eq!(resident(&mut spaces, 7), 0, "nothing is shown before the first scan");
     let unmap = Munmap { header: header(Kind::Munmap, 7, 6), addr: MAPPED, len: 4 * MIB };
@@ -186,7 +186,7 @@ fn a_process_that_cannot_be_read_is_not_asked_for_all_the_time() {
     assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
 }
 
-/// A look at pages alone: so much in the heap.
+/// A scan of pages only, with `resident` bytes in the heap.
 fn pages(pid: u32, at: u64, resident: u64) -> Scan {
     let measured = Measured { resident: Bytes(resident), swapped: Some(Bytes(0)), ..Measured::default() };
     let found = Found { start: HEAP, end: HEAP + 64 * MIB, measured, ..Found::default() };
@@ -222,7 +222,7 @@ fn what_happened_behind_a_look_at_pages_counts_once() {
     spaces.apply(&fault(7, HEAP + MIB, 15));
     spaces.apply(&map(7, 16, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE));
     spaces.take(pages(7, 10, 20 * MIB));
-    // The look has seen the first fault, and no call.
+    // The scan includes the first fault, and no call.
     assert_eq!(resident(&mut spaces, 7), 20 * MIB + 64 * 4096 + 4 * MIB);
     spaces.apply(&fault(7, HEAP + MIB, 9));
     assert_eq!(resident(&mut spaces, 7), 20 * MIB + 64 * 4096 + 4 * MIB);

@@ -1,7 +1,7 @@
 //! The snapshot of a tick.
 //!
-//! Input: the model. Output: [`Snapshot`]. Only the rows of processes that something happened to are made anew, and only
-//! the groups with such a row are summed up anew: most of a node is at rest.
+//! Input: the model. Output: [`Snapshot`]. Only rows of processes with changes are rebuilt, and only groups with such a
+//! row are summed again: most processes of a node do not change.
 
 use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
@@ -26,18 +26,18 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// A row that was shown.
+/// A row of the last snapshot.
 pub(super) struct Shown {
     row: Arc<ProcessRow>,
     rss: Option<Bytes>,
     /// The number of its cgroup.
     pub(super) group: Option<usize>,
-    /// It stands until then, if nothing happens.
+    /// Until when it is valid without events.
     until: u64,
 }
 
 impl Model {
-    /// The node now.
+    /// The current snapshot.
     pub fn snapshot(&mut self, tracer: Option<Tracer>) -> Snapshot {
         let (time, ktime) = now(&self.journal);
         let now = Now { time, ktime };
@@ -59,7 +59,7 @@ impl Model {
         snapshot
     }
 
-    /// Makes the rows anew that do not stand any more, and sums them up by group.
+    /// Rebuilds the rows that are out of date, and sums them by group.
     fn make_rows(&mut self, both: Now, has_limits: bool) {
         let Self {
             procfs, hierarchy, processes, spaces, limits, journal, ticks, groups, rows, fresh, ..
@@ -75,7 +75,7 @@ impl Model {
         let fresh = std::mem::take(fresh).into_iter();
         let mut due: HashSet<u32> = fresh.chain(spaces.touched().iter().copied()).collect();
         due.extend(rows.iter().filter(|(_, shown)| is_due(shown)).map(|(pid, _)| *pid));
-        // Who came when /proc could not be listed was not read.
+        // Processes that started while /proc could not be listed were not read.
         if rows.len() < processes.count() {
             due.extend(processes.iter().map(|process| process.pid).filter(|pid| !rows.contains_key(pid)));
         }
@@ -118,7 +118,7 @@ impl Model {
         containers
     }
 
-    /// Sets the peaks of cgroups; has the processes read of those whose charge has moved.
+    /// Sets the peaks of cgroups, and marks the processes of those whose charge has changed to be read.
     fn set_peaks(&mut self, containers: &mut [ContainerRow], now: Now) {
         let Self { hierarchy, processes, spaces, journal, ticks, groups, gauges, rows, cgroup_rows, .. } =
             self;
@@ -134,7 +134,7 @@ impl Model {
             let rise = number.and_then(|number| spaces.group_peak(number));
             let (mark, owners) = match number.and_then(|number| groups.get_mut(number)) {
                 Some(group) => {
-                    // What has neither moved nor done anything had no peak.
+                    // A group without a change of charge or rows had no peak.
                     if group.is_changed || group.usage != container.usage_bytes {
                         group.mark = mark();
                     }
@@ -156,12 +156,12 @@ impl Model {
     }
 }
 
-/// Reads the limit that a group itself has.
+/// Reads the limit of the group itself.
 fn own_limit(journal: &Journal, hierarchy: Option<&Hierarchy>) -> impl Fn(&[u8]) -> Option<Bytes> {
     move |path| journal.ask(&Question::OwnLimit(path), || memcg::own_limit(hierarchy?, path))
 }
 
-/// The most that was ever resident.
+/// Reads the peak RSS.
 fn high_water(journal: &Journal, procfs: &Procfs, pid: u32) -> Option<u64> {
     journal.ask(&Question::HighWater(pid), || procfs.status(pid).ok()?.rss_peak_kib?.checked_mul(1024))
 }

@@ -1,6 +1,6 @@
-//! The stacks that are to be walked, and what came of each.
+//! Jobs for the unwinder, and their results.
 //!
-//! Messages between the model and whoever walks. Must not walk anything itself.
+//! Messages between the model and the unwinder. Must not walk anything itself.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::unwind::{Copy, Module, walk::Walked};
 
-/// Which fault a stack is of.
+/// The fault that a stack belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
-    /// The process whose address space it is.
+    /// The process that owns the address space.
     pub pid: u32,
     /// The thread.
     pub tid: u32,
-    /// When, ns since boot.
+    /// Time, ns since boot.
     pub ktime: u64,
 }
 
 impl Key {
-    /// That of a fault in this address space.
+    /// The key of a fault in this address space.
     pub const fn of(pid: u32, fault: &Fault) -> Self {
         Self { pid, tid: fault.header.tid, ktime: fault.header.ktime }
     }
@@ -30,19 +30,19 @@ impl Key {
 /// A stack to walk.
 #[derive(Debug)]
 pub struct Job {
-    /// Of which fault.
+    /// The fault that it belongs to.
     pub key: Key,
     /// The stack.
     pub copy: Copy,
-    /// The code of its process, in order of address; `None` when not all of it is known.
+    /// The code of its process, sorted by address; `None` when not all of it is known.
     pub modules: Option<Arc<[Module]>>,
 }
 
-/// What came of a job.
+/// The result of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unwound {
-    /// Of which fault.
+    /// The fault that it belongs to.
     pub key: Key,
-    /// `None` when nobody had time for it: it is as if it had not been copied.
+    /// `None` when the unwinder dropped it, as if the stack had not been copied.
     pub walked: Option<Walked>,
 }

@@ -1,4 +1,4 @@
-//! Why it was killed: causes, each with the numbers behind it.
+//! Causes of a kill, each with the numbers that support it.
 //!
 //! Input: the evidence of a record, as values. Output: [`Cause`]. Pure; rules abstain when the evidence is thin.
 
@@ -32,15 +32,15 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CauseKind {
-    /// It grew slowly and without end.
+    /// Memory grew slowly and without end.
     Leak,
-    /// It grew by much in a moment.
+    /// Memory grew by much in a short time.
     Burst,
-    /// It needs what it needs, and the limit has no room for it.
+    /// The limit is too low for the normal use of the program.
     LimitTooTight,
     /// The limit was hit while the program started.
     StartUp,
-    /// Freed memory was kept by the allocator.
+    /// The allocator retained freed memory.
     AllocatorRetention,
     /// Page cache or tmpfs.
     FileOrTmpfs,
@@ -54,18 +54,18 @@ pub enum CauseKind {
     Neighbour,
     /// The node had no memory left.
     NodeExhaustion,
-    /// The nodes that a cpuset or memory policy allows had none left.
+    /// The NUMA nodes that a cpuset or memory policy allows had no memory left.
     CpusetOrPolicy,
-    /// The limit was lowered below what was in use.
+    /// The limit was lowered below the usage.
     LimitLowered,
-    /// Somebody asked the kernel for an OOM kill (sysrq).
+    /// A user requested an OOM kill (sysrq).
     Requested,
     /// Too little is known.
     Unknown,
 }
 
 impl CauseKind {
-    /// A line for people.
+    /// A label for people.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Leak => "leak: memory grew steadily up to the limit",
@@ -90,22 +90,22 @@ impl CauseKind {
 /// Why it was killed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
-    /// What kind.
+    /// Its kind.
     pub kind: CauseKind,
-    /// How sure.
+    /// How certain it is.
     pub confidence: Confidence,
     /// One sentence with the numbers in it.
     pub sentence: String,
-    /// What it rests on.
+    /// The facts that support it.
     pub evidence: Vec<Fact>,
     /// What to do, or nothing.
     pub remedies: Vec<Remedy>,
 }
 
-/// What a rule says: a cause, nothing to be said, or why it abstains.
+/// The result of a rule: a cause, no cause, or why it abstains.
 pub type Outcome = Result<Option<Cause>, String>;
 
-/// All rules, the most specific first: what was done to it, then what its memory was, then how it came about.
+/// All rules, the most specific first: external actions, then kinds of memory, then the course of growth.
 const RULES: [fn(&Case<'_>) -> Outcome; 14] = [
     requested::check,
     limit_lowered::check,
@@ -123,7 +123,7 @@ const RULES: [fn(&Case<'_>) -> Outcome; 14] = [
     tight::check,
 ];
 
-/// Why it was killed: the most specific cause that is more than a guess, else the most specific guess.
+/// The cause of a kill: the most specific one that is more than a guess, else the most specific guess.
 pub fn cause(record: &OomRecord) -> Cause {
     let case = Case::new(record);
     let mut guess = None;
@@ -150,7 +150,7 @@ fn unknown(case: &Case<'_>, abstained: Vec<String>) -> Cause {
     }
 }
 
-/// What of the victim's memory grew most in the last minute, and from where.
+/// The part of the victim's memory that grew most in the last minute, and the call stack.
 fn fastest(case: &Case<'_>) -> Vec<Fact> {
     let grown = case.arenas().iter().filter_map(|row| {
         let [seconds, minute, _] = row.growth_bytes;

@@ -1,12 +1,12 @@
-//! The kernel's own report of an OOM (mm/oom_kill.c `dump_header`): printed before the victim is marked, so what it
-//! says of memory and processes is from before the kill.
+//! The kernel's own report of an OOM (mm/oom_kill.c `dump_header`): printed before the victim is marked, so its figures
+//! of memory and processes are from before the kill.
 //!
-//! Input: lines of the kernel log. Output: [`Dump`]s. Pure: `daemon` reads /dev/kmsg. The kernel prints ten in five
-//! seconds at most, so a kill may have none.
+//! Input: lines of the kernel log. Output: [`Dump`]s. Pure: `daemon` reads /dev/kmsg. The kernel prints at most ten
+//! reports in five seconds, so a kill may have none.
 
 use crate::{cgroup::charge::Charge, text::escape, units::Bytes};
 
-/// Processes of one report that are kept; the kernel prints them all.
+/// The most processes kept of one report; the kernel prints all of them.
 const MOST_TASKS: usize = 4096;
 
 /// A report.
@@ -14,13 +14,13 @@ const MOST_TASKS: usize = 4096;
 pub struct Dump {
     /// Allocation flags in hexadecimal.
     pub gfp_mask: Option<String>,
-    /// log2 of the pages asked for.
+    /// log2 of the number of pages requested.
     pub order: Option<i32>,
     /// `none`, `cpuset`, `memory_policy`, `memcg`.
     pub constraint: Option<String>,
     /// Path of the group at its limit, escaped.
     pub owner: Option<String>,
-    /// What that group is charged.
+    /// The charge of that group.
     pub charge: Charge,
     /// Whether `charge` was read from this report.
     pub has_charge: bool,
@@ -45,7 +45,7 @@ pub struct DumpTask {
     pub oom_score_adj: Option<i32>,
 }
 
-/// Reads lines one after another.
+/// Parses lines one after the other.
 #[derive(Debug, Default)]
 pub struct Reader {
     dump: Dump,
@@ -54,7 +54,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Takes a line of the log without its prefix; gives the report that ends with it.
+    /// Takes a line of the log without its prefix. Returns the report if it ends with this line.
     pub fn take(&mut self, line: &str) -> Option<Dump> {
         // Kernels before 6.6 print the statistics as one record.
         let mut done = None;
@@ -72,7 +72,7 @@ impl Reader {
         } else if let Some(rest) = line.strip_prefix("memory: usage ") {
             self.dump.charge.usage_bytes = kib(rest);
         } else if let Some(rest) = line.strip_prefix("kmem: usage ") {
-            // v1 counts kernel memory by itself; v2 never prints this.
+            // Only v1 prints this line, with its separate kernel memory.
             self.dump.charge.kernel_bytes = kib(rest);
         } else if line.starts_with("Memory cgroup stats for ") {
             (self.in_stats, self.dump.has_charge) = (true, true);
@@ -102,7 +102,7 @@ impl Reader {
         let mut task = DumpTask::default();
         let mut rest = rest.trim_start();
         for column in &self.columns {
-            // The name is the last one and may have spaces.
+            // The name is the last column and may contain spaces.
             let (text, after) = match column.as_str() {
                 "name" => (rest, ""),
                 _ => rest.split_once(' ').unwrap_or((rest, "")),
@@ -168,7 +168,7 @@ mod tests {
         text.lines().filter_map(|line| reader.take(line)).collect()
     }
 
-    /// As Linux 6.18 printed it (cgroup v1), shortened.
+    /// Printed by Linux 6.18 (cgroup v1), shortened.
     const V1: &str = "eat invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=1000
 Call Trace:
  dump_header+0x43/0x1c0
@@ -205,7 +205,7 @@ oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom
         assert_eq!((second.name.as_str(), second.rss), ("a b", Some(2114)));
     }
 
-    /// As 6.1 prints it: one record, and other columns.
+    /// Printed by 6.1: one record, and other columns.
     #[test]
     fn older_kernels_print_the_statistics_as_one_record() {
         let text = "x invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=2, oom_score_adj=0

@@ -1,7 +1,8 @@
-//! How a process really ended: by the OOM killer, by whose signal, by its own fault, or by its own choice.
+//! How a process really ended: by the OOM killer, by a signal from another process, by a fault, or by its own exit.
 //!
-//! Input: its exit code as `wait` sees it, the signals that were sent to it, memory that it was refused, the OOM kill
-//! that it was a victim of. Output: [`ExitRecord`] with a sentence. Pure. What a runtime says is compared, never believed.
+//! Input: its exit code as `wait` sees it, the signals that were sent to it, refused memory, the OOM kill that it was a
+//! victim of. Output: [`ExitRecord`] with a sentence. Pure. The runtime's report is compared, but never used as
+//! evidence.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,28 +22,28 @@ const SIGBUS: u32 = 7;
 const SIGKILL: u32 = 9;
 const SIGSEGV: u32 = 11;
 const SIGTERM: u32 = 15;
-/// A refusal that is older did not end the process, in seconds.
+/// The greatest age of a refused request that can have ended the process, in seconds.
 const REFUSED_WITHIN: f64 = 5.0;
 
-/// Kinds of ends.
+/// Kinds of exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitKind {
-    /// The kernel killed it because memory ran out.
+    /// The OOM killer killed it.
     OomKill,
-    /// SIGKILL, by somebody else.
+    /// SIGKILL from another source.
     Killed,
     /// It ended after SIGTERM.
     Terminated,
-    /// It was refused memory and aborted.
+    /// It aborted after the kernel refused a request for memory.
     FailedAllocation,
     /// It aborted: an assertion, a panic.
     Aborted,
-    /// It touched what it may not.
+    /// SIGSEGV or SIGBUS.
     Segfault,
     /// Another signal.
     Crashed,
-    /// It ended by itself.
+    /// It exited by itself.
     Exited,
 }
 
@@ -51,30 +52,30 @@ pub enum ExitKind {
 pub struct SentSignal {
     /// Number.
     pub signal: u32,
-    /// Who ran when it was sent.
+    /// The task that was running when it was sent.
     pub sender: TaskFacts,
-    /// Whether the kernel sent it on its own account.
+    /// Whether the kernel itself sent it.
     pub from_kernel: bool,
-    /// Seconds before the end.
+    /// Seconds before the exit.
     pub seconds_before: f64,
 }
 
-/// What is known of an end.
+/// The facts about an exit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndFacts {
-    /// Who.
+    /// The process.
     pub task: TaskFacts,
     /// As `wait` sees it: `code << 8`, or the signal with 0x80 for a core dump.
     pub status: u32,
     /// Signals that were sent to it, oldest first.
     pub signals: Vec<SentSignal>,
-    /// Memory that it was last refused, and how many seconds before.
+    /// The last refused request: its bytes, and how many seconds before the exit.
     pub refused: Option<(Bytes, f64)>,
     /// Id of the record of the kill that it was a victim of.
     pub oom_record: Option<String>,
 }
 
-/// An end, as it is stored and shown.
+/// An exit, as it is stored and shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExitRecord {
     /// [`SCHEMA`].
@@ -85,52 +86,52 @@ pub struct ExitRecord {
     pub time: Timestamp,
     /// The boot that it happened in.
     pub boot_id: String,
-    /// Who.
+    /// The process.
     #[serde(flatten)]
     pub task: TaskFacts,
-    /// What people call its container.
+    /// The name of its container.
     pub container: Option<Name>,
     /// Whether it was its container's oldest process.
     pub is_main: bool,
-    /// What kind of end.
+    /// The kind of exit.
     pub kind: ExitKind,
-    /// In one sentence.
+    /// The exit in one sentence.
     pub sentence: String,
     /// Exit code, when no signal ended it.
     pub exit_code: Option<u32>,
     /// The signal that ended it.
     pub signal: Option<u32>,
-    /// Who sent that.
+    /// The sender of that signal.
     pub sender: Option<TaskFacts>,
     /// Id of the record of the OOM kill.
     pub oom_record: Option<String>,
-    /// The most that was ever resident.
+    /// Peak RSS.
     pub peak_rss_bytes: Option<Bytes>,
-    /// What the sentence rests on.
+    /// The facts that support the sentence.
     pub evidence: Vec<Fact>,
-    /// What the container's runtime says of it.
+    /// The report of the container's runtime.
     pub runtime: Option<RuntimeExit>,
-    /// Where the runtime disagrees, in words.
+    /// How the runtime's report disagrees, in words.
     pub disagreement: Option<String>,
 }
 
-/// What a container runtime says of an end.
+/// A container runtime's report of an exit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RuntimeExit {
-    /// Its word: `OOMKilled`, `Error`, `Completed`.
+    /// Its reason: `OOMKilled`, `Error`, `Completed`.
     pub reason: Option<String>,
-    /// Its exit code: 128 and the signal's number for a signal.
+    /// Its exit code: 128 + signal if a signal ended it.
     pub exit_code: Option<i32>,
 }
 
-/// What kind of end it was, by whom, in one sentence, and what that rests on.
+/// The judgement of an exit: kind, sentence, sender, and evidence.
 pub struct Judgement {
     /// Kind.
     pub kind: ExitKind,
     /// Sentence.
     pub sentence: String,
-    /// Who sent the signal.
+    /// The sender of the signal.
     pub sender: Option<TaskFacts>,
     /// Evidence.
     pub evidence: Vec<Fact>,
@@ -146,7 +147,7 @@ pub fn exit_code(status: u32) -> Option<u32> {
     signal(status).is_none().then_some((status >> 8) & 0xff)
 }
 
-/// Judges an end.
+/// Judges an exit.
 pub fn judge(facts: &EndFacts) -> Judgement {
     let ended_by = signal(facts.status);
     let sent = |number: u32| facts.signals.iter().rev().find(|sent| sent.signal == number);
@@ -231,7 +232,7 @@ fn exited(
     }
 }
 
-/// Who sent a signal.
+/// The sender of a signal, for a sentence.
 fn origin(sent: &SentSignal) -> String {
     let task = &sent.sender;
     let name = task.process_comm.as_ref().unwrap_or(&task.comm);
@@ -243,7 +244,7 @@ fn origin(sent: &SentSignal) -> String {
     }
 }
 
-/// What it means that this program sent it; names are at most 15 bytes long.
+/// The likely reason, given the name of the sending program; names have at most 15 bytes.
 fn meaning(sent: &SentSignal) -> String {
     let name = sent.sender.process_comm.as_ref().unwrap_or(&sent.sender.comm).as_str();
     let meaning = match name {
@@ -285,7 +286,7 @@ pub fn name(signal: u32) -> String {
 }
 
 impl ExitRecord {
-    /// Takes what the container's runtime says of this end.
+    /// Adds the runtime's report of this exit.
     pub fn compare(&mut self, runtime: RuntimeExit) {
         let status = self.signal.unwrap_or_else(|| self.exit_code.unwrap_or_default() << 8);
         self.disagreement =
@@ -294,7 +295,7 @@ impl ExitRecord {
     }
 }
 
-/// Who passes on what the runtime says.
+/// The program that publishes the runtime's report.
 pub fn says(container: Option<&Name>) -> &'static str {
     if container.is_some_and(|name| name.pod.is_some() || name.pod_uid.is_some()) {
         "Kubernetes says"
@@ -303,7 +304,7 @@ pub fn says(container: Option<&Name>) -> &'static str {
     }
 }
 
-/// Where a runtime disagrees with what was seen, in words; `None` when it does not.
+/// How the runtime's report disagrees with the record, in words; `None` when it agrees.
 pub fn disagreement(
     kind: ExitKind,
     sentence: &str,

@@ -17,7 +17,7 @@ fn sent(signal: u32, by: &str) -> SentSignal {
 fn an_oom_kill_is_one_whose_record_there_is() {
     let facts = EndFacts { oom_record: Some("x".into()), ..ended(9) };
     assert_eq!(judge(&facts).kind, ExitKind::OomKill);
-    // Its record does not make a clean exit one.
+    // A kill record does not turn a clean exit into an OOM kill.
     let facts = EndFacts { oom_record: Some("x".into()), ..ended(0) };
     assert_eq!(judge(&facts).kind, ExitKind::Exited);
 }

@@ -1,23 +1,23 @@
-//! Groups that die as one (`memory.oom.group`): the kernel marks each member, and all marks are one kill.
+//! Groups that are killed as a whole (`memory.oom.group`): the kernel marks each member, and all marks are one kill.
 //!
-//! Input: two records. Output: whether the second is a member of the first's group. Pure. The members are marked by one
-//! task, one right after the other, by a function of their own (mm/oom_kill.c `oom_kill_memcg_member`).
+//! Input: two records. Output: whether the second is a member of the first's group. Pure. One task marks all members in
+//! quick succession, in a separate function (mm/oom_kill.c `oom_kill_memcg_member`).
 
 use super::record::OomRecord;
 
-/// Between the first mark and the last, at most, in ns.
+/// The longest time between the first mark and the last, in ns.
 const WITHIN: u64 = 2_000_000_000;
-/// On the kernel stack of every mark but the first.
+/// The function on the kernel stack of every mark except the first.
 const MEMBER: &str = "oom_kill_memcg_member";
 
-/// Whether `next` is another victim of the kill that `first` is the record of.
+/// Whether `next` is another victim of the kill in `first`.
 pub fn is_member(first: &OomRecord, next: &OomRecord) -> bool {
     let since = next.ktime_ns.checked_sub(first.ktime_ns);
     let owner = |record: &OomRecord| record.limit_owner.as_ref().and_then(|owner| owner.cgroup_id);
     let mut symbols = next.kernel_stack.iter().filter_map(|frame| frame.symbol.as_deref());
     let is_named = next.kernel_stack.iter().any(|frame| frame.symbol.is_some());
     let by_name = symbols.any(|symbol| symbol.starts_with(MEMBER));
-    // Without names: the group is set to die as one, and has a victim already.
+    // Without symbols: the group has `memory.oom.group`, and already a victim.
     let by_flag = !is_named && next.chain.iter().any(|level| level.oom_group);
     next.boot_id == first.boot_id
         && since.is_some_and(|since| since <= WITHIN)

@@ -1,8 +1,8 @@
-//! Kills as the kernel log tells them: for those that nobody saw happen.
+//! Kills from the kernel log, for those that the tracer missed.
 //!
-//! Input: records of /dev/kmsg. Output: [`LoggedKill`]s, and the [`OomRecord`]s that can be made of them. Pure: `daemon`
-//! reads the log. Lines of others come in between, reports are left out (the kernel makes ten in five seconds at most)
-//! and any line may be missing; the line that says "Killed process" is enough for a kill.
+//! Input: records of /dev/kmsg. Output: [`LoggedKill`]s, and [`OomRecord`]s made from them. Pure: `daemon` reads the
+//! log. Other lines may come in between, reports may be left out (the kernel makes at most ten in five seconds) and any
+//! line may be missing; the line "Killed process" is enough for a kill.
 
 mod line;
 mod logged_record;
@@ -21,22 +21,22 @@ use super::{
 };
 use crate::units::Bytes;
 
-/// Members of a group that is killed as one die within so many microseconds of each other.
+/// Members of a group that is killed as a whole die within this time, in µs.
 const GROUP: u64 = 1_000_000;
-/// The log's clock and the boot clock run apart by at most so much: both are disciplined, but not together
+/// The largest relative drift between the log's clock and the boot clock: both are disciplined, but not together
 /// (`CLOCK_BOOTTIME` may be slewed by 500 ppm).
 const DRIFT: f64 = 500e-6;
-/// And this much they may be apart in any case.
+/// The difference that is always allowed, in ns.
 const SLACK: u64 = 5_000_000_000;
 
-/// A kill as the log has it.
+/// A kill in the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LoggedKill {
     /// Number of its record in the log.
     pub sequence: u64,
-    /// Microseconds of the log's clock: since boot, without suspend.
+    /// Time of the log's clock, in µs since boot without suspend.
     pub microseconds: u64,
-    /// Id of the thread whose address space it was.
+    /// Id of the thread in the line, whose address space is freed.
     pub tid: u32,
     /// Its name, escaped.
     pub comm: String,
@@ -44,13 +44,13 @@ pub struct LoggedKill {
     pub uid: Option<u32>,
     /// -1000 to 1000.
     pub oom_score_adj: Option<i32>,
-    /// What it held.
+    /// The sizes of its memory.
     pub held: Held,
-    /// Whether the line says that a memory cgroup was out of memory; `None` when it says neither.
+    /// Whether a memory cgroup was out of memory; `None` when the line does not say.
     pub is_memcg: Option<bool>,
     /// The report before it, if the kernel made one.
     pub report: Option<Report>,
-    /// The others of its group, killed with it.
+    /// Other members of its group, killed with it.
     pub others: Vec<LoggedKill>,
 }
 
@@ -61,49 +61,49 @@ pub struct Held {
     pub total: Option<Bytes>,
     /// Anonymous.
     pub anon: Option<Bytes>,
-    /// Of files.
+    /// File pages.
     pub file: Option<Bytes>,
-    /// Shared.
+    /// Shared memory.
     pub shmem: Option<Bytes>,
     /// Page tables.
     pub page_tables: Option<Bytes>,
 }
 
-/// What the kernel reports before a kill.
+/// The kernel's report before a kill.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// Name of who asked for memory, escaped.
+    /// Name of the trigger, escaped.
     pub invoker: Option<String>,
     /// Its thread id.
     pub invoker_tid: Option<u32>,
-    /// What the group at its limit used, its limit, and how often charges failed there.
+    /// Usage of the group at its limit.
     pub usage: Option<Bytes>,
     /// See `usage`.
     pub limit: Option<Bytes>,
     /// See `usage`.
     pub fail_count: Option<u64>,
-    /// The victim's group, escaped.
+    /// Cgroup of the victim, escaped.
     pub victim_cgroup: Option<String>,
-    /// Everything else.
+    /// The rest of the report.
     pub dump: Dump,
 }
 
-/// Reads the log, line by line.
+/// Parses the log, line by line.
 #[derive(Debug, Default)]
 pub struct Reader {
     dump: dump::Reader,
     /// The report that is being printed.
     report: Report,
-    /// A report that is complete and waits for its kill.
+    /// A complete report that waits for its kill.
     ready: Option<Report>,
-    /// The last kill: more of its group may follow.
+    /// The last kill; more members of its group may follow.
     last: Option<LoggedKill>,
     in_group: bool,
 }
 
 impl Reader {
-    /// Takes a record of /dev/kmsg; gives the kill that is complete with it. A kill is complete when the next one, or
-    /// the next report, begins: [`Self::flush`] gives the last.
+    /// Takes a record of /dev/kmsg. Returns a kill that is now complete: a kill is complete when the next one, or the
+    /// next report, begins. [`Self::flush`] returns the last one.
     pub fn take(&mut self, bytes: &[u8]) -> Option<LoggedKill> {
         let line = parse(bytes)?;
         let Line { sequence, microseconds, text } = &line;
@@ -124,7 +124,8 @@ impl Reader {
         }
         let mut kill = line::killed(text)?;
         (kill.sequence, kill.microseconds) = (*sequence, *microseconds);
-        // A report is of the kill that follows it, and names its victim: by its leader, where that has not ended.
+        // A report belongs to the kill that follows it. It has the pid of the victim, or the thread id if the leader
+        // has ended.
         let is_its = |report: &Report| report.dump.victim.is_none_or(|victim| victim == kill.tid);
         kill.report = self.ready.take().filter(is_its);
         match &mut self.last {
@@ -139,14 +140,14 @@ impl Reader {
         }
     }
 
-    /// The last kill, once nothing more of its group is to come.
+    /// Takes the last kill, when no more members of its group can follow.
     pub fn flush(&mut self) -> Option<LoggedKill> {
         self.in_group = false;
         self.last.take()
     }
 }
 
-/// This boot: what turns the log's clock into time.
+/// The facts of this boot that convert the log's clock to time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
     /// Its id.
@@ -162,25 +163,25 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// When, on the boot clock.
+    /// Time of the kill on the boot clock, in ns.
     pub fn ktime(&self, kill: &LoggedKill) -> u64 {
         kill.microseconds.saturating_mul(1000).saturating_add(self.suspended_ns)
     }
 }
 
-/// A recorded kill, as far as it is needed to know it again.
+/// The facts of a recorded kill that identify it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// Id of its record.
     pub id: String,
     /// Thread ids of its victims.
     pub tids: Vec<u32>,
-    /// When, on the boot clock.
+    /// Time of the kill on the boot clock, in ns.
     pub ktime_ns: u64,
 }
 
 impl Trace {
-    /// Of a record.
+    /// The trace of a record.
     pub fn of(record: &OomRecord) -> Self {
         let others = record.circumstances.more_victims.iter().map(|victim| victim.task.tid);
         Self {
@@ -190,7 +191,7 @@ impl Trace {
         }
     }
 
-    /// How far apart it and a kill of this thread are, in nanoseconds; `None` when they are two kills.
+    /// The time between it and a kill of this thread, in ns; `None` when they are different kills.
     pub fn distance(&self, tid: u32, ktime_ns: u64) -> Option<u64> {
         let distance = self.ktime_ns.abs_diff(ktime_ns);
         let allowed = SLACK.saturating_add((self.ktime_ns.max(ktime_ns) as f64 * DRIFT) as u64);

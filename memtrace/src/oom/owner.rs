@@ -1,8 +1,8 @@
-//! Whose limit was hit.
+//! Finds the owner of the limit that was hit.
 //!
-//! Input: the victim's chain of memory cgroups and each group's `oom` counter before. Output: the index of the
-//! owner, with grade and evidence. Usage at the limit is the weakest evidence: it is usually, but not always, equal
-//! to the limit at that instant.
+//! Input: the victim's chain of memory cgroups and each group's earlier `oom` counter. Output: the index of the owner,
+//! with grade and evidence. Usage at the limit is the weakest evidence: it is usually, but not always, equal to the
+//! limit at that instant.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use memtrace_common::{
 
 use crate::units::Grade;
 
-/// What the groups' own `oom` counters (`memory_events_local[MEMCG_OOM]`) were when last seen.
+/// The last known values of the groups' own `oom` counters (`memory_events_local[MEMCG_OOM]`).
 #[derive(Clone, Debug, Default)]
 pub struct Baselines {
     seen: HashMap<u64, u64>,
@@ -21,13 +21,13 @@ pub struct Baselines {
 }
 
 impl Baselines {
-    /// The groups that exist now, with their counters where those can be read (v2). A group that is not among them
-    /// is younger, and its counter started at 0.
+    /// From the existing groups, with their counters if these can be read (v2). A group that is missing here is
+    /// younger, so its counter started at 0.
     pub fn of_existing(groups: impl IntoIterator<Item = (u64, Option<u64>)>) -> Self {
         Self { seen: HashMap::new(), existing: groups.into_iter().collect() }
     }
 
-    /// What the counter was, `None` when that is not known.
+    /// The earlier value of a counter; `None` when it is not known.
     fn before(&self, id: u64) -> Option<u64> {
         match self.seen.get(&id) {
             Some(count) => Some(*count),
@@ -46,20 +46,20 @@ impl Baselines {
 /// The owner of the limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Index in the chain.
+    /// Its index in the chain.
     pub index: usize,
-    /// How it is known.
+    /// How it was determined.
     pub grade: Grade,
     /// The evidence, in words.
     pub why: String,
 }
 
-/// Tells the owner, for a kill that is known to be a memory cgroup's.
+/// Determines the owner for a kill of a memory cgroup.
 ///
 /// # Errors
-/// Why it cannot be told.
+/// Why it cannot be determined.
 pub fn owner(chain: &[MemcgLevel], before: &Baselines, request: &Request) -> Result<Owner, String> {
-    // 0. The kernel was seen to say it.
+    // 0. The hook on `oom_kill_process` reported it.
     if request.is_known == 1
         && let Some(index) = chain.iter().position(|level| level.id == request.memcg)
     {
@@ -70,7 +70,7 @@ pub fn owner(chain: &[MemcgLevel], before: &Baselines, request: &Request) -> Res
     if !chain.iter().any(limited) {
         return Err("no cgroup from the victim up to the root has a known limit".to_owned());
     }
-    // 1. The counter grows on the group at its limit and on no other.
+    // 1. The counter grows only on the group at its limit.
     let grown: Vec<(usize, u64)> = chain
         .iter()
         .enumerate()
@@ -87,7 +87,7 @@ pub fn owner(chain: &[MemcgLevel], before: &Baselines, request: &Request) -> Res
             why: format!("only its oom counter grew, by {by}, of all cgroups from the victim up"),
         });
     }
-    // 2. The lock is held on that group and on all below it.
+    // 2. The lock is set on that group and all its descendants.
     let locked = chain.iter().rposition(|level| level.flags & level_flag::OOM_LOCK != 0);
     if let Some(index) = locked
         && (grown.is_empty() || grown.iter().any(|(grown, _)| *grown == index))
@@ -98,7 +98,7 @@ pub fn owner(chain: &[MemcgLevel], before: &Baselines, request: &Request) -> Res
             why: "the kernel held the OOM lock of this cgroup and its descendants only".to_owned(),
         });
     }
-    // 3. Among those whose counter grew, else among all: the fullest.
+    // 3. The fullest of the groups whose counter grew, else of all.
     let candidates: Vec<usize> = if grown.is_empty() {
         (0..chain.len()).collect()
     } else {

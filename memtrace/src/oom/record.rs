@@ -1,7 +1,7 @@
 //! The record of one OOM kill, `schema: 1`: what is stored, shown and served.
 //!
-//! Plain data with a JSON form. A figure that is not known is `None`, and JSON has `null` there; names are already
-//! escaped (`text::escape`), so every output may print them as they are.
+//! Plain data with a JSON form. An unknown figure is `None`, and `null` in JSON; names are already escaped
+//! (`text::escape`), so every output may print them unchanged.
 
 pub mod circumstances;
 
@@ -30,25 +30,25 @@ pub struct OomRecord {
     pub boot_id: String,
     /// Nanoseconds since that boot.
     pub ktime_ns: u64,
-    /// Version of the memory controller's interface, 1 or 2; tells what the chain's `swap_*` figures count.
+    /// Version of the memory controller's interface, 1 or 2; it decides what the chain's `swap_*` figures count.
     pub cgroup_version: Option<u8>,
-    /// Whose limit it was: a memory cgroup's, or the node's.
+    /// What ran out of memory: a memory cgroup or the node.
     pub scope: Scope,
     /// The cgroup whose limit was hit; `None` for node-wide kills and when it is not known.
     pub limit_owner: Option<LimitOwner>,
-    /// Who was killed.
+    /// The killed process.
     pub victim: Victim,
-    /// Who asked for memory when there was none; often, but not always, the victim.
+    /// The task whose allocation failed; often, but not always, the victim.
     pub trigger: Trigger,
-    /// The victim's memory cgroup, its parent, and so on up to the root, frozen at the kill.
+    /// The victim's memory cgroup, its parent, and so on up to the root, read at the kill.
     pub chain: Vec<MemcgLevel>,
     /// The trigger's kernel stack, innermost first.
     pub kernel_stack: Vec<Frame>,
     /// The trigger's user stack, innermost first.
     pub user_stack: Vec<Frame>,
-    /// How it was recorded, and what the tracer had lost by then.
+    /// How it was recorded, and the tracer's losses until then.
     pub evidence: Evidence,
-    /// What surrounded it; its fields are the record's own in JSON.
+    /// The circumstances; in JSON their fields are part of the record.
     #[serde(flatten)]
     pub circumstances: Circumstances,
 }
@@ -59,7 +59,7 @@ pub struct OomRecord {
 pub enum ScopeKind {
     /// A memory cgroup reached its limit.
     Memcg,
-    /// The whole node (or a NUMA constraint of it) was out of memory.
+    /// The whole node was out of memory (or the NUMA nodes that are allowed).
     Global,
     /// Not known.
     Unknown,
@@ -70,7 +70,7 @@ pub enum ScopeKind {
 pub struct Scope {
     /// What ran out.
     pub kind: ScopeKind,
-    /// How this is known.
+    /// How the scope was determined.
     pub grade: Grade,
     /// The evidence, in words.
     pub why: String,
@@ -89,11 +89,11 @@ pub struct LimitOwner {
     pub usage_bytes: Option<Bytes>,
     /// Its highest usage.
     pub peak_bytes: Option<Bytes>,
-    /// Charges that had failed at the limit; `None` also where the kernel does not count them.
+    /// Charges that had failed at the limit; also `None` if the kernel does not count them.
     pub fail_count: Option<u64>,
     /// How often the limit had been hit.
     pub limit_hits: Option<u64>,
-    /// How this owner is known.
+    /// How the owner was determined.
     pub grade: Grade,
     /// The evidence, in words.
     pub why: String,
@@ -104,7 +104,7 @@ pub struct LimitOwner {
 pub struct TaskFacts {
     /// Process id in the initial pid namespace; `None` when only the thread is known.
     pub pid: Option<u32>,
-    /// Thread id; 0 when nothing is known of the task ([`TaskFacts::is_unknown`]).
+    /// Thread id; 0 for an unknown task ([`TaskFacts::is_unknown`]).
     pub tid: u32,
     /// Name of the thread.
     pub comm: String,
@@ -122,17 +122,17 @@ pub struct TaskFacts {
     pub cgroup_id: Option<u64>,
 }
 
-/// No pid comes round within so short a time.
+/// Start times within this are equal: no pid is reused so soon.
 const ONE_START: Duration = Duration::from_millis(100);
 
 impl TaskFacts {
-    /// Nothing is known of it: only the kernel log told of the kill, and it does not name this task.
+    /// Whether the task is unknown: the kill is known from the kernel log only, which does not name this task.
     pub fn is_unknown(&self) -> bool {
         self.tid == 0 && self.pid.is_none()
     }
 
-    /// Whether both are one process: a pid alone is soon another's. Starts are compared with room for what two readings of
-    /// the clock differ by; where one is not known, nothing is.
+    /// Whether both are the same process: same pid and same start time, because pids are reused. False when either is
+    /// unknown. Two conversions of one start time to wall-clock time differ slightly.
     pub fn is_process(&self, other: &Self) -> bool {
         let (Some(pid), Some(start)) = (self.pid, self.started) else { return false };
         let is_start =
@@ -141,27 +141,27 @@ impl TaskFacts {
     }
 }
 
-/// Who was killed, and what it held.
+/// The killed process and its memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Victim {
-    /// Who.
+    /// The task.
     #[serde(flatten)]
     pub task: TaskFacts,
-    /// What its address space held.
+    /// Memory of its address space.
     pub memory: AddressSpaceUse,
 }
 
-/// Who asked for memory.
+/// The task whose allocation failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trigger {
-    /// Who.
+    /// The task.
     #[serde(flatten)]
     pub task: TaskFacts,
-    /// Whether it is the victim's process.
+    /// Whether it belongs to the victim's process.
     pub is_victim: bool,
 }
 
-/// What an address space held; the same figures as the kernel log's "Killed process" line.
+/// The memory of an address space; the same figures as in the kernel log's "Killed process" line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AddressSpaceUse {
     /// Anonymous memory.
@@ -194,25 +194,25 @@ pub struct MemcgLevel {
     pub cgroup_id: Option<u64>,
     /// Charged, descendants included.
     pub usage_bytes: Option<Bytes>,
-    /// Limit; `None` also when there is none (see `unlimited`).
+    /// Limit; also `None` when there is none (see `unlimited`).
     pub limit_bytes: Option<Bytes>,
     /// True when it is known that there is no limit.
     pub unlimited: bool,
     /// Highest usage.
     pub peak_bytes: Option<Bytes>,
-    /// Charges that failed at the limit; `None` also where the kernel does not count them (v2 from 6.16 on).
+    /// Charges that failed at the limit; also `None` if the kernel does not count them (v2 since 6.16).
     pub fail_count: Option<u64>,
     /// How often the limit was hit: the group's own `max` event.
     pub limit_hits: Option<u64>,
     /// Swap used (v2), or memory and swap (v1).
     pub swap_usage_bytes: Option<Bytes>,
-    /// Limit of the same.
+    /// Limit of `swap_usage_bytes`.
     pub swap_limit_bytes: Option<Bytes>,
-    /// How often this very group ran out of memory.
+    /// How often this group itself ran out of memory.
     pub oom_events: Option<u64>,
     /// Kills of its own tasks, this one included.
     pub oom_kills: Option<u64>,
-    /// Whether the group dies as one.
+    /// Whether the group is killed as a whole (`memory.oom.group`).
     pub oom_group: bool,
 }
 
@@ -230,10 +230,10 @@ pub struct Frame {
 pub struct Evidence {
     /// The hook, as `doctor` names it.
     pub hook: String,
-    /// True when the kernel was seen to send SIGKILL, false when that could not be watched.
+    /// True when the tracer saw the SIGKILL, false when the signal hook was not attached.
     pub kill_signal_seen: bool,
-    /// Everything that the tracer had lost when it recorded this, with its counts; empty when nothing was.
+    /// The tracer's losses until this record, with counts; empty when there were none.
     pub losses: Vec<Loss>,
-    /// What could not be told, and why.
+    /// What could not be determined, and why.
     pub unknown: Vec<String>,
 }

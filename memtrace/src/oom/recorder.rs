@@ -1,6 +1,6 @@
-//! The record of a kill, made of what the kernel side froze.
+//! Makes the record of a kill from the kernel programs' data.
 //!
-//! Input: the frozen kill and its surroundings, as values. Output: [`OomRecord`]. Pure: storing it is not its job.
+//! Input: the kill and its context, as values. Output: [`OomRecord`]. Pure; must not store it.
 
 use jiff::{Timestamp, tz::TimeZone};
 use memtrace_common::{
@@ -27,11 +27,11 @@ use crate::{
     units::Bytes,
 };
 
-/// What surrounds a kill.
+/// The context of a kill.
 pub struct Context<'a> {
     /// The wall clock, and boot time at the same instant.
     pub now: (Timestamp, u64),
-    /// This boot.
+    /// The id of this boot.
     pub boot_id: &'a str,
     /// Version of the memory controller's interface.
     pub cgroup_version: Option<u8>,
@@ -45,16 +45,16 @@ pub struct Context<'a> {
     pub losses: Vec<Loss>,
     /// Names of kernel addresses.
     pub symbols: &'a dyn KernelSymbols,
-    /// Path of a cgroup that is not among the victim's.
+    /// The path of a cgroup outside the victim's chain.
     pub path_of: &'a dyn Fn(u64) -> Option<String>,
 }
 
-/// Whether the mark was a kill. A victim that is dying already is only marked; it dies of what came before.
+/// Whether the mark was a kill. A victim that is already dying is only marked; something else has ended it.
 pub fn is_kill(kill: &OomKill, watches_signals: bool) -> bool {
     !watches_signals || kill.flags & flag::SIGNALLED != 0 || kill.flags & flag::VICTIM_READ == 0
 }
 
-/// Makes the record, and remembers the groups' counters for the next.
+/// Makes the record, and remembers the groups' counters for the next one.
 pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) -> OomRecord {
     let mut unknown = Vec::new();
     let chain = kill.chain.get(..kill.chain_len as usize).unwrap_or_default();
@@ -130,7 +130,7 @@ pub fn record(kill: &OomKill, context: &Context<'_>, baselines: &mut Baselines) 
     }
 }
 
-/// `20261122T190501Z-4242-5f3a`: sorts by time, and is read out over the phone.
+/// `20261122T190501Z-4242-5f3a`: sorts by time, and can be read aloud.
 pub fn id(time: Timestamp, tid: u32, boot_id: &str) -> String {
     let boot: String = boot_id.chars().filter(char::is_ascii_alphanumeric).take(4).collect();
     let time = time.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -168,7 +168,7 @@ fn levels(kill: &OomKill, chain: &[oom::MemcgLevel], page_size: u64) -> Vec<Memc
         .enumerate()
         .map(|(index, level)| {
             let has_limit = owner::has_limit(level);
-            // A name that could not be read is empty, which only the root's may be.
+            // An empty name could not be read, except for the root's.
             let rest = names.get(index..).unwrap_or_default();
             let is_named =
                 rest.split_last().is_some_and(|(_, below)| below.iter().all(|name| !name.is_empty()));
@@ -192,7 +192,7 @@ fn levels(kill: &OomKill, chain: &[oom::MemcgLevel], page_size: u64) -> Vec<Memc
         .collect()
 }
 
-/// What is known of a task; `now` is the wall clock, and boot time at the same instant.
+/// The facts about a task; `now` is the wall clock, and boot time at the same instant.
 pub fn task_facts(task: &Task, now: (Timestamp, u64), path_of: &dyn Fn(u64) -> Option<String>) -> TaskFacts {
     let memcg = known(task.memcg);
     TaskFacts {

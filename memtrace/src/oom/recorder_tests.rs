@@ -1,4 +1,4 @@
-//! Records made of frozen kills: what was read arrives, what was not is `None`, names cannot hurt.
+//! Records made from kills: values that were read arrive, others are `None`, names are escaped.
 
 use memtrace_common::event::oom::{MemcgLevel as RawLevel, level_flag};
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ fn level(id: u64, name: &str, usage: u64, max: u64, oom_local: u64) -> RawLevel 
     level
 }
 
-/// The big process in /a/b/c dies when the small one in /a/b/d asks for memory that /a/b has no more of.
+/// The large process in /a/b/c is killed when the small one in /a/b/d allocates at the limit of /a/b.
 fn kill() -> OomKill {
     let mut kill = OomKill::new_zeroed();
     kill.header.ktime = 99_000_000_000;
@@ -84,7 +84,7 @@ fn what_was_not_read_is_none() {
     assert!(record.chain[0].unlimited);
 }
 
-/// Measured on 7.3: the failed charges are not counted there any more, the hits are.
+/// Measured on 7.3: it counts limit hits, but no longer failed charges.
 #[test]
 fn an_uncounted_figure_is_none_and_not_zero() {
     let mut kill = kill();
@@ -148,7 +148,7 @@ fn the_classic_tracepoint_counts_in_kib() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any decodable bytes make a record that survives its own JSON.
+    /// Any decodable bytes make a record that survives a JSON round trip.
     #[test]
     fn any_kill_makes_a_record(bytes in prop::collection::vec(any::<u8>(), size_of::<OomKill>())) {
         let mut kill = OomKill::read_from_bytes(&bytes).unwrap();

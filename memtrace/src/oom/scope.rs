@@ -1,8 +1,8 @@
-//! What ran out of memory: a memory cgroup, or the node.
+//! Determines what ran out of memory: a memory cgroup, or the node.
 //!
-//! Input: the names on the trigger's kernel stack, innermost first. Output: [`Scope`]. The call path is the
-//! kernel's own word: mm/memcontrol.c `mem_cgroup_out_of_memory` calls mm/oom_kill.c `out_of_memory` for a group's
-//! limit, the page allocator and sysrq call `out_of_memory` without it.
+//! Input: the names on the trigger's kernel stack, innermost first. Output: [`Scope`]. The call path decides:
+//! mm/memcontrol.c `mem_cgroup_out_of_memory` calls mm/oom_kill.c `out_of_memory` for a group's limit, the page
+//! allocator and sysrq call `out_of_memory` without it.
 
 use memtrace_common::{UNKNOWN, event::oom::Request};
 
@@ -12,7 +12,7 @@ use crate::units::Grade;
 const MEMCG: &str = "mem_cgroup_out_of_memory";
 const ANY: &str = "out_of_memory";
 
-/// Tells the scope. `groups_counted` says whether a group's own `oom` counter is known to have grown.
+/// Determines the scope. `groups_counted`: whether a group's own `oom` counter is known to have grown.
 pub fn scope<'a>(
     names: impl IntoIterator<Item = Option<&'a str>>,
     groups_counted: bool,
@@ -58,7 +58,7 @@ pub fn scope<'a>(
     }
 }
 
-/// A function's name without the suffixes that compilers add (`.part.0`, `.constprop.0`).
+/// A function's name without compiler suffixes (`.part.0`, `.constprop.0`).
 fn base(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
@@ -73,7 +73,7 @@ mod tests {
         scope(names.iter().copied().map(Some), false, &UNASKED).kind
     }
 
-    /// Stacks as measured on 5.10 to 7.3.
+    /// Stacks captured on 5.10 to 7.3.
     #[test]
     fn the_call_path_tells() {
         let memcg = [

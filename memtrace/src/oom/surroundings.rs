@@ -1,7 +1,7 @@
-//! What surrounded a kill, put together from what was known at that instant.
+//! Collects the circumstances of a kill from the facts known at that instant.
 //!
 //! Input: the record so far, the last snapshot, the victim's arenas, history, the kernel's own report. Output:
-//! [`Circumstances`]. Pure. The kernel's report, printed right before the mark, is preferred to a reading that is older.
+//! [`Circumstances`]. Pure. The kernel's report, printed just before the mark, is preferred to an older reading.
 
 use std::collections::HashMap;
 
@@ -24,17 +24,17 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// Processes that a record holds, the largest.
+/// The most processes in a record; the largest are kept.
 const MOST_PROCESSES: usize = 64;
 
-/// What was known when the kill came.
+/// The facts known at the kill.
 #[derive(Clone, Copy)]
 pub struct KnownAtKill<'a> {
     /// The last snapshot.
     pub snapshot: &'a Snapshot,
     /// When it was taken, ns since boot.
     pub snapshot_at: u64,
-    /// The victim's memory, as the events up to the kill have it.
+    /// The victim's memory, from the events up to the kill.
     pub victim: Option<&'a Memory>,
     /// Processes that are copies of others.
     pub copies: &'a [Copy],
@@ -46,7 +46,7 @@ pub struct KnownAtKill<'a> {
     pub page_size: u64,
 }
 
-/// Puts it together. What is missing is said in `record.evidence.unknown`.
+/// Fills in the circumstances. Reasons for missing parts go to `record.evidence.unknown`.
 pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) {
     let composition = composition(record, frozen, known);
     if composition.is_none() {
@@ -107,7 +107,7 @@ fn request(frozen: &OomKill, dump: Option<&Dump>) -> Option<Request> {
 fn composition(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) -> Option<Composition> {
     let owner = owner_path(record)?;
     if let Some(dump) = known.dump.filter(|dump| dump.has_charge && dump.owner.as_ref() == Some(&owner)) {
-        // Its table of processes and their charge are of one instant, right before the mark.
+        // Its table of processes and its charge are of one instant, just before the mark.
         let charge = dump.charge.clone();
         return Some(Composition {
             charge,
@@ -127,12 +127,12 @@ fn composition(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) ->
     })
 }
 
-/// The processes under the limit: as the kernel's report has them, and what else is known of each.
+/// The processes under the limit, from the kernel's report, with other known facts.
 fn processes(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) -> Vec<ProcessAtKill> {
     let owner = owner_path(record);
     let is_under = |row: &&ProcessRow| match (&owner, &row.cgroup) {
         (Some(owner), Some(cgroup)) => is_within(cgroup, owner),
-        // For a kill of the node that is everybody.
+        // For a kill of the node these are all processes.
         (None, _) => record.limit_owner.is_none(),
         (Some(_), None) => false,
     };
@@ -167,7 +167,7 @@ fn processes(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) -> V
         processes.push(decorate(of_victim(&record.victim.task)));
     }
     processes.sort_by_key(|process| (std::cmp::Reverse(process.rss_bytes), process.task.tid));
-    // The victim stays, however small.
+    // The victim is always kept.
     let mut left = MOST_PROCESSES;
     processes.retain(|process| {
         left = left.saturating_sub(1);
@@ -255,7 +255,7 @@ fn victim_memory(memory: &Memory, killed: Timestamp) -> VictimMemory {
     }
 }
 
-/// History up to the kill, and the kill itself as the last point: its usage and limit were frozen in the kernel.
+/// History up to the kill, with the kill itself as the last point, whose usage and limit were read in the kernel.
 fn timeline(record: &OomRecord, ktime: u64, history: &[series::Point<FIGURES>]) -> Vec<Point> {
     let kill = ktime as f64 / 1e9;
     let mut points: Vec<Point> = history::coarse(history)

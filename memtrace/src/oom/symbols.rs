@@ -1,6 +1,6 @@
 //! Names of kernel functions, from /proc/kallsyms.
 //!
-//! Input: addresses of a kernel stack. Output: names, `None` where there is none. Read once, at the first question.
+//! Input: addresses of a kernel stack. Output: names, `None` for unknown addresses. Read once, at the first use.
 
 use blazesym::{
     MaybeDefault,
@@ -10,7 +10,7 @@ use blazesym::{
     },
 };
 
-/// What names kernel addresses.
+/// A source of names for kernel addresses.
 pub trait KernelSymbols {
     /// The function of each address.
     fn names(&self, addresses: &[u64]) -> Vec<Option<String>>;
@@ -30,7 +30,7 @@ impl Default for Kallsyms {
 
 impl KernelSymbols for Kallsyms {
     fn names(&self, addresses: &[u64]) -> Vec<Option<String>> {
-        // The image on disk would be searched for, and is of no use for function names alone.
+        // Do not search the kernel image on disk: function names do not need it.
         let source = Source::Kernel(Kernel { vmlinux: MaybeDefault::None, ..Kernel::default() });
         match self.symbolizer.symbolize(&source, Input::AbsAddr(addresses)) {
             Ok(found) => found
@@ -52,7 +52,7 @@ impl KernelSymbols for Kallsyms {
 mod tests {
     use super::{Kallsyms, KernelSymbols};
 
-    /// An address that kallsyms names must get that name; without permission kallsyms shows zeros and names nothing.
+    /// An address in kallsyms must get its name; without permission kallsyms shows zeros, and there are no names.
     #[test]
     fn kernel_functions_have_their_names() {
         let text = std::fs::read_to_string("/proc/kallsyms").unwrap();

@@ -1,6 +1,6 @@
-//! Loads the object, checks the offsets and attaches what the plan says: the only user of aya's programs.
+//! Loads the object, checks the offsets and attaches the planned programs: the only user of aya's programs.
 //!
-//! Input: facts, plan, options. Output: [`Probes`], which hold the programs attached for as long as they live.
+//! Input: facts, plan, options. Output: [`Probes`], which keep the programs attached until they are dropped.
 
 use aya::{
     Btf, Ebpf, EbpfLoader, include_bytes_aligned,
@@ -36,7 +36,7 @@ const STACKS: &str = "STACKS";
 const COUNTERS: &str = "COUNTERS";
 const GOVERNOR: &str = "GOVERNOR";
 
-/// The attached programs, and their way out of the kernel.
+/// The attached programs and their maps.
 pub struct Probes {
     /// Address-space, fault and task events.
     pub stream: RingBuf<MapData>,
@@ -46,9 +46,9 @@ pub struct Probes {
     pub stacks: RingBuf<MapData>,
     /// Losses in the kernel.
     pub counters: PerCpuArray<MapData, u64>,
-    /// What is held back, see `daemon::governor`.
+    /// The shifts of the governor, see `daemon::governor`.
     pub governor: Array<MapData, u64>,
-    /// What came of each hook.
+    /// The status of each hook.
     pub status: ProbeStatus,
     /// Keeps the programs attached.
     pub object: Ebpf,
@@ -67,7 +67,7 @@ pub enum AttachError {
         fact: String,
         /// The reason.
         why: String,
-        /// What came of all hooks.
+        /// The status of all hooks.
         status: Box<ProbeStatus>,
     },
     /// The object does not load.
@@ -84,7 +84,7 @@ fn list(missing: &[MissingCapability]) -> String {
 /// Loads, checks and attaches.
 ///
 /// # Errors
-/// When the process may not, or a required fact cannot be got.
+/// When capabilities are missing, or no hook for a required fact works.
 pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Result<Probes, AttachError> {
     let missing: Vec<_> = support.missing_capabilities.iter().filter(|cap| cap.required).copied().collect();
     if !missing.is_empty() {
@@ -143,8 +143,8 @@ fn load(config: &Config) -> Result<Ebpf, AttachError> {
     })
 }
 
-/// Loads the object and runs it on ourselves. Fields that turn out wrong are switched off and the object is loaded
-/// anew, so that no wrong figure can come out; the third value names them.
+/// Loads the object and runs the self-check on this process. Fields that are wrong are disabled and the object is
+/// loaded again, so that no wrong figure is reported; the third value names these fields.
 fn load_checked(mut config: Config, own: &OwnFacts) -> Result<(Ebpf, String, Vec<String>), AttachError> {
     let mut wrong = Vec::new();
     let mut object = load(&config)?;
@@ -160,7 +160,7 @@ fn load_checked(mut config: Config, own: &OwnFacts) -> Result<(Ebpf, String, Vec
     if mismatches.is_empty() && own_tgid == config.own_tgid {
         return Ok((object, format!("{agreed} values agree with /proc"), wrong));
     }
-    // In another pid namespace the kernel knows us by another number.
+    // In another pid namespace the kernel has another pid for this process.
     config.own_tgid = own_tgid;
     for Mismatch { fields, what } in &mismatches {
         for (structure, member, offset) in config.offsets.fields() {
@@ -296,7 +296,7 @@ where
     program.try_into().map_err(|error: ProgramError| chain(&error))
 }
 
-/// An error with its causes, the verifier's log cut to its last lines.
+/// An error with its causes; of the verifier's log only the last lines.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = match error.downcast_ref::<ProgramError>() {
         Some(ProgramError::LoadError { io_error, verifier_log }) => {

@@ -1,14 +1,14 @@
 //! The kernel's own description of its types: offsets, sizes, enumerators and tracepoint arguments by name.
 //!
-//! Input: BTF (`/sys/kernel/btf/vmlinux`). Output: answers, `None` where this kernel has no such thing. Holds no
-//! list of what memtrace needs: that is `offsets`.
+//! Input: BTF (`/sys/kernel/btf/vmlinux`). Output: offsets and values, `None` for what this kernel does not have. The
+//! list of what memtrace needs is in `offsets`.
 
 use std::{fs::File, io, os::fd::AsRawFd as _, path::Path};
 
 use btf_rs::{Backend, Btf, BtfType, Member, Type};
 use rustix::fs::{MemfdFlags, memfd_create};
 
-/// How deep anonymous structures, typedefs and qualifiers are followed; the kernel needs less than ten.
+/// The depth to which anonymous structures, typedefs and qualifiers are followed; the kernel needs less than ten.
 const MAX_DEPTH: usize = 32;
 
 /// Look-ups in one kernel's BTF.
@@ -28,7 +28,7 @@ pub enum OpenError {
     /// It could not be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no BTF.
+    /// It is not valid BTF.
     #[error(transparent)]
     Malformed(#[from] btf_rs::Error),
 }
@@ -48,7 +48,7 @@ impl KernelTypes {
     /// # Errors
     /// When it cannot be read or is not BTF.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        // The other back end reads all types up front: 18 times slower and 40 MiB. But sysfs files can be mapped only
+        // The other back end parses all types at once: 18 times slower and 40 MiB. But sysfs files can be mapped only
         // since 6.16, so a copy in memory is mapped.
         let mut copy = File::from(memfd_create("btf", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
         io::copy(&mut File::open(path)?, &mut copy)?;
@@ -56,7 +56,7 @@ impl KernelTypes {
         Ok(Self { btf: Btf::from_file_with_backend(copy_path, Backend::Mmap)? })
     }
 
-    /// Byte offset of a member, by a dotted path through nested structures; anonymous members are looked into.
+    /// Byte offset of a member, by a dotted path through nested structures; anonymous members are searched too.
     pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
         let mut current = self.structure(structure)?;
         let mut bits = 0_u32;
@@ -91,7 +91,7 @@ impl KernelTypes {
         })
     }
 
-    /// The arguments that a BTF tracepoint hands to its programs: those of `btf_trace_NAME` less the first.
+    /// The arguments that a BTF tracepoint passes to its programs: those of `btf_trace_NAME` without the first.
     pub fn tracepoint(&self, name: &str) -> Option<Vec<Argument>> {
         let types = self.btf.resolve_types_by_name(&format!("btf_trace_{name}")).ok()?;
         let typedef = types.into_iter().find_map(|found| match found {
@@ -128,7 +128,7 @@ impl KernelTypes {
             .find(|found| matches!(found, Type::Struct(_) | Type::Union(_)))
     }
 
-    /// The member of this name, its bit offset from the start of `parent`, anonymous members included.
+    /// The member of this name and its bit offset from the start of `parent`; searches anonymous members too.
     fn find(&self, parent: &Type, name: &str, depth: usize) -> Option<(u32, Member)> {
         let (Type::Struct(structure) | Type::Union(structure)) = parent else { return None };
         if depth > MAX_DEPTH {

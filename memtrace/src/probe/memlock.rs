@@ -1,7 +1,7 @@
 //! What to do when the kernel refuses memory for a map.
 //!
-//! The error of a load, and this process's limit on locked memory -> a hint, or none. Must not raise the limit itself: the
-//! loader tries that, where the kernel counts maps against it at all.
+//! The error of a load, and this process's limit on locked memory -> a hint, or none. Must not raise the limit itself:
+//! the loader does that on kernels that charge maps to it.
 
 use std::error::Error;
 
@@ -11,12 +11,12 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-/// The hint for this error of ours, as the end of its text; empty when it is another matter.
+/// A hint to append to the text of this error; empty for other errors.
 pub fn hint(error: &(dyn Error + 'static)) -> String {
     for_limit(error, getrlimit(Resource::Memlock).current)
 }
 
-/// `None` is no limit.
+/// `None` means no limit.
 fn for_limit(error: &(dyn Error + 'static), limit: Option<u64>) -> String {
     match limit {
         Some(bytes) if is_refused(error) => format!(
@@ -29,8 +29,8 @@ fn for_limit(error: &(dyn Error + 'static), limit: Option<u64>) -> String {
     }
 }
 
-/// Whether a map was refused for want of a permission: that is how the kernel says that the limit is reached. The other
-/// cause, a missing capability, is looked for before anything is loaded.
+/// Whether a map failed with EPERM: the kernel returns it when the limit is reached. The other cause, a missing
+/// capability, is checked before loading.
 fn is_refused(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -1,4 +1,4 @@
-//! What the kernel programs must be told about this kernel, looked up by name.
+//! The constants of the kernel programs for this kernel, looked up by name.
 //!
 //! Input: [`KernelTypes`]. Output: the `Config` for the object and the names that were not found. Never compares
 //! versions: two kernels of one version differ (a 6.18 has `task_struct.mm` at 1136, another at 2576).
@@ -7,7 +7,7 @@ use memtrace_common::config::{ABSENT, Config, victim_form};
 
 use super::btf::{Argument, KernelTypes};
 
-/// The answers, and what is missing.
+/// The constants, and the names that are missing.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// For the kernel programs.
@@ -19,13 +19,13 @@ pub struct Layout {
 /// Members whose absence is normal on some kernels, so `doctor` does not list them as lost.
 const OPTIONAL: &[&str] = &["mem_cgroup.oom_lock", "mem_cgroup.memory.track_failcnt"];
 
-/// Entry of the kernel from a program, where it was built for processors with FRED.
+/// A kernel entry function that exists if the kernel was built with FRED support.
 const FRED: &str = "fred_entry_from_user";
-/// What such a kernel keeps free at the top of a stack, whatever the processor (arch/x86/include/asm/thread_info.h
+/// Bytes that such a kernel keeps free at the top of a stack, on any processor (arch/x86/include/asm/thread_info.h
 /// `TOP_OF_KERNEL_STACK_PADDING`).
 const FRED_PADDING: u32 = 16;
 
-/// Looks everything up.
+/// Looks up all fields.
 pub fn look_up(types: &KernelTypes) -> Layout {
     let mut config = Config::UNKNOWN;
     let mut missing = Vec::new();
@@ -79,10 +79,10 @@ mod tests {
 
     use super::{KernelTypes, look_up};
 
-    /// Every kernel that memtrace's tests run on has it; one that has not is a finding, not a reason to skip.
+    /// All kernels that the tests run on have it; if one has not, the test must fail, not skip.
     const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-    /// The running kernel has all that memtrace reads: a name that is misspelt here shows at once.
+    /// The running kernel has all fields that memtrace reads, so a misspelt name is detected.
     #[test]
     fn the_running_kernel_has_every_field() {
         let layout = look_up(&KernelTypes::open(Path::new(VMLINUX)).unwrap());

@@ -1,16 +1,16 @@
-//! How to attach: what the command line may choose.
+//! Options for attaching, from the command line.
 
 use super::support::Without;
 
-/// How to attach.
+/// Options for attaching.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What to do without.
+    /// Kernel features to treat as missing.
     pub without: Without,
-    /// One page fault of so many is sampled, fewer where many come; 0 switches the hook off.
+    /// Sample 1 in this many page faults, fewer at a high rate; 0 disables the hook.
     pub fault_period: u64,
-    /// Address-space calls of one process that are streamed in a second; 0 means all.
+    /// The most address-space calls of one process that are streamed per second; 0 means all.
     pub event_budget: u32,
-    /// Bytes of a user stack that are copied for a sampled fault: see `memtrace_common::event::stack`; 0 for none.
+    /// Bytes of user stack that are copied for a sampled fault, see `memtrace_common::event::stack`; 0 copies none.
     pub stack_bytes: u32,
 }

@@ -1,7 +1,7 @@
 //! Which hooks to try for each fact, decided from facts alone.
 //!
-//! Input: [`KernelSupport`] and the table. Output: for each fact the forms worth trying, in order, and those passed
-//! over with the reason. Pure: nothing is loaded here.
+//! Input: [`KernelSupport`] and the table. Output: for each fact the hooks to try, in order, and the skipped ones with
+//! the reason. Pure: nothing is loaded here.
 
 use memtrace_common::config::{ABSENT, Config, regs_form};
 
@@ -12,14 +12,14 @@ use super::{
     table::{FACTS, Fact, Form, Hook},
 };
 
-/// What to try for one fact.
+/// The plan for one fact.
 #[derive(Clone, Debug)]
 pub struct FactPlan {
     /// The row of the table.
     pub fact: &'static Fact,
-    /// Forms to try, in order.
+    /// Hooks to try, in order.
     pub candidates: Vec<&'static Hook>,
-    /// Forms that cannot work here.
+    /// Hooks that cannot work here.
     pub passed_over: Vec<PassedOver>,
 }
 
@@ -40,11 +40,11 @@ pub fn plan(support: &KernelSupport, without: &Without) -> Vec<FactPlan> {
         .collect()
 }
 
-/// Nanoseconds between two copies of a stack on one CPU, so that 500 a second are made at most: some 4 MiB. Only a CPU that
-/// faults in more than 128 MiB a second comes to that. A copy takes some microseconds.
+/// The least time between two copies of a stack on one CPU, in ns: at most 500 copies per second, about 4 MiB. Only a
+/// CPU that faults in more than 128 MiB per second reaches that. A copy takes a few microseconds.
 const STACK_INTERVAL: u32 = 2_000_000;
 
-/// What the object is told: the layout, the forms, and who we are.
+/// The constants of the object: the layout, the forms, and our pid.
 pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32, options: &Options) -> Config {
     let mut config = match &support.types {
         Ok((_, layout)) => layout.config,
@@ -60,7 +60,7 @@ pub fn config(support: &KernelSupport, own_tgid: u32, page_size: u32, options: &
     config
 }
 
-/// Why a form cannot work here, or `None` when it is worth a try.
+/// Why a hook cannot work here; `None` when it should be tried.
 fn obstacle(hook: &Hook, support: &KernelSupport, without: &Without) -> Option<String> {
     let types = support.types.as_ref();
     match hook.form {
@@ -74,7 +74,7 @@ fn obstacle(hook: &Hook, support: &KernelSupport, without: &Without) -> Option<S
             Some("switched off".to_owned())
         }
         Form::KernelProbe { .. } => {
-            // What a probe reads is found by BTF.
+            // The program's offsets come from BTF.
             types.err().cloned()
         }
         Form::FunctionExit { function } | Form::FunctionEntry { function } => match types {
@@ -102,7 +102,7 @@ fn can_read_registers(support: &KernelSupport) -> bool {
         || support.types.as_ref().is_ok_and(|(_, layout)| layout.config.offsets.task_stack != ABSENT)
 }
 
-/// A form's name, as perf and bpftrace write it.
+/// The name of a hook in the notation of perf and bpftrace.
 pub fn describe(form: Form) -> String {
     match form {
         Form::BtfTracepoint { name } => format!("tp_btf:{name}"),

@@ -1,12 +1,12 @@
-//! Are the offsets right? The OOM record that the programs make of the daemon itself, compared with /proc.
+//! Checks the offsets: compares an OOM record that the programs make of the daemon itself with /proc.
 //!
-//! Input: the record and what /proc says. Output: the fields that cannot be trusted. Pure.
+//! Input: the record and values from /proc. Output: the fields that cannot be trusted. Pure.
 
 use memtrace_common::{UNKNOWN, event::oom::OomKill};
 
 use crate::text::until_nul;
 
-/// What /proc and cgroupfs say of this process. `None` is not compared.
+/// This process's values in /proc and cgroupfs. `None` is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnFacts {
     /// Name of the thread that runs the check.
@@ -19,7 +19,7 @@ pub struct OwnFacts {
     pub start_ticks: Option<(u64, u64)>,
     /// Resident anonymous, file and shared pages.
     pub rss_pages: Option<[u64; 3]>,
-    /// By how many pages a resident count may be off: the per-CPU batches.
+    /// Allowed difference of a resident count in pages, because of per-CPU batches.
     pub rss_tolerance_pages: u64,
     /// Mapped pages.
     pub total_vm_pages: Option<u64>,
@@ -36,9 +36,9 @@ pub struct OwnFacts {
 /// A comparison that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// The structure fields that it depends on, as `structure.member`.
+    /// The kernel fields that the value depends on, as `structure.member`.
     pub fields: &'static [&'static str],
-    /// Both sides, in words.
+    /// Both values, in words.
     pub what: String,
 }
 
@@ -51,7 +51,7 @@ pub fn compare(record: &OomKill, own: &OwnFacts) -> (usize, Vec<Mismatch>) {
     (checks.agreed, checks.mismatches)
 }
 
-/// What was compared so far.
+/// The comparisons so far.
 #[derive(Default)]
 struct Checks {
     agreed: usize,
@@ -59,7 +59,7 @@ struct Checks {
 }
 
 impl Checks {
-    /// A fact that depends on these fields; `None` where one side is not known.
+    /// Records a comparison that depends on these fields; `same` is `None` when one side is unknown.
     fn check(&mut self, fields: &'static [&'static str], name: &str, same: Option<bool>, ours: String) {
         match same {
             None => {}
@@ -68,7 +68,7 @@ impl Checks {
         }
     }
 
-    /// A number that may differ by this much.
+    /// Compares numbers with a tolerance.
     fn near(
         &mut self,
         fields: &'static [&'static str],
@@ -127,7 +127,7 @@ impl Checks {
         {
             self.near(&["mm_struct.rss_stat"], name, (known(read), pages), own.rss_tolerance_pages);
         }
-        // Between the two readings this process may map a little.
+        // This process may map some memory between the two readings.
         let mapped = (known(mm.total_vm), own.total_vm_pages);
         self.near(&["mm_struct.total_vm"], "mapped pages", mapped, 4096);
         let tables = (known(mm.pgtables_bytes), own.pgtables_bytes);
@@ -151,7 +151,7 @@ impl Checks {
     }
 }
 
-/// A number that the kernel program could read.
+/// A number, `None` if the kernel program could not read it.
 fn known(value: u64) -> Option<u64> {
     (value != UNKNOWN).then_some(value)
 }

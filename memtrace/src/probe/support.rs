@@ -21,16 +21,16 @@ use super::{
 /// Kernel's description of its own types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// What this kernel gives to this process.
+/// The facts about this kernel and this process.
 #[derive(Debug)]
 pub struct KernelSupport {
-    /// BTF and what was found in it, or why there is none.
+    /// BTF and the layout found in it, or why there is none.
     pub types: Result<(KernelTypes, Layout), String>,
     /// Tracefs, or why it cannot be used.
     pub tracefs: Result<PathBuf, String>,
     /// Fields of `oom:mark_victim`, when tracefs has it.
     pub classic_victim: Option<ClassicVictim>,
-    /// Whether programs may ask for a task's saved registers (5.15).
+    /// Whether programs can call `bpf_task_pt_regs` (5.15).
     pub task_registers: bool,
     /// CPUs that are online.
     pub cpus: Result<Vec<u32>, String>,
@@ -38,7 +38,7 @@ pub struct KernelSupport {
     pub missing_capabilities: Vec<MissingCapability>,
 }
 
-/// A capability that this process does not have, and what it is for.
+/// A missing capability, and its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MissingCapability {
     /// Its name, `CAP_*`.
@@ -49,7 +49,7 @@ pub struct MissingCapability {
     pub required: bool,
 }
 
-/// Capabilities that memtrace uses; CAP_SYS_ADMIN stands in for the first two.
+/// Capabilities that memtrace uses; CAP_SYS_ADMIN replaces the first two.
 const CAPABILITIES: &[(CapabilitySet, MissingCapability)] = &[
     (CapabilitySet::BPF, cap("CAP_BPF", "load the kernel programs", true)),
     (CapabilitySet::PERFMON, cap("CAP_PERFMON", "attach the kernel programs", true)),
@@ -72,20 +72,20 @@ const fn cap(name: &'static str, purpose: &'static str, required: bool) -> Missi
     MissingCapability { name, purpose, required }
 }
 
-/// What the user, or a test, wants this kernel to be treated as lacking.
+/// Features that are treated as missing, on request of the user or a test.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Without {
-    /// Pretend that there is no BTF.
+    /// Treat BTF as missing.
     pub btf: bool,
-    /// Pretend that there is no tracefs.
+    /// Treat tracefs as missing.
     pub tracefs: bool,
     /// Do not use programs at function exits.
     pub function_exit: bool,
-    /// Pretend that `bpf_task_pt_regs` is missing.
+    /// Treat `bpf_task_pt_regs` as missing.
     pub task_registers: bool,
 }
 
-/// Asks the kernel. `tracefs` is the result of `tracefs::ensure`, which has to run before there are threads.
+/// Collects the facts. `tracefs` is the result of `tracefs::ensure`, which must run before other threads start.
 pub fn probe(without: &Without, tracefs: Result<PathBuf, String>) -> KernelSupport {
     let types = if without.btf {
         Err("switched off".to_owned())
@@ -126,7 +126,7 @@ pub fn missing_capabilities() -> Vec<MissingCapability> {
         .collect()
 }
 
-/// Where the fields of `oom:mark_victim` are. A field whose size is not the one that is read counts as absent.
+/// The offsets of the fields of `oom:mark_victim`. A field of an unexpected size counts as absent.
 fn classic_victim(format: &str) -> ClassicVictim {
     let fields = parse_format(format);
     let mut victim = ClassicVictim::UNKNOWN;

@@ -1,17 +1,17 @@
-//! Every fact that memtrace asks the kernel for: one row a fact, preferred hook first.
+//! Every fact that memtrace gets from the kernel: one row per fact, preferred hook first.
 //!
-//! The only place where programs and hooks are named. Data, no logic.
+//! The only place with the names of programs and hooks. Data, no logic.
 
 /// Whether memtrace can work without a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Without it there is nothing to record: start fails.
+    /// The daemon does not start without it.
     Required,
-    /// Without it something is lost, and `doctor` says what.
+    /// Without it something is lost, which `doctor` reports.
     Optional,
 }
 
-/// One way to get a fact.
+/// The kinds of hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// A program at a tracepoint, with typed arguments; needs BTF, no tracefs.
@@ -45,18 +45,18 @@ pub enum Form {
     PageFaults,
 }
 
-/// A way and the program that goes there.
+/// A hook and its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// Name of the program in the object.
     pub program: &'static str,
-    /// Where it goes.
+    /// The hook to attach to.
     pub form: Form,
     /// Whether the program reads a system call's saved registers, by helper or by offset.
     pub reads_registers: bool,
 }
 
-/// A fact and the ways to it.
+/// A fact and its hooks.
 #[derive(Clone, Copy, Debug)]
 pub struct Fact {
     /// Short name, the same in `doctor`, JSON and metrics.

@@ -1,7 +1,7 @@
-//! Tracefs: where the classic tracepoints are described.
+//! Tracefs: the descriptions of the classic tracepoints.
 //!
-//! Input: the place where it belongs. Output: its path, mounted where nobody else sees it if it was not mounted, so
-//! that the host stays as it was. Parses event formats; attaches nothing.
+//! Input: the usual mount point. Output: its path; if it is not mounted, it is mounted in a private mount namespace, so
+//! that the host is not changed. Parses event formats; attaches nothing.
 
 use std::{
     ffi::CStr,
@@ -13,14 +13,14 @@ use rustix::{
     thread::{UnshareFlags, unshare_unsafe},
 };
 
-/// Where tracefs belongs (since 4.1).
+/// The usual mount point of tracefs (since 4.1).
 pub const TRACEFS: &str = "/sys/kernel/tracing";
 const DEBUGFS_TRACING: &str = "/sys/kernel/debug/tracing";
 
-/// Makes tracefs visible to this process and its future threads. Must be called while there is one thread.
+/// Makes tracefs visible to this process and its future threads. Must be called before other threads start.
 ///
 /// # Errors
-/// Says what to do when it is not mounted and cannot be.
+/// What to do when it is not mounted and cannot be mounted.
 pub fn ensure() -> Result<PathBuf, String> {
     for place in [TRACEFS, DEBUGFS_TRACING] {
         if Path::new(place).join("events").is_dir() {
@@ -57,7 +57,7 @@ pub struct Field {
     pub size: u32,
 }
 
-/// Parses an event's `format` file; lines that are no fields are passed over.
+/// Parses an event's `format` file; other lines are skipped.
 ///
 /// A field: `\tfield:unsigned long anon_rss;\toffset:24;\tsize:8;\tsigned:0;`
 pub fn parse_format(text: &str) -> Vec<Field> {

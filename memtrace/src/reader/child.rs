@@ -1,7 +1,7 @@
-//! The side of a reader process: answers one question after another, until the stream ends.
+//! The main loop of a reader process: answers requests until the stream ends.
 //!
-//! A stream from the core -> answers on it. It may die at any moment, by a file that is cut short or by the core, and
-//! takes nothing with it. Must not keep anything that the core needs.
+//! Requests on a stream -> answers on it. The process may crash at any time, for example with SIGBUS when a mapped file is
+//! truncated, or be killed by the daemon. Must not hold state that the daemon needs.
 
 use std::{
     io,
@@ -16,13 +16,13 @@ use super::{
 };
 use crate::mm::procfs::Procfs;
 
-/// Without a question for so long, all that is kept for the next is let go.
+/// The caches are dropped after so long without a request.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// Gives up what is not needed, and answers what comes on this descriptor.
+/// Enters the sandbox, and answers the requests on this socket.
 ///
 /// # Errors
-/// When it is no socket, or the kernel refuses a part of the sandbox.
+/// When it is not a socket, or the kernel rejects a part of the sandbox.
 pub fn serve(stream: impl AsFd, proc: &str) -> io::Result<()> {
     let mut stream = UnixStream::from(stream.as_fd().try_clone_to_owned()?);
     sandbox::enter(&stream)?;
@@ -50,7 +50,7 @@ pub fn serve(stream: impl AsFd, proc: &str) -> io::Result<()> {
     }
 }
 
-/// Waits for the next question; false when there is none for a while.
+/// Waits for the next request; false after [`KEPT`] without one.
 fn is_asked(stream: &UnixStream) -> io::Result<bool> {
     use rustix::net::{RecvFlags, recv};
     match recv(stream, &mut [0_u8; 1][..], RecvFlags::PEEK) {

@@ -1,6 +1,7 @@
-//! The allocators' counters of a process that was read, within a budget that grows until it is enough.
+//! Reads the allocators' counters of a scanned process, with a budget that grows until it is enough.
 //!
-//! Input: a scan without them. Output: the scan with the best reading. One try at a time: others may be nearer to their end.
+//! Input: a scan without counters. Output: the scan with the best reading. Each call makes one try, so that other jobs
+//! can run in between.
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,23 +20,23 @@ use crate::{
     model::scan::Scan,
 };
 
-/// A reading that took less than this part of its budget failed for another reason.
+/// A reading that used less than 1/`OF_BUDGET` of its budget failed for another reason.
 const OF_BUDGET: u32 = 8;
 
 pub(super) struct Counting {
-    /// All that is known but the counters; `None` once it was taken.
+    /// The scan without counters; `None` once it was taken.
     pub(super) scan: Option<Scan>,
     pub(super) process: Arc<ProcessEvidence>,
     pub(super) regions: Vec<Region>,
-    /// Of the next try. Pages that nobody used for a while can be slow to copy: a hypervisor or a slower tier has them, at
-    /// 30 µs a page and more.
+    /// The budget of the next try. Idle pages can be slow to copy, 30 µs per page and more, if a hypervisor or a slower
+    /// memory tier has them.
     pub(super) budget: Budget,
-    /// So many more.
+    /// Remaining tries.
     pub(super) tries: u32,
 }
 
 impl Counting {
-    /// Tries once; the scan, unless the next try may do better.
+    /// Tries once. Returns the scan, unless another try may be better.
     pub(super) fn once(&mut self, procfs: &Procfs) -> Option<Scan> {
         let begun = Instant::now();
         let reading = self.read(procfs);

@@ -1,8 +1,9 @@
-//! The one way in which a file of another process's root is opened.
+//! Opens files in the root of another process. No other code does.
 //!
-//! A process and a path as it sees it -> a descriptor. Links lead nowhere but below its root, and none that /proc makes is
-//! followed; what is opened for reading is a regular file below a size, and was known to be one before it was opened: to
-//! open a device or a pipe would do something, or wait. A file system that never answers holds up whoever asks.
+//! A process and a path as it sees it -> a descriptor. Symbolic links resolve below the root of the process, and magic
+//! links of /proc are rejected. Only a regular file of limited size is opened for reading; its type is checked before the
+//! open, because opening a device or a FIFO has side effects or blocks. The file system may never answer, so only a reader
+//! process may call this.
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,7 +17,7 @@ use std::{
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 
-/// Bytes of a file that is read at most: larger ones are no programs.
+/// The largest file that is read, in bytes; no program is larger.
 const LARGEST: u64 = 4 << 30;
 
 /// The root of a process.
@@ -24,38 +25,38 @@ const LARGEST: u64 = 4 << 30;
 pub struct Root(OwnedFd);
 
 impl Root {
-    /// Of a process in this /proc.
+    /// The root of a process in this /proc.
     ///
     /// # Errors
-    /// When it is gone, or not ours to look into.
+    /// When the process is gone, or its root may not be read.
     pub fn of(proc: &Path, pid: u32) -> io::Result<Self> {
         let path = proc.join(pid.to_string()).join("root");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(openat(rustix::fs::CWD, path, flags, Mode::empty())?))
     }
 
-    /// Whatever is at this path, not opened but held.
+    /// An `O_PATH` descriptor of the file at this path.
     ///
     /// # Errors
-    /// When there is nothing there.
+    /// When there is no file at the path.
     pub fn at(&self, path: &Path) -> io::Result<OwnedFd> {
         let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         Ok(openat2(&self.0, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how)?)
     }
 
-    /// The regular file at this path, for reading.
+    /// Opens the regular file at this path for reading.
     ///
     /// # Errors
-    /// When there is none, or it is larger than what is read.
+    /// When there is none, or it is too large.
     pub fn file(&self, path: &Path) -> io::Result<File> {
         open(&self.at(path)?)
     }
 }
 
-/// Opens for reading what is held, if it is a regular file of a size that is read.
+/// Opens an `O_PATH` descriptor for reading.
 ///
 /// # Errors
-/// When it is not.
+/// When it is not a regular file, or too large.
 pub fn open(held: &impl AsFd) -> io::Result<File> {
     let stat = fstat(held)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -68,7 +69,7 @@ pub fn open(held: &impl AsFd) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path_of(held))
 }
 
-/// A path to what is held, for those that open by path: it leads to this very file, whatever its name says by now.
+/// A path of this open file for libraries that open by path. It stays the same file after a rename or an unlink.
 pub fn path_of(held: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", held.as_fd().as_raw_fd()))
 }

@@ -1,6 +1,6 @@
-//! Reads in the thread that asks.
+//! A reader in the calling thread.
 //!
-//! /proc -> values. One of these belongs to one thread; what it does not use takes nothing.
+//! /proc -> values. Each thread has its own; unused parts take no memory.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ use crate::{
     unwind::programs::Programs,
 };
 
-/// The reader that is no process of its own.
+/// The reader that runs in this process.
 pub struct Local {
     procfs: Procfs,
     evidence: read::Reader,
@@ -29,7 +29,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// Of the processes below this /proc.
+    /// A reader of the processes of this /proc.
     pub fn new(procfs: Procfs) -> Self {
         Self {
             evidence: read::Reader::new(procfs.clone()),

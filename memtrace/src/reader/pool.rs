@@ -1,7 +1,7 @@
-//! All reader processes of the daemon.
+//! The reader processes of the daemon.
 //!
-//! Questions of any thread -> answers in time, or why there is none. One that is late or dies is replaced; the process that
-//! it read is left alone for a while. Must not hold the lock over anything that waits.
+//! Requests of any thread -> answers before a deadline, or the reason why not. A reader that is late or dies is replaced,
+//! and the process that it read is quarantined. Must not hold its lock over a call that waits.
 
 use std::{
     collections::VecDeque,
@@ -24,31 +24,31 @@ use super::{
 };
 use crate::mm::procfs::Procfs;
 
-/// A process that a reader did not come back from is not read for so long.
-const LEFT_ALONE: Duration = Duration::from_secs(300);
-/// Such processes that are remembered.
-const MOST_LEFT_ALONE: usize = 256;
-/// Readers that cannot be killed, for the kernel waits in them. With as many no other is started.
+/// How long a process is not read after a reader hung or died on it.
+const QUARANTINE: Duration = Duration::from_secs(300);
+/// The most quarantined processes that are remembered.
+const MOST_QUARANTINED: usize = 256;
+/// The most readers that wait in the kernel and cannot be killed; beyond that no other is started.
 const MOST_STUCK: usize = 4;
-/// How often it is looked whether one of those has ended.
-const LOOK: Duration = Duration::from_secs(1);
-/// Readers at work at the same time.
-const MOST_AT_WORK: usize = 6;
+/// The interval at which stuck readers are reaped.
+const REAP: Duration = Duration::from_secs(1);
+/// The most readers that answer at the same time.
+const MOST_BUSY: usize = 6;
 
-/// What readers did since the daemon's start.
+/// Counts since the start of the daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Processes that were started.
+    /// Readers that were started.
     pub started: u64,
-    /// Killed, because they did not answer in time.
+    /// Readers that were killed because they missed a deadline.
     pub late: u64,
-    /// Died with a question unanswered.
+    /// Readers that died while they answered.
     pub died: u64,
-    /// Cannot be killed at this moment.
+    /// Readers that wait in the kernel now, so that they cannot be killed.
     pub stuck: usize,
 }
 
-/// A handle on them.
+/// A handle; clones share the processes.
 #[derive(Clone, Debug)]
 pub struct Readers(Arc<Shared>);
 
@@ -62,25 +62,25 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     idle: Option<Process>,
-    at_work: usize,
+    busy: usize,
     stuck: Vec<Process>,
-    /// By pid and start, the longest one first.
-    left_alone: VecDeque<(Identity, Instant)>,
+    /// The oldest entry first.
+    quarantined: VecDeque<(Identity, Instant)>,
     counts: Counts,
 }
 
-/// A pid and when its process started, in ticks since boot.
+/// Pid and start time in clock ticks since boot.
 type Identity = (u32, u64);
 
 impl Readers {
-    /// Starts the thread that starts them, and the first of them: when memory is short there may be no other.
+    /// Starts the thread that starts and reaps readers, and the first reader: when memory is short, a later start may fail.
     ///
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(program: PathBuf, procfs: Procfs) -> anyhow::Result<Self> {
         let (starter, wanted) = channel();
         let state = Arc::<Mutex<State>>::default();
-        // The kernel ends a child with the thread that started it: this one lives as long as the daemon.
+        // The kernel kills a reader when the thread that started it ends (PR_SET_PDEATHSIG).
         std::thread::Builder::new()
             .name("readers".to_owned())
             .spawn({
@@ -96,35 +96,35 @@ impl Readers {
         Ok(readers)
     }
 
-    /// What they did.
+    /// The counts now.
     pub fn counts(&self) -> Counts {
         let state = self.lock();
         Counts { stuck: state.stuck.len(), ..state.counts }
     }
 
-    /// The processes that are theirs: at rest, and stuck.
+    /// The pids of idle and stuck readers.
     pub fn pids(&self) -> Vec<u32> {
         let state = self.lock();
         state.idle.iter().chain(&state.stuck).map(Process::pid).collect()
     }
 
-    /// Asks one of them.
+    /// Sends a request to a reader, and waits for the answer.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When there is no answer before the deadline.
     pub fn ask(&self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
         let who = self.identity(ask.pid())?;
         let idle = self.lock().take(who)?;
         let was_idle = idle.is_some();
         let mut end = self.try_one(idle, ask, patience);
         if was_idle && matches!(end, End::Died(_)) {
-            // It may have died while nobody asked: of an OOM kill, or an operator's.
+            // It may have died while it was idle, for example by an OOM kill.
             end = self.try_one(None, ask, patience);
         }
-        // A pid that another process has by now is no answer.
+        // If the pid was reused meanwhile, the answer is about another process.
         let is_same = self.identity(ask.pid()) == Ok(who);
         let mut state = self.lock();
-        state.at_work = state.at_work.saturating_sub(1);
+        state.busy = state.busy.saturating_sub(1);
         let why = match end {
             End::Answered(process, answer) => {
                 let other = state.idle.replace(process);
@@ -140,9 +140,9 @@ impl Readers {
             NotRead::Late(_) => state.counts.late += 1,
             _ => state.counts.died += 1,
         }
-        state.leave_alone(who);
+        state.quarantine(who);
         drop(state);
-        tracing::warn!(pid = who.0, %why, "a process was not read; it is left alone for {} s", LEFT_ALONE.as_secs());
+        tracing::warn!(pid = who.0, %why, "failed to read a process; it is not read again for {} s", QUARANTINE.as_secs());
         Err(why)
     }
 
@@ -172,7 +172,7 @@ impl Readers {
         Ok(process)
     }
 
-    /// Kills it, and keeps the one that cannot be killed in view.
+    /// Kills it; keeps it in the list of stuck readers if it does not exit.
     fn end(&self, process: Option<Process>) {
         if let Some(stuck) = process.and_then(Process::kill) {
             self.lock().stuck.push(stuck);
@@ -192,22 +192,22 @@ enum End {
     Answered(Process, Answer),
     Late,
     Died(String),
-    /// None could be started.
+    /// No reader could be started.
     None(String),
 }
 
 impl State {
-    /// One that is at rest, `None` when one is to be started; each that is granted is to be given back.
+    /// Reserves a reader: the idle one, or `None` when the caller is to start one.
     fn take(&mut self, who: Identity) -> Result<Option<Process>, NotRead> {
-        self.left_alone.retain(|(_, since)| since.elapsed() < LEFT_ALONE);
-        if self.left_alone.iter().any(|(left, _)| *left == who) {
-            return Err(NotRead::LeftAlone);
+        self.quarantined.retain(|(_, since)| since.elapsed() < QUARANTINE);
+        if self.quarantined.iter().any(|(left, _)| *left == who) {
+            return Err(NotRead::Quarantined);
         }
         self.reap();
-        if self.stuck.len() >= MOST_STUCK || self.at_work >= MOST_AT_WORK {
-            return Err(NotRead::TooMany { stuck: self.stuck.len(), at_work: self.at_work });
+        if self.stuck.len() >= MOST_STUCK || self.busy >= MOST_BUSY {
+            return Err(NotRead::TooMany { stuck: self.stuck.len(), busy: self.busy });
         }
-        self.at_work += 1;
+        self.busy += 1;
         Ok(self.idle.take())
     }
 
@@ -215,10 +215,10 @@ impl State {
         self.stuck.retain_mut(|process| !process.has_ended());
     }
 
-    fn leave_alone(&mut self, who: Identity) {
-        self.left_alone.push_back((who, Instant::now()));
-        if self.left_alone.len() > MOST_LEFT_ALONE {
-            self.left_alone.pop_front();
+    fn quarantine(&mut self, who: Identity) {
+        self.quarantined.push_back((who, Instant::now()));
+        if self.quarantined.len() > MOST_QUARANTINED {
+            self.quarantined.pop_front();
         }
     }
 }
@@ -227,11 +227,11 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts those that are wanted, and sees to the end of those that were stuck.
+/// Starts readers on request, and reaps stuck ones.
 fn keep(program: &Path, wanted: &Receiver<Sender<io::Result<Process>>>, state: &Mutex<State>) {
     loop {
-        match wanted.recv_timeout(LOOK) {
-            // Whoever asked waits for it, or is gone with the daemon.
+        match wanted.recv_timeout(REAP) {
+            // The receiver waits for it, unless the daemon is ending.
             Ok(answer) => drop(answer.send(Process::start(program))),
             Err(RecvTimeoutError::Timeout) => lock(state).reap(),
             Err(RecvTimeoutError::Disconnected) => return,
@@ -248,7 +248,7 @@ mod tests {
     /// Long enough for a shell to start and write a line.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Readers that are a script each.
+    /// Readers that run this script.
     fn readers(dir: &Path, script: &str) -> Readers {
         let program = dir.join("reader.sh");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -261,13 +261,13 @@ mod tests {
     }
 
     #[test]
-    fn one_that_does_not_answer_is_killed_and_what_it_read_is_left_alone() {
+    fn one_that_does_not_answer_is_killed_and_what_it_read_is_quarantined() {
         let dir = tempfile::tempdir().unwrap();
         let readers = readers(dir.path(), "exec sleep 1000");
         let first = readers.pids();
         let late = Duration::from_millis(50);
         assert_eq!(readers.ask(&me(), late), Err(NotRead::Late(late)));
-        assert_eq!(readers.ask(&me(), late), Err(NotRead::LeftAlone));
+        assert_eq!(readers.ask(&me(), late), Err(NotRead::Quarantined));
         assert_eq!(readers.counts(), Counts { started: 1, late: 1, died: 0, stuck: 0 });
         assert!(readers.pids().is_empty());
         assert!(!Path::new(&format!("/proc/{}", first[0])).exists(), "killed, and nothing is left of it");
@@ -280,7 +280,7 @@ mod tests {
         assert!(matches!(readers.ask(&me(), PATIENCE), Err(NotRead::Died(_))));
         let counts = readers.counts();
         assert_eq!((counts.started, counts.died), (2, 1));
-        assert_eq!(readers.ask(&me(), PATIENCE), Err(NotRead::LeftAlone));
+        assert_eq!(readers.ask(&me(), PATIENCE), Err(NotRead::Quarantined));
     }
 
     #[test]
@@ -308,11 +308,11 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_those_that_are_left_alone_has_an_end() {
+    fn the_list_of_those_that_are_quarantined_has_an_end() {
         let mut state = State::default();
-        (0..1000).for_each(|pid| state.leave_alone((pid, 1)));
-        assert_eq!(state.left_alone.len(), MOST_LEFT_ALONE);
-        assert_eq!(state.take((999, 1)).unwrap_err(), NotRead::LeftAlone, "the newest are kept");
+        (0..1000).for_each(|pid| state.quarantine((pid, 1)));
+        assert_eq!(state.quarantined.len(), MOST_QUARANTINED);
+        assert_eq!(state.take((999, 1)).unwrap_err(), NotRead::Quarantined, "the newest are kept");
         assert!(state.take((999, 2)).is_ok(), "another process with its pid is not meant");
     }
 }

@@ -1,7 +1,7 @@
-//! One reader process, as the core sees it.
+//! A reader process, seen from the daemon.
 //!
-//! A program to start -> answers in time, or none. Must not wait for the process: neither for its answer beyond the
-//! deadline, nor for its end, which a file system that never answers may hold up for good.
+//! Requests -> answers before a deadline, or a failure. Must not wait for the process without a bound: its answer may
+//! never come, and neither may its exit, if it waits for a file system that does not answer.
 
 use std::{
     io::{self, Read, Write},
@@ -13,10 +13,10 @@ use std::{
 
 use super::protocol::{Answer, Ask, receive, send};
 
-/// How long the end of a killed process is waited for.
+/// The longest wait for the exit of a killed process.
 const ITS_END: Duration = Duration::from_millis(100);
 
-/// A process that answers.
+/// A running reader process.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -26,14 +26,14 @@ pub struct Process {
 /// Why there was no answer.
 #[derive(Debug)]
 pub enum Failure {
-    /// Not in time.
+    /// The deadline passed.
     Late,
-    /// It ended, or spoke nonsense.
+    /// The process ended, or its answer did not decode.
     Died(io::Error),
 }
 
 impl Process {
-    /// Starts one: this program, as `memtrace reader`.
+    /// Starts the program with the argument `reader`.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -44,15 +44,15 @@ impl Process {
         Ok(Self { child: command.spawn()?, stream })
     }
 
-    /// Its id.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Asks, and waits until the deadline.
+    /// Sends the request, and waits for the answer until the deadline.
     ///
     /// # Errors
-    /// Without an answer; then it is of no more use.
+    /// When there is no answer; the process must not be used again.
     pub fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, Failure> {
         let mut stream = Timed { stream: &self.stream, until: Instant::now() + patience };
         let answer = send(&mut stream, ask).and_then(|()| receive(&mut stream));
@@ -62,9 +62,9 @@ impl Process {
         })
     }
 
-    /// Kills it: itself again when it does not end, for whoever keeps count.
+    /// Kills the process; returns it if it does not exit.
     pub fn kill(mut self) -> Option<Self> {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.child.kill();
         let begun = Instant::now();
         while begun.elapsed() < ITS_END {
@@ -76,14 +76,14 @@ impl Process {
         Some(self)
     }
 
-    /// Whether it is gone; then nothing is left of it.
+    /// Whether it has exited; reaps it.
     pub fn has_ended(&mut self) -> bool {
-        // An error is that somebody else has waited for it.
+        // The only error is that it was reaped already.
         !matches!(self.child.try_wait(), Ok(None))
     }
 }
 
-/// A stream on which each call ends at the deadline.
+/// A stream whose calls fail after the deadline.
 struct Timed<'a> {
     stream: &'a UnixStream,
     until: Instant,

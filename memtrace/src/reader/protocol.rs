@@ -1,7 +1,7 @@
-//! What is said between the core and a reader process.
+//! The protocol between the daemon and a reader process.
 //!
-//! Values <-> frames on a stream: a length of four bytes, then postcard. Either side takes the other for hostile: a frame
-//! has a greatest length, and what does not decode is an error. Must not know what is read, or how.
+//! Values <-> frames on a stream: a length of four bytes, then postcard. Neither side trusts the other: the length of a
+//! frame is bounded, and a frame that does not decode is an error. Must not read other processes.
 
 use std::io::{self, Read, Write};
 
@@ -10,22 +10,22 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::tmpfs::Tmpfs;
 use crate::symbols::Place;
 
-/// Bytes of a frame at most: places of some thousand stacks.
+/// The largest frame in bytes; it holds the places of some thousand stacks.
 const MOST: usize = 16 << 20;
 
-/// A question. Each names the process that it is about.
+/// A request. Each is about one process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// [`super::Reader::mounts`].
     Mounts(u32),
     /// [`super::Reader::has_thread`].
     HasThread(u32, Vec<String>),
-    /// [`super::Reader::names`]; all places are of one process.
+    /// [`super::Reader::names`]; all places belong to this process.
     Names(u32, Vec<Place>),
 }
 
 impl Ask {
-    /// The process that is read.
+    /// The process to read.
     pub const fn pid(&self) -> u32 {
         match self {
             Self::Mounts(pid) | Self::HasThread(pid, _) | Self::Names(pid, _) => *pid,
@@ -33,12 +33,12 @@ impl Ask {
     }
 }
 
-/// The answer to the question of the same name.
+/// The answer to the request of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// `None` when the process is gone.
     Mounts(Option<Vec<Tmpfs>>),
-    /// Whether it has one.
+    /// Whether the process has such a thread.
     HasThread(bool),
     /// One for each place.
     Names(Vec<Option<String>>),
@@ -47,7 +47,7 @@ pub enum Answer {
 /// Writes one frame.
 ///
 /// # Errors
-/// When the stream takes no more, or the value is too large for a frame.
+/// When the stream fails, or the value is too large for a frame.
 pub fn send(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let body = postcard::to_stdvec(value).map_err(io::Error::other)?;
     let len = u32::try_from(body.len()).ok().filter(|_| body.len() <= MOST);
@@ -59,7 +59,7 @@ pub fn send(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 /// Reads one frame.
 ///
 /// # Errors
-/// When the stream ends or fails, or the frame is too long or no such value.
+/// When the stream ends or fails, the frame is too long, or it does not decode.
 pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
     let mut len = [0; 4];
     from.read_exact(&mut len)?;
@@ -67,7 +67,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
     if usize::try_from(len).is_ok_and(|len| len > MOST) {
         return Err(io::Error::other(format!("a frame of {len} bytes")));
     }
-    // It grows as bytes arrive, so that a length alone takes no memory.
+    // The buffer grows as bytes arrive, so that a length alone allocates nothing.
     let mut body = Vec::new();
     from.take(len.into()).read_to_end(&mut body)?;
     postcard::from_bytes(&body).map_err(io::Error::other)

@@ -1,6 +1,6 @@
-//! The reader that lets processes read which may die.
+//! A [`Reader`] that resolves paths in reader processes.
 //!
-//! Requests -> questions to [`Readers`]. Page tables, counters and stacks are still read in the thread that asks.
+//! Calls -> requests to [`Readers`]. Page tables, counters and stacks are still read in the calling thread.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ use crate::{
     symbols::Place,
 };
 
-/// For an answer that takes no work.
+/// The deadline of a request that takes almost no CPU time.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// For one that reads the symbols of large programs: some seconds of work on a slow machine.
+/// The deadline for symbols: those of a large program take some seconds of CPU time on a slow machine.
 const FOR_SYMBOLS: Duration = Duration::from_secs(10);
 
-/// Asks processes.
+/// Asks reader processes for what needs paths.
 pub struct Remote {
     readers: Readers,
     near: Local,
 }
 
 impl Remote {
-    /// Paths are followed by these readers, all else is read here.
+    /// Uses these readers for paths, and `near` for the rest.
     pub const fn new(readers: Readers, near: Local) -> Self {
         Self { readers, near }
     }
@@ -49,7 +49,7 @@ impl Reader for Remote {
     fn mounts(&mut self, pid: u32) -> Result<Vec<Tmpfs>, NotRead> {
         match self.readers.ask(&Ask::Mounts(pid), PATIENCE)? {
             Answer::Mounts(mounts) => mounts.ok_or(NotRead::Gone),
-            _ => Err(NotRead::nonsense()),
+            _ => Err(NotRead::protocol_error()),
         }
     }
 
@@ -57,7 +57,7 @@ impl Reader for Remote {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         match self.readers.ask(&Ask::HasThread(pid, names), PATIENCE)? {
             Answer::HasThread(has) => Ok(has),
-            _ => Err(NotRead::nonsense()),
+            _ => Err(NotRead::protocol_error()),
         }
     }
 

@@ -1,7 +1,7 @@
-//! What a reader process gives up before it reads anything of others.
+//! The sandbox of a reader process.
 //!
-//! A process -> the same, which can read and answer, and no more: no new privileges, the capabilities that reading takes,
-//! bounds of memory and time, and a list of system calls in which nothing is created, written, sent or traced.
+//! This process -> the same process, able to read and to answer only: no new privileges, three capabilities, limits on
+//! memory, descriptors and CPU time, and a seccomp filter without calls that create, write, send, mount or trace.
 
 use std::{
     io,
@@ -17,23 +17,23 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-/// Address space: a program is mapped whole while its symbols are looked up.
+/// Bytes of address space: a program is mapped as a whole while its symbols are looked up.
 const MEMORY: u64 = 8 << 30;
-/// Processor seconds for one question, after which the kernel ends it.
+/// Seconds of CPU time for one request; after that the kernel kills the process.
 const SECONDS: u64 = 10;
-/// Descriptors: one for each program of a question.
+/// Descriptors: one per program of a request.
 const FILES: u64 = 1024;
 
-/// Reads /proc, files and memory of other users' processes, and the links to what they have mapped.
+/// For /proc, files and memory of other users' processes, and for /proc/PID/map_files.
 const CAPABILITIES: CapabilitySet =
     CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH).union(CapabilitySet::CHECKPOINT_RESTORE);
 
-/// Gives it up, for good. Answers go to this stream.
+/// Enters the sandbox. Writes are possible to this stream and to stderr.
 ///
 /// # Errors
-/// When the kernel refuses one of them.
+/// When the kernel rejects a part of it.
 pub fn enter(answers: &UnixStream) -> io::Result<()> {
-    // Without the core nobody asks. It also ends by the end of the stream, when it was started by a thread that is gone.
+    // A reader that hangs would outlive the daemon; any other ends with the stream.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     set_no_new_privs(true)?;
     let had = capabilities(None)?;
@@ -42,7 +42,7 @@ pub fn enter(answers: &UnixStream) -> io::Result<()> {
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
     limit(Resource::As, MEMORY)?;
     limit(Resource::Nofile, FILES)?;
-    // No file grows, and no core is dumped of what was read.
+    // No file can grow, and no core dump holds what was read.
     limit(Resource::Fsize, 0)?;
     limit(Resource::Core, 0)?;
     let program =
@@ -55,10 +55,10 @@ fn limit(what: Resource, to: u64) -> io::Result<()> {
     Ok(setrlimit(what, Rlimit { current: Some(most), maximum: Some(most) })?)
 }
 
-/// Processor time for one more question.
+/// Grants CPU time for one more request.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// When the kernel rejects the limit.
 pub fn grant_time() -> io::Result<()> {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let used = Duration::from_secs(used.tv_sec.unsigned_abs()).as_secs();
@@ -66,7 +66,7 @@ pub fn grant_time() -> io::Result<()> {
     Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(used + 1 + SECONDS), maximum })?)
 }
 
-/// Calls that change nothing outside of this process.
+/// System calls without effects outside of this process.
 const CALLS: &[libc::c_long] = &[
     libc::SYS_brk,
     libc::SYS_clock_gettime,
@@ -108,11 +108,11 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_statfs,
     libc::SYS_statx,
     libc::SYS_tgkill,
-    // Its flags are behind a pointer, and not seen: it opens nothing for writing, since nothing can be written to.
+    // A filter cannot see its flags. A file opened for writing is harmless: write is allowed for two descriptors only.
     libc::SYS_openat2,
 ];
 
-/// Those that only this architecture has.
+/// System calls that other architectures lack.
 #[cfg(target_arch = "x86_64")]
 const OLD_CALLS: &[libc::c_long] = &[
     libc::SYS_access,
@@ -125,7 +125,7 @@ const OLD_CALLS: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_CALLS: &[libc::c_long] = &[libc::SYS_getrlimit, libc::SYS_setrlimit];
 
-/// Any other call fails with EPERM: what a library tries besides must not end the process.
+/// Any other call fails with EPERM instead of killing the process, because libraries probe for features.
 fn filter(answers: &UnixStream) -> Result<SeccompFilter, seccompiler::BackendError> {
     let stderr = 2;
     let to = |fd: i32| {

@@ -1,6 +1,6 @@
-//! One process that is being read, piece by piece.
+//! The scan of one process, piece by piece.
 //!
-//! Input: a request. Output: a [`Scan`], after some pieces. A process that ends meanwhile gives an empty one.
+//! Input: a request. Output: a [`Scan`], after some pieces. A process that ends meanwhile gives an empty scan.
 
 use std::{
     sync::Arc,
@@ -28,15 +28,16 @@ use crate::{
     units::Bytes,
 };
 
-/// How long a piece may take, but for a mapping that is large by itself: the kernel does not stop in the middle of one.
+/// The longest time of a piece. A single large mapping may take longer, because the kernel does not stop in the middle
+/// of it.
 const PIECE: Duration = Duration::from_millis(20);
-/// The same in pages, where the kernel can be told.
+/// The same limit in pages, for `PAGEMAP_SCAN`.
 const BUDGET: Budget = Budget { pages: 1 << 20, calls: 4096 };
 
 /// The allocators' counters of a process with less resident memory are not worth reading.
 const COUNTED: u64 = 8 << 20;
 
-/// Times that they are read until their budget is enough, twice as long each time.
+/// The most tries to read them, each with twice the budget of the one before.
 const TRIES: u32 = 4;
 
 /// A process that is being read.
@@ -57,7 +58,7 @@ enum State {
     Counters(Box<Counting>),
 }
 
-/// A walk through page tables, and what is known besides.
+/// A walk through page tables, with the facts for its scan.
 struct Pages {
     table: PageTable,
     walk: Walk,
@@ -71,17 +72,17 @@ impl Job {
         Self { tries: TRIES, ..Self::with(request, ReadBudget::DEFAULT) }
     }
 
-    /// Of which process.
+    /// Id of the process.
     pub const fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// With so much for its allocators' counters, and no more.
+    /// A job with this budget for the allocators' counters.
     pub fn with(Request { pid, depth }: Request, counters: ReadBudget) -> Self {
         Self { pid, begun: 0, took: Duration::ZERO, counters, tries: 1, state: State::Asked(depth) }
     }
 
-    /// Does one piece: the scan, or the job to go on with.
+    /// Does one piece. Returns the scan, or the job to continue with.
     pub fn piece(mut self, procfs: &Procfs, reader: &mut Reader) -> Result<Scan, Box<Self>> {
         let begun = Instant::now();
         if self.begun == 0 {
@@ -135,7 +136,7 @@ impl Job {
                 let Pages { table, walk, found, regions, evidence } = &mut **pages;
                 match table.look(walk, BUDGET) {
                     Ok(Look::Found(more)) => found.extend(more),
-                    // This kernel has no such call.
+                    // This kernel has no `PAGEMAP_SCAN`.
                     Ok(Look::Unsupported) => {
                         self.state = State::Asked(Depth::Mappings);
                         return None;
@@ -162,7 +163,8 @@ impl Job {
         }
     }
 
-    /// Tries to read the counters, if the process is large enough: the scan, unless the next piece is another try.
+    /// Tries to read the counters if the process is large enough. Returns the scan, unless the next piece is another
+    /// try.
     fn count(
         &mut self,
         procfs: &Procfs,
@@ -182,7 +184,7 @@ impl Job {
         scan
     }
 
-    /// One that gave nothing.
+    /// An empty scan.
     fn scan(&self) -> Scan {
         Scan {
             pid: self.pid,
@@ -213,7 +215,7 @@ fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
     }
 }
 
-/// What the kernel counts as resident.
+/// The kernel's current RSS.
 fn resident_now(procfs: &Procfs, pid: u32) -> Option<Resident> {
     procfs.statm(pid).ok().map(source::resident)
 }

@@ -1,4 +1,4 @@
-//! The tmpfs mounts that a process sees, and what is in each.
+//! The tmpfs mounts in a process's mount namespace, with the bytes in each.
 //!
 //! Input: /proc. Output: mounts, fullest first. statfs on a tmpfs reads memory; the way to its mount may lead through a
 //! file system that never answers, so this is for readers that may die.
@@ -20,32 +20,32 @@ use crate::{cgroup::hierarchy::unescape, text::escape, units::Bytes};
 /// A tmpfs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
-    /// Where a process sees it.
+    /// The mount point in the process's namespace.
     pub mount: String,
-    /// What is in it.
+    /// Bytes in it.
     pub used_bytes: Bytes,
 }
 
-/// A mount that holds less is not worth a word.
+/// Mounts with fewer bytes are ignored.
 const LEAST: u64 = 1 << 20;
-/// Mounts that a record keeps.
+/// The most mounts in a record.
 const MOST: usize = 8;
-/// Mounts that are looked at.
+/// The most mounts that are read.
 const MOST_SEEN: usize = 256;
 
-/// Groups whose mounts are remembered at most.
+/// The most groups whose mounts are remembered.
 const MOST_GROUPS: usize = 64;
 
-/// The mounts of groups that came near their limit, as a process of each saw them: with its last process a group's mounts
-/// may be gone.
+/// The mounts of groups that were near their limit, read from a process of each, because a group's mounts may disappear
+/// with its last process.
 #[derive(Clone, Debug, Default)]
 pub struct KnownMounts(Arc<Mutex<ByGroup>>);
 
-/// The longest unchanged first.
+/// The least recently updated first.
 type ByGroup = VecDeque<(String, Vec<Tmpfs>)>;
 
 impl KnownMounts {
-    /// Remembers.
+    /// Remembers the mounts of a group.
     pub fn put(&self, group: &str, mounts: Vec<Tmpfs>) {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         groups.retain(|(known, _)| known != group);
@@ -55,15 +55,15 @@ impl KnownMounts {
         }
     }
 
-    /// What is remembered.
+    /// The remembered mounts of a group.
     pub fn of(&self, group: &str) -> Option<Vec<Tmpfs>> {
         let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         groups.iter().find(|(known, _)| known == group).map(|(_, mounts)| mounts.clone())
     }
 }
 
-/// Those of these mounts that may hold so much shared memory, the likeliest first: a mount that others fill as well holds
-/// more, one of several holds less, and one that holds just as much is most likely where it is.
+/// The mounts that may hold `shmem` bytes, the most likely first. A mount that others also fill holds more, one of
+/// several holds less, and one with just that size is the most likely.
 pub fn likely(mut mounts: Vec<Tmpfs>, shmem: Bytes) -> Vec<Tmpfs> {
     let least = LEAST.max(shmem.0 / 8);
     mounts.retain(|mount| mount.used_bytes.0 >= least);
@@ -72,7 +72,7 @@ pub fn likely(mut mounts: Vec<Tmpfs>, shmem: Bytes) -> Vec<Tmpfs> {
     mounts
 }
 
-/// All that have something in them; `None` when the process is gone or may not be read.
+/// All mounts that are not empty; `None` when the process is gone or may not be read.
 pub fn seen(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
     let process = proc.join(pid.to_string());
     let mountinfo = fs::read(process.join("mountinfo")).ok().filter(|text| !text.is_empty())?;
@@ -94,7 +94,7 @@ pub fn seen(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
         .filter(|mount| mount.used_bytes.0 > 0)
         .collect();
     if answered == 0 && asked > 0 {
-        return None; // its root is not ours to look into
+        return None; // no permission to read its root
     }
     found.sort_by_key(|mount| std::cmp::Reverse(mount.used_bytes));
     Some(found)

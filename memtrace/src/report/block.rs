@@ -1,7 +1,7 @@
-//! The blocks of a report, in the order in which they answer questions.
+//! The blocks of a report, in order of importance.
 //!
-//! `&OomRecord` -> [`Document`]. Blocks about what is not in the record are left out, but for those that every record
-//! has: what is unknown there is said.
+//! `&OomRecord` -> [`Document`]. Blocks without data in the record are left out, except for those that every record
+//! has: these show unknown values.
 
 mod arenas;
 mod chain;
@@ -31,7 +31,7 @@ use crate::oom::{
 
 pub(super) fn document(record: &OomRecord) -> Document {
     let cause = record.circumstances.cause.as_ref();
-    // That the cause is not known is no answer.
+    // An unknown cause is no answer.
     let answer = cause.filter(|cause| cause.kind != CauseKind::Unknown).map(|cause| cause.sentence.clone());
     let lead = answer.into_iter().chain([sentence(record)]).collect();
     let blocks = [
@@ -66,7 +66,7 @@ fn when(record: &OomRecord) -> Block {
     block
 }
 
-/// Seconds like the kernel log's, to find the lines there; its clock stops in suspend, this one does not.
+/// Seconds in the format of the kernel log, to find the lines there; unlike this clock, the log's stops in suspend.
 fn since_boot(ktime_ns: u64) -> String {
     format!("{}.{:06} s", ktime_ns / 1_000_000_000, ktime_ns % 1_000_000_000 / 1_000)
 }

@@ -1,4 +1,4 @@
-//! Words for the parts of a record: who, where, how much, when.
+//! Phrases for the parts of a record: tasks, cgroups, figures, times.
 //!
 //! Fields of a record -> phrases. `None` becomes "unknown", never a number.
 
@@ -9,7 +9,7 @@ use crate::{
     units::Bytes,
 };
 
-/// What is printed for a figure that is not known.
+/// The text of an unknown figure.
 pub(super) const UNKNOWN: &str = "unknown";
 
 /// A process by name and pid, and the thread when it is not the leader.
@@ -56,7 +56,7 @@ pub(super) fn kilobytes(bytes: Bytes) -> String {
     format!("{} kB", bytes.0 / 1024)
 }
 
-/// Share in whole percent; `None` of nothing.
+/// Share in whole percent; `None` if the whole is 0.
 pub(super) fn percent(part: Bytes, whole: Bytes) -> Option<u128> {
     (u128::from(part.0) * 200 + u128::from(whole.0)).checked_div(2 * u128::from(whole.0))
 }
@@ -80,12 +80,12 @@ pub(super) fn is_owner(level: &MemcgLevel, owner: &LimitOwner) -> bool {
     }
 }
 
-/// A point in time as people write it, to the millisecond.
+/// A point in time, to the millisecond.
 pub(super) fn moment(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S%.3f UTC").to_string()
 }
 
-/// From one time to a later one, in its two largest units; `None` when it is not later.
+/// The time between two times in its two largest units; `None` when `to` is not later.
 pub(super) fn age(from: Timestamp, to: Timestamp) -> Option<String> {
     let milliseconds = (to.as_nanosecond() - from.as_nanosecond()) / 1_000_000;
     if milliseconds < 0 {
@@ -104,14 +104,14 @@ pub(super) fn age(from: Timestamp, to: Timestamp) -> Option<String> {
     })
 }
 
-/// A stretch of seconds in its two largest units.
+/// A duration in its two largest units.
 pub(super) fn span(seconds: f64) -> String {
     let nanoseconds = (seconds.abs() * 1e9).min(1e18) as i64;
     let end = Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default();
     age(Timestamp::UNIX_EPOCH, end).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-/// Bytes more or fewer.
+/// A change in bytes, with its sign.
 pub(super) fn change(bytes: i64) -> String {
     match bytes {
         0 => "0 B".to_owned(),
@@ -120,7 +120,7 @@ pub(super) fn change(bytes: i64) -> String {
     }
 }
 
-/// Bytes a second more or fewer.
+/// A change in bytes per second, with its sign.
 pub(super) fn rate(bytes_per_second: f64) -> String {
     change(bytes_per_second.round() as i64)
 }

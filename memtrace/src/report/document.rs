@@ -1,31 +1,31 @@
-//! What a report says, before it has a form: blocks of named values, tables and notes.
+//! The contents of a report, independent of the form: blocks of named values, tables and notes.
 //!
-//! Made of a record by `block`; laid out by `text`, `markdown` and `html`. Cells hold plain words; every form makes
-//! them printable in its own way.
+//! `block` makes it from a record; `text`, `markdown` and `html` lay it out. Cells contain plain text; every form
+//! escapes it in its own way.
 
 use super::style::Paint;
 use crate::{text::Align, units::Grade};
 
-/// Everything that is told about a kill.
+/// The contents of a report.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Document {
     /// The answer, one paragraph each.
     pub(super) lead: Vec<String>,
     pub(super) blocks: Vec<Block>,
-    /// The last word.
+    /// The last line.
     pub(super) closing: String,
 }
 
-/// A heading and what is under it.
+/// A heading with its items.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Block {
     pub(super) heading: String,
-    /// What the HTML form draws above it.
+    /// The drawing above it in the HTML form.
     pub(super) figure: Option<Figure>,
     pub(super) items: Vec<Item>,
 }
 
-/// A drawing of something in the record.
+/// A drawing of a part of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Figure {
     Timeline,
@@ -38,9 +38,9 @@ pub(super) enum Figure {
 pub(super) enum Item {
     /// A named value.
     Field { name: String, value: String, paint: Paint },
-    /// A named list, one line each, cut where it does not fit: frames.
+    /// A named list, one line per entry, truncated if too wide: frames.
     Lines { name: String, lines: Vec<String> },
-    /// Columns.
+    /// A table.
     Table(Table),
     /// A sentence.
     Note(String),
@@ -56,26 +56,26 @@ pub(super) struct Table {
 /// A column.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Column {
-    /// Empty in tables that need no titles.
+    /// Its title; empty in tables without titles.
     pub(super) title: &'static str,
     pub(super) align: Align,
     pub(super) fit: Fit,
 }
 
-/// What happens to cells that are too wide for a line of text.
+/// How cells that are too wide for a line of text are shortened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
-    /// They never are.
+    /// Not at all.
     Whole,
-    /// The end is left out.
+    /// The end is cut off.
     Cut(usize),
-    /// It has what the others leave, and the beginning is left out; one column at most.
+    /// The column gets the remaining width, and the start is cut off; at most one column.
     Path,
-    /// It has what the others leave, and the end is left out; one column at most.
+    /// The column gets the remaining width, and the end is cut off; at most one column.
     Rest,
 }
 
-/// A row; `mark` stands before it and in `paint`.
+/// A row; `mark` is put before it, in the colour `paint`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
     pub(super) mark: Option<&'static str>,
@@ -89,7 +89,7 @@ pub(super) enum Cell {
     Text(String),
     /// A share in percent, drawn.
     Bar(u128),
-    /// How the row is known.
+    /// The grade of the row.
     Grade(Grade),
 }
 
@@ -144,7 +144,7 @@ impl Block {
         self.painted(name, value, Paint::Plain);
     }
 
-    /// A named value, where it is known.
+    /// Adds a named value if it is known.
     pub(super) fn known<T: ToString>(&mut self, name: &str, value: Option<T>) {
         if let Some(value) = value {
             self.field(name, value.to_string());
@@ -169,7 +169,7 @@ impl Block {
         }
     }
 
-    /// One line for everything that was zero.
+    /// Adds one line for all values that are zero.
     pub(super) fn absent<T: AsRef<str>>(&mut self, names: &[T]) {
         if !names.is_empty() {
             let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();

@@ -1,6 +1,6 @@
-//! A page of explain, as text.
+//! An explanation as text.
 //!
-//! [`Explanation`](crate::explain::Explanation)s -> lines that fit. Says nothing that is not in them.
+//! [`Explanation`](crate::explain::Explanation)s -> lines that fit. Must not add information.
 
 mod pair;
 mod text;

@@ -1,7 +1,8 @@
-//! One kill as a page: one file that needs no network, no script and no other file; light, dark, and on paper.
+//! One kill as an HTML page: a single file without network access, scripts or other files; for light and dark screens
+//! and for paper.
 //!
-//! `&OomRecord` -> HTML. The template escapes whatever it is given; the two drawings are templates too (`plot`,
-//! `flame`). The page forbids itself scripts and requests.
+//! `&OomRecord` -> HTML. The template escapes all text; the two drawings are templates too (`plot`, `flame`). The
+//! page's policy forbids scripts and requests.
 
 mod flame;
 mod plot;
@@ -25,7 +26,7 @@ use crate::{
 };
 
 const STYLE: &str = include_str!("html/style.css");
-/// No scripts, no requests: an image may only be a part of the page.
+/// No scripts and no requests: images must be embedded.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// Writes the page of one kill.
@@ -144,7 +145,7 @@ fn field(item: &Item) -> Markup {
     }
 }
 
-/// What is no field; `is_drawn` leaves out the small bars of text where there is a drawing of the same.
+/// An item other than a field; `is_drawn` leaves out the text bars that a drawing replaces.
 fn other(item: &Item, is_drawn: bool) -> Markup {
     html! {
         @match item {
@@ -228,7 +229,7 @@ fn draw(record: &OomRecord, figure: Figure) -> Option<Markup> {
     }
 }
 
-/// One bar, as long as the charge.
+/// The charge as one bar of its parts.
 fn composition(composition: &Composition) -> Option<Markup> {
     let whole = composition.charge.usage_bytes.filter(|usage| usage.0 > 0)?;
     let parts: Vec<Part> =

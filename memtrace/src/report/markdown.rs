@@ -1,6 +1,6 @@
 //! One kill as Markdown, for a ticket or a chat.
 //!
-//! `&OomRecord` -> GitHub's Markdown. What comes from outside is escaped, so that it can neither format nor mention.
+//! `&OomRecord` -> GitHub's Markdown. Untrusted text is escaped, so that it can neither format nor mention users.
 
 use super::{
     block,
@@ -70,13 +70,13 @@ fn put_table(out: &mut String, table: &Table) {
     out.push('\n');
 }
 
-/// Longer than any run of backticks inside.
+/// A code fence longer than any run of backticks in the lines.
 fn fence(lines: &[String]) -> String {
     let run = |line: &String| line.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(lines.iter().map(run).max().unwrap_or(0).max(2) + 1)
 }
 
-/// Plain text that stays plain: every character that Markdown gives a meaning is escaped.
+/// Escapes every character with a meaning in Markdown.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in printable(text).chars() {

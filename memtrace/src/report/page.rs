@@ -1,16 +1,15 @@
 //! A page of headed blocks with named values.
 //!
-//! Headings, fields and lines -> text in columns. Everything that goes through here is made printable; nothing else
-//! adds to a page.
+//! Headings, fields and lines -> text in columns. All text is made printable here; nothing else adds to a page.
 
 use super::style::{Paint, Style};
 use crate::text::{Align, pad, printable, wrap_paths};
 
-/// Where values begin.
+/// Column at which values start.
 const VALUES: usize = 18;
 const INDENT: &str = "  ";
 
-/// Text that is being laid out.
+/// A page in progress.
 pub(super) struct Page {
     style: Style,
     out: String,
@@ -21,12 +20,12 @@ impl Page {
         Self { style, out: String::new() }
     }
 
-    /// Columns for lines of a block.
+    /// Width of the lines of a block.
     pub(super) fn columns(&self) -> usize {
         self.style.columns() - INDENT.len()
     }
 
-    /// Columns for the value of a field.
+    /// Width of the value of a field.
     pub(super) fn value_columns(&self) -> usize {
         self.style.columns() - VALUES
     }
@@ -46,22 +45,22 @@ impl Page {
         self.put("", text, Paint::Heading);
     }
 
-    /// A line of a block that was laid out by the caller, who made it printable.
+    /// Adds a line of a block that the caller has laid out and made printable.
     pub(super) fn line(&mut self, text: &str, paint: Paint) {
         self.put(INDENT, text, paint);
     }
 
-    /// A named value, on as many lines as it takes.
+    /// Adds a named value, wrapped to several lines if necessary.
     pub(super) fn field(&mut self, name: &str, value: &str) {
         self.painted_field(name, value, Paint::Plain);
     }
 
-    /// The same, painted.
+    /// Adds a named value in a colour.
     pub(super) fn painted_field(&mut self, name: &str, value: &str, paint: Paint) {
         self.lines_field(name, &wrap_paths(&printable(value), self.value_columns()), paint);
     }
 
-    /// A named value whose lines were laid out by the caller, who made them printable.
+    /// Adds a named value whose lines the caller has laid out and made printable.
     pub(super) fn lines_field(&mut self, name: &str, lines: &[String], paint: Paint) {
         let mut label = format!("{INDENT}{}", pad(name, VALUES - INDENT.len(), Align::Left));
         for line in lines {
@@ -70,7 +69,7 @@ impl Page {
         }
     }
 
-    /// A sentence under a block.
+    /// Adds a sentence to a block.
     pub(super) fn note(&mut self, text: &str) {
         for line in wrap_paths(&printable(text), self.columns()) {
             self.line(&line, Paint::Plain);

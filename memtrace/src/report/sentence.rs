@@ -1,7 +1,7 @@
-//! Why it was killed, in one sentence.
+//! The kill in one sentence.
 //!
-//! `&OomRecord` -> a sentence of facts: who, whose limit, how much it held, who asked. No verdict: whether this was a
-//! leak or a limit too tight is not told from one record.
+//! `&OomRecord` -> a sentence of facts: victim, owner of the limit, memory, trigger. No verdict: one record does not
+//! show whether it was a leak or a tight limit.
 
 use super::{
     describe::{is_owner, name, resident, who},
@@ -13,10 +13,10 @@ use crate::{
     units::Grade,
 };
 
-/// Columns for a path in the sentence: the name of a Kubernetes pod's cgroup fits. The report has paths whole.
+/// Width of a path in the sentence: the name of a Kubernetes pod's cgroup fits. The report has full paths.
 const PATH: usize = 72;
 
-/// Says in one sentence who was killed, and why.
+/// One sentence on who was killed, and why.
 pub fn sentence(record: &OomRecord) -> String {
     let OomRecord { scope, limit_owner, victim, .. } = record;
     let why = match (scope.kind, limit_owner) {
@@ -80,7 +80,7 @@ fn held(victim: &Victim) -> String {
     }
 }
 
-/// Who set the kill off, when it was not the victim.
+/// The trigger, when it was not the victim.
 fn trigger(record: &OomRecord) -> String {
     let OomRecord { trigger, victim, .. } = record;
     if trigger.is_victim || is_by_hand(record) || trigger.task.is_unknown() {

@@ -1,4 +1,4 @@
-//! Stacks: which frames are worth a line.
+//! Selects the frames of a stack that are shown.
 //!
 //! Frames as recorded -> lines. The record keeps all of them.
 
@@ -7,14 +7,14 @@ use crate::{
     snapshot::UserFrame,
 };
 
-/// Lines for one stack.
+/// The most lines of one stack.
 const SHOWN: usize = 12;
-/// Frames of the tracer itself: its program, and the way into it.
+/// Functions of the tracer's own frames: its program, and its callers in the kernel.
 const OWN: [&str; 3] = ["bpf_prog_", "bpf_trace_run", "__traceiter"];
-/// Where the kernel marks its victim: everything further in is the tracer's doing.
+/// The function that marks the victim: all inner frames belong to the tracer.
 const MARK: &str = "mark_oom_victim";
 
-/// The kernel's frames from the mark outwards, without the tracer's own.
+/// The kernel frames from the mark outwards, without the tracer's own.
 pub(super) fn kernel(frames: &[Frame]) -> &[Frame] {
     let start = frames
         .iter()
@@ -24,17 +24,17 @@ pub(super) fn kernel(frames: &[Frame]) -> &[Frame] {
     frames.get(start..).unwrap_or_default()
 }
 
-/// Whether the kill was asked for at the keyboard or by /proc/sysrq-trigger: nothing had run out.
+/// Whether the kill was requested by keyboard or /proc/sysrq-trigger, without a memory shortage.
 pub(super) fn is_by_hand(record: &OomRecord) -> bool {
     record.kernel_stack.iter().any(|frame| function(frame) == Some("moom_callback"))
 }
 
-/// Whether the running task was lowering a limit (v2): it kills from the writer's own context.
+/// Whether the running task was lowering a limit (v2), which kills in the writer's context.
 pub(super) fn is_limit_write(record: &OomRecord) -> bool {
     record.kernel_stack.iter().any(|frame| function(frame) == Some("memory_max_write"))
 }
 
-/// One line a frame: the function, or the address where it has no name.
+/// One line per frame: the function, or the address if it has no name.
 pub(super) fn lines(frames: &[Frame]) -> Vec<String> {
     let text = |frame: &Frame| {
         frame.symbol.as_ref().filter(|symbol| !symbol.is_empty()).unwrap_or(&frame.address).clone()
@@ -46,7 +46,7 @@ pub(super) fn lines(frames: &[Frame]) -> Vec<String> {
     lines
 }
 
-/// A frame of a growth stack: the function; else where in which file; else the address.
+/// A frame of a growth stack: the function; else file and offset; else the address.
 pub(super) fn user_frame(frame: &UserFrame) -> String {
     let UserFrame { address, module, file_offset, symbol } = frame;
     let file = |module: &String| module.rsplit('/').next().unwrap_or_default().to_owned();
@@ -62,7 +62,7 @@ fn is_own(frame: &Frame) -> bool {
     frame.symbol.as_deref().is_some_and(|symbol| OWN.iter().any(|prefix| symbol.starts_with(prefix)))
 }
 
-/// Without the offset and the compiler's suffixes: `mark_oom_victim.part.0+0x52`.
+/// The function without offset and compiler suffixes: `mark_oom_victim.part.0+0x52`.
 fn function(frame: &Frame) -> Option<&str> {
     frame.symbol.as_deref()?.split(['+', '.']).next()
 }

@@ -1,14 +1,14 @@
-//! How a report looks: its width, and whether it may use colour.
+//! The style of a report: its width, and whether it may use colour.
 //!
-//! The terminal's and the environment's facts -> [`Style`]. Colour only repeats what the words say.
+//! Facts about terminal and environment -> [`Style`]. Colour must not be the only carrier of information.
 
 use std::{env, io};
 
 use rustix::termios::tcgetwinsize;
 
-/// The widest line where nothing else is asked for; fits a ticket and a half screen.
+/// The default width; fits a ticket and half a screen.
 pub const WIDTH: usize = 100;
-/// Blocks cannot be laid out in less, and tables with very large figures need up to [`WIDTH`].
+/// The least width for the layout of blocks; tables with very large figures need up to [`WIDTH`].
 const NARROWEST: usize = 60;
 
 /// How to lay out text.
@@ -26,23 +26,23 @@ impl Default for Style {
     }
 }
 
-/// What is known about the place where text goes.
+/// Facts about the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
-    /// Whether it is a terminal at all, not a file or a pipe.
+    /// Whether it is a terminal, not a file or a pipe.
     pub is_terminal: bool,
     /// `TERM=dumb`.
     pub is_dumb: bool,
-    /// `NO_COLOR` is set to something.
+    /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
-    /// `CLICOLOR_FORCE` is set to something that is not 0.
+    /// `CLICOLOR_FORCE` is set to something other than 0.
     pub force_color: bool,
     /// Columns of the terminal.
     pub columns: Option<usize>,
 }
 
 impl Terminal {
-    /// Reads the environment, for text that goes to the standard output; `is_terminal` says whether that is one.
+    /// The style for standard output, from the environment; `is_terminal`: whether standard output is a terminal.
     pub fn from_env(is_terminal: bool) -> Self {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         Self {
@@ -54,32 +54,32 @@ impl Terminal {
         }
     }
 
-    /// Columns for a list: all that the terminal has, and never less than a list needs.
+    /// Width of a list: that of the terminal, but at least what a list needs.
     pub fn list_width(self) -> usize {
         self.columns.unwrap_or(WIDTH).max(WIDTH)
     }
 
-    /// Whether colour is welcome here when the user did not say. `NO_COLOR` wins over `CLICOLOR_FORCE`.
+    /// Whether to use colour by default. `NO_COLOR` overrides `CLICOLOR_FORCE`.
     pub fn wants_color(self) -> bool {
         let Self { is_terminal, is_dumb, no_color, force_color, columns: _ } = self;
         !no_color && (force_color || (is_terminal && !is_dumb))
     }
 }
 
-/// Columns of the standard output; `None` where it does not say, as over some serial lines.
+/// Columns of the standard output; `None` if unknown, as on some serial lines.
 fn columns() -> Option<usize> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// What a stretch of text is; see [`Style::paint`].
+/// The meaning of a piece of text, which sets its colour; see [`Style::paint`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Paint {
     Plain,
     Heading,
-    /// The cause: whose limit, which row.
+    /// The cause: the owner of the limit, the decisive row.
     Culprit,
-    /// What is unknown or was lost.
+    /// Unknown or lost facts.
     Doubt,
 }
 
@@ -89,7 +89,7 @@ impl Style {
         self.width.max(NARROWEST)
     }
 
-    /// Colours a stretch of one line, from the 16 colours that every terminal maps to something readable.
+    /// Colours a piece of one line, with the 16 colours that every terminal shows readably.
     pub(super) fn paint(self, paint: Paint, text: &str) -> String {
         let code = match paint {
             Paint::Heading => "1",

@@ -12,16 +12,16 @@ use crate::{
 };
 
 const TITLES: [&str; 6] = ["TIME (UTC)", "ID", "VICTIM (PID)", "CAUSE", "LIMIT OF", "CONTAINER"];
-/// So much of an id is enough: `show` takes its beginning.
+/// Width of an id; `show` accepts a prefix.
 const ID: usize = 40;
-/// A pid of 7 digits, and the beginning of most names.
+/// Width of the victim: a pid of 7 digits, and the start of most names.
 const VICTIM: usize = 20;
-/// What the path has left when the others are as wide as they get.
+/// The least width of the path, when the other columns have their maximum width.
 const PATH: usize = 10;
-/// What a cause that this program does not know has.
+/// Width of a cause that this version does not know.
 const CAUSE: usize = 9;
 
-/// Writes the table, or says that there is nothing to list.
+/// Writes the table, or a line that there are no kills.
 pub fn table(kills: &[KillSummary], style: Style) -> String {
     if kills.is_empty() {
         return "no OOM kills recorded\n".to_owned();
@@ -88,7 +88,7 @@ fn cause(kind: Option<&str>) -> String {
     keep_start(&printable(word), CAUSE, GAP)
 }
 
-/// Whose limit it was, seen from the victim's cgroup; the record has its path.
+/// The owner of the limit relative to the victim's cgroup; the record has its path.
 fn owner(kill: &KillSummary) -> String {
     let (cgroup, owner) = match (kill.scope, &kill.cgroup, &kill.limit_owner) {
         (ScopeKind::Global, ..) => return "the node".to_owned(),

@@ -207,7 +207,7 @@ fn every_field_is_documented() {
     }
 }
 
-/// Lines that may be too long: one name of a path that is longer than a line, after the name of its field.
+/// Whether a line may be too long: it has a name of a path that is longer than a line, after the name of its field.
 fn is_long_name(line: &str) -> bool {
     line.split_once('/').is_some_and(|(field, name)| width(field) <= 18 && !name.contains(['/', ' ']))
 }
@@ -227,7 +227,7 @@ fn fits(text: &str, style: Style) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A list needs few of a record's fields.
+/// An arbitrary summary.
 fn any_summary() -> impl Strategy<Value = KillSummary> {
     let path = || proptest::option::of(arbitrary::text());
     let owner = path();
@@ -264,7 +264,7 @@ proptest! {
         prop_assert_eq!(plain(&coloured), text(&record, Style::default()));
     }
 
-    /// What the page is made of stays the page's own: names add no elements.
+    /// Names in a record never add HTML elements.
     #[test]
     fn any_page_has_only_its_own_elements(record in arbitrary::record()) {
         let page = html(&record);

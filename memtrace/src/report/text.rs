@@ -1,7 +1,7 @@
-//! One kill as text, for a person in a hurry: the answer first, the proof below it.
+//! One kill as text: the answer first, the evidence below it.
 //!
-//! `&OomRecord` -> lines of at most [`Style::width`] columns. Long paths are shortened in tables and whole in the
-//! blocks; one name that is longer than a line is the only thing that may be wider.
+//! `&OomRecord` -> lines of at most [`Style::width`] columns. Long paths are shortened in tables and complete in the
+//! blocks; only a single name longer than a line may be wider.
 
 use super::{
     block,
@@ -14,11 +14,11 @@ use crate::{
     text::{BETWEEN, GAP, columns, keep_start, printable, shorten_path, width},
 };
 
-/// Characters of a bar for the whole.
+/// Characters of a full bar.
 const BAR: u128 = 30;
 const MARK: &str = "> ";
 const NO_MARK: &str = "  ";
-/// What a path has left when the figures are as wide as they get.
+/// The least width of a path, when the figures have their maximum width.
 const PATH: usize = 12;
 
 /// Writes the report of one kill.
@@ -86,7 +86,7 @@ fn cells(table: &Table, row: &Row) -> Vec<String> {
     row.cells.iter().zip(&table.columns).map(text).collect()
 }
 
-/// Shortens the one column that may be shortened to what the others leave of the line.
+/// Shortens the one flexible column to the width that the others leave.
 fn shrink(columns: &[Column], rows: &mut [Vec<String>], room: usize) {
     let is_elastic = |column: &Column| matches!(column.fit, Fit::Path | Fit::Rest);
     let Some(elastic) = columns.iter().position(is_elastic) else { return };
@@ -104,7 +104,7 @@ fn shrink(columns: &[Column], rows: &mut [Vec<String>], room: usize) {
     }
 }
 
-/// At least one mark for what is there at all.
+/// A bar for a share; at least one mark if it is not 0.
 fn bar(share: u128) -> String {
     let marks = (share * BAR).div_ceil(100).min(BAR) as usize;
     format!("[{}{}]", "#".repeat(marks), ".".repeat(BAR as usize - marks))

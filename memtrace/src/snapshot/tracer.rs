@@ -1,4 +1,4 @@
-//! How well the tracer sees, and what it costs: a part of every snapshot.
+//! The tracer's status, losses and costs: a part of every snapshot.
 //!
 //! Plain values with a JSON form.
 
@@ -7,40 +7,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ingest::loss::Loss, units::Bytes};
 
-/// How well the tracer sees.
+/// The tracer's status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tracer {
-    /// Since when it runs.
+    /// When it started.
     pub started: Timestamp,
     /// Events handled since then.
     pub events: u64,
-    /// One page fault of so many is sampled where few come; 0 when none is.
+    /// 1 in this many page faults is sampled at a low rate; 0 when none is.
     pub fault_period: u64,
-    /// How many one sampled fault stood for in the last second: more than `fault_period` where many came. 0 when there was
-    /// none.
+    /// The number of faults per sample in the last second: more than `fault_period` at a high rate. 0 without samples.
     #[serde(default)]
     pub fault_period_now: u64,
-    /// Facts that are watched, of all that there are.
+    /// Number of facts with an attached hook.
     pub hooks_attached: usize,
-    /// All facts.
+    /// Number of all facts.
     pub hooks_total: usize,
-    /// OOM kills recorded since it runs.
+    /// OOM kills recorded since the start.
     pub kills: u64,
-    /// OOM marks that killed nobody.
+    /// OOM marks that were no kills.
     pub bare_marks: u64,
-    /// Kills that could not be made durable yet.
+    /// Kills that are not durable yet.
     pub kills_not_stored: u64,
-    /// What was lost.
+    /// The losses.
     pub losses: Vec<Loss>,
-    /// What page-table reads cost and give.
+    /// Statistics of page-table reads.
     pub scans: Scans,
-    /// What became of the copies of stacks.
+    /// Statistics of stack copies.
     #[serde(default)]
     pub walks: Walks,
 }
 
 impl Tracer {
-    /// How page faults are sampled, as `1 of 64`, and what one stands for where that is more.
+    /// The sampling of page faults, as `1 of 64`, with the current number of faults per sample if it is larger.
     pub fn sampling(&self) -> Option<String> {
         let Self { fault_period, fault_period_now, .. } = *self;
         match (fault_period, fault_period_now) {
@@ -51,14 +50,14 @@ impl Tracer {
     }
 }
 
-/// The walking of stacks, from copies.
+/// Statistics of walks of stack copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walks {
     /// Copies that were walked.
     pub done: u64,
-    /// Copies that nobody had time for: the ones before them stand for them, as for samples that were not copied at all.
+    /// Copies that were dropped for lack of time: the previous walk stands for them, as for samples without a copy.
     pub passed_over: u64,
-    /// Samples of threads whose stack could not be read: most have none yet, or none any more.
+    /// Samples of threads whose stack could not be read, mostly because it did not exist yet or any more.
     pub unreadable: u64,
 }
 
@@ -104,7 +103,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// In words.
+    /// A description in words.
     pub fn describe(&self) -> String {
         let Self { budget_percent, used_percent, step, fault_shift, budget_shift } = *self;
         let used = used_percent.map_or_else(|| "?".to_owned(), |used| format!("{used:.1}"));

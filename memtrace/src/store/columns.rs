@@ -1,4 +1,4 @@
-//! Values as columns have them.
+//! Conversion of column values.
 //!
 //! Typed values <-> text and numbers of SQLite. Pure.
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::oom::record::ScopeKind;
 
-/// The word that JSON has for it.
+/// The JSON word of a value.
 pub(super) fn word(value: impl Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
 }
 
-/// The years 1677 to 2262 fit; what is outside stays in order.
+/// The years 1677 to 2262 fit; times outside are clamped, so the order is kept.
 pub(super) fn nanoseconds(time: Timestamp) -> i64 {
     let exact = time.as_nanosecond();
     i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
@@ -27,7 +27,7 @@ pub(super) fn scope_name(scope: ScopeKind) -> &'static str {
     }
 }
 
-/// A scope that a newer program may have stored is unknown to this one.
+/// The scope of a name; one stored by a newer version becomes unknown.
 pub(super) fn scope_of(name: &str) -> ScopeKind {
     match name {
         "memcg" => ScopeKind::Memcg,

@@ -1,4 +1,4 @@
-//! What was acknowledged is there, at whatever instant the writer dies.
+//! Acknowledged records survive whenever the writer is killed.
 //!
 //! The writer is this test binary, run again for the one test that writes.
 
@@ -15,7 +15,7 @@ use super::{Store, fixture::record};
 const DIRECTORY: &str = "MEMTRACE_TEST_STORE";
 const LIVES: u32 = 12;
 
-/// Writes until it is killed, and says what is stored.
+/// Writes until it is killed, and prints each stored record.
 #[test]
 fn writer() {
     let Some(dir) = env::var_os(DIRECTORY) else { return };
@@ -43,7 +43,7 @@ fn a_writer_that_is_killed_has_lost_nothing_that_it_acknowledged() {
             line.clear();
             assert!(lines.read_line(&mut line).unwrap() > 0, "the writer writes");
         }
-        // Another instant of a commit each time.
+        // Kill at a different point of a commit each time.
         let until = Instant::now() + Duration::from_micros(1_700) * life;
         while Instant::now() < until {
             std::hint::spin_loop();
@@ -53,7 +53,7 @@ fn a_writer_that_is_killed_has_lost_nothing_that_it_acknowledged() {
         let mut rest = line.into_bytes();
         lines.read_to_end(&mut rest).unwrap();
         let said = String::from_utf8(rest).unwrap();
-        // The last line may be half a line.
+        // The last line may be incomplete.
         let whole = said.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let numbers = whole.filter_map(|line| line.trim_end().strip_prefix("stored ")?.parse::<u32>().ok());
         acknowledged = numbers.max().or(acknowledged);

@@ -1,4 +1,4 @@
-//! What can go wrong with the store, told apart by what the caller has to do about it.
+//! Errors of the store, distinguished by what the caller must do.
 //!
 //! SQLite's and the system's errors -> [`StoreError`]. Must not swallow the cause.
 
@@ -16,30 +16,30 @@ pub enum StoreError {
     /// There is no store here: no daemon has run with this state directory.
     #[error("failed to find a store at {}", path.display())]
     Missing {
-        /// The database that is not there.
+        /// The missing database.
         path: PathBuf,
     },
-    /// The file system says no.
+    /// An error of the file system.
     #[error("failed to {action} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
         /// Why not.
         source: io::Error,
     },
-    /// SQLite says no.
+    /// An error of SQLite.
     #[error("failed to {action} {}", path.display())]
     Sqlite {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// On which database.
+        /// The database.
         path: PathBuf,
         /// Why not.
         source: rusqlite::Error,
     },
-    /// The daemon asked for a store that it may only read.
+    /// The store is read-only, but the daemon must write it.
     #[error("failed to open {} for writing: it is read-only", path.display())]
     ReadOnly {
         /// The database.
@@ -58,7 +58,7 @@ pub enum StoreError {
         /// Why not.
         source: rusqlite::Error,
     },
-    /// Written by a newer memtrace; left as it is.
+    /// Written by a newer memtrace; not changed.
     #[error(
         "failed to open {}: its version is {found}, and this memtrace knows versions up to {known}",
         path.display()
@@ -76,19 +76,19 @@ pub enum StoreError {
     Corrupt {
         /// The database.
         path: PathBuf,
-        /// What SQLite says.
+        /// The message of SQLite.
         reason: String,
     },
-    /// The beginning of an id fits several records.
+    /// The prefix of an id matches several records.
     #[error(
         "failed to choose a record: several ids start with {prefix:?}: {}{}",
         matches.join(", "),
         if *more { " and more" } else { "" }
     )]
     Ambiguous {
-        /// What was asked for.
+        /// The prefix.
         prefix: String,
-        /// The first ids that begin like this, oldest first.
+        /// The first matching ids, oldest first.
         matches: Vec<String>,
         /// Whether there are more.
         more: bool,
@@ -96,7 +96,7 @@ pub enum StoreError {
     /// One stored record cannot be read; the others can.
     #[error("failed to decode record {id} of {}", path.display())]
     Record {
-        /// Which one.
+        /// Id of the record.
         id: String,
         /// The database.
         path: PathBuf,
@@ -133,7 +133,7 @@ impl StoreError {
         }
     }
 
-    /// SQLite's error, filed as damage when it is that.
+    /// Converts an error of SQLite; damage becomes [`StoreError::Corrupt`].
     pub(super) fn sqlite(action: &'static str, path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {
@@ -152,7 +152,7 @@ impl StoreError {
         Self::Record { id: id.to_owned(), path: path.to_owned(), source }
     }
 
-    /// SQLite's primary result code, where there is one.
+    /// SQLite's primary result code, if there is one.
     pub(super) fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sqlite { source, .. } | Self::LogUnreadable { source, .. } => source.sqlite_error_code(),

@@ -1,17 +1,17 @@
-//! How processes ended, in the store.
+//! Exits of processes in the store.
 //!
-//! [`ExitRecord`]s <-> rows of `exits`. The newest are kept: they are many, and a kill has its own record.
+//! [`ExitRecord`]s <-> rows of `exits`. Only the newest are kept: they are many, and a kill has its own record.
 
 use rusqlite::{OptionalExtension as _, TransactionBehavior, named_params};
 
 use super::{Filter, Store, StoreError, columns::nanoseconds};
 use crate::oom::exit::{ExitRecord, RuntimeExit};
 
-/// Ends that are kept at most.
+/// The most exits that are kept.
 const MOST: i64 = 20_000;
 
 impl Store {
-    /// Stores ends, all or none. One that is already here is written anew.
+    /// Stores exits, all or none. Existing ones are replaced.
     ///
     /// # Errors
     /// When they could not be stored.
@@ -45,7 +45,7 @@ impl Store {
         transaction.commit().map_err(failed)
     }
 
-    /// Adds what a container runtime says to an end; one that is not here stays away.
+    /// Adds a container runtime's report to an exit; does nothing if the exit is not stored.
     ///
     /// # Errors
     /// When it could not be stored.
@@ -69,7 +69,8 @@ impl Store {
         transaction.commit().map_err(failed)
     }
 
-    /// The ends that pass the filter (time, cgroup and count), newest first; none in a store from before there were any.
+    /// The exits that pass the filter (time, cgroup and count), newest first; empty for an older version of the
+    /// database.
     ///
     /// # Errors
     /// When the store cannot be read.

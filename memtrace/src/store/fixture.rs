@@ -1,4 +1,4 @@
-//! OOM records for tests: real-looking ones by case, and any at all.
+//! OOM records for tests: realistic ones by case, and arbitrary ones.
 //!
 //! A number -> a record; the same number gives the same record. Nothing here reads a machine.
 
@@ -19,8 +19,8 @@ const POD: &str = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-p
 const CACHE: &str = "cri-containerd-3f9d0c1b7a5e4d2f8b6c9a0e1d3f5b7a9c8e6d4f2b0a1c3e5d7f9b8a6c4e2d0f.scope";
 const LOADER: &str = "cri-containerd-b81e2d4c6f8a0b3d5e7f9c1a2b4d6e8f0a3c5e7d9b1f2a4c6e8d0b3a5f7c9e1d.scope";
 
-/// A small process in a sibling container asks for memory, and the pod's limit, two levels above the victim, kills the
-/// big one. `n` tells records apart; each happened a minute after the one before.
+/// A small process in a sibling container allocates, and the pod's limit, two levels above the victim, kills the large
+/// one. `n` distinguishes records, which are a minute apart.
 pub fn record(n: u32) -> OomRecord {
     let time = at(1_780_000_000 + 60 * i64::from(n), 123_456_789);
     let pid = 4242 + n;
@@ -95,7 +95,7 @@ pub fn record(n: u32) -> OomRecord {
     }
 }
 
-/// Who asked for memory.
+/// The trigger.
 fn loader() -> Trigger {
     Trigger {
         task: TaskFacts {
@@ -113,7 +113,7 @@ fn loader() -> Trigger {
     }
 }
 
-/// The victim asked for the memory itself, in the group whose limit was hit.
+/// The victim itself is the trigger, in the group whose limit was hit.
 pub fn self_trigger() -> OomRecord {
     let mut record = record(0);
     let path = "/system.slice/report.service";
@@ -169,7 +169,7 @@ pub fn global() -> OomRecord {
     record
 }
 
-/// The kernel marked a thread, and little is known: a kernel without BTF.
+/// The kernel marked a thread, and few facts are known: a kernel without BTF.
 pub fn thread_victim() -> OomRecord {
     let mut record = record(0);
     record.scope.grade = Grade::Inferred;

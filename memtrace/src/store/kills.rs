@@ -15,7 +15,7 @@ use super::{
 };
 use crate::oom::record::{OomRecord, ScopeKind, circumstances::Source};
 
-/// How many ids an ambiguous beginning lists.
+/// The most ids listed for an ambiguous prefix.
 const MATCHES_SHOWN: usize = 8;
 
 /// Which kills to list; the default is all.
@@ -33,11 +33,11 @@ pub struct Filter {
     pub namespace: Option<String>,
     /// Its pod.
     pub pod: Option<String>,
-    /// Its container: the name, or the beginning of the id.
+    /// Its container: the name, or a prefix of the id.
     pub container: Option<String>,
     /// The cause, as in JSON.
     pub cause: Option<String>,
-    /// At most so many, the newest.
+    /// At most this many, the newest.
     pub limit: Option<usize>,
 }
 
@@ -69,20 +69,20 @@ pub struct KillSummary {
     /// Its container.
     #[serde(default)]
     pub container: Option<String>,
-    /// Why, as in the record; `None` where that was not asked yet.
+    /// The cause, as in the record; `None` in records from before causes existed.
     #[serde(default)]
     pub cause: Option<String>,
-    /// Whether it was seen, or found in the kernel log.
+    /// Whether it was traced live, or found in the kernel log.
     #[serde(default)]
     pub source: Source,
 }
 
 impl Store {
-    /// Stores kills, all or none, and returns how many were new: a kill that is already here stays as it is. They are
-    /// on the disk when this returns.
+    /// Stores kills, all or none, and returns how many were new; existing kills are not changed. They are durable when
+    /// this returns.
     ///
     /// # Errors
-    /// When they could not be stored; [`StoreError::is_full`] tells whether trying again later may work.
+    /// When they could not be stored; [`StoreError::is_full`] means that a later try may work.
     pub fn insert_kills(&mut self, records: &[OomRecord]) -> Result<usize, StoreError> {
         let Self { connection, path, .. } = self;
         let failed = |error| StoreError::sqlite("store kills in", path, error);
@@ -101,10 +101,10 @@ impl Store {
         Ok(new)
     }
 
-    /// Puts a record in the place of another of the same kill: it was found in the kernel log before it was seen.
+    /// Replaces a record by another one of the same kill, which was first found in the kernel log.
     ///
     /// # Errors
-    /// When it could not be stored; then the other is still there.
+    /// When it could not be stored; then the old record is kept.
     pub fn replace_kill(&mut self, id: &str, record: &OomRecord) -> Result<(), StoreError> {
         let Self { connection, path, .. } = self;
         let failed = |error| StoreError::sqlite("store kills in", path, error);
@@ -115,7 +115,7 @@ impl Store {
         transaction.commit().map_err(failed)
     }
 
-    /// The records of one boot, oldest first; one that cannot be read is left out.
+    /// The records of one boot, oldest first; unreadable ones are left out.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -130,10 +130,10 @@ impl Store {
         Ok(records.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect())
     }
 
-    /// The record with this id, or the only one whose id begins like this.
+    /// The record with this id, or the only one whose id has this prefix.
     ///
     /// # Errors
-    /// When the store cannot be read, or the beginning fits several records.
+    /// When the store cannot be read, or the prefix matches several records.
     pub fn kill(&self, id_or_prefix: &str) -> Result<Option<OomRecord>, StoreError> {
         if id_or_prefix.is_empty() {
             return Ok(None);
@@ -155,7 +155,7 @@ impl Store {
             .map_err(failed)?;
         match ids.as_slice() {
             [] => Ok(None),
-            // The whole id, even when it is the beginning of another.
+            // An exact match wins, even when it is a prefix of another id.
             [id, rest @ ..] if rest.is_empty() || id == id_or_prefix => {
                 self.one("WHERE id = :key", named_params! { ":key": id })
             }
@@ -182,7 +182,7 @@ impl Store {
     pub fn list(&self, filter: &Filter) -> Result<Vec<KillSummary>, StoreError> {
         let failed = |error| self.read_failed(error);
         let Filter { since, until, cgroup, comm, namespace, pod, container, cause, limit } = filter;
-        // A reader does not migrate: a store that no daemon of this version has opened has no names.
+        // A reader does not migrate: a store that was never opened by a daemon of this version has no name columns.
         let kills = match migrate::version(&self.connection).map_err(failed)? {
             ..2 => {
                 "(SELECT *, NULL AS namespace, NULL AS pod, NULL AS container, NULL AS container_id,
@@ -222,7 +222,7 @@ impl Store {
         rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
     }
 
-    /// How many kills are stored.
+    /// The number of stored kills.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -262,7 +262,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<KillSummary> {
     let scope: String = row.get(3)?;
     Ok(KillSummary {
         id: row.get(0)?,
-        // Every i64 of nanoseconds is a time that can be written down.
+        // Every i64 of nanoseconds is a valid timestamp.
         time: Timestamp::from_nanosecond(time_ns.into()).unwrap_or_default(),
         boot_id: row.get(2)?,
         scope: scope_of(&scope),
@@ -278,7 +278,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<KillSummary> {
     })
 }
 
-/// Inserts one; 0 when it is there already.
+/// Inserts a kill; 0 when it already exists.
 fn insert(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Result<usize, StoreError> {
     let failed = |error| StoreError::sqlite("store kills in", path, error);
     let OomRecord { circumstances, victim, .. } = record;

@@ -1,6 +1,6 @@
-//! The kills of members while their container's first process lived, and what is added to a stored kill later.
+//! The kills of members while their container's first process lived, and later additions to stored kills.
 //!
-//! [`MemberKill`]s <-> rows of `member_kills`; a runtime's word on a kill -> its record. Adds, and takes nothing away.
+//! [`MemberKill`]s <-> rows of `member_kills`; a runtime's report of a kill -> its record. Must not remove facts.
 
 use std::path::Path;
 
@@ -16,19 +16,19 @@ use crate::{
     },
 };
 
-/// As `wait` sees a process that was killed.
+/// The exit status of a process killed by SIGKILL, as `wait` sees it.
 const KILLED: u32 = 9;
-/// Entries that are kept, the newest.
+/// The most entries that are kept; the newest stay.
 const MOST: i64 = 10_000;
 
 /// A member of a container was killed, and the container lived on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberKill {
-    /// What stays the same when the container is restarted.
+    /// The key that survives a restart of the container.
     pub container: String,
     /// Id of the record of the kill.
     pub record: String,
-    /// When it was.
+    /// Time of the kill.
     pub time: Timestamp,
     /// Name of the process.
     pub comm: String,
@@ -37,7 +37,7 @@ pub struct MemberKill {
 }
 
 impl Store {
-    /// Enters a kill, once, and returns how many its container has now.
+    /// Stores a kill, once, and returns the count of its container.
     ///
     /// # Errors
     /// When it could not be stored.
@@ -84,7 +84,7 @@ impl Store {
         Ok(u64::try_from(kills).unwrap_or_default())
     }
 
-    /// How many members each container has lost so.
+    /// The number of such kills of each container.
     ///
     /// # Errors
     /// When they could not be read.
@@ -103,8 +103,8 @@ impl Store {
             .map_err(failed)
     }
 
-    /// The same by the labels of series, newest kill first, of all that ever were: containers of one name, made one after
-    /// the other, are one.
+    /// All such kills ever, by the labels of series, newest kill first. Successive containers of the same name count as
+    /// one.
     ///
     /// # Errors
     /// When they could not be read.
@@ -128,11 +128,11 @@ impl Store {
         rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
     }
 
-    /// Writes records anew that became richer after they were stored, all or none; what is not here is passed over. What
-    /// the runtime said of them meanwhile stays.
+    /// Updates stored records that got more facts, all or none; records that are not stored are skipped. A runtime's
+    /// report that was added meanwhile is kept.
     ///
     /// # Errors
-    /// When they could not be stored; the old ones are still there then.
+    /// When they could not be stored; then the old ones are kept.
     pub fn update_kills<'a>(
         &mut self,
         records: impl IntoIterator<Item = &'a OomRecord>,
@@ -143,7 +143,7 @@ impl Store {
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         for record in records {
             let Some(stored) = stored(&transaction, &record.id).map_err(failed)? else { continue };
-            // One that this version cannot read is more than we know: it stays as it is.
+            // A record that this version cannot read may contain more, so it is not changed.
             let Ok(stored) = serde_json::from_slice::<OomRecord>(&stored) else { continue };
             let mut record = record.clone();
             let said = stored.circumstances.outcome.filter(|said| said.runtime_exit_code.is_some());
@@ -158,7 +158,7 @@ impl Store {
         transaction.commit().map_err(failed)
     }
 
-    /// Adds what a container runtime says of the end to the record of a kill; a record that is not here stays away.
+    /// Adds a container runtime's report to the record of a kill; does nothing if the record is not stored.
     ///
     /// # Errors
     /// When it could not be stored.
@@ -225,14 +225,14 @@ mod tests {
     fn what_has_the_labels_of_one_container_is_counted_together() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path()).unwrap();
-        // A pod that was made anew has another uid.
+        // A recreated pod has another uid.
         for (n, container) in (0..).zip(["old/a", "old/b", "old/a", "new/b"]) {
             let name =
                 Name { container: container.split('/').next_back().map(str::to_owned), ..Name::default() };
             let (container, comm) = (container.to_owned(), "worker".to_owned());
             let kill = MemberKill { container, record: record(n).id, time: record(n).time, comm, name };
             store.insert_member_kill(&kill).unwrap();
-            // The same again is not another kill.
+            // Storing the same kill again does not count.
             store.insert_member_kill(&kill).unwrap();
         }
         let tallies = |store: &Store| {
@@ -242,11 +242,11 @@ mod tests {
         let expected = [("b".to_owned(), 2), ("a".to_owned(), 2)];
         assert_eq!(tallies(&store), expected, "the newest kill first");
 
-        // What there is no room for is added up without a name: the sum stays.
+        // Excess rows are added up in a row without names, so the sum is kept.
         store.keep_most_tallies(1).unwrap();
         assert_eq!(tallies(&store), [("b".to_owned(), 2), (String::new(), 2)]);
 
-        // What a version that counted the rows themselves left behind is counted the same.
+        // Rows of an older version, which counted the rows themselves, give the same counts.
         store.connection.execute_batch("DROP TABLE member_tallies; PRAGMA user_version = 5").unwrap();
         drop(store);
         assert_eq!(tallies(&Store::open(dir.path()).unwrap()), expected);

@@ -1,13 +1,13 @@
-//! The versions of the database, one step each.
+//! Migrations of the database, one step per version.
 //!
-//! A connection -> the same database at [`CURRENT`]. A step is never changed once it was released, and it only
-//! adds: readers do not migrate, so their queries must work on every version from 1.
+//! A connection -> the same database at [`CURRENT`]. A released step is never changed, and steps only add: readers do
+//! not migrate, so their queries must work on every version since 1.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// Step n makes version n out of version n - 1; version 0 is an empty file.
+/// Step n migrates version n - 1 to version n; version 0 is an empty file.
 const STEPS: &[&str] = &[
-    // 1: the kills. The columns are for finding a record; the record itself is JSON, the same that users get.
+    // 1: the kills. The columns are for finding a record; the record itself is the JSON that users get.
     "CREATE TABLE kills (
          id TEXT NOT NULL UNIQUE,
          time_ns INTEGER NOT NULL,
@@ -20,7 +20,7 @@ const STEPS: &[&str] = &[
          record BLOB NOT NULL
      ) STRICT;
      CREATE INDEX kills_by_time ON kills (time_ns);",
-    // 2: what people look for kills by: names and cause.
+    // 2: columns to search by: names and cause.
     "ALTER TABLE kills ADD COLUMN namespace TEXT;
      ALTER TABLE kills ADD COLUMN pod TEXT;
      ALTER TABLE kills ADD COLUMN container TEXT;
@@ -37,7 +37,7 @@ const STEPS: &[&str] = &[
      CREATE INDEX kills_by_pod ON kills (namespace, pod);
      CREATE INDEX kills_by_cause ON kills (cause);
      CREATE INDEX kills_by_boot ON kills (boot_id);",
-    // 3: kills of members while their container's first process lived; `container` stands over restarts.
+    // 3: kills of members while their container's first process lived; `container` survives restarts.
     "CREATE TABLE member_kills (
          container TEXT NOT NULL,
          record TEXT NOT NULL UNIQUE,
@@ -54,7 +54,7 @@ const STEPS: &[&str] = &[
          record BLOB NOT NULL
      ) STRICT;
      CREATE INDEX exits_by_time ON exits (time_ns);",
-    // 5: how many kills there were, for ever: records are deleted when they are old, counters must not fall.
+    // 5: permanent counts of kills: old records are deleted, but counters must not fall.
     "CREATE TABLE tallies (
          namespace TEXT NOT NULL,
          pod TEXT NOT NULL,
@@ -71,7 +71,7 @@ const STEPS: &[&str] = &[
                 coalesce(container, CASE WHEN pod IS NULL THEN coalesce(cgroup, '') ELSE '' END),
                 CASE scope WHEN 'global' THEN 'node' ELSE scope END, coalesce(cause, 'unknown'),
                 count(*), count(*), max(time_ns) FROM kills GROUP BY 1, 2, 3, 4, 5;",
-    // 6: the same for kills of members, of which the newest are kept.
+    // 6: the same for kills of members, of which only the newest are kept.
     "CREATE TABLE member_tallies (
          namespace TEXT NOT NULL,
          pod TEXT NOT NULL,
@@ -91,12 +91,12 @@ const STEPS: &[&str] = &[
 /// The version that this program writes.
 pub(super) const CURRENT: i64 = STEPS.len() as i64;
 
-/// The version of the database; the first thing to read from it, so this also finds files that are not one.
+/// The version of the database. It is read first, so this also detects files that are no database.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Takes every step that is missing, all of them or none.
+/// Applies all missing steps in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version = version(&transaction)?;

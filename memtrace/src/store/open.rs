@@ -4,8 +4,8 @@
 //! must not delete a damaged one.
 //!
 //! The database is in write-ahead mode, so readers and the daemon do not wait for each other. A reader of such a
-//! database needs its `-shm` file, or the right to make it. Where that is missing (a clean stop removes it, and the
-//! directory may be read-only) a reader opens the database as immutable, and only when there is no log to miss.
+//! database needs its `-shm` file, or permission to create it. If it is missing (a clean stop removes it, and the
+//! directory may be read-only), a reader opens the database as immutable, but only if there is no log.
 
 use std::{
     ffi::OsString,
@@ -22,19 +22,19 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, config::DbConfig};
 
 use super::{FILE, Store, StoreError, migrate};
 
-/// How long to wait for another process's lock: more than any transaction of ours takes on a slow disk.
+/// How long to wait for another process's lock: longer than any transaction of ours on a slow disk.
 const BUSY: Duration = Duration::from_secs(5);
-/// Records hold kernel addresses: not for everyone.
+/// File mode: records contain kernel addresses, so not all users may read them.
 const MODE: u32 = 0o640;
 const LOG: &str = "-wal";
 const LOG_INDEX: &str = "-shm";
 
 impl Store {
-    /// Opens the store for writing and creates it where there is none. `dir` must exist, and the caller must be its
-    /// only writer. A damaged store is moved away, and [`Store::set_aside`] says where to.
+    /// Opens the store for writing and creates it if it is missing. `dir` must exist, and the caller must be the only
+    /// writer. A damaged store is moved away, to [`Store::set_aside`].
     ///
     /// # Errors
-    /// When the store cannot be written, or is a newer memtrace's.
+    /// When the store cannot be written, or a newer memtrace wrote it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         match writer(&path) {
@@ -47,13 +47,13 @@ impl Store {
         }
     }
 
-    /// Opens the store for reading, while the daemon runs or not; also where nothing can be written.
+    /// Opens the store for reading, whether the daemon runs or not; also in a read-only directory.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] where there is none; else when it cannot be read.
+    /// [`StoreError::Missing`] when there is none; else when it cannot be read.
     pub fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
-        // The system's error says more than SQLite's "unable to open".
+        // The system's error is more precise than SQLite's "unable to open".
         match File::open(&path) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -66,7 +66,7 @@ impl Store {
                 if !log_is_empty(&path)? {
                     return Err(StoreError::LogUnreadable { path, source });
                 }
-                // Without a log nobody writes, and the file is all there is.
+                // Without a log there is no writer, and the file is complete.
                 reader(&path, Reading::Immutable).map_err(|_| StoreError::Sqlite { action, path, source })
             }
             other => other,
@@ -88,20 +88,20 @@ fn writer(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
-    // Closing must not write either, until it is known that the store is ours to write.
+    // Closing must not write either, until the version is checked.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     refuse_newer(path, migrate::version(&connection).map_err(failed)?)?;
     if connection.is_readonly(MAIN_DB).map_err(failed)? {
         return Err(StoreError::ReadOnly { path: path.to_owned() });
     }
-    // Reads each page once and checks no index: milliseconds for thousands of kills.
+    // Reads each page once and checks no index, which takes milliseconds for thousands of kills.
     let verdict: String =
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
     if verdict != "ok" {
         return Err(StoreError::Corrupt { path: path.to_owned(), reason: verdict });
     }
-    // Where memory cannot be shared (some network file systems) SQLite stays in rollback mode: as durable, and
-    // readers wait a little.
+    // If memory cannot be shared (some network file systems), SQLite stays in rollback mode: equally durable, but
+    // readers may wait.
     let _: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
     // FULL: in write-ahead mode NORMAL may lose the last commits in a power cut.
@@ -114,9 +114,9 @@ fn writer(path: &Path) -> Result<Connection, StoreError> {
 /// How a reader opens the database.
 #[derive(Clone, Copy)]
 enum Reading {
-    /// Sees the log, and what the daemon commits later.
+    /// With the log, and with later commits of the daemon.
     Shared,
-    /// The file alone, without locks.
+    /// The database file only, without locks.
     Immutable,
 }
 
@@ -132,7 +132,7 @@ fn reader(path: &Path, reading: Reading) -> Result<Connection, StoreError> {
     .map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     match migrate::version(&connection).map_err(failed)? {
-        // The daemon is just making it.
+        // The daemon is creating it just now.
         0 => Err(StoreError::Missing { path: path.to_owned() }),
         version => refuse_newer(path, version).map(|()| connection),
     }
@@ -145,7 +145,7 @@ fn refuse_newer(path: &Path, found: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether reading failed because the log's index could not be made.
+/// Whether reading failed because the log's index could not be created.
 fn needs_write(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
 }
@@ -165,7 +165,7 @@ fn immutable_uri(path: &Path) -> String {
         if byte.is_ascii_alphanumeric() || b"/-._".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(uri, "%{byte:02x}");
         }
     }
@@ -173,10 +173,10 @@ fn immutable_uri(path: &Path) -> String {
     uri
 }
 
-/// Moves a damaged database and its log to names under which SQLite still finds them together.
+/// Moves a damaged database and its log to matching names, so that SQLite still finds the log.
 fn set_aside(path: &Path, unix_time: i64) -> Result<PathBuf, StoreError> {
     let first = beside(path, &format!(".corrupt-{unix_time}"));
-    // Twice in a second: an older one is never overwritten.
+    // Never overwrite an older one, even within the same second.
     let mut aside = first.clone();
     for number in 2.. {
         if !aside.exists() {
@@ -184,7 +184,7 @@ fn set_aside(path: &Path, unix_time: i64) -> Result<PathBuf, StoreError> {
         }
         aside = beside(&first, &format!(".{number}"));
     }
-    // The log first: a new database must never meet the old one's log.
+    // The log first: a new database must never get the log of the old one.
     for suffix in [LOG, LOG_INDEX, ""] {
         let from = beside(path, suffix);
         match fs::rename(&from, beside(&aside, suffix)) {

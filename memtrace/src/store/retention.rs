@@ -1,26 +1,26 @@
-//! What is kept: kills that are young enough, and as many as there is room for.
+//! Retention of kills, by age and size.
 //!
-//! Age and size -> fewer rows. The newest kill always stays. Freed pages are used again, so the file does not grow
-//! beyond the size by more than one kill; it does not shrink either, which would need as much room again.
+//! Age and size -> fewer rows. The newest kill is always kept. Freed pages are reused, so the file exceeds the size by
+//! one kill at most. The file never shrinks, because that would temporarily need twice the space.
 
 use jiff::Timestamp;
 
 use super::{Store, StoreError, columns::nanoseconds};
 
-/// Part of the kills that goes at once when there is no more room: a commit for each would be slow.
+/// When the size is exceeded, 1/`PART` of the kills is deleted at once, because a commit for each would be slow.
 const PART: u64 = 20;
 
-/// How much is kept.
+/// The limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Kills before then go; `None` keeps all.
+    /// Kills before this time are deleted; `None` keeps all.
     pub since: Option<Timestamp>,
-    /// Bytes that the store may take.
+    /// The largest size of the store in bytes.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Deletes what is not to be kept, oldest first; returns how many kills went.
+    /// Deletes kills beyond the limits, oldest first. Returns how many.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -47,7 +47,7 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Bytes of the pages that are in use.
+    /// Bytes of the used pages.
     fn used(&self) -> Result<u64, StoreError> {
         let pragma = |name: &str| {
             let value: i64 = self

@@ -1,8 +1,8 @@
-//! How many kills there were, by container, scope and cause: counters that stand over restarts of the container and of
-//! the daemon, and outlive the records.
+//! Counts of kills by container, scope and cause: they survive restarts of the container and of the daemon, and outlive
+//! the records.
 //!
-//! Records, when they are stored -> rows of `tallies` -> [`Tally`]s. A count never falls: what has not changed for long
-//! is added up in a row without names.
+//! Records, when they are stored -> rows of `tallies` -> [`Tally`]s. A count never falls: rows without recent kills are
+//! added up in a row without names.
 
 use jiff::Timestamp;
 use rusqlite::{Transaction, named_params};
@@ -19,23 +19,23 @@ use crate::{
     },
 };
 
-/// Rows that are kept, those with the newest kills.
+/// The most rows that are kept; those with the newest kills stay.
 const MOST: i64 = 10_000;
 
 /// The kills of one container, of one scope and cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// Whose; empty for those that are added up.
+    /// The labels of the container; empty for the row without names.
     pub join: WorkloadLabels,
     /// `memcg`, `pod`, `node`, `cpuset`, `unknown`.
     pub scope: String,
-    /// The cause as it was known first, as in JSON; `unknown`.
+    /// The first known cause, as in JSON; or `unknown`.
     pub cause: String,
-    /// Records.
+    /// Number of records.
     pub kills: u64,
-    /// Processes; more than kills where a group dies as one.
+    /// Number of victims; more than `kills` if groups are killed as a whole.
     pub victims: u64,
-    /// The newest one.
+    /// Time of the newest kill.
     pub last: Timestamp,
 }
 
@@ -69,13 +69,13 @@ pub(super) fn add(
     Ok(())
 }
 
-/// What ran out, as people who read dashboards divide it.
+/// The scope for dashboards.
 fn scope(record: &OomRecord) -> &'static str {
     let circumstances = &record.circumstances;
     let is_confined =
         circumstances.cause.as_ref().is_some_and(|cause| cause.kind == CauseKind::CpusetOrPolicy);
     let owner = circumstances.limit_owner_name.as_ref();
-    // The pod's own cgroup: a pod, and no container of it.
+    // The limit of the pod's own cgroup, not of a container.
     let is_pods = owner.is_some_and(|owner| {
         let is_container = owner.container.is_some() || owner.container_id.is_some();
         owner.pod_uid.is_some() && !is_container
@@ -119,7 +119,7 @@ impl Store {
         rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
     }
 
-    /// Counts further victims of kills that are stored: others of a group that died as one.
+    /// Counts further victims of stored kills: other members of a group that was killed as a whole.
     ///
     /// # Errors
     /// When they could not be stored.
@@ -133,7 +133,7 @@ impl Store {
         transaction.commit().map_err(failed)
     }
 
-    /// Adds up what there is no room for.
+    /// Adds up excess rows.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -151,8 +151,7 @@ impl Store {
     }
 }
 
-/// Adds up the rows of a table of counts that there is no room for, in a row without names for each kind; the newest `most`
-/// stay.
+/// Adds up excess rows of a table of counts, in a row without names for each kind; the newest `most` rows stay.
 fn add_up(
     transaction: &Transaction<'_>,
     table: &str,
@@ -214,7 +213,7 @@ mod tests {
         let mut store = Store::open(dir.path()).unwrap();
         let redis: Vec<_> = (0..5).map(|n| of(n, "redis")).collect();
         store.insert_kills(&redis).unwrap();
-        // The same again is not another kill.
+        // Storing the same kill again does not count.
         store.insert_kills(&redis).unwrap();
         let mut group = of(5, "web");
         group.circumstances.more_victims = vec![record(6).victim, record(7).victim];

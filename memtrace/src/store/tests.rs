@@ -1,4 +1,4 @@
-//! The store on a real file system: crashes, damage, other versions, readers beside a writer.
+//! The store on a real file system: crashes, damage, other versions, concurrent readers.
 
 use std::{
     fs,
@@ -83,7 +83,7 @@ fn lists_newest_first_and_filters() {
     let of_pod =
         |text: &str| ids(&store, &Filter { cgroup: Some(text.to_owned()), ..Filter::default() }).len();
     assert_eq!((of_pod("pod6e0b4bb2"), of_pod("report.service"), of_pod("/nowhere")), (3, 1, 0));
-    // Not a pattern: % and _ are themselves.
+    // Not a pattern: % and _ match themselves.
     let comm = |text: &str| ids(&store, &Filter { comm: Some(text.to_owned()), ..Filter::default() });
     assert_eq!(comm("_100%"), ["other"]);
     assert!(comm("redis%").is_empty());
@@ -128,7 +128,7 @@ fn a_newer_store_is_refused_and_stays_as_it_is() {
     let path = dir.path().join(FILE);
     let newer = Connection::open(&path).unwrap();
     newer.execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE future (a); PRAGMA user_version=99").unwrap();
-    // Its daemon was killed: the log has what the database has not.
+    // Its daemon was killed, so some records are only in the log.
     std::mem::forget(newer);
     let state = || -> Vec<Vec<u8>> {
         ["", "-wal"].map(|suffix| fs::read(format!("{}{suffix}", path.display())).unwrap()).into()
@@ -192,7 +192,7 @@ fn a_reader_cannot_write() {
     assert!(error.is_read_only(), "{error}");
 }
 
-/// What a daemon that was killed leaves: the kill is in the log alone.
+/// After a daemon was killed, the kill is only in the log.
 #[test]
 fn kills_of_a_daemon_that_died_are_read_and_kept() {
     let dir = directory();
@@ -200,7 +200,7 @@ fn kills_of_a_daemon_that_died_are_read_and_kept() {
     writer.insert_kills(&[record(0)]).unwrap();
     std::mem::forget(writer);
     assert_eq!(Store::open_read_only(dir.path()).unwrap().last_kill().unwrap(), Some(record(0)));
-    // After a power cut not even the log's index is there.
+    // After a power cut even the log's index is missing.
     let copy = directory();
     for suffix in ["", "-wal"] {
         let name = format!("{FILE}{suffix}");
@@ -211,8 +211,8 @@ fn kills_of_a_daemon_that_died_are_read_and_kept() {
     assert_eq!(next.insert_kills(&[record(0), record(1)]).unwrap(), 1);
 }
 
-/// SQLite follows no link to the log's index: that stands for a file system that cannot be written to, and also stops
-/// root, who runs the tests.
+/// SQLite follows no symlink to the log's index. This simulates a read-only file system, also for root, who runs the
+/// tests.
 fn forbid_log_index(dir: &Path) {
     std::os::unix::fs::symlink("/", dir.join(format!("{FILE}-shm"))).unwrap();
 }
@@ -247,7 +247,7 @@ fn no_store_is_told_from_an_unusable_one() {
     let missing: PathBuf = dir.path().join("nowhere");
     assert!(matches!(Store::open_read_only(&missing), Err(StoreError::Missing { .. })));
     assert!(matches!(Store::open(&missing), Err(StoreError::Io { .. })));
-    // The daemon has made the file and not yet the tables.
+    // The daemon has created the file, but not the tables.
     fs::write(dir.path().join(FILE), "").unwrap();
     assert!(matches!(Store::open_read_only(dir.path()), Err(StoreError::Missing { .. })));
 }
@@ -295,7 +295,7 @@ proptest! {
     }
 }
 
-/// What version 1 stored is found by what version 2 can look for.
+/// Records of version 1 are found by the columns of version 2.
 #[test]
 fn an_older_store_gets_the_newer_columns() {
     let dir = directory();
@@ -354,7 +354,7 @@ fn a_kill_that_was_seen_after_all_takes_the_place_of_the_logs() {
     let seen = OomRecord { id: "seen".to_owned(), ..record(0) };
     store.replace_kill(&record(0).id, &seen).unwrap();
     assert_eq!((store.count().unwrap(), store.kill("seen").unwrap()), (2, Some(seen.clone())));
-    // Under the same id, too.
+    // Also with the same id.
     store.replace_kill("seen", &OomRecord { ktime_ns: 1, ..seen }).unwrap();
     assert_eq!(store.kill("seen").unwrap().unwrap().ktime_ns, 1);
     assert_eq!(store.kills_of_boot(&record(0).boot_id).unwrap().len(), 2);

@@ -1,11 +1,12 @@
-//! Text and bytes from outside, made safe to print.
+//! Escapes untrusted text and bytes for printing.
 //!
-//! Any bytes -> text without a character that drives a terminal, moves its neighbours or hides. Must not lose a byte.
+//! Any bytes -> text without characters that control a terminal, reorder their neighbours or are invisible. Must not
+//! lose a byte.
 
-/// Characters of a name that one line shows at most; names of 4 KiB exist.
+/// The most characters of a name on a line; names of 4 KiB exist.
 const MOST: usize = 1024;
 
-/// A name that the kernel keeps in an array, up to its end: what older kernels leave behind the NUL is of other names.
+/// A name from a kernel array, up to the NUL: older kernels leave parts of other names after it.
 pub fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
@@ -15,8 +16,8 @@ pub fn comm(bytes: &[u8]) -> String {
     escape(until_nul(bytes))
 }
 
-/// Bytes from outside as text that is safe to print: backslashes, control and invisible characters and bytes that are
-/// not UTF-8 are escaped, so that a name cannot drive a terminal or forge a line. [`unescape`] undoes it.
+/// Untrusted bytes as text that is safe to print: backslashes, control and invisible characters and bytes that are not
+/// UTF-8 are escaped, so that a name cannot control a terminal or forge a line. [`unescape`] undoes it.
 pub fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -33,15 +34,15 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
-/// Text that may hold escapes already, which stay: only what would drive a terminal is escaped. The writers of names
-/// call [`escape`]; this is for what they forgot.
+/// Text that may already contain escapes, which are kept: only characters that would control a terminal are escaped.
+/// Names should go through [`escape`]; this is a second line of defence.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| push(&mut out, c));
     out
 }
 
-/// The same of the first characters, for a place that shows one line of it.
+/// The same for the first characters, for output of one line.
 pub fn printable_start(text: &str) -> String {
     let mut out = String::new();
     text.chars().take(MOST).for_each(|c| push(&mut out, c));
@@ -56,7 +57,7 @@ fn push(out: &mut String, c: char) {
     }
 }
 
-/// The bytes that [`escape`] was given. What is no escape of its stands for itself.
+/// The original bytes of an escaped text. Anything but an escape is kept.
 pub fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -75,7 +76,7 @@ pub fn unescape(text: &str) -> Vec<u8> {
     out
 }
 
-/// Undoes the escape that this text begins with, and returns what is behind it.
+/// Undoes the escape at the start of this text, and returns the rest.
 fn unescaped<'a>(text: &'a str, out: &mut Vec<u8>) -> Option<&'a str> {
     let text = text.strip_prefix('\\')?;
     if let Some(rest) = text.strip_prefix('\\') {
@@ -93,8 +94,8 @@ fn unescaped<'a>(text: &'a str, out: &mut Vec<u8>) -> Option<&'a str> {
     Some(rest)
 }
 
-/// Characters that change how their neighbours are shown, or nothing at all (Unicode TR36: bidirectional
-/// overrides, line separators, soft hyphens, zero width).
+/// Characters that change the display of their neighbours, or are invisible (Unicode TR36: bidirectional overrides,
+/// line separators, soft hyphens, zero width).
 fn is_invisible(c: char) -> bool {
     matches!(
         c,

@@ -1,24 +1,24 @@
 //! Text broken into lines.
 //!
-//! Text that was made printable -> lines. Must not lose a character but the spaces that lines break at.
+//! Printable text -> lines. Must not lose a character, except for spaces at line breaks.
 
 use super::{split, width, width_behind};
 
 /// Columns of the widest character.
 const WIDEST: usize = 3;
 
-/// Breaks text at spaces, and inside of a word only when it is longer than a line: a path before its slashes, anything
-/// else where the line ends. Every line fits; a line has room for the widest character at least.
+/// Breaks text at spaces. A word longer than a line is broken too: a path before its slashes, other words at the end of
+/// the line. Every line fits; a line has room for at least the widest character.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines(text, columns.max(WIDEST), Names::Cut)
 }
 
-/// The same, but a name of a path that is longer than a line stays whole: it could not be copied otherwise.
+/// The same, but a name in a path that is longer than a line is not broken, so that it can be copied.
 pub fn wrap_paths(text: &str, columns: usize) -> Vec<String> {
     lines(text, columns.max(WIDEST), Names::Whole)
 }
 
-/// What is done to a name of a path that is longer than a line.
+/// How to treat a name in a path that is longer than a line.
 #[derive(Clone, Copy, PartialEq)]
 enum Names {
     Cut,

@@ -1,7 +1,7 @@
 //! The state of the live view, and how keys and news change it.
 //!
-//! [`News`] from the feed and [`Action`]s from the keys -> numbers that the views draw, and [`Wish`]es for the outside.
-//! No widgets, no terminal, no clock.
+//! [`News`] from the feed and [`Action`](super::input::Action)s from the keys -> numbers that the views draw, and
+//! [`Wish`]es for the caller. No widgets, no terminal, no clock.
 
 mod act;
 mod overlay;
@@ -27,45 +27,45 @@ use crate::{
 
 pub use overlay::{Menu, Overlay};
 
-/// Where the data come from.
+/// The source of the data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Link {
-    /// Nothing has come yet.
+    /// No data yet.
     #[default]
     Connecting,
     /// A daemon.
     Daemon,
-    /// A daemon that this view started for itself.
+    /// A daemon that this view started itself.
     Own,
-    /// /proc alone, and why.
+    /// /proc only, and why.
     Proc(String),
-    /// A daemon that is gone, and why; it is asked again and again.
+    /// The connection to the daemon is lost, and why; it is retried.
     Lost(String),
     /// History, at the time of the snapshot.
     Past,
 }
 
-/// What the feed brings.
+/// A message from the feed.
 #[derive(Debug)]
 pub enum News {
-    /// The node now.
+    /// The current state of the node.
     Update(Update),
-    /// What came of the hooks.
+    /// The status of the hooks.
     Probes(Arc<ProbeStatus>),
     /// Recorded kills; `None` when they cannot be read.
     Kills(Option<Arc<Kills>>),
-    /// A process whose call stacks have names.
+    /// A process with symbol names in its call stacks.
     Named(Arc<ProcessRow>),
     /// A report, or why there is none.
     Report(Result<Box<OomRecord>, String>),
-    /// Where the data come from now.
+    /// The new source of the data.
     Link(Link),
-    /// Something to say.
+    /// A message to show.
     Said(String),
 }
 
 impl News {
-    /// What is known already, as if it came now.
+    /// The messages that make up existing data.
     pub fn of(data: &Data) -> Vec<Self> {
         let update = Update { snapshot: Arc::clone(&data.snapshot), insights: Arc::clone(&data.insights) };
         let link = match data.snapshot.tracer {
@@ -80,24 +80,24 @@ impl News {
     }
 }
 
-/// What the state wants from outside.
+/// A request of the state to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// End.
+    /// Quit.
     Quit,
-    /// Stop, as the shell's Ctrl-Z.
+    /// Suspend, like Ctrl-Z in a shell.
     Suspend,
-    /// Draw everything anew.
+    /// Redraw everything.
     Redraw,
     /// The record of a kill.
     Record(String),
-    /// Put this on the clipboard.
+    /// Copy this to the clipboard.
     Copy(String),
     /// Go back in time, or forward.
     Step(isize),
 }
 
-/// What is known, as of one moment.
+/// The data of one moment.
 #[derive(Clone, Debug)]
 struct View {
     data: Data,
@@ -152,7 +152,7 @@ impl App {
         Self { host: host.to_owned(), ..Self::default() }
     }
 
-    /// Starts with rows of this kind, in this order, those that pass.
+    /// Sets the initial kind of rows, order and filter.
     pub fn start_with(&mut self, by: By, sort: Sort, filter: Filter, filter_text: &str) {
         let root = Place { sort, filter, filter_text: filter_text.to_owned(), ..Place::new(by, Scope::Node) };
         self.tab = match by {
@@ -172,7 +172,7 @@ impl App {
         &self.host
     }
 
-    /// Takes what the feed brings.
+    /// Takes a message from the feed.
     pub fn take(&mut self, news: News) {
         match news {
             News::Update(update) => {
@@ -217,7 +217,7 @@ impl App {
         }
     }
 
-    /// What comes beside the snapshot is of the latest.
+    /// Adds the latest data that is not part of the snapshot.
     fn spread(&mut self) {
         if let Some(View { data, .. }) = &mut self.latest {
             (data.probes, data.kills, data.named) =
@@ -225,7 +225,7 @@ impl App {
         }
     }
 
-    /// Makes the rows of where one is, and finds the selected one again.
+    /// Rebuilds the rows of the current place, and finds the selected row again.
     fn lay_out(&mut self) {
         let Some(View { data, .. }) = self.held.as_deref().or(self.latest.as_ref()) else { return };
         let Some(place) = self.tabs.get_mut(self.tab).and_then(|places| places.last_mut()) else { return };
@@ -244,7 +244,7 @@ impl App {
         self.table = table;
     }
 
-    /// How many rows the screen has: the selected one is kept on it.
+    /// Sets the number of rows on the screen, and keeps the selected one visible.
     pub fn set_screen_rows(&mut self, rows: usize) {
         if self.screen_rows != rows.max(1) {
             self.screen_rows = rows.max(1);
@@ -252,38 +252,38 @@ impl App {
         }
     }
 
-    /// What is shown.
+    /// The data shown.
     pub fn data(&self) -> Option<&Data> {
         self.held.as_deref().or(self.latest.as_ref()).map(|known| &known.data)
     }
 
-    /// Where the data come from.
+    /// The source of the data.
     pub fn link(&self) -> &Link {
         &self.link
     }
 
-    /// Whether it is history that is shown.
+    /// Whether history is shown.
     pub fn is_in_the_past(&self) -> bool {
         self.link == Link::Past
     }
 
-    /// How old the picture is that is held, in seconds; `None` when it is not held.
+    /// Age of a paused view in seconds; `None` when it is not paused.
     pub fn held_for(&self) -> Option<f64> {
         let (held, latest) = (self.held.as_ref()?, self.latest.as_ref()?);
         Some(latest.data.snapshot.time.duration_since(held.data.snapshot.time).as_secs_f64())
     }
 
-    /// The view.
+    /// The index of the current tab.
     pub fn tab(&self) -> usize {
         self.tab
     }
 
-    /// The places one came through, the last is where one is.
+    /// The stack of places; the last is the current one.
     pub fn places(&self) -> &[Place] {
         self.tabs.get(self.tab).map_or(&[], Vec::as_slice)
     }
 
-    /// Where one is.
+    /// The current place.
     pub fn place(&self) -> Option<&Place> {
         self.places().last()
     }
@@ -292,42 +292,42 @@ impl App {
         self.tabs.get_mut(self.tab)?.last_mut()
     }
 
-    /// The rows, in order.
+    /// The sorted rows.
     pub fn table(&self) -> &Table {
         &self.table
     }
 
-    /// How many rows there are, the ones that the filter holds back too.
+    /// Number of rows, including those that the filter hides.
     pub fn unfiltered(&self) -> usize {
         self.unfiltered
     }
 
-    /// The row that is looked at.
+    /// The selected row.
     pub fn selected(&self) -> Option<&Row> {
         self.table.rows.get(self.place()?.index)
     }
 
-    /// What lies over the rows.
+    /// The overlay above the rows.
     pub fn overlay(&self) -> Option<&Overlay> {
         self.overlay.as_ref()
     }
 
-    /// What is being typed.
+    /// The filter text being typed.
     pub fn typing(&self) -> Option<&str> {
         self.typing.as_deref()
     }
 
-    /// What was said last.
+    /// The current message.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 
-    /// Says something, until the next key.
+    /// Shows a message until the next key.
     pub fn say(&mut self, message: String) {
         self.message = Some(message);
     }
 
-    /// What takes the keys.
+    /// Which part receives keys.
     pub fn focus(&self) -> Focus {
         match (&self.typing, &self.overlay) {
             (Some(_), _) => Focus::Filter,
@@ -337,17 +337,17 @@ impl App {
         }
     }
 
-    /// The process whose call stacks should have names.
+    /// The process whose call stacks need symbol names.
     pub fn wants_names_of(&self) -> Option<ProcessId> {
         self.place()?.process()
     }
 }
 
-/// Events, and seconds of reading page tables, a second.
+/// Events per second, and the share of a CPU for page-table reads.
 fn rates(before: &Snapshot, now: &Snapshot) -> Option<(f64, f64)> {
     let (old, new) = (before.tracer.as_ref()?, now.tracer.as_ref()?);
     let seconds = now.time.duration_since(before.time).as_secs_f64();
-    // A daemon that was started anew counts from 0.
+    // A restarted daemon counts from 0.
     let events = new.events.checked_sub(old.events)?;
     let scans = (new.scans.seconds - old.scans.seconds).max(0.0);
     (seconds > 0.05).then(|| (events as f64 / seconds, scans / seconds))

@@ -1,6 +1,6 @@
 //! Rows as text: for pipes, scripts and tickets.
 //!
-//! [`Data`] and [`Options`] -> text. Pure. The same rows, orders and filters as in the live view.
+//! [`Data`] and [`Options`] -> text. Pure. Uses the rows, orders and filters of the live view.
 
 mod header;
 mod machine;
@@ -23,30 +23,30 @@ pub enum Form {
     Wide,
     /// For programs: an object with the rows.
     Json,
-    /// For programs: an object a row and line.
+    /// For programs: one object per row and line.
     Ndjson,
-    /// For programs: raw figures with commas between.
+    /// For programs: raw figures, comma-separated.
     Csv,
 }
 
-/// How to print.
+/// Options of the output.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Output format.
     pub form: Form,
-    /// What a row is.
+    /// The kind of rows.
     pub by: By,
-    /// Their order.
+    /// The order of the rows.
     pub sort: sort::Sort,
-    /// Which of them pass.
+    /// The filter of the rows.
     pub filter: Filter,
-    /// The columns, by any of their names; `None` for the usual ones.
+    /// The columns; `None` for the default ones.
     pub fields: Option<Vec<&'static Column>>,
-    /// Rows at most.
+    /// The most rows.
     pub most: usize,
-    /// Columns of the screen that a table may take.
+    /// The width of a table in screen columns.
     pub width: usize,
-    /// Whether this comes first: what stands once at the top is printed.
+    /// Whether this is the first output, which starts with the header.
     pub is_first: bool,
 }
 
@@ -73,7 +73,7 @@ pub fn print(data: &Data, options: &Options) -> String {
     }
 }
 
-/// `+1.5 MiB`, `-200.0 KiB`, `0`: a figure that rounds to nothing is nothing.
+/// `+1.5 MiB`, `-200.0 KiB`, `0`: a figure that rounds to 0 has no sign.
 fn signed(bytes: f64) -> String {
     match Bytes(bytes.abs().round() as u64) {
         Bytes(0) => "0".to_owned(),
@@ -82,7 +82,7 @@ fn signed(bytes: f64) -> String {
     }
 }
 
-/// The columns that are printed, with their places in the rows.
+/// The columns to print, with their indexes in the rows.
 fn chosen<'a>(
     table: &'a Table,
     options: &'a Options,

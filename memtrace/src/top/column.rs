@@ -1,30 +1,30 @@
-//! What a column is: its name everywhere, its width, and how soon it gives way.
+//! The definition of a column: its names, its width, and when it is omitted.
 //!
-//! Plain data, and [`find`], by which `--sort`, `--filter`, `--fields` and the live view know a column. The columns of
-//! each kind of row are beside its rows.
+//! Plain data, and [`find`], with which `--sort`, `--filter`, `--fields` and the live view look up a column. The
+//! columns of each kind of row are defined with its rows.
 
-/// What stands in a column, which decides how it is drawn, and how a filter reads a number for it.
+/// The kind of values in a column, which decides how it is drawn, and how a filter parses a number for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What people call the row; its end tells most. Takes what room there is.
+    /// The name of the row, whose end is the most specific part. Uses all available width.
     Name,
-    /// A word or a few; its beginning tells most.
+    /// A few words, whose start is the most important part.
     Words(u16),
-    /// A sentence; takes the room that is left.
+    /// A sentence; uses the remaining width.
     Sentence,
     /// A size.
     Bytes,
     /// A size with a sign.
     Change,
-    /// A part of one, with a bar.
+    /// A share between 0 and 1, with a bar.
     Bar,
-    /// A part of one.
+    /// A share between 0 and 1.
     Share,
-    /// A number of things.
+    /// A count.
     Count,
-    /// A number that names something.
+    /// A number that is an id.
     Number,
-    /// A length of time.
+    /// A duration.
     Seconds,
     /// A point in time.
     Time,
@@ -41,16 +41,16 @@ pub struct Column {
     pub title: &'static str,
     /// Shorter names.
     pub aliases: &'static [&'static str],
-    /// What stands in it.
+    /// The kind of its values.
     pub kind: Kind,
-    /// The higher, the sooner it gives way on a narrow screen; see [`Column::HIDDEN`].
+    /// Columns of higher rank are omitted first on a narrow screen; see [`Column::HIDDEN`].
     pub rank: u8,
-    /// What it means.
+    /// Its meaning.
     pub about: &'static str,
 }
 
 impl Column {
-    /// The rank of a column that is shown only when it is asked for.
+    /// The rank of a column that is shown only on request.
     pub const HIDDEN: u8 = u8::MAX;
 
     /// A column.
@@ -64,23 +64,23 @@ impl Column {
         Self { field, title, aliases: &[], kind, rank, about }
     }
 
-    /// With other names.
+    /// Adds aliases.
     pub const fn or(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }
 
-    /// Whether this is its title, in any case; in a filter, `_` stands for a space.
+    /// Whether this is its title, ignoring case; in a filter, `_` stands for a space.
     fn is_titled(&self, name: &str) -> bool {
         let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a, b) == (b' ', b'_');
         self.title.len() == name.len() && self.title.bytes().zip(name.bytes()).all(same)
     }
 
-    /// The name that is quickest typed.
+    /// Its shortest name.
     pub fn shortest(&self) -> &'static str {
         self.aliases.first().copied().unwrap_or(self.field)
     }
 
-    /// Whether the largest comes first when one sorts by it.
+    /// Whether sorting by it puts the largest first.
     pub const fn is_descending(&self) -> bool {
         match self.kind {
             Kind::Name | Kind::Words(_) | Kind::Sentence | Kind::Number | Kind::Seconds => false,
@@ -90,7 +90,7 @@ impl Column {
         }
     }
 
-    /// Whether it stands at the right of its column.
+    /// Whether it is right-aligned.
     pub const fn is_right(&self) -> bool {
         match self.kind {
             Kind::Name | Kind::Words(_) | Kind::Sentence | Kind::Bar | Kind::Trend | Kind::Time => false,
@@ -98,7 +98,7 @@ impl Column {
         }
     }
 
-    /// Columns of the screen that it needs, and can make use of.
+    /// The least and the largest useful width in screen columns.
     pub const fn widths(&self) -> (u16, u16) {
         let title = self.title.len() as u16;
         let least = match self.kind {
@@ -130,7 +130,7 @@ impl Column {
     }
 }
 
-/// Why there is no such column.
+/// The error for an unknown column.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown field {name:?}; known are: {known}")]
 pub struct UnknownField {
@@ -138,11 +138,11 @@ pub struct UnknownField {
     known: String,
 }
 
-/// Finds a column by its name in JSON, its title, or a shorter name; in any case. Where one column's title is another
-/// one's name in JSON, the latter is meant.
+/// Finds a column by its name in JSON, its title, or an alias, ignoring case. A name in JSON takes precedence over a
+/// title.
 ///
 /// # Errors
-/// With the names that are known.
+/// The error contains the known names.
 pub fn find(columns: &[&'static Column], name: &str) -> Result<(usize, &'static Column), UnknownField> {
     let by = |is_called: &dyn Fn(&Column) -> bool| {
         columns.iter().copied().enumerate().find(|(_, column)| is_called(column))
@@ -153,10 +153,10 @@ pub fn find(columns: &[&'static Column], name: &str) -> Result<(usize, &'static 
         .ok_or_else(|| UnknownField { name: name.to_owned(), known: names(columns) })
 }
 
-/// `name, usage_bytes (USED), limit_bytes (LIMIT)`: what [`find`] takes, but for the shorter names.
+/// `name, usage_bytes (USED), limit_bytes (LIMIT)`: the names that [`find`] accepts, without the aliases.
 fn names(columns: &[&'static Column]) -> String {
     let names = columns.iter().map(|column| {
-        // In `--fields` a comma is between two of them.
+        // In `--fields` a comma separates columns.
         let is_meant = !column.title.contains(',')
             && find(columns, column.title).is_ok_and(|(_, found)| found == *column);
         if is_meant && !column.title.eq_ignore_ascii_case(column.field) {

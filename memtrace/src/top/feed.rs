@@ -1,7 +1,7 @@
-//! Where the live view gets its figures: the daemon's stream, or what there is without one.
+//! The data source of the live view: the daemon's stream, or /proc without a daemon.
 //!
-//! A socket -> [`News`]. Runs in a thread of its own; asks again and again for a daemon that is gone, and says so. Must
-//! not wait for whoever reads the news.
+//! A socket -> [`News`]. Runs in a thread of its own; reconnects to a daemon that is gone, and reports it. Must not
+//! wait for the receiver of the news.
 
 use std::{
     path::{Path, PathBuf},
@@ -28,47 +28,47 @@ use crate::{
     snapshot::{ProcessRow, Snapshot},
 };
 
-/// How long to wait before a daemon is asked again.
+/// Delay before reconnecting to the daemon.
 const RETRY: Duration = Duration::from_secs(1);
-/// How far a step through time goes.
+/// The length of a step through time.
 const STEP: SignedDuration = SignedDuration::from_secs(10);
-/// How often kills are asked for when none seem to have come.
+/// How often kills are requested when the count has not changed.
 const KILLS: Duration = Duration::from_secs(10);
 
-/// What the view asks for.
+/// A request of the view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// The record of a kill.
     Record(String),
-    /// Steps forward in time, or back.
+    /// Steps forward in time, or back if negative.
     Step(isize),
-    /// The names of a process's call stacks, at each update; of none any more.
+    /// The symbol names of a process's call stacks, at each update; `None` to stop.
     Names(Option<ProcessId>),
 }
 
-/// What there is without a daemon: a reading of /proc.
+/// The source without a daemon: a reading of /proc.
 pub type Local = Box<dyn FnMut() -> anyhow::Result<Snapshot> + Send>;
 
 /// Why there is no daemon, in words.
 pub type Reason = Box<dyn FnMut() -> String + Send>;
 
-/// How to feed the view.
+/// The configuration of the feed.
 pub struct Config {
-    /// Where the daemon listens.
+    /// The daemon's socket.
     pub socket: PathBuf,
-    /// Whether that is a daemon of the view's own.
+    /// Whether the view started this daemon itself.
     pub is_own: bool,
     /// Seconds between two updates.
     pub every: Duration,
-    /// Show history from here on, not what is now.
+    /// Show history at this time instead of the present.
     pub at: Option<Timestamp>,
-    /// What there is without it.
+    /// The source without a daemon.
     pub local: Local,
-    /// Why it is used.
+    /// Why that source is used.
     pub reason: Reason,
 }
 
-/// Starts the feed; `tell` says whether anybody listens still.
+/// Starts the feed; `tell` returns whether the receiver still exists.
 ///
 /// # Errors
 /// When its thread cannot be started.
@@ -87,7 +87,7 @@ pub fn start(
     Ok(sender)
 }
 
-/// Nobody listens any more.
+/// The receiver is gone.
 struct Unheard;
 
 struct Feed<Tell> {
@@ -95,14 +95,14 @@ struct Feed<Tell> {
     tell: Tell,
     questions: UnboundedReceiver<Question>,
     names_of: Option<ProcessId>,
-    /// Kills that the daemon had recorded when they were read last, and when that was.
+    /// The daemon's count of kills when they were last read, and the time of that.
     kills_known: Option<u64>,
     kills_asked: Option<Instant>,
 }
 
 impl<Tell: Fn(News) -> bool> Feed<Tell> {
     async fn run(mut self) {
-        // It ends when nobody listens.
+        // It ends when the receiver is gone.
         let Err(Unheard) = self.feed().await;
     }
 
@@ -145,7 +145,7 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
         if (self.tell)(news) { Ok(()) } else { Err(Unheard) }
     }
 
-    /// Follows a stream to its end, and says why it ended.
+    /// Follows a stream to its end. Returns why it ended.
     async fn follow(&mut self, mut lines: Lines) -> Result<String, Unheard> {
         (self.kills_known, self.kills_asked) = (None, None);
         if let Ok(probes) = client::ask::<ProbeStatus>(self.socket(), path::PROBES).await {
@@ -188,7 +188,7 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
         let Some(ProcessId { pid, .. }) = self.names_of else { return Ok(()) };
         match client::ask::<ProcessRow>(self.socket(), &format!("{}{pid}", path::PROCESSES)).await {
             Ok(row) => self.tell(News::Named(Arc::new(row))),
-            // It has ended: the next update says so.
+            // The process has ended, which the next update shows.
             Err(_) => Ok(()),
         }
     }
@@ -211,7 +211,7 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
         }
     }
 
-    /// Shows what history knows of a time, and of others as it is asked for.
+    /// Shows the history at a time, and at other times on request.
     async fn go_back(&mut self, mut at: Timestamp) -> Result<std::convert::Infallible, Unheard> {
         self.tell(News::Link(Link::Past))?;
         let kills = client::ask::<Kills>(self.socket(), path::KILLS).await;
@@ -240,7 +240,7 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
         }
     }
 
-    /// Answers questions for as long as this.
+    /// Answers requests for this time.
     async fn answer_for(&mut self, time: Duration) -> Result<(), Unheard> {
         let end = tokio::time::sleep(time);
         tokio::pin!(end);
@@ -252,7 +252,7 @@ impl<Tell: Fn(News) -> bool> Feed<Tell> {
         }
     }
 
-    /// Reads /proc until a daemon answers; that is asked at each reading.
+    /// Reads /proc until a daemon answers; tries to connect at each reading.
     async fn read_locally(&mut self, is_refused: bool) -> Result<(), Unheard> {
         loop {
             match (self.config.local)() {

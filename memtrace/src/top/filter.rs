@@ -1,7 +1,7 @@
 //! The filter language: which rows are shown.
 //!
-//! `redis ns=shop mem>512m !verdict~leak /cart-[0-9]/` -> a test on rows: all terms must hold. Pure. Names of columns
-//! are those of the rows that are filtered; what a number means depends on the column: bytes, a share, a time.
+//! `redis ns=shop mem>512m !verdict~leak /cart-[0-9]/` -> a test on rows: all terms must hold. Pure. Column names are
+//! those of the filtered rows; the column decides whether a number means bytes, a share or a time.
 
 mod number;
 
@@ -13,10 +13,10 @@ use super::{
     value::Value,
 };
 
-/// Bytes of a compiled regular expression: it comes from the keyboard, letter by letter.
+/// The largest compiled regular expression in bytes; it is compiled for each typed letter.
 const REGEX_SIZE: usize = 1 << 20;
 
-/// What the language is, for help.
+/// The language, for help.
 pub const HELP: &[(&str, &str)] = &[
     ("redis", "text in any column, ignoring case"),
     ("/cart-[0-9]+/", "a regular expression in any column"),
@@ -63,17 +63,17 @@ enum Comparison {
 }
 
 impl Filter {
-    /// Reads a filter for rows of a kind.
+    /// Parses a filter for rows of a kind.
     ///
     /// # Errors
-    /// What is wrong with it, for the person who types it.
+    /// What is wrong with it, for the user.
     pub fn parse(text: &str, by: By) -> Result<Self, String> {
         let columns = by.columns();
         let terms = split(text)?.into_iter().map(|word| term(&word, &columns)).collect::<Result<_, _>>()?;
         Ok(Self { terms })
     }
 
-    /// True when it lets everything through.
+    /// True when every row passes.
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
@@ -111,7 +111,7 @@ impl Comparison {
     }
 }
 
-/// Words are compared, and numbers that name something; other numbers are no text.
+/// Matches words and ids; other numbers are not text.
 fn is_like(value: &Value, regex: &Regex) -> bool {
     match value {
         Value::Text(words) => regex.is_match(words),
@@ -127,7 +127,7 @@ fn is_like(value: &Value, regex: &Regex) -> bool {
     }
 }
 
-/// Splits at spaces that are in no quotes and no regular expression.
+/// Splits at spaces outside quotes and regular expressions.
 fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -144,7 +144,7 @@ fn split(text: &str) -> Result<Vec<String>, String> {
                 words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty()))
             }
             None => {
-                // A slash opens a regular expression at the start of a word only: paths have slashes too.
+                // A slash starts a regular expression only at the start of a word, because paths have slashes too.
                 if c == '"' || (c == '/' && matches!(word.as_str(), "" | "!") && is_closed(text)) {
                     open = Some(c);
                 }
@@ -159,7 +159,7 @@ fn split(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// A path as typed, `/kubepods/a`, has no slash at its end.
+/// Whether a regular expression is closed; a typed path, `/kubepods/a`, has no slash at its end.
 fn is_closed(text: &str) -> bool {
     text.split_whitespace().any(|word| word.len() > 1 && word.ends_with('/'))
 }
@@ -182,11 +182,11 @@ fn term(word: &str, columns: &[&'static Column]) -> Result<Term, String> {
     Ok(Term { is_inverted, test })
 }
 
-/// A name, a sign, and what follows.
+/// Splits a word into name, operator and value.
 fn signed<'w>(word: &'w str, columns: &[&'static Column]) -> Option<(&'w str, &'static str, &'w str)> {
     let end = word.find(['!', '=', '~', '>', '<'])?;
     let (name, rest) = word.split_at_checked(end).filter(|(name, _)| !name.is_empty())?;
-    // Some titles have other signs in them, such as GROW/s; any other word that has is text.
+    // Some titles contain other characters, such as GROW/s; other words with such characters are text.
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '%' | '#');
     if !name.chars().all(is_name) && column::find(columns, name).is_err() {
         return None;

@@ -1,4 +1,4 @@
-//! Figures in as few columns as they can be read in: the live view's cells.
+//! Compact figures for the cells of the live view.
 //!
 //! Numbers -> text. Units are those of `units::Bytes` by their first letter: K is 1024.
 
@@ -28,7 +28,7 @@ pub fn bytes(Bytes(bytes): Bytes) -> String {
     format!("{value:.decimals$}{unit}")
 }
 
-/// The same with its sign; what rounds to nothing is 0.
+/// The same with its sign; a figure that rounds to nothing is `0`.
 pub fn change(by: f64) -> String {
     match Bytes(by.abs().round() as u64) {
         Bytes(0) => "0".to_owned(),
@@ -48,7 +48,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A count with its thousands apart: `12,345`.
+/// A count with thousands separators: `12,345`.
 pub fn count(count: u64) -> String {
     let digits = count.to_string();
     let first = digits.len() % 3;
@@ -62,7 +62,7 @@ pub fn count(count: u64) -> String {
         .collect()
 }
 
-/// A share of one in percent: `7%`; `<1%` is not nothing.
+/// A share in percent: `7%`; `<1%` if it is small but not 0.
 pub fn percent(share: f64) -> String {
     match share * 100.0 {
         percent if percent > 0.0 && percent < 0.95 => format!("{percent:.1}%"),

@@ -1,15 +1,15 @@
-//! Keys and what they mean.
+//! Key bindings.
 //!
-//! A key and what is open -> an [`Action`]. Pure.
+//! A key and the focus -> an [`Action`]. Pure.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-/// What takes the keys.
+/// Which part receives keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Focus {
     /// The rows.
     Rows,
-    /// The line where the filter is typed.
+    /// The input line of the filter.
     Filter,
     /// The list of columns to sort by.
     Menu,
@@ -17,72 +17,72 @@ pub enum Focus {
     Text,
 }
 
-/// What to do.
+/// The action of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// End.
+    /// Quit.
     Quit,
-    /// Stop, as the shell's Ctrl-Z.
+    /// Suspend, like Ctrl-Z in a shell.
     Suspend,
-    /// Draw everything anew.
+    /// Redraw everything.
     Redraw,
     /// Up or down by rows.
     Move(isize),
-    /// Up or down by screens, in halves.
+    /// Up or down by half screens.
     Page(isize),
     /// To the first row.
     First,
     /// To the last row.
     Last,
-    /// Into the row.
+    /// Open the row.
     Enter,
-    /// Out again, or close what is open.
+    /// Go back, or close what is open.
     Back,
-    /// To the next view, or the one before.
+    /// To the next or previous view.
     Tab(isize),
     /// To this view.
     TabAt(usize),
     /// Sort by a column further right or left.
     SortBy(isize),
-    /// Turn the order round.
+    /// Reverse the order.
     Invert,
     /// Open the list of columns to sort by.
     Menu,
-    /// Begin to type a filter.
+    /// Start typing a filter.
     Filter,
-    /// A letter of the filter.
+    /// Type a letter of the filter.
     Type(char),
-    /// Take the last letter back.
+    /// Delete the last letter.
     Erase,
-    /// Take all letters back.
+    /// Delete all letters.
     EraseAll,
-    /// Take the last word back.
+    /// Delete the last word.
     EraseWord,
-    /// Keep what was typed.
+    /// Accept the typed filter.
     Accept,
-    /// Stop the picture, or let it go on.
+    /// Pause or resume.
     Pause,
-    /// Put containers together by pod, or not.
+    /// Group containers by pod, or not.
     Group,
     /// Show the report of a kill.
     Report,
-    /// Copy what is selected.
+    /// Copy the selected row.
     Copy,
-    /// Show the keys.
+    /// Show help.
     Help,
     /// Forward or back in time.
     Step(isize),
 }
 
-/// The keys that were pressed. Nothing here is pressed with Alt: a terminal that hands on Esc and the next key at once
-/// (a slow line, a paste, `tmux send-keys`) makes one of them.
+/// The pressed keys. No binding uses Alt: a terminal that sends Esc and the next key together (a slow line, a paste,
+/// `tmux send-keys`) reports them as one key with Alt, so they are split again.
 pub fn pressed(key: KeyEvent) -> impl Iterator<Item = KeyEvent> {
     let is_alt = key.modifiers.contains(KeyModifiers::ALT);
     let escape = is_alt.then_some(KeyEvent { code: KeyCode::Esc, modifiers: KeyModifiers::NONE, ..key });
     escape.into_iter().chain([KeyEvent { modifiers: key.modifiers - KeyModifiers::ALT, ..key }])
 }
 
-/// What a key means.
+/// The action of a key.
 pub fn action(key: KeyEvent, focus: Focus, is_in_the_past: bool) -> Option<Action> {
     if key.kind == KeyEventKind::Release {
         return None;

@@ -1,7 +1,7 @@
 //! The live view's loop: news, keys and signals in, frames out.
 //!
-//! Puts the state, the views, the feed and the terminal together; decides nothing itself. A frame is drawn when
-//! something has happened, and never more often than a screen can show.
+//! Connects the state, the views, the feed and the terminal; contains no decisions itself. A frame is drawn only after
+//! an event, and at most at the rate of a screen.
 
 use std::{
     sync::mpsc::{Receiver, Sender, channel},
@@ -21,19 +21,19 @@ use super::{
     view::{self, Areas},
 };
 
-/// Everything that happens.
+/// An event of the loop.
 enum Happening {
     News(Box<News>),
     Key(Event),
     Asked(Asked),
-    /// The keyboard cannot be read any more.
+    /// Reading the keyboard failed.
     Deaf(std::io::Error),
 }
 
-/// How long is waited for more before a frame is drawn: what comes together is drawn together.
+/// How long to wait for more events before a frame is drawn, so that simultaneous events need one frame.
 const TOGETHER: Duration = Duration::from_millis(5);
 
-/// Runs until it is told to end.
+/// Runs until the user quits.
 ///
 /// # Errors
 /// When the terminal cannot be used, or a thread failed.
@@ -93,14 +93,14 @@ fn go(
         let wanted = app.wants_names_of();
         if wanted != names_of {
             names_of = wanted;
-            // The feed ends only after this does.
+            // The feed ends only after this loop.
             let _ = questions.send(Question::Names(wanted));
         }
         draw(app, theme, screen)?;
     }
 }
 
-/// Takes one thing; false when it is the end.
+/// Handles one event; false to end.
 fn take(
     app: &mut App,
     screen: &mut Screen,
@@ -114,7 +114,7 @@ fn take(
         }
         Happening::Key(Event::Key(key)) => {
             for key in input::pressed(key) {
-                // Each after the one before it: what a key means depends on what is open.
+                // One after the other, because the meaning of a key depends on the focus.
                 let action = input::action(key, app.focus(), app.is_in_the_past());
                 let wish = action.and_then(|action| app.act(action));
                 if !fulfil(app, screen, questions, wish)? {
@@ -129,7 +129,7 @@ fn take(
             }
             None
         }
-        // A resize is drawn as anything else.
+        // A resize needs no action besides drawing.
         Happening::Key(Event::Resize(..) | Event::FocusGained | Event::FocusLost | Event::Mouse(_)) => None,
         Happening::Asked(Asked::End) => Some(Wish::Quit),
         Happening::Asked(Asked::Stop) => Some(Wish::Suspend),
@@ -142,7 +142,7 @@ fn take(
     fulfil(app, screen, questions, wish)
 }
 
-/// Does what a key asked for beyond the picture; false when it is the end.
+/// Fulfils a wish of the state; false to end.
 fn fulfil(
     app: &mut App,
     screen: &mut Screen,
@@ -172,7 +172,7 @@ fn fulfil(
 fn draw(app: &mut App, theme: Theme, screen: &mut Screen) -> anyhow::Result<()> {
     let drawn = screen.terminal().draw(|frame| {
         let area = frame.area();
-        // Twice: the rows on the screen may bring lines that take from them.
+        // Twice, because the visible rows may need additional lines, which leave less room for rows.
         for _ in 0..2 {
             app.set_screen_rows(Areas::of(app, area).rows());
         }

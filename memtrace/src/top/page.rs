@@ -1,13 +1,13 @@
-//! Where one is: which rows of what, and which of them is looked at.
+//! The current place: kind and scope of the rows, and the selected row.
 //!
-//! Plain data. A [`Place`] remembers its order, filter and selection, so that coming back is coming back.
+//! Plain data. A [`Place`] remembers its order, filter and selection, so that going back restores them.
 
 use super::{
     filter::Filter,
     rows::{By, ProcessId, RowId, Scope, sort::Sort},
 };
 
-/// The views that Tab goes through.
+/// The views, in the order of Tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tab {
     /// Containers, or pods.
@@ -18,7 +18,7 @@ pub enum Tab {
     Arenas,
     /// Recorded OOM kills.
     Kills,
-    /// What is watched, and what was lost.
+    /// Hooks and losses.
     Probes,
 }
 
@@ -37,7 +37,7 @@ impl Tab {
         }
     }
 
-    /// Where it begins.
+    /// Its initial place.
     pub fn root(self) -> Place {
         match self {
             Self::Containers => Place::new(By::Container, Scope::Node),
@@ -49,29 +49,29 @@ impl Tab {
     }
 }
 
-/// A list of rows that is looked at.
+/// A list of rows.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// What a row is.
+    /// The kind of rows.
     pub by: By,
-    /// Which rows.
+    /// The scope of the rows.
     pub scope: Scope,
-    /// Their order.
+    /// The order of the rows.
     pub sort: Sort,
-    /// Which of them pass.
+    /// The filter of the rows.
     pub filter: Filter,
     /// The filter as it was typed.
     pub filter_text: String,
-    /// The row that is looked at.
+    /// The selected row.
     pub selected: Option<RowId>,
-    /// Where it was last, for when it is gone.
+    /// Index of the selected row, used when the row disappears.
     pub index: usize,
     /// The first row on the screen.
     pub offset: usize,
 }
 
 impl Place {
-    /// A place in its own order, with all rows.
+    /// A place in default order, with all rows.
     pub fn new(by: By, scope: Scope) -> Self {
         Self {
             by,
@@ -90,7 +90,7 @@ impl Place {
         match row {
             RowId::Pod(key) => Some(Self::new(By::Container, Scope::Pod(key.clone()))),
             RowId::Container(cgroup) => Some(Self::new(By::Process, Scope::Container(cgroup.clone()))),
-            // From the node's arenas one goes to the process's first.
+            // From the node's arenas, Enter leads to the process first.
             RowId::Process(id) => Some(Self::new(By::Arena, Scope::Process(*id))),
             RowId::Arena(id, ..) if self.scope != Scope::Process(*id) => {
                 Some(Self { selected: Some(row.clone()), ..Self::new(By::Arena, Scope::Process(*id)) })
@@ -100,7 +100,7 @@ impl Place {
         }
     }
 
-    /// The process that is looked at.
+    /// The process of this place.
     pub fn process(&self) -> Option<ProcessId> {
         match self.scope {
             Scope::Process(id) => Some(id),

@@ -1,6 +1,6 @@
-//! Rows of every kind, made of what is known about the node.
+//! Rows of every kind, from the data about the node.
 //!
-//! [`Data`] and a [`Scope`] -> a [`Table`] of values. Pure; one file a kind of row. Must not make text of numbers.
+//! [`Data`] and a [`Scope`] -> a [`Table`] of values. Pure; one file per kind of row. Must not format numbers as text.
 
 mod arena;
 mod container;
@@ -35,7 +35,7 @@ pub use self::{
     stack::{frame, id as stack_id, stacks},
 };
 
-/// Everything that rows are made of.
+/// The data that rows are made from.
 #[derive(Clone, Debug)]
 pub struct Data {
     /// The node.
@@ -50,7 +50,7 @@ pub struct Data {
     pub kills: Option<Arc<Kills>>,
     /// Status of the hooks; `None` without a daemon.
     pub probes: Option<Arc<ProbeStatus>>,
-    /// A process whose call stacks have names.
+    /// A process with symbol names in its call stacks.
     pub named: Option<Arc<ProcessRow>>,
 }
 
@@ -73,7 +73,7 @@ pub enum By {
     Probe,
 }
 
-/// Which rows.
+/// The scope of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// All.
@@ -86,23 +86,23 @@ pub enum Scope {
     Process(ProcessId),
 }
 
-/// A process; pids are used again.
+/// The identity of a process; pids are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId {
     /// Its pid.
     pub pid: u32,
-    /// When it started, in whole seconds: the figure is computed anew for each snapshot.
+    /// When it started, in whole seconds, because the exact figure varies between snapshots.
     pub started: Option<i64>,
 }
 
 impl ProcessId {
-    /// Of a row.
+    /// The identity of a row's process.
     pub fn of(row: &ProcessRow) -> Self {
-        // Half a second on, so that a start at the turn of one does not flicker between two.
+        // With an offset, so that a start close to a full second does not flicker between two.
         Self { pid: row.pid, started: row.started.map(|time| (time.as_millisecond() + 250) / 1000) }
     }
 
-    /// Whether a row is it; a start that is a second off is the same one.
+    /// Whether a row is of this process; start times may differ by a second.
     pub fn is(&self, row: &ProcessRow) -> bool {
         let other = Self::of(row);
         let is_same_start = self.started.zip(other.started).is_none_or(|(a, b)| a.abs_diff(b) <= 1);
@@ -110,7 +110,7 @@ impl ProcessId {
     }
 }
 
-/// What a row is the same as after a refresh.
+/// The identity of a row across refreshes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowId {
     /// A pod's key.
@@ -132,21 +132,21 @@ pub enum RowId {
 /// How urgent a row is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// Nothing to see.
+    /// Normal.
     #[default]
     Calm,
-    /// Worth a look.
+    /// Needs attention.
     Warning,
-    /// Now.
+    /// Urgent.
     Alarm,
 }
 
 /// A row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// What it is the same as after a refresh.
+    /// Its identity across refreshes.
     pub id: RowId,
-    /// One value a column of the table.
+    /// One value per column of the table.
     pub values: Vec<Value>,
     /// How urgent it is.
     pub state: State,
@@ -162,13 +162,13 @@ pub struct Table {
 }
 
 impl Table {
-    /// A column by any of its names, and its place.
+    /// A column by any of its names, and its index.
     pub fn column(&self, name: &str) -> Option<(usize, &'static Column)> {
         column::find(&self.columns, name).ok()
     }
 }
 
-// Each kind of row has a table of its columns, each with the way that its value is got from a row's facts.
+// Each kind of row has a table of its columns, each with a function that gets its value from the row's facts.
 
 fn columns<Get>(cells: &'static [(Column, Get)]) -> Vec<&'static Column> {
     cells.iter().map(|(column, _)| column).collect()
@@ -200,7 +200,7 @@ impl By {
         column::find(&self.columns(), name).map(|(_, column)| column)
     }
 
-    /// The column that they are ordered by when nothing else is asked for.
+    /// The default sort column.
     pub const fn default_sort(self) -> &'static str {
         match self {
             Self::Pod | Self::Container => "limit_share",
@@ -212,7 +212,7 @@ impl By {
         }
     }
 
-    /// What they are called, together.
+    /// The title of such rows.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Pod => "pods",
@@ -226,7 +226,7 @@ impl By {
     }
 }
 
-/// The rows of a kind in a scope, in no order.
+/// The rows of a kind in a scope, unsorted.
 pub fn rows(data: &Data, by: By, scope: &Scope) -> Table {
     let rows = match by {
         By::Pod => pod::rows(data),
@@ -257,7 +257,7 @@ impl Scope {
             Self::Pod(_) => snapshot.containers.iter().map(|row| (&*row.cgroup, pod::key(row))).collect(),
             Self::Node | Self::Container(_) | Self::Process(_) => HashMap::new(),
         };
-        // A group's processes are those of the cgroups below it, too.
+        // A group also has the processes of the cgroups below it.
         let is_group = match self {
             Self::Container(of) => snapshot.containers.iter().any(|row| row.is_group && row.cgroup == *of),
             Self::Node | Self::Pod(_) | Self::Process(_) => false,
@@ -278,24 +278,24 @@ fn by_cgroup(snapshot: &Snapshot) -> HashMap<&str, &ContainerRow> {
     snapshot.containers.iter().map(|row| (row.cgroup.as_str(), row)).collect()
 }
 
-/// What people call the container of a cgroup, else the cgroup.
+/// The name of a cgroup's container, else the cgroup.
 fn place(container: Option<&ContainerRow>, cgroup: Option<&str>) -> Value {
     container.map_or_else(|| Value::words(cgroup), |row| Value::Text(label(row)))
 }
 
-/// A name of a container.
+/// One of the names of a container.
 fn named(container: Option<&ContainerRow>, name: impl Fn(&Name) -> Option<&String>) -> Value {
     Value::words(container.and_then(|row| name(row.name.as_ref()?)).map(String::as_str))
 }
 
-/// What people call a container, else its cgroup.
+/// The name of a container, else its cgroup.
 pub fn label(row: &ContainerRow) -> String {
     let name = row.name.as_ref().and_then(|name| name.label()).unwrap_or_else(|| row.cgroup.clone());
-    // All that is below it.
+    // A group stands for everything below it.
     if row.is_group && name != "/" { format!("{name}/*") } else { name }
 }
 
-/// Free in its allocators' books and resident all the same; `None` where no allocator says.
+/// Memory that is free in its allocators, but resident; `None` without allocator counters.
 fn slack(process: &ProcessRow) -> Option<Bytes> {
     let counters = &process.memory.as_ref()?.counters;
     let free = counters.iter().filter_map(|counters| counters.free_resident_bytes);

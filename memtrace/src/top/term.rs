@@ -1,7 +1,7 @@
-//! The terminal: taken for the live view, and given back whatever happens.
+//! Sets up the terminal for the live view, and restores it in any case.
 //!
-//! Raw mode and the alternate screen are left at the end, at a panic, at SIGTERM, SIGINT and SIGHUP, and for as long as
-//! the process is stopped.
+//! Raw mode and the alternate screen are left at the end, on a panic, on SIGTERM, SIGINT and SIGHUP, and while the
+//! process is stopped.
 
 use std::{
     io::{self, Write as _},
@@ -24,33 +24,33 @@ use ratatui::{
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// True while the terminal is ours.
+/// True while the terminal is set up.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
-/// True once some thread has panicked.
+/// True after a thread has panicked.
 static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
-/// What the system asks for.
+/// A request by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// To end.
+    /// Terminate.
     End,
-    /// To stop until it is told to go on.
+    /// Stop until SIGCONT.
     Stop,
-    /// It was told to go on: somebody else had the terminal.
+    /// Continued by SIGCONT; another program had the terminal.
     GoOn,
 }
 
-/// The terminal while it is ours.
+/// The terminal while it is set up.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Sets up the terminal.
     ///
     /// # Errors
-    /// When it cannot be taken.
+    /// When it cannot be set up.
     pub fn take() -> anyhow::Result<Self> {
         HOOK.call_once(|| {
             let report = panic::take_hook();
@@ -66,32 +66,32 @@ impl Screen {
         Ok(Self { terminal })
     }
 
-    /// What is drawn on.
+    /// The terminal to draw on.
     pub fn terminal(&mut self) -> &mut Terminal<CrosstermBackend<io::Stdout>> {
         &mut self.terminal
     }
 
-    /// Gives the terminal back, stops the process, and takes it again when it goes on.
+    /// Restores the terminal, stops the process, and sets the terminal up again when it continues.
     ///
     /// # Errors
-    /// When it cannot be stopped, or the terminal cannot be taken again.
+    /// When the process cannot be stopped, or the terminal cannot be set up again.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         give_back();
-        // Not SIGTSTP, which is ours: it is what brought us here.
+        // Not SIGTSTP, which this program handles.
         kill_process(getpid(), Signal::STOP).context("failed to stop")?;
         self.go_on()
     }
 
-    /// Takes the terminal again, from whoever had it.
+    /// Sets up the terminal again after another program used it.
     ///
     /// # Errors
-    /// When it cannot be taken.
+    /// When it cannot be set up.
     pub fn go_on(&mut self) -> anyhow::Result<()> {
         enter()?;
         self.terminal.clear().context("failed to clear the terminal")
     }
 
-    /// Puts text on the clipboard of whoever sits at the terminal (OSC 52).
+    /// Copies text to the clipboard of the terminal (OSC 52).
     ///
     /// # Errors
     /// When it cannot be written.
@@ -101,7 +101,7 @@ impl Screen {
         out.flush()
     }
 
-    /// True once some thread has panicked: its message is on the terminal, nothing must be drawn over it.
+    /// True after a thread has panicked: its message is on the terminal and must not be overdrawn.
     pub fn has_panicked() -> bool {
         HAS_PANICKED.load(Ordering::Relaxed)
     }
@@ -121,7 +121,7 @@ fn enter() -> anyhow::Result<()> {
         .context("failed to set up the terminal")
 }
 
-/// Leaves everything as it was; a terminal that is gone needs nothing.
+/// Restores the terminal; errors are ignored, because the terminal may be gone.
 fn give_back() {
     if IS_TAKEN.swap(false, Ordering::Relaxed) {
         let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
@@ -129,10 +129,10 @@ fn give_back() {
     }
 }
 
-/// Tells `ask` of signals, in a thread of its own, until it says that nobody listens.
+/// Passes signals to `ask`, in a thread of its own, until it returns false.
 ///
 /// # Errors
-/// When signals cannot be listened to.
+/// When the signal handlers cannot be installed.
 pub fn listen(ask: impl Fn(Asked) -> bool + Send + 'static) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

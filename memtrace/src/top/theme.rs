@@ -1,13 +1,13 @@
-//! How things look: colours from the sixteen that every terminal maps to something readable, and glyphs.
+//! The theme: the sixteen colours that every terminal shows readably, and glyphs.
 //!
-//! The environment's facts -> styles and characters. State is never told by colour alone: a glyph or a word goes with
-//! it, so that all of it can be left out.
+//! Facts about the environment -> styles and characters. A state is never shown by colour alone, but also by a glyph or
+//! a word, so that colour can be disabled.
 
 use ratatui::style::{Color, Modifier, Style};
 
 use super::rows::State;
 
-/// What may be used.
+/// The features that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
     /// Colours.
@@ -16,35 +16,35 @@ pub struct Theme {
     pub has_unicode: bool,
 }
 
-/// What a piece of text is.
+/// The role of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// What is read.
+    /// Normal text.
     Plain,
-    /// What matters most in its row.
+    /// The most important text in its row.
     Strong,
-    /// What explains the rest.
+    /// Explanatory text.
     Faint,
-    /// Names of things on the screen.
+    /// Titles and labels.
     Title,
-    /// The view or the column that is chosen.
+    /// The current view or column.
     Chosen,
-    /// The row that is looked at.
+    /// The selected row.
     Selected,
-    /// All is well.
+    /// A good state.
     Good,
-    /// Worth a look.
+    /// A warning.
     Warning,
-    /// Now.
+    /// An alarm.
     Alarm,
-    /// A measure.
+    /// A bar or chart.
     Gauge,
     /// The product's name.
     Brand,
 }
 
 impl Theme {
-    /// Everything.
+    /// All features.
     pub const FULL: Self = Self { has_color: true, has_unicode: true };
 
     /// The style of a piece of text.
@@ -86,22 +86,22 @@ impl Theme {
         }
     }
 
-    /// One of two, by what the terminal can show.
+    /// The Unicode or the ASCII variant, depending on the terminal.
     pub const fn either<T: Copy>(self, unicode: T, ascii: T) -> T {
         if self.has_unicode { unicode } else { ascii }
     }
 
-    /// What stands where something was cut off.
+    /// The mark for text that was cut off.
     pub const fn gap(self) -> &'static str {
         self.either("…", "~")
     }
 
-    /// A bar of so many columns, filled to a part of one: what is filled, and what is not.
+    /// A bar of `columns` columns, filled to `share`. Returns the filled and the empty part.
     pub fn bar(self, share: f64, columns: usize) -> (String, String) {
         const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
         let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
         let eighths = (share * columns as f64 * 8.0).round() as usize;
-        // What is there at all is seen.
+        // A share above 0 is always visible.
         let eighths = if share > 0.0 { eighths.max(1).min(columns * 8) } else { 0 };
         let (full, part) = (eighths / 8, eighths % 8);
         if !self.has_unicode {
@@ -113,7 +113,7 @@ impl Theme {
         ("█".repeat(full) + part, " ".repeat(rest))
     }
 
-    /// A column of a small chart, so many eighths high.
+    /// A column of a small chart, `eighths` eighths high.
     pub fn column(self, eighths: usize) -> &'static str {
         const UNICODE: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
         const ASCII: [&str; 9] = [" ", "_", "_", ".", "-", "-", "=", "=", "#"];

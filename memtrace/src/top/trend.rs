@@ -1,6 +1,6 @@
-//! Usage over the last two minutes where the daemon's history does not say: what this view has seen itself.
+//! Usage over the last two minutes as seen by this view, to fill gaps of the daemon's history.
 //!
-//! Updates -> the insights of each, completed. Fixed memory for each container; must not replace what history says.
+//! Updates -> their insights, completed. Fixed memory for each container; must not replace values of history.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -13,9 +13,9 @@ use crate::{api::v1::Update, units::Bytes, verdict::Insights};
 
 /// Readings kept: two minutes, at one a second.
 const READINGS: usize = 120;
-/// Seconds that growth is over at most.
+/// The longest time over which growth is computed, in seconds.
 const WINDOW: f64 = 10.0;
-/// And at least.
+/// The shortest such time, in seconds.
 const LEAST: f64 = 2.0;
 
 /// Usage by cgroup.
@@ -25,7 +25,7 @@ pub struct Trends {
 }
 
 impl Trends {
-    /// Takes an update, and gives its insights with what was seen in the gaps.
+    /// Takes an update, and returns its insights with gaps filled from earlier updates.
     pub fn complete(&mut self, update: &Update) -> Arc<Insights> {
         let snapshot = &update.snapshot;
         let knows =
@@ -55,7 +55,7 @@ impl Trends {
     }
 }
 
-/// Change over the last seconds, a second.
+/// Change per second over the last seconds.
 fn growth(seen: &VecDeque<(Timestamp, Bytes)>) -> Option<f64> {
     let (now, Bytes(usage)) = seen.back()?;
     let age = |time: &Timestamp| now.duration_since(*time).as_secs_f64();

@@ -1,4 +1,4 @@
-//! What stands in a cell: numbers, never text that was made of them.
+//! The values of cells: numbers, never formatted text.
 //!
 //! Facts of a snapshot -> [`Value`]s, which are compared, filtered, printed and drawn.
 
@@ -13,21 +13,21 @@ use crate::{text, units::Bytes};
 /// A cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Not known, or there is none.
+    /// Unknown or missing.
     Unknown,
     /// Words.
     Text(String),
     /// A size.
     Bytes(Bytes),
-    /// A size with a sign, or one a second.
+    /// A change of a size, or its rate per second.
     Change(f64),
-    /// A part of one.
+    /// A share between 0 and 1.
     Share(f64),
-    /// A number of things.
+    /// A count.
     Count(u64),
-    /// A number that names something: a pid.
+    /// A number that is an id, such as a pid.
     Number(u64),
-    /// A length of time.
+    /// A duration.
     Seconds(f64),
     /// A point in time.
     Time(Timestamp),
@@ -41,7 +41,7 @@ impl Value {
         Self::Text(text.into())
     }
 
-    /// Words, if there are any.
+    /// Words, if known.
     pub fn words(text: Option<&str>) -> Self {
         text.map_or(Self::Unknown, |text| Self::Text(text.to_owned()))
     }
@@ -56,7 +56,7 @@ impl Value {
         by.filter(|by| by.is_finite()).map_or(Self::Unknown, Self::Change)
     }
 
-    /// A part of something, if both are known.
+    /// The share of `part` in `whole`, if both are known.
     pub fn share_of(part: Option<Bytes>, whole: Option<Bytes>) -> Self {
         match (part, whole) {
             (Some(Bytes(part)), Some(Bytes(whole))) if whole > 0 => Self::Share(part as f64 / whole as f64),
@@ -64,17 +64,17 @@ impl Value {
         }
     }
 
-    /// A length of time, if it is known.
+    /// A duration, if it is known.
     pub fn seconds(seconds: Option<f64>) -> Self {
         seconds.filter(|seconds| seconds.is_finite()).map_or(Self::Unknown, Self::Seconds)
     }
 
-    /// True when nothing is known.
+    /// True when the value is unknown.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown)
     }
 
-    /// The number in it; a trend's is its newest.
+    /// Its number; for a trend, the newest value.
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Unknown | Self::Text(_) => None,
@@ -86,7 +86,7 @@ impl Value {
         }
     }
 
-    /// Smaller first, words by letter. What is unknown is last whichever way the rest is ordered.
+    /// Smaller first, words alphabetically. Unknown values are last in either direction.
     pub fn order(&self, other: &Self, is_descending: bool) -> Ordering {
         let known = match (self, other) {
             (Self::Text(a), Self::Text(b)) => a.cmp(b),
@@ -100,7 +100,7 @@ impl Value {
         if is_descending { known.reverse() } else { known }
     }
 
-    /// As short text.
+    /// The value as short text.
     pub fn short(&self) -> String {
         match self {
             Self::Unknown => "-".to_owned(),
@@ -116,7 +116,7 @@ impl Value {
         }
     }
 
-    /// As JSON: raw bytes, seconds, parts of one.
+    /// The value as JSON: raw bytes, seconds, shares.
     pub fn json(&self) -> serde_json::Value {
         match self {
             Self::Unknown => json!(null),

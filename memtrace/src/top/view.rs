@@ -1,7 +1,7 @@
-//! The screen: what is where, and how it is drawn.
+//! The screen: its layout and drawing.
 //!
-//! [`App`] -> a buffer of cells. Reads the state and changes nothing. Any size of screen is drawn, with less on a
-//! smaller one; nothing from outside gets to the terminal but through [`paint::Painter`].
+//! [`App`] -> a buffer of cells. Must not change the state. Works with any screen size, with less detail on smaller
+//! ones. Untrusted text reaches the terminal only through `paint::Painter`.
 
 mod cell;
 mod chart;
@@ -23,7 +23,7 @@ use super::{
 };
 use paint::Painter;
 
-/// Where the parts of the screen are; a part without a line is empty.
+/// The areas of the screen; an unused part is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Areas {
     title: Rect,
@@ -39,7 +39,7 @@ pub struct Areas {
 }
 
 impl Areas {
-    /// The parts for a state and a screen.
+    /// The areas for a state and a screen.
     pub fn of(app: &App, screen: Rect) -> Self {
         let height = screen.height;
         let has = |least: u16, lines: u16| if height >= least { lines } else { 0 };
@@ -76,7 +76,7 @@ impl Areas {
         Self { title, node, tracer, banner, tabs, crumbs, panel, table, details, footer }
     }
 
-    /// How many rows the table shows.
+    /// Number of rows that the table shows.
     pub fn rows(&self) -> usize {
         usize::from(self.table.height.saturating_sub(1))
     }

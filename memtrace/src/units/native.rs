@@ -1,4 +1,4 @@
-//! Numbers in bytes that this machine or its programs wrote, in its own order of bytes.
+//! Reads numbers in this machine's byte order.
 //!
 //! Bytes and an offset -> a number; `None` beyond the end.
 

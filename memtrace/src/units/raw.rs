@@ -1,6 +1,6 @@
-//! Any bytes as JSON text: each byte is the character of its number. For `#[serde(with)]`.
+//! Arbitrary bytes as JSON text, for `#[serde(with)]`: each byte becomes the character with its number.
 //!
-//! Paths and names of the kernel are bytes; recordings must give back the same ones.
+//! Paths and names of the kernel are bytes, and recordings must restore them exactly.
 
 use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
 
@@ -15,7 +15,7 @@ pub fn serialize<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Resu
 /// From text.
 ///
 /// # Errors
-/// When a character stands for no byte.
+/// When a character does not stand for a byte.
 pub fn deserialize<'de, D: Deserializer<'de>, T: From<Vec<u8>>>(deserializer: D) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     bytes(&text).map(T::from).ok_or_else(|| D::Error::custom("a character that stands for no byte"))
@@ -29,7 +29,7 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect()
 }
 
-/// The same for what may be missing.
+/// The same for optional values.
 pub mod option {
     use super::*;
 
@@ -47,7 +47,7 @@ pub mod option {
     /// From text.
     ///
     /// # Errors
-    /// When a character stands for no byte.
+    /// When a character does not stand for a byte.
     pub fn deserialize<'de, D: Deserializer<'de>, T: From<Vec<u8>>>(
         deserializer: D,
     ) -> Result<Option<T>, D::Error> {

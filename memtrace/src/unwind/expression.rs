@@ -1,6 +1,7 @@
 //! DWARF expressions of unwind tables, as in the stubs of a PLT.
 //!
-//! Input: an expression, registers, stack. Output: its value. They can loop, and are anybody's: steps are bounded.
+//! Input: an expression, registers, stack. Output: its value. Expressions can loop and are untrusted, so steps are
+//! bounded.
 
 use gimli::{
     Encoding, EndianSlice, Evaluation, EvaluationResult, Expression, Format, Location, NativeEndian,
@@ -9,15 +10,15 @@ use gimli::{
 
 use super::Stack;
 
-/// What tables are read from.
+/// The input of table readers.
 pub type Slice<'a> = EndianSlice<'a, NativeEndian>;
 
-/// Operations of one expression. Those that compilers write have ten or so.
+/// The most operations of one expression. Compilers write about ten.
 const MOST_STEPS: u32 = 256;
-/// As `.eh_frame` has it on x86-64. The version is for what unwind tables do not use.
+/// The encoding of `.eh_frame` on x86-64. The version only matters for operations that unwind tables do not use.
 const ENCODING: Encoding = Encoding { address_size: 8, format: Format::Dwarf32, version: 4 };
 
-/// The value; `initial` is what the stack of the evaluation begins with. `None` where something is not known.
+/// Evaluates an expression; `initial` is the initial stack of the evaluation. `None` when a value is unknown.
 pub fn value(
     expression: Expression<Slice<'_>>,
     initial: Option<u64>,

@@ -1,4 +1,4 @@
-//! One frame: the registers of a thread there, by DWARF's numbers, and how to get to its caller's.
+//! One frame: its registers, by DWARF numbers, and the step to its caller.
 //!
 //! Input: a row of an unwind table, registers, stack. Output: the caller's registers. Pure.
 
@@ -10,25 +10,25 @@ use super::{
     expression::{self, Slice},
 };
 
-/// A word, signed: the smallest step that a caller's stack pointer is away.
+/// A word: the least distance to the caller's stack pointer.
 const WORD: u64 = 8;
 
-/// The registers of a frame that are known.
+/// The known registers of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// The next instruction.
     pub ip: u64,
     /// The stack pointer.
     pub sp: u64,
-    /// rbx, rbp, r12, r13, r14, r15; `None` for what a caller left unknown.
+    /// rbx, rbp, r12, r13, r14, r15; `None` for unknown ones.
     kept: [Option<u64>; KEPT.len()],
 }
 
-/// The registers that a callee keeps.
+/// The callee-saved registers.
 const KEPT: [Register; 6] = [X86_64::RBX, X86_64::RBP, X86_64::R12, X86_64::R13, X86_64::R14, X86_64::R15];
 
 impl Frame {
-    /// The innermost one.
+    /// The innermost frame.
     pub const fn new(start: &Registers) -> Self {
         let Registers { ip, sp, bp, bx, r12, r13, r14, r15 } = *start;
         Self { ip, sp, kept: [Some(bx), Some(bp), Some(r12), Some(r13), Some(r14), Some(r15)] }
@@ -43,7 +43,7 @@ impl Frame {
         }
     }
 
-    /// The caller's, by frame pointers: rbp points at the caller's rbp, above it is the return address.
+    /// The caller's frame by frame pointers: rbp points to the caller's rbp, and the return address is above it.
     pub fn caller_by_pointers(&self, stack: &Stack<'_>) -> Option<Self> {
         let bp = self.get(X86_64::RBP).filter(|bp| *bp >= self.sp && bp % WORD == 0)?;
         let ip = stack.word(bp.checked_add(WORD)?)?;
@@ -51,8 +51,8 @@ impl Frame {
         Some(Self { ip, sp: bp.checked_add(2 * WORD)?, kept })
     }
 
-    /// The caller's, by a row of the table of this one's code; `None` for the outermost, and where what is needed is not
-    /// known. A row says of each register where the caller's is.
+    /// The caller's frame by a row of the unwind table, which locates the caller's value of each register; `None` for
+    /// the outermost frame, and when a needed value is unknown.
     pub fn caller<'a>(
         &self,
         row: &UnwindTableRow<usize>,
@@ -68,7 +68,7 @@ impl Frame {
             }
         };
         let rule = |register: Register| match row.register(register) {
-            // What no rule is about is as it was, by the ABI, but for the return address.
+            // By the ABI, registers without a rule are unchanged, except the return address.
             None if register == X86_64::RA => None,
             None | Some(RegisterRule::SameValue) => self.get(register),
             Some(RegisterRule::Offset(offset)) => stack.word(cfa.checked_add_signed(offset)?),
@@ -92,7 +92,7 @@ impl Frame {
             Some(RegisterRule::Constant(value)) => Some(value),
             Some(RegisterRule::Undefined | RegisterRule::Architectural) => None,
         };
-        // The CFA is the caller's stack pointer, but for code that says otherwise: handlers of signals do.
+        // The CFA is the caller's stack pointer, unless a rule says otherwise, as in signal frames.
         let sp = match row.register(X86_64::RSP) {
             None => cfa,
             Some(_) => rule(X86_64::RSP)?,

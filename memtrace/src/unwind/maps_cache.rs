@@ -1,7 +1,7 @@
-//! What code a process has mapped, by a look at its maps: for those that are too young to be known otherwise.
+//! The mapped code of a process from its maps, for processes too new to have been scanned.
 //!
-//! Input: a pid, an address. Output: the modules. A look is kept for a moment; where the address is not in it (another
-//! program was begun, a library was loaded) it is taken anew, but never for more than a small part of the time.
+//! Input: a pid, an address. Output: the modules. A reading is cached briefly. If the address is not in it (after exec
+//! or dlopen), maps is read again, but this may take only a small share of the time.
 
 use std::{
     collections::HashMap,
@@ -12,11 +12,11 @@ use std::{
 use super::{Module, module_at};
 use crate::mm::{maps, procfs::Procfs};
 
-/// How long a look is good for.
+/// How long a reading is valid.
 const GOOD: Duration = Duration::from_millis(200);
-/// A look may take this part of the time: one in so many.
+/// Readings may take 1/`SHARE` of the time.
 const SHARE: u32 = 20;
-/// Looks that are kept.
+/// The most cached readings.
 const MOST_KEPT: usize = 256;
 
 struct Look {
@@ -25,14 +25,14 @@ struct Look {
     not_before: Instant,
 }
 
-/// What was read of processes.
+/// The cached readings.
 #[derive(Default)]
 pub struct MapsCache {
     kept: HashMap<u32, Look>,
 }
 
 impl MapsCache {
-    /// What a process has mapped, in order of address; nothing when it is gone.
+    /// The code mappings of a process, sorted by address; empty when it is gone.
     pub fn modules(&mut self, procfs: &Procfs, pid: u32, ip: u64) -> Arc<[Module]> {
         let begun = Instant::now();
         if let Some(Look { modules, good_until, not_before }) = self.kept.get(&pid) {

@@ -1,7 +1,7 @@
-//! The unwind tables of the programs that processes map, kept for all that map the same file.
+//! A cache of the unwind tables of programs, shared by all processes that map the same file.
 //!
-//! Input: a process, a copy of a stack, what code it has mapped; /proc. Output: the walk. Bounded in bytes and files: what
-//! was not used for longest goes first.
+//! Input: a process, a copy of a stack, the mapped code; /proc. Output: the walk. Bounded in bytes and files: the least
+//! recently used are dropped first.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,11 +20,11 @@ use crate::mm::{
     region::File,
 };
 
-/// Bytes of tables that are kept.
+/// The most bytes of cached tables.
 const MOST_BYTES: usize = 24 << 20;
-/// Files that are remembered, those without tables included.
+/// The most cached files, including those without tables.
 const MOST_FILES: usize = 4096;
-/// Mappings of processes whose file is known.
+/// The most cached mappings of processes.
 const MOST_KNOWN: usize = 1 << 14;
 
 /// Tables, `None` for a file that has none.
@@ -33,21 +33,20 @@ type Found = Option<Arc<Tables>>;
 /// Tables by file.
 pub struct Programs {
     procfs: Procfs,
-    /// By the file itself.
+    /// Tables by version of the file.
     files: HashMap<Version, (Found, u64)>,
-    /// By process and mapping, so that no file is opened for a known one. A mapping elsewhere has another key; the same
-    /// place with another file has another file in it.
+    /// File versions by process and mapping, so that no file is opened again for a known mapping.
     known: HashMap<(u32, u64, Arc<File>), Option<Version>>,
     maps_cache: MapsCache,
     bytes: usize,
     uses: u64,
-    /// How many there had been when the unused were let go.
+    /// The use count at the last call of [`Programs::forget_unused`].
     looked: u64,
     context: UnwindContext<usize>,
 }
 
 impl Programs {
-    /// None yet.
+    /// An empty cache.
     pub fn new(procfs: Procfs) -> Self {
         Self {
             procfs,
@@ -61,7 +60,7 @@ impl Programs {
         }
     }
 
-    /// Walks a stack of a process. `modules` are in order of address; `None` where they are to be looked up.
+    /// Walks a stack of a process. `modules` are sorted by address; with `None` maps is read.
     pub fn walk(&mut self, pid: u32, copy: &Copy, modules: Option<&[Module]>) -> Walked {
         let looked;
         let modules = match modules {
@@ -122,7 +121,7 @@ impl Programs {
         tables
     }
 
-    /// Lets go of the tables that were not used since this was last called.
+    /// Drops the tables that were not used since the last call.
     pub fn forget_unused(&mut self) {
         let since = std::mem::replace(&mut self.looked, self.uses);
         self.files.retain(|_, (_, used)| *used > since);

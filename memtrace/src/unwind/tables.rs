@@ -1,7 +1,7 @@
-//! The unwind tables of a program: `.eh_frame`, found by its index, which every loader needs and `strip` leaves.
+//! The unwind tables of a program: `.eh_frame`, found by its index, which `strip` does not remove.
 //!
-//! Input: an open ELF file. Output: [`Tables`], the row for an address. The file is anybody's: sizes are bounded, and so
-//! is the work for one address. What has no index (`PT_GNU_EH_FRAME`) has no tables here.
+//! Input: an open ELF file. Output: [`Tables`], the row for an address. The file is untrusted: sizes and the work for
+//! one address are bounded. A file without an index (`PT_GNU_EH_FRAME`) has no tables here.
 
 use std::{fs, os::unix::fs::FileExt as _};
 
@@ -15,12 +15,12 @@ use crate::{
     units::native::word,
 };
 
-/// Tables that are longer are not read: those of a browser are about as long.
+/// Longer tables are not read; those of a browser are about as long.
 const MOST_BYTES: u64 = 12 << 20;
-/// An entry of a table that is longer is taken for an attack: large functions have some hundred bytes.
+/// The longest entry of a table; large functions have some hundred bytes, so longer ones are rejected.
 const MOST_ENTRY: usize = 32 << 10;
 
-/// Bytes of a program, and the address that they have in it.
+/// Bytes of a program, with their address.
 #[derive(Debug)]
 struct Part {
     bytes: Box<[u8]>,
@@ -35,20 +35,19 @@ pub struct Tables {
     frames: Part,
 }
 
-/// What a table says of a frame.
+/// The result of a step by tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Its caller; whether the frame is one that the kernel made for a signal, so that the caller was interrupted and did
-    /// not call.
+    /// The caller, and whether the frame is a signal frame, so that the caller was interrupted and made no call.
     Caller(Frame, bool),
-    /// It is the outermost, or its caller's place is not known.
+    /// The frame is the outermost, or its caller cannot be determined.
     End,
-    /// Nothing: no function of the table is there.
+    /// No function of the table contains the address.
     Nothing,
 }
 
 impl Tables {
-    /// Reads them; `None` for a file that has none, or too long ones.
+    /// Reads the tables; `None` for a file without tables, or with too long ones.
     pub fn read(file: &fs::File) -> Option<Self> {
         let read = |offset: u64, len: u64| {
             let mut bytes = vec![0; usize::try_from(len).ok().filter(|_| len <= MOST_BYTES)?];
@@ -58,7 +57,7 @@ impl Tables {
         Self::read_by(read)
     }
 
-    /// The same of bytes.
+    /// Parses the tables from the bytes of a file.
     pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
         Self::read_by(|offset, len| {
             let rest = bytes.get(usize::try_from(offset).ok()?..)?;
@@ -73,7 +72,7 @@ impl Tables {
         let start = EhFrameHdr::new(&index.bytes, NativeEndian).parse(&bases(&index, 0), 8).ok()?;
         let start = start.eh_frame_ptr().direct().ok()?;
         let (offset, rest) = head.place(start)?;
-        // To the end of the last entry that the index has: the names of sections may be stripped.
+        // Up to the end of the last entry in the index, because section headers may be stripped.
         let last = last_entry(&index, start)?.checked_sub(start)?;
         let length = word(&read(offset.checked_add(last)?, 4)?, 0)?;
         let len = last.checked_add(4)?.checked_add(length.into())?.min(rest);
@@ -81,12 +80,12 @@ impl Tables {
         Some(Self { head, index, frames })
     }
 
-    /// The address in the program of a byte of its file that is loaded.
+    /// The address of a file offset, if it is loaded.
     pub fn address(&self, offset: u64) -> Option<u64> {
         self.head.address(offset)
     }
 
-    /// Goes from a frame, whose code is at this address in the program, to its caller.
+    /// Steps from a frame, whose code is at this address in the program, to its caller.
     pub fn step(
         &self,
         context: &mut UnwindContext<usize>,
@@ -110,7 +109,7 @@ impl Tables {
         let bases = bases(&self.index, self.frames.address);
         let index = EhFrameHdr::new(&self.index.bytes, NativeEndian).parse(&bases, 8).ok()?;
         let frames = EhFrame::new(&self.frames.bytes, NativeEndian);
-        // Not by `fde_for_address`: it trusts the index to point behind the start of the table.
+        // Not `fde_for_address`, which trusts that the index points after the start of the table.
         let entry = index.table()?.lookup(address, &bases).ok()?.direct().ok()?;
         let entry = usize::try_from(entry.checked_sub(self.frames.address)?).ok()?;
         let entry = frames.fde_from_offset(&bases, entry.into(), EhFrame::cie_from_offset).ok()?;
@@ -124,7 +123,7 @@ impl Tables {
         Some((row, frames, entry.is_signal_trampoline()))
     }
 
-    /// Addresses in the program of the functions that the index has.
+    /// Addresses of the functions in the index.
     #[cfg(test)]
     pub fn functions(&self) -> Vec<u64> {
         let bases = bases(&self.index, self.frames.address);
@@ -140,18 +139,18 @@ impl Tables {
         self.row(context, address).is_some()
     }
 
-    /// Bytes that they take.
+    /// Size of the tables in bytes.
     pub fn len(&self) -> usize {
         self.index.bytes.len() + self.frames.bytes.len()
     }
 
-    /// Whether there is nothing in them.
+    /// Whether the tables are empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Address of the last entry that an index has.
+/// Address of the last entry in an index.
 fn last_entry(index: &Part, frames: u64) -> Option<u64> {
     let bases = bases(index, frames);
     let header = EhFrameHdr::new(&index.bytes, NativeEndian).parse(&bases, 8).ok()?;

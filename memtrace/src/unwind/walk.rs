@@ -1,7 +1,7 @@
-//! The walk from frame to frame, by tables where code has them, by frame pointers where it has none.
+//! The walk from frame to frame, by unwind tables, or by frame pointers for code without tables.
 //!
-//! Input: registers, stack, what is at an address. Output: return addresses. Pure. It ends: the stack pointer rises with
-//! each frame, and so many frames are enough.
+//! Input: registers, stack, a lookup of code. Output: return addresses. Pure. It always ends, because the stack pointer
+//! rises with each frame and the number of frames is limited.
 
 use std::sync::Arc;
 
@@ -16,30 +16,30 @@ use super::{
 };
 use crate::mm::growth::WalkedBy;
 
-/// Frames that are kept, from the innermost on.
+/// The most frames, from the innermost on.
 pub const MOST_FRAMES: usize = 32;
 
-/// What is at an address.
+/// The code at an address.
 #[derive(Clone, Debug)]
 pub enum Code {
     /// A program with tables, and the address in it.
     Tables(Arc<Tables>, u64),
-    /// Code without.
+    /// Code without tables.
     Bare,
     /// No code.
     None,
 }
 
-/// The addresses of a walk.
+/// The result of a walk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walked {
-    /// Where the thread was, and where each caller goes on; one alone says that the walk failed.
+    /// The address of the thread, then the return addresses; with one address alone the walk failed.
     pub frames: Vec<u64>,
-    /// By what they were found.
+    /// How they were found.
     pub walked_by: WalkedBy,
 }
 
-/// Walks.
+/// Walks a stack.
 pub fn walk(
     start: &Registers,
     stack: &Stack<'_>,
@@ -48,7 +48,7 @@ pub fn walk(
 ) -> Walked {
     let (mut frame, mut frames) = (Frame::new(start), vec![start.ip]);
     let (mut by_tables, mut by_pointers) = (0, 0);
-    // An instruction that was interrupted is where it is; a call is before the address that it returns to.
+    // The address of an interrupted instruction is exact; a call is before its return address.
     let mut back = 0;
     while frames.len() < MOST_FRAMES {
         let step = match code(frame.ip.wrapping_sub(back)) {

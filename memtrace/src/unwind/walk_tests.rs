@@ -1,4 +1,4 @@
-//! Walks of this very thread, whose callers are known, and of what is no stack.
+//! Walks of this thread, whose callers are known, and of invalid stacks.
 
 use std::{
     arch::asm,
@@ -16,11 +16,11 @@ use crate::{
     unwind::{Copy, Stack, expression, frame::Frame, programs::Programs, tables::Tables, walk::Walked},
 };
 
-/// Where this thread is, and so much of its stack.
+/// The registers of this thread, and `len` bytes of its stack.
 #[inline(never)]
 fn innermost(len: usize) -> Copy {
     let (ip, sp, bp, bx, r12, r13, r14, r15): (u64, u64, u64, u64, u64, u64, u64, u64);
-    // SAFETY: it reads registers and changes none but its outputs.
+    // SAFETY: it only reads registers and writes its outputs.
     unsafe {
         asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp", "mov {}, rbx", out(reg) ip, out(reg) sp, out(reg) bp,
             out(reg) bx, options(nomem, nostack, preserves_flags));
@@ -112,13 +112,13 @@ fn an_expression_that_loops_ends() {
     assert_eq!(value(&[0x77, 0, 0x06]), Some(7));
     // DW_OP_skip -3: itself.
     assert_eq!(value(&[0x2f, 0xfd, 0xff]), None);
-    // DW_OP_breg0 0: rax, which no callee keeps.
+    // DW_OP_breg0 0: rax, which is not callee-saved.
     assert_eq!(value(&[0x70, 0]), None);
-    // DW_OP_breg7 8; DW_OP_deref: outside of the copy.
+    // DW_OP_breg7 8; DW_OP_deref: outside the copy.
     assert_eq!(value(&[0x77, 8, 0x06]), None);
 }
 
-/// Programs of this machine, by several linkers: every function of an index has a row.
+/// Programs of this machine from several linkers: every function of an index has a row.
 #[test]
 fn the_last_function_of_a_program_is_in_its_tables() {
     let own = std::env::current_exe().unwrap();
@@ -131,7 +131,7 @@ fn the_last_function_of_a_program_is_in_its_tables() {
     files.dedup();
     let mut with_tables = 0;
     for file in files {
-        // Other tests map files of their own, which may be gone by now.
+        // Other tests map files that may be deleted by now.
         let Ok(opened) = std::fs::File::open(&file) else { continue };
         let Some(tables) = Tables::read(&opened) else { continue };
         let mut context = UnwindContext::new();

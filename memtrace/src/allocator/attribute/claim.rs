@@ -1,7 +1,7 @@
 //! Pieces of regions, and claims on them.
 //!
-//! Input: regions, then claims of one allocator after the other. Output: owned ranges and the pieces that are left. A
-//! claim outside of what is left is cut down to it: no byte is ever owned twice.
+//! Input: regions, then the claims of one allocator after the other. Output: owned ranges and the remaining pieces. A
+//! claim is limited to the remaining pieces, so no byte gets two owners.
 
 use super::{Owned, Owner};
 use crate::{
@@ -12,14 +12,14 @@ use crate::{
 /// `MAP_NORESERVE`.
 const MAP_NORESERVE: u32 = 0x4000;
 
-/// A part of a region that nobody owns yet.
+/// A part of a region without an owner yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'a> {
     /// First address.
     pub start: u64,
-    /// First address behind it.
+    /// First address after it.
     pub end: u64,
-    /// The region that it lies in.
+    /// The region that contains it.
     pub region: &'a Region,
     /// That region's index.
     pub index: usize,
@@ -36,33 +36,33 @@ impl<'a> Piece<'a> {
         self.end <= self.start
     }
 
-    /// Private memory without a file or a name of the kernel's.
+    /// Private memory without a file or a kernel name.
     pub fn is_plain(&self) -> bool {
         self.region.backing == Backing::Anonymous && !self.region.is_shared
     }
 
-    /// Plain, and may be read and written.
+    /// Plain, readable and writable.
     pub fn is_data(&self) -> bool {
         let is_data = self.region.prot.0 & !Prot::EXEC == Prot::READ | Prot::WRITE;
         self.is_plain() && is_data
     }
 
-    /// Plain, and nothing may touch it: a reservation or a guard.
+    /// Plain and inaccessible: a reservation or a guard.
     pub fn is_reserve(&self) -> bool {
         self.is_plain() && self.region.prot == Prot::NONE
     }
 
-    /// Whether code in it may run.
+    /// Whether it is executable.
     pub const fn is_executable(&self) -> bool {
         self.region.prot.0 & Prot::EXEC != 0
     }
 
-    /// A flag of smaps; `None` when it was not read.
+    /// A VMA flag from smaps; `None` when not read.
     pub fn flag(&self, flag: u16) -> Option<bool> {
         self.region.vm_flags.map(|flags| flags.has(flag))
     }
 
-    /// Mapped without a reservation of memory: `nr`, or the call said so.
+    /// Whether it was mapped with `MAP_NORESERVE`, from the flag `nr` or the call.
     pub fn is_noreserve(&self) -> Option<bool> {
         let by_call = || self.born().map(|born| born.flags & MAP_NORESERVE != 0);
         self.flag(VmFlags::NO_RESERVE).or_else(by_call)
@@ -73,20 +73,19 @@ impl<'a> Piece<'a> {
         self.region.born.as_ref()
     }
 
-    /// The module whose code made that call. `None` too where the caller is no module's: the word that stands for it
-    /// can be any of the stack's.
+    /// The module whose code made that call. Also `None` when the caller is in no module, because the recorded word can
+    /// be an arbitrary one of the stack.
     pub fn caller<'p>(&self, process: &'p ProcessEvidence) -> Option<&'p Module> {
         self.born().and_then(|born| process.module_of_code(born.caller))
     }
 
-    /// All of it, owned.
+    /// The whole piece with an owner.
     pub const fn owned_by(&self, owner: Owner) -> Owned {
         Owned { start: self.start, end: self.end, region: self.index, owner }
     }
 }
 
-/// All regions as pieces, in order of address. Where regions overlap, which those of one process never do, the lower
-/// one wins.
+/// All regions as pieces, sorted by address. Regions of one process never overlap; if they do, the lower one wins.
 pub fn pieces(regions: &[Region]) -> Vec<Piece<'_>> {
     let mut pieces: Vec<_> = regions
         .iter()
@@ -108,14 +107,14 @@ pub fn runs<'s, 'a>(pieces: &'s [Piece<'a>]) -> impl Iterator<Item = &'s [Piece<
     pieces.chunk_by(|left, right| left.end == right.start)
 }
 
-/// What one allocator says is its own.
+/// The claims of one allocator.
 #[derive(Debug, Default)]
 pub struct Claims {
     claims: Vec<(u64, u64, Owner)>,
 }
 
 impl Claims {
-    /// Claims a range. Where two overlap, the one that starts lower wins, then the one that was first.
+    /// Claims a range. Of two overlapping claims the one that starts lower wins, then the earlier one.
     pub fn range(&mut self, start: u64, end: u64, owner: Owner) {
         if start < end {
             self.claims.push((start, end, owner));
@@ -127,7 +126,7 @@ impl Claims {
         self.range(piece.start, piece.end, owner);
     }
 
-    /// Cuts the claims out of the pieces; what is left is returned.
+    /// Cuts the claims out of the pieces. Returns the remaining pieces.
     pub fn take<'a>(mut self, pieces: &[Piece<'a>], owned: &mut Vec<Owned>) -> Vec<Piece<'a>> {
         self.claims.sort_by_key(|(start, ..)| *start);
         let mut left = Vec::with_capacity(pieces.len());

@@ -1,8 +1,8 @@
-//! Memory whose owner has named it with `PR_SET_VMA_ANON_NAME`.
+//! Memory that its owner has labelled with `PR_SET_VMA_ANON_NAME`.
 //!
 //! Input: names of regions. Output: claims that are certain. Names: section "VMA names" of each allocator's source:
 //! glibc setvmaname.c, Go runtime/set_vma_name_linux.go, mimalloc prim.c, jemalloc pages.c, tcmalloc
-//! system_allocator.h, snmalloc pal_linux.h. A process may lie about itself, and only about itself.
+//! system_allocator.h, snmalloc pal_linux.h. A process can fake labels only of its own memory.
 
 use std::sync::LazyLock;
 
@@ -12,28 +12,28 @@ use super::{
 };
 use crate::allocator::{AllocatorId, evidence::ProcessEvidence};
 
-/// What a name begins with, and what it says. The longest that fits wins.
+/// A prefix of a name, and its meaning. The longest matching prefix wins.
 #[derive(Clone, Copy, Debug)]
 pub struct Label {
     prefix: &'static [u8],
     holder: Holder,
     kind: &'static str,
-    /// Tells arenas apart, by the start of the memory.
+    /// The arena, computed from the start of the memory.
     arena: fn(u64) -> u64,
 }
 
 impl Label {
-    /// Of memory that has one instance a process: one row.
+    /// A label of memory with one instance per process: one row.
     pub const fn of(prefix: &'static [u8], id: AllocatorId, kind: &'static str) -> Self {
         Self { prefix, holder: Holder::Allocator(id), kind, arena: |_| 0 }
     }
 
-    /// Of stacks, which are apart by address.
+    /// A label of stacks, which are distinguished by address.
     pub const fn stack(prefix: &'static [u8], kind: &'static str) -> Self {
         Self { prefix, holder: Holder::Stack, kind, arena: |start| start }
     }
 
-    /// Of arenas, which are apart by what this says of an address in them.
+    /// A label of arenas, which `arena` distinguishes by address.
     pub const fn apart(self, arena: fn(u64) -> u64) -> Self {
         Self { arena, ..self }
     }
@@ -46,7 +46,7 @@ static LABELS: LazyLock<Vec<&'static Label>> = LazyLock::new(|| {
     all
 });
 
-/// Whoever gave its memory a name.
+/// The claimant of labelled memory.
 pub struct Labelled;
 
 impl Claimant for Labelled {

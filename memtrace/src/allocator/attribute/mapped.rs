@@ -1,4 +1,4 @@
-//! What is mapped from somewhere: files, modules with their data, shared memory, and the kernel's own.
+//! Mappings with a backing: files, modules with their data, shared memory, and those of the kernel.
 //!
 //! Input: regions with a backing, images of modules. Output: claims on all of them, and on modules' bss.
 
@@ -13,7 +13,7 @@ use crate::{
     mm::region::{Backing, File},
 };
 
-/// Everything that has a name of its own.
+/// The claimant of all mappings with a backing.
 pub struct Mapped;
 
 impl Claimant for Mapped {
@@ -77,8 +77,8 @@ fn shmem_kind(process: &ProcessEvidence, file: &File) -> Option<&'static str> {
     by_name.or_else(|| process.tmpfs.contains(&file.device).then_some("tmpfs file"))
 }
 
-/// Data that is not in the file: it lies in the module's image, or, where the file could not be read, right behind its
-/// last writable mapping.
+/// Data that is not in the file (bss): it is in the module's image, or, if the file could not be read, directly after
+/// its last writable mapping.
 fn bss(
     process: &ProcessEvidence,
     piece: &Piece<'_>,
@@ -98,7 +98,7 @@ fn bss(
     }
 }
 
-/// The module that malloc comes from, if it is not libc.
+/// The module that provides malloc, if it is not libc.
 pub fn malloc_module(process: &ProcessEvidence) -> Option<&Module> {
     let is_own = |module: &&Module| {
         let marks = module.marks;

@@ -1,8 +1,8 @@
-//! Stacks: of the main thread, of other threads, and for signals.
+//! Stacks: of the main thread, of other threads, and alternate signal stacks.
 //!
 //! Input: `[stack]`, MAP_STACK, guards below plain memory. Output: claims. glibc and HotSpot map a guard and a stack in
-//! one call and protect the guard; from glibc 2.42 on the guard may be inside the mapping and not seen. From Linux 6.7
-//! on MAP_STACK leaves `nh` behind.
+//! one call and protect the guard; since glibc 2.42 the guard may be inside the mapping and invisible. Since Linux 6.7
+//! MAP_STACK sets the flag `nh`.
 
 use super::{
     Claimant, Holder, Owner,
@@ -15,11 +15,11 @@ use crate::{
 
 const NAME: &str = Holder::Stack.name();
 const MAP_STACK: u32 = 0x2_0000;
-/// The largest guard that is taken for one: HotSpot's yellow and red zones stay far below.
+/// The largest range that is accepted as a guard: HotSpot's yellow and red zones are much smaller.
 const LARGEST_GUARD: u64 = 1 << 20;
 /// Alternate signal stacks have a few pages, thread stacks 64 KiB at the least.
 const LARGEST_SIGNAL_STACK: u64 = 60 << 10;
-/// Larger than any stack that somebody asks for by default.
+/// Larger than any default stack size.
 const LARGEST_GUESS: u64 = 64 << 20;
 /// musl's threads: 128 KiB and thread-local storage.
 const MUSL_STACK: u64 = 0x2_1000;
@@ -52,7 +52,7 @@ fn is_guard(piece: &Piece<'_>) -> bool {
     piece.is_reserve() && piece.len() <= LARGEST_GUARD && piece.is_noreserve() != Some(true)
 }
 
-/// Where a stack that begins with this piece ends, and whether that is certain.
+/// The end of a stack that begins with this piece, and whether it is certain.
 fn stack(process: &ProcessEvidence, piece: &Piece<'_>, guard: Option<&Piece<'_>>) -> Option<(u64, bool)> {
     if !piece.is_data() || piece.is_executable() || piece.is_noreserve() == Some(true) {
         return None;
@@ -63,17 +63,17 @@ fn stack(process: &ProcessEvidence, piece: &Piece<'_>, guard: Option<&Piece<'_>>
     if piece.flag(VmFlags::NO_HUGE_PAGE) == Some(true) {
         return Some((piece.end, false));
     }
-    // No trace of MAP_STACK: musl, or an old kernel. A guard below, and a size that fits.
+    // Without MAP_STACK (musl, or an old kernel): requires a guard below and a size that fits.
     guard.filter(|guard| guard.born().is_none_or(|born| Some(born) == piece.born()))?;
     if piece.born().is_some() {
-        // Followed from its call on, so nothing has merged with it.
+        // Traced since its call, so nothing has merged with it.
         return (piece.len() <= LARGEST_GUESS).then_some((piece.end, false));
     }
     let sizes = [process.stack_limit.unwrap_or(8 << 20), RUST_STACK];
     let default = sizes.into_iter().find(|size| *size <= piece.len());
     let default = if process.has(Mark::Musl) { default.or(Some(MUSL_STACK)) } else { default };
     let len = default.map_or(piece.len(), |size| {
-        // A page or two of thread-local storage and headers belong to it, neighbours that merged with it do not.
+        // A page or two of thread-local storage and headers belong to it, but merged neighbours do not.
         if piece.len() < size + LARGEST_SIGNAL_STACK { piece.len() } else { size }
     });
     (len <= LARGEST_GUESS).then(|| (piece.start.saturating_add(len.min(piece.len())), false))

@@ -1,6 +1,6 @@
-//! What nobody recognised, with the module that mapped it where that is known.
+//! Memory that no claimant recognised, with the module that mapped it if known.
 //!
-//! Input: the pieces that are left. Output: claims on all of them. This row is shown under its own name, never hidden.
+//! Input: the remaining pieces. Output: claims on all of them. This row is shown under its own name, never hidden.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! What every reader must bear: any memory, with any layout of it, that changes while it is read.
+//! The test that every reader must pass: any memory, in any layout, that changes while it is read.
 //!
-//! Input: a reader and memory. Output: what the reader said, or a panic of the test.
+//! Input: a reader and memory. Output: the reader's result, or a panic of the test.
 
 use super::{Absent, CounterReader, Counters, Target, plausibility};
 use crate::{
@@ -12,17 +12,18 @@ use crate::{
     mm::region::{Backing, File, Prot, Region},
 };
 
-/// Arenas that an answer can have.
+/// The most arenas in a result.
 const MOST_ARENAS: usize = 1 << 16;
 
-/// The reader comes to an end within the budget of the image, and does not believe more than there is. Every range is
-/// in turn a heap, data of a program that has all allocators in it, and plain memory that the reader's allocator owns.
+/// Checks that the reader finishes within the budget of the image and reports no more memory than there is. Every range
+/// is in turn a heap, data of a program that contains all allocators, and plain memory that the reader's allocator
+/// owns.
 ///
 /// # Errors
-/// When the reader is not sure of what it sees.
+/// When the reader is not certain.
 ///
 /// # Panics
-/// When it does not.
+/// When a check fails.
 pub fn holds(reader: &dyn CounterReader, mut memory: Fake, files: &FakeFiles) -> Result<Counters, Absent> {
     let file = std::sync::Arc::new(File { device: 1, inode: 1, path: b"/tmp/hsperfdata_user/1".to_vec() });
     let ranges = memory.ranges();

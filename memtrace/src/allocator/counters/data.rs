@@ -1,7 +1,7 @@
 //! Data of programs and structures in memory, as words.
 //!
-//! Input: a target, and what must be in a module. Output: its writable data as far as it is there; bytes of a structure
-//! with zeros where pages are not. Every length is bounded, every offset checked.
+//! Input: a target, and a mark of the modules. Output: their resident writable data; bytes of a structure, with zeros
+//! for pages that are not resident. Every length is bounded, every offset checked.
 
 use super::Target;
 use crate::{
@@ -10,25 +10,25 @@ use crate::{
     mm::region::{Backing, Prot},
 };
 
-/// Bytes of data that are searched: a static program has everybody's there.
+/// The most bytes of data that are searched: a static program has the data of all its libraries there.
 const MOST_DATA: u64 = 16 << 20;
 
-/// Words of data that were read.
+/// A run of words of data.
 pub struct Data {
-    /// Address of the first.
+    /// Address of the first word.
     pub start: u64,
     /// The words.
     pub words: Vec<u64>,
 }
 
 impl Data {
-    /// Each word's address, with it and all that are behind it.
+    /// The address of each word, with the slice from that word on.
     pub fn suffixes(&self) -> impl Iterator<Item = (u64, &[u64])> {
         (self.start..).step_by(8).zip((0..self.words.len()).filter_map(|at| self.words.get(at..)))
     }
 }
 
-/// Data and bss of the modules with this in them.
+/// Data and bss of the modules with this mark.
 pub fn of(target: &mut Target<'_>, mark: Mark) -> Vec<Data> {
     let mut data = Vec::new();
     let mut left = MOST_DATA;
@@ -41,7 +41,7 @@ pub fn of(target: &mut Target<'_>, mark: Mark) -> Vec<Data> {
         let images = target.process.images_in(region.start, region.end);
         let ours = images.filter(|(_, module)| module.marks.has(mark));
         for (image, _) in ours.collect::<Vec<_>>() {
-            // Bss can share its region with memory behind it.
+            // Bss can share its region with memory after it.
             let (start, end) = (region.start.max(image.start), region.end.min(image.end));
             for (start, end) in target.image.present(start, end) {
                 let end = end.min(start.saturating_add(left));
@@ -57,7 +57,7 @@ pub fn of(target: &mut Target<'_>, mark: Mark) -> Vec<Data> {
     data
 }
 
-/// Bytes from an address, zeros where its pages are not there.
+/// Bytes from an address on, zeros for pages that are not resident.
 pub fn filled(image: &mut dyn Image, start: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     let end = start.saturating_add(len as u64);

@@ -1,21 +1,21 @@
-//! What moves while it is read, and how far off that can make a figure: the one place for all readers.
+//! The error of figures that change while they are read, for all readers.
 //!
-//! Input: what was counted, and the same counted again. Output: the bound. The process is never stopped, so its heaps
-//! are read one piece after the other.
+//! Input: a figure, and the same figure counted again. Output: a bound of the error. The process is never stopped, and
+//! its heaps are read piece by piece.
 
 use crate::units::Bytes;
 
-/// One part of so many is how far a reading of a process that allocates can be off. Measured with two threads that do
-/// nothing else, for every reader (`memtrace/tests/counters/busy.rs`).
+/// A reading of an allocating process may be wrong by 1/`BUSY`. Measured for every reader with two threads that only
+/// allocate and free (`memtrace/tests/counters/busy.rs`).
 const BUSY: u64 = 50;
 
-/// How far `allocated` may be off, either way: by what was not understood, and while things move by a part of it.
+/// The error of `allocated` in either direction: the unknown bytes, plus 1/`BUSY` unless the process is at rest.
 pub fn bound(allocated: u64, unknown: u64, is_at_rest: bool) -> Bytes {
     let moving = if is_at_rest { 0 } else { allocated / BUSY };
     Bytes(unknown.saturating_add(moving))
 }
 
-/// The same where all of it was counted twice: what lies between the two is not known either.
+/// The error of a figure that was counted twice: it includes the difference between the two.
 pub fn bound_between(first: u64, again: Option<u64>) -> Bytes {
     let moved = again.unwrap_or(0).abs_diff(first);
     bound(first, moved.saturating_mul(2).min(first), again == Some(first))

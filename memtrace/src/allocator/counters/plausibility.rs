@@ -1,28 +1,30 @@
-//! What is too much to be true: figures that the page tables contradict.
+//! Rejects figures that the page tables contradict.
 //!
-//! Input: a target and what a reader said. Output: the same, or why it is not believed. The one place for all readers.
+//! Input: a target and the counters from a reader. Output: the same counters, or why they are rejected. Used for all
+//! readers.
 
 use super::{Absent, Counters, Target};
 use crate::units::Bytes;
 
-/// How much more than there is a busy process's figures may say, in percent: it changes while it is read.
+/// How far figures may exceed the page tables, in percent: a busy process changes while it is read.
 const TOLERANCE: u64 = 5;
-/// What is looked at in one go.
+/// Bytes checked per query of the page tables.
 const STEP: u64 = 16 << 20;
-/// And in bytes, for small ones.
+/// The same tolerance in bytes, for small figures.
 const SLACK: u64 = 128 << 10;
 const UNCONFIRMED: &str = "how much of the free memory is resident: no time left to read the page tables";
 
-/// Believes what fits: in use and retained into what is mapped, free and lazily freed into what is resident.
+/// Accepts counters if allocated plus metadata, and retained, each fit into the mapped bytes, and free plus lazily
+/// freed fits into the resident bytes.
 ///
 /// # Errors
-/// [`Absent`] for what does not. What there was no time to ask about contradicts nothing: that is said.
+/// [`Absent`] for counters that do not fit. When there is no time for the check, the counters pass and say so.
 pub fn check(target: &mut Target<'_>, mut counters: Counters) -> Result<Counters, Absent> {
     let free = sum([counters.free_resident_bytes, counters.lazily_freed_bytes]);
     let (mut mapped, mut resident, mut unasked) = (0_u64, 0_u64, 0_u64);
     for owned in target.owned.iter().filter(|owned| owned.owner.allocator == counters.allocator) {
         mapped = mapped.saturating_add(owned.len());
-        // To look at all of a large process takes long, and what is free is a part of it.
+        // Checking all of a large process takes long; stop when enough resident memory is found.
         let mut at = owned.start;
         while at < owned.end && free > allowed(resident) && !target.image.is_spent() {
             let next = at.saturating_add(STEP).min(owned.end);

@@ -1,29 +1,29 @@
-//! Samples that are spread evenly, wherever one stops, and how far what they stand for may be off.
+//! Evenly spread samples, wherever sampling stops, and the error of estimates from them.
 //!
-//! A sample's number -> its place; values of some of many things -> an estimate of all, with its bound. Pure but for
-//! [`resident`], which asks page tables.
+//! The number of a sample -> its place; values of a sample -> an estimate of the total, with a bound. Pure except for
+//! [`resident`], which reads page tables.
 
 use super::Image;
 
-/// The golden ratio's part behind the point, of 2^64.
+/// The fractional part of the golden ratio, times 2^64.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
-/// So many standard errors, and so many times the largest value besides, are exceeded by fewer than one sum of 10,000, also
-/// where a few large values make up most of it (Bernstein: `sqrt(2 ln 20,000)`, and `ln 20,000 / 3`).
+/// The bound is this many standard errors plus this many times the largest value. Fewer than one in 10,000 sums exceeds
+/// it, even if a few large values dominate (Bernstein: `sqrt(2 ln 20,000)`, and `ln 20,000 / 3`).
 const ERRORS: f64 = 4.45;
 const LARGEST: f64 = 3.3;
-/// `-ln(1/10,000)`: when none of n samples has a property, more than this many in n have it in fewer than one of 10,000
-/// cases, for `(1 - LUCK/n)^n < 1/10,000`. No variance of what was seen tells of what is so rare.
+/// `-ln(1/10,000)`: when none of n samples has a property, its frequency exceeds LUCK/n in fewer than one of 10,000
+/// cases, because `(1 - LUCK/n)^n < 1/10,000`. The sample variance does not cover such rare values.
 const LUCK: f64 = 9.22;
-/// What is asked of the page tables in one go.
+/// Bytes per query of the page tables.
 const STEP: u64 = 16 << 20;
 
-/// Where the sample of this number is, of `all`.
+/// The place of the sample with this number, below `all`.
 pub fn place(number: u64, all: u64) -> u64 {
     let place = (u128::from(all) * u128::from(number.wrapping_mul(STRIDE))) >> 64;
     u64::try_from(place).unwrap_or(all)
 }
 
-/// Every number below `all`, each once, in an order of which every first part is spread evenly.
+/// Every number below `all` once, in an order whose every prefix is evenly spread.
 pub fn order(all: u64) -> impl Iterator<Item = u64> {
     let golden = u64::try_from((u128::from(all) * u128::from(STRIDE)) >> 64).unwrap_or(1).max(1);
     let step = (golden..all).find(|step| common(*step, all) == 1).unwrap_or(1);
@@ -41,8 +41,8 @@ const fn common(mut one: u64, mut other: u64) -> u64 {
     one
 }
 
-/// By how much more than [`ERRORS`] the error of few samples must be multiplied, for their variance is uncertain too: more
-/// than Student's distribution has beyond one in 10,000 (7.9 for 7 degrees of freedom, 4.9 for 20).
+/// The number of standard errors for a small sample, larger than `ERRORS` because its variance is uncertain too. It
+/// exceeds the 1/10,000 quantile of Student's distribution (7.9 for 7 degrees of freedom, 4.9 for 20).
 pub fn errors(samples: u64) -> f64 {
     match samples.saturating_sub(1) {
         0 => f64::INFINITY,
@@ -53,15 +53,15 @@ pub fn errors(samples: u64) -> f64 {
     }
 }
 
-/// What the part of things that nobody saw may be of them in a case that so many samples do not exclude.
+/// The largest fraction of unseen things that this many samples do not exclude, see `LUCK`.
 pub fn luck(samples: u64) -> f64 {
     (LUCK / samples.max(1) as f64).min(1.0)
 }
 
-/// Values of some things of many, each of which is no less than 0.
+/// A sample of non-negative values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
-    /// How many were seen.
+    /// Number of samples.
     pub seen: u64,
     /// The sum of their values.
     pub sum: u64,
@@ -69,16 +69,16 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// One more.
+    /// Adds a value.
     pub fn add(&mut self, value: u64) {
         self.seen += 1;
         self.sum = self.sum.saturating_add(value);
         self.squares += (value as f64).powi(2);
     }
 
-    /// The sum over all, and how far that may be off, where no value is larger than `most`. Exact when all were seen; of
-    /// none, nothing is known. The bound fails in fewer than one of 10,000 cases, and is never more than what was not
-    /// seen could make of it.
+    /// The estimated sum over all things and its error, given that no value exceeds `most`. Exact when all were seen;
+    /// `None` without samples. The bound fails in fewer than one of 10,000 cases, and never exceeds what the unseen
+    /// values can add.
     pub fn of_all(&self, all: u64, most: u64) -> Option<(u64, u64)> {
         if self.seen >= all {
             return Some((self.sum, 0));
@@ -93,23 +93,23 @@ impl Sample {
         let variance = (self.squares / seen - mean * mean).max(0.0);
         let error = (variance * unseen * all as f64 / seen).sqrt();
         let likely = errors(self.seen) * error + (luck(self.seen) * unseen + LARGEST) * most as f64;
-        // No number of it: too few samples to have a variance.
+        // NaN: too few samples for a variance.
         let off = if likely.is_nan() { largest } else { likely.min(largest) };
         Some(((sum + mean * unseen) as u64, off.ceil() as u64))
     }
 }
 
-/// Pieces of something of which all is known: how much of each is of a kind.
+/// Sampled pieces: the size of each, and the part of it that is of some kind.
 #[derive(Clone, Debug, Default)]
 pub struct Parts(Vec<(u64, u64)>);
 
 impl Parts {
-    /// One more: so much of it, of so much.
+    /// Adds a piece of size `piece`, of which `part` is of the kind.
     pub fn add(&mut self, part: u64, piece: u64) {
         self.0.push((part.min(piece), piece));
     }
 
-    /// How much of all is of that kind, and the doubt of it; `None` when there is no piece.
+    /// The estimated part of `all` that is of the kind, and its doubt; `None` without pieces.
     pub fn of_all(&self, all: u64) -> Option<(u64, Doubt)> {
         let sum = |of: fn(&(u64, u64)) -> u64| self.0.iter().map(of).fold(0, u64::saturating_add) as f64;
         let (part, seen) = (sum(|piece| piece.0), sum(|piece| piece.1));
@@ -132,22 +132,22 @@ impl Parts {
     }
 }
 
-/// How far what pieces stand for may be off. Of several things that are sampled each by itself, doubts become one.
+/// The error of an estimate from pieces. Doubts of independent estimates can be combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Doubt {
     count: u64,
     variance: f64,
-    /// What no piece tells of: see [`LUCK`].
+    /// The error from values too rare to be in a piece, see `LUCK`.
     rare: f64,
     piece: f64,
     unseen: f64,
-    /// What was not seen could make no more of it.
+    /// The largest error that the unseen part can cause.
     largest: f64,
 }
 
 impl Doubt {
-    /// Both at once: their errors have nothing to do with each other, and what no piece tells of is where it is found least,
-    /// for more than that would have been found somewhere.
+    /// The doubt of the sum of two independent estimates. Variances add up; of the errors from rare values the larger
+    /// is kept.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -160,18 +160,18 @@ impl Doubt {
         }
     }
 
-    /// The bound: as that of [`Sample::of_all`], for pieces of several sizes.
+    /// The bound of the error, like that of [`Sample::of_all`], for pieces of different sizes.
     pub fn off(&self) -> u64 {
         let likely =
             errors(self.count) * self.variance.sqrt() + self.rare.min(self.unseen) + LARGEST * self.piece;
-        // No number of it: too few pieces to have a variance.
+        // NaN: too few pieces for a variance.
         let off = if likely.is_nan() { self.largest } else { likely.min(self.largest) };
         off.ceil() as u64
     }
 }
 
-/// What of these ranges is resident, as far as there is time to ask; the rest is taken to be like what was asked for.
-/// `None` when there was no time for any of it. Whether all was asked.
+/// The resident bytes of these ranges, and whether all of them were checked. When time runs out, the rest is estimated
+/// from the checked part. `None` when nothing could be checked.
 pub fn resident(image: &mut dyn Image, ranges: &[(u64, u64)]) -> Option<(u64, bool)> {
     let steps: Vec<(u64, u64)> = ranges
         .iter()
@@ -238,12 +238,12 @@ mod tests {
         let mut sample = Sample::default();
         assert_eq!((sample.of_all(10, 100), sample.of_all(0, 100)), (None, Some((0, 0))));
         sample.add(40);
-        // Nine that may be 0 or 100 each.
+        // Nine unseen values, each between 0 and 100.
         assert_eq!(sample.of_all(10, 100), Some((400, 540)));
         assert_eq!(sample.of_all(1, 100), Some((40, 0)));
         (0..999).for_each(|_| sample.add(40));
         let (sum, off) = sample.of_all(10_000, 100).unwrap();
-        // All alike, and one in a hundred may still be other than these.
+        // All samples are equal, but one in a hundred unseen values may still differ.
         assert!(sum == 400_000 && (1000..10_000).contains(&off), "{off}");
     }
 
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(resident(&mut fake, &[(0, 128 << 20)]), None);
     }
 
-    /// Of any kind: alike but for rare ones, evenly mixed, or mostly nothing. The same every time: no luck is in it.
+    /// Values that are equal except for rare ones, evenly mixed, or mostly 0. Deterministic.
     #[test]
     fn bounds_hold_of_any_values() {
         let mut state = 1_u64;

@@ -1,18 +1,18 @@
-//! A part of the budget of a reading, so that one reader leaves some of it to those behind it.
+//! A part of the budget of a reading, so that each reader leaves some to the next ones.
 //!
-//! Input: an image, and what must be left of it. Output: an image that ends there.
+//! Input: an image, and the budget that must be left. Output: an image that stops there.
 
 use super::Image;
 
 pub struct Share<'a> {
     image: &'a mut dyn Image,
-    /// What belongs to others.
+    /// The part of the budget that is left to others.
     end: u64,
     is_over: bool,
 }
 
 impl<'a> Share<'a> {
-    /// All but `end` of what is left.
+    /// The remaining budget except for `end`.
     pub fn new(image: &'a mut dyn Image, end: u64) -> Self {
         Self { image, end, is_over: false }
     }
@@ -20,7 +20,8 @@ impl<'a> Share<'a> {
 
 impl Image for Share<'_> {
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> bool {
-        // Once over it stays so, and to look at the clock for each small read would take longer than the read.
+        // Once exceeded it stays so; checked only for large reads, because reading the clock takes longer than a small
+        // read.
         self.is_over |= buffer.len() >= 4096 && self.left() == 0;
         !self.is_over && self.image.read(address, buffer)
     }

@@ -1,8 +1,8 @@
-//! What CPython keeps: arenas in which a pool is in use.
+//! What CPython retains: arenas in which a pool is in use.
 
 use crate::allocator::advice::{Advice, Keeper};
 
-/// The advice: nothing can be set.
+/// The advice: there is no setting.
 pub struct Cpython;
 
 impl Advice for Cpython {

@@ -1,8 +1,8 @@
-//! The counters of CPython's obmalloc: what `sys._debugmallocstats()` would say of its pools.
+//! The counters of CPython's obmalloc: the figures that `sys._debugmallocstats()` prints for its pools.
 //!
-//! Input: the arenas of a process. Output: allocated and free bytes; exact at rest, and sampled where there is no time for all.
-//! Every pool begins with a header that says how many of its blocks are in use. What is larger than 512 bytes comes from
-//! malloc and is counted there.
+//! Input: the arenas of a process. Output: allocated and free bytes; exact at rest, and sampled when there is no time
+//! for all pools. Every pool begins with a header that counts its blocks in use. Objects larger than 512 bytes come
+//! from malloc and are counted there.
 
 use crate::{
     allocator::{
@@ -17,9 +17,9 @@ const NAME: &str = "cpython";
 /// `struct pool_header`.
 const HEADER: usize = 48;
 
-/// Pools that are looked at to tell their size.
+/// Pools that are read to determine their size.
 const GUESSES: usize = 256;
-/// Pools that are looked at, of 4 GiB: no budget is for more.
+/// The most pools that are read, 4 GiB: no budget allows more.
 const MOST_POOLS: usize = 1 << 18;
 /// Headers that are read at once.
 const AT_ONCE: usize = 128;
@@ -40,7 +40,7 @@ impl CounterReader for Cpython {
         let arenas: Vec<(u64, u64)> = target.ranges_of(NAME).map(|owned| (owned.start, owned.end)).collect();
         let budget = target.image.left();
         let [new, old] = content::POOLS.map(|pool| Pools::of(&arenas, pool));
-        // A quarter of the budget at most: what it is by is seen soon.
+        // A quarter of the budget at most: a few pools are enough to decide.
         let guesses = [(new, budget / 8 * 7), (old, budget / 4 * 3)].map(|(pools, end)| {
             let values = pools.look(target.image, &pools.places().take(GUESSES).collect::<Vec<_>>(), end);
             let sample = pools.sum(&values);
@@ -63,7 +63,7 @@ impl CounterReader for Cpython {
                 "none of its arenas has a pool that could be read"
             }));
         }
-        // Twice, and the second time as many as there is time for.
+        // Read twice, the second time as many as there is time for.
         let again = pools.look(target.image, places.get(..first.len()).unwrap_or_default(), budget / 8);
         let sums = Sums::of(&pools, &first, &again);
         let mapped: u64 = arenas.iter().map(|(start, end)| end - start).sum();
@@ -75,7 +75,7 @@ impl CounterReader for Cpython {
 /// The pools of all arenas.
 struct Pools {
     size: u64,
-    /// The first of each arena, and how many it has.
+    /// The first pool of each arena, and the number of its pools.
     arenas: Vec<(u64, u64)>,
     count: u64,
 }
@@ -91,7 +91,7 @@ impl Pools {
         Self { size, arenas, count }
     }
 
-    /// Where they are, in an order of which every first part is spread evenly.
+    /// The addresses of all pools, in an order whose every prefix is evenly spread.
     fn places(&self) -> impl Iterator<Item = u64> {
         let mut ends: Vec<(u64, u64, u64)> = Vec::with_capacity(self.arenas.len());
         let mut before = 0;
@@ -106,7 +106,7 @@ impl Pools {
         })
     }
 
-    /// What each has in use, as far as there is time until no more than `end` is left: `None` for what is no pool.
+    /// The bytes in use of each pool; `None` for what is no pool. Stops when only `end` of the budget is left.
     fn look(&self, image: &mut dyn Image, places: &[u64], end: u64) -> Vec<Option<u64>> {
         let mut values = Vec::with_capacity(places.len());
         let mut buffer = vec![0; AT_ONCE * HEADER];
@@ -114,7 +114,7 @@ impl Pools {
             if image.left() <= end {
                 break;
             }
-            // Neighbours share a question to the page tables.
+            // Neighbours share a query of the page tables.
             let mut batch: Vec<(usize, u64)> = batch.iter().copied().enumerate().collect();
             batch.sort_unstable_by_key(|(_, place)| *place);
             let sorted: Vec<u64> = batch.iter().map(|(_, place)| *place).collect();
@@ -149,13 +149,13 @@ impl Pools {
 struct Sums {
     pools: u64,
     allocated: u64,
-    /// How far that may be off, because not all were looked at, and because they changed meanwhile.
+    /// The error, because not all were read and because they changed meanwhile.
     off: u64,
     is_sampled: bool,
 }
 
 impl Sums {
-    /// Of what was seen, and what of it was seen again.
+    /// From the first reading of pools, and the second reading of some of them.
     fn of(pools: &Pools, first: &[Option<u64>], again: &[Option<u64>]) -> Self {
         let mut all = Sample::default();
         first.iter().for_each(|value| all.add(value.unwrap_or(0)));
@@ -223,7 +223,7 @@ mod tests {
             conformance::holds(&Cpython, memory, &fake::NO_FILES).ok();
         }
 
-        /// The same where pools look like pools.
+        /// The same with pools that look valid.
         #[test]
         fn any_pools_are_read_to_an_end(pools in prop::collection::vec((any::<u32>(), 0..40_u64, any::<u32>()), 16)) {
             let at = 0x7f00_0000_0000;
@@ -241,7 +241,7 @@ mod tests {
     const AT: u64 = 0x7f00_0000_0000;
     const POOL: u64 = 16 << 10;
 
-    /// Arenas of which the first pools are full and the last ones nearly empty, and what is in use.
+    /// Arenas whose first pools are full and whose last ones are nearly empty, and the bytes in use.
     fn process(pools: u64) -> (Fake, u64) {
         let (mut words, mut used) = (vec![0; (pools * POOL / 8) as usize], 0);
         for pool in 0..pools {
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!((counters.grade, counters.missing.len()), (Grade::Read, 0));
     }
 
-    /// A machine that is slower and slower: as long as there are figures at all, the truth is within their bound.
+    /// On slower and slower machines: as long as there are figures, the true value is within their bound.
     #[test]
     fn with_less_time_it_samples_and_the_bound_holds() {
         let (fake, used) = process(640);

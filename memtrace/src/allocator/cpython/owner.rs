@@ -1,7 +1,7 @@
 //! CPython: the arenas of obmalloc.
 //!
-//! Input: mappings of 1 MiB (256 KiB before 3.10) by libpython, or what was found in memory. Output: claims. Objects of
-//! more than 512 bytes come from malloc and are not here.
+//! Input: mappings of 1 MiB (256 KiB before 3.10) by libpython, or arenas found in memory. Output: claims. Objects of
+//! more than 512 bytes come from malloc and are not included.
 
 use crate::allocator::{
     AllocatorId, Owner,
@@ -13,7 +13,7 @@ use crate::allocator::{
 };
 
 const NAME: &str = AllocatorId::Cpython.name();
-/// `ARENA_SIZE` from 3.10 on; before it a quarter of that.
+/// `ARENA_SIZE` since 3.10; a quarter of that before.
 const ARENA: u64 = 1 << 20;
 const OLD_ARENA: u64 = 256 << 10;
 
@@ -44,7 +44,7 @@ impl Claimant for Cpython {
                         );
                     }
                 }
-                // By shape alone: whole arenas, which nobody else's mapping merged with.
+                // By shape alone: whole arenas, not merged with another mapping.
                 (None, _) if piece.len().is_multiple_of(ARENA) => {
                     claims.piece(piece, Owner::inferred(NAME, "obmalloc arena", 0));
                 }

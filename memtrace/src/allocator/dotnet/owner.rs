@@ -1,7 +1,7 @@
 //! .NET: the garbage collector's range.
 //!
-//! Input: a reservation of 256 GiB or twice the memory that is not dumped, with committed parts in it (gc/unix/
-//! gcenv.unix.cpp). Output: claims.
+//! Input: a reservation with MADV_DONTDUMP of 256 GiB, or of twice the physical memory, with committed parts in it
+//! (gc/unix/gcenv.unix.cpp). Output: claims.
 
 use crate::{
     allocator::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 const NAME: &str = AllocatorId::Dotnet.name();
-/// Far less than any range that is reserved, far more than a thread arena of glibc and its tail.
+/// Much smaller than any such reservation, much larger than a thread arena of glibc with its reserve.
 const SMALLEST: u64 = 4 << 30;
 
 /// CoreCLR.
@@ -35,7 +35,7 @@ impl Claimant for Dotnet {
             let len: u64 = run.iter().filter(|piece| is_range(piece)).map(Piece::len).sum();
             let (first, last) = (run.iter().position(is_range), run.iter().rposition(is_range));
             let (Some(first), Some(last), SMALLEST..) = (first, last, len) else { continue };
-            // The range begins with what was committed of it first.
+            // The range begins with its first committed part.
             let range = run.get(first.saturating_sub(1)..=last).unwrap_or_default();
             for piece in range.iter().filter(|piece| piece.is_plain() && piece.is_noreserve() != Some(true)) {
                 let kind = if piece.is_reserve() { "gc reserve" } else { "gc heap" };

@@ -1,19 +1,19 @@
-//! What allocators write into their own memory, and how to know it.
+//! Recognises structures that allocators write into their own memory.
 //!
-//! Input: words from memory. Output: what begins there. Every word is the process's to choose, so each rule needs
-//! several that agree. Pure.
+//! Input: words from memory. Output: the structure that begins there. The process controls every word, so each rule
+//! needs several that agree. Pure.
 
 use serde::{Deserialize, Serialize};
 
 /// `HEAP_MAX_SIZE` of glibc: `2 * DEFAULT_MMAP_THRESHOLD_MAX` on 64 bits, 2.31 to 2.42.
 pub const HEAP_SIZE: u64 = 64 << 20;
 
-/// The heap of glibc that an address lies in, if it lies in one.
+/// The start of the glibc heap that contains an address, if one does.
 pub const fn heap_of(address: u64) -> u64 {
     address & !(HEAP_SIZE - 1)
 }
 
-/// What begins somewhere.
+/// A recognised structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
     /// A chunk of glibc's malloc with a mapping of its own.
@@ -27,12 +27,12 @@ pub enum Content {
     ObmallocArena,
 }
 
-/// Something that was found.
+/// A structure that was found, with its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// First address.
     pub start: u64,
-    /// First address behind it.
+    /// First address after it.
     pub end: u64,
     /// What it is.
     pub content: Content,
@@ -41,9 +41,9 @@ pub struct Found {
 /// `IS_MMAPPED` of malloc.c.
 const IS_MMAPPED: u64 = 2;
 const FLAGS: u64 = 7;
-/// Sizes of obmalloc's pools: from CPython 3.10 on, and before.
+/// Sizes of obmalloc's pools: since CPython 3.10, and before.
 pub const POOLS: [u64; 2] = [16 << 10, 4 << 10];
-/// The same with those of its arenas.
+/// Sizes of pools with those of their arenas.
 const OBMALLOC: [(u64, u64); 2] = [(POOLS[0], 1 << 20), (POOLS[1], 256 << 10)];
 /// `sizeof(struct pool_header)` rounded up, and the alignment of objects.
 const POOL_OVERHEAD: u64 = 48;
@@ -58,7 +58,8 @@ pub fn mmapped_chunk(at: u64, [prev_size, size]: [u64; 2], page: u64, limit: u64
     (is_chunk && end <= limit).then_some(Found { start: at, end, content: Content::MmappedChunk })
 }
 
-/// `heap_info` of arena.c: `ar_ptr`, `prev`, `size`, `mprotect_size`. A first heap holds its own arena, right behind.
+/// `heap_info` of arena.c: `ar_ptr`, `prev`, `size`, `mprotect_size`. The first heap of an arena contains the arena,
+/// directly after this header.
 pub fn glibc_heap(at: u64, [arena, previous, size, _]: [u64; 4], page: u64) -> Option<Found> {
     let is_sized = size >= page && size <= HEAP_SIZE && size.is_multiple_of(page.max(1));
     let is_first = previous == 0 && heap_of(arena) == at && arena > at && arena - at <= 0x100;
@@ -67,14 +68,14 @@ pub fn glibc_heap(at: u64, [arena, previous, size, _]: [u64; 4], page: u64) -> O
     (at == heap_of(at) && is_sized && (is_first || is_next)).then_some(found)
 }
 
-/// Where the first pool of an arena at this address would be, for each size of pools.
+/// The address of the first pool of an arena at this address, with the sizes of pool and arena, for each size of pools.
 pub fn first_pools(at: u64) -> impl Iterator<Item = (u64, u64, u64)> {
     OBMALLOC
         .into_iter()
         .filter_map(move |(pool, arena)| Some((at.checked_next_multiple_of(pool)?, pool, arena)))
 }
 
-/// Bytes in use of what may be a pool, by its `struct pool_header` (pycore_obmalloc.h).
+/// Bytes in use of a pool, from its `struct pool_header` (pycore_obmalloc.h); `None` if it is no pool.
 pub fn in_pool(at: u64, [count, free, _, _, index, offsets]: [u64; 6], pool: u64) -> Option<u64> {
     let (count, size_index) = (count & 0xffff_ffff, index >> 32);
     let (next_offset, last_offset) = (offsets & 0xffff_ffff, offsets >> 32);
@@ -87,7 +88,7 @@ pub fn in_pool(at: u64, [count, free, _, _, index, offsets]: [u64; 6], pool: u64
     is_pool.then_some(count * size)
 }
 
-/// Whether it is certain enough to tell an arena by: it is linked to others of its size.
+/// Whether it is certain enough to identify an arena: it is linked to other pools of its class.
 pub fn is_pool(at: u64, words: [u64; 6], pool: u64) -> bool {
     let [_, _, next, previous, ..] = words;
     in_pool(at, words, pool).is_some() && next != 0 && previous != 0

@@ -1,6 +1,6 @@
 //! An ELF file's sections, read a little at a time.
 //!
-//! Input: an open file. Output: segments, sections, bytes of small sections. The file is anybody's: counts, sizes and
+//! Input: an open file. Output: segments, sections, bytes of small sections. The file is untrusted: counts, sizes and
 //! offsets are checked, nothing large is held.
 
 use std::{fs::File, ops::Range, os::unix::fs::FileExt as _};
@@ -12,7 +12,7 @@ use crate::{
 
 const MOST_SECTIONS: usize = 8192;
 const MOST_NAMES: u64 = 1 << 20;
-/// Bytes of each table of exports.
+/// The most bytes of each table of exports.
 const MOST_EXPORTS: u64 = 16 << 20;
 const SECTION: usize = 64;
 const SYMBOL: usize = 24;
@@ -21,7 +21,7 @@ const SYMBOL: usize = 24;
 #[derive(Debug)]
 pub struct Elf<'f> {
     file: &'f File,
-    /// Addresses of what is loaded, first to last.
+    /// The loaded address range.
     pub loaded: Range<u64>,
     sections: Vec<Section>,
     names: Vec<u8>,
@@ -32,16 +32,16 @@ pub struct Elf<'f> {
 pub struct Section {
     name: u32,
     link: u32,
-    /// Its first byte's address, before the loader moves the whole.
+    /// Address of its first byte, before relocation.
     pub address: u64,
-    /// Where it is in the file.
+    /// Offset in the file.
     pub offset: u64,
-    /// How long it is.
+    /// Size in bytes.
     pub size: u64,
 }
 
 impl<'f> Elf<'f> {
-    /// Reads the tables; `None` when it is no such file.
+    /// Reads the tables; `None` when it is not an ELF file.
     pub fn read(file: &'f File) -> Option<Self> {
         let Head { segments, sections } = Head::of(file)?;
         let mut loaded: Option<Range<u64>> = None;
@@ -59,7 +59,7 @@ impl<'f> Elf<'f> {
         Some(Self { file, loaded: loaded.unwrap_or_default(), sections, names })
     }
 
-    /// Sections whose name begins like this.
+    /// Sections whose name has this prefix.
     pub fn sections(&self, prefix: &[u8]) -> impl Iterator<Item = &Section> {
         self.sections.iter().filter(move |section| self.name(section).starts_with(prefix))
     }
@@ -69,12 +69,12 @@ impl<'f> Elf<'f> {
         self.sections.iter().find(|section| self.name(section) == name)
     }
 
-    /// All bytes of a section, if they are within a limit.
+    /// The contents of a section, if it is within a limit.
     pub fn content(&self, section: &Section, limit: u64) -> Option<Vec<u8>> {
         (section.size <= limit).then(|| bytes(self.file, section.offset, section.size))?
     }
 
-    /// Names and addresses of symbols that this file defines for others.
+    /// Calls `each` with name and address of every exported symbol.
     pub fn exports(&self, mut each: impl FnMut(&[u8], u64)) {
         let Some(symbols) = self.section(b".dynsym") else { return };
         let names = usize::try_from(symbols.link).ok().and_then(|link| self.sections.get(link));
@@ -134,7 +134,7 @@ mod tests {
         assert!(elf.loaded.end > elf.loaded.start);
     }
 
-    /// Any length of it, and any byte of its tables wrong.
+    /// Truncated at any length, and with any byte of its tables changed.
     #[test]
     fn a_damaged_file_is_survived() {
         let whole = std::fs::read("/proc/self/exe").unwrap();

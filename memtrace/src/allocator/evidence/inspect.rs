@@ -1,7 +1,7 @@
-//! Which allocators and runtimes are in a program file.
+//! Detects the allocators and runtimes in a program file.
 //!
-//! Input: an open file, its name, and every allocator's [`Sign`]s. Output: [`Program`]. By exported symbols, then by names
-//! of its own symbols, then by strings that stripping leaves; each up to a limit.
+//! Input: an open file, its name, and every allocator's [`Sign`]s. Output: [`Program`]. Searches exported symbols, then
+//! internal symbol names, then strings that survive stripping; each up to a limit.
 
 use std::{
     collections::HashMap,
@@ -14,30 +14,30 @@ use std::{
 use super::{Mark, Marks, Sign, elf::Elf, scan::Scanner};
 use crate::allocator::{AllocatorId, jvm::names::Names};
 
-/// As much of the names of symbols and of constants is looked at.
+/// The most bytes of symbol names and of constants that are searched.
 const MOST_NAMES: u64 = 64 << 20;
 const MOST_CONSTANTS: u64 = 32 << 20;
-/// Longer is not spent on one file.
+/// The most time for one file.
 const TIME: Duration = Duration::from_millis(500);
 
-/// What a file says of itself.
+/// The findings about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// Addresses of what is loaded, first to last, before relocation.
+    /// The loaded address range, before relocation.
     pub loaded: Range<u64>,
-    /// What is in it.
+    /// The signs found in it.
     pub marks: Marks,
     /// Names of HotSpot's fields.
     pub names: Option<Arc<Names>>,
 }
 
-/// `malloc` for all: whoever exports it.
+/// The file exports `malloc`.
 const MALLOC: Sign = Sign { exports: &[b"malloc"], ..Sign::of(Mark::DefinesMalloc) };
 
-/// What of all signs is looked for in one place of a file.
+/// The strings of all signs to search in one part of a file.
 type Known = Vec<(&'static [u8], Mark)>;
 
-/// All signs, by where they are looked for.
+/// All signs, by the part of a file to search.
 struct Signs {
     all: Vec<Sign>,
     exports: HashMap<&'static [u8], Mark>,
@@ -61,7 +61,7 @@ static SIGNS: LazyLock<Signs> = LazyLock::new(|| {
     }
 });
 
-/// Looks at a file; `None` when it is no program or library.
+/// Inspects a file; `None` when it is no program or library.
 pub fn inspect(file: &File, name: &[u8]) -> Option<Program> {
     let elf = Elf::read(file)?;
     let deadline = Instant::now() + TIME;
@@ -97,7 +97,7 @@ pub fn inspect(file: &File, name: &[u8]) -> Option<Program> {
     Some(Program { loaded: elf.loaded, marks: cleaned(marks), names: names.flatten().map(Arc::new) })
 }
 
-/// Without those that another looks like.
+/// Removes marks that another present mark excludes.
 fn cleaned(marks: Marks) -> Marks {
     let is_foreign = |sign: &&Sign| sign.unless.is_some_and(|other| marks.has(other)) && marks.has(sign.mark);
     SIGNS.all.iter().filter(is_foreign).fold(marks, |marks, sign| marks.without(sign.mark))

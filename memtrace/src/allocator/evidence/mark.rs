@@ -1,4 +1,4 @@
-//! Sets of what was seen in programs.
+//! Sets of marks found in programs.
 //!
 //! Data only.
 
@@ -17,17 +17,17 @@ impl Marks {
         self.0 & 1 << mark as u8 != 0
     }
 
-    /// With one more.
+    /// The set with a mark added.
     pub const fn with(self, mark: Mark) -> Self {
         Self(self.0 | 1 << mark as u8)
     }
 
-    /// With one less.
+    /// The set with a mark removed.
     pub const fn without(self, mark: Mark) -> Self {
         Self(self.0 & !(1 << mark as u8))
     }
 
-    /// With all of another set.
+    /// The union with another set.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

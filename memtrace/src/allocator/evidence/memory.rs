@@ -1,8 +1,8 @@
-//! Looks for what allocators write into their own memory.
+//! Searches memory for structures of allocators.
 //!
-//! Input: a live process and its regions. Output: [`Found`]. Reads only pages that are there (a read would bring others
-//! in), a few words each, with an end to count and time. The process runs on meanwhile: what is read may be torn, so
-//! nothing is found on the word of one field.
+//! Input: a live process and its regions. Output: [`Found`]. Reads only resident pages (a read would fault in others),
+//! a few words each, with limits on count and time. The process keeps running, so a read may be torn, and no single
+//! field is trusted.
 
 use std::{fs::File, os::unix::fs::FileExt as _, time::Instant};
 
@@ -22,9 +22,9 @@ use crate::{
     },
 };
 
-/// Words are looked at in so many places of a process.
+/// The most places of a process where words are read.
 const MOST_LOOKS: u32 = 20_000;
-/// Pages without anything known that are tried one after the other before a region is given up.
+/// Consecutive pages without a known structure after which a region is skipped.
 const MOST_MISSES: u32 = 64;
 
 /// Memory of a live process.
@@ -35,7 +35,7 @@ struct Memory {
     deadline: Instant,
 }
 
-/// What was found in the regions; nothing where it may not be read.
+/// The structures found in the regions; empty if the memory may not be read.
 pub fn look(
     procfs: &Procfs,
     pid: u32,
@@ -61,7 +61,7 @@ pub fn look(
     found
 }
 
-/// At every multiple of 64 MiB.
+/// Searches glibc heaps, at every multiple of 64 MiB.
 fn heaps(memory: &mut Memory, piece: &Piece<'_>, found: &mut Vec<Found>) {
     let mut at = piece.start.next_multiple_of(HEAP_SIZE);
     while at < piece.end {
@@ -71,7 +71,7 @@ fn heaps(memory: &mut Memory, piece: &Piece<'_>, found: &mut Vec<Found>) {
     }
 }
 
-/// Chunk after chunk, arena after arena; what is neither is stepped over for a while.
+/// Searches consecutive chunks and arenas; skips a limited number of other pages.
 fn chunks(memory: &mut Memory, piece: &Piece<'_>, is_glibc: bool, is_cpython: bool, found: &mut Vec<Found>) {
     let (mut at, mut misses) = (piece.start, 0);
     while at < piece.end && misses < MOST_MISSES {
@@ -104,7 +104,7 @@ fn arena(memory: &mut Memory, at: u64, limit: u64) -> Option<Found> {
 }
 
 impl Memory {
-    /// Words at an address: `Some(None)` when its page is not there, `None` when no more may be read.
+    /// Words at an address: `Some(None)` when its page is not resident, `None` when the budget is spent.
     fn read<const N: usize>(&mut self, address: u64) -> Option<Option<[u64; N]>> {
         self.left = self.left.checked_sub(1)?;
         if self.left.is_multiple_of(64) && Instant::now() > self.deadline {

@@ -1,8 +1,8 @@
 //! Gathers evidence on a live process.
 //!
-//! Input: a pid and its regions. Output: [`ProcessEvidence`]. Reads files of /proc and the programs that are mapped,
-//! which may lie on a file system that is slow or made by the process: must not be called by a thread that others wait
-//! for. What was read of a program is kept for all processes that map it.
+//! Input: a pid and its regions. Output: [`ProcessEvidence`]. Reads files of /proc and the mapped programs, whose file
+//! system may be slow or controlled by the process: must not be called by a thread that others wait for. Findings about
+//! a program are cached for all processes that map it.
 
 use std::{
     collections::HashMap,
@@ -20,13 +20,13 @@ use crate::mm::{
     region::{Backing, File, Region},
 };
 
-/// After this no further program is opened; the rest is looked at the next time.
+/// The time after which no further program is opened; the rest is inspected the next time.
 const TIME: Duration = Duration::from_secs(2);
 const MOST_MODULES: usize = 4096;
 const MOST_KEPT: usize = 8192;
 const MOST_TEXT: u64 = 4 << 20;
 
-/// Reads evidence, and remembers what is in programs.
+/// Gathers evidence, and caches findings about programs.
 #[derive(Debug)]
 pub struct Reader {
     procfs: Procfs,
@@ -34,12 +34,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Of the processes of a /proc.
+    /// A reader of the processes of a /proc.
     pub fn new(procfs: Procfs) -> Self {
         Self { procfs, programs: HashMap::new() }
     }
 
-    /// What there is to know of a process; what cannot be read, or is gone, is missing from it.
+    /// Gathers the evidence about a process. What cannot be read, or is gone, is missing from it.
     pub fn gather(&mut self, pid: u32, regions: &[Region]) -> ProcessEvidence {
         let deadline = Instant::now() + TIME;
         let modules = self.modules(pid, regions, deadline);
@@ -79,7 +79,7 @@ impl Reader {
             program.iter().flat_map(|program| mapped.iter().filter_map(|at| image(at, &program.loaded)));
         let mut images: Vec<_> = read.collect();
         if images.is_empty() {
-            // Without bss.
+            // These images lack bss.
             images.extend(mapped.iter().map(|region| region.start..region.end));
         }
         Module {
@@ -115,7 +115,7 @@ const fn is_code(region: &Region) -> bool {
     region.prot.0 & crate::mm::region::Prot::EXEC != 0 && !region.is_shared
 }
 
-/// The image that begins with this mapping of the file's start, bss included.
+/// The image that begins with this mapping, bss included; `None` if it does not map the file's start.
 fn image(region: &Region, loaded: &Range<u64>) -> Option<Range<u64>> {
     let page = rustix::param::page_size() as u64;
     if region.offset != 0 || loaded.start >= loaded.end {
@@ -133,7 +133,7 @@ fn stack_limit(limits: &[u8]) -> Option<u64> {
     std::str::from_utf8(soft).ok()?.parse().ok()
 }
 
-/// `24 1 0:22 / /dev/shm rw,nosuid master:3 - tmpfs tmpfs rw`: the devices.
+/// `24 1 0:22 / /dev/shm rw,nosuid master:3 - tmpfs tmpfs rw`: the devices of tmpfs mounts.
 fn tmpfs(mounts: &[u8]) -> Vec<u64> {
     let device = |line: &[u8]| {
         let mut words = line.split(|byte| *byte == b' ');

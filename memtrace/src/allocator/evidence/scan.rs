@@ -1,6 +1,6 @@
-//! Looks for many strings in a part of a file, in one pass.
+//! Searches many strings in a part of a file, in one pass.
 //!
-//! Input: a file, a range of it, needles. Output: which of them are there. The file is anybody's: it is read in pieces,
+//! Input: a file, a range of it, needles. Output: the needles that occur. The file is untrusted: it is read in pieces,
 //! up to a limit and a deadline.
 
 use std::{fs::File, os::unix::fs::FileExt as _, time::Instant};
@@ -16,7 +16,7 @@ pub struct Scanner<'n> {
 }
 
 impl<'n> Scanner<'n> {
-    /// For these needles, 64 at most.
+    /// A scanner for these needles, 64 at most.
     pub fn new(needles: &'n [&'n [u8]]) -> Self {
         let mut first = [false; 256];
         for byte in needles.iter().filter_map(|needle| needle.first()) {
@@ -42,7 +42,7 @@ impl<'n> Scanner<'n> {
             let read = file.read_at(buffer.get_mut(kept..kept + want)?, at).ok().filter(|read| *read > 0)?;
             let filled = kept + read;
             found |= self.find(buffer.get(..filled)?);
-            // A needle may lie across the border.
+            // A needle may cross the border between two pieces.
             let keep = filled.min(self.longest.saturating_sub(1));
             buffer.copy_within(filled - keep..filled, 0);
             kept = keep;
@@ -51,7 +51,7 @@ impl<'n> Scanner<'n> {
         Some(found)
     }
 
-    /// The needles in these bytes.
+    /// The needles in these bytes, as a bit set.
     pub fn find(&self, bytes: &[u8]) -> u64 {
         let mut found = 0;
         for (at, byte) in bytes.iter().enumerate() {

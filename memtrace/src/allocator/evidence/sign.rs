@@ -1,32 +1,32 @@
-//! What gives an allocator away in a program file.
+//! Signs of an allocator in a program file.
 //!
-//! Data only: each allocator's is in its folder.
+//! Data only: each allocator's signs are in its folder.
 
 use super::Mark;
 
-/// What a program has in it that has this mark.
+/// The contents of a program that give it a mark.
 #[derive(Clone, Copy, Debug)]
 pub struct Sign {
     /// The mark.
     pub mark: Mark,
-    /// A mark that looks like this one in part: where it is, this one is not.
+    /// A mark with partly equal signs, which excludes this one.
     pub unless: Option<Mark>,
-    /// The file's name begins like this.
+    /// Prefixes of the file name.
     pub files: &'static [&'static [u8]],
     /// Sections that only one compiler or library makes.
     pub sections: &'static [&'static [u8]],
-    /// Exported under this very name.
+    /// Names of exported symbols.
     pub exports: &'static [&'static [u8]],
-    /// Exported under a name that begins like this.
+    /// Prefixes of the names of exported symbols.
     pub export_prefixes: &'static [&'static [u8]],
-    /// Part of the names of its own symbols.
+    /// Parts of the names of internal symbols.
     pub symbols: &'static [&'static [u8]],
-    /// Strings of its own messages, which stripping leaves.
+    /// Strings of its messages, which survive stripping.
     pub constants: &'static [&'static [u8]],
 }
 
 impl Sign {
-    /// By nothing yet.
+    /// A sign without contents.
     pub const fn of(mark: Mark) -> Self {
         Self {
             mark,

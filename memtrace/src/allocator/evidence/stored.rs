@@ -1,7 +1,7 @@
-//! Evidence as recordings keep it.
+//! The form of evidence in recordings.
 //!
-//! [`ProcessEvidence`] to plain values and back; its indexes are made anew. Ranges that end before they begin are left
-//! out: a file may say anything.
+//! [`ProcessEvidence`] to plain values and back; the indexes are rebuilt. Ranges that end before they begin are
+//! dropped, because the file is untrusted.
 
 use std::{ops::Range, sync::Arc};
 

@@ -1,10 +1,10 @@
-//! What glibc keeps: what lies below blocks in use, in as many heaps as there are arenas.
+//! What glibc retains: free memory below blocks in use, in the heaps of each arena.
 
 use crate::allocator::advice::{Advice, Keeper, Remedy};
 
-/// `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` before glibc raised them.
+/// Default of `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD`, before glibc raises them.
 const THRESHOLD: u64 = 128 << 10;
-/// Arenas from which on fewer would help.
+/// Number of arenas from which fewer would help.
 const MANY_ARENAS: usize = 4;
 
 /// The advice.

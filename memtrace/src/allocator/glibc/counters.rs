@@ -1,8 +1,7 @@
-//! glibc malloc's own counters: what `mallinfo2` would say, from outside.
+//! glibc malloc's own counters: the figures of `mallinfo2`, read from outside.
 //!
-//! Input: a process with glibc's malloc in it. Output: allocated and free bytes, arena by arena. A process that is at
-//! rest is counted to the byte, if there is time for it; one that allocates meanwhile, or is sampled, within the bound that
-//! is given.
+//! Input: a process with glibc's malloc. Output: allocated and free bytes, arena by arena. Exact for a process at rest,
+//! if time permits; within the given bound if it allocates meanwhile or is sampled.
 
 use crate::{
     allocator::{
@@ -29,12 +28,12 @@ use pages::Pages;
 use sums::{Counted, Sums, part};
 
 const NAME: &str = "glibc";
-/// One part of so many of what an arena may take goes to its lists: they are exact where they are short.
+/// 1/`LISTS` of an arena's budget is for its free lists, which are exact if they are short.
 const LISTS: u64 = 8;
-/// And of all that is left, for what comes after the arenas.
+/// 1/`AFTER` of the remaining budget is for the steps after the arenas.
 const AFTER: u64 = 8;
 
-/// Readings that are begun anew when they do not add up.
+/// The most retries of a reading that does not add up.
 const MOST_RETRIES: u32 = 3;
 
 /// The reader.
@@ -70,7 +69,7 @@ impl CounterReader for Glibc {
             parameters.as_ref().map(|found| found.word(found.layout.sbrk_base)).filter(|base| *base != 0);
         let mut reading = Reading { arenas, base: base.or(heap), parameters, stacks };
         let mut counted = reading.count(&mut pages);
-        // A heap that grew or an arena that came meanwhile: once more, from where they are now.
+        // If a heap grew or an arena appeared meanwhile, try again from the current state.
         for _ in 0..MOST_RETRIES {
             if counted.is_ok() || pages.image.is_spent() {
                 break;
@@ -83,7 +82,7 @@ impl CounterReader for Glibc {
     }
 }
 
-/// Where blocks of threads can be: the tops of their stacks, and small mappings for the first thread's.
+/// Where thread control blocks can be: the tops of stacks, and small mappings for the first thread.
 fn stacks(target: &Target<'_>) -> Vec<(u64, u64)> {
     let mut stacks: Vec<(u64, u64)> = target
         .ranges_of("stack")
@@ -97,7 +96,7 @@ fn stacks(target: &Target<'_>) -> Vec<(u64, u64)> {
     stacks
 }
 
-/// What was found.
+/// The arenas and structures that were found.
 struct Reading {
     arenas: Vec<Arena>,
     base: Option<u64>,
@@ -125,7 +124,7 @@ impl Reading {
             .filter_map(|(chunk, size)| cache::held(pages, *chunk, cache::layout_of(*size)?))
             .sum();
         if pages.image.is_spent() {
-            // Some of them may not have been read.
+            // Some thread caches may not have been read.
             sums.unknown = sums.unknown.saturating_add(threads.max(1) * cache::LARGEST);
         }
         if cached > 0 {
@@ -155,7 +154,7 @@ impl Reading {
         Ok(counters)
     }
 
-    /// Each arena with its share of the budget.
+    /// Counts each arena with its share of the budget.
     fn count_arenas(
         &self,
         pages: &mut Pages<'_>,
@@ -167,7 +166,7 @@ impl Reading {
         let after = pages.image.left() / AFTER;
         for (at, arena) in self.arenas.iter().enumerate() {
             let name = if at == 0 { "main".to_owned() } else { format!("arena {at}") };
-            // What one arena did not take is there for those behind it.
+            // Budget that one arena did not use is left to the next ones.
             let left = pages.image.left().saturating_sub(after);
             let share = part(left, arena.system_mem(), uncounted);
             uncounted = uncounted.saturating_sub(arena.system_mem());
@@ -200,8 +199,8 @@ impl Reading {
         Ok(sums)
     }
 
-    /// By how much the arenas grew or shrank since they were read, and whether nothing moved since. What threads cache can
-    /// have; it is small.
+    /// The change of the arenas' sizes since they were read, and whether they are at rest. Thread caches may have
+    /// changed, but they are small.
     fn motion(&self, pages: &mut Pages<'_>) -> (u64, bool) {
         pages.forget();
         let (mut grown, mut is_at_rest) = (0_u64, true);
@@ -214,7 +213,7 @@ impl Reading {
         (grown, is_at_rest)
     }
 
-    /// The versions that have all the layouts that were found.
+    /// The versions with all the layouts that were found.
     fn version(&self) -> Option<String> {
         let state = self.arenas.first().map(|main| main.layout.versions);
         let versions = self.parameters.as_ref().map(|found| found.layout.versions).or(state);
@@ -230,7 +229,7 @@ impl Reading {
     ) -> Option<Counted> {
         let system = arena.system_mem();
         let heaps = if is_main { Vec::new() } else { arena.heaps(pages)? };
-        // A thread that waits in the middle of a change may not have written its head yet.
+        // A thread interrupted during a change may not have written the chunk's head yet.
         let end = match heaps.first() {
             Some((heap, size)) => Some(heap + size),
             None => self.base.and_then(|base| base.checked_add(system)),
@@ -250,7 +249,7 @@ impl Reading {
         let fast = arena.fast(pages.image, lists);
         let share = share.saturating_sub(before.saturating_sub(pages.image.left()));
         let tally = tally(pages, arena, &spans, share)?;
-        // What else fast bins have is among what is small.
+        // Further chunks of fast bins are among the small ones.
         let unlisted = tally.small.unwrap_or(system).saturating_sub(fast.bytes);
         let unlisted = if fast.is_complete { 0 } else { unlisted };
         let top_resident = pages.image.resident(arena.top(), arena.top().saturating_add(top));
@@ -266,11 +265,11 @@ impl Reading {
     }
 }
 
-/// Chunk by chunk where that can be done with a share of the budget, else by the lists, else by samples.
+/// Counts chunk by chunk if the share of the budget allows it, else by the lists, else by samples.
 fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], share: u64) -> Option<Tally> {
     let mut tally = Tally::default();
     let end = pages.image.left().saturating_sub(share);
-    // The main heap can have other people's memory in it, or be in several places.
+    // The main heap can contain memory of other brk users, or be split.
     let is_one =
         spans.iter().all(|span| span.start <= span.end && span.end - span.start <= arena.system_mem());
     let is_small = arena.system_mem() <= share;
@@ -305,7 +304,7 @@ fn tally(pages: &mut Pages<'_>, arena: &Arena, spans: &[Span], share: u64) -> Op
     (tally.seen > 0).then(|| if tally.is_sampled { tally.filled() } else { tally })
 }
 
-/// What is left when lists have had their part of what is left until an end.
+/// The budget at which the lists must stop, given the end of the arena's share.
 fn lists_end(pages: &Pages<'_>, end: u64) -> u64 {
     let left = pages.image.left();
     left - left.saturating_sub(end) / LISTS

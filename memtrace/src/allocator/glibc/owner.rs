@@ -1,7 +1,7 @@
 //! glibc malloc: the main heap, thread arenas, and chunks with a mapping of their own.
 //!
-//! Input: `[heap]`, heaps that lie at multiples of 64 MiB (malloc/arena.c), what was found in memory. Output: claims.
-//! [`Heaps`] is sure; [`Chunks`] takes what looks like a chunk and is nobody else's.
+//! Input: `[heap]`, heaps at multiples of 64 MiB (malloc/arena.c), structures found in memory. Output: claims. Claims
+//! of [`Heaps`] are certain; [`Chunks`] takes remaining memory that looks like a chunk.
 
 use crate::{
     allocator::{
@@ -19,17 +19,17 @@ use crate::{
     mm::region::{Backing, Prot},
 };
 
-/// What `new_heap` asks for, to cut an aligned heap out of it.
+/// The size that `new_heap` maps, to cut an aligned heap out of it.
 const HEAP_REQUEST: u64 = 2 * HEAP_SIZE;
-/// The smallest a thread arena ever is: 128 KiB of top pad and its header.
+/// The smallest thread arena: 128 KiB of top pad and its header.
 const SMALLEST_ARENA: u64 = 0x2_1000;
-/// `DEFAULT_MMAP_THRESHOLD`; the threshold only ever rises by itself.
+/// `DEFAULT_MMAP_THRESHOLD`; glibc itself only raises the threshold.
 const MMAP_THRESHOLD: u64 = 128 << 10;
 const MAP_STACK: u32 = 0x2_0000;
 
 const NAME: &str = AllocatorId::Glibc.name();
 
-/// What is certain: found in memory, or of an unmistakable shape.
+/// The claimant of certain memory: found in memory, or of a distinctive shape.
 pub struct Heaps;
 
 impl Claimant for Heaps {
@@ -37,7 +37,7 @@ impl Claimant for Heaps {
         if !process.has(Mark::Glibc) {
             return;
         }
-        // Where the call is known, what was in memory at some other time says less.
+        // If the call is known, it is better evidence than memory contents of another time.
         for piece in pieces.iter().filter(|piece| piece.is_data() && piece.born().is_none()) {
             for found in process.found_in(piece.start, piece.end) {
                 if found.content == Content::MmappedChunk {
@@ -60,7 +60,7 @@ impl Claimant for Heaps {
     }
 }
 
-/// A heap's pages that are in use, and behind them the reserve up to the next multiple of 64 MiB.
+/// Claims a heap's used pages, and the reserve after them up to the next multiple of 64 MiB.
 fn arena(process: &ProcessEvidence, data: &Piece<'_>, reserve: Option<&Piece<'_>>, claims: &mut Claims) {
     if !data.is_data() || data.is_executable() {
         return;
@@ -68,11 +68,11 @@ fn arena(process: &ProcessEvidence, data: &Piece<'_>, reserve: Option<&Piece<'_>
     let start = heap_of(data.end.saturating_sub(1));
     let Some(end) = start.checked_add(HEAP_SIZE) else { return };
     let is_whole = match reserve {
-        // HotSpot's spaces look alike, but they are reserved and committed with different flags.
+        // HotSpot's spaces look similar, but they are reserved and committed with different flags.
         Some(reserve) => {
             reserve.is_reserve() && end <= reserve.end && reserve.is_noreserve() == data.is_noreserve()
         }
-        // Full to the last page: 64 MiB of plain memory have this shape too, so the call or the heap has to say so.
+        // A full heap looks like any 64 MiB of plain memory, so the call or the heap header must confirm it.
         None => data.end == end && (is_born_a_heap(process, data) || found_arena(process, start).is_some()),
     };
     if start < data.start || !is_whole || data.end - start < SMALLEST_ARENA {
@@ -92,7 +92,7 @@ fn is_born_a_heap(process: &ProcessEvidence, data: &Piece<'_>) -> bool {
     is_request && data.caller(process).is_some_and(|module| module.marks.has(Mark::Glibc))
 }
 
-/// The arena that a heap's header names: `heap_info.ar_ptr`.
+/// The arena in a heap's header: `heap_info.ar_ptr`.
 fn found_arena(process: &ProcessEvidence, heap: u64) -> Option<u64> {
     process.found_in(heap, heap.saturating_add(1)).iter().find_map(|found| match found.content {
         Content::GlibcHeap { arena } => Some(arena),
@@ -100,17 +100,17 @@ fn found_arena(process: &ProcessEvidence, heap: u64) -> Option<u64> {
     })
 }
 
-/// The main heap, and plain memory that is as big as a chunk with a mapping of its own.
+/// The claimant of the main heap, and of plain memory with the size of an mmapped chunk.
 pub struct Chunks;
 
 impl Claimant for Chunks {
     fn claim(&self, process: &ProcessEvidence, pieces: &[Piece<'_>], claims: &mut Claims) {
         let is_here = process.has(Mark::Glibc) || process.has(Mark::Loader);
-        // Where another malloc is linked in for all, glibc's hardly runs: what it maps is then seen by its caller.
+        // If another malloc replaces glibc's, glibc's is hardly used; its mappings are then recognised by the caller.
         let is_malloc = is_here && mapped::malloc_module(process).is_none();
         for piece in pieces {
             if piece.region.backing == Backing::Heap {
-                // Nobody but libc moves the break, unless it claimed it before.
+                // Only libc moves the break, unless another claimant came before.
                 let owner = if is_here { Owner::read(NAME, "main heap", piece.start) } else { heap(piece) };
                 claims.piece(piece, owner);
                 continue;
@@ -123,7 +123,7 @@ impl Claimant for Chunks {
             match piece.caller(process).map(|module| module.marks) {
                 Some(marks) if marks.has(Mark::Glibc) => claims.piece(piece, Owner::read(NAME, kind, 0)),
                 Some(marks) if marks.has(Mark::Loader) => claims.piece(piece, Owner::read(NAME, "loader", 0)),
-                // Some other module mapped it, and knows why.
+                // Another module mapped it.
                 Some(_) => {}
                 None if is_malloc || kind == "loader" => claims.piece(piece, Owner::inferred(NAME, kind, 0)),
                 None => {}

@@ -1,4 +1,4 @@
-//! What Go keeps: spans that its scavenger has not given back yet.
+//! What Go retains: spans that its scavenger has not released yet.
 
 use crate::allocator::advice::{Advice, Keeper, Remedy};
 
@@ -22,7 +22,7 @@ impl Advice for Go {
         let Some(limit) = kept.limit.filter(|_| kept.setting("GOMEMLIMIT") == Some("off")) else {
             return Vec::new();
         };
-        // What is not the heap needs room too.
+        // Memory outside the heap needs room too.
         let goal = limit.0 / 10 * 9 / MIB;
         vec![Remedy::setting(
             "tell Go's garbage collector the limit, so that it works harder near it",

@@ -1,7 +1,7 @@
 //! The Go runtime's own counters: `runtime.gcController`, without symbols.
 //!
-//! Input: a process with the Go runtime in it. Output: what `runtime.MemStats` would say. The structure is found by its
-//! settings, which name each other, and by sums that have to agree.
+//! Input: a process with the Go runtime. Output: the figures of `runtime.MemStats`. The structure is found by settings
+//! that imply each other, and by sums that must agree.
 
 use crate::{
     allocator::{
@@ -16,10 +16,11 @@ const NAME: &str = "go";
 const PAGE: u64 = 8 << 10;
 /// `defaultHeapMinimum`.
 const HEAP_MINIMUM: u64 = 4 << 20;
-/// What the runtime counts only when a processor's cache changes its spans: one of 136 classes each, mostly 8 KiB.
+/// Memory that the runtime counts only when a P's cache changes its spans: one span for each of 136 classes, mostly 8
+/// KiB.
 const MOST_UNCOUNTED: u64 = 4 << 20;
 
-/// Where the fields of `gcControllerState` are, in words.
+/// Offsets of the fields of `gcControllerState`, in words.
 struct Layout {
     versions: &'static str,
     heap_marked: usize,
@@ -27,7 +28,7 @@ struct Layout {
     heap_in_use: usize,
 }
 
-/// From the debug information of programs built with each.
+/// From debug information of programs built with each version.
 const LAYOUTS: [Layout; 2] = [
     Layout { versions: "1.21 or later", heap_marked: 152 / 8, heap_in_use: 272 / 8 },
     Layout { versions: "1.19", heap_marked: 184 / 8, heap_in_use: 304 / 8 },
@@ -109,7 +110,7 @@ impl Controller {
 
     fn counters(&self, resident: u64, version: Option<String>) -> Counters {
         let Self { versions, percent, limit, marked, in_use, released, free, live } = *self;
-        // Spans that are new are not touched yet.
+        // New spans are not touched yet.
         let free = free.min(resident);
         let slots = (in_use - live).min(resident.saturating_sub(live).saturating_sub(free));
         let setting = |name: &str, value: String| Setting { name: name.to_owned(), value };
@@ -146,7 +147,8 @@ impl Controller {
     }
 }
 
-/// The version that the linker wrote before the data (`debug/buildinfo`): ` Go buildinf:`, and from 1.18 on the text.
+/// The version that the linker wrote before the data (`debug/buildinfo`): ` Go buildinf:`, followed by the text since
+/// 1.18.
 fn version(data: &[data::Data]) -> Option<String> {
     const MAGIC: u64 = u64::from_le_bytes(*b"\xff Go bui");
     const REST: [u8; 6] = *b"ldinf:";

@@ -1,7 +1,7 @@
 //! The Go runtime: heap arenas and metadata.
 //!
 //! Input: arenas at Go's own addresses (runtime/malloc.go: 0x00c0 in bits 32 to 47 up to 1.25, any multiple of 64 MiB
-//! below 2^46 from 1.26 on), and the reservations around its page summaries. Output: claims. Goroutine stacks lie in
+//! below 2^46 since 1.26), and the reservations around its page summaries. Output: claims. Goroutine stacks are part of
 //! the heap.
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 const NAME: &str = AllocatorId::Go.name();
 /// `heapArenaBytes`.
 const ARENA: u64 = 64 << 20;
-/// Addresses that the kernel does not hand out by itself: Go's hints have 46 bits at most.
+/// Go's hints have at most 46 bits; the kernel itself chooses higher addresses.
 const HINTS_END: u64 = 1 << 46;
 /// Bits 32 to 39 of the hints up to 1.25.
 const HINT: u64 = if cfg!(target_arch = "aarch64") { 0x40 } else { 0xc0 };
@@ -51,7 +51,7 @@ impl Claimant for Go {
     }
 }
 
-/// Plain memory, and never without a reservation.
+/// Plain memory, and not MAP_NORESERVE.
 fn is_go(piece: &Piece<'_>) -> bool {
     piece.is_plain() && !piece.is_executable() && piece.is_noreserve() != Some(true)
 }
@@ -70,7 +70,8 @@ fn heap(run: &[Piece<'_>], claims: &mut Claims) {
     }
 }
 
-/// Without libc all else is the runtime's; with it, what lies around reservations is, and what Go's code mapped.
+/// Without libc, all other plain memory belongs to the runtime; with libc, only memory around reservations, and what
+/// Go's code mapped.
 fn metadata(process: &ProcessEvidence, run: &[Piece<'_>], is_pure: bool, claims: &mut Claims) {
     let is_summary = |piece: &Piece<'_>| piece.is_reserve() && piece.len() >= SMALLEST_RESERVE;
     let is_advised = |piece: &Piece<'_>| piece.flag(VmFlags::HUGE_PAGE) == Some(true);
@@ -85,7 +86,7 @@ fn metadata(process: &ProcessEvidence, run: &[Piece<'_>], is_pure: bool, claims:
     }
 }
 
-/// Thread arenas of glibc and stacks have their own rules, which come later.
+/// Whether later rules, for glibc's thread arenas and stacks, may claim it.
 fn looks_like_libc(piece: &Piece<'_>) -> bool {
     let is_arena = heap_of(piece.start) == piece.start && piece.len() < ARENA;
     let is_tail = piece.is_reserve() && piece.end.is_multiple_of(ARENA);

@@ -1,6 +1,6 @@
 //! Memory made of byte ranges, for tests and fuzzing.
 //!
-//! Input: ranges. Output: an [`Image`]. With a budget, like the real one.
+//! Input: ranges. Output: an [`Image`] with a budget, like the real one.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +15,17 @@ pub use memory::memory;
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
 
-/// Memory. What is in no range is not present.
+/// Fake memory. Addresses outside all ranges are not present.
 #[derive(Clone, Debug)]
 pub struct Fake {
     ranges: BTreeMap<u64, Vec<u8>>,
     /// Bytes that may still be read.
     pub left: u64,
-    /// Reads that may still be made: a reader that loops runs out of them.
+    /// Remaining number of reads, which ends a reader that loops.
     pub reads_left: u64,
-    /// What every read and every question costs besides its bytes, as time does: a machine is as slow as one likes.
+    /// Cost of every read and query besides its bytes: simulates a slow machine.
     pub each: u64,
-    /// Set: every second read gives other bytes than the one before, as in a process that runs on.
+    /// Whether every second read returns different bytes, as in a running process.
     pub is_restless: bool,
     count: u64,
 }
@@ -44,24 +44,24 @@ impl Default for Fake {
 }
 
 impl Fake {
-    /// With bytes at an address. Ranges must not overlap.
+    /// Adds bytes at an address. Ranges must not overlap.
     pub fn with(mut self, start: u64, bytes: Vec<u8>) -> Self {
         self.ranges.insert(start, bytes);
         self
     }
 
-    /// With words at an address.
+    /// Adds words at an address.
     pub fn with_words(self, start: u64, words: &[u64]) -> Self {
         self.with(start, words.iter().flat_map(|word| word.to_le_bytes()).collect())
     }
 
-    /// The same with so much of a budget, on a machine where everything costs so much.
+    /// A copy with another budget and another cost per operation.
     #[cfg(test)]
     pub fn slowed(&self, left: u64, each: u64) -> Self {
         Self { left, each, ..self.clone() }
     }
 
-    /// Writes over bytes that are there.
+    /// Overwrites existing bytes.
     #[cfg(test)]
     pub fn write(&mut self, address: u64, bytes: &[u8]) {
         let (start, range) = self.ranges.range_mut(..=address).next_back().unwrap();
@@ -69,13 +69,13 @@ impl Fake {
         range[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Writes over a word that is there.
+    /// Overwrites an existing word.
     #[cfg(test)]
     pub fn write_word(&mut self, address: u64, word: u64) {
         self.write(address, &word.to_le_bytes());
     }
 
-    /// The ranges: first address, and first behind.
+    /// The ranges: first address, and first address after.
     pub fn ranges(&self) -> Vec<(u64, u64)> {
         self.ranges.iter().map(|(start, bytes)| (*start, start + bytes.len() as u64)).collect()
     }

@@ -1,8 +1,8 @@
-//! Memory of a live process, read without a trace in it.
+//! Memory of a live process, read without changing it.
 //!
-//! Input: a pid. Output: an [`Image`]. The process runs on and is never stopped. A page is read only when
-//! pagemap says that it is present: a read of any other would make page tables, or bring it in from swap. Every reading
-//! has an end to its bytes and its time.
+//! Input: a pid. Output: an [`Image`]. The process is never stopped. A page is read only if pagemap shows it as
+//! present: reading any other page would allocate page tables or swap it in. Every reading has a budget of bytes and
+//! time.
 
 use std::{
     collections::HashMap,
@@ -18,47 +18,47 @@ use crate::{
     },
 };
 
-/// Entries of pagemap that are read at once: one page of them, 2 MiB of memory.
+/// Entries of pagemap that are read at once: one page of entries, for 2 MiB of memory.
 const ENTRIES: u64 = 512;
-/// After this what pagemap said is asked for again before a page is read.
+/// Age after which pagemap entries are read again before a page is read.
 const FRESH: Duration = Duration::from_millis(5);
-/// And after this, before pages are counted: nothing is touched by that.
+/// The same before pages are only counted, which touches no page.
 const RECENT: Duration = Duration::from_millis(200);
-/// Pages of one block that are asked for one by one: as many as cost what the whole block does.
+/// The most pages of one block whose entries are read singly: as many as cost the same as the whole block.
 const MOST_SINGLE: u32 = 16;
-/// Pages that one question about a large range finds at most: a millisecond or less.
+/// The most pages that one query of a large range returns: about a millisecond.
 const MOST_FOUND: u64 = 1 << 16;
-/// Ranges that one call takes (`UIO_MAXIOV`).
+/// The most ranges of one call (`UIO_MAXIOV`).
 const MOST_RANGES: usize = 1024;
 
-/// How much one reading may be.
+/// The limits of one reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Bytes that are copied.
+    /// The most bytes that are copied.
     pub bytes: u64,
-    /// Processor time: on a busy machine it may take longer, but it does no more.
+    /// The most CPU time. On a busy machine the reading may take longer.
     pub time: Duration,
 }
 
 impl Budget {
-    /// 50 ms, and what can be copied in it.
+    /// 50 ms, and the bytes that can be copied in that time.
     pub const DEFAULT: Self = Self { bytes: 64 << 20, time: Duration::from_millis(50) };
 
-    /// Until nothing is copied any more: to hold figures against the page tables takes time after they were read.
+    /// The time for copying; the rest is for checking figures against the page tables.
     const fn copying(&self) -> Duration {
         self.time.saturating_sub(Duration::from_nanos(self.time.as_nanos() as u64 / 5))
     }
 }
 
-/// How much longer than its processor time a reading may take, when others run.
+/// The most wall-clock time of a reading, as a multiple of its CPU time.
 const MOST_WAITING: u32 = 10;
 
-/// Counts the processor time of the thread that reads.
+/// Measures the CPU time of the reading thread.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     begun: Duration,
     allowed: Duration,
-    /// Before this it cannot be over; a look at that is cheap.
+    /// The time cannot be up before this instant, which is cheap to check.
     next: Instant,
     last: Instant,
 }
@@ -79,7 +79,7 @@ impl Clock {
         left.is_zero()
     }
 
-    /// What is left of it; where others run, no more of the processor than there may be left of the time.
+    /// The remaining CPU time, limited by the remaining wall-clock time.
     fn left(&self) -> Duration {
         let waiting = self.last.saturating_duration_since(Instant::now()) / MOST_WAITING;
         self.allowed.saturating_sub(thread_cpu().saturating_sub(self.begun)).min(waiting)
@@ -90,23 +90,23 @@ impl Clock {
 #[derive(Debug)]
 pub struct Process {
     pid: rustix::process::Pid,
-    // Of the address space that was there at the start: once it is gone, nothing is present any more, and another
-    // process with this pid is not read.
+    // Refers to the address space at the start. Once that is gone, no page is present, so another process with the same
+    // pid is never read.
     table: PageTable,
     page: u64,
     budget: Budget,
     left: u64,
     copying: Clock,
-    /// Until not even pagemap is asked any more.
+    /// Limits the queries of pagemap.
     asking: Clock,
     known: HashMap<u64, Known>,
 }
 
-/// What pagemap said of [`ENTRIES`] pages, a bit each.
+/// Cached presence of [`ENTRIES`] pages, a bit each.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     at: Instant,
-    /// Pages of it that were asked for one by one since.
+    /// Pages of the block whose entries were read singly since.
     singles: u32,
     bits: Option<Bits>,
 }
@@ -148,7 +148,7 @@ impl Process {
         let mut entries = [0; ENTRIES as usize * 8];
         let first = block.checked_mul(ENTRIES)?;
         let mut filled = 0;
-        // The last block of an address space is short.
+        // The last block of an address space may be short.
         while let Some(rest) = entries.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.table.entries(first.checked_add(filled as u64 / 8)?, rest) {
                 Ok(count) if count > 0 && count % 8 == 0 => filled += count,
@@ -164,9 +164,9 @@ impl Process {
         Some(bits)
     }
 
-    /// What is present in a range of several blocks, by few questions: a resident GiB takes 3 ms, where block by block it
-    /// takes 20, and what is not there nothing. `None` where the kernel does not answer such questions, and for what is
-    /// known already.
+    /// The present pages of a range of several blocks, with few queries (`PAGEMAP_SCAN`): 3 ms per resident GiB,
+    /// instead of 20 block by block, and nothing for absent pages. `None` on kernels without it, and for ranges that
+    /// are cached.
     fn survey(&mut self, start: u64, end: u64) -> Option<Vec<(u64, u64)>> {
         let (first, behind) = (start / self.page, end.div_ceil(self.page));
         let mut blocks = first / ENTRIES..behind.div_ceil(ENTRIES);
@@ -197,7 +197,7 @@ impl Process {
         if at < last {
             self.left = 0;
         }
-        // Those that all was said of.
+        // The blocks that the answer covers completely.
         let whole = first.div_ceil(ENTRIES)..(at / self.page).min(behind) / ENTRIES;
         let now = Instant::now();
         let found = found.into_iter().filter(|(block, _)| whole.contains(block));
@@ -206,8 +206,8 @@ impl Process {
         Some(present)
     }
 
-    /// One page, before it is read. A walk that jumps about asks for that page alone, until it has asked for so many of
-    /// a block that the whole of it would have cost no more.
+    /// Checks one page before it is read. For walks that jump about it reads single entries, until the whole block
+    /// would have cost the same.
     fn is_there(&mut self, page: u64) -> bool {
         let (block, now) = (page / ENTRIES, Instant::now());
         let known = self.known.entry(block).or_insert(Known { at: now, singles: 0, bits: None });
@@ -225,7 +225,7 @@ impl Process {
         }
     }
 
-    /// Pages of one block, before they are read.
+    /// Checks pages of one block before they are read.
     fn are_there(&self, first: u64, last: u64) -> bool {
         let known = self.known.get(&(first / ENTRIES)).filter(|known| known.at.elapsed() < FRESH);
         if let Some(bits) = known.and_then(|known| known.bits) {
@@ -239,7 +239,7 @@ impl Process {
         })
     }
 
-    /// All these entries, or none of them counts.
+    /// Reads all these entries; false unless all could be read.
     fn fill(&self, page: u64, entries: &mut [u8]) -> bool {
         self.table.entries(page, entries).is_ok_and(|count| count == entries.len())
     }
@@ -265,14 +265,14 @@ impl Process {
     }
 }
 
-/// Whether a page is present, by what pagemap said of its block.
+/// Whether a page is present in the cached bits of its block.
 fn has(bits: &Bits, page: u64) -> bool {
     let page = page % ENTRIES;
     let word = usize::try_from(page / 64).ok().and_then(|word| bits.get(word));
     word.is_some_and(|word| word >> (page % 64) & 1 != 0)
 }
 
-/// Sets so many bits from one on.
+/// Sets `count` bits from `first` on.
 fn set(bits: &mut Bits, first: u64, count: u64) {
     for (word, begin) in bits.iter_mut().zip((0_u64..).step_by(64)) {
         let (from, to) = (first.clamp(begin, begin + 64), (first + count).clamp(begin, begin + 64));
@@ -281,7 +281,7 @@ fn set(bits: &mut Bits, first: u64, count: u64) {
     }
 }
 
-/// Adds a range behind the others, or to the last of them.
+/// Appends a range, or extends the last one.
 fn join(ranges: &mut Vec<(u64, u64)>, start: u64, end: u64) {
     match ranges.last_mut() {
         Some(last) if last.1 == start => last.1 = end,
@@ -301,7 +301,7 @@ impl Image for Process {
 
     fn left(&self) -> u64 {
         let (time, all) = (self.copying.left().as_nanos(), self.budget.copying().as_nanos().max(1));
-        // As much of the bytes as there is of the time.
+        // The share of the bytes is that of the remaining time.
         let in_time = u128::from(self.budget.bytes) * time / all;
         self.left.min(u64::try_from(in_time).unwrap_or(u64::MAX))
     }
@@ -326,7 +326,7 @@ impl Image for Process {
             page = stop;
         }
         if page < end_page {
-            // Not all of it was looked at: what is made of this must not pass for the whole.
+            // Not all of it was checked, so the result must not count as complete.
             self.left = 0;
         }
         present
@@ -345,7 +345,7 @@ impl Image for Process {
         }
         for batch in wanted.chunks_mut(MOST_RANGES) {
             let mut from = 0;
-            // The call ends at the first range that is gone by now; the next goes on behind it.
+            // The call stops at the first range that is no longer mapped; the next call continues after it.
             while let Some(rest) = batch.get_mut(from..).filter(|rest| !rest.is_empty()) {
                 let count = copy(self.pid, rest).unwrap_or(0) / len;
                 for (at, ..) in rest.iter().take(count) {
@@ -358,7 +358,7 @@ impl Image for Process {
     }
 }
 
-/// Copies ranges into slots of the same length until one cannot be read; how many bytes it were.
+/// Copies ranges into slots of the same length until one cannot be read. Returns the number of bytes.
 #[expect(unsafe_code, reason = "process_vm_readv has no safe form")]
 fn copy(pid: rustix::process::Pid, slots: &mut [(usize, u64, &mut [u8])]) -> Option<usize> {
     let local: Vec<libc::iovec> = slots

@@ -10,9 +10,9 @@ fn ourselves(budget: Budget) -> Process {
     Process::open(&Procfs::new("/proc"), std::process::id(), budget).unwrap()
 }
 
-/// Pages of our own, the first of them touched.
+/// Pages of this process, the first `touched` of them touched.
 fn pages(count: usize, touched: usize) -> Vec<u8> {
-    // So large that malloc maps it anew: its pages come when they are written to.
+    // Large enough for malloc to map it: its pages become present when written.
     let mut pages = vec![0_u8; (count + 1) * PAGE + (40 << 20)];
     let start = first_page(&pages);
     for page in 0..touched {
@@ -40,7 +40,7 @@ fn what_is_present_is_read_and_what_is_not_stays_away() {
         [true, false, true]
     );
     assert_eq!(bytes[16], 7);
-    // Nothing of that brought a page in.
+    // None of that made a page present.
     let mut again = ourselves(PATIENT);
     assert_eq!(again.resident(start, start + 40 * page), 3 * page);
 }
@@ -67,7 +67,7 @@ fn the_budget_ends_a_reading() {
     assert!(late.present(0, u64::MAX).is_empty());
 }
 
-/// One page after the other of one block, until the block is asked for as a whole: the same answers.
+/// Single queries of one block, until the whole block is read, give the same answers.
 #[test]
 fn pages_asked_one_by_one_are_as_those_of_a_block() {
     let memory = pages(600, 300);

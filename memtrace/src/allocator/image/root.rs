@@ -1,7 +1,7 @@
 //! Files of a live process's own root.
 //!
-//! Input: a pid and a path as the process sees it. Output: the start of a regular file. The process chose what lies
-//! there: nothing outside of its root is reached, and nothing but a file is opened.
+//! Input: a pid and a path as the process sees it. Output: the start of a regular file. The process controls these
+//! files: nothing outside its root is reached, and only regular files are opened.
 
 use std::{
     fs::File,
@@ -19,7 +19,7 @@ use crate::mm::procfs::Procfs;
 pub struct Root(Option<OwnedFd>);
 
 impl Root {
-    /// That of a process.
+    /// The root of a process.
     pub fn open(procfs: &Procfs, pid: u32) -> Self {
         let path = procfs.root().join(pid.to_string()).join("root");
         Self(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok())
@@ -29,7 +29,7 @@ impl Root {
 impl Files for Root {
     fn read(&self, path: &[u8], most: usize) -> Option<Vec<u8>> {
         let root = self.0.as_ref()?;
-        // No link may lead out of the root, and to open anything but a file would do something: O_PATH opens nothing.
+        // No link may lead out of the root. O_PATH first, because opening anything but a file has side effects.
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let place = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve).ok()?;

@@ -1,8 +1,8 @@
-//! What jemalloc keeps: dirty pages, until they decay.
+//! What jemalloc retains: dirty pages, until they decay.
 
 use crate::allocator::advice::{Advice, Helper, Keeper, Remedy};
 
-/// Whether jemalloc's own thread gives pages back: a setting that is read off the names of threads.
+/// Whether jemalloc's background thread gives pages back: the value is derived from the names of threads.
 const BACKGROUND: &str = "background_thread";
 const DECAY: &str = "dirty_decay_ms";
 

@@ -1,8 +1,7 @@
-//! jemalloc's own counters: what `mallctl` would say, under any prefix and without symbols.
+//! jemalloc's own counters: the figures of `mallctl`, for any prefix and without symbols.
 //!
-//! Input: a process with jemalloc in it. Output: bytes in use, dirty, muzzy and retained, arena by arena. The array of
-//! arenas is found by what it points to: each arena says its own index three times over, and which state its pages are
-//! in.
+//! Input: a process with jemalloc. Output: bytes in use, dirty, muzzy and retained, arena by arena. The array of arenas
+//! is recognised by the arenas that it points to: each contains its own index three times, and the states of its pages.
 
 use std::collections::HashSet;
 
@@ -29,13 +28,13 @@ use layout::{LAYOUTS, Layout};
 const NAME: &str = "jemalloc";
 /// `MALLOCX_ARENA_LIMIT`.
 const MOST_ARENAS: u32 = 4095;
-/// Extents have to add up to the pages in use but for one part of so many, which can move while they are read.
+/// The sum of the extents may differ from the pages in use by 1/`CLOSE`, because they change while they are read.
 const CLOSE: u64 = 50;
-/// Those that stand for others, for there was no time for all, but for one in so many.
+/// The same for a sum that is estimated from a sample: 1/`CLOSE_SAMPLED`.
 const CLOSE_SAMPLED: u64 = 2;
-/// How often the extents of a process that allocates are counted until they do.
+/// How often the extents of an allocating process are counted until they add up.
 const MOST_TRIES: u32 = 3;
-/// Words of data that may be followed: some 20 ms of them.
+/// The most words of data that are followed as pointers: about 20 ms.
 const MOST_FOLLOWED: usize = 10_000;
 
 /// The reader.
@@ -76,7 +75,7 @@ impl CounterReader for Jemalloc {
     }
 }
 
-/// Each arena as it is now; the index of one that is none.
+/// Reads each arena again; the error is the index of one that is no longer valid.
 fn read_all(
     target: &mut Target<'_>,
     layout: &'static Layout,
@@ -89,18 +88,18 @@ fn read_all(
     arenas.iter().map(&mut read).collect()
 }
 
-/// What is counted at once: blocks where there are statistics, pages where there are none.
+/// The sum in use: of blocks if there are statistics, else of pages.
 fn in_use(arenas: &[(u32, Arena)]) -> u64 {
     arenas.iter().fold(0, |sum, (_, arena)| sum.saturating_add(arena.allocated.unwrap_or(arena.active)))
 }
 
-/// The array, in one place.
+/// The array of arenas.
 struct Found {
     layout: &'static Layout,
     arenas: Vec<(u32, u64)>,
 }
 
-/// The place with the most arenas: others, such as `a0`, point to the first one too.
+/// Chooses the place with the most arenas, because others, such as `a0`, point to the first one too.
 fn locate(target: &mut Target<'_>, layouts: &[&'static Layout], data: &[data::Data]) -> Option<Found> {
     let mut refused = HashSet::new();
     let mut best: Option<Found> = None;
@@ -123,7 +122,7 @@ fn locate(target: &mut Target<'_>, layouts: &[&'static Layout], data: &[data::Da
     best
 }
 
-/// In private memory without a file, where base blocks are.
+/// Whether the address is in private anonymous memory, where base blocks are.
 fn is_plausible(target: &Target<'_>, address: u64) -> bool {
     if address < 1 << 16 || !address.is_multiple_of(16) {
         return false;
@@ -137,7 +136,7 @@ fn is_plausible(target: &Target<'_>, address: u64) -> bool {
     })
 }
 
-/// The arenas of an array from its first on. Some are not made yet: null.
+/// The arenas of an array, given its first. Arenas that do not exist yet are null.
 fn followers(target: &mut Target<'_>, layout: &'static Layout, at: u64, first: u64) -> Vec<(u32, u64)> {
     let bytes = data::filled(target.image, at, MOST_ARENAS as usize * 8);
     let mut arenas = vec![(0, first)];
@@ -151,16 +150,16 @@ fn followers(target: &mut Target<'_>, layout: &'static Layout, at: u64, first: u
     arenas
 }
 
-/// How far the blocks may be off, and whether some extents stand for others.
+/// The error of the blocks in use, and whether they are estimated from a sample.
 #[derive(Clone, Copy, Debug, Default)]
 struct Doubt {
     off: u64,
     is_sampled: bool,
 }
 
-/// Where no statistics are kept, how full the pages in use are, from the heads of all extents; nothing unless they add
-/// up to the pages that the arenas count. How far that is off: what moved meanwhile, and of a process at rest nothing. Where
-/// there is no time for all heads, those that were read stand for the others.
+/// In builds without statistics: sets the blocks in use from the heads of all extents, if these add up to the pages
+/// that the arenas count. The error is the change meanwhile, 0 for a process at rest. When there is no time for all
+/// heads, it is estimated from a sample.
 fn fill(target: &mut Target<'_>, data: &[data::Data], arenas: &mut [(u32, Arena)]) -> Doubt {
     if arenas.iter().all(|(_, arena)| arena.allocated.is_some()) {
         return Doubt::default();
@@ -186,7 +185,7 @@ fn fill(target: &mut Target<'_>, data: &[data::Data], arenas: &mut [(u32, Arena)
     }
 }
 
-/// All arenas are taken to be as full as the extents that were read.
+/// Assumes that all arenas are as full as the sampled extents.
 fn sampled(parts: &Parts, active: u64, arenas: &mut [(u32, Arena)]) -> Doubt {
     let Some((used, off)) = parts.of_all(active) else { return Doubt::default() };
     for (_, arena) in arenas {
@@ -239,7 +238,7 @@ fn counters(layout: &Layout, arenas: &[(u32, Arena)], doubt: Doubt) -> Counters 
     }
 }
 
-/// The variable that it reads its options from: a build that serves `malloc` has no prefix, the Rust crate's has one.
+/// The environment variable with its options: a build that replaces `malloc` has no prefix, the Rust crate's has one.
 fn environment(process: &ProcessEvidence) -> Setting {
     let ours = process.modules().iter().find(|module| module.marks.has(Mark::Jemalloc));
     let is_malloc = ours.is_some_and(|module| module.marks.has(Mark::DefinesMalloc));
@@ -247,7 +246,7 @@ fn environment(process: &ProcessEvidence) -> Setting {
     Setting { name: "environment".to_owned(), value: name.to_owned() }
 }
 
-/// Of the first arena: the others have the same unless the program set them one by one.
+/// The settings of the first arena; others have the same unless the program set them individually.
 fn settings(arenas: &[(u32, Arena)]) -> Vec<Setting> {
     let first = arenas.first().map(|(_, arena)| arena.decay);
     let named =

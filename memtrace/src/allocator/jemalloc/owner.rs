@@ -1,7 +1,7 @@
 //! jemalloc: extents.
 //!
 //! Input: memory mapped readable and writable without reservation (src/pages.c: MAP_NORESERVE where the kernel
-//! overcommits). Output: claims. Which arena an extent belongs to is in jemalloc's own tables only.
+//! overcommits). Output: claims. Only jemalloc's own tables show which arena an extent belongs to.
 
 use crate::{
     allocator::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 const NAME: &str = AllocatorId::Jemalloc.name();
-/// Extents grow by 2 MiB at the least; a page may be left of one that another allocator's mapping cut.
+/// Extents grow by at least 2 MiB; a mapping of another allocator may cut one down to a few pages.
 const SMALLEST: u64 = 64 << 10;
 
 /// jemalloc, whatever its prefix.
@@ -40,7 +40,7 @@ impl Claimant for Jemalloc {
     }
 }
 
-/// Mapped as jemalloc maps, by the module that it is in.
+/// Whether the call is like jemalloc's and comes from its module.
 fn is_called(process: &ProcessEvidence, piece: &Piece<'_>) -> bool {
     piece.born().is_some_and(|born| born.prot == Prot(Prot::READ | Prot::WRITE))
         && piece.is_noreserve() != Some(false)

@@ -1,4 +1,4 @@
-//! What HotSpot keeps: the part of its heap that is committed and empty.
+//! What HotSpot retains: the committed and empty part of its heap.
 
 use crate::allocator::advice::{Advice, Keeper, Remedy};
 

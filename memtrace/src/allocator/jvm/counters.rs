@@ -1,9 +1,9 @@
 //! HotSpot's heap and metaspace.
 //!
-//! Input: a process with HotSpot in it. Output: what is in use, and what is resident beyond it. Of the heap by the fields
-//! that libjvm's own table names ([`heap`]); where they are not known, by its performance counters (`hsperfdata`), which
-//! lie in a file that the virtual machine maps: its memory is read, or the file in the process's own root. They are of
-//! some milliseconds ago, or of the last collection. Nothing is attached.
+//! Input: a process with HotSpot. Output: bytes in use, and resident bytes beyond them. The heap is read by the fields
+//! in libjvm's own table (`heap`). If these are unknown, it is read from the performance counters (`hsperfdata`), in
+//! the memory of the mapped file or in the file in the process's root; they are some milliseconds old, or from the last
+//! collection. Nothing is attached.
 
 use memchr::memmem;
 
@@ -26,9 +26,9 @@ use perfdata::PerfData;
 
 const NAME: &str = "jvm";
 const ARGUMENTS: &str = "java.rt.vmArgs";
-/// `PerfDataMemorySize` is 32 KiB unless told otherwise.
+/// The most bytes of a file; `PerfDataMemorySize` is 32 KiB by default.
 const MOST_FILE: usize = 256 << 10;
-/// Generations, and spaces of each.
+/// The most generations, and spaces of each.
 const MOST_GENERATIONS: u32 = 4;
 const MOST_SPACES: u32 = 8;
 /// The largest region that G1 chooses by itself.
@@ -57,7 +57,7 @@ impl CounterReader for Hotspot {
             ours.map(|owned| (owned.start, owned.end)).collect::<Vec<_>>()
         };
         let (heap, metaspace) = (ranges(target, "java heap"), ranges(target, "metaspace"));
-        // Its spaces are several in one then, whose tops are elsewhere.
+        // With NUMA its spaces are split, and their tops are elsewhere.
         let is_spread = memmem::find(arguments, b"+UseNUMA").is_some();
         let live = if is_spread { None } else { heap::read::<2>(target, &heap) };
         let is_live = live.is_some();
@@ -75,7 +75,7 @@ impl CounterReader for Hotspot {
         };
         let (space, metaspace) = (resident(&heap), resident(&metaspace));
         if is_live {
-            // To ask the page tables takes milliseconds, and on a slow machine many.
+            // Reading the page tables takes milliseconds, so read the heap once more after it.
             used.is_now(heap::read::<1>(target, &heap));
         }
         Ok(counters(data.ok().as_ref(), used, space, metaspace))
@@ -96,7 +96,7 @@ impl Space {
     }
 }
 
-/// What of the heap is in use, and how far that may be off.
+/// The bytes of the heap in use, and their error.
 struct Used {
     spaces: Vec<Space>,
     error: u64,
@@ -105,12 +105,12 @@ struct Used {
 }
 
 impl Used {
-    /// By the fields, read twice.
+    /// From the fields, read twice.
     fn live(first: &Heap, again: Heap) -> Self {
         let (was, used) = (sum(&first.spaces, |space| space.used), sum(&again.spaces, |space| space.used));
         let mut error = error_bound::bound_between(was, Some(used)).0.saturating_add(again.uncounted);
         if first.is_collecting || again.is_collecting {
-            // From young to old, of which each part may count twice or not yet.
+            // Objects being moved from young to old may count twice or not yet.
             error = error.saturating_add(used);
         }
         let collector = Some(again.collector.to_owned());
@@ -118,13 +118,13 @@ impl Used {
         Self { spaces: again.spaces, error, collector, missing }
     }
 
-    /// What was read once more at the end: in use was all that lies between meanwhile.
+    /// Includes a last reading: the figure in use was between the two readings.
     fn is_now(&mut self, last: Option<[Heap; 1]>) {
         let used = sum(&self.spaces, |space| space.used);
         match last {
             Some([last]) => {
                 let moved = sum(&last.spaces, |space| space.used).abs_diff(used);
-                // Taken to be as fast as it was: it may have gone up and come back.
+                // Assume twice that change, because it may have risen and fallen in between.
                 self.error = self.error.saturating_add(moved.saturating_mul(2).min(used));
                 if last.is_collecting {
                     self.error = self.error.max(used);
@@ -134,16 +134,16 @@ impl Used {
         }
     }
 
-    /// By the performance counters.
+    /// From the performance counters.
     fn counted(data: &PerfData) -> Self {
         let spaces = generations(data);
         let (used, capacity) = (sum(&spaces, |space| space.used), sum(&spaces, |space| space.capacity));
         let policy = data.text("sun.gc.policy.name");
         let error = match policy {
             Some(b"GarbageFirst") => uncounted(&spaces),
-            // They count when they collect, or now and then: it can only be more by now.
+            // These collectors update the counters at collections only, so more may be in use by now.
             Some(b"Copy:MSC" | b"ParScav:MSC") => capacity.saturating_sub(used),
-            // They collect while the program runs on.
+            // Concurrent collectors.
             _ => used.max(most(data).unwrap_or(capacity).saturating_sub(used)),
         };
         let missing = "allocations since the last collection: the figure may be as of its end";
@@ -157,7 +157,7 @@ impl Used {
     }
 }
 
-/// G1 counts a region of its youngest when it is full, and what it allocates elsewhere at once.
+/// G1 counts an eden region when it is full, and other allocations at once.
 fn uncounted(spaces: &[Space]) -> u64 {
     let eden = spaces.iter().find(|space| space.name.ends_with(", eden"));
     let rest = eden.map_or(0, |eden| eden.capacity.saturating_sub(eden.used)).max(MOST_REGION);
@@ -207,7 +207,7 @@ fn counters(data: Option<&PerfData>, used: Used, heap: (u64, u64), metaspace: (u
         free_resident_bytes: meta.map(|meta| Bytes(metaspace.1.saturating_sub(meta))),
         system_bytes: long("sun.gc.metaspace.capacity").map(Bytes),
     });
-    // Where nothing says it, all of what is resident of it counts as in use: that may be too much.
+    // Without a counter, all resident metaspace counts as in use, which may be too much.
     let unknown = meta.is_none().then_some("how much of metaspace is in use: no performance counter for it");
     let error = if meta.is_none() { error.saturating_add(metaspace.1) } else { error };
     let meta = meta.unwrap_or(metaspace.1);
@@ -240,13 +240,13 @@ fn settings(data: Option<&PerfData>, collector: Option<String>) -> Vec<Setting> 
     collector.into_iter().chain(texts.into_iter().flatten()).chain(most).collect()
 }
 
-/// With G1 every generation may be all of the heap.
+/// The largest heap. With G1 every generation can be the whole heap.
 fn most(data: &PerfData) -> Option<u64> {
     let maximum = |generation: u32| data.long(&format!("sun.gc.generation.{generation}.maxCapacity"));
     (0..MOST_GENERATIONS).filter_map(maximum).max()
 }
 
-/// The memory of the counters: mapped from their file, or without one (`-XX:+PerfDisableSharedMem`).
+/// The memory of the counters: mapped from their file, or anonymous (`-XX:+PerfDisableSharedMem`).
 fn perf_memory(target: &mut Target<'_>) -> Option<Vec<u8>> {
     let is_file = |region: &Region| match &region.backing {
         Backing::File(file) => file.path.windows(12).any(|part| part == b"/hsperfdata_"),
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(counters.settings[0].value, "-Xmx64m");
     }
 
-    /// It counts as in use, and the bound says that it may not be.
+    /// It counts as in use, and the bound covers that it may not be.
     #[test]
     fn metaspace_that_nothing_tells_of_is_in_doubt() {
         let heap = |used| Heap::of("Serial", vec![Space::new("old", used, 64 << 20)]);

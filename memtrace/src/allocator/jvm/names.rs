@@ -1,8 +1,9 @@
-//! What libjvm has for debuggers, as far as the file tells: where its table of fields will be, and the names in it.
+//! The parts of libjvm's debugger interface that are in its file: the address of its table of fields, and the names in
+//! it.
 //!
-//! Input: an ELF file. Output: [`Names`]. The table (vmStructs.hpp) is exported in every build and survives stripping. It
-//! is made in memory; the names that it points at lie in the file and are not touched by the virtual machine, so they
-//! cannot be read where it runs. The file is anybody's: everything is bounded.
+//! Input: an ELF file. Output: [`Names`]. The table (vmStructs.hpp) is exported in every build and survives stripping.
+//! It is filled in memory, but the names that it points to are in the file. The VM never touches them, so they may not
+//! be resident and are read from the file. The file is untrusted: everything is bounded.
 
 use std::collections::HashMap;
 
@@ -10,13 +11,13 @@ use crate::allocator::evidence::elf::Elf;
 
 /// HotSpot has 1 MB of constants.
 const MOST_CONSTANTS: u64 = 16 << 20;
-/// Places of one name: short ones end longer ones, too.
+/// The most places of one name: short names also occur as the end of longer ones.
 const MOST_PLACES: usize = 256;
 
 /// A class and a field of it.
 pub type Field = (&'static str, &'static str);
 
-/// Those that are looked for: of each collector what it has in use, and of what. Names changed from release to release.
+/// The fields to find: memory in use and capacity of each collector. Names differ between releases.
 pub const WANTED: &[Field] = &[
     ("Universe", "_collectedHeap"),
     ("CollectedHeap", "_is_gc_active"),
@@ -85,16 +86,16 @@ pub const WANTED: &[Field] = &[
 /// Names of classes and fields, and where each is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// The lowest address of the file, before the loader moves it; all others are as this one.
+    /// The lowest address of the file before relocation; all other addresses are relative to the same base.
     pub start: u64,
-    /// Variables: the table, and offsets in an entry of it.
+    /// Exported variables: the table, and the offsets in an entry.
     variables: HashMap<Vec<u8>, u64>,
-    /// Any of them may be the one that the table points at.
+    /// Names by address; the table may point to any of them.
     names: HashMap<u64, &'static str>,
 }
 
 impl Names {
-    /// Those of a file; `None` when it has no such table.
+    /// The names of a file; `None` when it has no such table.
     pub fn of(elf: &Elf<'_>) -> Option<Self> {
         let mut variables = HashMap::new();
         elf.exports(|name, address| {
@@ -120,14 +121,14 @@ impl Names {
         Some(Self { start: elf.loaded.start, variables, names })
     }
 
-    /// Those that are named, for tests.
+    /// The given names, for tests.
     #[cfg(test)]
     pub fn made(variables: &[(&str, u64)], names: &[(u64, &'static str)]) -> Self {
         let variables = variables.iter().map(|(name, at)| (name.as_bytes().to_vec(), *at)).collect();
         Self { start: 0, variables, names: names.iter().copied().collect() }
     }
 
-    /// The address of `gHotSpotVMStruct` and this.
+    /// The address of the variable `gHotSpotVMStruct` + `name`.
     pub fn variable(&self, name: &str) -> Option<u64> {
         self.variables.get(name.as_bytes()).copied()
     }

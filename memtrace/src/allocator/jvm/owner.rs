@@ -1,7 +1,7 @@
 //! HotSpot: Java heap, metaspace, code cache, and the garbage collector's tables.
 //!
 //! Input: spaces that are reserved with PROT_NONE and MAP_NORESERVE and committed without it (os_linux.cpp), and the
-//! archive of shared classes. Output: claims. Stacks and glibc's arenas are claimed before.
+//! archive of shared classes. Output: claims. Stacks and glibc's arenas are claimed earlier.
 
 use std::sync::Arc;
 
@@ -19,16 +19,16 @@ use crate::{
 };
 
 const NAME: &str = AllocatorId::Jvm.name();
-/// Where a heap lies whose references have 32 bits (compressed oops), with its alignment.
+/// The end of addresses of a heap with compressed oops, with its alignment.
 const COMPRESSED_END: u64 = 64 << 30;
-/// What metaspace commits in (metaspaceSettings.hpp: commit granules).
+/// Metaspace's commit granule (metaspaceSettings.hpp).
 const GRANULE: u64 = 64 << 10;
-/// Where metaspace nodes and the class space begin.
+/// The alignment of metaspace nodes and the class space.
 const ROOT_CHUNK: u64 = 4 << 20;
-/// The smallest region of a heap: what it is committed in.
+/// The smallest unit in which a heap is committed.
 const HEAP_REGION: u64 = 1 << 20;
 
-/// Files that are the virtual machine's memory: shared classes, and ZGC's heap.
+/// The claimant of files that are VM memory: shared classes, and ZGC's heap.
 pub struct Files;
 
 impl Claimant for Files {
@@ -48,7 +48,7 @@ impl Claimant for Files {
     }
 }
 
-/// Memory that the virtual machine reserved.
+/// The claimant of memory that the VM reserved.
 pub struct Jvm;
 
 impl Claimant for Jvm {
@@ -67,7 +67,7 @@ impl Claimant for Jvm {
     }
 }
 
-/// Reserved without, committed with a reservation of memory; not mapped by libc or any other module.
+/// Whether it is reserved with MAP_NORESERVE or committed without it, and not mapped by libc or another module.
 fn is_space(process: &ProcessEvidence, piece: &Piece<'_>) -> bool {
     let is_foreign = piece.caller(process).is_some_and(|module| !module.marks.has(Mark::Hotspot));
     piece.is_plain() && !is_foreign && (piece.is_reserve() || piece.is_noreserve() != Some(true))
@@ -95,7 +95,7 @@ fn space(process: &ProcessEvidence, space: &[Piece<'_>], claims: &mut Claims) {
     }
 }
 
-/// True when all borders lie on multiples.
+/// True when all borders are multiples of `unit`.
 fn is_on(space: &[Piece<'_>], unit: u64) -> bool {
     space.iter().all(|piece| piece.start.is_multiple_of(unit) && piece.end.is_multiple_of(unit))
 }

@@ -1,4 +1,4 @@
-//! What mimalloc keeps: pages, until their purge is due.
+//! What mimalloc retains: pages, until their purge is due.
 
 use crate::allocator::advice::{Advice, Keeper, Remedy};
 

@@ -1,7 +1,7 @@
-//! mimalloc's books, read from its arenas: blocks in use, free blocks and slices that are resident.
+//! mimalloc's counters, read from its arenas: blocks in use, resident free blocks and slices.
 //!
-//! Input: a process with mimalloc in it. Output: its bytes. Release builds keep no statistics, so pages are counted one
-//! by one: version 3 keeps their heads in one table an arena, version 2 in one a segment.
+//! Input: a process with mimalloc. Output: its bytes. Release builds keep no statistics, so pages are counted one by
+//! one: version 3 has one table of page heads per arena, version 2 one per segment.
 
 use crate::{
     allocator::{
@@ -18,7 +18,7 @@ mod segment;
 const NAME: &str = "mimalloc";
 /// `MI_ARENA_SLICE_SIZE`, `MI_SEGMENT_SLICE_SIZE`.
 const SLICE: u64 = 64 << 10;
-/// Arenas of a process (`MI_MAX_ARENAS` is 160).
+/// The most arenas of a process (`MI_MAX_ARENAS` is 160).
 const MOST_ARENAS: usize = 1024;
 
 /// The reader.
@@ -35,7 +35,7 @@ impl CounterReader for Mimalloc {
 
     fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent> {
         let owned = target.ranges_of(NAME).map(|owned| (owned.start, owned.end));
-        // Where flags change, one arena is several ranges.
+        // Different flags split one arena into several ranges.
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         for (start, end) in owned {
             match ranges.last_mut() {
@@ -66,7 +66,7 @@ impl CounterReader for Mimalloc {
     }
 }
 
-/// The arenas of all ranges, and the versions that they are of.
+/// The arenas of all ranges, and their versions.
 fn all_in(image: &mut dyn Image, ranges: &[(u64, u64)]) -> (Vec<&'static str>, Vec<Tally>) {
     let mut arenas = Vec::new();
     let mut versions = Vec::new();
@@ -86,7 +86,7 @@ fn used(arenas: &[Tally]) -> u64 {
     arenas.iter().map(|arena| arena.used).fold(0, u64::saturating_add)
 }
 
-/// All arenas of a range, which is one mapping or more: with the version that they are of.
+/// All arenas of a range of one or more mappings, with their version.
 fn arenas_in(image: &mut dyn Image, start: u64, end: u64) -> Option<(&'static str, Vec<Tally>)> {
     let new = arena::all_in(image, start, end);
     if !new.is_empty() {
@@ -95,29 +95,29 @@ fn arenas_in(image: &mut dyn Image, start: u64, end: u64) -> Option<(&'static st
     segment::all_in(image, start, end).map(|(version, tally)| (version, vec![tally]))
 }
 
-/// What is in an arena.
+/// The sums of an arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
     start: u64,
     /// All of it.
     bytes: u64,
-    /// Blocks that are handed out.
+    /// Bytes of blocks handed out.
     used: u64,
-    /// Resident and in no such block.
+    /// Resident bytes outside these blocks.
     free: u64,
     /// Its own.
     metadata: u64,
 }
 
 impl Tally {
-    /// A page: so many blocks of it are in use. False when it cannot be one.
+    /// Adds a page with `used` blocks in use. False when the values are impossible.
     fn page(&mut self, image: &mut dyn Image, span: (u64, u64), used: u64, block_size: u64) -> bool {
         let Some(bytes) = used.checked_mul(block_size) else { return false };
         if bytes > span.1.saturating_sub(span.0) {
             return false;
         }
         self.used = self.used.saturating_add(bytes);
-        // Blocks that were handed out and not touched yet are not resident.
+        // Blocks handed out but not touched yet are not resident.
         self.free = self.free.saturating_add(image.resident(span.0, span.1).saturating_sub(bytes));
         true
     }

@@ -17,11 +17,11 @@ use crate::{
 
 const NAME: &str = AllocatorId::Mimalloc.name();
 const TIB: u64 = 1 << 40;
-/// `MI_HINT_BASE` and `MI_HINT_MAX`, and what the last hint may reach behind it.
+/// From `MI_HINT_BASE` to `MI_HINT_MAX`, plus the size that a mapping at the last hint may have.
 const HINTS: std::ops::Range<u64> = 2 * TIB..31 * TIB;
-/// What an arena reserves, unless told otherwise.
+/// The default size of an arena.
 const ARENA: u64 = 1 << 30;
-/// The smallest that is taken for an arena by its address alone: a segment of 1.x.
+/// The smallest range that is accepted as an arena by its address alone: a segment of 1.x.
 const SEGMENT: u64 = 4 << 20;
 
 /// mimalloc, any version.
@@ -55,7 +55,7 @@ fn is_called(process: &ProcessEvidence, piece: &Piece<'_>) -> bool {
         && piece.caller(process).is_some_and(|module| module.marks.has(Mark::Mimalloc))
 }
 
-/// Nobody else maps such memory here, save glibc up to 2.36, whose arenas are claimed before.
+/// Whether no other allocator maps such memory here; glibc up to 2.36 does, but its arenas are claimed earlier.
 fn is_alone(process: &ProcessEvidence) -> bool {
     [Mark::Jemalloc, Mark::Snmalloc, Mark::Hotspot, Mark::V8].into_iter().all(|mark| !process.has(mark))
 }

@@ -1,8 +1,8 @@
-//! What musl keeps: groups in which a slot is in use.
+//! What musl retains: groups in which a slot is in use.
 
 use crate::allocator::advice::{Advice, Keeper};
 
-/// The advice: nothing can be set.
+/// The advice: there is no setting.
 pub struct Musl;
 
 impl Advice for Musl {

@@ -1,8 +1,8 @@
-//! The counters of musl's mallocng (1.2.1 and later): its metadata, which says of every slot whether it is in use.
+//! The counters of musl's mallocng (1.2.1 and later), from its metadata, which marks every slot as used or free.
 //!
-//! Input: a process on musl. Output: allocated and free bytes; exact at rest, if there is time for all of its metadata, and
-//! else with a bound. The metadata lies in areas of one page, from the start of `[heap]` on, and each names the next; a
-//! group of slots and its record name each other.
+//! Input: a process on musl. Output: allocated and free bytes; exact at rest if there is time for all metadata, else
+//! with a bound. The metadata is in areas of one page, from the start of `[heap]` on, each of which points to the next;
+//! a group of slots and its record point to each other.
 
 use crate::{
     allocator::{
@@ -20,13 +20,13 @@ mod record;
 use record::{Area, Record};
 
 const NAME: &str = "musl";
-/// Areas of one process: 100 MiB of metadata, for some 100 GiB.
+/// The most areas of one process: 100 MiB of metadata, for about 100 GiB.
 const MOST_AREAS: usize = 25_000;
-/// Groups that are asked whether they name their record: of more of them these.
+/// The most groups that are checked for the pointer to their record; above that, a sample of this size.
 const MOST_ASKED: usize = 8192;
-/// And so many at once.
+/// Groups that are checked at once.
 const AT_ONCE: usize = 256;
-/// Pages of `[heap]` that are tried until an area is found.
+/// The most pages of `[heap]` that are tried until an area is found.
 const MOST_TRIES: u64 = 256;
 
 /// The reader.
@@ -37,7 +37,7 @@ impl CounterReader for Musl {
         NAME
     }
 
-    /// A static program without symbols may have nothing of musl's in it but its memory.
+    /// A static program without symbols shows musl only by its memory.
     fn applies(&self, process: &ProcessEvidence) -> bool {
         process.has(Mark::Musl) || !process.has(Mark::Glibc) && !process.has(Mark::Loader)
     }
@@ -70,15 +70,15 @@ impl CounterReader for Musl {
     }
 }
 
-/// Areas of metadata, from the first on.
+/// The chain of metadata areas, from the first on.
 struct Areas {
     all: Vec<Area>,
-    /// Whether the last of them is here too.
+    /// Whether the chain is complete.
     is_whole: bool,
 }
 
-/// All areas, from the first on, until no more than `end` is left of the budget. A guard page at the start of the heap makes
-/// the first readable one the first of all.
+/// Reads the areas from the first on. Stops when only `end` of the budget is left. The heap starts with a guard page,
+/// so its first readable page is the first area.
 fn areas(image: &mut dyn Image, first: Area, end: u64) -> Result<Areas, String> {
     let (secret, mut next) = (first.check, first.next);
     let mut seen = std::collections::HashSet::from([first.at]);
@@ -107,7 +107,7 @@ fn areas(image: &mut dyn Image, first: Area, end: u64) -> Result<Areas, String> 
 struct Sums {
     allocated: u64,
     free: u64,
-    /// `None` when there was no time to ask.
+    /// `None` when there was no time to determine it.
     free_resident: Option<u64>,
     headers: u64,
     unknown: u64,
@@ -117,20 +117,20 @@ struct Sums {
 }
 
 impl Sums {
-    /// What the records say. A group that does not name its own makes them doubtful.
+    /// Sums the records. A group that does not point to its record makes the record doubtful.
     fn of(image: &mut dyn Image, areas: &[Area], budget: u64) -> Result<Self, String> {
         let mut sums = Self::default();
         let mut nested = 0_u64;
         let mut records: Vec<(u64, Record)> = areas.iter().flat_map(Area::records).collect();
         for at in doubtful(image, &records, budget / 3, &mut sums)? {
-            // Nothing to build on.
+            // Drop doubtful records.
             records.get_mut(at).into_iter().for_each(|(_, record)| *record = Record::default());
         }
         for (_, record) in &records {
             sums.headers += record::UNIT;
             sums.allocated = sums.allocated.saturating_add(record.live() * record.stride());
             sums.free = sums.free.saturating_add(record.free_slots() * record.stride());
-            // The slot that a nested group lies in is in use by malloc itself.
+            // The slot that contains a nested group is used by malloc itself.
             nested = nested.saturating_add(record.nested_in().unwrap_or(0));
             let own = if record.nested_in().is_none() { record.len() } else { 0 };
             sums.mapped = sums.mapped.saturating_add(own);
@@ -141,14 +141,14 @@ impl Sums {
         Ok(sums)
     }
 
-    /// How much of what is free is resident, by as many of the groups as there is time for.
+    /// Determines the resident part of the free bytes, from as many groups as there is time for.
     fn ask_resident(&mut self, image: &mut dyn Image, records: &[(u64, Record)], end: u64) {
         let free = records.iter().map(|(_, record)| record).filter(|record| record.free_slots() > 0);
         let free: Vec<&Record> = free.collect();
         let (mut asked, mut resident) = (0_u64, 0_u64);
         for (number, at) in sampling::order(free.len() as u64).enumerate() {
             let Some(record) = usize::try_from(at).ok().and_then(|at| free.get(at)) else { continue };
-            // A look at the clock takes as long as some of them.
+            // Reading the clock takes as long as a few groups, so check only every 32.
             if number.is_multiple_of(32) && image.left() <= end {
                 break;
             }
@@ -165,7 +165,8 @@ impl Sums {
         self.free_resident = is_known.then(|| u64::try_from(scaled).unwrap_or(u64::MAX).min(self.free));
     }
 
-    /// Areas that there was no time for: their groups are taken to be like those before them, and may be full or empty.
+    /// Adds areas that were not read for lack of time. Assumes that their groups are like the read ones; the error
+    /// covers full and empty ones.
     fn add_unread(&mut self, areas: &Areas, mapped: u64) {
         let unread = mapped.saturating_sub(self.mapped);
         if areas.is_whole || unread == 0 {
@@ -210,8 +211,8 @@ impl Sums {
     }
 }
 
-/// Which records are of groups that do not name them, of as many as there is time for, evenly spread. Those stand for
-/// others that were not asked.
+/// The records whose groups do not point to them, from an evenly spread sample as large as time permits. The result is
+/// extrapolated to the others.
 fn doubtful(
     image: &mut dyn Image,
     records: &[(u64, Record)],
@@ -238,7 +239,7 @@ fn doubtful(
                 continue;
             }
             asked += 1;
-            // One that says otherwise, or is swapped out.
+            // It points elsewhere, or is swapped out.
             if !is_read || u64::from_le_bytes(*owner) != *place {
                 wrong.push(*at);
                 lost = lost.saturating_add(record.len());
@@ -255,7 +256,7 @@ fn doubtful(
     Ok(wrong)
 }
 
-/// What is resident of a group's free slots.
+/// Resident bytes of a group's free slots.
 fn free_resident(image: &mut dyn Image, record: &Record) -> u64 {
     let (start, end) = (record.group, record.group.saturating_add(record.len()));
     match image.resident(start, end) {
@@ -265,8 +266,8 @@ fn free_resident(image: &mut dyn Image, record: &Record) -> u64 {
     }
 }
 
-/// By how much what is in use changed since the areas were read, by those that there is time to read again, and whether
-/// nothing did and all were.
+/// The change of the bytes in use since the areas were read, from those that can be read again in time, and whether all
+/// were read again without a change.
 fn moved(image: &mut dyn Image, areas: &[Area], end: u64) -> (u64, bool) {
     let used = |area: &Area| {
         area.records().map(|(_, record)| record.live() * record.stride()).fold(0, u64::saturating_add)

@@ -1,7 +1,7 @@
 //! musl: mallocng's groups and metadata, or the older malloc's heap.
 //!
 //! Input: `[heap]`, and plain memory of a process that runs on musl. Output: claims. mallocng keeps only metadata in
-//! the heap, behind a page that nothing may touch, which also gives away a static binary without symbols.
+//! the heap, after an inaccessible page, by which a static binary without symbols is recognised too.
 
 use crate::{
     allocator::{

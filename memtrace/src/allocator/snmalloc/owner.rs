@@ -1,7 +1,7 @@
 //! snmalloc: the page map, and the heap.
 //!
-//! Input: a page map of 256 GiB that is not dumped (src/snmalloc/ds/pagemap.h), and memory without reservation.
-//! Output: claims. Its free pages stay resident until the kernel wants them: MADV_FREE.
+//! Input: a page map of 256 GiB with MADV_DONTDUMP (src/snmalloc/ds/pagemap.h), and MAP_NORESERVE memory. Output:
+//! claims. Its free pages stay resident until the kernel reclaims them: MADV_FREE.
 
 use crate::{
     allocator::{
@@ -16,7 +16,7 @@ use crate::{
 };
 
 const NAME: &str = AllocatorId::Snmalloc.name();
-/// The page map's pieces are larger than any heap.
+/// The pieces of the page map are larger than any heap.
 const LARGE: u64 = 64 << 30;
 
 /// snmalloc.
@@ -28,7 +28,7 @@ impl Claimant for Snmalloc {
             return;
         }
         for run in runs(pieces) {
-            // Touched parts of the page map are dumped again; they lie between parts that are not.
+            // Touched parts of the page map are dumped again (MADV_DODUMP) and are between parts that are not.
             let map: Vec<_> = run.iter().filter(|piece| is_own(piece) && is_map(piece)).collect();
             let map = map.first().zip(map.last()).map(|(first, last)| first.start..last.end);
             for piece in run.iter().filter(|piece| is_own(piece)) {

@@ -1,4 +1,4 @@
-//! What tcmalloc keeps: spans of its page heap.
+//! What tcmalloc retains: spans of its page heap.
 
 use crate::allocator::advice::{Advice, Keeper, Remedy};
 

@@ -1,7 +1,7 @@
-//! gperftools' tcmalloc: what `MallocExtension` would say of it.
+//! gperftools' tcmalloc: the figures of `MallocExtension`.
 //!
-//! Input: a process with gperftools in it. Output: bytes in use, and free ones in the page heap, central lists and
-//! thread caches. The page heap is found by eleven words whose sums have to agree.
+//! Input: a process with gperftools. Output: bytes in use, and free ones in the page heap, central lists and thread
+//! caches. The page heap is recognised by eleven words whose sums must agree.
 
 use crate::{
     allocator::{
@@ -62,13 +62,13 @@ impl CounterReader for Gperftools {
     }
 }
 
-/// What is in use, and what only waits.
+/// The bytes in use and the free ones.
 struct Books {
     in_use: u64,
     held: Held,
 }
 
-/// `None` where the caches are not known: they count as in use then.
+/// Computes the books; `caches` is `None` when they are not known, and then they count as in use.
 fn books(image: &mut dyn Image, stats: &Stats, caches: Option<&Caches>) -> Option<Books> {
     let held = caches?.count(image)?;
     let in_use = stats.pages_in_use().checked_sub(held.central.checked_add(held.threads)?)?;
@@ -77,7 +77,7 @@ fn books(image: &mut dyn Image, stats: &Stats, caches: Option<&Caches>) -> Optio
 
 fn counters(stats: &Stats, books: &Books, resident: u64, bound: Option<Bytes>) -> Counters {
     let Books { in_use, held } = books;
-    // Spans that were never touched are free too, and not resident.
+    // Spans that were never touched are also free, but not resident.
     let free = stats.free.min(resident);
     let cached = held.central + held.threads;
     let row = |name: &str, allocated, free, system: Option<u64>| ArenaCounters {
@@ -121,7 +121,7 @@ struct Stats {
 impl Stats {
     const WORDS: usize = 11;
 
-    /// Those at an address, as they are now.
+    /// The current statistics at an address.
     fn at(image: &mut dyn Image, at: u64) -> Option<Self> {
         let mut bytes = [0; Self::WORDS * 8];
         image.read(at, &mut bytes).then_some(())?;
@@ -132,7 +132,7 @@ impl Stats {
         Self::of(&words)
     }
 
-    /// Whole pages that are not the page heap's.
+    /// Bytes of pages outside the page heap's free lists.
     const fn pages_in_use(&self) -> u64 {
         self.system - self.free - self.unmapped
     }
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::allocator::{counters::conformance, image::fake};
 
-    /// As a 2.10 wrote them, after 90 MiB of 110 were freed.
+    /// Written by version 2.10 after 90 of 110 MiB were freed.
     const WORDS: [u64; 11] = [
         115_343_360,
         20_979_712,

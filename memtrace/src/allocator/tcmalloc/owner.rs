@@ -1,7 +1,7 @@
 //! The two tcmallocs: google/tcmalloc, and the one of gperftools.
 //!
-//! Input: Google's has a tag in bits 42 to 44 of its addresses (memory_tag.h); that of gperftools moves the break, and
-//! maps plain memory when it cannot (system-alloc.cc). Output: claims.
+//! Input: addresses of google/tcmalloc with a tag in bits 42 to 44 (memory_tag.h); the break, and plain mappings if brk
+//! fails, for gperftools (system-alloc.cc). Output: claims.
 
 use crate::{
     allocator::{
@@ -19,11 +19,11 @@ use crate::{
 const NAME: &str = AllocatorId::Tcmalloc.name();
 /// Lowest bit of the tag.
 const TAG_SHIFT: u32 = 42;
-/// Hints are random below the addresses that the kernel hands out by itself.
+/// Hints are random, below the addresses that the kernel itself chooses.
 const HINTS_END: u64 = 0x7000_0000_0000;
-/// What a region reserves.
+/// Bytes that a region reserves.
 const REGION: u64 = 1 << 30;
-/// The smallest that gperftools maps: metadata comes in 128 KiB and more.
+/// The smallest mapping of gperftools: metadata is mapped in 128 KiB or more.
 const SMALLEST: u64 = 128 << 10;
 
 /// google/tcmalloc.

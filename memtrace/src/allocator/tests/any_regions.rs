@@ -1,10 +1,10 @@
-//! Any regions and any evidence: every byte has one owner, and nothing panics.
+//! Arbitrary regions and evidence: every byte has one owner, and nothing panics.
 
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
 
-/// Where allocators look: small addresses, 64 MiB multiples, hints, the end of the address space.
+/// Addresses that allocators use: small ones, 64 MiB multiples, hints, the end of the address space.
 const PLACES: [u64; 8] = [
     0,
     0x40_0000,
@@ -95,7 +95,7 @@ prop_compose! {
     }
 }
 
-/// Regions behind each other from a place on.
+/// Consecutive regions from an address on.
 fn laid_out(start: u64, parts: Vec<(u64, u64, Region)>) -> Vec<Region> {
     let mut at = start;
     let mut place = |(gap, len, region): (u64, u64, Region)| {
@@ -128,7 +128,7 @@ proptest! {
         prop_assert_eq!(rest.next(), None);
     }
 
-    /// Regions of one process never overlap; of two looks at it they might.
+    /// Regions of one process never overlap, but those of two scans might.
     #[test]
     fn overlapping_regions_are_survived(
         process in process(),

@@ -1,4 +1,4 @@
-//! Memory that was followed from its call on: the call and its caller say whose it is.
+//! Memory traced since its call: the call and its caller show the owner.
 
 use super::*;
 use crate::units::Grade;
@@ -11,7 +11,7 @@ const STACK: u32 = 0x2_0022;
 const NORESERVE: u32 = 0x4022;
 const PLAIN: u32 = 0x22;
 
-/// A region as its call made it, save for protection.
+/// A region as its call made it, except for the protection.
 fn born(start: u64, len: u64, prot: Prot, call: (u64, Prot, u32), caller: u64) -> Region {
     let (call_len, call_prot, flags) = call;
     let born = Born { addr: start, len: call_len, prot: call_prot, flags, caller };
@@ -35,7 +35,7 @@ fn a_chunk_is_libcs_when_libc_mapped_it() {
     let call = (MIB, RW, PLAIN);
     check(&[], &[born(AT, MIB, RW, call, LIBC)], &[("glibc mmapped chunk", Grade::Read)]);
     check(&[], &[born(AT, MIB, RW, call, OTHER)], &[("unattributed anonymous", Grade::Inferred)]);
-    // The word that stands for the caller can be any.
+    // The recorded caller word can be arbitrary.
     check(&[], &[born(AT, MIB, RW, call, 12)], &[("glibc mmapped chunk", Grade::Inferred)]);
 }
 

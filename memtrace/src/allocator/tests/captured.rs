@@ -3,7 +3,7 @@
 use super::*;
 use crate::units::Grade;
 
-/// What a fixture holds.
+/// The contents of a fixture.
 #[derive(Default)]
 struct Fixture {
     modules: Vec<(u64, Module)>,

@@ -1,4 +1,4 @@
-//! Memory that was there before: shape and flags alone. What the workloads do not show is here.
+//! Memory older than the tracer, recognised by shape and flags alone. These cases do not occur in the workloads.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn check(marks: &[Mark], regions: &[Region], expected: &[&str]) {
     assert_eq!(names(&attribute(&process, regions)), expected);
 }
 
-/// glibc 2.37 and later reserve heaps with a reservation: they merge with chunks below.
+/// glibc 2.37 and later reserve heaps without MAP_NORESERVE, so they merge with chunks below.
 #[test]
 fn a_heap_that_merged_with_a_chunk_is_cut_at_its_multiple() {
     let regions = [plain(AT - MIB, 2 * MIB, RW, AC), plain(AT + MIB, 63 * MIB, Prot::NONE, 0)];
@@ -25,7 +25,7 @@ fn sixty_four_mib_of_plain_memory_are_no_heap() {
     check(&[Mark::Glibc], &[plain(AT, 64 * MIB, RW, AC)], &["glibc mmapped chunk"]);
 }
 
-/// From Go 1.26 on the heap is at a random multiple of 64 MiB.
+/// Since Go 1.26 the heap is at a random multiple of 64 MiB.
 #[test]
 fn a_go_heap_at_a_random_address() {
     let at = 0x398d_2000_0000;
@@ -34,7 +34,7 @@ fn a_go_heap_at_a_random_address() {
     check(&[Mark::Go, Mark::Glibc], &regions, &["go heap", "go heap reserve"]);
 }
 
-/// With cgo, libc's heaps look like Go's, at other addresses.
+/// With cgo, libc's heaps look like Go's, but at other addresses.
 #[test]
 fn a_libc_heap_in_a_go_process() {
     let regions = [plain(AT, MIB, RW, AC), plain(AT + MIB, 63 * MIB, Prot::NONE, 0)];
@@ -109,7 +109,7 @@ fn data_behind_a_module_that_could_not_be_read_is_its_bss() {
     assert_eq!(names(&owned), ["module data", "module bss"]);
 }
 
-/// A static binary without symbols, on musl: only the page below its metadata gives it away.
+/// A static musl binary without symbols is recognised only by the page below its metadata.
 #[test]
 fn musl_without_a_trace_in_the_file() {
     let heap = |start, end, prot| Region::new(start, end, prot, Backing::Heap);

@@ -1,6 +1,6 @@
 //! V8: heap pages and the code range.
 //!
-//! Input: MADV_DONTFORK on memory without reservation (platform-posix.cc), or the call that reserved it. Output: claims.
+//! Input: MADV_DONTFORK on MAP_NORESERVE memory (platform-posix.cc), or the call that reserved it. Output: claims.
 
 use crate::{
     allocator::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 const NAME: &str = AllocatorId::V8.name();
-/// A code range has 128 MiB at the least, a page of any kind far less.
+/// A code range has at least 128 MiB, a page of any kind much less.
 const CODE_RANGE: u64 = 64 << 20;
 
 /// V8, in Node or any other program.
@@ -51,7 +51,7 @@ fn is_own(process: &ProcessEvidence, piece: &Piece<'_>) -> bool {
     piece.is_plain() && piece.is_noreserve() == Some(true) && (is_marked || is_called(process, piece))
 }
 
-/// Reserved by V8's own code: `mmap(hint, n, NONE, NORESERVE)`.
+/// Whether V8's own code reserved it: `mmap(hint, n, NONE, NORESERVE)`.
 fn is_called(process: &ProcessEvidence, piece: &Piece<'_>) -> bool {
     piece.born().is_some_and(|born| born.prot == Prot::NONE)
         && piece.caller(process).is_some_and(|module| module.marks.has(Mark::V8))

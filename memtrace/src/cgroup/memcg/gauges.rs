@@ -1,7 +1,7 @@
-//! What cgroups are charged, read again and again: their files stay open.
+//! Reads the usage of cgroups repeatedly and keeps the files open.
 //!
-//! Input: paths. Output: numbers, `None` where the file is missing. To open a file of cgroupfs costs several times what
-//! it costs to read it, and a node has hundreds of them that are read each second.
+//! Input: paths. Output: numbers, `None` where the file is missing. Opening a file of cgroupfs costs several times as
+//! much as reading it, and hundreds are read each second on a node.
 
 use std::{collections::HashMap, fs::File, os::unix::fs::FileExt as _, path::PathBuf};
 
@@ -13,7 +13,7 @@ const LONGEST: usize = 24;
 #[derive(Debug, Default)]
 pub struct Gauges {
     open: HashMap<Vec<u8>, Open>,
-    /// Groups whose files stay open at most.
+    /// The most groups whose files stay open.
     most: usize,
 }
 
@@ -26,7 +26,7 @@ struct Open {
 }
 
 impl Gauges {
-    /// Keeps no more files open than this.
+    /// Keeps at most `files` files open.
     pub fn new(files: usize) -> Self {
         Self { open: HashMap::new(), most: files / 2 }
     }
@@ -36,12 +36,12 @@ impl Gauges {
         self.read(path, |open| &mut open.usage, || usage_file(hierarchy, path))
     }
 
-    /// The highest usage of a cgroup's whole life, as far as the kernel remembers it (v2: from 5.19 on).
+    /// The highest usage of a cgroup so far, if the kernel records it (v2: since 5.19).
     pub fn watermark(&mut self, hierarchy: &Hierarchy, path: &[u8]) -> Option<Bytes> {
         self.read(path, |open| &mut open.watermark, || watermark_file(hierarchy, path))
     }
 
-    /// Closes the files of those that were not read since this was last called.
+    /// Closes the files of groups that were not read since the last call.
     pub fn close_unused(&mut self) {
         self.open.retain(|_, open| std::mem::take(&mut open.is_used));
     }
@@ -54,7 +54,7 @@ impl Gauges {
     ) -> Option<Bytes> {
         if let Some(open) = self.open.get_mut(path) {
             open.is_used = true;
-            // Of a group that is gone nothing can be read: another may have its path by now.
+            // Reading fails for a group that is gone; another may have its path by now, so open it again.
             if let Some(bytes) = of(open).as_ref().and_then(number) {
                 return Some(bytes);
             }
@@ -69,7 +69,7 @@ impl Gauges {
     }
 }
 
-/// The number at a file's beginning.
+/// The number at the start of a file.
 fn number(file: &File) -> Option<Bytes> {
     let mut text = [0; LONGEST];
     let length = file.read_at(&mut text, 0).ok()?;

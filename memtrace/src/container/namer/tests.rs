@@ -1,4 +1,4 @@
-//! Names from a kubelet that talks nonsense first, on a host without any runtime.
+//! Names from a kubelet that first sends garbage, on a host without any runtime.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! Names from a container runtime, by CRI (gRPC over a unix socket).
 //!
 //! Input: the socket of containerd, CRI-O or cri-dockerd. Output: the [`Name`]s of all containers and pods, and how a
-//! container ended. Every call is bounded in time and size; what a runtime says is escaped and cut.
+//! container ended. Every call is bounded in time and size; values from a runtime are escaped and truncated.
 
 pub mod messages;
 
@@ -31,7 +31,7 @@ use crate::container::{end::End, name::Name, names::text};
 
 /// The source's name.
 pub const SOURCE: &str = "cri";
-/// Where runtimes listen, below the host's root.
+/// Sockets of runtimes, below the host's root.
 pub const SOCKETS: [&str; 7] = [
     "run/containerd/containerd.sock",
     "run/crio/crio.sock",
@@ -41,31 +41,31 @@ pub const SOCKETS: [&str; 7] = [
     "run/k0s/containerd.sock",
     "var/snap/microk8s/common/run/containerd.sock",
 ];
-/// How long a call may take. The kubelet gives it two minutes; names can wait for the next try.
+/// Timeout of a call. The kubelet's is two minutes, but names can wait for the next try.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 2000 } else { 5000 });
-/// The kubelet's own bound.
+/// The largest message; the same limit as the kubelet's.
 const LARGEST: usize = 16 << 20;
 /// `CONTAINER_EXITED`
 const EXITED: i32 = 2;
 
-/// Why a runtime gave no answer.
+/// Why a call to a runtime failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CriError {
-    /// It does not listen.
+    /// Connecting failed.
     #[error("failed to connect: {0}")]
     Connect(#[source] tonic::transport::Error),
-    /// It took longer than it may.
+    /// The call timed out.
     #[error("no answer to {what} in {PATIENCE:?}")]
     TimedOut {
-        /// What was asked.
+        /// The call.
         what: &'static str,
     },
-    /// It refused.
+    /// The runtime returned an error.
     #[error("{method} failed: {code:?}")]
     Refused {
-        /// What was asked.
+        /// The call.
         method: &'static str,
-        /// Its answer.
+        /// The status code.
         code: tonic::Code,
     },
 }
@@ -81,7 +81,7 @@ pub struct Cri {
 pub type Named = (String, Name);
 
 impl Cri {
-    /// Connects, and asks for the version: other things may listen at such a path too.
+    /// Connects and queries the version, because another program may listen at such a path.
     ///
     /// # Errors
     /// When there is no CRI runtime.
@@ -91,7 +91,7 @@ impl Cri {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
-        // The address is not used: the connector knows where to go.
+        // The address is not used; the connector opens the socket.
         let endpoint = Endpoint::from_static("http://localhost");
         let channel = match timeout(PATIENCE, endpoint.connect_with_connector(connector)).await {
             Ok(channel) => channel.map_err(CriError::Connect)?,
@@ -104,7 +104,7 @@ impl Cri {
         Ok(cri)
     }
 
-    /// What the runtime calls itself.
+    /// The runtime's name for itself.
     pub fn runtime(&self) -> &str {
         &self.runtime
     }
@@ -112,7 +112,7 @@ impl Cri {
     /// All containers, sandboxes included, and all pods by uid.
     ///
     /// # Errors
-    /// When the runtime gives no answer.
+    /// When the call fails.
     pub async fn names(&self) -> Result<(Vec<Named>, Vec<Named>), CriError> {
         let sandboxes: ListPodSandboxResponse = self.ask("ListPodSandbox", ListPodSandboxRequest {}).await?;
         let containers: ListContainersResponse = self.ask("ListContainers", ListContainersRequest {}).await?;
@@ -129,7 +129,7 @@ impl Cri {
     /// How a container ended; `None` while it has not.
     ///
     /// # Errors
-    /// When the runtime gives no answer, or does not know it.
+    /// When the call fails, or the runtime does not know the container.
     pub async fn ended(&self, id: &str) -> Result<Option<End>, CriError> {
         let request = ContainerStatusRequest { container_id: id.as_bytes().to_vec() };
         let answer: ContainerStatusResponse = self.ask("ContainerStatus", request).await?;
@@ -162,7 +162,7 @@ impl Cri {
 
 fn end(status: &ContainerStatus) -> Option<End> {
     let ContainerStatus { state, finished_at, exit_code, reason } = status;
-    // 0 is what a runtime says that does not know.
+    // 0 means that the runtime does not know the time.
     let finished_at = Timestamp::from_nanosecond(i128::from(*finished_at)).ok().filter(|_| *finished_at > 0);
     (*state == EXITED).then(|| End { reason: text(reason), exit_code: *exit_code, finished_at })
 }
@@ -176,7 +176,7 @@ fn named(container: &Container, runtime: &str) -> Option<Named> {
         pod_uid: value(labels, b"io.kubernetes.pod.uid"),
         container: metadata.as_ref().and_then(|metadata| text(&metadata.name)),
         container_id: text(id),
-        // containerd says the digest here; the bundle has the name.
+        // containerd gives the digest here; the bundle has the name.
         image: image
             .as_ref()
             .and_then(|image| text(&image.image))

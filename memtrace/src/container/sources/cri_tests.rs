@@ -1,4 +1,4 @@
-//! What a runtime says, as names; runtimes that hang, talk nonsense or are not there.
+//! Names from a runtime's messages; runtimes that hang, send garbage or are missing.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ fn any_bytes_and_long_labels_are_escaped_and_cut() {
     let mut odd = container();
     odd.metadata = Some(ContainerMetadata { name: b"\xff\x1b[2J\n".to_vec(), attempt: 0 });
     odd.labels = vec![pair("io.kubernetes.pod.name", &[b'x'; 4096])];
-    // Over the wire and back: what is not UTF-8 must not make the list unreadable.
+    // Encoded and decoded: a name that is not UTF-8 must not make the list unreadable.
     let list = ListContainersResponse { containers: vec![odd, container()] };
     let list = ListContainersResponse::decode(list.encode_to_vec().as_slice()).unwrap();
     let names: Vec<_> = list.containers.iter().filter_map(|one| named(one, "x")).collect();

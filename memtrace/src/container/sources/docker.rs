@@ -1,4 +1,4 @@
-//! Names from Docker or podman, by Docker's API (HTTP over a unix socket).
+//! Names from Docker or podman, through Docker's API (HTTP over a unix socket).
 //!
 //! Input: the socket. Output: the [`Name`]s of all containers, and how one ended. Requests are bounded in time and size.
 
@@ -15,11 +15,11 @@ use crate::{
 
 /// The source's name.
 pub const SOURCE: &str = "docker";
-/// Where they listen, below the host's root, and who.
+/// Sockets below the host's root, with the name of the runtime.
 pub const SOCKETS: [(&str, &str); 2] = [("run/docker.sock", "docker"), ("run/podman/podman.sock", "podman")];
-/// How long an answer may take.
+/// Timeout of a request.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 2000 } else { 5000 });
-/// Bytes that it may have.
+/// The largest response in bytes.
 const LARGEST: usize = 16 << 20;
 
 #[derive(Debug, Deserialize)]
@@ -54,7 +54,7 @@ struct State {
 /// All containers, by id.
 ///
 /// # Errors
-/// In words, when there is no answer.
+/// When the request fails.
 pub async fn names(socket: &Path, runtime: &str) -> Result<Vec<(String, Name)>, String> {
     let json = in_time(socket, "/containers/json?all=true").await?;
     parse(&json, runtime).map_err(|error| error.to_string())
@@ -63,9 +63,9 @@ pub async fn names(socket: &Path, runtime: &str) -> Result<Vec<(String, Name)>, 
 /// How a container ended; `None` while it has not.
 ///
 /// # Errors
-/// In words, when there is no answer, or it does not know the container.
+/// When the request fails, or the runtime does not know the container.
 pub async fn ended(socket: &Path, id: &str) -> Result<Option<End>, String> {
-    // An id is part of a path: nothing that leads elsewhere.
+    // The id becomes part of a path, so it must not lead elsewhere.
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err("not a container id".to_owned());
     }
@@ -91,7 +91,7 @@ fn parse(json: &[u8], runtime: &str) -> serde_json::Result<Vec<(String, Name)>> 
             names.iter().flatten().next().and_then(|name| text(name.trim_start_matches('/').as_bytes()));
         let id = text(id.as_bytes())?;
         let name = Name {
-            // cri-dockerd's.
+            // Labels set by cri-dockerd.
             namespace: label("io.kubernetes.pod.namespace"),
             pod: label("io.kubernetes.pod.name"),
             pod_uid: label("io.kubernetes.pod.uid"),
@@ -110,13 +110,13 @@ fn parse(json: &[u8], runtime: &str) -> serde_json::Result<Vec<(String, Name)>> 
 fn end(json: &[u8]) -> serde_json::Result<Option<End>> {
     let State { status, oom_killed, exit_code, finished_at } =
         serde_json::from_slice::<Inspected>(json)?.state;
-    // It has no word of its own but the flag; the others are those of cri-dockerd for the same.
+    // Docker only has the flag; the other reasons are those that cri-dockerd reports for the same exit codes.
     let reason = match (oom_killed, exit_code) {
         (true, _) => "OOMKilled",
         (false, 0) => "Completed",
         (false, _) => "Error",
     };
-    // `0001-01-01T00:00:00Z` is no time.
+    // `0001-01-01T00:00:00Z` means no time.
     let finished_at = finished_at.and_then(|time| time.parse::<Timestamp>().ok());
     Ok(matches!(status.as_str(), "exited" | "dead").then(|| End {
         reason: Some(reason.to_owned()),
@@ -164,7 +164,7 @@ mod tests {
         assert!(end(b"{}").is_err() && end(b"[").is_err());
     }
 
-    /// A socket that answers with some bytes, or never.
+    /// A socket that sends these bytes, or never answers.
     fn serve(answer: Option<&'static [u8]>) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");

@@ -1,8 +1,9 @@
-//! Names from the kubelet's list of the pods of this node (`/pods`). Off unless asked for: it needs a token and a role.
+//! Names from the kubelet's list of the pods of this node (`/pods`). Off by default, because it needs a token and a
+//! role.
 //!
-//! Input: the kubelet's address, and the files with a token and an authority. Output: the [`Name`]s of containers and
-//! pods. One request, bounded in time and size; what it says is escaped and cut. Must not write to the Kubernetes API,
-//! nor ask anything else of it.
+//! Input: the kubelet's address, and the files with a token and a CA bundle. Output: the [`Name`]s of containers and
+//! pods. One request, bounded in time and size; its values are escaped and truncated. Must not write to the Kubernetes
+//! API, nor send any other request.
 
 mod tls;
 
@@ -27,25 +28,25 @@ use crate::{
 
 /// The source's name.
 pub const SOURCE: &str = "kubelet";
-/// How long an answer may take.
+/// Timeout of a request.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 2000 } else { 5000 });
-/// Bytes that it may have: 250 pods have some 4 MiB.
+/// The largest response in bytes: 250 pods have about 4 MiB.
 const LARGEST: usize = 32 << 20;
-/// Bytes of a token that are read.
+/// The longest token in bytes.
 const LONGEST_TOKEN: u64 = 64 << 10;
 
-/// How to ask.
+/// How to reach the kubelet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `https://ADDRESS:10250`, or with http the read-only port.
     pub url: String,
-    /// A file with a token, read for each request: it is renewed while we run.
+    /// A file with the bearer token, read for each request because it is renewed.
     pub token: PathBuf,
-    /// A file with the certificate, or its authority's; `None` takes any.
+    /// A CA bundle for the kubelet's certificate; `None` accepts any certificate.
     pub authority: Option<PathBuf>,
 }
 
-/// A kubelet that can be asked.
+/// A client of a kubelet.
 #[derive(Debug)]
 pub struct Kubelet {
     config: Config,
@@ -56,10 +57,10 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// Reads the authority, on a thread that may wait for a disk.
+    /// Reads the CA bundle on a blocking thread.
     ///
     /// # Errors
-    /// In words, when the address or a file cannot be read, or not in time.
+    /// When the address is invalid, or a file cannot be read in time.
     pub async fn open(config: Config) -> Result<Self, String> {
         match timeout(PATIENCE, spawn_blocking(move || Self::new(config))).await {
             Ok(read) => read.map_err(|error| error.to_string())?,
@@ -67,10 +68,10 @@ impl Kubelet {
         }
     }
 
-    /// Reads the authority.
+    /// Reads the CA bundle.
     ///
     /// # Errors
-    /// In words, when the address or a file cannot be read.
+    /// When the address is invalid, or a file cannot be read.
     pub fn new(config: Config) -> Result<Self, String> {
         let uri: Uri = config.url.parse().map_err(|error| format!("{}: {error}", config.url))?;
         let is_tls = match uri.scheme_str() {
@@ -79,7 +80,7 @@ impl Kubelet {
             _ => return Err(format!("{}: the URL must start with https:// or http://", config.url)),
         };
         let host = uri.host().ok_or_else(|| format!("{}: the URL has no host", config.url))?;
-        // An IPv6 address stands in brackets there, and without in a certificate.
+        // An IPv6 address has brackets in a URL, but not in a certificate.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(if is_tls { 10250 } else { 10255 });
         let tls = is_tls.then(|| tls::config(config.authority.as_deref())).transpose()?;
@@ -89,7 +90,7 @@ impl Kubelet {
     /// All containers and pods of the node.
     ///
     /// # Errors
-    /// In words, when there is no answer.
+    /// When the request fails.
     pub async fn names(&self) -> Result<(Vec<Named>, Vec<Named>), String> {
         let json = http::in_time(PATIENCE, self.ask()).await.map_err(|error| format!("{error:#}"))?;
         parse(&json).map_err(|error| error.to_string())
@@ -100,7 +101,7 @@ impl Kubelet {
             None => (Connection::tcp(&self.host, self.port).await?, None),
             Some(tls) => {
                 let connection = Connection::tls(&self.host, self.port, Arc::clone(tls)).await?;
-                // Only to who has shown its certificate.
+                // Send the token only after the certificate was verified.
                 let file = self.config.token.clone();
                 (connection, spawn_blocking(move || token(&file)).await??)
             }
@@ -110,7 +111,7 @@ impl Kubelet {
     }
 }
 
-/// `None` when there is no such file: a kubelet may let in whom it does not know.
+/// `None` when there is no such file: a kubelet may allow anonymous requests.
 fn token(path: &Path) -> anyhow::Result<Option<String>> {
     let mut token = String::new();
     let read = File::open(path).and_then(|file| file.take(LONGEST_TOKEN + 1).read_to_string(&mut token));
@@ -119,7 +120,7 @@ fn token(path: &Path) -> anyhow::Result<Option<String>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => anyhow::bail!("failed to read {}: {error}", path.display()),
     }
-    // Before it is trimmed: of a longer one only the beginning is read.
+    // Check before trimming: only the start of a longer token was read.
     anyhow::ensure!(token.len() as u64 <= LONGEST_TOKEN, "{} is not a token: it is too long", path.display());
     let token = token.trim();
     Ok((!token.is_empty()).then(|| token.to_owned()))
@@ -160,7 +161,7 @@ struct Status {
 #[serde(rename_all = "camelCase")]
 struct ContainerStatus {
     name: String,
-    /// `containerd://<64 hex digits>`; absent until it is made.
+    /// `containerd://<64 hex digits>`; absent until the container is created.
     #[serde(default, rename = "containerID")]
     container_id: Option<String>,
     #[serde(default)]

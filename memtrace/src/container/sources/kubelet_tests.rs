@@ -1,4 +1,4 @@
-//! What a kubelet lists, as names; kubelets that hang, talk nonsense, refuse or are not the one that is trusted.
+//! Names from a kubelet's list; kubelets that hang, send garbage, refuse or are not trusted.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ use tokio_rustls::{
 
 use super::*;
 
-/// As a kubelet of 1.32 has it, with what memtrace does not read left out, but for a few.
+/// From a kubelet 1.32, without most fields that memtrace does not read.
 const PODS: &str = r#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[
  {"metadata":{"name":"cart-0","namespace":"shop","uid":"d1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f","labels":{"app":"cart"},
    "ownerReferences":[{"kind":"StatefulSet","name":"cart"}]},
@@ -42,7 +42,7 @@ fn containers_of_all_kinds_and_pods_are_named() {
     let redis = &containers[0].1;
     assert_eq!((redis.restart, redis.runtime.as_deref()), (Some(3), Some("containerd")));
     assert_eq!(redis.image.as_deref(), Some("docker.io/library/redis:7"));
-    // A static pod, which has not started.
+    // A static pod that has not started.
     assert_eq!(label(&pods[1]), ("7260904bbd08e72e4dff95d9fccd2ee8".into(), "kube-system/etcd-n1".into()));
 }
 
@@ -84,8 +84,8 @@ fn http(status: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// A kubelet that answers each request whose head has `wanted` with this, others with 401, or nobody ever; and its
-/// certificate.
+/// A kubelet that sends `answer` to requests whose head contains `wanted`, and 401 to others; with `None` it never
+/// answers. Returns its port and certificate.
 async fn serve(wanted: &'static str, answer: Option<Vec<u8>>) -> (u16, String) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
@@ -105,7 +105,7 @@ async fn serve(wanted: &'static str, answer: Option<Vec<u8>>) -> (u16, String) {
                 held.push(stream);
                 continue;
             };
-            // Who does not trust it hangs up.
+            // A client that does not trust it closes the connection.
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut head = vec![0; 4096];
             let read = stream.read(&mut head).await.unwrap_or_default();
@@ -155,11 +155,11 @@ async fn one_that_hangs_is_left_and_nonsense_is_an_error() {
         let (port, _) = serve("", Some(answer)).await;
         assert!(Kubelet::new(config(port, None)).unwrap().names().await.is_err());
     }
-    // Nobody listens.
+    // No server listens.
     assert!(Kubelet::new(config(1, None)).unwrap().names().await.is_err());
 }
 
-/// On one thread: a read that waited here would hold everything up.
+/// On one thread, where a blocking read would stop everything.
 #[tokio::test]
 async fn files_that_cannot_be_read_in_time_hold_nobody_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -171,7 +171,7 @@ async fn files_that_cannot_be_read_in_time_hold_nobody_up() {
     let authority = Some(pipe.clone());
     let error = Kubelet::open(Config { authority, ..config(port, None) }).await.unwrap_err();
     assert_eq!(error, "failed to read its CA bundle within 2s");
-    // The threads that wait get their end.
+    // Unblock the waiting threads.
     drop(fs::OpenOptions::new().write(true).open(&pipe).unwrap());
 }
 

@@ -1,8 +1,8 @@
-//! Names from a container's OCI bundle: no call to anybody, and there before its first process runs.
+//! Names from a container's OCI bundle, which needs no call to a runtime and exists before the first process runs.
 //!
 //! Input: the runtimes' state directories and a container's id. Output: its [`Name`], from the annotations that
-//! containerd's and CRI-O's CRI write into `config.json`. It is deleted milliseconds after the container ends, so it is
-//! read when the cgroup is made.
+//! containerd's and CRI-O's CRI write into `config.json`. The bundle is deleted milliseconds after the container ends,
+//! so it is read when the cgroup is made.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use crate::container::{name::Name, names::text};
 
 /// The source's name.
 pub const SOURCE: &str = "oci bundle";
-/// A configuration has some 20 KiB.
+/// The most bytes of a configuration; it has about 20 KiB.
 const LARGEST: u64 = 4 << 20;
 /// Containerd's state directories: its own, k3s's and RKE2's, k0s's, MicroK8s's, Docker's own containerd.
 const CONTAINERD: [&str; 5] = [
@@ -27,7 +27,7 @@ const CONTAINERD: [&str; 5] = [
     "var/snap/microk8s/common/run/containerd",
     "run/docker/containerd/daemon",
 ];
-/// Where CRI-O and podman have theirs.
+/// State directories of CRI-O and podman.
 const STORAGE: [&str; 3] = [
     "run/containers/storage/overlay-containers",
     "var/lib/containers/storage/overlay-containers",
@@ -35,10 +35,10 @@ const STORAGE: [&str; 3] = [
 ];
 /// containerd's namespace for CRI, asked first.
 const KUBERNETES: &str = "k8s.io";
-/// A sandbox has no container name; no container can be called so.
+/// The name for a sandbox, which has no container name; no container can have this name.
 pub const SANDBOX: &str = "(sandbox)";
 
-/// Reads bundles below a root: `/`, or where the host's is mounted.
+/// Reads bundles below a root: `/`, or the mount point of the host's root.
 #[derive(Clone, Debug)]
 pub struct Bundles {
     root: PathBuf,
@@ -56,7 +56,7 @@ impl Bundles {
         Self { root: root.into() }
     }
 
-    /// The state directories that there are.
+    /// The existing state directories.
     pub fn places(&self) -> Vec<PathBuf> {
         let tasks =
             CONTAINERD.iter().map(|state| self.root.join(state).join("io.containerd.runtime.v2.task"));
@@ -64,9 +64,9 @@ impl Bundles {
         places.filter(|place| place.is_dir()).collect()
     }
 
-    /// The name of a container; `None` when it has no bundle here or that says nothing.
+    /// The name of a container; `None` when it has no bundle here or no names in it.
     pub fn name(&self, id: &str) -> Option<Name> {
-        // An id is part of a path: nothing that leads elsewhere.
+        // The id becomes part of a path, so it must not lead elsewhere.
         if id.is_empty() || id.starts_with('.') || id.contains('/') {
             return None;
         }
@@ -93,7 +93,7 @@ fn read(bundle: &Path) -> Option<Name> {
     parse(&text)
 }
 
-/// The annotations of either runtime; a container of Docker or ctr has none of them.
+/// Parses the annotations of either runtime; containers of Docker or ctr have none.
 fn parse(json: &[u8]) -> Option<Name> {
     let Config { annotations } = serde_json::from_slice(json).ok()?;
     let get = |names: [&str; 2]| names.into_iter().find_map(|name| text(annotations.get(name)?.as_bytes()));
@@ -103,7 +103,7 @@ fn parse(json: &[u8]) -> Option<Name> {
     let name = Name {
         namespace: get(["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]),
         pod: get(["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]),
-        // From containerd 1.6.11 and 1.7.0 on; the path has it too.
+        // Since containerd 1.6.11 and 1.7.0; the path has it too.
         pod_uid: get(["io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid"]),
         container: if is_sandbox { Some(SANDBOX.to_owned()) } else { container },
         image: get(["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]),

@@ -1,7 +1,7 @@
-//! Kills that the daemon did not see: found in the kernel log, recorded from it, never twice.
+//! Missed kills: found in the kernel log and recorded from it, never twice.
 //!
-//! Input: [`Kmsg`] from its beginning, and the records that there are. Output: kills of the log that nobody recorded
-//! within [`GRACE`], and the ids of those that turn out to have been seen after all. Does not store anything.
+//! Input: [`Kmsg`] from its beginning, and the existing records. Output: logged kills without a record after `GRACE`,
+//! and the ids of backfilled records whose kill the tracer did see. Does not store anything.
 
 use std::{
     collections::VecDeque,
@@ -22,14 +22,14 @@ use crate::{
     },
 };
 
-/// How long the log waits for the kernel programs: they are faster, unless the daemon gets no time to run.
+/// How long a logged kill waits for the kernel programs. They are faster, unless the daemon gets no CPU time.
 const GRACE: Duration = Duration::from_secs(3);
-/// Records that one look reads at most: a flood of the log must not hold up a kill.
+/// The most log records read at once: a flood of the log must not delay a kill.
 const MOST_RECORDS: usize = 20_000;
-/// Traces that are kept; a kill that is older than all of them was decided long ago.
+/// The most traces that are kept; a kill older than all of them was decided long ago.
 const MOST_TRACES: usize = 20_000;
 
-/// This boot, now.
+/// The facts of this boot that records need.
 pub fn boot(id: String, hierarchy: Option<&Hierarchy>) -> Boot {
     Boot {
         id,
@@ -45,16 +45,16 @@ pub struct Backfill {
     log: Option<Kmsg>,
     reader: Reader,
     boot: Boot,
-    /// Kills of the log that nobody has recorded yet, with the time of their reading.
+    /// Logged kills without a record yet, with the time when they were read.
     pending: VecDeque<(Instant, LoggedKill)>,
-    /// What is recorded, and not yet found in the log.
+    /// Recorded kills that were not yet found in the log.
     recorded: VecDeque<Trace>,
-    /// What was recorded from the log.
+    /// Kills that were recorded from the log.
     backfilled: VecDeque<Trace>,
 }
 
 impl Backfill {
-    /// Reads the log from its beginning, as soon as the daemon runs: in a storm it goes round within seconds.
+    /// Reads the log from its beginning, as soon as the daemon runs: in a storm it is overwritten within seconds.
     pub fn start(boot: Boot) -> Self {
         let log = Kmsg::from_the_beginning()
             .inspect_err(
@@ -73,12 +73,12 @@ impl Backfill {
         backfill
     }
 
-    /// What the store has of this boot. Says how many kills are neither there nor in the log.
+    /// Takes the recorded kills of this boot. Logs how many kills are neither in the store nor in the kernel log.
     pub fn know(&mut self, recorded: impl IntoIterator<Item = Trace>) {
         let mut known = 0;
         for trace in recorded {
             known += trace.tids.len();
-            // Each line of a group has its own; what is of none of them stays known.
+            // Each logged kill of a group has its own trace; a trace without one stays in `recorded`.
             while let Some(index) = self.pending_of(&trace) {
                 self.pending.remove(index);
             }
@@ -101,7 +101,7 @@ impl Backfill {
         nearest(trace, self.pending.iter().map(|(_, kill)| (kill.tid, self.boot.ktime(kill))))
     }
 
-    /// The kills of the log that nobody else has recorded in time.
+    /// Records of the logged kills that the tracer did not report in time.
     pub fn missed(&mut self, now: Instant) -> Vec<OomRecord> {
         let mut missed = Vec::new();
         while let Some((since, _)) = self.pending.front()
@@ -115,8 +115,8 @@ impl Backfill {
         missed
     }
 
-    /// A kill was seen by the kernel programs. Where it was recorded from the log already, that record's id: it is to be
-    /// replaced.
+    /// Takes a kill that the kernel programs saw. Returns the id of its backfilled record, which must be replaced, if
+    /// there is one.
     pub fn seen(&mut self, record: &OomRecord) -> Option<String> {
         let trace = Trace::of(record);
         if let Some(index) = nearest(&trace, self.backfilled.iter().map(first)) {
@@ -129,7 +129,7 @@ impl Backfill {
         None
     }
 
-    /// Reads on.
+    /// Reads new log records.
     pub fn read(&mut self, now: Instant) {
         let Some(mut log) = self.log.take() else { return };
         let mut record = [0; 8192];
@@ -139,7 +139,7 @@ impl Backfill {
                     let kill = self.reader.take(record.get(..length).unwrap_or_default());
                     self.decide(now, kill);
                 }
-                // The buffer went round before it was read.
+                // The buffer was overwritten before it was read.
                 Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {
                     tracing::warn!(
                         "lines of the kernel log were overwritten before they were read; some missed OOM kills may not be recorded"
@@ -156,7 +156,7 @@ impl Backfill {
         self.log = Some(log);
     }
 
-    /// Takes a kill of the log for one that is recorded, or lets it wait.
+    /// Matches a logged kill with a recorded one, or keeps it pending.
     fn decide(&mut self, now: Instant, kill: Option<LoggedKill>) {
         let Some(kill) = kill else { return };
         let at = self.boot.ktime(&kill);
@@ -172,7 +172,7 @@ impl Backfill {
     }
 }
 
-/// `oom_kill 12` of /proc/vmstat: all kills since boot.
+/// Parses `oom_kill 12` of /proc/vmstat: all kills since boot.
 fn kills_counted(vmstat: &str) -> Option<u64> {
     vmstat.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
@@ -181,7 +181,7 @@ fn first(trace: &Trace) -> (u32, u64) {
     (trace.tids.first().copied().unwrap_or_default(), trace.ktime_ns)
 }
 
-/// The kill that this record is of.
+/// The index of the kill that matches this record.
 fn nearest(trace: &Trace, kills: impl Iterator<Item = (u32, u64)>) -> Option<usize> {
     let distances =
         kills.enumerate().filter_map(|(index, (tid, at))| Some((trace.distance(tid, at)?, index)));

@@ -1,7 +1,7 @@
-//! What becomes known of a kill after it is on disk: more victims of its group, how its victim ended, mounts.
+//! Facts about a kill that arrive after it is on disk: more victims of its group, the victim's exit, mounts.
 //!
-//! Input: records that were stored, ends of processes, /proc. Output: the same records, richer, to be written again;
-//! and the records of ends. Never in the way of the next kill: it comes after the commit.
+//! Input: stored records, exits of processes, /proc. Output: the same records with more facts, to be written again, and
+//! the records of exits. Runs after the commit, so it never delays the next kill.
 
 use std::{
     collections::VecDeque,
@@ -29,19 +29,19 @@ use crate::{
     units::Bytes,
 };
 
-/// Records that may still become richer.
+/// The most records that may still get more facts.
 const MOST: usize = 512;
-/// For so long, in ns.
+/// How long they may, in ns.
 const KEPT: u64 = 60_000_000_000;
-/// Mounts are looked at this often at most: kills by the hundred must not have each /proc read.
+/// The least time between two reads of mounts: hundreds of kills must not cause as many reads of /proc.
 const MOUNTS_EVERY: Duration = Duration::from_millis(500);
-/// Processes that are asked for their mounts until one answers.
+/// The most processes whose mounts are tried until one can be read.
 const ASKED: usize = 8;
 
 struct Recent {
     record: OomRecord,
     is_changed: bool,
-    /// The victim's ancestors, when mounts are to be looked at.
+    /// The victim's ancestors, if its mounts are still to be read.
     needs_mounts: Option<Vec<u32>>,
 }
 
@@ -52,7 +52,7 @@ pub struct FollowUp {
 }
 
 impl FollowUp {
-    /// Remembers a record that is on disk now.
+    /// Remembers a record that has just been stored.
     pub fn add(&mut self, record: &OomRecord, ancestors: Vec<u32>) {
         let is_of_files = |cause: &Cause| cause.kind == CauseKind::FileOrTmpfs;
         let is_of_files = record.circumstances.cause.as_ref().is_some_and(is_of_files);
@@ -69,7 +69,7 @@ impl FollowUp {
         }
     }
 
-    /// Takes another victim of a group that has a record already; false when there is none.
+    /// Adds another victim to the existing record of its group; false when there is none.
     pub fn merge(&mut self, next: &OomRecord) -> bool {
         let Some(first) = self.recent.iter_mut().rev().find(|recent| is_member(&recent.record, next)) else {
             return false;
@@ -79,7 +79,7 @@ impl FollowUp {
         true
     }
 
-    /// The record of an end; the kill that it is the end of gets its outcome.
+    /// Makes the record of an exit. If a kill caused it, the kill's record gets the outcome.
     pub fn ended(&mut self, ended: &Ended, latest: &Latest, boot_id: &str) -> ExitRecord {
         let now = (Timestamp::now(), clock::ktime());
         let at = ended.exit.header.ktime;
@@ -146,7 +146,7 @@ impl FollowUp {
         }
     }
 
-    /// Names the mounts of the kills that need it, if any, and judges them again.
+    /// Reads the mounts of the kills that need it, if any, and judges those kills again.
     pub fn look_at_mounts(&mut self, reader: &mut dyn Reader, known: &KnownMounts) {
         let is_due = self.mounts_read.is_none_or(|read| read.elapsed() >= MOUNTS_EVERY);
         let Some((recent, ancestors)) = self
@@ -171,15 +171,15 @@ impl FollowUp {
         recent.is_changed = true;
     }
 
-    /// Whether a kill waits for its mounts to be looked at.
+    /// Whether a kill waits for its mounts to be read.
     pub fn is_waiting(&self) -> bool {
         self.recent.iter().any(|recent| recent.needs_mounts.is_some() || recent.is_changed)
     }
 
-    /// Writes what became richer.
+    /// Writes the records that got more facts.
     ///
     /// # Errors
-    /// When the disk did not take it; it is tried again at the next call.
+    /// When the write failed; the next call tries again.
     pub fn write(&mut self, store: &mut Store) -> Result<(), StoreError> {
         if !self.recent.iter().any(|recent| recent.is_changed) {
             return Ok(());
@@ -192,7 +192,7 @@ impl FollowUp {
     }
 }
 
-/// The tmpfs that hold what the owner of the limit was charged.
+/// The tmpfs mounts whose pages are charged to the owner of the limit.
 fn mounts(
     reader: &mut dyn Reader,
     record: &OomRecord,
@@ -206,7 +206,7 @@ fn mounts(
     let survivors = survivors
         .filter(|process| process.task.cgroup.as_deref().is_none_or(|cgroup| is_within(cgroup, owner)))
         .filter_map(|process| process.task.pid);
-    // The victim is often still there: its memory goes before its name spaces do.
+    // The victim is often still readable: its memory is freed before its namespaces.
     let inside = record.victim.task.pid.into_iter().chain(survivors).take(ASKED);
     let (seen, why) = ask(reader, inside);
     if let Some(seen) = seen.or_else(|| known.of(owner)) {
@@ -215,7 +215,8 @@ fn mounts(
     if let Some(why) = why {
         return Err(why);
     }
-    // Those outside see the mounts of others too: it is one of the pod's, or one that holds as much as is charged.
+    // Processes outside see the mounts of others too: accept only a mount of the pod, or one that holds as much as is
+    // charged.
     let pod = record.circumstances.container.as_ref().and_then(|name| name.pod_uid.as_deref());
     let is_its = |mount: &Tmpfs| match pod {
         Some(uid) => mount.mount.contains(uid),
@@ -227,7 +228,8 @@ fn mounts(
     Ok(its.into_iter().find(|its| !its.is_empty()).unwrap_or_default())
 }
 
-/// Until one answers; without an answer, why: when nobody could look, the others would not be looked at either.
+/// The mounts of the first process that can be read. When a reader fails, the reason: the other processes are in the same
+/// mount namespace.
 fn ask(reader: &mut dyn Reader, pids: impl Iterator<Item = u32>) -> (Option<Vec<Tmpfs>>, Option<NotRead>) {
     for pid in pids {
         match reader.mounts(pid) {

@@ -1,15 +1,16 @@
-//! The kernel log from now on, read without waiting: the kernel's own report of a kill is there before the mark is.
+//! The kernel log from now on, read without waiting. The kernel writes its report of a kill before it marks the victim.
 //!
-//! Input: [`Kmsg`]. Output: the [`Dump`] of a kill. Without permission to read it, there is none.
+//! Input: [`Kmsg`]. Output: the [`Dump`] of a kill; none without permission to read the log.
 
 use std::{collections::VecDeque, io::ErrorKind};
 
 use super::kmsg::Kmsg;
 use crate::oom::dump::{Dump, Reader};
 
-/// Reports that wait for their kill; a report comes before its kill, and ten come in five seconds at most.
+/// The most reports that wait for their kill. A report precedes its kill, and the kernel limits reports to ten in five
+/// seconds.
 const MOST_WAITING: usize = 32;
-/// Records that one look reads at most: a flood of the log must not hold up a kill.
+/// The most log records read at once: a flood of the log must not delay a kill.
 const MOST_RECORDS: usize = 20_000;
 
 /// The log.
@@ -21,7 +22,7 @@ pub struct KernelLog {
 }
 
 impl KernelLog {
-    /// From now on.
+    /// Starts at the end of the log.
     pub fn from_now() -> Self {
         let log = Kmsg::from_now();
         let log = log.inspect_err(|error| tracing::warn!(%error, "failed to read the kernel log")).ok();
@@ -33,11 +34,11 @@ impl KernelLog {
         self.log.is_some()
     }
 
-    /// The report of the kill of this process, if the kernel has made one. Older ones are dropped with it.
+    /// Takes the report of this process's kill, if the kernel has made one. Older reports are dropped.
     pub fn report(&mut self, pid: u32, tid: u32) -> Option<Dump> {
         self.read();
         let index = self.waiting.iter().rposition(|dump| {
-            // The kernel names the process, and where its leader is gone, the thread.
+            // The report has the pid, or the thread id if the leader is gone.
             dump.victim.is_some_and(|victim| victim == pid || victim == tid)
         })?;
         self.waiting.drain(..=index).next_back()
@@ -59,7 +60,7 @@ impl KernelLog {
                         }
                     }
                 }
-                // The buffer went round before it was read: a report may be lost, and the next read goes on.
+                // The buffer was overwritten before it was read: a report may be lost, and the next read continues.
                 Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return,

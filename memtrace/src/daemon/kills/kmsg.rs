@@ -1,7 +1,7 @@
-//! The kernel log, record by record, without waiting and without taking it away from anybody.
+//! The kernel log, record by record, without waiting and without consuming it.
 //!
-//! Input: /dev/kmsg, or the syslog call where that is not there: a container that is not privileged has no such device.
-//! Output: records as /dev/kmsg has them (`6,1234,5678901,-;text`); from the call their sequence number is 0.
+//! Input: /dev/kmsg, or the syslog call if that device is missing, as in an unprivileged container. Output: records in
+//! the format of /dev/kmsg (`6,1234,5678901,-;text`); those from the call have the sequence number 0.
 
 use std::{
     collections::VecDeque,
@@ -18,22 +18,22 @@ const LARGEST: usize = 32 << 20;
 
 #[derive(Debug)]
 pub enum Kmsg {
-    /// The device, which remembers where we are.
+    /// The device, which keeps the read position.
     Device(File),
-    /// The call, which does not.
+    /// The call, which returns the whole log each time.
     Call(Ring),
 }
 
-/// What was read of the log by the call.
+/// The read position in the log of the call.
 #[derive(Debug, Default)]
 pub struct Ring {
     records: VecDeque<String>,
-    /// The time of the last record that was taken, in µs, and how many had that time.
+    /// The time of the last record taken, in µs, and the number of records with that time.
     last: (u64, usize),
 }
 
 impl Kmsg {
-    /// From the oldest record on.
+    /// Starts at the oldest record.
     ///
     /// # Errors
     /// When the log may not be read.
@@ -46,7 +46,7 @@ impl Kmsg {
             Ok(file) => Ok(Self::Device(file)),
             Err(error) => {
                 let mut ring = Ring::default();
-                // What the device said is of more use, if it is there.
+                // The device's error is more useful if the device exists.
                 let fits = |call: io::Error| if error.kind() == ErrorKind::NotFound { call } else { error };
                 ring.fill().map_err(fits)?;
                 Ok(Self::Call(ring))
@@ -54,7 +54,7 @@ impl Kmsg {
         }
     }
 
-    /// From now on.
+    /// Starts at the end of the log.
     ///
     /// # Errors
     /// When the log may not be read.
@@ -70,7 +70,7 @@ impl Kmsg {
     /// The next record.
     ///
     /// # Errors
-    /// `WouldBlock` when there is none yet, EPIPE when the log went round before it was read.
+    /// `WouldBlock` when there is none yet, EPIPE when the log was overwritten before it was read.
     pub fn read(&mut self, record: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Device(file) => file.read(record),
@@ -92,14 +92,14 @@ impl Kmsg {
 impl Ring {
     fn fill(&mut self) -> io::Result<()> {
         let size = usize::try_from(klogctl(SIZE_BUFFER, &mut [])?).unwrap_or_default().min(LARGEST);
-        // Each record is longer here by its prefix.
+        // The text prefix makes each record longer than in the kernel's buffer.
         let mut text = vec![0; size.saturating_mul(2)];
         let length = usize::try_from(klogctl(READ_ALL, &mut text)?).unwrap_or_default();
         self.take(text.get(..length).unwrap_or_default());
         Ok(())
     }
 
-    /// Takes what is new in the whole log.
+    /// Takes the new records of the whole log.
     fn take(&mut self, text: &[u8]) {
         let (mut time, mut count) = (0, 0);
         let known = self.last;
@@ -128,7 +128,7 @@ fn parse(line: &[u8]) -> Option<(u32, u64, &[u8])> {
     let seconds = number(time.get(..dot)?)?;
     let micros = number(time.get(dot + 1..dot + 7)?)?;
     let mut message = rest.get(end + 1..)?;
-    // `[  T12] `: the caller, where the kernel is built to say so.
+    // `[  T12] `: the caller, with `CONFIG_PRINTK_CALLER`.
     if let Some(caller) = message.strip_prefix(b"[") {
         message = caller.get(caller.iter().position(|byte| *byte == b']')? + 1..)?;
     }
@@ -165,7 +165,7 @@ mod tests {
         ring.take(b"<6>[    1.000000] a\n<6>[    1.000000] b\n<4>[    2.000000] c\n");
         assert_eq!(ring.records, ["6,0,1000000,-;a\n", "6,0,1000000,-;b\n", "4,0,2000000,-;c\n"]);
         ring.records.clear();
-        // The oldest went; two came, one of them at the time of the last.
+        // The oldest is gone; three are new, one of them with the time of the last.
         ring.take(b"<6>[    1.000000] b\n<4>[    2.000000] c\n<4>[    2.000000] d\n<4>[    3.000000] e\n");
         assert_eq!(ring.records, ["4,0,2000000,-;d\n", "4,0,3000000,-;e\n"]);
     }

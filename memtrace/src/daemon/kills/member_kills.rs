@@ -1,8 +1,8 @@
-//! The kills that nobody else reports: a member of a container dies, its first process lives, so the runtime sees no end
-//! and the kubelet no restart.
+//! Kills that nobody else reports: a member of a container dies and its first process lives, so the runtime sees no
+//! exit and the kubelet no restart.
 //!
-//! Input: kills, and who is in their cgroup. Output: entries in the store, and their count by container, which stands
-//! over restarts. A kill is judged [`AFTER`] it happened: by then a container that dies with its member is gone.
+//! Input: kills, and the processes of their cgroup. Output: entries in the store, and their count by container, which
+//! survives restarts. A kill is judged `AFTER` it happened: a container that dies with its member is gone by then.
 
 use std::{
     collections::VecDeque,
@@ -23,11 +23,11 @@ use crate::{
     store::{MemberKill, Store, StoreError},
 };
 
-/// When a kill is judged. A group that dies as one does so within moments.
+/// Delay before a kill is judged. A group that is killed as a whole is gone by then.
 const AFTER: Duration = Duration::from_secs(2);
-/// Kills that are waited for at most.
+/// The most kills that wait to be judged.
 const MOST: usize = 10_000;
-/// Cgroups below a container's that are looked into.
+/// The most cgroups below a container's that are searched.
 const MOST_BELOW: usize = 256;
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ struct Waiting {
     kill: MemberKill,
 }
 
-/// The first process of a container; its start tells it from another of the same id.
+/// The first process of a container, identified by pid and start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct First {
     pid: u32,
@@ -53,7 +53,7 @@ struct First {
 }
 
 impl MemberKills {
-    /// Takes over what the store has.
+    /// Loads the state from the store.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -69,7 +69,7 @@ impl MemberKills {
         Ok(Self { procfs, hierarchy, names, waiting: VecDeque::new() })
     }
 
-    /// A kill was recorded: who is the first process of that container now?
+    /// Notes a recorded kill, with the container's current first process.
     pub fn note(&mut self, record: &OomRecord, path: Option<&[u8]>) {
         let Some(name) = &record.circumstances.container else { return };
         let (Some(container), Some(path), Some(hierarchy)) = (key(name), path, self.hierarchy.as_ref())
@@ -96,10 +96,10 @@ impl MemberKills {
         });
     }
 
-    /// Enters what is due.
+    /// Stores the entries that are due.
     ///
     /// # Errors
-    /// When it could not be stored; it is tried again.
+    /// When the store failed; the next call tries again.
     pub fn settle(&mut self, store: &mut Store) -> Result<(), StoreError> {
         while let Some(Waiting { first, kill, .. }) =
             self.waiting.front().filter(|waiting| waiting.due <= Instant::now())
@@ -115,13 +115,13 @@ impl MemberKills {
         Ok(())
     }
 
-    /// Whether something is to be judged.
+    /// Whether a kill waits to be judged.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 }
 
-/// The container's own cgroup, when the path is of one below it.
+/// The container's own cgroup; `path` may be a cgroup below it.
 fn whole(path: &[u8]) -> &[u8] {
     let container = |path: &[u8]| {
         path::name(path).map(|Name { container_id, container, unit, .. }| (container_id, container, unit))
@@ -138,7 +138,7 @@ fn whole(path: &[u8]) -> &[u8] {
     whole
 }
 
-/// The process in a cgroup, or below it, that started first.
+/// The process that started first in a cgroup or below it.
 fn first(procfs: &Procfs, directory: &Path) -> Option<First> {
     let mut open = vec![directory.to_path_buf()];
     let mut first: Option<First> = None;

@@ -1,7 +1,7 @@
 //! The recorder: kills from the engine to disk, before anything else is done with them.
 //!
-//! Input: frozen kills by channel. Output: durable records, counted; on a full disk they are kept, retried, and
-//! printed to the log as JSON at once, so that they exist somewhere.
+//! Input: kills by channel. Output: durable records, counted. On a full disk they are kept in memory and retried, and
+//! immediately printed to the log as JSON, so that they exist somewhere.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -47,15 +47,16 @@ use crate::{
 
 mod commit;
 
-/// Kills that wait for the disk at most; the oldest are given up first, counted, and are in the log.
+/// The most kills that wait for the disk. Above that the oldest are dropped and counted; the log has them.
 const MAX_WAITING: usize = 10_000;
-/// How often a disk that failed is tried again.
+/// Delay before a failed write is retried.
 const RETRY: Duration = Duration::from_secs(2);
-/// How often the kernel log is looked at for kills that were missed.
+/// How often the kernel log is searched for missed kills.
 const LOOK: Duration = Duration::from_secs(1);
-/// One commit takes the kills that come within so long. In a storm there is always a next one.
+/// One commit takes the kills that arrive within this time. The limit is needed because in a storm there is always a
+/// next one.
 const BATCH: Duration = Duration::from_millis(20);
-/// What is not urgent waits for a storm to pause, but no longer than this.
+/// Work that is not urgent waits for a pause of a storm, but at most this long.
 const LATER: Duration = Duration::from_millis(500);
 /// How often old kills are deleted.
 const TIDY: Duration = Duration::from_secs(600);
@@ -63,19 +64,19 @@ const TIDY: Duration = Duration::from_secs(600);
 /// How many kills are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
-    /// So long; zero: for ever.
+    /// The longest age; zero means for ever.
     pub age: Duration,
-    /// In so many bytes.
+    /// The largest size of the store, in bytes.
     pub bytes: u64,
 }
-/// How often it looks whether a kill is to be judged.
+/// How often due kills are judged.
 const SOON: Duration = Duration::from_millis(500);
 
-/// A kill and what the engine knew when it came.
+/// A kill, and what the engine knew when it arrived.
 pub struct Kill {
-    /// As the kernel side froze it.
+    /// The record from the kernel programs.
     pub frozen: Box<OomKill>,
-    /// Losses by then.
+    /// Losses until then.
     pub losses: Vec<Loss>,
     /// What the model knew of the victim.
     pub at_kill: AtKill,
@@ -83,7 +84,7 @@ pub struct Kill {
     pub snapshot: Latest,
 }
 
-/// What the engine tells.
+/// A message from the engine.
 pub enum News {
     /// A kill.
     Kill(Box<Kill>),
@@ -100,7 +101,7 @@ pub struct Counts {
     pub not_stored: AtomicU64,
 }
 
-/// What does not change while the daemon runs.
+/// Facts and handles that do not change while the daemon runs.
 pub struct Surroundings {
     /// This boot.
     pub boot_id: String,
@@ -108,23 +109,23 @@ pub struct Surroundings {
     pub hook: String,
     /// Whether the signal hook is attached.
     pub watches_signals: bool,
-    /// Where cgroups are.
+    /// The cgroup hierarchy.
     pub hierarchy: Option<Hierarchy>,
-    /// Where records go.
+    /// The directory of the store.
     pub state_dir: PathBuf,
-    /// Counts kills, and knows what came before them.
+    /// The history: counts kills, and has the usage before them.
     pub shared: Shared,
     /// How many are kept.
     pub keep: Keep,
-    /// Kills of the kernel log; `None` when those that were not seen are not to be recorded from it.
+    /// Kills of the kernel log; `None` when backfill is disabled.
     pub backfill: Option<Backfill>,
-    /// Mounts of groups that came near their limit.
+    /// Mounts of groups that were near their limit.
     pub mounts: KnownMounts,
     /// Reads the mounts of others.
     pub reader: Box<dyn Reader>,
-    /// What cgroups are called.
+    /// Names of cgroups.
     pub names: Names,
-    /// Where the namer is asked how a killed container ended.
+    /// Channel on which the namer is asked how a killed container ended.
     pub changes: Sender<Change>,
     /// Its answers.
     pub ended: Receiver<EndedSaid>,
@@ -134,7 +135,7 @@ pub struct Surroundings {
 pub struct Recorder {
     /// Where the engine sends kills.
     pub sender: Sender<News>,
-    /// What became of them.
+    /// Counts of stored kills.
     pub counts: Arc<Counts>,
     /// The thread.
     pub thread: JoinHandle<()>,
@@ -149,7 +150,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
     for tally in store.tallies()? {
         surroundings.shared.count_kills(tally.join, tally.kills);
     }
-    // After the programs are attached: a group that is not among these is younger than the tracer.
+    // Read after the programs are attached, so a group that is missing here is younger than the tracer.
     let baselines = baselines(surroundings.hierarchy.as_ref());
     let member_kills = MemberKills::open(
         Procfs::new("/proc"),
@@ -172,7 +173,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 surroundings,
                 store,
                 baselines,
-                // Bound to its thread.
+                // Cannot be sent to another thread.
                 symbols: Kallsyms::default(),
                 log,
                 replaced: Vec::new(),
@@ -213,7 +214,7 @@ struct Worker {
     baselines: Baselines,
     symbols: Kallsyms,
     log: KernelLog,
-    /// Records from the kernel log whose kills were seen after all, with what takes their place.
+    /// Ids of backfilled records whose kill the tracer did see, with the records that replace them.
     replaced: Vec<(String, OomRecord)>,
     tidied: Option<Instant>,
     member_kills: MemberKills,
@@ -222,9 +223,9 @@ struct Worker {
     ancestors: HashMap<String, Vec<u32>>,
     exits: Vec<ExitRecord>,
     follow_up: FollowUp,
-    /// Victims of groups whose record is stored, to be counted.
+    /// Further victims of groups with a stored record, still to be counted.
     more_victims: Vec<OomRecord>,
-    /// How many of the waiting were printed to the log.
+    /// How many of the waiting records were printed to the log.
     in_log: usize,
     given_up: u64,
     counts: Arc<Counts>,
@@ -232,7 +233,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, news: &Receiver<News>) {
-        // The first look at the kernel's symbols takes long; it must not delay the first kill.
+        // The first lookup of kernel symbols takes long and must not delay the first kill.
         self.symbols.names(&[0]);
         let (mut looked, mut followed) = (Instant::now(), Instant::now());
         loop {
@@ -264,7 +265,7 @@ impl Worker {
         }
     }
 
-    /// Takes what came, for one commit; gives the ends among it, and whether nothing more waits.
+    /// Takes the kills for one commit. Returns the exits among the news, and whether nothing more waits.
     fn batch(&mut self, first: News, news: &Receiver<News>) -> (Vec<(Box<Ended>, Latest)>, bool) {
         let (begun, mut ends) = (Instant::now(), Vec::new());
         let mut told = first;
@@ -319,9 +320,9 @@ impl Worker {
         surround(&mut record, &kill.frozen, &known);
         let path = record.victim.task.cgroup_id.and_then(raw_path_of);
         name(&mut record, names);
-        // The kernel log has a line for each victim: it is known, whatever becomes of this one.
+        // The kernel log has a line for each victim, so tell the backfill of this one in any case.
         let replaced = self.surroundings.backfill.as_mut().and_then(|backfill| backfill.seen(&record));
-        // Another victim of a kill that has a record: on disk, or on its way there.
+        // Another victim of a kill whose record is stored or about to be.
         if replaced.is_none() {
             if let Some(first) = self.waiting.iter_mut().rev().find(|first| is_member(first, &record)) {
                 first.circumstances.more_victims.push(record.victim);
@@ -344,7 +345,7 @@ impl Worker {
     }
 }
 
-/// Whose the cgroups are, each by its own id: the trigger's is not the victim's, and the limit may be another's.
+/// Names the cgroups, each by its own id: victim, trigger and owner of the limit may be in different ones.
 fn name(record: &mut OomRecord, names: &Names) {
     let registry = names.lock();
     let of = |id: Option<u64>, path: Option<&String>| {

@@ -1,6 +1,6 @@
-//! One daemon a state directory.
+//! One daemon per state directory.
 //!
-//! Input: the directory. Output: a lock that the kernel drops with the process, however it ends.
+//! Input: the directory. Output: a lock that the kernel releases when the process ends, in whatever way.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,21 +17,21 @@ pub struct StateLock {
     _file: File,
 }
 
-/// Why the directory is not ours.
+/// Why the directory cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another daemon has it.
+    /// Another daemon uses it.
     #[error("another daemon uses the state directory {0}: stop it, or choose another --state-dir")]
     InUse(PathBuf),
-    /// Anybody could put records there, or take them away.
+    /// Every user could add or delete records there.
     #[error("everybody can write to {0}: run `chmod o-w` on it")]
     WorldWritable(PathBuf),
-    /// It cannot be made or written to.
+    /// It cannot be created or written to.
     #[error("failed to {action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
         /// Why not.
         source: io::Error,
@@ -39,18 +39,18 @@ pub enum LockError {
 }
 
 impl LockError {
-    /// True when it is a matter of permission.
+    /// Whether permission is missing.
     pub fn is_permission(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 }
 
-/// Whether everybody may write to a directory; one that is not there is none.
+/// Whether every user may write to a directory; false if it does not exist.
 pub fn is_world_writable(directory: &Path) -> bool {
     fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & 0o002 != 0)
 }
 
-/// Makes the directory if it is not there, for its owner alone, and locks it.
+/// Creates the directory if it is missing, accessible to its owner only, and locks it.
 ///
 /// # Errors
 /// See [`LockError`].

@@ -1,23 +1,23 @@
-//! The daemon's own heap: one arena, large blocks of their own, and what is free given back.
+//! Settings of the daemon's own heap: one arena, large blocks mapped separately, and free memory given back.
 //!
-//! glibc gives each thread that is busy at the same time an arena, and keeps what was free in it: with a hundred clients
-//! that was 30 MiB for good. The engine hardly allocates between two ticks, so nobody waits for the one arena.
+//! glibc gives each concurrently allocating thread an arena and retains free memory in it: a hundred clients cost 30
+//! MiB permanently. The engine hardly allocates between two ticks, so one arena causes no contention.
 
 use std::time::Duration;
 
-/// Blocks from this size on are mapped, and given back when they are free. The lists of a large node, which are made anew
-/// each second, are below it: to have their pages anew costs more than to fill them.
+/// Blocks of at least this size are mapped, and unmapped when freed. The lists of a large node, which are rebuilt every
+/// second, are smaller: faulting their pages in again would cost more than filling them.
 #[cfg(target_env = "gnu")]
 const MAPPED_FROM: std::ffi::c_int = 512 << 10;
-/// Free bytes at the end of the heap that stay, for the same reason.
+/// Free bytes at the end of the heap that are not trimmed, for the same reason.
 #[cfg(target_env = "gnu")]
 const KEPT_AT_END: std::ffi::c_int = 2 << 20;
 
-/// Sets it. Must be called before there are threads.
+/// Applies the settings. Must be called before other threads start.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "mallopt has no safe form")]
 pub fn keep_small() {
-    // Setting the second also keeps glibc from raising it after each such block.
+    // Setting the second also stops glibc from raising it dynamically.
     for (parameter, value) in
         [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, MAPPED_FROM), (libc::M_TRIM_THRESHOLD, KEPT_AT_END)]
     {
@@ -29,26 +29,26 @@ pub fn keep_small() {
     }
 }
 
-/// Free bytes that stay where they are: the next tick takes them again.
+/// Free bytes that are not given back, because the next tick needs them again.
 #[cfg(target_env = "gnu")]
 const LEFT_FREE: usize = 2 << 20;
-/// How often it is looked.
+/// Interval between two checks.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Gives free pages back, if there are many: glibc itself does so only at the end of the heap, and one block that lives
-/// there keeps all that a burst of requests has left below it.
+/// Gives free pages back if there are many. glibc itself trims only the end of the heap, so one live block there
+/// retains everything that a burst of requests has freed below it.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "the C library's heap has no safe form")]
 fn give_back() {
     // SAFETY: takes nothing, and gives numbers.
     let free = unsafe { libc::mallinfo2() }.fordblks;
     if free > LEFT_FREE {
-        // SAFETY: takes a number; it moves nothing that is in use, and locks what it looks at.
+        // SAFETY: takes a number; it moves no live block, and locks the arenas.
         unsafe { libc::malloc_trim(0) };
     }
 }
 
-/// Looks now and then, for as long as the runtime lives.
+/// Checks periodically, as long as the runtime lives.
 pub fn keep_giving_back() {
     tokio::spawn(async {
         let mut every = tokio::time::interval(EVERY);

@@ -1,7 +1,7 @@
-//! Privileges that are not needed after attaching are given up.
+//! Drops privileges that are not needed after attaching.
 //!
-//! Input: this thread's capabilities. Output: fewer, for it and for what it starts. Must run while there is one thread:
-//! the kernel has them by thread.
+//! Input: this thread's capabilities. Output: fewer, for this thread and the processes that it starts. Must run while
+//! there is one thread, because capabilities are per thread.
 
 use rustix::{
     io,
@@ -11,9 +11,9 @@ use rustix::{
     },
 };
 
-/// What the daemon still does with a capability.
+/// The capabilities that are kept, each with its use.
 const KEPT: [(CapabilitySet, &str); 5] = [
-    // From 5.19 on any process may read a map whose descriptor it has.
+    // Since 5.19 any process may read a map whose descriptor it has.
     (CapabilitySet::BPF, "read the programs' counters"),
     (
         CapabilitySet::SYS_PTRACE,
@@ -27,19 +27,19 @@ const KEPT: [(CapabilitySet, &str); 5] = [
     (CapabilitySet::CHECKPOINT_RESTORE, "open the files that processes have mapped"),
 ];
 
-/// Gives up all others; returns what is left. Programs that are attached stay attached.
+/// Drops all others. Returns the names of those that are left. Programs that are attached stay attached.
 ///
 /// # Errors
 /// When the kernel refuses.
 pub fn drop_others() -> io::Result<Vec<String>> {
     let had = capabilities(None)?.permitted;
     let kept = to_keep(had);
-    // A program that root starts has all of the bounding set: the readers are to have no more than the daemon. To shrink
-    // it takes a capability that a container or unit need not give.
+    // A program that root executes gets the whole bounding set; reader processes must not get more than the daemon has.
+    // Shrinking it takes CAP_SETPCAP, which a container or unit need not grant.
     if had.contains(CapabilitySet::SETPCAP) {
         for (_, capability) in (!kept).iter_names() {
             match remove_capability_from_bounding_set(capability) {
-                // This kernel does not have it.
+                // EINVAL: this kernel does not have the capability.
                 Ok(()) | Err(io::Errno::INVAL) => {}
                 Err(error) => return Err(error),
             }
@@ -55,7 +55,7 @@ pub fn drop_others() -> io::Result<Vec<String>> {
 
 fn to_keep(had: CapabilitySet) -> CapabilitySet {
     let needed = KEPT.iter().fold(CapabilitySet::empty(), |all, (capability, _)| all | *capability);
-    // Where it stands in for CAP_BPF.
+    // CAP_SYS_ADMIN replaces CAP_BPF on older kernels.
     let stand_in =
         if had.contains(CapabilitySet::BPF) { CapabilitySet::empty() } else { CapabilitySet::SYS_ADMIN };
     had & (needed | stand_in)

@@ -1,4 +1,4 @@
-//! Starts the tracer: asks the kernel, checks the offsets against what /proc says of us, attaches.
+//! Starts the tracer: probes the kernel, checks the offsets against /proc values of this process, attaches.
 //!
 //! Input: options. Output: [`Probes`]. The one place where `probe` meets /proc and cgroupfs.
 
@@ -15,12 +15,12 @@ use crate::{
     },
 };
 
-/// Asks the kernel what it has. `tracefs` comes from `tracefs::ensure`, called before there were threads.
+/// Finds out what the kernel supports. `tracefs` comes from `tracefs::ensure`, called before there were threads.
 pub fn probe(options: &Options, tracefs: Result<PathBuf, String>) -> KernelSupport {
     support::probe(&options.without, tracefs)
 }
 
-/// Attaches what can be attached.
+/// Attaches the available hooks.
 ///
 /// # Errors
 /// When the process may not trace, or OOM kills cannot be watched.
@@ -33,7 +33,7 @@ pub fn start(
     attach(support, options, &own_facts(procfs, hierarchy))
 }
 
-/// What /proc and cgroupfs say of this process; what they do not say is not compared.
+/// This process's values in /proc and cgroupfs; missing values are not compared.
 fn own_facts(procfs: &Procfs, hierarchy: Option<&Hierarchy>) -> OwnFacts {
     let pid = std::process::id();
     let page = rustix::param::page_size() as u64;
@@ -82,7 +82,8 @@ fn support_cpus() -> u64 {
     aya::util::nr_cpus().map_or(1, |cpus| cpus as u64)
 }
 
-/// In another user namespace the kernel knows us by another uid. `0 0 4294967295` is the initial one's map.
+/// Whether uids are those of the kernel: in another user namespace they differ. `0 0 4294967295` is the initial one's
+/// map.
 fn is_initial_user_namespace(procfs: &Procfs) -> bool {
     std::fs::read_to_string(procfs.root().join("self/uid_map"))
         .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))

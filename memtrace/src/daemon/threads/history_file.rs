@@ -1,7 +1,7 @@
-//! The history's file in the state directory: written now and then and at the end, read at the start.
+//! The history file in the state directory: written periodically and at the end, read at the start.
 //!
-//! The shared history -> `history`, whole or not at all; a damaged one is set aside. Must not stop the daemon: without
-//! the file, or with a full disk, history begins anew at the next start, and that is said.
+//! The shared history -> `history`, written atomically; a damaged file is set aside. Must not stop the daemon: if the
+//! file is missing or the disk full, the next start begins with an empty history and logs it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -21,10 +21,10 @@ use crate::{
 };
 
 const NAME: &str = "history";
-/// What a daemon that is killed loses at most.
+/// Interval between two writes: the most that a killed daemon loses.
 const EVERY: Duration = Duration::from_secs(300);
 
-/// Where and of which boot.
+/// The file's path, and the boot id that it is for.
 #[derive(Clone, Debug)]
 pub struct HistoryFile {
     path: PathBuf,
@@ -32,7 +32,7 @@ pub struct HistoryFile {
 }
 
 impl HistoryFile {
-    /// In this directory.
+    /// The history file of a state directory.
     pub fn new(state_dir: &Path, boot: &str) -> Self {
         Self { path: state_dir.join(NAME), boot: boot.to_owned() }
     }
@@ -41,7 +41,7 @@ impl HistoryFile {
         self.path.with_extension(end)
     }
 
-    /// What the last daemon knew, if it was in this boot.
+    /// Reads the history of the previous daemon, if it ran in this boot.
     pub fn load(&self) -> History {
         let read = File::open(&self.path)
             .map_err(FileError::from)
@@ -63,10 +63,10 @@ impl HistoryFile {
         History::default()
     }
 
-    /// Writes it, for this daemon's next.
+    /// Writes it, for the next start.
     ///
     /// # Errors
-    /// When the state directory cannot be written; what was there before is there still.
+    /// When the state directory cannot be written; the previous file is kept.
     pub fn save(&self, shared: &Shared) -> Result<(), FileError> {
         let new = self.beside("new");
         let write = || {
@@ -78,28 +78,28 @@ impl HistoryFile {
             Ok(fs::rename(&new, &self.path)?)
         };
         write().inspect_err(|_| {
-            // A part of it is of no use, and the disk may be full.
+            // A partial file is useless, and the disk may be full.
             let _ = fs::remove_file(&new);
         })
     }
 
-    /// Writes it, and says it when that fails.
+    /// Writes it, and logs a failure.
     pub fn save_or_say(&self, shared: &Shared) {
         if let Err(error) = self.save(shared) {
             tracing::warn!(%error, path = %self.path.display(), "failed to save the history for the next start");
         }
     }
 
-    /// Writes it now and then, on the current runtime.
+    /// Writes it periodically, on the current runtime.
     pub fn keep(self, shared: Shared) {
         tokio::spawn(async move {
             let mut every = tokio::time::interval(EVERY);
-            // The first is at once.
+            // The first tick fires immediately.
             every.tick().await;
             loop {
                 every.tick().await;
                 let (kept, shared) = (self.clone(), shared.clone());
-                // Only a panic ends it early, which is in the log.
+                // It fails only after a panic, which is in the log.
                 let _ = tokio::task::spawn_blocking(move || kept.save_or_say(&shared)).await;
             }
         });
@@ -135,7 +135,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let kept = HistoryFile::new(&state.path().join("none"), "boot");
         assert!(kept.save(&Shared::default()).is_err());
-        // In the way of the last step.
+        // Makes the final rename fail.
         fs::create_dir(state.path().join("history")).unwrap();
         assert!(HistoryFile::new(state.path(), "boot").save(&Shared::default()).is_err());
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);

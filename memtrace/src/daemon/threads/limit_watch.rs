@@ -1,8 +1,8 @@
-//! Arming: which groups are near their limit, told in time to look at them before the kill.
+//! Watches for groups near their limit, so that they are scanned before a kill.
 //!
 //! Input: snapshots, and two small files of the groups that own a limit: usage, and `memory.events` (v2), whose change
-//! wakes it. Output: paths of groups to be read now, and the mounts of those that are full of files in memory. It asks for
-//! no more than [`A_SECOND`] groups a second and never walks /proc: a storm of kills costs it no more than calm does.
+//! wakes it. Output: paths of groups to scan now, and the mounts of those that are full of tmpfs pages. It requests at
+//! most `A_SECOND` groups per second and never walks /proc, so a storm of kills costs it no more than calm does.
 
 use std::{
     collections::HashMap,
@@ -33,27 +33,27 @@ use crate::{
     text::unescape,
 };
 
-/// A group is watched from this part of its limit on: the next second may be a burst.
+/// A group is watched above this part of its limit, because a burst may come in the next second.
 const WATCHED_FROM: f64 = 0.2;
-/// And read from this part on.
+/// A group is scanned above this part of its limit.
 const NEAR: f64 = 0.6;
-/// Groups that are watched at most, the fullest.
+/// The most groups that are watched; the fullest are chosen.
 const WATCHED: usize = 32;
 /// How often their usage is read.
 const LOOK: Duration = Duration::from_millis(100);
-/// A group is read again when this part of the room that it had left is used up.
+/// A group is scanned again when 1/`PART` of the room that it had left is used up.
 const PART: u64 = 4;
-/// Less movement than this tells nothing new.
+/// The least change in bytes that is worth a scan.
 const LEAST: u64 = 1 << 20;
-/// A group is not read more often than this.
+/// The least time between two scans of a group.
 const AGAIN: Duration = Duration::from_millis(250);
-/// The limit was hit, and memory taken back: read anew after so long, if nothing else moved.
+/// Time until the next scan of a group that hits its limit and reclaims while its usage is constant.
 const HIT: Duration = Duration::from_secs(2);
-/// Shared memory of this part of the limit makes its mounts worth a look.
+/// Mounts are read when shared memory exceeds 1/`OF_FILES` of the limit.
 const OF_FILES: u64 = 4;
-/// Processes that are asked for their mounts until one answers.
+/// The most processes whose mounts are tried until one can be read.
 const ASKED: usize = 4;
-/// Groups that are read in a second at most.
+/// The most groups that are scanned in a second.
 const A_SECOND: usize = 8;
 
 /// Starts the thread, which ends with the sender of the snapshots.
@@ -113,7 +113,7 @@ fn run(
     }
 }
 
-/// Remembers the mounts of a group that is full of files in memory.
+/// Remembers the mounts of a group that is full of tmpfs pages.
 fn learn(group: &str, snapshot: &Snapshot, mounts: &KnownMounts, reader: &mut dyn Reader) {
     let full = snapshot.containers.iter().filter(|row| row.cgroup == group).find_map(|row| {
         let shmem = row.charge.as_ref()?.shmem_bytes?;
@@ -127,19 +127,20 @@ fn learn(group: &str, snapshot: &Snapshot, mounts: &KnownMounts, reader: &mut dy
     }
 }
 
-/// Until a `memory.events` changes or it is time. v1 has none: there it is always time.
+/// Waits until a `memory.events` changes or the interval is over. v1 has no such file, so there it waits for the
+/// interval.
 fn wait<'a>(events: impl Iterator<Item = &'a File>) {
     let begun = Instant::now();
     let mut fds: Vec<PollFd<'_>> =
         events.map(|file| PollFd::from_borrowed_fd(file.as_fd(), PollFlags::PRI)).collect();
     let timeout = Timespec::try_from(LOOK).ok();
-    // An interrupted wait is no different from an early one.
+    // An interrupted wait counts as an early wakeup.
     let _ = poll(&mut fds, timeout.as_ref());
-    // A group that hits its limit without end must not wake it without end.
+    // A group that hits its limit all the time must not wake this thread all the time.
     std::thread::sleep((LOOK / 5).saturating_sub(begun.elapsed()));
 }
 
-/// The owners of a limit that may be near it soon, fullest first, with the limit.
+/// Groups that own a limit and may come near it soon, fullest first, with the limit.
 fn near(snapshot: &Snapshot) -> Vec<(String, u64)> {
     let mut near: Vec<(f64, &str, u64)> = snapshot
         .containers
@@ -164,7 +165,7 @@ struct Group {
 }
 
 impl Group {
-    /// By its path as it is shown.
+    /// Opens the files of a group, given its escaped path.
     fn open(hierarchy: &Hierarchy, shown: &str) -> Self {
         let path = unescape(shown);
         let usage = memcg::usage_file(hierarchy, &path).and_then(|path| File::open(path).ok());
@@ -178,7 +179,7 @@ impl Group {
         read(self.usage.as_mut()?)?.trim().parse().ok()
     }
 
-    /// How often its limit was hit or its `memory.high` passed; reading it also waits for the next change.
+    /// How often its limit was hit or its `memory.high` exceeded; reading the file also rearms the poll.
     fn hits(&mut self) -> u64 {
         let Some(text) = self.events.as_mut().and_then(read) else { return 0 };
         let counted = text.lines().filter_map(|line| line.split_once(' '));
@@ -195,7 +196,7 @@ fn read(file: &mut File) -> Option<String> {
     Some(text)
 }
 
-/// When a group was read last, and how it was then.
+/// When a group was last scanned, and its values then.
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     last: Option<Instant>,
@@ -204,7 +205,7 @@ struct State {
 }
 
 impl State {
-    /// Whether it is to be read now; if so, it is taken for read.
+    /// Whether it must be scanned now; if so, it is marked as scanned.
     fn is_due(&mut self, usage: u64, limit: u64, hits: u64, now: Instant) -> bool {
         if (usage as f64) < limit as f64 * NEAR {
             self.usage = usage;
@@ -222,7 +223,7 @@ impl State {
         if is_due {
             *self = Self { last: Some(now), usage, hits: Some(hits) };
         } else if usage < self.usage {
-            // It gave memory back: the way up counts from here.
+            // It released memory, so growth counts from here.
             self.usage = usage;
         }
         is_due

@@ -1,8 +1,9 @@
 //! The scanner: reads page tables and programs of processes, in a thread of its own.
 //!
-//! Input: [`Request`]s, by channel. Output: [`Scan`]s, by channel. A process is read in pieces of some milliseconds, in
-//! turn with the others that are asked for, so that none holds the rest up; one whose map lock is held, or whose programs
-//! lie on a slow file system, delays the next piece and nothing else. It keeps to a share of one CPU by resting.
+//! Input: `Request`s, by channel. Output: [`Scan`]s, by channel. A process is read in pieces of a few milliseconds,
+//! in turn with the other requested ones, so that none blocks the rest. A process whose mmap lock is held, or whose
+//! programs are on a slow file system, delays only the next piece. The thread rests between pieces to keep to its share
+//! of one CPU.
 
 use std::{
     collections::VecDeque,
@@ -21,9 +22,10 @@ use crate::{
     reader::{Reader, scan::Job},
 };
 
-/// Pieces rest no longer than this at once: the engine may shut down meanwhile.
+/// The longest single rest, because the engine may shut down meanwhile.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// Rest that may be owed when a process is read that may be dead soon: its share is kept over some seconds.
+/// The most rest that may be postponed to read a process that may be dead soon: the share is kept on average over some
+/// seconds.
 const MOST_OWED: Duration = Duration::from_secs(2);
 
 /// The running scanner; it ends when the sender is dropped.
@@ -88,7 +90,7 @@ fn run(reader: &mut dyn Reader, share: &AtomicU32, asked: &Receiver<Order>, done
     }
 }
 
-/// Processes to read, in turn; those near their limit first.
+/// Processes to read in turn; those near their limit first.
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
@@ -98,12 +100,12 @@ struct Queue {
 impl Queue {
     fn take(&mut self, order: Order) {
         match order {
-            // A call that nobody saw makes all that follows wrong, and this takes no time.
+            // Go first: an unseen call makes everything after it wrong, and reading the mappings is cheap.
             Order::Read(request) if matches!(request.depth, Depth::Regions) => {
                 self.jobs.push_front(Job::new(request));
             }
             Order::Read(request) => self.jobs.push_back(Job::new(request)),
-            // One that is not here has been read just now.
+            // A process that is not in the queue has just been read.
             Order::Hurry(pid) => {
                 if let Some(job) = self.jobs.iter().position(|job| job.pid() == pid)
                     && let Some(job) = self.jobs.remove(job)
@@ -119,7 +121,7 @@ impl Queue {
         if self.hurried.contains(&job.pid()) { self.jobs.push_front(job) } else { self.jobs.push_back(job) }
     }
 
-    /// Whether the next one is read although so much rest is owed.
+    /// Whether the next one may be read although `rest` is still owed.
     fn may_go(&self, rest: Duration) -> bool {
         let is_hurried = self.jobs.front().is_some_and(|job| self.hurried.contains(&job.pid()));
         rest.is_zero() || (is_hurried && rest < MOST_OWED)

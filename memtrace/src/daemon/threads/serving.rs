@@ -1,4 +1,4 @@
-//! What the API answers from: the rooms behind each path.
+//! The source of the API's answers.
 //!
 //! The published snapshots, the probes, the store -> a [`Source`].
 
@@ -27,18 +27,18 @@ use crate::{
     verdict::Insights,
 };
 
-/// Where the daemon can be asked.
+/// The daemon's listening sockets.
 pub struct Listeners {
     /// The socket.
     pub socket: Socket,
-    /// The TCP port, if there is to be one.
+    /// The TCP port, if configured.
     pub port: Option<Port>,
 }
 
-/// Binds them. Takes the right to give files away, and for low ports another.
+/// Binds them. Needs CAP_CHOWN, and CAP_NET_BIND_SERVICE for low ports.
 ///
 /// # Errors
-/// When one of them cannot be had, or the token is none.
+/// When one of them cannot be bound, or the token is invalid.
 pub fn listeners(config: &Config) -> anyhow::Result<Listeners> {
     let socket = listen::bind(&config.socket)?;
     if let Some(file) = &config.token_file {
@@ -51,17 +51,17 @@ pub fn listeners(config: &Config) -> anyhow::Result<Listeners> {
     Ok(Listeners { socket, port: port.transpose()? })
 }
 
-/// What the daemon publishes, and when it did last.
+/// What the daemon publishes, and the engine's heartbeat.
 pub struct Published {
     /// Snapshots.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// Insights.
     pub insights: watch::Receiver<Arc<Insights>>,
-    /// When the engine took in events last, ns since boot.
+    /// When the engine last read events, ns since boot.
     pub heartbeat: Arc<AtomicU64>,
 }
 
-/// Puts it together.
+/// Builds the source.
 ///
 /// # Errors
 /// When a thread cannot be started.

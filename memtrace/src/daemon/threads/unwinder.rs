@@ -1,8 +1,8 @@
-//! The unwinder: walks copies of stacks, in a thread of its own, because it reads programs, which may lie on slow file
-//! systems.
+//! The unwinder: walks copies of stacks in a thread of its own, because it reads program files, which may be on slow
+//! file systems.
 //!
-//! Input: [`Job`]s, by a short channel that is never waited for: what does not fit is passed over. Output:
-//! [`Unwound`], by channel, one for each job.
+//! Input: [`Job`]s, by a short channel; senders never wait and drop what does not fit. Output: one [`Unwound`] per job,
+//! by channel.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
@@ -16,18 +16,17 @@ use crate::{
     reader::Reader,
 };
 
-/// Jobs that wait: twice what the ring buffer of stacks holds.
+/// The most jobs that wait: twice the capacity of the ring buffer of stacks.
 const MOST_WAITING: usize = 256;
 
-/// How long tables are kept that nobody needs: those of a large program take megabytes, and are read anew in
-/// milliseconds.
+/// How long unused unwind tables are kept: those of a large program take megabytes, and are read again in milliseconds.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// The running unwinder; it ends when the sender is dropped.
 pub struct Unwinder {
     /// Where jobs go.
     pub jobs: SyncSender<Job>,
-    /// Where what came of them comes from.
+    /// The results.
     pub done: Receiver<Unwound>,
 }
 

@@ -1,4 +1,4 @@
-//! The verdict task: follows the published snapshots, keeps their history, and says what it means.
+//! The verdict task: follows the published snapshots, keeps their history, and derives findings from it.
 //!
 //! Input: snapshots, kills. Output: an `Arc<Insights>` for whoever watches, and the history for the recorder. Reads the
 //! charge of cgroups that have a limit but no processes of their own, which no snapshot shows.
@@ -22,11 +22,11 @@ use crate::{
     verdict::{self, Finding, Insight, Insights, Picture, shape::Shape, trend},
 };
 
-/// Points that the trend has: one a second.
+/// Points of the trend, one per second.
 const TREND: usize = 120;
-/// Findings are made anew after so long, in ns: the statistics look at all pairs of points.
+/// Interval between two evaluations of the findings, in ns: the statistics use all pairs of points.
 const JUDGED_FOR: u64 = 10_000_000_000;
-/// Growth that is slower is none, for the time until the limit: a MiB in an hour.
+/// The slowest growth that gives a time until the limit: 1 MiB per hour.
 const SLOWEST: f64 = (1 << 20) as f64 / 3600.0;
 
 /// Starts it on the current runtime; it ends with the sender of the snapshots.
@@ -54,7 +54,7 @@ pub fn start(
     receiver
 }
 
-/// Cgroups whose limit somebody is under, without a row of their own.
+/// Cgroups without a row whose limit applies to a process.
 fn owners(snapshot: &Snapshot, hierarchy: Option<&Hierarchy>) -> Vec<(String, Figures)> {
     let Some(hierarchy) = hierarchy else { return Vec::new() };
     let shown: BTreeSet<&str> = snapshot.containers.iter().map(|row| row.cgroup.as_str()).collect();
@@ -80,7 +80,7 @@ fn owners(snapshot: &Snapshot, hierarchy: Option<&Hierarchy>) -> Vec<(String, Fi
 /// The findings of each container, and when they were made.
 type Judged = HashMap<String, (u64, Vec<Finding>)>;
 
-/// What history says of each row of the snapshot.
+/// Insights from history for each row of the snapshot.
 fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64) -> Insights {
     let is_due = |judged: &Judged, row: &ContainerRow| {
         judged.get(&row.cgroup).is_none_or(|(made, _)| made.saturating_add(JUDGED_FOR) <= now)

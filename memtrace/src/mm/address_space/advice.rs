@@ -1,7 +1,7 @@
 //! madvise.
 //!
-//! Source: mm/madvise.c. Advice that changes flags cuts regions as the kernel cuts VMAs; advice that moves pages does
-//! not, because allocators give back a few pages at a time, everywhere.
+//! Source: mm/madvise.c. Advice that changes flags splits regions, as the kernel splits VMAs. Advice that only releases
+//! or populates pages does not, because allocators release a few pages at a time in many places.
 
 use super::{AddressSpace, Released, Stale, span::Traits};
 use crate::{
@@ -9,20 +9,20 @@ use crate::{
     units::Grade,
 };
 
-/// include/uapi/asm-generic/mman-common.h: what matters here.
+/// Effects of an advice on the model (values: include/uapi/asm-generic/mman-common.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Advice {
-    /// The pages of the range go at once: `MADV_DONTNEED`, `_LOCKED`, `MADV_REMOVE`, `MADV_GUARD_INSTALL`.
+    /// The pages of the range are released at once: `MADV_DONTNEED`, `_LOCKED`, `MADV_REMOVE`, `MADV_GUARD_INSTALL`.
     Release,
-    /// They may go: `MADV_FREE`.
+    /// The kernel may release them later: `MADV_FREE`.
     FreeLazily,
-    /// They come: `MADV_POPULATE_READ` and `_WRITE`.
+    /// The pages become resident: `MADV_POPULATE_READ` and `_WRITE`.
     Populate { is_write: bool },
-    /// Some come or go, and how many is not told: `MADV_PAGEOUT`, `MADV_COLLAPSE`.
+    /// An unknown number of pages changes: `MADV_PAGEOUT`, `MADV_COLLAPSE`.
     Doubt,
-    /// Flags, set and cleared.
+    /// VMA flags are set and cleared.
     Flags { set: u16, clear: u16 },
-    /// Nothing that is kept here.
+    /// No effect on this model.
     Nothing,
 }
 
@@ -76,14 +76,14 @@ impl AddressSpace {
             let part = self.count(to - from);
             let traits = std::sync::Arc::clone(&span.traits);
             let is_anonymous = traits.is_anonymous();
-            // The zero page, which reads of untouched private memory find, is not resident.
+            // Reads of untouched private memory map the zero page, which RSS does not count.
             let is_filled = |is_write| traits.prot != Prot::NONE && (is_write || !is_anonymous);
             let before = span.held.pages;
             let change = self.rehold(first, |held, all| match advice {
                 Advice::Release => (held.release(part, all), 0),
                 Advice::FreeLazily if is_anonymous => (0, held.free_lazily(part, all)),
                 Advice::Populate { is_write } if is_filled(is_write) => {
-                    // Of the pages of the part, so many were there already, if all are alike.
+                    // Assumes that resident pages are spread evenly over the region.
                     let untouched = u128::from(all.saturating_sub(before.into())) * u128::from(part);
                     let more = untouched.div_ceil(u128::from(all.max(1)));
                     held.add(u64::try_from(more).unwrap_or(part), all, is_anonymous, page, Grade::Inferred);

@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl AddressSpace {
-    /// `mmap`. What was in its way is replaced; where the flags do not allow that, the space is stale.
+    /// `mmap`. It replaces the regions in its range; if the flags do not allow that, the space becomes stale.
     pub fn map(&mut self, call: &Mmap) -> Released {
         let len = self.map_len(call);
         let Some((start, end)) = self.pages(call.addr, len) else { return Released::default() };
@@ -44,8 +44,8 @@ impl AddressSpace {
         released
     }
 
-    /// A call whose mapping was read from the kernel's list before the call itself came: it still tells where that was
-    /// born. Whether there was such a mapping.
+    /// Handles a call whose mapping was read from maps before the event arrived: sets where the mapping was born.
+    /// Returns whether there was such a mapping.
     pub fn recall(&mut self, call: &Mmap) -> bool {
         let Some((start, end)) = self.pages(call.addr, self.map_len(call)) else { return false };
         let told = traits_of(call);
@@ -83,7 +83,7 @@ impl AddressSpace {
         let mask = self.geometry.page - 1;
         let Some(new) = brk.checked_add(mask).map(|end| end & !mask) else { return Released::default() };
         let Some(old) = self.brk.replace(new) else {
-            // Where the heap begins is not told by its end.
+            // The new break alone does not give the heap's start.
             self.mark_stale(Stale::UnknownBreak);
             return Released::default();
         };
@@ -101,7 +101,7 @@ impl AddressSpace {
             name: None,
             call: None,
         };
-        // What is known of the flags below the old break holds above it too, so that the heap is one region.
+        // The flags below the old break apply above it too, so that the heap stays one region.
         let below = self.find(old.saturating_sub(1)).map(|(_, span)| &span.traits);
         let same = below.filter(|below| {
             below.backing == Backing::Heap
@@ -118,8 +118,8 @@ impl AddressSpace {
         released
     }
 
-    /// Where the program break begins (`start_brk` in `/proc/PID/stat`): needed before the first `brk`, while maps
-    /// does not show a heap.
+    /// Sets the initial program break (`start_brk` in `/proc/PID/stat`): needed before the first `brk`, while maps
+    /// shows no heap.
     pub fn set_start_brk(&mut self, start_brk: u64) {
         let mask = self.geometry.page - 1;
         if let Some(aligned) = start_brk.checked_add(mask) {
@@ -148,7 +148,7 @@ impl AddressSpace {
         });
     }
 
-    /// Empties a range for what a call put there.
+    /// Empties the range of a new mapping.
     pub(super) fn make_room(&mut self, start: u64, end: u64, may_replace: bool) -> Released {
         if !self.is_taken(start, end) {
             return Released::default();
@@ -171,7 +171,7 @@ impl AddressSpace {
         Released { resident, ..Released::default() }
     }
 
-    /// The kernel rounds the length of hugetlb mappings up to their own pages.
+    /// The kernel rounds the length of hugetlb mappings up to hugetlb pages.
     fn map_len(&self, call: &Mmap) -> u64 {
         if call.flags & libc::MAP_HUGETLB as u32 == 0 {
             return call.len;
@@ -181,8 +181,8 @@ impl AddressSpace {
         call.len.checked_next_multiple_of(page).unwrap_or(call.len)
     }
 
-    /// A program may map one block after the other until the kernel has merged a million of them into one VMA. From
-    /// some number on, neighbours that the same call made are one region here too, born of all those calls.
+    /// A program may map block after block until the kernel has merged a million of them into one VMA. Above a limit,
+    /// neighbours from the same call site become one region here too.
     fn bound(&mut self) {
         if self.spans.len() <= self.many {
             return;
@@ -204,7 +204,7 @@ impl AddressSpace {
             }
             self.join(start);
         }
-        // When that did not help, it is not tried again at once.
+        // If that merged little, do not try again soon.
         self.many = self.many.max(self.spans.len().saturating_mul(2));
     }
 }
@@ -230,7 +230,7 @@ fn traits_of(call: &Mmap) -> Traits {
         prot,
         is_shared,
         is_hugetlb,
-        // A file may bring flags of its own.
+        // A file mapping may get further flags from its driver.
         has_flags: has(libc::MAP_ANONYMOUS),
         flags,
         backing,
@@ -239,8 +239,8 @@ fn traits_of(call: &Mmap) -> Traits {
     }
 }
 
-/// `MAP_POPULATE` and `MAP_LOCKED` touch every page before the call returns. Reads of private memory find the zero
-/// page, which is not resident.
+/// `MAP_POPULATE` and `MAP_LOCKED` touch every page before the call returns. Reads of private memory map the zero page,
+/// which RSS does not count.
 fn is_filled_at_once(call: &Mmap, traits: &Traits) -> bool {
     let populate = (libc::MAP_POPULATE | libc::MAP_NONBLOCK) as u32;
     let is_asked =

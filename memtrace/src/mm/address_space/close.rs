@@ -1,10 +1,10 @@
-//! The estimates between two reads of the page tables, closed to the kernel's own totals.
+//! Adjusts the estimates between two page-table scans to the kernel's own totals.
 //!
-//! A sampled fault stands for many that nobody saw, and for a huge page each: by region such a figure can be far off,
-//! in sum the kernel knows better. What is missing or too much is shared out by how uncertain each region's estimate is:
-//! by the square of what one sample of it stands for, once for each sample and once more for where none fell. This is undone
-//! and done anew each time, so that it never stands on an older guess. No region gets more than it has room for, nor loses
-//! what was measured; what finds no place is left over, and is shown as such.
+//! A sampled fault stands for many others, each of which may be a huge page. So the estimate of one region can be far
+//! off, while the kernel knows the exact sum. The difference is distributed by each region's uncertainty: the square of
+//! the pages that one of its samples stands for, once per sample and once more for faults that were not sampled. Each
+//! adjustment first undoes the previous one, so errors do not accumulate. No region gets more than it has room for or
+//! loses measured pages; a remainder that fits nowhere is shown as such.
 
 use super::{
     AddressSpace,
@@ -15,45 +15,45 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// Regions of which it is kept what was guessed: the memory that this takes has an end.
+/// The most regions whose guesses are kept, to bound memory.
 const MOST: usize = 1024;
-/// Rounds in which regions that are full are passed over.
+/// The most rounds of distribution; each round skips regions that are full.
 const ROUNDS: usize = 16;
 
-/// What the estimate of a region is made of since its page tables were read.
+/// The parts of a region's estimate since its page tables were read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Guess {
     /// Pages that samples added.
     sampled: u64,
-    /// Pages that the kernel's total added or took.
+    /// Pages added or removed to match the kernel's total.
     closed: i64,
-    /// The sum of the squares of what each sample stood for, in pages.
+    /// The sum, over the samples, of the squared number of pages that each stands for.
     spread: u64,
 }
 
 /// Pages, by how the kernel counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kinds {
-    /// The process's own.
+    /// Pages private to the process (anonymous).
     pub private: i64,
-    /// Of files and shared memory.
+    /// Pages of files and shared memory.
     pub shared: i64,
 }
 
 impl Kinds {
-    /// Of bytes in all, and shared ones among them.
+    /// From all resident bytes and the shared ones among them.
     pub fn of(page: u64, resident: u64, shared: u64) -> Self {
         let pages = |bytes: u64| i64::try_from(bytes.checked_div(page).unwrap_or(0)).unwrap_or(i64::MAX);
         let shared_pages = pages(shared);
         Self { private: pages(resident.saturating_sub(shared)), shared: shared_pages }
     }
 
-    /// All of them.
+    /// The sum of both.
     pub const fn sum(self) -> i64 {
         self.private.saturating_add(self.shared)
     }
 
-    /// How much more this is.
+    /// The difference `self - other`.
     pub const fn above(self, other: Self) -> Self {
         Self {
             private: self.private.saturating_sub(other.private),
@@ -62,7 +62,7 @@ impl Kinds {
     }
 }
 
-/// A region that the difference may lie in.
+/// A region that may get a part of the difference.
 struct Share {
     start: u64,
     weight: u64,
@@ -71,12 +71,12 @@ struct Share {
 }
 
 impl AddressSpace {
-    /// What the regions hold.
+    /// Pages that the regions account for.
     pub fn kinds(&self) -> Kinds {
         Kinds::of(self.geometry.page, self.totals.resident.0, self.totals.shared.0)
     }
 
-    /// A sample added so many pages to a region, and stood for so many.
+    /// Records that a sample added `added` pages to a region and stood for `stood_for` pages.
     pub(super) fn guess(&mut self, start: u64, added: u64, stood_for: u64) {
         if self.guesses.len() >= MOST && !self.guesses.contains_key(&start) {
             return;
@@ -86,16 +86,17 @@ impl AddressSpace {
         guess.spread = guess.spread.saturating_add(stood_for.saturating_mul(stood_for));
     }
 
-    /// Page tables were read: what was guessed of the regions that were is forgotten.
+    /// Page tables were read: drops all guesses.
     pub(super) fn forget_guesses(&mut self) {
         let mut guesses = std::mem::take(&mut self.guesses);
         guesses.retain(|at, _| self.find(*at).is_some_and(|(_, span)| !span.held.was_read()));
         self.guesses = guesses;
     }
 
-    /// Closes the estimates to what the kernel counts; what found no place, more or less than regions hold.
+    /// Adjusts the estimates to the kernel's total. Returns the remainder that fits nowhere; negative when the regions
+    /// account for too much.
     pub fn close(&mut self, total: Kinds) -> Kinds {
-        // Scans are asked for by what moved, and this moved nothing.
+        // `moved` triggers scans, and an adjustment must not trigger one.
         let moved = self.moved;
         self.reopen();
         let Kinds { private, shared } = total.above(self.kinds());
@@ -104,7 +105,7 @@ impl AddressSpace {
         left
     }
 
-    /// Undoes what was closed before.
+    /// Undoes the previous adjustment.
     fn reopen(&mut self) {
         let mut guesses = std::mem::take(&mut self.guesses);
         for (at, guess) in &mut guesses {
@@ -120,12 +121,12 @@ impl AddressSpace {
                 false => held.add(pages, all, is_private, page, Grade::Sampled),
             });
         }
-        // What was unmapped since is not coming back.
+        // Drop the guesses of regions that were unmapped.
         guesses.retain(|at, guess| guess.spread > 0 && self.find(*at).is_some());
         self.guesses = guesses;
     }
 
-    /// Shares out what is missing of a kind, or too much; what is left of it.
+    /// Distributes the missing pages of a kind, or removes the surplus if `missing` is negative. Returns the remainder.
     fn share_out(&mut self, is_private: bool, missing: i64) -> i64 {
         let mut shares = match missing {
             0 => return 0,
@@ -137,7 +138,7 @@ impl AddressSpace {
         for Share { start, given, .. } in shares.into_iter().filter(|share| share.given > 0) {
             let has_room = self.guesses.len() < MOST || self.guesses.contains_key(&start);
             if !has_room {
-                continue; // it could not be undone
+                continue; // the previous adjustment could not be undone
             }
             let guess = self.guesses.entry(start).or_default();
             let grade = if guess.spread > 0 { Grade::Sampled } else { Grade::Inferred };
@@ -154,8 +155,8 @@ impl AddressSpace {
         if missing > 0 { left } else { -left }
     }
 
-    /// Where pages may have come in that no sample told of: where samples fell, where nobody looked yet, and where one fault
-    /// brings a huge page.
+    /// Regions that may have grown without a sample: those with samples, those never measured, and those where one
+    /// fault brings a huge page.
     fn may_have_grown(&self, is_private: bool) -> Vec<Share> {
         let huge = self.count(self.geometry.huge);
         let of_span = |(start, span): (&u64, &Span)| {
@@ -183,7 +184,7 @@ impl AddressSpace {
         self.spans.iter().filter_map(of_span).collect()
     }
 
-    /// Where fewer pages came in than samples said.
+    /// Regions that may have grown less than their samples suggest.
     fn may_be_too_much(&self, is_private: bool) -> Vec<Share> {
         let mut shares: Vec<Share> = Vec::new();
         for (at, guess) in &self.guesses {
@@ -193,7 +194,7 @@ impl AddressSpace {
             }
             let held = u64::from(span.held.pages);
             match shares.last_mut().filter(|last| last.start == start) {
-                // Regions that were joined since.
+                // Regions that were joined since the guess.
                 Some(last) => {
                     last.weight = last.weight.saturating_add(guess.spread);
                     last.room = last.room.saturating_add(guess.sampled).min(held);
@@ -209,7 +210,7 @@ impl AddressSpace {
         shares
     }
 
-    /// Whether one fault in a region can bring a huge page: it wants them, and one fits.
+    /// Whether one fault in a region can bring a huge page: huge pages are enabled there, and one fits.
     fn may_be_huge(&self, start: u64, span: &Span) -> bool {
         let first = start.checked_next_multiple_of(self.geometry.huge);
         let fits = || {
@@ -218,7 +219,7 @@ impl AddressSpace {
         self.wants_huge(&span.traits) && fits()
     }
 
-    /// Whether there is a region where a single fault brings so much that none of those that were sampled may tell of it.
+    /// Whether a region uses huge pages, so that it can grow by much without a sampled fault.
     pub fn may_grow_unseen(&self) -> bool {
         self.spans.iter().any(|(start, span)| {
             span.traits.prot != Prot::NONE
@@ -227,13 +228,13 @@ impl AddressSpace {
         })
     }
 
-    /// Bytes of so many pages, whichever way.
+    /// Bytes of the absolute number of pages.
     pub fn bytes_of(&self, pages: i64) -> Bytes {
         Bytes(pages.unsigned_abs().saturating_mul(self.geometry.page))
     }
 }
 
-/// Gives every share its part by weight, as far as it has room; what nobody has room for is returned.
+/// Gives every share its part by weight, up to its room. Returns the pages that fit nowhere.
 fn fill(mut rest: u64, shares: &mut [Share]) -> u64 {
     for _ in 0..ROUNDS {
         let open = shares.iter().filter(|share| share.given < share.room);
@@ -253,7 +254,7 @@ fn fill(mut rest: u64, shares: &mut [Share]) -> u64 {
             break;
         }
     }
-    // What rounding left over.
+    // Pages lost to rounding.
     for share in shares {
         let given = rest.min(share.room.saturating_sub(share.given));
         share.given += given;

@@ -1,4 +1,4 @@
-//! The ways to change the map, which keep it sorted, disjoint and added up.
+//! All operations that change the map. They keep it sorted and disjoint, and the totals up to date.
 //!
 //! Nothing else in this folder touches `spans` or `totals`.
 
@@ -11,11 +11,12 @@ use crate::{mm::residency::Held, units::Bytes};
 /// How the kernel counts the pages of a region.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// As the process's own.
+    /// Anonymous pages.
     Private,
-    /// As those of a file, or as shared. What is written to a private mapping of a file is not; it is little.
+    /// Pages of files and shared memory. Written pages of private file mappings are anonymous to the kernel, but they
+    /// are few.
     Shared,
-    /// Apart from all.
+    /// Hugetlb pages, not part of RSS.
     Hugetlb,
 }
 
@@ -30,7 +31,7 @@ impl Kind {
 }
 
 impl AddressSpace {
-    /// A call's range in whole pages; `None` when it is empty or behind the end of all addresses.
+    /// A call's range in whole pages; `None` when it is empty or exceeds the address range.
     pub(super) fn pages(&self, addr: u64, len: u64) -> Option<(u64, u64)> {
         let mask = self.geometry.page - 1;
         let start = addr & !mask;
@@ -38,7 +39,7 @@ impl AddressSpace {
         (start < end).then_some((start, end))
     }
 
-    /// How many pages so many bytes are.
+    /// The number of pages in `bytes`.
     pub(super) fn count(&self, bytes: u64) -> u64 {
         bytes >> self.geometry.page.trailing_zeros()
     }
@@ -49,7 +50,7 @@ impl AddressSpace {
         (addr < span.end).then_some((*start, span))
     }
 
-    /// The first region that reaches into a range.
+    /// The first region that overlaps a range.
     pub(super) fn first_in(&self, start: u64, end: u64) -> Option<(u64, &Span)> {
         let found =
             self.find(start).or_else(|| self.spans.range(start..).next().map(|(at, span)| (*at, span)));
@@ -68,7 +69,7 @@ impl AddressSpace {
         true
     }
 
-    /// Cuts the region of an address there, so that a region may begin at it.
+    /// Splits the region of an address there, so that no region crosses it.
     pub(super) fn cut(&mut self, at: u64) {
         let page = self.geometry.page;
         let Some((start, span)) = self.spans.range_mut(..at).next_back() else { return };
@@ -78,12 +79,12 @@ impl AddressSpace {
         }
     }
 
-    /// Whether a region reaches into a range.
+    /// Whether a region overlaps a range.
     pub(super) fn is_taken(&self, start: u64, end: u64) -> bool {
         self.spans.range(..end).next_back().is_some_and(|(_, last)| last.end > start)
     }
 
-    /// Takes everything out of a range, last region first.
+    /// Removes everything from a range, last region first.
     pub(super) fn carve(&mut self, start: u64, end: u64, mut taken: impl FnMut(u64, Span)) {
         while let Some((at, last)) = self.spans.range(..end).next_back() {
             let at = *at;
@@ -100,17 +101,17 @@ impl AddressSpace {
         }
     }
 
-    /// Puts a region where none is.
+    /// Inserts a region into a free range.
     pub(super) fn put(&mut self, start: u64, span: Span) {
         self.count_in(start, &span, true);
         self.spans.insert(start, span);
     }
 
-    /// Joins the region that begins at an address to the one that ends there, when a cut is all between them.
+    /// Joins the region that begins at an address to the one that ends there, if they differ in nothing else.
     pub(super) fn join(&mut self, at: u64) {
         let Some(right) = self.spans.get(&at) else { return };
         let Some((start, left)) = self.spans.range(..at).next_back() else { return };
-        // No process has so much; a call that claims it must not make the sums wrong.
+        // No process has that much memory, but a bogus call must not make the sums wrong.
         if left.end != at || !left.continues_in(*start, right) || !left.held.has_room_for(&right.held) {
             return;
         }
@@ -122,7 +123,7 @@ impl AddressSpace {
         }
     }
 
-    /// Changes the traits of all regions in a range, and cuts and joins as that makes necessary.
+    /// Changes the traits of all regions in a range; splits and joins regions where necessary.
     pub(super) fn retrait(&mut self, start: u64, end: u64, change: impl Fn(&mut Traits)) {
         let is_other = |span: &Span| {
             let mut traits = (*span.traits).clone();
@@ -145,7 +146,7 @@ impl AddressSpace {
         self.join(end);
     }
 
-    /// Changes what the region at `start` holds.
+    /// Changes the residency of the region at `start`.
     pub(super) fn rehold<T>(&mut self, start: u64, change: impl FnOnce(&mut Held, u64) -> T) -> Option<T> {
         let span = self.spans.get_mut(&start)?;
         let before = span.held;

@@ -14,13 +14,14 @@ use crate::{
 
 /// Programs read through null on purpose, and nothing is mapped below this (`vm.mmap_min_addr`).
 const NULL: u64 = 64 << 10;
-/// The most that a stack is taken to have grown at once: the usual limit of a stack.
+/// The most that a stack is assumed to grow at once: the usual stack limit.
 const STACK: u64 = 8 << 20;
 /// Regions to each side that a sample may spill into.
 const NEIGHBOURS: usize = 64;
 
 impl AddressSpace {
-    /// One fault that stands for `period` of them; the bytes that came in, as far as there is room.
+    /// Applies a sampled fault that stands for `period` faults. Returns the bytes that became resident, limited by the
+    /// room in the regions.
     pub fn fault(&mut self, addr: u64, period: u64) -> Bytes {
         self.period = period.max(1);
         let is_missing = self.find(addr).is_none() && !self.grow_stack(addr);
@@ -30,7 +31,7 @@ impl AddressSpace {
             }
             return Bytes::default();
         };
-        // Such a fault is a signal to the program, not a page.
+        // Such a fault raises a signal and brings no page.
         if span.traits.prot == Prot::NONE {
             return Bytes::default();
         }
@@ -41,15 +42,15 @@ impl AddressSpace {
         let added = self.rehold(start, |held, all| held.add(pages, all, is_anonymous, page, Grade::Sampled));
         let mut added = u64::from(added.filter(|_| !is_hugetlb).unwrap_or_default());
         self.guess(start, added, pages);
-        // A huge page that did not come would be many pages elsewhere.
+        // A wrongly assumed huge page would add many pages to neighbours.
         if !is_hugetlb && worth < self.count(self.geometry.huge) {
             added += self.spill(start, pages.saturating_sub(added));
         }
         Bytes(added.saturating_mul(page))
     }
 
-    /// Pages that the sampled region has no room for came in where the period's other faults were: most likely in
-    /// neighbours that the same code mapped for the same use. The pages that found room there.
+    /// Adds pages that the sampled region has no room for to neighbours that the same code mapped for the same use: the
+    /// period's other faults were most likely there. Returns the pages that fit.
     fn spill(&mut self, start: u64, pages: u64) -> u64 {
         let Some(own) = self.spans.get(&start).filter(|_| pages > 0) else { return 0 };
         let room = |(at, span): (&u64, &Span)| {
@@ -73,7 +74,7 @@ impl AddressSpace {
         pages - rest
     }
 
-    /// The pages that one fault brings.
+    /// The number of pages that one fault brings.
     pub(super) fn worth(&self, start: u64, span: &Span, addr: u64) -> u64 {
         let huge = self.count(self.geometry.huge);
         let traits = &span.traits;
@@ -93,7 +94,7 @@ impl AddressSpace {
         }
     }
 
-    /// Whether the kernel makes huge pages there, where they fit.
+    /// Whether the kernel makes huge pages in such a region where they fit.
     pub(super) fn wants_huge(&self, traits: &Traits) -> bool {
         traits.is_anonymous()
             && !traits.is_hugetlb
@@ -104,7 +105,7 @@ impl AddressSpace {
             }
     }
 
-    /// The kernel lets a stack reach down to the address that was touched below it.
+    /// Extends a stack down to the address that was touched below it, as the kernel does.
     fn grow_stack(&mut self, addr: u64) -> bool {
         let Some((start, span)) = self.spans.range(addr..).next() else { return false };
         let is_stack = span.traits.backing == Backing::Stack || span.traits.flags.has(VmFlags::GROWS_DOWN);
@@ -123,7 +124,7 @@ impl AddressSpace {
     }
 }
 
-/// Whether two regions are of the same code for the same use, as far as calls tell.
+/// Whether the same code mapped two regions for the same use, as far as the calls show.
 fn is_alike(a: &Traits, b: &Traits) -> bool {
     (a.prot, a.is_shared, a.is_hugetlb, a.flags, a.call)
         == (b.prot, b.is_shared, b.is_hugetlb, b.flags, b.call)

@@ -7,8 +7,8 @@ use crate::mm::{
 };
 
 impl AddressSpace {
-    /// The space of a child that shares no memory with its parent (not of vfork or `CLONE_VM`). Pages that only one
-    /// of them mapped are from now on mapped by both.
+    /// The space of a child with a copied address space (not for vfork or `CLONE_VM`). Pages that only the parent
+    /// mapped are now mapped by both.
     ///
     /// Source: `dup_mmap` and `vma_needs_copy`: page tables of files and shared memory are not copied, the child
     /// faults its own in.
@@ -21,7 +21,7 @@ impl AddressSpace {
             let is_wiped = span.traits.flags.has(VmFlags::WIPE_ON_FORK);
             let is_copied = match span.traits.backing {
                 Backing::Anonymous | Backing::Heap | Backing::Stack => !span.traits.is_shared,
-                // Only when some of its pages were written to, which is what it is writable for.
+                // Page tables are copied if some pages were written; assume so if the mapping is writable.
                 Backing::File(_) | Backing::UnknownFile => {
                     !span.traits.is_shared && span.traits.prot.is_writable()
                 }

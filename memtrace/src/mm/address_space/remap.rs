@@ -1,13 +1,13 @@
 //! mremap.
 //!
-//! Source: mm/mremap.c. From 6.17 on, one call may move several mappings and the holes between them.
+//! Source: mm/mremap.c. Since 6.17, one call may move several mappings and the holes between them.
 
 use memtrace_common::event::space::Mremap;
 
 use super::{AddressSpace, Released, Stale, span::Span};
 use crate::mm::{region::VmFlags, residency::Held};
 
-/// libc knows it on some targets only.
+/// libc defines it on some targets only.
 const MREMAP_DONTUNMAP: u64 = 4;
 
 impl AddressSpace {
@@ -23,7 +23,7 @@ impl AddressSpace {
         };
         let (old, new) = (call.old_addr, call.new_addr);
         let ends = old.checked_add(old_len).zip(new.checked_add(new_len));
-        // What the kernel refuses.
+        // The kernel refuses such a call.
         let is_whole = (old | new) & (self.geometry.page - 1) == 0 && new_len > 0;
         let Some((old_end, new_end)) = ends.filter(|_| is_whole) else { return Released::default() };
         if new != old && old < new_end && new < old_end {
@@ -67,7 +67,7 @@ impl AddressSpace {
     ) -> Released {
         let (old_len, new_len) = (old_end - old, new_end - new);
         let moved_end = old + old_len.min(new_len);
-        // A hole between mappings is moved by leaving alone what is at its new place.
+        // Where the source has a hole, the kernel leaves the target unchanged.
         let may_have_holes = is_fixed && old_len == new_len;
         if !may_have_holes && !self.is_covered(old, moved_end) {
             self.mark_stale(Stale::Missing);
@@ -106,7 +106,7 @@ impl AddressSpace {
         released
     }
 
-    /// Makes the region that ends at `from` reach to `to`, where nothing is.
+    /// Extends the region that ends at `from` to `to`; the range between must be free.
     fn extend(&mut self, from: u64, to: u64) {
         let below = from.checked_sub(1).and_then(|last| self.find(last));
         let Some((start, span)) = below.filter(|(_, span)| span.end == from) else {

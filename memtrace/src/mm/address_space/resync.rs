@@ -1,4 +1,4 @@
-//! A fresh list of mappings set against the regions: what events should have told.
+//! Compares a fresh list of mappings with the regions and corrects them.
 
 use super::{
     AddressSpace,
@@ -9,22 +9,23 @@ use crate::mm::{
     residency::Held,
 };
 
-/// What a resync found.
+/// The differences that a resync found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resynced {
-    /// Bytes of regions that were right, or right but for their protection or name.
+    /// Bytes of regions that were right, or wrong only in protection or name.
     pub kept: u64,
-    /// Bytes that no region had covered, or another kind of one.
+    /// Bytes that no region covered, or a region of another kind.
     pub added: u64,
-    /// Bytes of regions that were there no more.
+    /// Bytes of regions that no longer exist.
     pub dropped: u64,
-    /// Mappings that were refused: not whole pages, or not behind the one before.
+    /// Invalid mappings: not page-aligned, or out of order.
     pub refused: u64,
 }
 
 impl AddressSpace {
-    /// Takes a fresh list of mappings, sorted by address. Regions in it keep where they were born and what they
-    /// hold; what is not in it goes, what is new is there from before the tracer. The space is not stale any more.
+    /// Takes a fresh list of mappings, sorted by address. Regions that it confirms keep their birth and residency;
+    /// others are removed. New mappings get no birth, like those from before the tracer. Afterwards the space is not
+    /// stale.
     pub fn resync(&mut self, fresh: &[Region]) -> Resynced {
         let mut was = std::mem::replace(self, Self { many: self.many, ..Self::new(self.geometry) });
         self.pool = std::mem::take(&mut was.pool);
@@ -46,19 +47,19 @@ impl AddressSpace {
         report.dropped = was.spans.iter().map(|(start, span)| span.end - start).sum();
         let heap_end = self.spans.iter().rev().find(|(_, span)| span.traits.backing == Backing::Heap);
         self.brk = heap_end.map(|(_, span)| span.end).or(was.brk);
-        // What was put in one after the other leaves each node of the tree half empty.
+        // Insertion in ascending order leaves each node of the tree half empty, so rebuild it.
         self.spans = std::mem::take(&mut self.spans).into_iter().collect();
         report
     }
 
-    /// Fills a mapping's range with what was known of it; the bytes that were.
+    /// Fills a mapping's range with the known regions in it. Returns the bytes that were known.
     fn take_over(&mut self, was: &mut Self, fresh: &Region) -> u64 {
         let mut pieces = Vec::new();
         was.carve(fresh.start, fresh.end, |start, span| pieces.push((start, span)));
         let (mut at, mut kept) = (fresh.start, 0);
         for (start, mut span) in pieces.into_iter().rev() {
             if !is_same(&span, start, fresh) {
-                // Gone, and another is in its place.
+                // This region was replaced by another.
                 was.put(start, span);
                 continue;
             }
@@ -74,7 +75,7 @@ impl AddressSpace {
         kept
     }
 
-    /// A part of a mapping that is new.
+    /// Adds a new part of a mapping.
     fn fill(&mut self, start: u64, end: u64, fresh: &Region) {
         if start >= end {
             return;
@@ -86,8 +87,8 @@ impl AddressSpace {
         self.join_inside(start, fresh);
     }
 
-    /// Joins the pieces of one mapping. The kernel does not merge all neighbours that are alike, and what it measures of
-    /// each has to find its own.
+    /// Joins the pieces of one mapping. Pieces of different mappings stay apart even if they are equal: the kernel does
+    /// not merge all of them, and each measurement must find its own mapping.
     fn join_inside(&mut self, at: u64, fresh: &Region) {
         if at > fresh.start {
             self.join(at);
@@ -104,7 +105,7 @@ fn offset_of(fresh: &Region, at: u64) -> u64 {
     }
 }
 
-/// Whether a region can be a part of a mapping: what protection and names do not change.
+/// Whether a region can be a part of a mapping, apart from protection and name.
 fn is_same(span: &Span, start: u64, fresh: &Region) -> bool {
     let traits = &span.traits;
     let is_private = |backing: &Backing| match backing {
@@ -112,7 +113,7 @@ fn is_same(span: &Span, start: u64, fresh: &Region) -> bool {
         Backing::SharedAnonymous | Backing::File(_) | Backing::UnknownFile | Backing::Special(_) => false,
     };
     let is_same_backing = match (&traits.backing, &fresh.backing) {
-        // The kernel calls a private mapping heap by where it is.
+        // The kernel shows a private mapping as heap because of its address.
         (was, is) if is_private(was) || is_private(is) => is_private(was) && is_private(is),
         (Backing::UnknownFile, Backing::File(_)) => true,
         (was, is) => was == is,
@@ -124,7 +125,7 @@ fn is_same(span: &Span, start: u64, fresh: &Region) -> bool {
         && is_same_place
 }
 
-/// The mapping's traits, and of the region's those that a mapping does not tell.
+/// The mapping's traits, with those of the region that maps does not show.
 fn renewed(was: &Traits, fresh: &Region) -> Traits {
     let mut traits = Traits::of(fresh);
     traits.call = was.call;

@@ -1,6 +1,6 @@
-//! A region as it is stored: 64 bytes, because a process may have 60,000 and more of them.
+//! The stored form of a region: 64 bytes, because a process may have more than 60,000 of them.
 //!
-//! What regions mostly have in common is kept once and shared: [`Traits`], from a [`Pool`].
+//! Attributes that many regions have in common are stored once and shared: [`Traits`], from a [`Pool`].
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -9,13 +9,13 @@ use crate::mm::{
     residency::Held,
 };
 
-/// All of a region but where it is and what it holds.
+/// All of a region except its range and its residency.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Traits {
     pub(super) prot: Prot,
     pub(super) is_shared: bool,
     pub(super) is_hugetlb: bool,
-    /// Whether `flags` are all, or only those that were seen to be set.
+    /// Whether `flags` is complete, or contains only flags that calls set.
     pub(super) has_flags: bool,
     pub(super) flags: VmFlags,
     pub(super) backing: Backing,
@@ -23,7 +23,7 @@ pub(super) struct Traits {
     pub(super) call: Option<Call>,
 }
 
-/// The part of [`Born`] that calls have in common.
+/// The part of [`Born`] that many calls have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Call {
     pub(super) prot: Prot,
@@ -32,7 +32,7 @@ pub(super) struct Call {
 }
 
 impl Traits {
-    /// Those of a region from outside, and where it was born.
+    /// The traits of a [`Region`].
     pub(super) fn of(region: &Region) -> Self {
         let call =
             region.born.map(|Born { prot, flags, caller, addr: _, len: _ }| Call { prot, flags, caller });
@@ -48,7 +48,7 @@ impl Traits {
         }
     }
 
-    /// Whether it is a place in a file, so that parts of it differ by their offset.
+    /// Whether it maps an object with offsets, so that its parts differ by offset.
     pub(super) const fn has_offset(&self) -> bool {
         match self.backing {
             Backing::File(_) | Backing::UnknownFile | Backing::SharedAnonymous => true,
@@ -56,7 +56,7 @@ impl Traits {
         }
     }
 
-    /// Whether its pages are the process's own: no other maps them but after a fork.
+    /// Whether its pages are anonymous: other processes map them only after a fork.
     pub(super) const fn is_anonymous(&self) -> bool {
         match self.backing {
             Backing::Anonymous | Backing::Heap | Backing::Stack => !self.is_shared,
@@ -77,7 +77,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// As others see it.
+    /// The public form of the region.
     pub(super) fn region(&self, start: u64) -> Region {
         let Traits { prot, is_shared, is_hugetlb, has_flags, flags, backing, name, call } = &*self.traits;
         let born = call.map(|Call { prot, flags, caller }| Born {
@@ -101,7 +101,7 @@ impl Span {
         }
     }
 
-    /// Cuts off what lies behind `at`, which is inside.
+    /// Splits off the part from `at` on; `at` lies inside.
     pub(super) fn split(&mut self, start: u64, at: u64, page: u64) -> Self {
         let pages = |bytes: u64| bytes.checked_div(page).unwrap_or(0);
         let (left, all) = (at.saturating_sub(start), self.end.saturating_sub(start));
@@ -112,21 +112,21 @@ impl Span {
         right
     }
 
-    /// The place in the file of an address.
+    /// The file offset of an address.
     pub(super) fn offset_at(&self, start: u64, at: u64) -> u64 {
         if self.traits.has_offset() { self.offset.wrapping_add(at.wrapping_sub(start)) } else { 0 }
     }
 
-    /// Whether `next`, which begins where this ends, is the same but for a cut between them.
+    /// Whether `next`, which begins where this ends, continues it with the same attributes.
     pub(super) fn continues_in(&self, start: u64, next: &Self) -> bool {
-        // Equal ones are nearly always one and the same.
+        // Equal traits are nearly always the same allocation, and `Arc` compares pointers first.
         self.traits == next.traits
             && (self.born_addr, self.born_len) == (next.born_addr, next.born_len)
             && self.offset_at(start, self.end) == next.offset
     }
 }
 
-/// One of each: the traits of an address space's regions.
+/// The distinct traits of an address space's regions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pool {
     all: HashSet<Arc<Traits>>,

@@ -28,7 +28,7 @@ fn geometry() -> Geometry {
     Geometry::new(PAGE, 2 << 20, HugePages::Madvise).unwrap()
 }
 
-/// A space that was read and is empty.
+/// An empty space that is not stale.
 fn space() -> AddressSpace {
     let mut space = AddressSpace::new(geometry());
     space.resync(&[]);
@@ -49,7 +49,7 @@ fn ranges(space: &AddressSpace) -> Vec<(u64, u64)> {
     space.regions().map(|region| (region.start, region.end)).collect()
 }
 
-/// Panics when the regions or the sums contradict themselves.
+/// Panics when the regions or the sums are inconsistent.
 fn check(space: &AddressSpace) {
     let mut sums = Totals::default();
     let mut behind = 0;

@@ -1,4 +1,4 @@
-//! What page tables say, given to the regions that it is about.
+//! Assigns page-table measurements to the regions that they cover.
 
 use super::AddressSpace;
 use crate::{
@@ -6,19 +6,19 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// How much of a measurement found its regions.
+/// How a measurement matched the regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// One region had exactly this range.
     Exact,
-    /// Several regions share it, which took from it as much as they were thought to hold: the grade says so.
+    /// Several regions share it, in proportion to their estimates; their grade says so.
     Shared,
-    /// No region is wholly inside: what was measured has changed since.
+    /// No region lies wholly inside: the mappings have changed since the measurement.
     Nowhere,
 }
 
 impl AddressSpace {
-    /// What a range of addresses was measured to hold, at `at` ns since boot.
+    /// Sets the measured residency of an address range, measured at `at` ns since boot.
     pub fn set_truth(&mut self, start: u64, end: u64, truth: &Measured, at: u64) -> Applied {
         let page = self.geometry.page;
         let Some((first, span)) = self.first_in(start, end) else { return Applied::Nowhere };
@@ -39,7 +39,7 @@ impl AddressSpace {
         }
         let total = |part: fn(&(u64, u64, u64)) -> u64| -> u64 { inside.iter().map(part).sum() };
         let (room, mut thought) = (total(|region| region.1), total(|region| region.2));
-        // First as it was thought to be, then by what room is left: never more than a region has room for.
+        // Distribute by the estimates first, then by the room left; never more than a region has room for.
         let resident = self.count(truth.resident.0).min(room);
         let mut known = resident.min(thought);
         let (mut rest, mut rest_room) = (resident - known, room - known);
@@ -56,7 +56,7 @@ impl AddressSpace {
     }
 }
 
-/// What is left of a measurement to hand out.
+/// The part of a measurement that is not assigned yet.
 struct Remainder {
     pages: u64,
     resident: u64,
@@ -64,7 +64,7 @@ struct Remainder {
 }
 
 impl Remainder {
-    /// The share of a region that gets `resident` of the resident pages and has room for `all`.
+    /// Takes the share of a region that gets `resident` of the resident pages and has room for `all` pages.
     fn take(&mut self, resident: u64, all: u64, page: u64) -> Measured {
         let Self { pages, resident: left, truth } = self;
         let share = |amount: &mut Option<Bytes>, part: u64, of: u64| {

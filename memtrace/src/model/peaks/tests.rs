@@ -1,4 +1,4 @@
-//! What a total was between two ticks.
+//! Totals between two ticks.
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! The peaks that a snapshot shows, tick by tick.
 //!
-//! Input: processes and containers as they are now, their marks, and how their estimates rose. Output: [`Peak`]s. Keeps
-//! what the last tick had, to tell what is new. Pure.
+//! Input: the current processes and containers, their marks, and the rises of their estimates. Output: [`Peak`]s. Keeps
+//! the values of the last tick, to detect changes. Pure.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,46 +16,46 @@ use crate::{
     units::Bytes,
 };
 
-/// Parts of a peak that are named.
+/// The most parts of a peak.
 const PARTS: usize = 6;
 
-/// What the last tick had.
+/// The state of the last tick.
 #[derive(Debug, Default)]
 pub struct Ticks {
     processes: Marks<(u32, Option<u64>)>,
     groups: Marks<String>,
     usages: HashMap<String, u64>,
-    /// When it was, ns since boot.
+    /// Time of the last tick, ns since boot.
     last: Option<u64>,
 }
 
-/// Now, on both clocks.
+/// The current time on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// Of the day.
+    /// Wall-clock time.
     pub time: Timestamp,
-    /// Since boot.
+    /// ns since boot.
     pub ktime: u64,
 }
 
-/// How an estimate was since the last tick.
+/// An estimate since the last tick.
 #[derive(Debug, Default)]
 pub struct Estimate {
-    /// How much it rose, and when.
+    /// The rise, and when.
     pub rise: Option<(u64, u64)>,
-    /// What it was made of at its highest.
+    /// The rows at its highest.
     pub rows: Vec<Row>,
 }
 
 impl Now {
-    /// An instant since boot, by the clock of the day.
+    /// The wall-clock time of an instant since boot.
     pub fn wall(self, ktime: u64) -> Timestamp {
         clock::at(self.time, self.ktime, ktime)
     }
 }
 
 impl Ticks {
-    /// Whether a process was read since the last tick: else nothing has happened to it.
+    /// Whether a process was read since the last tick; if not, it had no events.
     pub fn is_fresh(&self, process: &Process) -> bool {
         process.resident().is_some_and(|reading| self.last.is_none_or(|last| reading.at > last))
     }
@@ -90,8 +90,8 @@ impl Ticks {
         Some(peak(known.total(), owners.into(), now))
     }
 
-    /// The peak of a cgroup, whose processes' peaks were made of `owners`. Pages of files come and go unseen: there the marks
-    /// alone tell.
+    /// The peak of a cgroup; `owners` are the parts of its processes' peaks. Page cache changes without events, so only
+    /// the marks show its peaks.
     pub fn container(
         &mut self,
         row: &ContainerRow,
@@ -106,12 +106,12 @@ impl Ticks {
         Some(peak(Between { before, now: usage, rise, mark }.total(), owners, now))
     }
 
-    /// Processes are gone.
+    /// Forgets processes that are gone.
     pub fn forget(&mut self, is_there: impl Fn(u32) -> bool) {
         self.processes.retain(|(pid, _)| is_there(*pid));
     }
 
-    /// The tick is over.
+    /// Ends the tick.
     pub fn end(&mut self, now: u64, containers: &[ContainerRow]) {
         self.last = Some(now);
         if self.usages.len() > containers.len() {
@@ -127,14 +127,14 @@ fn peak(Total { bytes, at, grade }: Total, owners: Arc<[PeakPart]>, now: Now) ->
     Peak { bytes, time: at.map(|at| now.wall(at)), grade, owners }
 }
 
-/// Largest first, and no more than are named.
+/// Sorts the parts, largest first, and limits them to `PARTS`.
 pub fn order(owners: &mut Vec<PeakPart>) {
     owners.retain(|part| part.bytes > Bytes(0));
     owners.sort_by(|a, b| (b.bytes, &a.allocator, &a.kind).cmp(&(a.bytes, &b.allocator, &b.kind)));
     owners.truncate(PARTS);
 }
 
-/// Adds a part of one peak to those of another.
+/// Adds a part to the parts of another peak.
 pub fn add(sums: &mut Vec<PeakPart>, part: &PeakPart) {
     let is_same = |sum: &&mut PeakPart| (&sum.allocator, &sum.kind) == (&part.allocator, &part.kind);
     match sums.iter_mut().find(is_same) {

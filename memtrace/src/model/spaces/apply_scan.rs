@@ -1,6 +1,6 @@
-//! What a scan changes of what is known of a process.
+//! Applies a scan to the state of a process.
 //!
-//! Input: a scan, and the events that came while it was under way. Output: the space as it is now. Pure.
+//! Input: a scan, and the events that arrived during it. Output: the current space. Pure.
 
 use super::{
     scan_state::Doubt,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Tracked {
-    /// Takes a scan: what page tables said then, and what happened since.
+    /// Takes a scan, and applies the events since then.
     pub(super) fn take(&mut self, scan: Scan) {
         let is_empty = scan.is_empty();
         let Scan {
@@ -32,11 +32,11 @@ impl Tracked {
         } = scan;
         let kept = self.scan.pending.take();
         if at <= self.born {
-            return; // of the program before
+            return; // a scan of the previous program
         }
         self.scan.is_unreadable = is_empty;
         if is_empty {
-            // It stays as it was, and is not asked for again before it moves.
+            // The space is kept, and the next scan is requested only after a change.
             self.totals.gap = self.gap(self.scan.rss_at_request);
             return;
         }
@@ -78,7 +78,7 @@ impl Tracked {
             if let Event::Space(SpaceEvent::Fault(fault)) = event {
                 self.scan.sample(fault.period);
             }
-            // Growth by stack was counted when the event came. Calls were done already where regions stayed.
+            // Growth by stack was counted when the event arrived. If the regions were kept, calls were applied already.
             if is_detailed || falls_in(event, &taken) {
                 self.space.apply(event);
             }
@@ -97,7 +97,7 @@ impl Tracked {
         (self.dirty.owners, self.dirty.evidence) = (true, false);
     }
 
-    /// Takes what ranges were found to hold; those of the regions that are as they were then.
+    /// Takes the measurements of ranges. Returns the ranges of regions that have not changed since.
     fn take_parts(&mut self, parts: &[Found], at: u64) -> Vec<(u64, u64)> {
         self.attribution.split.clear();
         let mut taken = Vec::new();
@@ -126,7 +126,7 @@ impl Tracked {
     }
 }
 
-/// Whether an event is about the pages of one of these ranges, which are in order of address.
+/// Whether an event concerns pages of one of these ranges, which are sorted by address.
 fn falls_in(event: &Event, ranges: &[(u64, u64)]) -> bool {
     let addr = match event {
         Event::Space(SpaceEvent::Fault(fault)) => fault.addr,

@@ -1,6 +1,6 @@
-//! What the kernel's totals and its list of mappings tell of a process between two reads of its page tables.
+//! Adjusts a process to the kernel's totals and mappings between two scans of its page tables.
 //!
-//! Input: a reading of `statm`, or a scan without pages. Output: estimates closed to it, and whether a look is due. Pure.
+//! Input: a reading of `statm`, or a scan without pages. Output: adjusted estimates, and whether a scan is due. Pure.
 
 use super::{
     totals::Totals,
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Tracked {
-    /// Whether its mappings are to be read at once, without their pages: they are not what calls told, or much of its
-    /// memory is in files of which nobody knows which they are.
+    /// Whether its mappings must be read immediately, without their pages: they contradict the calls, or much of its
+    /// memory is in files that are not known yet.
     pub(super) fn is_astray(&self) -> bool {
         let is_wrong =
             || matches!(self.space.stale(), Some(Stale::Missing | Stale::Conflict | Stale::Unexplained));
@@ -29,14 +29,14 @@ impl Tracked {
             && (is_wrong() || lacks_names())
     }
 
-    /// Sets what a scan gave beside what the kernel counted then.
+    /// Compares a scan with the kernel's total at that time.
     pub(super) fn compare(&mut self, kernel: Option<Resident>, is_detailed: bool) {
         let page = self.space.geometry().page();
         let apart =
             kernel.map(|kernel| Kinds::of(page, kernel.bytes, kernel.shared).above(self.space.kinds()));
         let changed =
             apart.zip(self.totals.apart).map(|(is, was)| self.space.bytes_of(is.above(was).sum()).0);
-        // A look at pages that contradicts the last at all mappings has missed some: regions that were changing then.
+        // A scan of pages that contradicts the last scan of all mappings has missed regions that were changing then.
         if !is_detailed && changed.is_some_and(|changed| changed >= much(self.resident())) {
             self.scan.doubt_mappings();
         } else {
@@ -44,7 +44,7 @@ impl Tracked {
         }
     }
 
-    /// Takes what is mapped, of whose pages nothing was read: what no call told of began empty after the last scan.
+    /// Takes mappings without their pages: a mapping without a call is newer than the last scan and began empty.
     pub(super) fn take_regions(&mut self, mappings: &[Mapping], at: u64, kept: Option<Vec<Event>>) {
         let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
         let (was, is_stale) = (self.resident(), self.space.stale().is_some());
@@ -64,7 +64,7 @@ impl Tracked {
         events.iter().filter(is_later).for_each(|event| _ = self.space.apply(event));
     }
 
-    /// Closes what regions hold to what the kernel counts; how much that changed the sum.
+    /// Adjusts the regions to the kernel's total. Returns the sum before and after.
     pub(super) fn close(&mut self, Resident { bytes, shared }: Resident) -> (u64, u64) {
         let was = self.resident();
         self.totals.came_while_stale = self.space.stale().is_some();
@@ -80,7 +80,8 @@ impl Tracked {
             self.touch();
         }
         self.totals.closed = closed;
-        // Files and shared memory are mapped and unmapped by calls that nobody watches, and the kernel may take their pages.
+        // Files and shared memory are also mapped and unmapped by untraced calls, and the kernel may reclaim their
+        // pages.
         let more = left.shared.saturating_sub(self.totals.left_over);
         if self.space.bytes_of(more).0 >= SMALL {
             self.totals.left_over = left.shared;
@@ -90,8 +91,8 @@ impl Tracked {
         (was, is)
     }
 
-    /// Whether its totals are to be asked for though nothing happened to it: it may grow by much without a sample, or they
-    /// came at a bad time.
+    /// Whether its totals must be read even without events: it may grow by much without a sample, or the last ones
+    /// arrived while it was stale.
     pub(super) fn wants_totals(&mut self) -> bool {
         let space = &self.space;
         let Totals { came_while_stale, may_grow_unseen, .. } = &mut self.totals;

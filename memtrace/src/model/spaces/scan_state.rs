@@ -1,10 +1,10 @@
-//! What the last scan of a process left, and what was asked for since.
+//! The state of the scans of a process: the last one and the pending one.
 //!
-//! Times of scans and events -> whether an event is news, whether a look is due. Pure.
+//! Times of scans and events -> whether an event is new, whether a scan is due. Pure.
 
 use crate::ingest::decode::Event;
 
-/// Events that are kept while a scan is under way; more, and its result is stale at once.
+/// The most events kept during a scan. With more, its result is stale immediately.
 const MOST_KEPT: usize = 10_000;
 
 /// The scans of one process.
@@ -12,14 +12,14 @@ const MOST_KEPT: usize = 10_000;
 pub(super) struct ScanState {
     /// `None` before the first.
     pub(super) last: Option<LastScan>,
-    /// What was asked for and did not come yet.
+    /// The requested scan that has not arrived yet.
     pub(super) pending: Pending,
-    /// The last scan gave nothing: the process is gone, or not ours to read.
+    /// The last scan was empty: the process is gone or may not be read.
     pub(super) is_unreadable: bool,
-    /// The kernel's total when the last scan was asked for. Never the sum of a scan: smaps counts pages that the total
-    /// does not (those of a ring buffer), and such a process would be read for ever.
+    /// The kernel's total when the last scan was requested. Never the sum of a scan: smaps counts pages that the total
+    /// does not (those of a ring buffer), and such a process would be scanned for ever.
     pub(super) rss_at_request: u64,
-    /// When its mappings were read last without their pages: their calls are not done again.
+    /// When its mappings were last read without their pages: earlier calls are not applied again.
     pub(super) mapped_at: u64,
 }
 
@@ -28,71 +28,71 @@ pub(super) struct ScanState {
 pub(super) struct LastScan {
     /// When it began, ns since boot.
     pub(super) begun_at: u64,
-    /// When it was over: events after that are not in it.
+    /// When it ended: later events are not included.
     pub(super) at: u64,
-    /// When smaps was read last.
+    /// When smaps was last read.
     pub(super) detailed_at: u64,
-    /// Pages that the faults sampled since then stand for.
+    /// Pages that the faults sampled since the scan stand for.
     pub(super) sampled: u64,
-    /// Something happened while the page tables were read: they are read again when it has come to rest.
+    /// Events occurred during the scan: the page tables are read again when the process is quiet.
     pub(super) is_smeared: bool,
-    /// What is not certain since then.
+    /// Doubts that arose since then.
     pub(super) doubt: Doubt,
-    /// Bytes that it could not tell the owners of.
+    /// Bytes whose owners were not measured.
     pub(super) unmeasured: u64,
 }
 
 /// Why all mappings must be read at the next scan.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// They need not.
+    /// There is no reason.
     #[default]
     Nothing,
     /// Pages were found where no region is.
     Pages,
-    /// Mappings that no call told of were found, and their pages were not read yet.
+    /// Mappings without a call were found, and their pages were not read yet.
     Mappings,
 }
 
-/// A scan that is under way, and the events since it was asked for.
+/// A pending scan, and the events since it was requested.
 #[derive(Default)]
 pub(super) enum Pending {
-    /// None, or more happened than is kept.
+    /// No scan, or too many events to keep.
     #[default]
     Nothing,
-    /// One that gives the mappings, with or without their pages.
+    /// A scan that returns the mappings, with or without their pages.
     Mappings(Vec<Event>),
-    /// One that gives pages alone: calls are done at once, and it does not undo them.
+    /// A scan that returns pages only: calls are applied immediately, and the scan does not undo them.
     Pages(Vec<Event>),
 }
 
 impl ScanState {
-    /// What a forked child inherits: its pages are its parent's.
+    /// The state that a forked child inherits: its pages are those of its parent.
     pub(super) fn fork(&self) -> Self {
         let inherited = |LastScan { at, sampled, .. }| LastScan { at, sampled, ..LastScan::default() };
         Self { last: self.last.map(inherited), rss_at_request: self.rss_at_request, ..Self::default() }
     }
 
-    /// Whether an event of this time is in what was read. A scan of pages has seen no calls.
+    /// Whether the scan includes an event of this time. A scan of pages includes no calls.
     pub(super) fn has_seen(&self, ktime: u64, is_about_pages: bool) -> bool {
         let is_in = |last: LastScan| ktime <= last.detailed_at || (is_about_pages && ktime <= last.at);
         self.last.is_some_and(is_in) || (!is_about_pages && ktime <= self.mapped_at)
     }
 
-    /// An event that was seen: true when it came while the pages were read.
+    /// Takes an event that the scan includes. True when it occurred while the pages were read.
     pub(super) fn smear(&mut self, ktime: u64) -> bool {
         let during = self.last.as_mut().filter(|last| ktime >= last.begun_at);
         during.map(|last| last.is_smeared = true).is_some()
     }
 
-    /// A fault that stands for so many pages.
+    /// Counts a sampled fault that stands for `pages` pages.
     pub(super) fn sample(&mut self, pages: u64) {
         if let Some(last) = &mut self.last {
             last.sampled = last.sampled.saturating_add(pages);
         }
     }
 
-    /// Mappings were found that no call told of.
+    /// Notes that mappings without a call were found.
     pub(super) fn doubt_mappings(&mut self) {
         if let Some(last) = &mut self.last {
             last.doubt = Doubt::Mappings;
@@ -101,7 +101,7 @@ impl ScanState {
 }
 
 impl LastScan {
-    /// The doubt after a scan of pages alone, which cannot take away one of mappings.
+    /// The doubt after a scan of pages only, which cannot resolve a doubt about mappings.
     pub(super) fn after_pages(&self, has_pages_outside: bool) -> Doubt {
         match (self.doubt, has_pages_outside) {
             (Doubt::Mappings, _) => Doubt::Mappings,
@@ -112,11 +112,11 @@ impl LastScan {
 }
 
 impl Pending {
-    /// Keeps an event for the time when the scan is there; false when that is one too many.
+    /// Keeps an event until the scan arrives; false when there are too many.
     pub(super) fn keep(&mut self, event: &Event, is_about_pages: bool) -> bool {
         let events = match self {
             Self::Nothing => return true,
-            // Done, and what was read does not undo it.
+            // Already applied, and the scan does not undo it.
             Self::Pages(_) if !is_about_pages => return true,
             Self::Mappings(events) | Self::Pages(events) => events,
         };
@@ -128,7 +128,7 @@ impl Pending {
         true
     }
 
-    /// The events since the scan was asked for; `None` when they were not kept.
+    /// Takes the events since the scan was requested; `None` when they were not kept.
     pub(super) fn take(&mut self) -> Option<Vec<Event>> {
         match std::mem::take(self) {
             Self::Nothing => None,

@@ -1,6 +1,6 @@
 //! Which processes to scan next.
 //!
-//! Input: who was touched, and the kernel's totals. Output: requests, what tells most first. Pure.
+//! Input: processes with events, and the kernel's totals. Output: requests, the most valuable first. Pure.
 
 use super::{
     Spaces, list,
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::model::scan::{Depth, Order, Request};
 
-/// Scans that are asked for at most: the scanner takes them one by one, and what moves most should go first.
+/// The most requested scans. The scanner takes them one by one, and later requests may be more valuable.
 const UNDER_WAY: usize = 64;
 
 impl Spaces {
-    /// The processes whose mappings are not known by calls alone: these are read at once, without their pages.
+    /// The processes whose calls do not explain their mappings: these are read immediately, without their pages.
     pub fn astray(&mut self) -> Vec<Request> {
         let mut astray = Vec::new();
         for pid in &self.touched {
@@ -28,7 +28,7 @@ impl Spaces {
         astray
     }
 
-    /// The processes to scan next, what tells most first.
+    /// The processes to scan next, the most valuable first.
     pub fn due(&mut self, now: u64) -> Vec<Request> {
         let Self { tracked, under_way, candidates, touched, .. } = self;
         for pid in &*touched {
@@ -57,7 +57,7 @@ impl Spaces {
         due.into_iter().map(|(_, rss, pid)| self.expect(pid, rss, now)).collect()
     }
 
-    /// A scan of this process is asked for: it will come.
+    /// Requests a scan of this process, and expects its result.
     pub fn expect(&mut self, pid: u32, rss: u64, now: u64) -> Request {
         self.under_way.insert(pid);
         let geometry = self.geometry;
@@ -67,7 +67,7 @@ impl Spaces {
         Request { pid, depth: tracked.request(now) }
     }
 
-    /// The same of one whose group is near its limit: before all others.
+    /// Requests a scan, before all others, of a process whose group is near its limit.
     pub fn arm(&mut self, pid: u32, rss: u64, now: u64) -> Vec<Order> {
         let read = (!self.under_way.contains(&pid)).then(|| Order::Read(self.expect(pid, rss, now)));
         read.into_iter().chain([Order::Hurry(pid)]).collect()

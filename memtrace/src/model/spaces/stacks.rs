@@ -1,7 +1,8 @@
-//! Which call stacks of a process first touched memory.
+//! The call stacks of a process that first touched memory.
 //!
-//! Input: faults with the bytes that they brought, and what came of walks. Output: growth by stack. A fault whose stack was
-//! copied waits until the copy is walked; it stands for those after it whose stack was not, up to the next one. Pure.
+//! Input: faults with the bytes that they brought, and results of walks. Output: growth by stack. A fault whose stack
+//! was copied waits until the copy is walked. Its stack stands for the following faults without a copy, up to the next
+//! copied one. Pure.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -18,9 +19,9 @@ use crate::{
     unwind::Module,
 };
 
-/// Faults that wait for their walk: more than are under way at once.
+/// The most faults that wait for their walk: more than the unwinder's queue holds.
 const MOST_WAITING: usize = 256;
-/// How long one waits at most, ns, when the unwinder hangs in a file system.
+/// The longest wait in ns, in case the unwinder hangs in a file system.
 const PATIENCE: u64 = 5_000_000_000;
 
 /// A stack, and how it was walked.
@@ -41,12 +42,12 @@ pub(super) struct Stacks {
     waiting: VecDeque<Waiting>,
     /// The stack that was copied last, once it is walked.
     last: Option<Walked>,
-    /// What code is mapped, as long as no call has changed it; `None` inside when not all of it is known.
+    /// The mapped code, until a call changes it; the inner `None` means that not all of it is known.
     modules: Option<Option<Arc<[Module]>>>,
 }
 
 impl Stacks {
-    /// A fault that brought so many bytes.
+    /// Takes a fault that brought `bytes` bytes.
     pub(super) fn fault(&mut self, fault: &Fault, bytes: u64) {
         let by_pointers = fault.stack.get(..fault.stack_len as usize).unwrap_or_default();
         let Fault { header, .. } = fault;
@@ -60,7 +61,7 @@ impl Stacks {
         }
     }
 
-    /// The stack that was copied last stands for one that nobody walks.
+    /// Counts a fault without a walk under the last copied stack.
     fn pass_over(&mut self, at: u64, by_pointers: &[u64], bytes: u64) {
         match (self.waiting.back_mut(), &self.last) {
             (Some(waiting), _) => waiting.bytes = waiting.bytes.saturating_add(bytes),
@@ -69,34 +70,34 @@ impl Stacks {
         }
     }
 
-    /// Whether this fault's stack is to be walked.
+    /// Whether this fault waits for its walk.
     pub(super) fn waits_for(&self, key: Key) -> bool {
         self.waiting.iter().any(|waiting| is_of(waiting, key))
     }
 
-    /// A walk came.
+    /// Takes the result of a walk.
     pub(super) fn take(&mut self, unwound: &Unwound) {
         let of_key = |waiting: &Waiting| is_of(waiting, unwound.key);
         let Some(waiting) = self.waiting.iter().position(of_key).and_then(|at| self.waiting.remove(at))
         else {
-            return; // of the program before
+            return; // a walk of the previous program
         };
         let Some(walked) = &unwound.walked else {
             return self.pass_over(waiting.ktime, &waiting.by_pointers, waiting.bytes);
         };
-        // Where the thread was alone is no walk; the kernel may have come further.
+        // A walk of one frame is no use; the kernel's frame-pointer walk may be longer.
         let walked = Some(walked)
             .filter(|walked| walked.frames.len() > 1)
             .map(|walked| (walked.frames.clone().into_boxed_slice(), walked.walked_by));
         self.settle(waiting, walked);
     }
 
-    /// Whether walks are waited for.
+    /// Whether any fault waits for a walk.
     pub(super) fn are_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Gives up on what has waited for too long; true when there was any.
+    /// Gives up on faults that waited too long; true when there was any.
     pub(super) fn give_up(&mut self, now: u64) -> bool {
         let before = self.waiting.len();
         while let Some(waiting) =
@@ -114,7 +115,7 @@ impl Stacks {
         self.last = Some((stack, walked_by));
     }
 
-    /// A call that may have changed what code is mapped.
+    /// Takes a call that may have changed the mapped code.
     pub(super) fn changed(&mut self, event: &Event) {
         let touches = |addr: u64, len: u64| {
             let end = addr.saturating_add(len);
@@ -136,7 +137,7 @@ impl Stacks {
         }
     }
 
-    /// Regions were read anew.
+    /// Drops the modules, because the regions were read again.
     pub(super) fn forget_modules(&mut self) {
         self.modules = None;
     }
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(top(&stacks), [(vec![1, 2, 3], WalkedBy::Tables, 60)]);
         stacks.fault(&fault(4, copied::YES), 100);
         stacks.take(&unwound(4, &[4, 5]));
-        // One that nobody had time for is as one that was not copied.
+        // A stack that the unwinder dropped counts as not copied.
         stacks.fault(&fault(5, copied::YES), 50);
         stacks.take(&Unwound { walked: None, ..unwound(5, &[]) });
         assert_eq!(top(&stacks)[0], (vec![4, 5], WalkedBy::Tables, 150));
@@ -219,7 +220,7 @@ mod tests {
         stacks.fault(&fault(3, copied::YES), 4);
         stacks.take(&unwound(3, &[]));
         assert_eq!(top(&stacks), by_pointers(7));
-        // Where the thread was is no walk.
+        // A walk of one frame is no use.
         stacks.fault(&fault(4, copied::YES), 8);
         stacks.take(&unwound(4, &[9]));
         assert_eq!(top(&stacks), by_pointers(15));

@@ -1,6 +1,6 @@
-//! What is followed of one process: its space, whose memory is in it, and how much a scan would tell.
+//! The tracked state of one process: its space, the owners of its memory, and the value of a scan.
 //!
-//! Input: events and scans of this process. Output: what [`Spaces`](super::Spaces) shows and asks for. Pure.
+//! Input: events and scans of this process. Output: what [`Spaces`](super::Spaces) shows and requests. Pure.
 
 use std::sync::Arc;
 
@@ -23,16 +23,17 @@ use crate::{
     },
 };
 
-/// A process whose RSS is smaller is not worth a scan.
+/// A process with a smaller RSS is not worth a scan.
 pub(super) const SMALL: u64 = 1 << 20;
-/// What has to move before the page tables of a busy process are read again: this, or one percent of it if that is less.
-/// Those of one that has come to rest are read once more whatever moved.
+/// The change after which the page tables of a busy process are read again: this, or one percent of the process if that
+/// is less. Those of a process that became quiet are read once more after any change.
 const MOVED: u64 = 4 << 20;
-/// How long what only smaps tells may be behind, in ns: where pages were freed lazily or may be shared, and elsewhere.
+/// The greatest age of facts that only smaps gives, in ns: where pages were lazily freed or may be shared, and
+/// elsewhere.
 const DETAILS: u64 = 10_000_000_000;
 const OLD: u64 = 60_000_000_000;
 
-/// What is followed of a process.
+/// The tracked state of a process.
 pub(super) struct Tracked {
     pub(super) space: AddressSpace,
     pub(super) attribution: Attribution,
@@ -42,46 +43,46 @@ pub(super) struct Tracked {
     pub(super) shown: Shown,
     pub(super) stacks: Stacks,
     pub(super) peak: ProcessPeak,
-    /// The number of its cgroup, whose peak it is part of.
+    /// The number of its cgroup, to whose peak it contributes.
     pub(super) group: Option<usize>,
-    /// When its program began, ns since boot; 0 for one that was there before.
+    /// When its program started, ns since boot; 0 if that was before the tracer.
     pub(super) born: u64,
 }
 
-/// Whose memory is in it.
+/// The owners of its memory.
 pub(super) struct Attribution {
     pub(super) evidence: Arc<ProcessEvidence>,
     pub(super) owned: Vec<Owned>,
-    /// What the ranges of regions with several owners were measured to hold.
+    /// The measured bytes of the ranges of regions with several owners.
     pub(super) split: Split,
-    /// What its allocators' counters said when they were read last.
+    /// The last reading of its allocators' counters.
     pub(super) reading: Option<Reading>,
 }
 
-/// What has to be made anew because something happened.
+/// The parts that must be computed again after events.
 pub(super) struct Dirty {
-    /// Regions changed, so their owners.
+    /// Regions changed, so their owners are out of date.
     pub(super) owners: bool,
-    /// Regions changed since its programs and memory were looked at.
+    /// Regions changed since the evidence was collected.
     pub(super) evidence: bool,
-    /// Anything happened, so the rows.
+    /// An event occurred, so the rows are out of date.
     pub(super) rows: bool,
-    /// Anything happened since the scans were last chosen.
+    /// An event occurred since the scans were last chosen.
     pub(super) is_busy: bool,
-    /// It is on the list of those that something happened to since the last tick.
+    /// It is on the list of processes with events since the last tick.
     pub(super) is_listed: bool,
 }
 
-/// What a snapshot shows of it.
+/// The part that a snapshot shows.
 pub(super) struct Shown {
     pub(super) rows: Vec<Row>,
-    /// Resident bytes of each row over time; few, so that a search is short.
+    /// Resident bytes of each row over time; only a few, so a linear search is fast.
     pub(super) gauges: Gauges,
-    /// When the gauges were read last.
+    /// When the gauges were last read.
     pub(super) gauged_at: u64,
-    /// Until when the rows and gauges stay as they are, ns since boot; 0 when anything happened since.
+    /// Until when the rows and gauges are valid, ns since boot; 0 after an event.
     pub(super) stands_until: u64,
-    /// Bytes that its space took at the last tick.
+    /// Memory that its space used at the last tick, in bytes.
     pub(super) footprint: u64,
 }
 
@@ -112,7 +113,7 @@ impl Tracked {
         }
     }
 
-    /// A child's, which begins as a copy of this one's.
+    /// The state of a forked child, which begins as a copy.
     pub(super) fn fork(&mut self, geometry: Geometry) -> Self {
         let space = self.space.fork();
         let mut child = Self::new(geometry);
@@ -124,24 +125,24 @@ impl Tracked {
         child
     }
 
-    /// What its regions hold.
+    /// Resident bytes of its regions.
     pub(super) const fn resident(&self) -> u64 {
         self.space.totals().resident.0
     }
 
-    /// Something happened: its rows are to be summed up anew.
+    /// Marks its rows as out of date, because of an event.
     pub(super) fn touch(&mut self) {
         (self.dirty.rows, self.shown.stands_until) = (true, 0);
     }
 
-    /// Nothing of it is certain any more.
+    /// Marks it as stale.
     pub(super) fn mark_stale(&mut self, why: Stale) {
         self.space.mark_stale(why);
         self.touch();
     }
 
     pub(super) fn apply(&mut self, event: &Event) {
-        // The ring is read some time after it was written: what the last scan has seen is not done again.
+        // Events are read with a delay: those that the last scan includes are not applied again.
         let ktime = event.header().ktime;
         let is_about_pages = is_about_pages(event);
         if self.scan.has_seen(ktime, is_about_pages) {
@@ -177,8 +178,7 @@ impl Tracked {
         }
     }
 
-    /// Looks at it once a tick: how much a scan would tell, and whether that may be more at the next tick though nothing
-    /// happens.
+    /// Called once a tick. Returns the value of a scan, and whether it may rise until the next tick without events.
     pub(super) fn look(&mut self, rss: u64, now: u64) -> (u64, bool) {
         self.totals.rss = rss;
         let worth = self.worth(rss);
@@ -189,7 +189,7 @@ impl Tracked {
         (worth, was_busy || self.dirty.owners || self.stacks.are_waiting())
     }
 
-    /// How much a scan would tell, in bytes; 0 for a process that needs none.
+    /// The value of a scan, in bytes; 0 for a process that needs none.
     fn worth(&self, rss: u64) -> u64 {
         let drift = self.gap(rss).abs_diff(self.totals.gap).max(self.totals.closed);
         let moved = self.space.moved().0.max(rss.abs_diff(self.scan.rss_at_request)).max(drift);
@@ -210,14 +210,14 @@ impl Tracked {
         rests.max(if is_unclear { unmeasured } else { 0 })
     }
 
-    /// How far the kernel's total is above the sum of the regions. Not 0 by itself: smaps counts pages that the total does
-    /// not (those of a ring buffer), but it does not change by itself either.
+    /// The kernel's total minus the sum of the regions. It may be other than 0 for a correct space, because smaps
+    /// counts pages that the total does not (those of a ring buffer), but then it is constant.
     pub(super) fn gap(&self, rss: u64) -> i64 {
         let sum = i64::try_from(self.resident()).unwrap_or(i64::MAX);
         i64::try_from(rss).unwrap_or(i64::MAX).saturating_sub(sum)
     }
 
-    /// Bytes that are shared out among several owners by length, because nobody measured them.
+    /// Bytes that are divided among several owners by length, because they were not measured.
     pub(super) fn unmeasured(&self) -> u64 {
         if self.dirty.owners {
             return 0;
@@ -225,7 +225,7 @@ impl Tracked {
         arenas::unmeasured(&self.space, &self.attribution.owned, &self.attribution.split)
     }
 
-    /// Tells the owners anew, if anything changed.
+    /// Determines the owners again if anything changed.
     pub(super) fn own(&mut self) {
         if std::mem::take(&mut self.dirty.owners) {
             let regions: Vec<Region> = self.space.regions().collect();
@@ -233,7 +233,7 @@ impl Tracked {
         }
     }
 
-    /// What to read: no more than is needed. What happens meanwhile is kept.
+    /// The least that must be read. Keeps the events until the scan arrives.
     pub(super) fn request(&mut self, now: u64) -> Depth {
         let needs_details = match &self.scan.last {
             None => true,
@@ -260,12 +260,12 @@ impl Tracked {
     }
 }
 
-/// What is worth a look at a process of this size.
+/// The change that is worth a scan of a process of this size.
 pub(super) fn much(rss: u64) -> u64 {
     MOVED.min(rss / 100).max(SMALL / 2)
 }
 
-/// Whether it changes what is resident and no region.
+/// Whether an event changes resident pages but no region.
 pub(super) const fn is_about_pages(event: &Event) -> bool {
     matches!(event, Event::Space(SpaceEvent::Fault(_) | SpaceEvent::Madvise(_)))
 }

@@ -1,4 +1,4 @@
-//! Burst: it had settled, and then took much in a moment.
+//! Burst: usage had settled, and then rose by much in a short time.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -9,13 +9,13 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// What is a moment, in seconds; the daemon looks once a second.
+/// The lengths of a short time, in seconds; the daemon samples once a second.
 const MOMENTS: [f64; 2] = [2.0, 4.0];
-/// It must have taken so many times what it took in any moment before: what goes on and on is no burst.
+/// The rise must be this many times the largest rise in an equal time before: steady growth is no burst.
 const MORE: f64 = 3.0;
-/// In it usage must have risen by this part of the limit.
+/// The least rise, as a part of the limit.
 const LEAST_RISE: f64 = 0.25;
-/// So much leaves no doubt.
+/// A rise from which the confidence is high.
 const LARGE: f64 = 0.4;
 
 pub fn check(case: &Case<'_>) -> Outcome {

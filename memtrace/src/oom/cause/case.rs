@@ -1,6 +1,6 @@
-//! A record as the rules look at it: the numbers that several of them need.
+//! A record as the rules use it: the numbers that several of them need.
 //!
-//! Input: an [`OomRecord`]. Output: figures, `None` where the record has none. Pure.
+//! Input: an [`OomRecord`]. Output: figures, `None` if the record lacks them. Pure.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,16 @@ use crate::{
     verdict::{Fact, trend::Sample},
 };
 
-/// Usage that stays within this part of the limit for [`SETTLED_FOR`] has settled.
+/// Usage that varies by at most this part of the limit for [`SETTLED_FOR`] has settled.
 const SETTLED_WITHIN: f64 = 0.05;
-/// So long, in seconds, each of which has a point if the machine is not too busy.
+/// The time in seconds; the timeline has a point for each second unless the machine is too busy.
 const SETTLED_FOR: f64 = 3.0;
 const SECOND: f64 = 1.0;
-/// And by so many points.
+/// The fewest points in that time.
 const FEWEST_SETTLED: usize = 3;
-/// The start of a process in the timeline is known to a second.
+/// The start of a process in the timeline is known to within a second.
 const START_SLACK: f64 = SECOND;
-/// Seconds that a start takes at most.
+/// The longest start-up, in seconds.
 pub const LONGEST_START: f64 = 30.0;
 
 pub struct Case<'a> {
@@ -56,14 +56,14 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What the owner of the limit was charged, by kind.
+    /// The charge of the owner of the limit, by kind.
     pub fn charge(&self) -> Result<(&'a Charge, Grade), String> {
         let composition = self.record.circumstances.composition.as_ref();
         let composition = composition.ok_or("its memory by kind is unknown")?;
         Ok((&composition.charge, composition.grade))
     }
 
-    /// The usage that kinds are held against: that of the same reading, else the one at the kill.
+    /// The usage that kinds are compared with: that of the same reading, else the one at the kill.
     pub fn charged(&self) -> Option<Bytes> {
         let composition = self.record.circumstances.composition.as_ref();
         composition.and_then(|composition| composition.charge.usage_bytes).or(self.usage)
@@ -82,18 +82,18 @@ impl<'a> Case<'a> {
         self.stack_symbols().any(|symbol| names.contains(&symbol))
     }
 
-    /// The functions of the trigger's kernel stack, without the suffixes of compilers.
+    /// The functions of the trigger's kernel stack, without compiler suffixes.
     pub fn stack_symbols(&self) -> impl Iterator<Item = &'a str> {
         let symbols = self.record.kernel_stack.iter().filter_map(|frame| frame.symbol.as_deref());
         symbols.map(|symbol| symbol.split('.').next().unwrap_or(symbol))
     }
 
-    /// Seconds that the victim had lived.
+    /// Age of the victim in seconds.
     pub fn age(&self) -> Option<f64> {
         age(self.record, &self.record.victim.task)
     }
 
-    /// Seconds that the victim's container had lived: its oldest process that is left.
+    /// Age of the victim's container in seconds, from its oldest remaining process.
     pub fn container_age(&self) -> Option<f64> {
         let cgroup = self.record.victim.task.cgroup.as_deref();
         let processes = self.record.circumstances.processes.iter();
@@ -107,13 +107,13 @@ impl<'a> Case<'a> {
         self.record.circumstances.victim_memory.as_ref().map_or(&[], |memory| &memory.arenas)
     }
 
-    /// Highest usage in the interval that ended last before so many seconds before the kill.
+    /// Highest usage in the last interval that ended at least `seconds` before the kill.
     pub fn usage_before(&self, seconds: f64) -> Option<Bytes> {
         let timeline = &self.record.circumstances.timeline;
         timeline.iter().rev().find(|point| point.seconds_before >= seconds)?.usage_bytes
     }
 
-    /// The timeline since the victim's container began; all of it when that is not known.
+    /// The timeline since the victim's container started; all of it when the start is not known.
     pub fn timeline(&self) -> impl Iterator<Item = &'a Point> {
         let age = self.container_age().map_or(f64::INFINITY, |age| age + START_SLACK);
         self.record.circumstances.timeline.iter().filter(move |point| point.seconds_before <= age)
@@ -128,12 +128,12 @@ impl<'a> Case<'a> {
             .collect()
     }
 
-    /// Whether usage had settled once since the container began, and at what. While it is young, where it was before the
-    /// container had taken anything does not count: on a busy machine a program can take seconds to get that far.
+    /// The level at which usage settled since the container started; `None` if it never did. For a young container, the
+    /// level before it allocated anything does not count: on a busy machine a program may take seconds to load.
     pub fn settled(&self) -> Option<Bytes> {
         let limit = self.limit?.0 as f64;
         let (samples, least) = (self.samples(), self.least_settled(limit));
-        // Not counting the end: a limit that is hit holds usage where it is.
+        // Without the end, because usage is constant at a limit that is hit.
         let samples: Vec<&Sample> = samples.iter().filter(|sample| sample.value < 0.98 * limit).collect();
         samples.iter().enumerate().rev().find_map(|(index, last)| {
             let (mut low, mut high) = (f64::MAX, 0.0_f64);
@@ -150,7 +150,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// What a container that is still starting must have come to before it can have settled.
+    /// The least usage at which a starting container can have settled.
     fn least_settled(&self, limit: f64) -> f64 {
         let Some(age) = self.container_age().filter(|age| *age <= LONGEST_START) else { return 0.0 };
         let timeline = &self.record.circumstances.timeline;
@@ -159,7 +159,7 @@ impl<'a> Case<'a> {
         before.0 as f64 + SETTLED_WITHIN * limit
     }
 
-    /// The processes under the limit by cgroup.
+    /// The sums of the processes under the limit, by cgroup.
     pub fn groups(&self) -> BTreeMap<&'a str, Group> {
         let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
         for process in &self.record.circumstances.processes {

@@ -1,4 +1,4 @@
-//! Cpuset or memory policy: the NUMA nodes that the task may use had no memory left; others may have had.
+//! Cpuset or memory policy: the NUMA nodes that the task may use had no memory left, although others may have had some.
 
 use super::{Case, Cause, CauseKind, Outcome, case::fact};
 use crate::{

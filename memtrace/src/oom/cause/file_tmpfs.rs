@@ -1,6 +1,6 @@
 //! Files in memory: tmpfs and shared memory, or page cache that could not be written back in time.
 //!
-//! tmpfs has no other place than memory (and swap). Its files stay when the process dies.
+//! Files in tmpfs are in memory (or swap) only, and stay when the process dies.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -11,11 +11,12 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// Shared memory must be this part of the usage.
+/// The least share of shared memory in the usage.
 const LEAST_SHARE: f64 = 0.4;
-/// So much leaves no doubt.
+/// A share from which the confidence is high.
 const MOST: f64 = 0.6;
-/// Page cache is taken back when memory is short; only so much of it is a cause, dirty and slow to write.
+/// The least share of page cache in the usage. Page cache is normally reclaimed; only a large share, dirty and slow to
+/// write, is a cause.
 const LEAST_CACHE: f64 = 0.6;
 
 pub fn check(case: &Case<'_>) -> Outcome {
@@ -44,10 +45,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
 }
 
 fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
-    // Of that, what the processes have mapped is their shared memory; the rest are files.
+    // The part that the processes have mapped is their shared memory; the rest are files.
     let mapped = case.record.victim.memory.shmem_bytes.unwrap_or_default();
     let mounts = case.record.circumstances.composition.iter().flat_map(|composition| &composition.tmpfs);
-    // The likeliest is the first; another that holds as much leaves a doubt.
+    // The first mount is the most likely; another of similar size lowers the confidence.
     let mount = mounts.clone().next();
     let is_sure = mounts.clone().skip(1).all(|other| other.used_bytes.0 < shmem.0 / 2);
     let is_tmpfs = mapped.0 < shmem.0 / 2;

@@ -1,4 +1,4 @@
-//! A kill to begin with.
+//! A kill as a basis for tests.
 
 use crate::{
     oom::record::{

@@ -1,7 +1,7 @@
-//! Fork and copy on write: a copy of a large process lives, and each page that either writes is there twice.
+//! Fork and copy on write: a large process has a forked copy, and each page that either writes exists twice.
 //!
-//! A child that runs its parent's program and is about as large; what is charged beyond the parent's own size are the
-//! copies. That of Redis while it saves is the best known.
+//! A child that runs its parent's program and is about as large; the charge beyond the parent's own size are the
+//! copies. The best known case is Redis while it saves.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -13,13 +13,13 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// The parent must hold this part of what is charged.
+/// The least size of the parent, as a part of the charge.
 const LARGE: f64 = 0.25;
-/// A child that is smaller than this part of its parent was not copied from it, or has let go of it.
+/// A child smaller than this part of its parent is no copy of it, or has released most of it.
 const ALIKE: f64 = 0.5;
-/// The copies must be this part of the usage.
+/// The least share of the copies in the usage.
 const LEAST_COPIED: f64 = 0.15;
-/// A child that is older is a worker of its own, in seconds.
+/// An older child is considered an independent worker; in seconds.
 const OLDEST: f64 = 1800.0;
 
 pub fn check(case: &Case<'_>) -> Outcome {

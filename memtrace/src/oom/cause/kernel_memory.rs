@@ -1,4 +1,4 @@
-//! Kernel memory: most of what is charged is the kernel's, for this group: sockets, pipes, slab, page tables.
+//! Kernel memory: most of the charge is kernel memory of this group: sockets, pipes, slab, page tables.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -10,12 +10,12 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// It must be this part of the usage.
+/// The least share in the usage.
 const LEAST_SHARE: f64 = 0.4;
-/// So much leaves no doubt.
+/// A share from which the confidence is high.
 const MOST: f64 = 0.6;
 
-/// What functions on the kernel stack are of.
+/// Functions on the kernel stack, with the kind of memory that they allocate.
 const HINTS: [(&str, &str); 7] = [
     ("pipe_write", "pipes"),
     ("sock_", "sockets"),

@@ -1,7 +1,7 @@
-//! Leak: it grew without end until it met its limit.
+//! Leak: usage grew without end until it reached the limit.
 //!
-//! The same statistics as the verdict of that name, on the usage of the limit's owner since the victim began. That it
-//! met the limit is evidence of its own, so less time is asked for.
+//! The same statistics as the leak verdict, on the usage of the limit's owner since the victim started. Reaching the
+//! limit is additional evidence, so a shorter time is enough.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -12,15 +12,15 @@ use crate::{
     verdict::{Confidence, Remedy, rate, shape::Shape},
 };
 
-/// At least so much of the limit it must have grown by.
+/// The least growth, as a part of the limit.
 const LEAST_RISE: f64 = 0.2;
-/// The floors must be in order to this degree.
+/// The least rank correlation (Kendall's tau) of the floors with time.
 const LEAST_TAU: f64 = 0.7;
-/// At the end it must still have grown at this part of its slope.
+/// The least late growth, as a part of the overall slope.
 const LEAST_LATE: f64 = 0.3;
-/// Growth over less than this is a burst or a start, in seconds.
+/// Growth over a shorter time is a burst or a start; in seconds.
 const SHORTEST: f64 = 8.0;
-/// From this span on it is sure, in seconds, when the order is nearly perfect.
+/// A span from which the confidence is high if tau is at least [`STRICT_TAU`]; in seconds.
 const LONG: f64 = 300.0;
 /// See [`LONG`].
 const STRICT_TAU: f64 = 0.9;

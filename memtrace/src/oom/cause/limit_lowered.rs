@@ -1,7 +1,7 @@
-//! Limit lowered: it used what it had used before, and the limit came down to it.
+//! Limit lowered: usage was as before, and the limit was lowered to it.
 //!
-//! The kernel stack shows the write where the write itself killed (v2). Otherwise the history does: the limit was
-//! higher, and what was in use then is most of what it is now.
+//! If the write to the limit file itself killed (v2), the kernel stack shows it. Otherwise history shows it: the limit
+//! was higher, and most of the usage existed then.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -12,14 +12,14 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// Writers of limits: v2, and v1 for the memory and the memory-and-swap limit.
+/// Kernel functions that write limits: v2, and v1 for the memory and the memory-and-swap limit.
 const WRITERS: [&str; 4] =
     ["memory_max_write", "mem_cgroup_write", "mem_cgroup_resize_max", "memory_high_write"];
-/// Lowered longer ago, the program has had time to grow into it, in seconds.
+/// The longest time between lowering and kill, in seconds; after that the program may have grown.
 const WITHIN: f64 = 120.0;
-/// A limit must have come down by this part to be worth a word.
+/// The least reduction, as a part of the limit.
 const LEAST: f64 = 0.02;
-/// Of the usage at the kill, so much must have been in use before the limit came down.
+/// The least usage before the reduction, as a part of the usage at the kill.
 const USED_BEFORE: f64 = 0.75;
 
 pub fn check(case: &Case<'_>) -> Outcome {

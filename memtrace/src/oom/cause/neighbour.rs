@@ -1,7 +1,7 @@
-//! Neighbour: the limit is shared, and another than the victim used it up.
+//! Neighbour: the limit is shared, and another process or container than the victim used it up.
 //!
-//! Only where the limit is above the victim's own cgroup: the other one asked for the memory that was not there, or
-//! grew while the victim did not.
+//! Applies only if the limit belongs to an ancestor of the victim's cgroup: the neighbour was the trigger, or grew
+//! while the victim did not.
 
 use super::{Case, Cause, CauseKind, Outcome, case::fact};
 use crate::{
@@ -9,11 +9,11 @@ use crate::{
     verdict::{Confidence, Remedy, rate},
 };
 
-/// Growth of another must be this many times the victim's.
+/// The least growth of the neighbour, as a multiple of the victim's.
 const MORE: f64 = 2.0;
-/// Slower growth is none, bytes a second.
+/// Slower growth counts as none; in bytes per second.
 const SLOWEST: f64 = 64.0 * 1024.0;
-/// A neighbour that holds less than this part of the usage did not use it up, whatever it asked for last.
+/// The least share of the neighbour in the usage, even if it was the trigger.
 const LEAST_SHARE: f64 = 0.1;
 
 pub fn check(case: &Case<'_>) -> Outcome {

@@ -1,5 +1,5 @@
-//! Node exhaustion: no limit was hit, the node itself had no memory left. The victim is who the kernel chose, not who
-//! used it up.
+//! Node exhaustion: no limit was hit, the node itself had no memory left. The kernel chose the victim, which need not
+//! be the process that used the memory.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -11,7 +11,7 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// Processes that the evidence names.
+/// The most processes named in the evidence.
 const NAMED: usize = 3;
 
 pub fn check(case: &Case<'_>) -> Outcome {

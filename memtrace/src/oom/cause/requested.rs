@@ -1,9 +1,9 @@
-//! Requested: somebody asked the kernel for an OOM kill (sysrq `f`). Memory need not have been short at all.
+//! Requested: a user requested an OOM kill (sysrq `f`). Memory need not have been short.
 
 use super::{Case, Cause, CauseKind, Outcome, case::fact};
 use crate::{units::Grade, verdict::Confidence};
 
-/// The order that sysrq asks with (`is_sysrq_oom`, include/linux/oom.h).
+/// The order of a sysrq request (`is_sysrq_oom`, include/linux/oom.h).
 const SYSRQ: i32 = -1;
 
 pub fn check(case: &Case<'_>) -> Outcome {

@@ -1,7 +1,7 @@
-//! Allocator retention: much of the victim's memory was free in its allocator's books.
+//! Allocator retention: much of the victim's memory was free in its allocator.
 //!
-//! Rests on the allocator's own counters, read before the kill; old ones are no evidence, because what was free then may
-//! have been used since.
+//! Uses the allocator's own counters, read before the kill. Old counters are no evidence, because memory that was free
+//! then may have been used since.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -15,9 +15,9 @@ use crate::{
     },
 };
 
-/// The free part must be this part of what was in use under the limit.
+/// The least free memory, as a part of the usage under the limit.
 const LEAST_OF_USAGE: f64 = 0.25;
-/// Older counters are not looked at, in seconds.
+/// The greatest age of counters, in seconds.
 const OLDEST: f64 = 30.0;
 
 pub fn check(case: &Case<'_>) -> Outcome {

@@ -1,4 +1,4 @@
-//! Start-up: it was killed while it started, before it had ever settled.
+//! Start-up: the program was killed while it started, before its usage had settled.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -9,9 +9,9 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// So early leaves no doubt.
+/// An age below which the confidence is high, in seconds.
 const EARLY: f64 = 10.0;
-/// A limit this much above what it had when it was killed may do.
+/// The suggested limit, as a multiple of the usage at the kill.
 const ADVISED: f64 = 1.5;
 
 pub fn check(case: &Case<'_>) -> Outcome {

@@ -13,7 +13,7 @@ use crate::{
     units::Grade,
 };
 
-/// Usage in MiB a second apart, the last value one second before the kill.
+/// Usage in MiB, one value per second, the last one second before the kill.
 fn usage(record: &mut OomRecord, values: impl IntoIterator<Item = u64>) {
     let values: Vec<u64> = values.into_iter().collect();
     let count = values.len();
@@ -102,14 +102,14 @@ fn a_start_that_never_settled_is_one() {
     assert_eq!(judged(&record), (CauseKind::StartUp, Confidence::High));
 }
 
-/// Its neighbours hold what they held before it began, and it takes seconds to be loaded and seconds to grow.
+/// Its neighbours' usage is constant, and the program takes seconds to load and seconds to grow.
 #[test]
 fn a_start_on_a_slow_machine_is_one() {
     let mut record = record(9);
     usage(&mut record, [20, 20, 20, 20, 20, 20, 20, 40, 58, 78]);
     record.circumstances.timeline.retain(|point| point.seconds_before > 0.0);
     assert_eq!(judged(&record), (CauseKind::StartUp, Confidence::High));
-    // What it had come to itself does count.
+    // A level that it reached itself counts.
     usage(&mut record, [20, 20, 60, 60, 60, 60, 60, 60, 60, 60]);
     assert_eq!(Case::new(&record).settled(), Some(Bytes(60 * MIB)));
 }

@@ -1,4 +1,4 @@
-//! Thread stacks: so many threads that their stacks, here and in the kernel, are much of what is charged.
+//! Thread stacks: there are so many threads that their user and kernel stacks are much of the charge.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -9,15 +9,15 @@ use crate::{
     verdict::{Confidence, Remedy},
 };
 
-/// Fewer threads are not many.
+/// The fewest threads.
 const MANY: u32 = 256;
-/// Their stacks must be this part of the usage.
+/// The least share of their stacks in the usage.
 const LEAST_SHARE: f64 = 0.3;
-/// Of a thread in the kernel: its stack (`THREAD_SIZE`, x86-64 and arm64).
+/// Kernel memory of a thread: its stack (`THREAD_SIZE`, x86-64 and arm64).
 const KERNEL_STACK: u64 = 16 << 10;
-/// Of a thread outside, at least: a page of stack and its page table.
+/// The least user memory of a thread: a page of stack and its page table.
 const SMALLEST: u64 = 8 << 10;
-/// Name of the arenas that are stacks.
+/// The allocator name of arenas that are stacks.
 const STACK: &str = "stack";
 
 pub fn check(case: &Case<'_>) -> Outcome {

@@ -1,4 +1,4 @@
-//! Limit too tight: it ran for long just under its limit, and then needed a little more.
+//! Limit too tight: usage was just below the limit for long, and then rose a little.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -9,17 +9,17 @@ use crate::{
     verdict::{Confidence, Remedy, trend},
 };
 
-/// Its level must be this part of the limit.
+/// The least level, as a part of the limit.
 const NEAR: f64 = 0.8;
-/// It must have been there for so many seconds.
+/// The shortest time at that level, in seconds.
 const SHORTEST: f64 = 8.0;
-/// So long leaves no doubt.
+/// A time from which the confidence is high, in seconds.
 const LONG: f64 = 60.0;
-/// In the time before, it may have moved by this part of the limit.
+/// The largest variation in that time, as a part of the limit.
 const FLAT: f64 = 0.1;
-/// The end does not count, in seconds: something did happen then.
+/// Seconds before the kill that are ignored, because usage changes then.
 const END: f64 = 2.0;
-/// A limit this much above the level leaves room.
+/// The suggested limit, as a multiple of the level.
 const ADVISED: f64 = 1.25;
 
 pub fn check(case: &Case<'_>) -> Outcome {

@@ -3,9 +3,9 @@
 use super::{Held, LoggedKill, Report};
 use crate::{text::escape, units::Bytes};
 
-/// Priorities from here on are of programs that write to /dev/kmsg, not of the kernel (facility 1, `LOG_USER`).
+/// Priorities from here on belong to programs that write to /dev/kmsg, not to the kernel (facility 1, `LOG_USER`).
 const USERS: u32 = 8;
-/// A limit that is none is printed as the largest count of pages.
+/// "No limit" is printed as the largest count of pages; larger values mean no limit.
 const NO_LIMIT: u64 = 1 << 53;
 
 /// A record of /dev/kmsg that the kernel itself wrote.
@@ -15,11 +15,11 @@ pub struct Line<'a> {
     pub sequence: u64,
     /// Microseconds of the log's clock.
     pub microseconds: u64,
-    /// What it says; bytes that are no ASCII are written `\x1b`.
+    /// Its text; bytes outside ASCII are written as `\x1b`.
     pub text: &'a str,
 }
 
-/// `6,339,5140900,-;text`, then lines of ` KEY=value`. `None` for what the kernel did not write.
+/// `6,339,5140900,-;text`, then lines of ` KEY=value`. `None` for records that the kernel did not write.
 pub fn parse(bytes: &[u8]) -> Option<Line<'_>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (prefix, rest) = text.split_once(';')?;
@@ -31,7 +31,7 @@ pub fn parse(bytes: &[u8]) -> Option<Line<'_>> {
     (priority < USERS).then_some(Line { sequence, microseconds, text })
 }
 
-/// What a report says beside what `dump` reads of it.
+/// Parses the parts of a report that `dump` does not read.
 pub(super) fn report(text: &str, report: &mut Report) {
     if let Some(numbers) = text.strip_prefix("memory: usage ") {
         // memory: usage 65536kB, limit 65536kB, failcnt 38
@@ -51,7 +51,7 @@ pub(super) fn report(text: &str, report: &mut Report) {
 pub(super) fn killed(text: &str) -> Option<LoggedKill> {
     let (before, rest) = text.split_once("Killed process ")?;
     let (tid, rest) = rest.split_once(" (")?;
-    // The name may hold anything, the numbers may not.
+    // Split from the right, because the name may contain anything.
     let (comm, numbers) = rest.rsplit_once(") total-vm:")?;
     Some(LoggedKill {
         tid: tid.parse().ok()?,
@@ -84,13 +84,13 @@ fn kib(number: Option<u64>) -> Option<Bytes> {
     number.map(Bytes::from_kib)
 }
 
-/// A path may hold a comma; it ends where the next key begins.
+/// A path may contain a comma; it ends where the next key begins.
 fn path(text: &str, before: &str, after: &str) -> Option<String> {
     let (_, rest) = text.split_once(before)?;
     Some(unescape(rest.split(after).next()?))
 }
 
-/// The log's `\x1b` back to bytes, and those escaped as in every record.
+/// Converts the log's `\x1b` back to bytes, and escapes those as in every record.
 pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! A record made of the kernel log: what the lines say, and nothing else.
+//! Makes a record from the kernel log, with only the facts in its lines.
 
 use jiff::tz::TimeZone;
 
@@ -16,7 +16,7 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// Makes it.
+/// Makes the record of a kill.
 pub fn record(kill: &LoggedKill, boot: &Boot) -> OomRecord {
     let report = kill.report.as_ref();
     let mut unknown =
@@ -104,7 +104,7 @@ fn victim(kill: &LoggedKill) -> Victim {
     let tasks = kill.report.as_ref().map_or(&[][..], |report| &report.dump.tasks);
     Victim {
         task: TaskFacts {
-            // The line names a thread. The report lists processes.
+            // The line has a thread id; the report lists processes.
             pid: tasks.iter().any(|task| task.tgid == kill.tid).then_some(kill.tid),
             uid: kill.uid,
             oom_score_adj: kill.oom_score_adj,
@@ -152,7 +152,7 @@ fn request(report: &Report) -> Request {
     }
 }
 
-/// The report and the kill are of one instant.
+/// The charge in the report, which is of the same instant as the kill.
 fn composition(report: &Report) -> Option<Composition> {
     let charge = report.dump.has_charge.then(|| report.dump.charge.clone())?;
     Some(Composition {

@@ -1,4 +1,4 @@
-//! Logs as kernels print them, and any mixture of their lines.
+//! Logs as kernels print them, and arbitrary mixtures of their lines.
 
 use jiff::Timestamp;
 use proptest::{collection::vec, prelude::*};
@@ -27,7 +27,7 @@ fn read<'a>(records: impl IntoIterator<Item = &'a str>) -> Vec<LoggedKill> {
     kills
 }
 
-/// One kill as Linux 6.18 printed it, shortened; a name of any bytes.
+/// One kill as Linux 6.18 printed it, shortened, with arbitrary bytes as a name.
 fn report(tid: u32, microseconds: u64) -> Vec<String> {
     let text = [
         "eat\\x0a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=1000".to_owned(),
@@ -110,7 +110,7 @@ fn a_group_that_is_killed_as_one_is_one_kill() {
 
 #[test]
 fn programs_cannot_forge_a_kill() {
-    // 12: facility 1, which the kernel gives to what programs write.
+    // 12: facility 1, which the kernel sets for lines that programs write.
     assert_eq!(parse(format!("12,1,1,-;{}", killed(1)).as_bytes()), None);
     assert!(read(["6,1,1,-;Killed process 1 (x) invoked oom-killer: gfp_mask=0x0"]).is_empty());
     assert!(read(["", ";", "6,1,1", "6,x,1,-;a", "6,1,1,-;Killed process", "\u{0}"]).is_empty());
@@ -139,13 +139,13 @@ fn events() -> impl Strategy<Value = Vec<(Event, Vec<bool>)>> {
         (1..60_000_u32).prop_map(Event::Short),
         noise.prop_map(Event::Noise),
     ];
-    // Which of a report's lines are lost, and which are followed by somebody else's.
+    // The lines of a report that are lost or followed by other lines.
     vec((event, vec(any::<bool>(), 24)), 0..30)
 }
 
 proptest! {
-    /// Every line that says "Killed process" is one kill, whatever is lost or comes in between; a report is never
-    /// another kill's.
+    /// Every line "Killed process" gives one kill, whatever is lost or comes in between; a report never belongs to
+    /// another kill.
     #[test]
     fn every_kill_is_found_once(events in events()) {
         let (mut lines, mut expected) = (Vec::new(), Vec::new());

@@ -1,7 +1,7 @@
-//! What surrounded a kill: names, composition, processes, arenas, timeline, cause and outcome.
+//! The circumstances of a kill: names, composition, processes, arenas, timeline, cause and outcome.
 //!
-//! Plain data, part of [`super::OomRecord`]'s JSON. Everything may be missing: a record from the kernel log has hardly
-//! any of it. `evidence.unknown` says why.
+//! Plain data, part of [`super::OomRecord`]'s JSON. Every part may be missing: a record from the kernel log has few of
+//! them. `evidence.unknown` gives the reasons.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,29 +22,29 @@ use crate::{
 pub struct Circumstances {
     /// Where the record comes from.
     pub source: Source,
-    /// What people call the victim's container.
+    /// The name of the victim's container.
     pub container: Option<Name>,
-    /// What people call the trigger's, when it is another.
+    /// The name of the trigger's container, if it is a different one.
     pub trigger_container: Option<Name>,
-    /// What people call the owner of the limit.
+    /// The name of the owner of the limit.
     pub limit_owner_name: Option<Name>,
-    /// The other victims, when a group was killed as one (`memory.oom.group`); in the order of their deaths.
+    /// The other victims, if a group was killed as a whole (`memory.oom.group`), in the order of the kills.
     pub more_victims: Vec<Victim>,
-    /// What the kernel was asked for.
+    /// The allocation that failed.
     pub request: Option<Request>,
-    /// What the owner of the limit was charged.
+    /// The charge of the owner of the limit.
     pub composition: Option<Composition>,
     /// Processes under the limit, largest first.
     pub processes: Vec<ProcessAtKill>,
-    /// Whose memory the victim's was.
+    /// The owners of the victim's memory.
     pub victim_memory: Option<VictimMemory>,
     /// The limit owner's usage before the kill, oldest first.
     pub timeline: Vec<Point>,
     /// The node's memory.
     pub node: Option<Node>,
-    /// Why.
+    /// The cause.
     pub cause: Option<Cause>,
-    /// How the victim ended, and what others say of it.
+    /// How the victim ended, and the runtime's report.
     pub outcome: Option<Outcome>,
 }
 
@@ -55,44 +55,44 @@ pub enum Source {
     /// Seen by the kernel programs.
     #[default]
     Live,
-    /// Made of the kernel log afterwards.
+    /// Made from the kernel log afterwards.
     KernelLog,
 }
 
-/// What the kernel was asked for (`struct oom_control`, exact where a hook on `oom_kill_process` loads).
+/// The allocation that failed (`struct oom_control`; exact if a hook on `oom_kill_process` is attached).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Request {
-    /// log2 of the pages asked for; -1 for a kill that was asked for by sysrq.
+    /// log2 of the number of pages requested; -1 for a kill requested by sysrq.
     pub order: Option<i32>,
     /// Allocation flags, as the kernel log prints them in hexadecimal.
     pub gfp_mask: Option<String>,
     /// `none`, `cpuset`, `memory_policy`, `memcg`.
     pub constraint: Option<String>,
-    /// How this is known.
+    /// How the request was determined.
     pub grade: Option<Grade>,
 }
 
-/// What the owner of the limit was charged.
+/// The charge of the owner of the limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Composition {
     /// By kind.
     pub charge: Charge,
-    /// Mounts of tmpfs with what is in them, the likeliest to hold the shared memory first.
+    /// tmpfs mounts with the bytes in them, the one that most likely holds the shared memory first.
     pub tmpfs: Vec<Tmpfs>,
-    /// Why the mounts were not read, when they should have been.
+    /// Why the mounts could not be read, if they were needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tmpfs_not_read: Option<String>,
-    /// How it is known.
+    /// How the charge was determined.
     pub grade: Grade,
-    /// Seconds between this reading and the kill; negative when it was read after it.
+    /// Seconds between this reading and the kill; negative when it was read after the kill.
     pub age_seconds: f64,
 }
 
 /// A process under the limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessAtKill {
-    /// Who.
+    /// The process.
     #[serde(flatten)]
     pub task: TaskFacts,
     /// Resident.
@@ -102,19 +102,19 @@ pub struct ProcessAtKill {
     /// Threads.
     #[serde(default)]
     pub threads: Option<u32>,
-    /// The process that it is a copy of: forked from it, and no other program started since.
+    /// The pid of the process that it is a copy of: it was forked from that process and has not called exec since.
     #[serde(default)]
     pub copy_of: Option<u32>,
-    /// How long it had been that.
+    /// Seconds since that fork.
     #[serde(default)]
     pub copied_seconds_ago: Option<f64>,
     /// Whether it was killed.
     pub is_victim: bool,
-    /// How its size is known.
+    /// How its size was determined.
     pub grade: Grade,
 }
 
-/// Whose memory the victim's was.
+/// The owners of the victim's memory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VictimMemory {
@@ -122,7 +122,7 @@ pub struct VictimMemory {
     pub arenas: Vec<ArenaRow>,
     /// Call stacks that touched most new memory.
     pub growth_stacks: Vec<GrowthStack>,
-    /// The allocators' own counters, when they were read last.
+    /// The last reading of the allocators' own counters.
     pub counters: Vec<Counters>,
     /// The allocators whose counters could not be read.
     pub without_counters: Vec<Absent>,
@@ -130,9 +130,9 @@ pub struct VictimMemory {
     pub counters_age_seconds: Option<f64>,
     /// Seconds between the last read of the page tables and the kill.
     pub scan_age_seconds: Option<f64>,
-    /// Pages that the faults sampled between the two stand for.
+    /// Pages that the faults sampled between that scan and the kill stand for.
     pub samples: Option<u64>,
-    /// Resident and in no row.
+    /// Resident, but in no row.
     pub unaccounted_bytes: Bytes,
 }
 
@@ -160,16 +160,16 @@ pub struct Point {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outcome {
-    /// When it was gone.
+    /// When it ended.
     pub ended: Option<Timestamp>,
     /// Signal that ended it.
     pub signal: Option<u32>,
     /// Exit code, when no signal did.
     pub exit_code: Option<u32>,
-    /// What the runtime says: reason and exit code.
+    /// The reason that the runtime reports.
     pub runtime_reason: Option<String>,
-    /// See `runtime_reason`.
+    /// The exit code that the runtime reports.
     pub runtime_exit_code: Option<i32>,
-    /// Where they disagree, in words.
+    /// How the runtime's report disagrees, in words.
     pub disagreement: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Whose memory the victim's was: arenas, the allocators' own counters, and who touched new memory.
+//! The owners of the victim's memory: arenas, the allocators' own counters, and call stacks that touched new memory.
 //!
 //! [`VictimMemory`] -> blocks.
 
@@ -14,7 +14,7 @@ use crate::{
     units::Bytes,
 };
 
-/// Stacks and frames that are shown; the record has all.
+/// The most stacks and frames shown; the record has all.
 const STACKS: usize = 3;
 const FRAMES: usize = 12;
 
@@ -113,7 +113,7 @@ pub(super) fn counters(record: &OomRecord) -> Option<Block> {
     Some(block)
 }
 
-/// The three that keep most.
+/// The three arenas that retain most.
 fn single_arenas(block: &mut Block, allocator: &str, arenas: &[ArenaCounters]) {
     let mut arenas: Vec<_> = arenas.iter().filter(|arena| arena.free_resident_bytes.is_some()).collect();
     arenas.sort_by_key(|arena| std::cmp::Reverse(arena.free_resident_bytes));

@@ -1,4 +1,4 @@
-//! What the owner of the limit was charged, by kind, with the remainder: the sum closes.
+//! The charge of the owner of the limit, by kind, with a remainder that closes the sum.
 //!
 //! [`Composition`] -> parts, and a block of them.
 
@@ -17,12 +17,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::report) struct Part {
     pub(in crate::report) name: &'static str,
-    /// A word for style sheets.
+    /// Its class in style sheets.
     pub(in crate::report) key: &'static str,
     pub(in crate::report) bytes: Option<Bytes>,
 }
 
-/// The kinds, and what is in none of them.
+/// The kinds, and the remainder.
 pub(in crate::report) fn parts(charge: &Charge) -> [Part; 6] {
     let part = |name, key, bytes| Part { name, key, bytes };
     [
@@ -35,7 +35,7 @@ pub(in crate::report) fn parts(charge: &Charge) -> [Part; 6] {
     ]
 }
 
-/// Kinds of kernel memory, as far as they are told.
+/// Kinds of kernel memory, as far as known.
 fn kernel_parts(charge: &Charge) -> [(&'static str, Option<Bytes>); 7] {
     [
         ("kernel stacks", charge.kernel_stack_bytes),

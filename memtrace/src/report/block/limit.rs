@@ -1,4 +1,4 @@
-//! What ran out, and whose limit it was.
+//! What ran out of memory, and the owner of the limit.
 //!
 //! Scope and owner of the limit -> a block.
 

@@ -1,6 +1,6 @@
-//! What people call the container, the trigger's, and the owner of the limit.
+//! Names of the victim's container, the trigger's, and the owner of the limit.
 //!
-//! Names -> a block; none where nothing has a name.
+//! Names -> a block; none without names.
 
 use crate::{container::name::Name, oom::record::OomRecord, report::document::Block};
 

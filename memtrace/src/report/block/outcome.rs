@@ -1,6 +1,6 @@
-//! Who else died, how the node was, and how the victim ended.
+//! Other victims, the node's memory, and how the victim ended.
 //!
-//! Parts of a record -> blocks; none where nothing is known.
+//! Parts of a record -> blocks; none without data.
 
 use crate::{
     oom::record::{OomRecord, circumstances::Outcome},

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Rows; the record has all.
+/// The most rows; the record has all.
 const SHOWN: usize = 20;
 
 pub(super) fn processes(record: &OomRecord) -> Option<Block> {

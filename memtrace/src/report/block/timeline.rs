@@ -12,7 +12,7 @@ use crate::{
 };
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// A point that is not known.
+/// An unknown point.
 const GAP: char = '·';
 /// Bars on a line.
 const WIDTH: usize = 72;
@@ -59,7 +59,7 @@ fn bars(points: &[&Point], full: Bytes) -> String {
         let share = percent(usage?, full)?;
         BARS.get((share * BARS.len() as u128 / 101).min(7) as usize).copied()
     };
-    // What no point fell on is as it was before.
+    // A bar without a point repeats the one before.
     let mut last = GAP;
     highest
         .into_iter()

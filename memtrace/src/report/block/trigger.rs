@@ -1,4 +1,4 @@
-//! Who set the kill off, with what request, and from where.
+//! The trigger, its request and its stacks.
 //!
 //! The trigger, its stacks and the request -> a block.
 

@@ -1,4 +1,4 @@
-//! The victim, and what its address space held.
+//! The victim, and the memory of its address space.
 //!
 //! Parts of a record -> blocks.
 

@@ -1,4 +1,4 @@
-//! The cause: how sure, the numbers behind it, and what to do.
+//! The cause: confidence, evidence, and what to do.
 //!
 //! [`Cause`] -> a block. Its sentence leads the report.
 

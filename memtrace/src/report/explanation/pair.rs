@@ -1,6 +1,6 @@
-//! Two targets side by side, in the same terms.
+//! Two targets side by side.
 //!
-//! Two [`Explanation`]s -> a table. Says nothing that is not in them.
+//! Two [`Explanation`]s -> a table. Must not add information.
 
 use crate::{
     explain::{Explanation, Holding},
@@ -12,10 +12,10 @@ use crate::{
     units::Bytes,
 };
 
-/// Columns of a name.
+/// Width of a name in columns.
 const NAME: usize = 30;
 
-/// Lays both out.
+/// Lays out both explanations.
 pub fn pair(one: &Explanation, two: &Explanation, style: Style) -> String {
     let mut page = Page::new(style);
     let name = |of: &Explanation| keep_start(&printable(&of.name), NAME, GAP);

@@ -1,6 +1,6 @@
-//! The page as text.
+//! One explanation as text.
 //!
-//! [`Explanation`] -> lines that fit. Says nothing that is not in it.
+//! [`Explanation`] -> lines that fit. Must not add information.
 
 use crate::{
     allocator::counters::ArenaCounters,
@@ -14,18 +14,18 @@ use crate::{
     verdict::Remedy,
 };
 
-/// Columns of a bar.
+/// Width of a bar in columns.
 const BAR: usize = 20;
-/// Columns of a part's name, of a figure, of a share.
+/// Widths of a part's name, of a figure, of a share, in columns.
 const NAME: usize = 32;
 const FIGURE: usize = 11;
 const SHARE: usize = 6;
-/// What is said of an allocator first, and of each of its arenas below that.
+/// The first line of an allocator, and of each of its arenas.
 const IN_USE: &str = "  in use";
-/// Processes that are listed.
+/// The most processes in the list.
 const MOST_LISTED: usize = 5;
 
-/// Lays it out.
+/// Lays out an explanation.
 pub fn text(explanation: &Explanation, style: Style) -> String {
     let mut page = Page::new(style);
     head(&mut page, explanation);
@@ -126,7 +126,7 @@ fn line(page: &mut Page, part: &Part, depth: usize, total: u64) {
     page.line(&format!("{figures}{means}"), Paint::Plain);
 }
 
-/// A name, a figure, and what it means as far as there is room.
+/// Adds a name, a figure, and its meaning if there is room.
 fn entry(page: &mut Page, name: &str, bytes: Bytes, means: &str, paint: Paint) {
     let figure = pad(&bytes.to_string(), FIGURE, Align::Right);
     let start = format!("{}{figure}", pad(&printable(name), NAME, Align::Left));

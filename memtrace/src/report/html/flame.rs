@@ -1,7 +1,7 @@
 //! The growth stacks as a flame graph.
 //!
-//! Stacks -> SVG: outermost callers below, as wide as the memory that was touched below them. The template escapes the
-//! names; a frame's name and bytes are its tool tip, so that nothing needs a script.
+//! Stacks -> SVG: outermost callers at the bottom; the width of a frame is the memory touched by it and its callees.
+//! The template escapes the names. A frame's name and bytes are its tooltip, so no script is needed.
 
 use std::collections::BTreeMap;
 
@@ -16,25 +16,25 @@ use crate::{
 
 const WIDTH: f64 = 1080.0;
 const FRAME: f64 = 18.0;
-/// What a character of the names takes; the style sheet has 12 pixels, monospaced.
+/// Width of a character in pixels; the style sheet has a monospaced font of 12 pixels.
 const CHARACTER: f64 = 7.3;
-/// Narrower frames could not be seen.
+/// Narrower frames are not drawn, because they would be invisible.
 const LEAST: f64 = 0.2;
-/// Names longer than this are cut: C++ and Rust generics have no end.
+/// The longest name; names of C++ and Rust generics can be very long.
 const NAME: usize = 120;
-/// Frames drawn one above the other; the record has more in JSON.
+/// The most frames drawn in a stack; the record may have more.
 const DEEPEST: usize = 127;
 /// Shades of the style sheet, so that neighbours differ.
 const SHADES: u32 = 5;
 
-/// A function, called from the same place, and what it called. Bytes of many stacks may be more than 64 bits hold.
+/// A function with a given caller, and its callees. The sum of bytes may exceed 64 bits.
 #[derive(Default)]
 struct Node {
     bytes: u128,
     called: BTreeMap<String, Node>,
 }
 
-/// Draws it; `None` where nothing was touched.
+/// Draws the graph; `None` without touched memory.
 pub(super) fn graph(stacks: &[GrowthStack]) -> Option<Markup> {
     let mut root = Node::default();
     for stack in stacks {
@@ -72,7 +72,7 @@ fn name(text: &str) -> String {
     if name.trim().is_empty() { "?".to_owned() } else { name }
 }
 
-/// A frame where it is drawn.
+/// A frame with its position.
 struct Frame<'a> {
     name: &'a str,
     bytes: u128,
@@ -111,14 +111,14 @@ fn draw(frame: &Frame<'_>, height: f64) -> Markup {
     }
 }
 
-/// A function has the same shade wherever it is.
+/// The shade of a function, the same in all places.
 fn shade(name: &str) -> String {
     let hash =
         name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("f{}", (hash >> 16) % SHADES)
 }
 
-/// A hundredth of a pixel is exact enough.
+/// Rounds to a hundredth of a pixel.
 pub(super) fn figure(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }
@@ -175,7 +175,7 @@ mod tests {
         assert!(svg.contains("x=\"810\" y=\"0\" width=\"270\""), "{svg}");
     }
 
-    /// What a store holds may be of anybody: the sum of the bytes must not overflow.
+    /// A store may contain any values, so the sum of the bytes must not overflow.
     #[test]
     fn bytes_that_are_more_than_there_can_be_are_drawn() {
         let most = stack(u64::MAX, &["a"]);

@@ -1,7 +1,7 @@
-//! The timeline drawn: what was charged, by kind, against the limit, with the kill at its end.
+//! The timeline as a drawing: the charge by kind and the limit, with the kill at the end.
 //!
-//! Points -> SVG. The style sheet has the colours, so that one drawing serves light, dark and paper. Only numbers and
-//! fixed words get into it.
+//! Points -> SVG. The style sheet has the colours, so one drawing works for light, dark and paper. It contains only
+//! numbers and fixed words.
 
 mod scale;
 
@@ -12,7 +12,7 @@ use crate::{oom::record::circumstances::Point, report::block::peak_of, units::By
 
 /// A kind: its class in the style sheet, its name, and its figure in a point.
 type Layer = (&'static str, &'static str, fn(&Point) -> Option<Bytes>);
-/// From the bottom up.
+/// The layers, from bottom to top.
 const LAYERS: [Layer; 4] = [
     ("kernel", "kernel memory", |point| point.kernel_bytes),
     ("shmem", "shared memory, tmpfs", |point| point.shmem_bytes),
@@ -27,10 +27,10 @@ const LEGEND: [(&str, &str); 6] = [
     ("shmem", "shared memory, tmpfs"),
     ("kernel", "kernel memory"),
 ];
-/// The last stretch has a drawing of its own where the whole is much longer.
+/// The last seconds get a drawing of their own if the timeline is much longer; in seconds.
 const CLOSE: f64 = 120.0;
 
-/// The drawings; `None` where nothing is known.
+/// The drawings; `None` without data.
 pub(super) fn plots(points: &[Point]) -> Option<Markup> {
     let longest = points.iter().map(|point| point.seconds_before).fold(0.0, f64::max);
     let near: Vec<Point> = points.iter().filter(|point| point.seconds_before <= CLOSE).copied().collect();
@@ -69,7 +69,7 @@ fn plot(points: &[Point], size: (f64, f64)) -> Option<Markup> {
     })
 }
 
-/// The grid, and what its lines stand for.
+/// The grid with its labels.
 fn axes(scale: &Scale) -> Markup {
     let (left, right) = (scale.at(f64::INFINITY, 0.0), scale.at(0.0, 0.0));
     let (_, top) = scale.at(0.0, f64::INFINITY);
@@ -88,7 +88,7 @@ fn axes(scale: &Scale) -> Markup {
     }
 }
 
-/// One kind, on top of those below it.
+/// One kind, stacked on those below it.
 fn layer(points: &[Point], scale: &Scale, index: usize) -> Markup {
     let sum = |point: &Point, count: usize| {
         let known = LAYERS.iter().take(count).filter_map(|(.., figure)| figure(point));
@@ -137,7 +137,7 @@ fn path(class: &str, points: &[(f64, f64)], is_closed: bool) -> Markup {
     html! { path.(class) d=(way) {} }
 }
 
-/// Stretches without a gap: a line is never drawn over what is not known.
+/// Runs of points without a gap, because no line is drawn across unknown points.
 fn runs(points: &[Point], is_known: impl Fn(&Point) -> bool) -> Vec<Vec<&Point>> {
     let stretches = points.chunk_by(|a, b| is_known(a) == is_known(b));
     let known = stretches.filter(|run| run.len() > 1 && run.first().is_some_and(&is_known));
@@ -167,7 +167,7 @@ mod tests {
         assert!(plots(&[]).is_none());
     }
 
-    /// What a store holds may be of anybody.
+    /// A store may contain any values.
     #[test]
     fn figures_that_cannot_be_stay_in_the_drawing() {
         let all = Some(Bytes(u64::MAX));

@@ -1,4 +1,4 @@
-//! As much of JSON Schema as `docs/record.schema.json` uses.
+//! A checker for the part of JSON Schema that `docs/record.schema.json` uses.
 
 use std::{fs, path::Path};
 
@@ -9,8 +9,7 @@ fn schema() -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Everything that is wrong with a value. Keywords that it does not know are wrong too, and so are fields that the
-/// schema does not describe: others may not know them, but we should.
+/// Collects the faults of a value. Unknown keywords and fields that the schema does not describe are faults too.
 fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
     for (keyword, rule) in schema.as_object().unwrap() {
         match keyword.as_str() {
@@ -76,7 +75,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut Vec<
     }
 }
 
-/// What is wrong with a record.
+/// The faults of a record.
 pub fn faults(value: &Value) -> Vec<String> {
     let schema = schema();
     let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! What each action does to the state.
+//! The effect of each action on the state.
 
 use super::{App, Menu, Overlay, Wish, kill_of};
 use crate::top::{
@@ -8,11 +8,11 @@ use crate::top::{
     rows::{By, RowId, Scope, sort::Sort},
 };
 
-/// A jump that reaches any end.
+/// A distance beyond any end.
 const FAR: isize = isize::MAX / 2;
 
 impl App {
-    /// Does what a key means.
+    /// Performs an action.
     pub fn act(&mut self, action: Action) -> Option<Wish> {
         self.message = None;
         let half = (self.screen_rows / 2).max(1) as isize;
@@ -100,10 +100,10 @@ impl App {
         None
     }
 
-    /// Closes one thing: what is typed, what lies on top, the filter, the place.
+    /// Closes one thing: the typing, the overlay, the filter, or the place.
     fn back(&mut self) {
         if self.typing.take().is_some() {
-            // What was typed so far goes with it.
+            // Drop the text typed so far.
             self.set_filter("");
         } else if self.overlay.take().is_some() {
         } else if self.place().is_some_and(|place| !place.filter_text.is_empty()) {
@@ -115,7 +115,7 @@ impl App {
         }
     }
 
-    /// Columns to sort by, hidden ones too.
+    /// Moves the sort to another column, hidden ones included.
     fn sort_by(&mut self, by: isize) {
         let Some(place) = self.place() else { return };
         let columns = place.by.columns();
@@ -129,7 +129,7 @@ impl App {
         let Some(place) = self.place_mut() else { return };
         let Some(column) = place.by.columns().get(index).copied() else { return };
         place.sort = match column.field == place.sort.field {
-            // Chosen again: the other way round.
+            // Choosing the same column again reverses the order.
             true => Sort { is_descending: !place.sort.is_descending, ..place.sort.clone() },
             false => Sort { field: column.field.to_owned(), is_descending: column.is_descending() },
         };
@@ -149,7 +149,7 @@ impl App {
         self.typing = Some(text);
     }
 
-    /// Takes a filter as far as it makes sense; says what does not.
+    /// Applies the valid part of a filter, and shows what is wrong with the rest.
     fn set_filter(&mut self, text: &str) {
         let Some(place) = self.place_mut() else { return };
         match Filter::parse(text, place.by) {
@@ -157,7 +157,7 @@ impl App {
                 (place.filter, place.filter_text) = (filter, text.to_owned());
             }
             Err(why) => {
-                // The last word may be unfinished; what is before it holds.
+                // The last word may be unfinished; apply the words before it.
                 let before = text.trim_end().rsplit_once(' ').map_or("", |(before, _)| before);
                 if let Ok(filter) = Filter::parse(before, place.by) {
                     place.filter = filter;
@@ -168,7 +168,7 @@ impl App {
         }
     }
 
-    /// Between pods and containers, at the root of the view.
+    /// Switches between pods and containers, at the root of the view.
     fn group(&mut self) {
         let Some(places) = self.tabs.first_mut() else { return };
         let by = match places.first() {

@@ -1,4 +1,4 @@
-//! What lies over the rows: help, a report, the list of columns.
+//! Overlays above the rows: help, a report, the list of columns.
 //!
 //! Plain state, scrolled by the keys.
 
@@ -7,22 +7,22 @@ use crate::{
     report::{self, Style},
 };
 
-/// More lines than help has: the furthest that it can be scrolled.
+/// The largest scroll offset of help: more lines than it has.
 const HELP_LINES: usize = 200;
 
-/// What lies over the rows.
+/// An overlay.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Overlay {
     /// The keys and the columns.
     Help {
-        /// Lines that are scrolled away.
+        /// Lines scrolled off the top.
         scroll: usize,
     },
     /// The report of a kill, or why there is none.
     Report {
         /// Its lines.
         lines: Vec<String>,
-        /// Lines that are scrolled away.
+        /// Lines scrolled off the top.
         scroll: usize,
     },
     /// The columns to sort by.
@@ -32,14 +32,14 @@ pub enum Overlay {
 /// The columns to sort by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Menu {
-    /// The one that would be chosen.
+    /// Index of the highlighted entry.
     pub index: usize,
-    /// How many there are.
+    /// Number of entries.
     pub count: usize,
 }
 
 impl Overlay {
-    /// A report's text.
+    /// The overlay of a report, or of the reason why there is none.
     pub(super) fn report(report: Result<&OomRecord, &String>) -> Self {
         let text = match report {
             Ok(record) => report::text(record, Style::default()),
@@ -48,7 +48,7 @@ impl Overlay {
         Self::Report { lines: text.lines().map(str::to_owned).collect(), scroll: 0 }
     }
 
-    /// Moves what is shown, or the choice; the view knows where the end is on the screen.
+    /// Scrolls, or moves the highlighted entry; the view limits it to the end.
     pub(super) fn go(&mut self, by: isize) {
         match self {
             Self::Help { scroll } => *scroll = scroll.saturating_add_signed(by).min(HELP_LINES),

@@ -1,4 +1,4 @@
-//! What keys and news do to the state.
+//! The effect of keys and news on the state.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ fn the_selection_stays_on_its_row_when_rows_move() {
     app.take(update(&data));
     assert_eq!(selected(&app), before);
     assert_eq!(app.place().unwrap().index, 0, "it is the nearest to its limit now");
-    // A row that is gone leaves the selection where it was.
+    // When the selected row disappears, the selection stays at its index.
     let gone = before;
     Arc::make_mut(&mut data.snapshot).containers.retain(|row| row.cgroup != gone);
     app.take(update(&data));

@@ -1,4 +1,4 @@
-//! The lines above the rows: when, how well the tracer sees, what was lost.
+//! The lines above the rows: time, the tracer's status, losses.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
-//! Rows for programs: raw figures under the fields' own names.
+//! Rows for programs: raw figures with the field names.
 //!
-//! Sizes are bytes, shares parts of one, times RFC 3339; what is not known is `null`, or an empty field.
+//! Sizes are in bytes, shares between 0 and 1, times in RFC 3339; unknown values are `null`, or an empty field.
 
 use std::fmt::Write as _;
 
@@ -36,7 +36,7 @@ pub(super) fn json(data: &Data, table: &Table, options: &Options) -> String {
     format!("{all:#}\n")
 }
 
-/// An object a row and line; each has the time of the snapshot under `at`.
+/// One object per row and line; each has the time of the snapshot in `at`.
 pub(super) fn ndjson(data: &Data, table: &Table, options: &Options) -> String {
     let columns = chosen(table, options, |_| true);
     let mut out = String::new();
@@ -72,12 +72,12 @@ fn csv_field(value: &Value) -> String {
         serde_json::Value::Null => String::new(),
         serde_json::Value::String(text) => crate::text::printable(&text),
         serde_json::Value::Array(points) => {
-            // A list in one field: spaces between.
+            // A list in one field, space-separated.
             points.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         }
         other => other.to_string(),
     };
-    // A spreadsheet takes what begins like this for a formula.
+    // A spreadsheet would interpret text with such a start as a formula.
     let is_text = matches!(value, Value::Text(_));
     let text = if is_text && text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
     if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }

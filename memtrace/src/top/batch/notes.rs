@@ -1,6 +1,6 @@
-//! What belongs to a process and to none of its arenas: below the table of arenas.
+//! Lines below the table of arenas, about processes as a whole.
 //!
-//! The rows that are shown -> lines about their processes: counters, what closes the sum, who grows.
+//! The shown rows -> lines about their processes: counters, the remainder of the sum, growth stacks.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -11,7 +11,7 @@ use crate::{
     top::rows::{Data, ProcessId, RowId, Table, frame},
 };
 
-/// Frames of a growth stack that fit one line.
+/// The most frames of a growth stack on one line.
 const FRAMES: usize = 4;
 
 /// Lines about the processes whose arenas are shown.
@@ -43,7 +43,7 @@ pub(super) fn notes(data: &Data, table: &Table) -> String {
     if out.is_empty() { out } else { format!("\n{out}") }
 }
 
-/// What belongs to a process and to none of its rows.
+/// Lines about a process that are not in its rows.
 fn rest(out: &mut String, process: &ProcessRow, memory: &Memory, counters_age: Option<f64>) {
     let Memory {
         arenas: _,

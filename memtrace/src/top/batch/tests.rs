@@ -1,4 +1,4 @@
-//! What is printed for pipes and scripts.
+//! The output for pipes and scripts.
 
 use super::{Form, Options, print};
 use crate::top::{

@@ -1,4 +1,4 @@
-//! Rows as a table for people, each column as wide as what is in it.
+//! Rows as a table for people, each column as wide as its contents.
 
 use std::fmt::Write as _;
 
@@ -12,9 +12,9 @@ use crate::{
     },
 };
 
-/// Names are not made shorter than this.
+/// The least width of a shortened name.
 const NAME: usize = 20;
-/// Between two columns.
+/// Spaces between two columns.
 const BETWEEN: usize = 2;
 
 pub(super) fn table(table: &Table, options: &Options, hidden: usize) -> String {
@@ -69,7 +69,7 @@ pub(super) fn table(table: &Table, options: &Options, hidden: usize) -> String {
     out
 }
 
-/// Leaves out columns of high rank until the rest fits, and shortens names before that.
+/// Shortens names, and then omits columns of high rank, until the rest fits.
 fn shrink(
     columns: &[(usize, &'static Column)],
     widths: &mut [usize],
@@ -85,7 +85,7 @@ fn shrink(
         if over == 0 {
             return;
         }
-        // What is at the end may be cut, it is read from its start; and names down to what tells them apart.
+        // The last column may be cut at its end, and names down to their distinctive part.
         let can_give = |index: &usize| {
             let least = match columns.get(*index).map(|(_, column)| column.kind) {
                 Some(Kind::Name | Kind::Sentence) => NAME,
@@ -100,13 +100,13 @@ fn shrink(
             *width -= more.min(over);
             continue;
         }
-        // Fields that were asked for stay, and a table is one column at least.
+        // Requested fields are kept, and a table has at least one column.
         if options.fields.is_some() || shown.len() <= 1 {
             return;
         }
         let rank = |index: &usize| {
             let (_, column) = columns.get(*index)?;
-            // The one that orders the rows stays.
+            // The sort column is kept.
             Some(if column.field == options.sort.field { 0 } else { column.rank })
         };
         let Some(at) = (0..shown.len()).max_by_key(|at| shown.get(*at).and_then(rank)) else { return };
@@ -114,7 +114,7 @@ fn shrink(
     }
 }
 
-/// A value as in a report: with its unit in full.
+/// A value as in a report, with its full unit.
 fn long(value: &Value) -> String {
     match value {
         Value::Bytes(bytes) => bytes.to_string(),

@@ -1,12 +1,12 @@
-//! Numbers as people type them, by what they are compared with.
+//! Parses typed numbers, according to the kind of column.
 //!
-//! `512m`, `80%`, `10m`, `3` -> the number that the column holds: bytes, a part of one, seconds, a count.
+//! `512m`, `80%`, `10m`, `3` -> the number in the column's unit: bytes, a share, seconds, a count.
 
 use jiff::Timestamp;
 
 use crate::top::column::Kind;
 
-/// Reads a number for a column of a kind.
+/// Parses a number for a column of a kind.
 pub(super) fn read(kind: Kind, text: &str) -> Result<f64, String> {
     let (read, expected) = match kind {
         Kind::Bytes | Kind::Change | Kind::Trend => (size(text), "a size, such as 512m or 1.5g"),
@@ -21,7 +21,7 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<f64, String> {
 }
 
 fn decimal(text: &str) -> Option<f64> {
-    // Only digits: "inf" and "1e400" are numbers too, for parse().
+    // Only digits, because parse() also accepts "inf" and "1e400".
     let is_plain = text.strip_prefix('-').unwrap_or(text).bytes().all(|b| b.is_ascii_digit() || b == b'.');
     text.parse().ok().filter(|number: &f64| is_plain && number.is_finite())
 }
@@ -50,7 +50,7 @@ fn size(text: &str) -> Option<f64> {
 fn share(text: &str) -> Option<f64> {
     match with_unit(text)? {
         (number, unit) if unit == "%" => Some(number / 100.0),
-        // Nobody looks for more than the whole by 0.8.
+        // Numbers above 1 are percentages.
         (number, unit) if unit.is_empty() => Some(if number > 1.0 { number / 100.0 } else { number }),
         _ => None,
     }

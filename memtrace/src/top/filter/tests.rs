@@ -63,7 +63,7 @@ fn what_is_wrong_is_said() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is typed, letter by letter: an answer, never a panic.
+    /// Any typed text, letter by letter, gives a filter or an error, never a panic.
     #[test]
     fn anything_can_be_typed(text in "[a-z!/\"=<>~%*().0-9 é-]{0,40}") {
         if let Ok(filter) = Filter::parse(&text, By::Container) {

@@ -1,4 +1,4 @@
-//! One row an allocator's use in a process: whose memory it is.
+//! One row per allocator and use in a process.
 
 use super::{Column, Data, ProcessId, Row, RowId, Scope, State, Value, by_cgroup, named, place};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     top::column::Kind,
 };
 
-/// What a row is made of.
+/// The facts of a row.
 struct ArenaFacts<'a> {
     row: &'a ArenaRow,
     process: &'a ProcessRow,
@@ -15,7 +15,7 @@ struct ArenaFacts<'a> {
 
 const H: u8 = Column::HIDDEN;
 
-/// How a value is got.
+/// A function that gets the value of a column.
 type Get = fn(&ArenaFacts<'_>) -> Value;
 
 static CELLS: &[(Column, Get)] = &[

@@ -1,4 +1,4 @@
-//! One row a container: what it is charged, against what, and where that goes.
+//! One row per container: its charge, its limit, and its use by kind.
 
 use std::collections::HashMap;
 
@@ -10,18 +10,18 @@ use crate::{
     verdict::{self, Confidence, Finding, Insight},
 };
 
-/// Above this share of its limit a container is worth a look.
+/// The share of its limit above which a container is a warning.
 const NEAR: f64 = 0.80;
-/// And above this it is about to be killed.
+/// The share above which it is an alarm.
 const AT: f64 = 0.95;
-/// Seconds to the limit, likewise.
+/// Seconds to the limit below which it is a warning.
 const SOON: f64 = 3600.0;
-/// See [`SOON`].
+/// Seconds to the limit below which it is an alarm.
 const NOW: f64 = 300.0;
-/// Share of time in which tasks waited for memory that is worth a look.
+/// The share of time in which tasks waited for memory, above which it is a warning.
 const WAITING: f64 = 0.10;
 
-/// What a row is made of.
+/// The facts of a row.
 pub(super) struct ContainerFacts<'a> {
     row: &'a ContainerRow,
     insight: Option<&'a Insight>,
@@ -30,7 +30,7 @@ pub(super) struct ContainerFacts<'a> {
 
 const H: u8 = Column::HIDDEN;
 
-/// How a value is got.
+/// A function that gets the value of a column.
 type Get = fn(&ContainerFacts<'_>) -> Value;
 
 static CELLS: &[(Column, Get)] = &[
@@ -191,7 +191,7 @@ pub fn file(row: &ContainerRow) -> Option<Bytes> {
     parts.into_iter().flatten().map(|Bytes(bytes)| bytes).reduce(u64::saturating_add).map(Bytes)
 }
 
-/// `leak: it grows by 1.2 MiB/s`; what may well be wrong has a question mark.
+/// `leak: it grows by 1.2 MiB/s`; findings of low confidence have a question mark.
 fn verdict(finding: &Finding) -> Value {
     let doubt = match finding.confidence {
         Confidence::Low => "?",
@@ -223,7 +223,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
         .collect()
 }
 
-/// What the allocators in each cgroup hold free.
+/// Free memory in the allocators, by cgroup.
 pub(super) fn slacks(data: &Data) -> HashMap<&str, Bytes> {
     let mut slacks: HashMap<&str, Bytes> = HashMap::new();
     for process in &data.snapshot.processes {

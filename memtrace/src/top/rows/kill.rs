@@ -1,4 +1,4 @@
-//! One row a recorded OOM kill.
+//! One row per recorded OOM kill.
 
 use std::collections::HashMap;
 
@@ -10,17 +10,17 @@ use crate::{
     top::column::Kind,
 };
 
-/// Seconds for which a kill is news.
+/// Seconds for which a kill is highlighted.
 const NEWS: f64 = 300.0;
 
-/// What a row is made of.
+/// The facts of a row.
 struct KillFacts<'a> {
     row: &'a KillSummary,
     container: Option<&'a ContainerRow>,
     age: f64,
 }
 
-/// How a value is got.
+/// A function that gets the value of a column.
 type Get = fn(&KillFacts<'_>) -> Value;
 
 static CELLS: &[(Column, Get)] = &[

@@ -1,4 +1,4 @@
-//! One row a pod: its containers summed up. What is in no pod is put together by the directory of its cgroup.
+//! One row per pod: the sums of its containers. Other containers are grouped by the directory of their cgroup.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,14 +11,14 @@ use crate::{
     units::Bytes,
 };
 
-/// What a row is made of.
+/// The facts of a row.
 struct PodFacts<'a> {
     key: &'a str,
     rows: &'a [&'a ContainerRow],
     data: &'a Data,
 }
 
-/// How a value is got.
+/// A function that gets the value of a column.
 type Get = fn(&PodFacts<'_>) -> Value;
 
 static CELLS: &[(Column, Get)] = &[
@@ -102,7 +102,7 @@ fn has_pod(name: &Name) -> bool {
     name.pod.is_some() || name.pod_uid.is_some()
 }
 
-/// What tells pods apart: `namespace/pod`, else the directory of the cgroup.
+/// The key of a pod: `namespace/pod`, else the directory of the cgroup.
 pub fn key(row: &ContainerRow) -> String {
     if let Some(name) = &row.name
         && let Some(pod) = name.pod.clone().or_else(|| Some(format!("pod {}", name.pod_uid.as_ref()?)))
@@ -115,7 +115,7 @@ pub fn key(row: &ContainerRow) -> String {
     }
 }
 
-/// The sum over the containers that are in no other one of them: a charge has the descendants' in it.
+/// The sum over the outermost containers, because a charge includes descendants.
 fn sum(of: &PodFacts<'_>, figure: impl Fn(&ContainerRow) -> Option<Bytes>) -> Option<Bytes> {
     let is_inside = |row: &ContainerRow| {
         of.rows.iter().any(|other| other.cgroup != row.cgroup && is_within(&row.cgroup, &other.cgroup))
@@ -124,7 +124,7 @@ fn sum(of: &PodFacts<'_>, figure: impl Fn(&ContainerRow) -> Option<Bytes>) -> Op
     figures.reduce(|sum, more| Some(Bytes(sum?.0.saturating_add(more?.0))))?
 }
 
-/// A limit that is everyone's, else the sum of what each has of its own; `None` when one has none.
+/// The limit that all containers share, else the sum of their own limits; `None` when one has none.
 fn limit(of: &PodFacts<'_>) -> Option<Bytes> {
     if let Some(group) = of.rows.iter().find(|row| row.is_group) {
         return group.limit.as_ref().map(|limit| limit.bytes);
@@ -143,7 +143,7 @@ pub(super) fn all_columns() -> Vec<&'static Column> {
 
 pub(super) fn rows(data: &Data) -> Vec<Row> {
     let mut pods: BTreeMap<String, Vec<&ContainerRow>> = BTreeMap::new();
-    // A directory's own limit is told by its own row; a pod's is the pod's.
+    // A directory's own limit is shown in its own row, but a pod's limit counts for the pod.
     let is_counted = |row: &&ContainerRow| !row.is_group || row.name.as_deref().is_some_and(has_pod);
     for row in data.snapshot.containers.iter().filter(is_counted) {
         pods.entry(key(row)).or_default().push(row);

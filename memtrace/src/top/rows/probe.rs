@@ -1,9 +1,9 @@
-//! One row a fact that is watched, a field that is missing, or something that was lost.
+//! One row per traced fact, missing field, or loss.
 
 use super::{Column, Data, Row, RowId, State, Value};
 use crate::top::column::Kind;
 
-/// What a row is made of.
+/// The facts of a row.
 struct ProbeFacts {
     number: u64,
     fact: String,
@@ -13,7 +13,7 @@ struct ProbeFacts {
     is_bad: bool,
 }
 
-/// How a value is got.
+/// A function that gets the value of a column.
 type Get = fn(&ProbeFacts) -> Value;
 
 static CELLS: &[(Column, Get)] = &[

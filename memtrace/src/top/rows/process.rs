@@ -1,4 +1,4 @@
-//! One row a process: what is resident of it, whose that is, and how it grows.
+//! One row per process: its RSS, its largest owner, and its growth.
 
 use super::{Column, Data, ProcessId, Row, RowId, Scope, State, Value, by_cgroup, named, place, slack};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     top::column::Kind,
 };
 
-/// What a row is made of.
+/// The facts of a row.
 struct ProcessFacts<'a> {
     row: &'a ProcessRow,
     snapshot: &'a Snapshot,
@@ -15,7 +15,7 @@ struct ProcessFacts<'a> {
 
 const H: u8 = Column::HIDDEN;
 
-/// How a value is got.
+/// A function that gets the value of a column.
 type Get = fn(&ProcessFacts<'_>) -> Value;
 
 static CELLS: &[(Column, Get)] = &[

@@ -1,11 +1,10 @@
-//! The order of rows: by any column, and stable.
+//! Stable sorting of rows by any column.
 //!
-//! A [`Table`] -> the same, in order. Rows that are equal in the column stay where the kind's own order puts them, so
-//! that nothing jumps at a refresh.
+//! A [`Table`] -> the same, in order. Rows with equal values keep a fixed order, so that nothing jumps at a refresh.
 
 use super::{By, Table, UnknownField};
 
-/// By what rows are ordered.
+/// The order of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sort {
     /// A column, by its name in JSON.
@@ -15,23 +14,23 @@ pub struct Sort {
 }
 
 impl Sort {
-    /// The order of rows of this kind when nothing else is asked for.
+    /// The default order of rows of this kind.
     pub fn of(by: By) -> Self {
         Self::by(by, by.default_sort())
             .unwrap_or_else(|_| Self { field: by.default_sort().to_owned(), is_descending: true })
     }
 
-    /// By a column, in its own direction.
+    /// Sort by a column, in its default direction.
     ///
     /// # Errors
-    /// When there is none of this name.
+    /// When there is no column of this name.
     pub fn by(by: By, name: &str) -> Result<Self, UnknownField> {
         let column = by.column(name)?;
         Ok(Self { field: column.field.to_owned(), is_descending: column.is_descending() })
     }
 }
 
-/// The column that decides between rows that are equal.
+/// The column that decides between rows with equal values.
 const fn second(by: By) -> Option<&'static str> {
     match by {
         By::Pod | By::Container => Some("usage_bytes"),
@@ -39,7 +38,7 @@ const fn second(by: By) -> Option<&'static str> {
     }
 }
 
-/// Orders the rows.
+/// Sorts the rows.
 pub fn sort(table: &mut Table, by: By, sort: &Sort) {
     let first = table.column(&sort.field).map(|(at, _)| (at, sort.is_descending));
     let second = second(by).and_then(|name| table.column(name)).map(|(at, _)| (at, true));

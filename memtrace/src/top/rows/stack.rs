@@ -1,4 +1,4 @@
-//! One row a call stack that touched new memory first.
+//! One row per call stack that first touched new memory.
 
 use super::{Column, Data, ProcessId, Row, RowId, Scope, State, Value};
 use crate::{
@@ -7,13 +7,13 @@ use crate::{
     units::Bytes,
 };
 
-/// What a row is made of.
+/// The facts of a row.
 struct StackFacts<'a> {
     row: &'a GrowthStack,
     process: &'a ProcessRow,
 }
 
-/// How a value is got.
+/// A function that gets the value of a column.
 type Get = fn(&StackFacts<'_>) -> Value;
 
 static CELLS: &[(Column, Get)] = &[
@@ -46,7 +46,7 @@ fn grown(row: &GrowthStack, window: usize) -> Value {
     Value::bytes(row.bytes.get(window).copied().filter(|Bytes(bytes)| *bytes > 0))
 }
 
-/// The function, else the module and the offset in it, else the address.
+/// The function, else module and offset, else the address.
 pub fn frame(frame: &UserFrame) -> String {
     match frame {
         UserFrame { symbol: Some(symbol), .. } => symbol.clone(),
@@ -58,14 +58,14 @@ pub fn frame(frame: &UserFrame) -> String {
     }
 }
 
-/// The call stacks of a process, with their names where these have come.
+/// The call stacks of a process, with symbol names if they have arrived.
 pub fn stacks<'a>(data: &'a Data, process: &'a ProcessRow) -> &'a [GrowthStack] {
     let named = data.named.as_deref().filter(|named| ProcessId::of(process).is(named));
     let memory = named.unwrap_or(process).memory.as_ref().or(process.memory.as_ref());
     memory.map_or(&[], |memory| &memory.growth_stacks)
 }
 
-/// What a stack is the same as after a refresh.
+/// The identity of a stack across refreshes.
 pub fn id(process: ProcessId, stack: &GrowthStack) -> RowId {
     RowId::Stack(process, stack.frames.iter().map(|frame| frame.address.clone()).collect())
 }

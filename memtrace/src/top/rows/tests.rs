@@ -1,4 +1,4 @@
-//! A node with a pod that leaks, its sibling, another pod, and a service: what the tests of `top` show.
+//! A node with a leaking pod, its sibling, another pod, and a service: the data of the tests of `top`.
 
 use std::sync::Arc;
 
@@ -337,7 +337,7 @@ fn a_nested_cgroup_counts_once_in_the_sum() {
     snapshot.containers[1].name = None;
     let table = rows(&data, By::Pod, &Scope::Node);
     assert_eq!(table.rows.len(), 2, "/x/ and /x/a/");
-    // One pod with a container inside of another's cgroup.
+    // One pod with a container inside another's cgroup.
     for container in &mut Arc::make_mut(&mut data.snapshot).containers {
         container.name = name("n", "p", "c").map(Arc::new);
     }

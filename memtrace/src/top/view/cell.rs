@@ -1,4 +1,4 @@
-//! One cell of the table: a value in the columns that it has.
+//! Draws one cell of the table.
 
 use ratatui::layout::Rect;
 
@@ -57,7 +57,7 @@ fn share_state(share: f64) -> State {
     }
 }
 
-/// The role of a figure: what grows and what ends is seen.
+/// The role of a figure: growth and approaching limits are highlighted.
 fn role(column: &Column, value: &Value) -> Role {
     match value {
         Value::Unknown => Role::Faint,
@@ -92,13 +92,14 @@ fn role(column: &Column, value: &Value) -> Role {
     }
 }
 
-/// A size over time in one line; the highest of each stretch counts. What changes by little looks level.
+/// A size over time in one line, with the highest value of each interval. Small changes look level.
 pub(super) fn sparkline(theme: Theme, points: &[Option<Bytes>], columns: usize) -> String {
     let stretches = stretches(points, columns);
     let known = || stretches.iter().flatten().copied();
     let (Some(low), Some(high)) = (known().min(), known().max()) else { return String::new() };
     let range = (high - low).max(high / 10).max(1) as f64;
-    // In the middle of a step, when it hardly moves: noise at the border of two would look like waves.
+    // A nearly constant value is put in the middle of a step, because noise at a border between steps would look like
+    // waves.
     let base = low as f64 - (range - (high - low) as f64) * 3.0 / 7.0;
     stretches
         .iter()
@@ -109,7 +110,7 @@ pub(super) fn sparkline(theme: Theme, points: &[Option<Bytes>], columns: usize) 
         .collect()
 }
 
-/// The highest in each of so many stretches of time; fewer points stand at the right.
+/// The highest value in each of `columns` intervals; fewer points are right-aligned.
 pub(super) fn stretches(points: &[Option<Bytes>], columns: usize) -> Vec<Option<u64>> {
     if points.len() <= columns {
         let empty = std::iter::repeat_n(None, columns - points.len());

@@ -1,4 +1,4 @@
-//! A size over time as an area, with its scale.
+//! Draws a size over time as an area chart with a scale.
 
 use ratatui::layout::Rect;
 
@@ -12,10 +12,10 @@ use crate::{
     units::Bytes,
 };
 
-/// Columns of the scale.
+/// Width of the scale in columns.
 const SCALE: u16 = 6;
 
-/// Draws points over an area; the limit is a line where it is near enough to be on the picture.
+/// Draws points in an area; the limit is a line if it is within the scale.
 pub(super) fn chart(painter: &mut Painter<'_>, area: Rect, points: &[Option<Bytes>], limit: Option<Bytes>) {
     let height = area.height;
     if height == 0 || area.width <= SCALE + 4 {
@@ -31,7 +31,7 @@ pub(super) fn chart(painter: &mut Painter<'_>, area: Rect, points: &[Option<Byte
     let limit =
         limit.map(|Bytes(limit)| limit).filter(|limit| *limit >= high && *limit <= high.saturating_mul(2));
     let top = limit.unwrap_or(high).max(1);
-    // From zero, unless it would be a block without a shape.
+    // The scale starts at 0, unless the chart would be nearly a full block.
     let base = if low > top / 2 { low - (low - top / 2) / 2 } else { 0 };
     let steps = f64::from(height) * 8.0;
     let scale = |bytes: u64| {
@@ -43,7 +43,7 @@ pub(super) fn chart(painter: &mut Painter<'_>, area: Rect, points: &[Option<Byte
         for (x, column) in (plot.x..plot.right()).zip(&columns) {
             let Some(bytes) = column else { continue };
             let eighths = scale(*bytes).saturating_sub(below).min(8);
-            // The lowest line shows that something is known.
+            // The lowest line always shows known points.
             let eighths = if below == 0 { eighths.max(1) } else { eighths };
             if eighths > 0 {
                 painter.put(line_area, x, painter.theme.column(eighths), Role::Gauge);

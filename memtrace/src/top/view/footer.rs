@@ -1,4 +1,4 @@
-//! The lines below the rows: all of what is selected, and the keys.
+//! The lines below the rows: details of the selected row, and the keys.
 
 use ratatui::layout::Rect;
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// All of what is selected: its whole name, and what is found about it.
+/// Details of the selected row: its full name, and its findings.
 pub(super) fn details(app: &App, painter: &mut Painter<'_>, area: Rect) {
     let (Some(data), Some(selected)) = (app.data(), app.selected()) else { return };
     let gap = painter.theme.gap();
@@ -45,7 +45,7 @@ pub(super) fn details(app: &App, painter: &mut Painter<'_>, area: Rect) {
     }
 }
 
-/// What was said last, else the keys.
+/// The current message, else the keys.
 pub(super) fn footer(app: &App, painter: &mut Painter<'_>, area: Rect) {
     if let Some(message) = app.message() {
         let line = format!("{} {message}", painter.theme.glyph(State::Warning));

@@ -1,4 +1,4 @@
-//! The lines above the rows: the node, how well the tracer sees, the views, and where one is.
+//! The lines above the rows: the node, the tracer's status, the views, and the current place.
 
 use ratatui::layout::Rect;
 
@@ -16,10 +16,10 @@ use crate::{
     units::Bytes,
 };
 
-/// Above these shares of the node's memory it is worth a look, and about to run out.
+/// Shares of the node's memory above which it is a warning, and an alarm.
 const NODE: [f64; 2] = [0.85, 0.95];
 
-/// Who, when, and whether it goes on.
+/// Host, time, and whether the view is live.
 pub(super) fn title(app: &App, painter: &mut Painter<'_>, area: Rect) {
     let mut x = painter.put(area, area.x, "memtrace", Role::Brand);
     if !app.host().is_empty() {
@@ -99,7 +99,7 @@ pub(super) fn node(app: &App, painter: &mut Painter<'_>, area: Rect) {
     }
 }
 
-/// How well the tracer sees.
+/// The tracer's status.
 pub(super) fn tracer(app: &App, painter: &mut Painter<'_>, area: Rect) {
     let x = painter.put(area, area.x, "Tracer  ", Role::Title);
     let Some(data) = app.data() else { return };
@@ -143,7 +143,7 @@ pub(super) fn tracer(app: &App, painter: &mut Painter<'_>, area: Rect) {
     );
 }
 
-/// What must be seen now: a daemon that is gone, losses, kills that are not on disk.
+/// Urgent messages: a lost daemon, losses, kills that are not on disk.
 pub(super) fn banner(app: &App) -> Option<String> {
     match app.link() {
         Link::Lost(why) => return Some(format!("the daemon is gone, reconnecting: {why}")),
@@ -174,7 +174,7 @@ pub(super) fn tabs(app: &App, painter: &mut Painter<'_>, area: Rect) {
     for (index, tab) in Tab::ALL.into_iter().enumerate() {
         let is_chosen = index == app.tab();
         let count = count(app, tab).map(|count| format!(" {count}")).unwrap_or_default();
-        // On a narrow screen a number is enough for the others.
+        // On a narrow screen the other views show only their number.
         let words = match area.width {
             0..40 if !is_chosen => format!(" {} ", index + 1),
             40..72 if !is_chosen => format!(" {} {} ", index + 1, tab.title()),
@@ -204,7 +204,7 @@ fn count(app: &App, tab: Tab) -> Option<String> {
     }
 }
 
-/// Where one is, and the filter.
+/// The current place, and the filter.
 pub(super) fn crumbs(app: &App, painter: &mut Painter<'_>, area: Rect) {
     let mut x = area.x;
     if app.places().len() > 1 {

@@ -1,4 +1,4 @@
-//! Text over the rows: the keys, the filter language, the columns; or a report.
+//! Text overlays: the keys, the filter language and the columns, or a report.
 
 use ratatui::layout::Rect;
 
@@ -8,7 +8,7 @@ use crate::{
     top::{app::App, column::Column, filter, input, rows::By, theme::Role},
 };
 
-/// A line: what stands at the left, what it means.
+/// A line: the term, its meaning, and its role.
 type Line = (String, String, Role);
 
 fn lines(by: By) -> Vec<Line> {

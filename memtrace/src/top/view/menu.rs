@@ -8,7 +8,7 @@ use crate::top::{
     theme::Role,
 };
 
-/// Draws it over the table.
+/// Draws the menu over the table.
 pub(super) fn menu(app: &App, menu: &Menu, painter: &mut Painter<'_>, area: Rect) {
     let Some(place) = app.place() else { return };
     let columns = place.by.columns();

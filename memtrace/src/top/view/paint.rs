@@ -1,4 +1,4 @@
-//! The only way text gets on the screen: made harmless, cut to its place, never outside of it.
+//! The only way to put text on the screen: it is escaped, and clipped to its area.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
@@ -7,25 +7,25 @@ use crate::{
     top::theme::{Role, Theme},
 };
 
-/// A buffer and how to draw on it.
+/// A buffer with drawing operations.
 pub struct Painter<'a> {
     buffer: &'a mut Buffer,
-    /// How things look.
+    /// The theme.
     pub theme: Theme,
 }
 
 impl<'a> Painter<'a> {
-    /// Draws on a buffer.
+    /// A painter for a buffer.
     pub fn new(buffer: &'a mut Buffer, theme: Theme) -> Self {
         Self { buffer, theme }
     }
 
-    /// Text at a column of an area's first line; returns the column behind it.
+    /// Puts text at a column of an area's first line. Returns the column after it.
     pub fn put(&mut self, area: Rect, x: u16, text: &str, role: Role) -> u16 {
         self.styled(area, x, text, self.theme.style(role))
     }
 
-    /// The same with a style of one's own.
+    /// The same with an explicit style.
     pub fn styled(&mut self, area: Rect, x: u16, text: &str, style: Style) -> u16 {
         let area = area.intersection(self.buffer.area);
         if area.is_empty() || x < area.x || x >= area.right() {
@@ -43,18 +43,18 @@ impl<'a> Painter<'a> {
         self.buffer.set_stringn(x, area.y, text, room, style).0
     }
 
-    /// Pieces one after the other.
+    /// Puts several pieces one after the other.
     pub fn pieces(&mut self, area: Rect, x: u16, pieces: &[(&str, Role)]) -> u16 {
         pieces.iter().fold(x, |x, (text, role)| self.put(area, x, text, *role))
     }
 
-    /// Text that ends at the right of an area's first line.
+    /// Puts text right-aligned on an area's first line.
     pub fn right(&mut self, area: Rect, text: &str, role: Role) {
         let width = text::width(text) as u16;
         self.put(area, area.right().saturating_sub(width).max(area.x), text, role);
     }
 
-    /// A bar of so many columns.
+    /// Draws a bar of `columns` columns.
     pub fn bar(&mut self, area: Rect, x: u16, columns: u16, share: f64, role: Role) -> u16 {
         let (full, rest) = self.theme.bar(share, usize::from(columns));
         let filled = self.put(area, x, &full, role);
@@ -62,13 +62,13 @@ impl<'a> Painter<'a> {
         self.put(area, filled, &rest, Role::Faint)
     }
 
-    /// One style over an area, as it is.
+    /// Applies a style to an area without changing its text.
     pub fn shade(&mut self, area: Rect, role: Role) {
         let style = self.theme.style(role);
         self.buffer.set_style(area.intersection(self.buffer.area), style);
     }
 
-    /// Nothing, over an area.
+    /// Clears an area.
     pub fn clear(&mut self, area: Rect) {
         let area = area.intersection(self.buffer.area);
         for position in area.positions() {
@@ -78,7 +78,7 @@ impl<'a> Painter<'a> {
         }
     }
 
-    /// A frame around an area, with a title; returns what is inside.
+    /// Draws a frame with a title around an area. Returns the inner area.
     pub fn frame(&mut self, area: Rect, title: &str) -> Rect {
         let area = area.intersection(self.buffer.area);
         if area.width < 4 || area.height < 2 {
@@ -100,7 +100,7 @@ impl<'a> Painter<'a> {
     }
 }
 
-/// A line of an area, counted from its top; empty where there is none.
+/// A line of an area, counted from its top; empty if it does not exist.
 pub fn row(area: Rect, line: u16) -> Rect {
     let height = u16::from(line < area.height);
     Rect { y: area.y.saturating_add(line), height, ..area }

@@ -1,4 +1,4 @@
-//! What there is to say about the container or the process that one is in, above its rows.
+//! The panel above the rows, about the current container or process.
 
 mod container;
 mod process;
@@ -12,7 +12,7 @@ use crate::top::{
     rows::{By, Scope},
 };
 
-/// Draws it.
+/// Draws the panel.
 pub(super) fn panel(app: &App, painter: &mut Painter<'_>, area: Rect) {
     let (Some(data), Some(place)) = (app.data(), app.place()) else { return };
     if area.height < 3 {
@@ -37,7 +37,7 @@ pub(super) fn panel(app: &App, painter: &mut Painter<'_>, area: Rect) {
     }
 }
 
-/// Two areas side by side, or one where there is no room for two.
+/// Two areas side by side, or one if there is no room for two.
 fn halves(area: Rect) -> (Rect, Option<Rect>) {
     if area.width < 96 {
         return (area, None);

@@ -1,7 +1,7 @@
-//! The screen as a picture: for a ticket, or the README.
+//! The screen as an SVG picture, for a ticket or the README.
 //!
-//! A buffer of cells -> SVG that needs nothing but a monospaced font. Blocks are drawn as rectangles, so that bars have
-//! no gaps.
+//! A buffer of cells -> SVG that only needs a monospaced font. Blocks are drawn as rectangles, so that bars have no
+//! gaps.
 
 use std::fmt::Write as _;
 
@@ -17,9 +17,9 @@ use crate::{
     top::{app::App, theme::Theme},
 };
 
-/// Size of a cell.
+/// Size of a cell in pixels.
 const CELL: (f64, f64) = (8.4, 18.0);
-/// Around everything.
+/// Margin around the screen in pixels.
 const MARGIN: f64 = 12.0;
 const BACKGROUND: &str = "#11151c";
 const FOREGROUND: &str = "#d5dbe5";
@@ -65,7 +65,7 @@ fn line(out: &mut String, buffer: &Buffer, y: u16) {
     }
 }
 
-/// Whether two cells are drawn as one piece of text; each block is a piece of its own.
+/// Whether two cells are drawn as one piece of text; each block is a separate piece.
 fn is_alike(a: &Cell, b: &Cell) -> bool {
     let is_block = |cell: &Cell| block(cell.symbol()).is_some();
     (a.fg, a.modifier) == (b.fg, b.modifier) && !is_block(a) && !is_block(b)
@@ -110,7 +110,7 @@ fn rectangle(out: &mut String, x: f64, y: f64, width: f64, height: f64, color: &
     );
 }
 
-/// The part of a cell that a block fills: of its width from the left, of its height from below.
+/// The part of a cell that a block character fills: of its width from the left, of its height from the bottom.
 fn block(symbol: &str) -> Option<(f64, f64)> {
     let mut chars = symbol.chars();
     let (c, None) = (chars.next()?, chars.next()) else { return None };

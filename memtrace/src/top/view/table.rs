@@ -1,4 +1,4 @@
-//! The rows: which columns fit, how wide they are, and the rows that are on the screen.
+//! The table: selects the columns that fit, sets their widths, and draws the visible rows.
 
 use ratatui::layout::Rect;
 
@@ -17,15 +17,15 @@ use crate::{
     },
 };
 
-/// Columns of the screen between two columns of the table.
+/// Spaces between two columns of the table.
 const BETWEEN: u16 = 1;
-/// For the glyph of the state.
+/// Width of the state glyph.
 const GLYPH: u16 = 2;
 
-/// A column on the screen: its place in the row, itself, and how wide it is.
+/// A visible column: its index in the row, its definition, and its width.
 pub(super) type Shown = (usize, &'static Column, u16);
 
-/// What the place says already.
+/// Whether the current place already shows this column's value.
 fn is_said(scope: &Scope, column: &Column) -> bool {
     match scope {
         Scope::Node | Scope::Pod(_) => false,
@@ -34,7 +34,7 @@ fn is_said(scope: &Scope, column: &Column) -> bool {
     }
 }
 
-/// The columns that fit: those of low rank, and the one that orders the rows.
+/// The columns that fit: those of low rank, and the sort column.
 fn fit(place: &Place, visible: &Table, width: u16) -> Vec<Shown> {
     let sorted = &place.sort.field;
     let is_sorted = |column: &Column| column.field == sorted;
@@ -52,7 +52,7 @@ fn fit(place: &Place, visible: &Table, width: u16) -> Vec<Shown> {
     for (at, column) in by_rank {
         let (least, _) = column.widths();
         let least = match column.kind {
-            // A name is worth more than one more figure.
+            // A wider name is more useful than another figure.
             Kind::Name => least.max(longest(visible, at).min(width / 4)),
             _ if is_sorted(column) => least.max(column.title.len() as u16 + 1),
             _ => least,
@@ -64,7 +64,7 @@ fn fit(place: &Place, visible: &Table, width: u16) -> Vec<Shown> {
             shown.push((at, column, least));
             left = rest;
         } else if column.rank > 2 {
-            // Nothing of a higher rank takes the place of one that did not fit, so that columns do not come and go.
+            // After a column that does not fit, stop, so that columns do not appear and disappear.
             break;
         }
     }
@@ -73,13 +73,13 @@ fn fit(place: &Place, visible: &Table, width: u16) -> Vec<Shown> {
     shown
 }
 
-/// Columns of the screen that the longest value of a column takes.
+/// The width of the longest value of a column.
 fn longest(table: &Table, at: usize) -> u16 {
     let cells = table.rows.iter().filter_map(|row| row.values.get(at));
     cells.map(|value| text::width(&value.short())).max().unwrap_or(0) as u16
 }
 
-/// Gives what is left to those who can make use of it: names first, as far as there is something to show.
+/// Distributes the remaining width to columns with longer values, names first.
 fn widen(shown: &mut [Shown], table: &Table, mut left: u16) {
     let order = [
         |kind: Kind| kind == Kind::Name,

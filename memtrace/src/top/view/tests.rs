@@ -1,4 +1,4 @@
-//! Frames compared with files, and any state on any screen.
+//! Frames compared with files, and arbitrary states on arbitrary screens.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p memtrace --lib top::view` writes the files anew.
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// A state that has had some updates.
+/// A state after some updates.
 pub fn app(data: &Data) -> App {
     let mut app = App::of("node-7");
     let [second, last] = [1, 0].map(|ago| {
@@ -58,7 +58,7 @@ pub fn press(app: &mut App, keys: &str) {
     }
 }
 
-/// What is on the screen.
+/// The text on the screen.
 pub fn frame(app: &mut App, theme: Theme, width: u16, height: u16) -> String {
     let screen = Rect::new(0, 0, width, height);
     for _ in 0..2 {
@@ -159,7 +159,7 @@ fn names_cannot_drive_the_terminal() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any keys, on any screen, that changes its size in between.
+    /// Any keys on any screen, with size changes in between.
     #[test]
     fn nothing_panics(
         sizes in prop::collection::vec((1_u16..220, 1_u16..70), 1..4),

@@ -1,7 +1,7 @@
 //! An arena: its `malloc_state`, its heaps and its lists.
 //!
-//! Input: an image and an address. Output: [`Arena`], and what its free lists hold. Lists are walked as long as they
-//! make sense and there is time.
+//! Input: an image and an address. Output: [`Arena`], and the contents of its free lists. Lists are walked as long as
+//! they are consistent and time permits.
 
 use super::{
     chunk::{ALIGNMENT, FLAGS, SMALLEST, Span},
@@ -13,14 +13,14 @@ use crate::allocator::{
     image::Image,
 };
 
-/// Heaps of one arena: 4 TiB.
+/// The most heaps of one arena: 4 TiB.
 const MOST_HEAPS: usize = 1 << 16;
-/// Chunks of one arena's fast bins.
+/// The most chunks of one arena's fast bins.
 const MOST_FAST: u32 = 1 << 18;
 
-/// Chunks of one arena's other bins: a list that never ends is not followed for longer.
+/// The most chunks of one arena's other bins, in case a list never ends.
 const MOST_BINNED: u32 = 1 << 18;
-/// Large free chunks that are remembered.
+/// The most large free chunks that are remembered.
 const MOST_LARGE: usize = 1 << 14;
 
 /// An arena, as it was read.
@@ -28,23 +28,23 @@ const MOST_LARGE: usize = 1 << 14;
 pub struct Arena {
     /// Address of its `malloc_state`.
     pub at: u64,
-    /// How that is laid out.
+    /// Its layout.
     pub layout: &'static State,
     words: Vec<u64>,
 }
 
-/// What lists hold.
+/// The contents of lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Bytes of the chunks.
     pub bytes: u64,
     /// The resident part.
     pub resident: u64,
-    /// Whether the walk was not cut short.
+    /// Whether the walk was complete.
     pub is_complete: bool,
 }
 
-/// Large chunks that are free.
+/// Large free chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Large {
     /// Address and bytes of each.
@@ -54,12 +54,12 @@ pub struct Large {
 }
 
 impl Arena {
-    /// Reads one.
+    /// Reads an arena.
     pub fn read(pages: &mut Pages<'_>, at: u64, layout: &'static State) -> Option<Self> {
         Some(Self { at, layout, words: pages.words(at, layout.size / 8)? })
     }
 
-    /// Of words that were read.
+    /// An arena from its words.
     pub fn of(at: u64, layout: &'static State, words: &[u64]) -> Option<Self> {
         let words = words.get(..usize::try_from(layout.size / 8).ok()?)?.to_vec();
         Some(Self { at, layout, words })
@@ -70,7 +70,7 @@ impl Arena {
         word.copied().unwrap_or_default()
     }
 
-    /// The chunk that grows.
+    /// The top chunk.
     pub fn top(&self) -> u64 {
         self.word(self.layout.top)
     }
@@ -85,7 +85,7 @@ impl Arena {
         self.word(self.layout.system_mem)
     }
 
-    /// It exists and nothing was ever allocated from it: its top is its own first bin.
+    /// Whether nothing was ever allocated from it: its top is its own first bin.
     pub fn is_unused(&self) -> bool {
         self.top() == self.header(0)
     }
@@ -119,7 +119,7 @@ impl Arena {
         Some(empty)
     }
 
-    /// The first chunk that is not its own, of each bin that has any.
+    /// The first chunk of each bin that is not empty.
     pub fn first_chunks(&self) -> impl Iterator<Item = (u64, u64)> {
         let bins = (0..layout::BINS).map(|bin| (self.header(bin), self.bin(bin).0));
         bins.filter(|(header, first)| header != first)
@@ -131,11 +131,11 @@ impl Arena {
             return Some(0);
         }
         let head = pages.word(self.top().checked_add(8)?)?;
-        // Behind the top, nothing can be free.
+        // The chunk before the top is never free, so PREV_INUSE is set.
         (head & 1 != 0 && head & !FLAGS <= self.system_mem()).then_some(head & !FLAGS)
     }
 
-    /// The heaps of a thread arena, the last first, with the size of each.
+    /// The heaps of a thread arena, the newest first, with their sizes.
     pub fn heaps(&self, pages: &mut Pages<'_>) -> Option<Vec<(u64, u64)>> {
         let mut heaps: Vec<(u64, u64)> = Vec::new();
         let mut at = heap_of(self.top());
@@ -165,8 +165,8 @@ impl Arena {
         heaps.iter().enumerate().map(span).filter(|span| span.start <= span.end).collect()
     }
 
-    /// What the fast bins hold, until no more than `end` is left of the budget. A list that breaks off, for the process
-    /// changes it, is taken as far as it goes.
+    /// The contents of the fast bins. Stops when only `end` of the budget is left. A list that is broken, because the
+    /// process changes it, is counted up to the break.
     pub fn fast(&self, image: &mut dyn Image, end: u64) -> Held {
         let mut held = Held { is_complete: true, ..Held::default() };
         let Some(fastbins) = self.layout.fastbins else { return held };
@@ -191,10 +191,10 @@ impl Arena {
         held
     }
 
-    /// The free chunks of the bins for the largest, from 32 KiB on, the largest first; not all of them when they are so
-    /// many that no more than `end` would be left of the budget.
+    /// The free chunks of the largest bins, from 32 KiB on, the largest first. Incomplete when only `end` of the budget
+    /// is left.
     pub fn large(&self, image: &mut dyn Image, end: u64) -> Large {
-        /// `largebin_index` of 32 KiB, less the unused bin 0.
+        /// `largebin_index` of 32 KiB, minus the unused bin 0.
         const FIRST: u64 = 112;
         let mut large = Large { chunks: Vec::new(), is_complete: true };
         for bin in (FIRST - 1..layout::BINS).rev() {
@@ -212,7 +212,7 @@ impl Arena {
         large
     }
 
-    /// What the other bins hold, chunk by chunk, until no more than `end` is left of the budget.
+    /// The contents of the other bins, chunk by chunk. Stops when only `end` of the budget is left.
     pub fn binned(&self, image: &mut dyn Image, end: u64) -> Held {
         let mut held = Held { is_complete: true, ..Held::default() };
         let mut left = MOST_BINNED;
@@ -240,7 +240,7 @@ impl Arena {
     }
 }
 
-/// The first words of a chunk, from its size on: one small read, for lists jump about.
+/// The first words of a chunk, from its size on: one small read, because lists jump about.
 fn heads<const N: usize>(image: &mut dyn Image, chunk: u64) -> Option<[u64; N]> {
     let mut bytes = [0; 32];
     let bytes = bytes.get_mut(..N * 8)?;
@@ -255,16 +255,16 @@ fn heads<const N: usize>(image: &mut dyn Image, chunk: u64) -> Option<[u64; N]> 
     Some(words)
 }
 
-/// Where the first chunk is behind so many bytes: what it hands out is aligned, not it itself.
+/// Offset of the first chunk after `bytes` bytes of header: the memory it hands out is aligned, not the chunk itself.
 pub const fn first_chunk(bytes: u64) -> u64 {
     (bytes + 16).next_multiple_of(ALIGNMENT) - 16
 }
 
-/// A link of a list of single links: mangled with its own address from 2.32 on.
+/// A link of a singly linked list, demangled: since 2.32 it is XORed with its own address.
 pub fn revealed(at: u64, link: u64) -> Option<u64> {
     let mangled = at >> 12 ^ link;
     let is_aligned = |next: &u64| next.is_multiple_of(ALIGNMENT);
-    // Next to each other a plain link has the high bits of its own address, a mangled one does not.
+    // A plain link has the same high bits as its own address, a mangled one does not.
     let is_near = |next: &u64| *next == 0 || is_aligned(next) && next >> 28 == at >> 28;
     [link, mangled].into_iter().find(is_near).or_else(|| Some(mangled).filter(is_aligned))
 }

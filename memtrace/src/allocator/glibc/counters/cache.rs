@@ -1,6 +1,6 @@
-//! Thread caches: what every thread keeps for itself, and the arenas count as in use.
+//! Thread caches: free chunks of each thread, which the arenas count as in use.
 //!
-//! Input: places where a cache can be. Output: the bytes in them. A cache is one when its counts and its lists agree.
+//! Input: places where a cache can be. Output: the bytes in them. A cache is accepted if its counts and lists agree.
 
 use super::{
     arena::revealed,
@@ -9,13 +9,13 @@ use super::{
     pages::Pages,
 };
 
-/// Chunks that one bin can hold (`MAX_TCACHE_COUNT` is larger; the default is 7, or 16).
+/// The most chunks accepted in one bin (the default is 7, or 16; `MAX_TCACHE_COUNT` is larger).
 const MOST_CACHED: u64 = 1 << 12;
 
-/// What a thread caches at most, but where it was tuned: seven chunks of each bin.
+/// The most bytes that a thread caches by default: seven chunks of each bin.
 pub const LARGEST: u64 = 7 * (CACHE_BINS * size_of_bin(0) + 16 * (CACHE_BINS * (CACHE_BINS - 1) / 2));
 
-/// The sizes of chunks that a cache lies in.
+/// The chunk sizes that contain a cache.
 pub const SIZES: [u64; 3] = [0x290, 0x300, 0x250];
 
 /// The layout of a cache in a chunk of this size.
@@ -23,7 +23,7 @@ pub fn layout_of(size: u64) -> Option<&'static Cache> {
     CACHES.iter().find(|layout| layout.chunk == size)
 }
 
-/// The bytes in the cache of a chunk; `None` when it is none.
+/// The bytes in the cache in a chunk; `None` if there is no cache.
 pub fn held(pages: &mut Pages<'_>, chunk: u64, layout: &Cache) -> Option<u64> {
     let size = pages.word(chunk.checked_add(8)?)? & !FLAGS;
     if size != layout.chunk {
@@ -49,7 +49,7 @@ pub fn held(pages: &mut Pages<'_>, chunk: u64, layout: &Cache) -> Option<u64> {
     Some(bytes)
 }
 
-/// An entry is what the program would get: behind the head of a chunk of the bin's size.
+/// Whether an entry points to user memory after the head of a chunk of the bin's size.
 fn is_cached(pages: &mut Pages<'_>, entry: u64, bin: u64) -> bool {
     let head = entry.checked_sub(8).and_then(|at| pages.word(at));
     entry.is_multiple_of(16) && head.is_some_and(|head| head & !FLAGS == size_of_bin(bin))
@@ -67,10 +67,10 @@ fn listed(pages: &mut Pages<'_>, first: u64, bin: u64) -> Option<u64> {
     Some(count)
 }
 
-/// Chunks that threads point to and that have the size of a cache: `tcache` is a thread-local variable, which lies
-/// right below the thread's own block at the top of its stack. That block begins with its own address, twice.
+/// Chunks with the size of a cache that threads point to. `tcache` is a thread-local variable directly below the thread
+/// control block at the top of the stack. That block begins with its own address, twice.
 pub fn of_threads(pages: &mut Pages<'_>, stacks: &[(u64, u64)]) -> Vec<(u64, u64)> {
-    /// What is looked through at the top of a stack, and below a block.
+    /// Bytes searched at the top of a stack, and below a control block.
     const TOP: u64 = 16 << 10;
     const VARIABLES: u64 = 2048;
     let mut chunks = Vec::new();

@@ -1,8 +1,8 @@
-//! Chunk after chunk through a heap: what is free in it.
+//! Walks a heap chunk by chunk and counts free memory.
 //!
-//! Input: an image and a span of chunks. Output: [`Tally`]. The way that works while the process allocates: memory is
-//! read in large pieces, each in one go; what makes no sense is read again, and then stepped over and counted as
-//! unknown. Chunks larger than a piece are stepped over without being read.
+//! Input: an image and a span of chunks. Output: [`Tally`]. Works while the process allocates: memory is read in large
+//! pieces, each with one read. Inconsistent memory is read again, then skipped and counted as unknown. Chunks larger
+//! than a piece are skipped without being read.
 
 use super::layout;
 use crate::allocator::{counters::sampling::Doubt, image::Image};
@@ -10,55 +10,55 @@ use crate::allocator::{counters::sampling::Doubt, image::Image};
 /// Flags of `malloc_chunk.mchunk_size`.
 pub const PREV_INUSE: u64 = 1;
 const IS_MMAPPED: u64 = 2;
-/// All of them.
+/// All flags.
 pub const FLAGS: u64 = 7;
 /// `MINSIZE`.
 pub const SMALLEST: u64 = 32;
 /// `MALLOC_ALIGNMENT`.
 pub const ALIGNMENT: u64 = 16;
 
-/// What a walk reads in one go.
+/// Bytes that a walk reads at once.
 pub const PIECE: u64 = 128 << 10;
 const MOST_RETRIES: u32 = 4;
-/// So many chunks in a row make sense by chance only where there are none.
+/// A chain of this many valid chunks is accepted: it does not occur by chance.
 const CHAIN: u32 = 24;
-/// Or so many, when they reach over half of a piece to its end: large ones.
+/// A shorter chain is accepted if it covers at least half of a piece up to its end: large chunks.
 const FEWEST: u32 = 5;
 
-/// Chunks of one arena, from the first to the one behind the last.
+/// A range of consecutive chunks of one arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The first chunk.
     pub start: u64,
     /// The top chunk, or the end of a heap that is not the last.
     pub end: u64,
-    /// Whether the top chunk is at its end.
+    /// Whether `end` is the top chunk.
     pub has_top: bool,
 }
 
-/// What is in spans.
+/// The sums over spans.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     /// Bytes in free chunks; those of fast bins and thread caches count as in use.
     pub free: u64,
     /// The resident part of them.
     pub free_resident: u64,
-    /// Bytes that made no sense.
+    /// Bytes that could not be interpreted.
     pub unknown: u64,
-    /// Bytes of chunks in use that are so small that a fast bin may have them; `None` where they were not looked at.
+    /// Bytes of chunks in use that are small enough for a fast bin; `None` when not counted.
     pub small: Option<u64>,
-    /// Bytes of chunks that were seen.
+    /// Bytes of chunks that were counted.
     pub seen: u64,
-    /// Chunks of the sizes that were asked for: where thread caches can be.
+    /// Chunks of the requested sizes, where thread caches can be.
     pub spotted: Vec<(u64, u64)>,
-    /// Whether some of it stands for the rest, for there was no time for all.
+    /// Whether the sums are estimated from a sample, because of lack of time.
     pub is_sampled: bool,
-    /// And how far that may be off, if by samples.
+    /// The error of the estimate, if sampled.
     pub doubt: Doubt,
 }
 
 impl Tally {
-    /// What made no sense or was not come to is taken to be like the rest; it may be free or not.
+    /// Assumes that unknown bytes are like the rest; they stay in the error.
     pub fn filled(mut self) -> Self {
         let of = |part: u64| u128::from(self.unknown) * u128::from(part) / u128::from(self.seen.max(1));
         let of = |part: u64| u64::try_from(of(part)).unwrap_or(u64::MAX).min(self.unknown);
@@ -69,41 +69,41 @@ impl Tally {
     }
 }
 
-/// Chunks that are remembered at most.
+/// The most chunks that are remembered.
 const MOST_SPOTTED: usize = 1024;
 
 /// A piece of memory.
 pub struct Piece {
     start: u64,
-    /// Bytes that are read in one go.
+    /// Bytes that are read at once.
     len: u64,
     words: Vec<u64>,
     is_whole: bool,
 }
 
-/// How far a walk may go.
+/// The limits of a walk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limit {
-    /// So much of the budget is others'.
+    /// The part of the budget that is left to others.
     pub end: u64,
-    /// Bytes of spans that are to be walked after this one.
+    /// Bytes of spans that will be walked after this one.
     pub ahead: u64,
 }
 
 impl Limit {
-    /// Whether so many bytes are more than can be done: by far, for it may be a little quicker from now on.
+    /// Whether this many bytes clearly exceed the budget, with some reserve for a faster rest.
     fn is_too_far(self, image: &dyn Image, bytes: u64) -> bool {
         image.left().saturating_sub(self.end).saturating_mul(2) < bytes.saturating_add(self.ahead)
     }
 }
 
-/// Walks a span until it is seen that there is no time for it; what it does not come to is unknown.
+/// Walks a span, and stops early if there is no time for it; the rest counts as unknown.
 pub fn walk(image: &mut dyn Image, span: Span, sizes: &[u64], limit: Limit, tally: &mut Tally) {
     let mut piece = Piece::new(span.start, PIECE);
     let (mut retries, mut looked) = (0, None);
     let mut at = span.start;
     while at < span.end {
-        // Once for each piece that was read: to look at the clock takes longer than to step over a chunk.
+        // Check once per piece, because reading the clock takes longer than a step.
         let is_over =
             looked.replace(piece.start) != Some(piece.start) && limit.is_too_far(image, span.end - at);
         if image.is_spent() || is_over {
@@ -127,7 +127,7 @@ pub fn walk(image: &mut dyn Image, span: Span, sizes: &[u64], limit: Limit, tall
                 at += size;
             }
             Some(Step::End) => return,
-            // The heap may have moved on under the piece: look again, from here.
+            // The heap may have changed since the piece was read: read again from here.
             None if retries < MOST_RETRIES => {
                 retries += 1;
                 piece.load(image, at, span);
@@ -144,20 +144,20 @@ pub fn walk(image: &mut dyn Image, span: Span, sizes: &[u64], limit: Limit, tall
     }
 }
 
-/// What is at an address.
+/// The contents of an address.
 pub enum Step {
     /// A chunk.
     Chunk {
-        /// Its bytes.
+        /// Its size in bytes.
         size: u64,
-        /// Whether nobody has it.
+        /// Whether it is free.
         is_free: bool,
     },
-    /// The fence posts at the end of a heap that is full.
+    /// The fence posts at the end of a full heap.
     End,
 }
 
-/// The chunk at an address, from the piece or a new one.
+/// The chunk at an address; loads a new piece if necessary.
 pub fn step(image: &mut dyn Image, piece: &mut Piece, at: u64, span: Span) -> Option<Step> {
     if !piece.holds(at + 8) {
         piece.load(image, at, span);
@@ -175,11 +175,11 @@ pub fn step(image: &mut dyn Image, piece: &mut Piece, at: u64, span: Span) -> Op
         return Some(Step::Chunk { size, is_free: false });
     }
     if !piece.holds(next + 8) {
-        // Never more than the piece of the next chunk.
+        // Load the piece of the next chunk only.
         piece.load(image, next, span);
     }
     let is_free = piece.word(next + 8)? & PREV_INUSE == 0;
-    // A free chunk says its size at its end too.
+    // A free chunk has its size at its end too.
     (!is_free || piece.word(next)? == size).then_some(Step::Chunk { size, is_free })
 }
 
@@ -189,22 +189,22 @@ const fn is_sized(head: u64) -> bool {
 }
 
 impl Piece {
-    /// Nothing yet, and so many bytes from then on.
+    /// An empty piece that will read `len` bytes at once.
     pub const fn new(start: u64, len: u64) -> Self {
         Self { start, len, words: Vec::new(), is_whole: true }
     }
 
-    /// The first address behind it.
+    /// The first address after it.
     pub const fn end(&self) -> u64 {
         self.start + self.words.len() as u64 * 8
     }
 
-    /// Reads no more than a head from now on.
+    /// From now on reads only a head.
     pub const fn shorten(&mut self) {
         self.len = 16;
     }
 
-    /// Whether all of it was there.
+    /// Whether all of it was resident.
     pub const fn is_whole(&self) -> bool {
         self.is_whole
     }
@@ -218,9 +218,9 @@ impl Piece {
         self.words.get(usize::try_from(at).ok()?).copied()
     }
 
-    /// Reads the memory from an address on; what is not present reads as zero.
+    /// Reads the memory from an address on; pages that are not resident read as zero.
     pub fn load(&mut self, image: &mut dyn Image, at: u64, span: Span) {
-        // The head of the top chunk belongs to it.
+        // Includes the head of the top chunk.
         let end = at.saturating_add(self.len).min(span.end.saturating_add(16));
         let present = image.present(at, end);
         self.start = at;
@@ -238,7 +238,8 @@ impl Piece {
         self.words.extend(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)));
     }
 
-    /// The first address from one on where chunk follows chunk to the end of the piece, or many do.
+    /// The first address at or after `from` where a chain of chunks starts that is long enough or reaches the end of
+    /// the piece.
     pub fn chain(&self, from: u64, span: Span) -> Option<u64> {
         let mut at = from;
         while self.holds(at + 8) {
@@ -259,7 +260,7 @@ impl Piece {
                 return false;
             }
             let Some(following) = self.word(next + 8) else {
-                // The one that leaves the piece counts for no more than that it may.
+                // The chunk that crosses the end of the piece cannot be checked further.
                 return count >= FEWEST && at - start >= self.len / 2;
             };
             if following & PREV_INUSE == 0 && self.word(next) != Some(head & !FLAGS) {
@@ -279,8 +280,8 @@ mod tests {
     use super::*;
     use crate::allocator::image::fake::Fake;
 
-    /// Chunks of 1 KiB, of which every second one is free in the first half alone: where a walk ends early, what it did not
-    /// come to is like the rest or anything else.
+    /// Chunks of 1 KiB; in the first half every second one is free. The unread rest of an early end may be like that or
+    /// anything else.
     #[test]
     fn a_walk_that_ends_early_says_so_and_its_bound_holds() {
         const CHUNK: u64 = 1024;

@@ -1,11 +1,11 @@
-//! Where things are in glibc's own structures, version by version (malloc/malloc.c, malloc/arena.c).
+//! Layouts of glibc's structures, by version (malloc/malloc.c, malloc/arena.c). Offsets are in bytes.
 //!
-//! Data only. Which of them a process has is found by what fits, never by a version alone.
+//! Data only. The layout of a process is found by checks on its memory, never by a version alone.
 
 /// `struct malloc_state`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct State {
-    /// The versions that have it so.
+    /// The versions with this layout.
     pub versions: &'static str,
     /// `fastbinsY[10]`; gone in 2.43.
     pub fastbins: Option<u64>,
@@ -28,7 +28,7 @@ pub const BINS: u64 = 127;
 /// `NFASTBINS`.
 pub const FASTBINS: u64 = 10;
 
-/// `global_max_fast` by default: what is larger is in no fast bin.
+/// `global_max_fast` by default: larger chunks are in no fast bin.
 pub const MOST_FAST: u64 = 128;
 
 /// Every layout of `malloc_state`.
@@ -54,21 +54,21 @@ pub const STATES: [State; 3] = [
     },
 ];
 
-/// `heap_info` begins with `ar_ptr`, `prev`, `size` in all. Its own size (32 bytes to 2.34, 48 after) is where the
-/// arena in an arena's first heap is.
+/// `heap_info` begins with `ar_ptr`, `prev`, `size` in all. Its size (32 bytes up to 2.34, 48 after) is the offset of
+/// the arena in the arena's first heap.
 pub const HEAP_WORDS: u64 = 3;
 
 /// `struct malloc_par`; its first five words are the same in all: `trim_threshold`, `top_pad`, `mmap_threshold`,
 /// `arena_test`, `arena_max`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Parameters {
-    /// The versions that have it so.
+    /// The versions with this layout.
     pub versions: &'static str,
-    /// `n_mmaps`, 32 bits; `n_mmaps_max` is behind it.
+    /// `n_mmaps`, 32 bits; `n_mmaps_max` follows it.
     pub n_mmaps: u64,
     /// `no_dyn_threshold`, 32 bits.
     pub no_dyn_threshold: u64,
-    /// `mmapped_mem`; `max_mmapped_mem` is behind it.
+    /// `mmapped_mem`; `max_mmapped_mem` follows it.
     pub mmapped_mem: u64,
     /// `sbrk_base`.
     pub sbrk_base: u64,
@@ -112,11 +112,11 @@ pub const PARAMETERS: [Parameters; 3] = [
 /// `struct tcache_perthread_struct`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cache {
-    /// The versions that have it so.
+    /// The versions with this layout.
     pub versions: &'static str,
-    /// Bytes of the chunk that it lies in.
+    /// Bytes of the chunk that contains it.
     pub chunk: u64,
-    /// Bytes of a count; `None` where free slots are counted instead, and lists have to be walked.
+    /// Bytes of a count; `None` when free slots are counted instead, so that lists must be walked.
     pub count_width: Option<u64>,
     /// `entries`.
     pub entries: u64,
@@ -129,7 +129,7 @@ pub const CACHES: [Cache; 3] = [
     Cache { versions: "2.26-2.29", chunk: 0x250, count_width: Some(1), entries: 64 },
 ];
 
-/// Bins of a thread cache that hold chunks of one size: 32, 48, ... bytes.
+/// Bins of a thread cache with chunks of one size each: 32, 48, ... bytes.
 pub const CACHE_BINS: u64 = 64;
 
 /// The size of the chunks of a thread cache's bin, or of a fast bin.

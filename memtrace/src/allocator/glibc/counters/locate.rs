@@ -1,7 +1,7 @@
 //! Finds `main_arena` and `mp_` without symbols.
 //!
-//! Input: the data of the modules that have glibc's malloc in them. Output: where the structures are, by what fits: 254
-//! links that are never null and mostly point to themselves, a top chunk that ends with a page, a ring that closes.
+//! Input: the data of the modules with glibc's malloc. Output: the addresses of the structures, recognised by 254 links
+//! that are never null and mostly point to themselves, a top chunk that ends at a page, and a closed ring.
 
 use super::{
     arena::Arena,
@@ -10,9 +10,9 @@ use super::{
 };
 use crate::allocator::{counters::data::Data, evidence::content::heap_of};
 
-/// Arenas of a process.
+/// The most arenas of a process.
 const MOST_ARENAS: usize = 4096;
-/// Empty bins that are enough; with less, the others have to point back.
+/// With fewer empty bins than this, the chunks of the others must point back.
 const MOST_EMPTY: u64 = 32;
 /// `DEFAULT_MMAP_MAX`, and `arena_test` of 64 bits.
 const MMAP_MAX: u64 = 65536;
@@ -27,13 +27,13 @@ pub fn arenas(pages: &mut Pages<'_>, data: &[Data]) -> Vec<Arena> {
             rings.extend(ring);
         }
     }
-    // A second glibc in one process (dlmopen) has its own; the one that is used is the one that matters.
+    // A second glibc in one process (dlmopen) has its own ring; choose the one with the most memory.
     rings.into_iter().max_by_key(|ring| ring.iter().map(Arena::system_mem).max()).unwrap_or_default()
 }
 
 fn candidate(at: u64, layout: &'static State, words: &[u64]) -> Option<Arena> {
     let word = |offset: u64| words.get(usize::try_from(offset / 8).ok()?).copied();
-    // The cheap questions first: there are many addresses.
+    // Cheap checks first, because there are many addresses.
     let (top, next) = (word(layout.top)?, word(layout.next)?);
     if top == 0 || top % 8 != 0 || next == 0 || next % 8 != 0 || word(layout.bins)? == 0 {
         return None;
@@ -43,7 +43,7 @@ fn candidate(at: u64, layout: &'static State, words: &[u64]) -> Option<Arena> {
     arena.empty_bins().map(|_| arena)
 }
 
-/// The ring of arenas that this one is in, if it is one.
+/// The ring of arenas from the main one on, if it closes.
 fn ring(pages: &mut Pages<'_>, main: Arena) -> Option<Vec<Arena>> {
     let page = pages.image.page_size();
     let size = main.top_size(pages)?;
@@ -62,7 +62,7 @@ fn ring(pages: &mut Pages<'_>, main: Arena) -> Option<Vec<Arena>> {
     let mut ring = vec![main];
     while next != start {
         let arena = Arena::read(pages, next, layout)?;
-        // All but the main one lie in a heap that names them.
+        // Every arena except the main one is in a heap whose header points to it.
         if ring.len() >= MOST_ARENAS || pages.word(heap_of(next)) != Some(next) {
             return None;
         }
@@ -72,12 +72,12 @@ fn ring(pages: &mut Pages<'_>, main: Arena) -> Option<Vec<Arena>> {
     Some(ring)
 }
 
-/// `mp_`, as it was read.
+/// `mp_` as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// How it is laid out.
+    /// Its layout.
     pub layout: &'static Parameters,
-    /// Where it is.
+    /// Its address.
     pub at: u64,
     words: Vec<u64>,
 }
@@ -94,7 +94,7 @@ impl Found {
         self.word(offset) >> (offset % 8 * 8) & 0xffff_ffff
     }
 
-    /// How much speaks for it; `None` when it cannot be.
+    /// The number of facts that support it; `None` when one excludes it.
     fn weight(&self, heap: Option<u64>, page: u64) -> Option<u32> {
         let Parameters { n_mmaps, mmapped_mem, sbrk_base, .. } = *self.layout;
         let (count, most) = (self.half(n_mmaps), self.half(n_mmaps + 4));
@@ -102,7 +102,7 @@ impl Found {
         let (base, [trim, pad, threshold]) = (self.word(sbrk_base), [0, 8, 16].map(|at| self.word(at)));
         let (test, arenas) = (self.word(24), self.word(32));
         let is_base = match heap {
-            // Page 0 of the heap: the start of it is not always the first chunk.
+            // In the first page of the heap, whose start is not always the first chunk.
             Some(heap) => base == 0 || base >= heap && base < heap.saturating_add(page),
             None => true,
         };
@@ -122,7 +122,7 @@ impl Found {
     }
 }
 
-/// `mp_`, where nothing else fits as well.
+/// `mp_`, if no other place fits equally well.
 pub fn parameters(data: &[Data], heap: Option<u64>, page: u64) -> Option<Found> {
     let mut found: Vec<(u32, Found)> = Vec::new();
     for (at, rest) in data.iter().flat_map(Data::suffixes) {

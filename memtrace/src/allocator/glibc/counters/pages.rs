@@ -1,6 +1,6 @@
-//! Words of an image, a page at a time, for walks that jump.
+//! Words of an image with a page cache, for walks that jump.
 //!
-//! Input: an image. Output: words. Keeps what it read, up to a limit.
+//! Input: an image. Output: words. Caches pages up to a limit.
 
 use std::collections::HashMap;
 
@@ -9,20 +9,20 @@ use crate::allocator::image::Image;
 const BLOCK: u64 = 4096;
 const MOST_BLOCKS: usize = 4096;
 
-/// Pages that were read.
+/// A cache of pages.
 pub struct Pages<'i> {
-    /// Where from.
+    /// The image.
     pub image: &'i mut dyn Image,
     blocks: HashMap<u64, Option<Box<[u8]>>>,
 }
 
 impl<'i> Pages<'i> {
-    /// None yet.
+    /// An empty cache.
     pub fn new(image: &'i mut dyn Image) -> Self {
         Self { image, blocks: HashMap::new() }
     }
 
-    /// Reads them anew from now on.
+    /// Clears the cache.
     pub fn forget(&mut self) {
         self.blocks.clear();
     }
@@ -46,7 +46,7 @@ impl<'i> Pages<'i> {
         Some(u64::from_le_bytes(*word))
     }
 
-    /// So many words from an address on.
+    /// `count` words from an address on.
     pub fn words(&mut self, address: u64, count: u64) -> Option<Vec<u64>> {
         (0..count).map(|at| self.word(address.checked_add(at * 8)?)).collect()
     }

@@ -1,8 +1,8 @@
-//! A heap that is too large to be walked: pieces of it, evenly spread.
+//! Samples a heap that is too large to walk, in evenly spread pieces.
 //!
-//! Input: an image and spans of chunks. Output: an estimated [`Tally`], and how far it may be off. A piece starts
-//! anywhere: the first address from which chunk follows chunk is taken to be one. A piece in the middle of one large
-//! chunk has none, and is free if a list says so.
+//! Input: an image and spans of chunks. Output: an estimated [`Tally`] with its error. A piece starts at any address;
+//! the first chain of valid chunks in it is accepted. A piece inside one large chunk has no chain, and is free if a
+//! list contains the chunk.
 
 use super::{
     arena::Large,
@@ -11,24 +11,24 @@ use super::{
 };
 use crate::allocator::{counters::sampling, image::Image};
 
-/// So many pieces are aimed at, and smaller ones where there is time for little.
+/// The least number of pieces to aim for; pieces get smaller if time is short.
 const AIMED: u64 = 16;
 const SMALLEST: u64 = 16 << 10;
 const LARGEST: u64 = PIECE / 2;
 
-/// What a piece held.
+/// The contents of a piece.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     bytes: u64,
     free: u64,
     resident: u64,
     small: u64,
-    /// Of them, what may be free or not.
+    /// The bytes that may be free or not.
     unknown: u64,
 }
 
-/// Looks at pieces of the spans until no more than `end` is left of the budget, or there is nothing more to see. `large`
-/// are the chunks that are known to be free and large.
+/// Samples pieces of the spans until only `end` of the budget is left, or all were read. `large` are the known large
+/// free chunks.
 pub fn sample(image: &mut dyn Image, spans: &[Span], large: &Large, end: u64) -> Option<Tally> {
     let all: u64 = spans.iter().map(|span| span.end.saturating_sub(span.start)).sum();
     let left = image.left().saturating_sub(end);
@@ -44,7 +44,7 @@ pub fn sample(image: &mut dyn Image, spans: &[Span], large: &Large, end: u64) ->
     estimate(&pieces, all)
 }
 
-/// The span that is so far behind the start of the first, and the address in it.
+/// The span and the address at an offset into all spans together.
 fn place_in(spans: &[Span], mut place: u64) -> Option<(Span, u64)> {
     for span in spans {
         let len = span.end.saturating_sub(span.start);
@@ -69,7 +69,7 @@ fn look(image: &mut dyn Image, span: Span, (place, len): (u64, u64), large: &Lar
         return Some(Seen { bytes, free, resident, small: 0, unknown });
     };
     let is_whole = piece.is_whole();
-    // What lies behind it is read for the head of one chunk alone.
+    // After the piece only the head of one chunk is read.
     piece.shorten();
     let mut seen = Seen::default();
     while at < end {
@@ -87,7 +87,7 @@ fn look(image: &mut dyn Image, span: Span, (place, len): (u64, u64), large: &Lar
     (seen.bytes > 0).then_some(seen)
 }
 
-/// The share of all that was seen, of all.
+/// The estimate for all bytes from the sampled ones.
 fn estimate(pieces: &[Seen], all: u64) -> Option<Tally> {
     let mut parts = sampling::Parts::default();
     pieces.iter().for_each(|piece| parts.add(piece.free, piece.bytes));
@@ -120,7 +120,7 @@ mod tests {
         let half = Seen { bytes: 1000, free: 500, resident: 250, small: 0, unknown: 0 };
         let tally = estimate(&[half; 10], 1 << 30).unwrap();
         assert_eq!((tally.free, tally.free_resident), (1 << 29, 1 << 28));
-        // Ten that are alike say little of a gibibyte, and a hundred thousand much.
+        // Ten equal pieces say little about 1 GiB, a hundred thousand much.
         let off = |pieces: &[Seen]| estimate(pieces, 1 << 30).unwrap().doubt.off();
         assert!(off(&[half; 10]).abs_diff(1 << 29) < 1 << 20);
         let mut many = vec![half; 100_000];
@@ -130,7 +130,7 @@ mod tests {
         assert!(estimate(&[], 1 << 30).is_none());
     }
 
-    /// Every second chunk is free, in the first half of the heap alone: a sample that ends early must see both halves.
+    /// Every second chunk is free in the first half of the heap only: a sample that ends early must cover both halves.
     #[test]
     fn a_sample_ends_with_its_share_and_is_spread_evenly() {
         const CHUNK: u64 = 1024;

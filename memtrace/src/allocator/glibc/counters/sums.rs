@@ -1,6 +1,6 @@
-//! What the arenas come to, those included that there was no time for.
+//! Sums over the arenas, including those that were not read for lack of time.
 //!
-//! Input: arenas that were counted, and the sizes of those that were not. Output: sums, and how far they may be off. Pure.
+//! Input: the counted arenas, and the sizes of the others. Output: sums with their errors. Pure.
 
 use super::arena::Held;
 use crate::allocator::counters::sampling::Doubt;
@@ -17,7 +17,7 @@ pub(super) struct Counted {
     pub(super) doubt: Doubt,
 }
 
-/// What arenas came to.
+/// The sums over arenas.
 #[derive(Default)]
 pub(super) struct Sums {
     pub(super) system: u64,
@@ -26,10 +26,10 @@ pub(super) struct Sums {
     pub(super) resident: u64,
     pub(super) reserve: u64,
     pub(super) unknown: u64,
-    /// Of arenas that there was no time for.
+    /// Sizes of the arenas that were not read for lack of time.
     pub(super) unread: Vec<u64>,
     pub(super) is_sampled: bool,
-    /// Of all that are sampled.
+    /// The combined doubt of all sampled arenas.
     pub(super) doubt: Doubt,
 }
 
@@ -45,7 +45,7 @@ impl Sums {
         self.doubt = self.doubt.and(counted.doubt);
     }
 
-    /// Those that there was no time for are taken to be like the others, and may be full or empty.
+    /// Assumes that unread arenas are like the others; the error covers full and empty ones.
     pub(super) fn add_unread(&mut self) {
         let unread = self.unread.iter().fold(0, |sum: u64, system| sum.saturating_add(*system));
         let used = part(unread, self.allocated, self.system);
@@ -58,7 +58,7 @@ impl Sums {
     }
 }
 
-/// So much of it as a part is of all.
+/// `of * part / all`.
 pub(super) fn part(of: u64, part: u64, all: u64) -> u64 {
     let share = u128::from(of) * u128::from(part.min(all)) / u128::from(all.max(1));
     u64::try_from(share).unwrap_or(of)

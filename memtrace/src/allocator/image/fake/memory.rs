@@ -1,4 +1,4 @@
-//! Memory that is anything, as a strategy.
+//! A proptest strategy for arbitrary memory.
 //!
 //! Input: none. Output: [`Fake`]s whose words are like those of allocators.
 
@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::{Fake, PAGE};
 
-/// Any memory at all: up to six ranges at places where allocators keep things, whose words are mostly pointers into
-/// each other, small numbers and sizes, for these get furthest into a reader.
+/// Arbitrary memory: up to six ranges where allocators keep structures. The words are mostly pointers into the ranges,
+/// small numbers and sizes, which get furthest into a reader.
 pub fn memory() -> impl Strategy<Value = Fake> {
     let place = prop_oneof![
         Just(0x5555_5555_0000_u64),

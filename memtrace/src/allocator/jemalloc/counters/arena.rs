@@ -1,6 +1,6 @@
-//! One `arena_s`: whether it is one, and what it counts.
+//! Recognises an `arena_s` and reads its counters.
 //!
-//! Input: an address and a layout. Output: pages by state, or `None`. Every word is the process's to choose.
+//! Input: an address and a layout. Output: pages by state, or `None`. The process controls every word.
 
 use super::layout::{Blocks, Extents, LARGE_CLASSES, Layout, Place, SMALL, large};
 use crate::{
@@ -8,31 +8,31 @@ use crate::{
     units::Bytes,
 };
 
-/// Addresses of programs end here.
+/// The end of user addresses.
 const TOP: u64 = 1 << 47;
-/// What no arena has.
+/// More than any arena holds.
 const MOST_BYTES: u64 = 1 << 46;
 
-/// What an arena counts.
+/// The counters of an arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arena {
     /// Pages handed out, in bytes.
     pub active: u64,
-    /// Free and as the program left them.
+    /// Free and not given back.
     pub dirty: u64,
     /// Given back with `MADV_FREE`.
     pub muzzy: u64,
     /// Mapped and given back.
     pub retained: u64,
-    /// Blocks handed out; `None` where this build does not count them.
+    /// Blocks handed out, in bytes; `None` when this build does not count them.
     pub allocated: Option<u64>,
-    /// What it needs for itself; `None` as above.
+    /// Metadata in bytes; `None` when this build does not count it.
     pub metadata: Option<u64>,
     /// Milliseconds after which dirty and muzzy pages are given back.
     pub decay: [i64; 2],
 }
 
-/// The layout under which there is an arena with this index.
+/// The layout that fits an arena with this index at an address.
 pub fn layout_at(
     image: &mut dyn Image,
     layouts: &[&'static Layout],
@@ -54,7 +54,7 @@ fn check(image: &mut dyn Image, layout: &Layout, at: u64, index: u32) -> Option<
     for (state, extents) in (1..).zip(&layout.extents) {
         let words = image.word(at + extents.state)?.to_le_bytes();
         let is_index = data::half(&words, 4) == Some(index);
-        // From 5.3 on the index of the arena follows.
+        // Since 5.3 the index of the arena follows.
         if data::half(&words, 0) != Some(state) || extents.guarded.is_some() && !is_index {
             return None;
         }
@@ -74,7 +74,7 @@ fn check(image: &mut dyn Image, layout: &Layout, at: u64, index: u32) -> Option<
 }
 
 impl Arena {
-    /// What is counted at an address where there is an arena.
+    /// Reads the counters of an arena.
     pub fn read(image: &mut dyn Image, layout: &Layout, at: u64) -> Option<Self> {
         let mut pages = |pages: u64| image.word(at + pages)?.checked_mul(layout.page);
         let active = pages(layout.active)?;
@@ -95,17 +95,17 @@ impl Arena {
         let base = match layout.place {
             Place::Own { base, .. } | Place::Base(base) => image.word(at + base)?,
         };
-        // Blocks of metadata are never empty: no bytes means that nobody counts.
+        // Blocks of metadata are never empty, so 0 bytes means that this build does not count.
         let metadata = image.word(base.checked_add(layout.base_resident)?).filter(|bytes| *bytes != 0);
         let blocks = layout.blocks.as_ref().filter(|_| metadata.is_some());
         let allocated = blocks
             .and_then(|blocks| allocated(image, blocks, at))
-            // Within whole pages, for every block lies in some.
+            // Blocks are in active pages, so they cannot exceed them.
             .filter(|allocated| *allocated <= active.saturating_add(active / 50).saturating_add(1 << 20));
         Some(Self { active, dirty, muzzy, retained, allocated, metadata, decay })
     }
 
-    /// All but what is given back.
+    /// All pages except those given back.
     pub const fn system(&self) -> Bytes {
         Bytes(self.active.saturating_add(self.dirty).saturating_add(self.muzzy))
     }
@@ -116,7 +116,7 @@ fn allocated(image: &mut dyn Image, blocks: &Blocks, at: u64) -> Option<u64> {
     let small: Vec<u64> =
         (0..SMALL.len() as u64).map(|bin| at + blocks.small + bin * blocks.small_stride).collect();
     let mut words = vec![0; small.len() * 8];
-    // Bins that were never used can lie in a page that is not there.
+    // Bins that were never used can be in a page that is not resident.
     let done = image.read_each(&small, 8, &mut words);
     for ((word, size), is_there) in words.as_chunks::<8>().0.iter().zip(SMALL).zip(done) {
         if is_there {

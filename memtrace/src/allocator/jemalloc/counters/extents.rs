@@ -1,8 +1,8 @@
-//! How full the pages in use are, in builds that keep no statistics: by the heads of all extents.
+//! Bytes in use in builds without statistics, from the heads of all extents.
 //!
 //! Input: the data of jemalloc's module. Output: bytes handed out, by arena. jemalloc keeps a radix tree over addresses
-//! whose root lies in its bss; each extent's head says which size its blocks have and how many of them are free. That
-//! the extents in use add up to the pages that the arenas count is what confirms it.
+//! with the root in its bss. The head of each extent has the size of its blocks and the number of free ones. The result
+//! is accepted if the extents in use add up to the pages that the arenas count.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,15 +15,15 @@ use crate::allocator::{
     image::Image,
 };
 
-/// `LG_PAGE`: others are not looked at, and what is found does not add up.
+/// `LG_PAGE`. With another page size the extents do not add up, and are rejected.
 const PAGE_BITS: u32 = 12;
 
-/// A tree as jemalloc was built: `LG_VADDR` is what the machine that built it has.
+/// The shape of the tree. It depends on `LG_VADDR` of the build machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tree {
-    /// Bits of an address that a leaf, and a node above it, takes.
+    /// Bits of an address that a leaf covers, and that a node above it covers.
     bits: u32,
-    /// Bytes of a leaf's element: a word for all, or one for the head and one for the rest.
+    /// Bytes of a leaf's element: one word for all, or one for the head and one for the rest.
     element: u64,
     /// Whether there are nodes between the root and the leaves.
     has_nodes: bool,
@@ -33,7 +33,7 @@ struct Tree {
 const TREES: [Tree; 2] =
     [Tree { bits: 18, element: 8, has_nodes: false }, Tree { bits: 15, element: 16, has_nodes: true }];
 
-/// An element that is set.
+/// A non-empty element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Element {
     at: u64,
@@ -57,7 +57,8 @@ impl Tree {
         (1 << self.bits) - 1
     }
 
-    /// From bit 0 on: slab, head, state 3 (0 for in use), class; in one word the head's address is between.
+    /// From bit 0 on: slab, head, state 3 (0 for in use), class; in the one-word form the head's address is in the
+    /// middle.
     fn element(self, at: u64, words: &[u64]) -> Option<Element> {
         let (head, state, class) = match *words {
             [word] => (word & HEAD_MASK, word >> 2 & 7, word >> 48),
@@ -72,35 +73,35 @@ impl Tree {
 const HEAD_MASK: u64 = !0x7f & 0xffff_ffff_ffff;
 /// `e_bits`, `e_addr`, `e_size_esn` of `edata_s`.
 const HEAD: usize = 24;
-/// Heads are read with all that lie in a block of so many bytes (none lies in two), and so many blocks at once.
+/// Heads are read by blocks of this many bytes (no head crosses blocks), and this many blocks at once.
 const BLOCK: u64 = 4096;
 const AT_ONCE: usize = 64;
-/// Extents that are looked at.
+/// The most extents that are read.
 const MOST_EXTENTS: usize = 1 << 18;
-/// Leaves: a GiB of addresses each, or 128 MiB.
+/// The most leaves: each covers 1 GiB of addresses, or 128 MiB.
 const MOST_LEAVES: usize = 4096;
 
 /// Bytes of a leaf that are read at once.
 const PART: u64 = 64 << 10;
 
-/// What the extents in use hold.
+/// The sums over extents in use.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extents {
-    /// Their sizes; where some stand for others, about.
+    /// The sum of their sizes; an estimate if sampled.
     pub(super) bytes: u64,
-    /// Blocks handed out, by the index of the arena.
+    /// Bytes of blocks handed out, by the index of the arena.
     pub(super) allocated: BTreeMap<u32, u64>,
-    /// Blocks handed out of the extents whose heads lie in one page, where there was no time for all.
+    /// Bytes of blocks handed out and sizes, by page of heads, if sampled for lack of time.
     pub(super) sampled: Option<Parts>,
 }
 
-/// Counts them, as far as there is time; `None` where no tree is found.
+/// Counts extents, as far as time permits; `None` when no tree is found.
 pub(super) fn count(target: &mut Target<'_>, data: &[Data]) -> Option<Extents> {
     TREES.into_iter().find_map(|tree| count_in(target, data, tree))
 }
 
 fn count_in(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Extents> {
-    // What is left without them are whole pages, and there must be time to hold those against the page tables.
+    // Leave time to check figures against the page tables.
     let left = target.image.left();
     let end = left / 2;
     let leaves = leaves(target, data, tree)?;
@@ -140,12 +141,12 @@ fn count_in(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Extent
     Some(extents)
 }
 
-/// Sizes and blocks of the extents whose heads lie in one page.
+/// Sizes and blocks of the extents whose heads are in one page.
 fn page_of(heads: &[u64], page: &[u8], allocated: &mut BTreeMap<u32, u64>) -> Option<(u64, u64)> {
     let (mut sizes, mut all) = (0_u64, 0_u64);
     for head in heads {
         let Some(bytes) = page.get((head % BLOCK) as usize..) else { continue };
-        // One that changes right now is left out: its pages are missing in the sum then.
+        // A head that is being changed is skipped, so its pages are missing in the sum.
         let Some(head) = Head::of(bytes).filter(|head| head.is_in_use) else { continue };
         let Some(blocks) = head.allocated() else { continue };
         sizes = sizes.checked_add(head.size)?;
@@ -156,8 +157,8 @@ fn page_of(heads: &[u64], page: &[u8], allocated: &mut BTreeMap<u32, u64>) -> Op
     Some((sizes, all))
 }
 
-/// Where the heads of extents in use are, in order, and by how many parts of the leaves, of how many: as many as there is
-/// time for until no more than `end` is left.
+/// The sorted addresses of the heads of extents in use, and the number of parts of leaves that were read, of how many.
+/// Stops when only `end` of the budget is left.
 fn heads(image: &mut dyn Image, tree: Tree, leaves: &[u64], end: u64) -> Option<(Vec<u64>, [u64; 2])> {
     let each = tree.leaf().div_ceil(PART);
     let all = each.saturating_mul(leaves.len() as u64);
@@ -176,7 +177,7 @@ fn heads(image: &mut dyn Image, tree: Tree, leaves: &[u64], end: u64) -> Option<
             break;
         }
         read += 1;
-        // All pages of a slab have the same one.
+        // All pages of a slab have the same head.
         heads.dedup();
         if heads.len() > MOST_EXTENTS {
             break;
@@ -187,8 +188,8 @@ fn heads(image: &mut dyn Image, tree: Tree, leaves: &[u64], end: u64) -> Option<
     (read > 0).then_some((heads, [read, all]))
 }
 
-/// The leaves whose pointers lie in the root, or in a node that it points to: each says by its own contents which addresses
-/// it is for, and so where the root begins.
+/// The leaves that the root points to, directly or through a node. The contents of a leaf show which addresses it
+/// covers, and thus where the root begins.
 fn leaves(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Vec<u64>> {
     let mut roots: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut seen = HashSet::new();
@@ -216,7 +217,7 @@ fn leaves(target: &mut Target<'_>, data: &[Data], tree: Tree) -> Option<Vec<u64>
     (leaves.len() <= MOST_LEAVES).then_some(leaves)
 }
 
-/// Which addresses a node is for, and its leaves: it is one when a leaf lies where its own addresses belong.
+/// The addresses that a node covers, and its leaves. It is accepted if a leaf is at the index of its own addresses.
 fn node(target: &mut Target<'_>, tree: Tree, node: u64) -> Option<(u64, Vec<u64>)> {
     let (mut leaves, mut own) = (Vec::new(), None);
     for (from, to) in target.image.present(node, node.checked_add(tree.node())?) {
@@ -231,7 +232,7 @@ fn node(target: &mut Target<'_>, tree: Tree, node: u64) -> Option<(u64, Vec<u64>
             }
             if own.is_none() {
                 let place = (at - node) / 8;
-                // Else it is no node: its first pointer is not for where it is.
+                // Otherwise it is no node: its first pointer does not fit its index.
                 let key = key(target.image, tree, leaf).filter(|key| key & tree.mask() == place)?;
                 own = Some(key >> tree.bits);
             }
@@ -244,8 +245,8 @@ fn node(target: &mut Target<'_>, tree: Tree, node: u64) -> Option<(u64, Vec<u64>
     Some((own?, leaves))
 }
 
-/// Which addresses a leaf is for: what the extent says whose first page an element is for. The first elements may be those
-/// of an extent that reaches in from the leaf before, or of one that has no head any more.
+/// The addresses that a leaf covers, from the extent whose first page an element stands for. The first elements may
+/// belong to an extent that starts in the previous leaf, or that no longer has a head.
 fn key(image: &mut dyn Image, tree: Tree, leaf: u64) -> Option<u64> {
     let mut last = 0;
     for Element { at, head: place, class, .. } in first(image, tree, leaf) {
@@ -265,7 +266,8 @@ fn key(image: &mut dyn Image, tree: Tree, leaf: u64) -> Option<u64> {
     None
 }
 
-/// The first page of elements that are set. A leaf begins anywhere in a page, which what lies before it made present.
+/// The first page with non-empty elements. A leaf may begin anywhere in a page, and other data may have made that page
+/// resident.
 fn first(image: &mut dyn Image, tree: Tree, leaf: u64) -> Vec<Element> {
     let page = image.page_size().max(1);
     let end = leaf.checked_add(tree.leaf());
@@ -283,7 +285,7 @@ fn first(image: &mut dyn Image, tree: Tree, leaf: u64) -> Vec<Element> {
     Vec::new()
 }
 
-/// The elements of a stretch that point to a head. Where two extents became one a class without a head is left
+/// The elements in a range that point to a head. A merge of two extents leaves elements with a class and no head
 /// (`emap_merge_commit`).
 fn elements(image: &mut dyn Image, tree: Tree, start: u64, len: u64) -> Vec<Element> {
     let mut found = Vec::new();
@@ -324,13 +326,13 @@ impl Head {
         })
     }
 
-    /// Blocks that are handed out.
+    /// Bytes of blocks handed out.
     fn allocated(&self) -> Option<u64> {
         let class = self.class as usize;
         match (self.is_slab, SMALL.get(class)) {
             (true, Some(block)) => (self.size / block).checked_sub(self.free)?.checked_mul(*block),
             (true, None) => None,
-            // A sample of the heap profiler: one small block in pages of its own.
+            // A sampled allocation of the heap profiler: one small block in pages of its own.
             (false, Some(block)) => Some(*block),
             (false, None) => Some(large(self.class - SMALL.len() as u32)).filter(|bytes| *bytes <= self.size),
         }

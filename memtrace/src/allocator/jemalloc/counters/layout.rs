@@ -1,16 +1,16 @@
-//! Where the fields of jemalloc's `arena_s` are, version by version.
+//! Offsets of the fields of jemalloc's `arena_s`, by version.
 //!
 //! Data only: from debug information (`pahole`) of builds with default options. Builds with another page size, debug
-//! checks or another mutex shift everything, and the checks on what is read reject them.
+//! checks or another mutex have other offsets, and the checks on the values reject them.
 
-/// A layout. Offsets in bytes, from the arena unless said.
+/// A layout. Offsets are in bytes, from the arena unless stated otherwise.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// The version that has it.
+    /// The version with this layout.
     pub version: &'static str,
     /// `std::env::consts::ARCH` that it is for.
     pub arch: &'static str,
-    /// Bytes of a page, which everything is counted in.
+    /// Bytes of a page, the unit of all counts.
     pub page: u64,
     /// Pages in use.
     pub active: u64,
@@ -22,7 +22,7 @@ pub struct Layout {
     pub place: Place,
     /// `stats.resident`, `stats.allocated` of `base_s`; 0 in builds without statistics.
     pub base_resident: u64,
-    /// Where blocks in use are counted, in builds with statistics.
+    /// Counters of blocks in use, in builds with statistics.
     pub blocks: Option<Blocks>,
 }
 
@@ -31,16 +31,16 @@ pub struct Layout {
 pub struct Extents {
     /// Pages in it.
     pub pages: u64,
-    /// The same for guarded extents (from 5.3 on).
+    /// The same for guarded extents (since 5.3).
     pub guarded: Option<u64>,
     /// `state`: 1, 2, 3 for dirty, muzzy, retained.
     pub state: u64,
 }
 
-/// How an arena says which it is.
+/// Where an arena has its index.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Place {
-    /// From 5.3 on: its own index, its base, and `pa_shard.base`, which is the same.
+    /// Since 5.3: its own index, its base, and `pa_shard.base`, which is equal.
     Own {
         /// `ind`.
         index: u64,
@@ -53,10 +53,10 @@ pub enum Place {
     Base(u64),
 }
 
-/// Blocks in use, by size class.
+/// Offsets of the counters of blocks in use, by size class.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Blocks {
-    /// `bins[0].stats.curregs`, and from one bin to the next.
+    /// `bins[0].stats.curregs`.
     pub small: u64,
     /// From one bin to the next.
     pub small_stride: u64,
@@ -64,7 +64,7 @@ pub struct Blocks {
     pub large: u64,
     /// From one class to the next.
     pub large_stride: u64,
-    /// `active_bytes` in it; before 5.3.1 there is none, and `nmalloc - ndalloc` counts the blocks.
+    /// `active_bytes` in it; `None` before 5.3.1, where `nmalloc - ndalloc` counts the blocks.
     pub active_bytes: Option<u64>,
 }
 
@@ -76,7 +76,7 @@ const fn old(pages: u64) -> Extents {
     Extents { pages, guarded: None, state: pages + 8 }
 }
 
-/// All that are known.
+/// All known layouts.
 pub const LAYOUTS: [Layout; 7] = [
     Layout {
         version: "5.3.1",
@@ -174,10 +174,10 @@ pub const SMALL: [u64; 36] = [
     8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280,
     1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120, 6144, 7168, 8192, 10240, 12288, 14336,
 ];
-/// How many classes are larger.
+/// The number of larger classes.
 pub const LARGE_CLASSES: u32 = 196;
 
-/// Size of a large class: four to a doubling, from 16 KiB on.
+/// Size of a large class: four classes per doubling, from 16 KiB on.
 pub fn large(class: u32) -> u64 {
     let (double, step) = (class / 4, u64::from(class % 4));
     (16_u64 << 10).checked_shl(double).and_then(|size| size.checked_add(size / 4 * step)).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! Arenas made by hand, and memory that is anything.
+//! Handmade arenas, and arbitrary memory.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const STEP: u64 = 0x2_0000;
 const HEADS: u64 = 0x7f00_1000_0000;
 const LEAF: u64 = 0x7f00_2000_0000;
 
-/// An arena with a layout, in memory that is there.
+/// Writes an arena with a layout into existing memory.
 fn arena(fake: &mut Fake, layout: &Layout, index: u32, pages: [u64; 4]) {
     let at = HEAP + STEP * u64::from(index) + 0x1040;
     let base = at - 0x1000;
@@ -88,7 +88,7 @@ fn every_layout_of_this_machine_is_found_and_summed_up() {
         assert_eq!(counters.free_resident_bytes, Some(Bytes(55 * 4096)));
         assert_eq!(counters.lazily_freed_bytes, Some(Bytes(3 * 4096)));
         assert_eq!(counters.retained_bytes, Some(Bytes(8 * 4096)));
-        // No statistics in it: that is said, and what is in use is not called exact.
+        // Without statistics: reported as missing, and no exact figure in use.
         assert_eq!((counters.error_bytes, counters.missing.len()), (None, 3));
         assert_eq!(counters.settings[0].value, "10000");
     }
@@ -106,7 +106,7 @@ fn an_arena_that_contradicts_itself_is_none() {
 }
 
 /// Slabs of one page with 64 blocks of 64 bytes, the first ones full and the last ones nearly empty, in a build without
-/// statistics; and what is in use.
+/// statistics; with the bytes in use.
 fn slabs(count: u64) -> (Fake, u64) {
     let layout = LAYOUTS.iter().find(|layout| layout.arch == std::env::consts::ARCH && layout.page == 4096);
     let (mut heads, mut leaf, mut used) = (Vec::new(), Vec::new(), 0);
@@ -133,7 +133,7 @@ fn without_statistics_extents_say_how_full_pages_are() {
     assert_eq!(counters.grade, Grade::Read);
 }
 
-/// A machine that is slower and slower: as long as there are figures with a bound, the truth is within it.
+/// On slower and slower machines: as long as there are figures with a bound, the true value is within it.
 #[test]
 fn with_less_time_extents_are_sampled_and_the_bound_holds() {
     let (fake, used) = slabs(16 << 10);

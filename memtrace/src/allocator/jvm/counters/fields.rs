@@ -1,7 +1,7 @@
-//! Where fields of HotSpot's classes are: the table that libjvm makes for debuggers (vmStructs.hpp).
+//! Offsets of fields of HotSpot's classes, from the table that libjvm has for debuggers (vmStructs.hpp).
 //!
-//! Input: the names that the file of libjvm has, and memory. Output: [`Fields`]. The table says what this very build is
-//! like; where it lies and what an entry is like is exported.
+//! Input: the names in the libjvm file, and memory. Output: [`Fields`]. The table describes this particular build; its
+//! address and the layout of its entries are exported symbols.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ const STEP: u64 = 64;
 pub(super) enum Place {
     /// At an address.
     Static(u64),
-    /// So far into each object.
+    /// At an offset in each object.
     Within(u64),
 }
 
@@ -44,7 +44,8 @@ struct Layout {
 }
 
 impl Fields {
-    /// Reads the table of a libjvm that was moved by so much; `None` when it has none, or not all of it can be read.
+    /// Reads the table of a libjvm that was relocated by `moved_by`; `None` when it has none, or not all of it can be
+    /// read.
     pub(super) fn read(image: &mut dyn Image, names: &Names, moved_by: u64) -> Option<Self> {
         let mut variable = |name: &str| image.word(names.variable(name)?.checked_add(moved_by)?);
         let layout = Layout::of(&mut variable)?;
@@ -52,7 +53,7 @@ impl Fields {
         let (mut at, mut fields) = (variable("s")?, HashMap::new());
         let mut bytes = vec![0; (STEP * stride) as usize];
         for _ in 0..MOST_ENTRIES / STEP {
-            // What lies behind the table may not be there.
+            // The page after the table may not be resident.
             let is_whole = image.read(at, &mut bytes);
             for entry in 0..STEP {
                 let entry_at = usize::try_from(entry * stride).ok()?;
@@ -70,7 +71,7 @@ impl Fields {
         None
     }
 
-    /// Those that are named, for tests.
+    /// The given fields, for tests.
     #[cfg(test)]
     pub(super) fn made(places: &[(Field, Place)]) -> Self {
         Self(places.iter().copied().collect())
@@ -99,7 +100,7 @@ impl Layout {
         })
     }
 
-    /// `None` for a field that is not looked for.
+    /// `None` for a field that is not needed.
     fn entry(&self, entry: &[u8], names: &Names, moved_by: u64) -> Option<(Field, Place)> {
         let name = |at: usize| names.name(number(entry, at)?.checked_sub(moved_by)?);
         let field = (name(self.class)?, name(self.field)?);

@@ -1,8 +1,8 @@
-//! HotSpot's heap as it is at this moment, by its own fields.
+//! The current state of HotSpot's heap, from its own fields.
 //!
-//! Input: where the fields of this build are, and memory. Output: the spaces of the heap, of one collector. Which
-//! collector it is, no field tells: one after the other is tried, and the first in which all that is found is possible is
-//! believed. Those that have something static, which only the one that runs fills in, come before the others.
+//! Input: the fields of this build, and memory. Output: the spaces of the heap, of one collector. No field shows which
+//! collector runs, so they are tried in turn, and the first with only plausible values is accepted. Collectors with
+//! static fields, which only the running one fills, come first.
 
 use super::{
     Space,
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::allocator::{counters::Target, image::Image, jvm::names::Field};
 
-/// More than any heap can be.
+/// Larger than any heap.
 const LARGEST_HEAP: u64 = 1 << 46;
-/// ZGC gives and takes pages of this (zGlobals.hpp: `ZGranuleSize`).
+/// The unit of ZGC's pages (zGlobals.hpp: `ZGranuleSize`).
 const GRANULE: u64 = 2 << 20;
-/// G1's regions (heapRegionBounds.hpp), those of JDK 18 and later included.
+/// Sizes of G1's regions (heapRegionBounds.hpp), including those of JDK 18 and later.
 const REGIONS: std::ops::RangeInclusive<u64> = 1 << 20..=512 << 20;
 
 /// A heap.
@@ -22,9 +22,9 @@ const REGIONS: std::ops::RangeInclusive<u64> = 1 << 20..=512 << 20;
 pub(super) struct Heap {
     pub(super) collector: &'static str,
     pub(super) spaces: Vec<Space>,
-    /// Filled and not counted yet, at most.
+    /// The most bytes that are filled but not counted yet.
     pub(super) uncounted: u64,
-    /// The program stands still and objects are being moved: spaces are half of one time and half of another.
+    /// Whether a collection is moving objects, so that the spaces are inconsistent.
     pub(super) is_collecting: bool,
 }
 
@@ -34,8 +34,7 @@ impl Heap {
     }
 }
 
-/// The heap of the libjvm whose names are known, which lies in these ranges, so many times, one right after the other;
-/// `None` when nothing fits.
+/// Reads the heap in these ranges `TIMES` times in a row; `None` when no collector fits.
 pub(super) fn read<const TIMES: usize>(
     target: &mut Target<'_>,
     ranges: &[(u64, u64)],
@@ -52,7 +51,7 @@ pub(super) fn read<const TIMES: usize>(
 
 struct Machine<'a> {
     fields: &'a Fields,
-    /// Of the heap, in order.
+    /// The ranges of the heap, sorted.
     ranges: &'a [(u64, u64)],
     image: &'a mut dyn Image,
 }
@@ -87,7 +86,7 @@ impl Machine<'_> {
         self.generations("Parallel", [eden, from, old], ["MutableSpace", "ImmutableSpace"])
     }
 
-    /// Two generations; `used()` of the young one leaves out the space that survivors go to (defNewGeneration.cpp,
+    /// Two generations; `used()` of the young one excludes the to-space of survivors (defNewGeneration.cpp,
     /// psYoungGen.cpp).
     fn generations(
         &mut self,
@@ -100,7 +99,7 @@ impl Machine<'_> {
         Some(Heap::of(collector, vec![eden, survivors, self.space("old", old, classes)?]))
     }
 
-    /// What it counts for its own beans, in regions (g1MonitoringSupport.hpp; the second names are those of JDK 11).
+    /// The figures of its memory beans, in regions (g1MonitoringSupport.hpp; the second names are those of JDK 11).
     fn garbage_first(&mut self, heap: u64) -> Option<Heap> {
         let support = [("G1CollectedHeap", "_monitoring_support"), ("G1CollectedHeap", "_g1mm")];
         let support = self.any_word(heap, support)?;
@@ -117,13 +116,13 @@ impl Machine<'_> {
         };
         let (used, capacity) =
             (["_eden_space_used", "_eden_used"], ["_eden_space_committed", "_eden_committed"]);
-        // Its regions count as full; of survivors and old ones it is known how full they are.
+        // Eden regions count as full; the fill level of survivor and old regions is known.
         let eden = space("eden", used, capacity).filter(|eden| eden.used.is_multiple_of(region))?;
         let used = ["_survivor_space_used", "_survivor_used"];
         let survivors = space("survivors", used, ["_survivor_space_committed", "_survivor_committed"])?;
         let old = space("old", ["_old_gen_used", "_old_used"], ["_old_gen_committed", "_old_committed"])?;
         let is_there = eden.capacity.saturating_add(survivors.capacity).saturating_add(old.capacity) > 0;
-        // A region that is being filled counts once it is full, and one that was put by for later may be half full.
+        // A region that is being filled is not counted until it is full, and a retained one may be half full.
         is_there.then(|| Heap { uncounted: 2 * region, ..Heap::of("G1", vec![eden, survivors, old]) })
     }
 
@@ -145,8 +144,8 @@ impl Machine<'_> {
         is_possible.then(|| Heap::of("Shenandoah", vec![Space::new("heap", used, committed)]))
     }
 
-    /// Pages of one heap (zPageAllocator.hpp). What it was before it had generations has other names in JDK 21; from 25 on it
-    /// counts by nodes of memory, of which more than one is not understood here.
+    /// Pages of one heap (zPageAllocator.hpp). In JDK 21 the non-generational ZGC has other names. Since 25 it counts
+    /// by NUMA node, and only one node is supported here.
     fn z(&mut self, heap: u64) -> Option<Heap> {
         let z = self.inner(heap, ("ZCollectedHeap", "_heap"));
         let z = z.and_then(|heap| self.inner(heap, ("ZHeap", "_page_allocator")));
@@ -172,14 +171,14 @@ impl Machine<'_> {
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// Where the counters of the only node are (zValue.hpp, zNUMA.hpp).
+    /// The address of the only node's counters (zValue.hpp, zNUMA.hpp).
     fn only_node(&mut self, pages: u64) -> Option<u64> {
         let count = self.fixed(("ZNUMA", "_count")).filter(|count| count & 0xffff_ffff == 1);
         let nodes = self.inner(pages, ("ZPageAllocator", "_partitions")).filter(|_| count.is_some())?;
         self.word(nodes, ("ZPerNUMAZPartition", "_addr"))
     }
 
-    /// From its bottom to its top, in the heap.
+    /// A space from its bottom to its top, within the heap.
     fn space(&mut self, name: &str, space: u64, classes: [&'static str; 2]) -> Option<Space> {
         let bottom = self.any_word(space, classes.map(|class| (class, "_bottom")))?;
         let end = self.any_word(space, classes.map(|class| (class, "_end")))?;
@@ -203,7 +202,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Where an object has another one in it.
+    /// The address of an object embedded in another.
     fn inner(&self, object: u64, field: Field) -> Option<u64> {
         match self.fields.place(field)? {
             Place::Within(offset) => object.checked_add(offset),
@@ -281,7 +280,7 @@ mod tests {
         assert!(read(&fields, &mut memory).unwrap().is_collecting);
     }
 
-    /// Eden in whole regions, of both names that its fields had.
+    /// Eden in whole regions, with both names of its fields.
     #[test]
     fn g1_counts_in_regions() {
         const MIB: u64 = 1 << 20;
@@ -336,7 +335,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a table says and wherever it leads.
+        /// For any table contents and any addresses in it.
         #[test]
         fn any_fields_and_memory_are_read_to_an_end(
             mut memory in fake::memory(),

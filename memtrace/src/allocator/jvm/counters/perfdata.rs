@@ -1,9 +1,9 @@
 //! The format of `hsperfdata` files, version 2 (perfMemory.hpp).
 //!
-//! Input: bytes, which are anybody's. Output: counters by name. Every offset is checked; the number of entries is
-//! bounded by their length.
+//! Input: untrusted bytes. Output: counters by name. Every offset is checked; the number of entries is bounded by their
+//! length.
 
-/// Always in this byte order.
+/// The magic number, in this byte order on every machine.
 pub(super) const MAGIC: [u8; 4] = [0xca, 0xfe, 0xc0, 0xc0];
 const PROLOGUE: usize = 32;
 const ENTRY: usize = 20;
@@ -26,7 +26,7 @@ pub(super) struct PerfData {
 }
 
 impl PerfData {
-    /// Whether it begins like one.
+    /// Whether the bytes begin with the magic number.
     pub(super) fn is_one(bytes: &[u8]) -> bool {
         bytes.starts_with(&MAGIC) && bytes.len() > PROLOGUE
     }
@@ -74,8 +74,8 @@ impl PerfData {
     }
 }
 
-/// entry_length, name_offset, vector_length, type, flags, units, variability, data_offset. A kind that is not known is
-/// left out; a number below zero, which no size is, too.
+/// entry_length, name_offset, vector_length, type, flags, units, variability, data_offset. Unknown types are skipped,
+/// and so are negative numbers, which cannot be sizes.
 fn parse_entry(entry: &[u8]) -> Option<(Vec<u8>, Value)> {
     let name = text(entry.get(number(entry, 4)?..)?)?;
     let (len, data) = (number(entry, 8)?, entry.get(number(entry, 16)?..)?);
@@ -104,7 +104,7 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
-/// Such a file, for tests.
+/// Writes such a file, for tests.
 #[cfg(test)]
 pub(super) fn written(entries: &[(&str, Value)]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();

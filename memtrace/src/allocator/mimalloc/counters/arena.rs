@@ -1,7 +1,7 @@
 //! Arenas of mimalloc 3: slices, bitmaps of them, and one table of page heads.
 //!
-//! Input: a range of memory. Output: what is in each arena in it. Offsets are of 3.3 and 3.4; an arena has to say where
-//! and how long it is, and every page has to lie in it.
+//! Input: a range of memory. Output: the sums of each arena in it. Offsets are those of 3.3 and 3.4. An arena must
+//! contain its own address and length, and every page must be inside it.
 
 use super::{SLICE, Tally};
 use crate::allocator::{counters::data, image::Image};
@@ -19,13 +19,13 @@ const PAGES: usize = 144;
 const BITMAP_CHUNKS: u64 = 128;
 const BINNED_CHUNKS: u64 = 448;
 const CHUNK: u64 = 512;
-/// `mi_page_t`, and where `used`, `capacity`, `reserved`, `block_size` and `page_start` are in it.
+/// Size of `mi_page_t`, and the offsets of `used`, `capacity`, `reserved`, `block_size` and `page_start` in it.
 const PAGE: u64 = 120;
 const FIELDS: [usize; 5] = [16, 18, 20, 40, 48];
 /// Slices of the largest arena.
 const MOST_SLICES: u64 = 1 << 20;
 
-/// All arenas that begin in a range, one behind the other; none unless all fit.
+/// All arenas that begin in a range, one after the other; empty unless all fit.
 pub(super) fn all_in(image: &mut dyn Image, start: u64, end: u64) -> Vec<Tally> {
     let mut found = Vec::new();
     let mut at = start.next_multiple_of(SLICE);
@@ -69,7 +69,7 @@ fn arena(image: &mut dyn Image, at: u64, limit: u64) -> Option<Tally> {
     Some(tally)
 }
 
-/// Every page that is there, by its head.
+/// Adds every existing page, from its head.
 fn pages_of(image: &mut dyn Image, tally: &mut Tally, meta: u64, pages: &[u64], slices: u64) -> Option<()> {
     let (at, end) = (tally.start, tally.start.checked_add(tally.bytes)?);
     let set: Vec<u64> = (0..slices).filter(|slice| is_set(pages, *slice)).collect();
@@ -86,7 +86,7 @@ fn pages_of(image: &mut dyn Image, tally: &mut Tally, meta: u64, pages: &[u64], 
         let (used, capacity, reserved) =
             (data::quarter(head, used)?, data::quarter(head, capacity)?, data::quarter(head, reserved)?);
         let (block_size, page_start) = (data::word(head, block_size)?, data::word(head, page_start)?);
-        // It was freed since its bit was read.
+        // The page was freed since its bit was read.
         if block_size == 0 || reserved == 0 {
             continue;
         }
@@ -103,7 +103,7 @@ fn pages_of(image: &mut dyn Image, tally: &mut Tally, meta: u64, pages: &[u64], 
     Some(())
 }
 
-/// The bits of a bitmap, as many as there are slices at least.
+/// The bits of a bitmap, at least as many as there are slices.
 fn bits(image: &mut dyn Image, at: u64, chunks: u64, slices: u64) -> Option<Vec<u64>> {
     let count = image.word(at)?;
     if count < slices.div_ceil(CHUNK) || count > MOST_SLICES / CHUNK {
@@ -121,7 +121,7 @@ fn is_set(bits: &[u64], at: u64) -> bool {
         .is_some_and(|word| word >> (at % 64) & 1 != 0)
 }
 
-/// Runs of bits that are set.
+/// Runs of set bits.
 fn runs(bits: &[u64], len: u64) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for at in (0..len).filter(|at| is_set(bits, *at)) {

@@ -1,7 +1,7 @@
 //! Segments of mimalloc 2: 32 MiB each, 512 slices, and the heads of their pages in front.
 //!
-//! Input: a range of memory. Output: what is in the segments in it. A segment is one when its spans, each of which says
-//! how long it is, end exactly where it ends.
+//! Input: a range of memory. Output: the sums of the segments in it. A segment is accepted if the lengths of its spans
+//! add up exactly to its end.
 
 use super::{SLICE, Tally};
 use crate::allocator::{counters::data, image::Image};
@@ -12,7 +12,7 @@ const MOST_SLICES: u64 = SEGMENT / SLICE;
 /// `mi_slice_t`.
 const HEAD: u64 = 96;
 
-/// Where the fields of `mi_segment_t` are.
+/// Offsets of the fields of `mi_segment_t`.
 struct Layout {
     version: &'static str,
     slices: usize,
@@ -27,7 +27,7 @@ const LAYOUTS: [Layout; 2] = [
     Layout { version: "2.1.7", slices: 224, info_slices: 232, kind: 240, entries: 248, heads: 264 },
 ];
 
-/// All segments of a range, in one; with the version that they are of.
+/// The sum of all segments of a range, with their version.
 pub(super) fn all_in(image: &mut dyn Image, start: u64, end: u64) -> Option<(&'static str, Tally)> {
     LAYOUTS.iter().find_map(|layout| Some((layout.version, all_of(image, layout, start, end)?)))
 }
@@ -37,7 +37,7 @@ fn all_of(image: &mut dyn Image, layout: &Layout, start: u64, end: u64) -> Optio
     let mut at = start.checked_next_multiple_of(SEGMENT)?;
     let mut is_any = false;
     while at.checked_add(SEGMENT)? <= end {
-        // Parts of an arena that were never used are not there; those that were given back are zero.
+        // Parts of an arena that were never used are not resident; those that were given back are zero.
         at += match segment(image, layout, at, end, &mut tally) {
             Some(size) => {
                 is_any = true;
@@ -53,7 +53,7 @@ fn all_of(image: &mut dyn Image, layout: &Layout, start: u64, end: u64) -> Optio
     is_any.then_some(tally)
 }
 
-/// One segment; its size.
+/// Adds one segment. Returns its size.
 fn segment(image: &mut dyn Image, layout: &Layout, at: u64, limit: u64, tally: &mut Tally) -> Option<u64> {
     let mut header = [0; 288];
     if !image.read(at, &mut header) {

@@ -1,4 +1,4 @@
-//! Arenas made by hand, and memory that is anything.
+//! Handmade arenas, and arbitrary memory.
 
 use proptest::prelude::*;
 

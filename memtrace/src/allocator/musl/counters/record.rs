@@ -1,14 +1,14 @@
 //! mallocng's `meta_area` and `meta` (src/malloc/mallocng/meta.h).
 //!
-//! Input: a page. Output: records of groups, and what is in use in each. Pure but for the one read.
+//! Input: a page. Output: records of groups, with their slots in use. Pure except for the one read.
 
 use crate::allocator::image::Image;
 
-/// Bytes of an area, whatever a page is.
+/// Bytes of an area, for any page size.
 pub const AREA: u64 = 4096;
-/// `UNIT`, which all sizes are multiples of; also the header of a group.
+/// `UNIT`: all sizes are multiples of it; also the size of a group's header.
 pub const UNIT: u64 = 16;
-/// `nslots`: as many records as fit.
+/// `nslots`: the number of records that fit.
 const RECORDS: u64 = 101;
 const WORDS: usize = 5;
 /// The class of memory with a mapping of its own.
@@ -24,9 +24,9 @@ const CLASSES: [u16; 48] = [
 /// A page of metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Area {
-    /// Where.
+    /// Address of the area.
     pub at: u64,
-    /// `check`: the same secret in all of a process.
+    /// `check`: the same secret in all areas of a process.
     pub check: u64,
     /// `next`; 0 in the last.
     pub next: u64,
@@ -34,7 +34,7 @@ pub struct Area {
 }
 
 impl Area {
-    /// Reads one, where there is one.
+    /// Reads an area; `None` if there is none at the address.
     pub fn read(image: &mut dyn Image, at: u64) -> Option<Self> {
         let mut bytes = vec![0; AREA as usize];
         if !at.is_multiple_of(AREA) || !image.read(at, &mut bytes) {
@@ -46,7 +46,7 @@ impl Area {
         is_area.then_some(Self { at, check, next, words })
     }
 
-    /// The records that are in use, with their addresses.
+    /// The records in use, with their addresses.
     pub fn records(&self) -> impl Iterator<Item = (u64, Record)> {
         let records = self.words.get(3..).unwrap_or_default().as_chunks::<WORDS>().0;
         records.iter().enumerate().filter_map(|(at, words)| {
@@ -65,13 +65,13 @@ pub struct Record {
     slots: u64,
     /// Bytes of a slot.
     stride: u64,
-    /// Whether it lies in a slot of another.
+    /// Whether it is in a slot of another group.
     is_nested: bool,
 }
 
 impl Record {
-    /// `prev, next, mem, avail_mask | freed_mask, last_idx:5 freeable:1 sizeclass:6 maplen:52`; `None` for a record that
-    /// is not in use or makes no sense.
+    /// `prev, next, mem, avail_mask | freed_mask, last_idx:5 freeable:1 sizeclass:6 maplen:52`; `None` for a record
+    /// that is not in use or inconsistent.
     fn of([_, _, group, masks, bits]: [u64; WORDS]) -> Option<Self> {
         let (last, class, pages) = (bits & 31, bits >> 6 & 63, bits >> 12);
         if group == 0 || !group.is_multiple_of(UNIT) || pages > 1 << 36 || group >> 56 != 0 {
@@ -80,7 +80,7 @@ impl Record {
         // Available since the group was made, or freed since: 32 bits each.
         let free = (masks | masks >> 32) as u32 & u32::MAX.checked_shr(31 - last as u32)?;
         let units = usize::try_from(class).ok().and_then(|class| CLASSES.get(class));
-        // A slot alone has all of its mapping.
+        // A single slot uses the whole mapping.
         let stride = match units {
             _ if class == MAPPED => pages * AREA,
             Some(_) if last == 0 && pages > 0 => pages * AREA - UNIT,
@@ -92,7 +92,7 @@ impl Record {
             free,
             slots: last + 1,
             stride,
-            // What the loader gave away (`__malloc_donate`) has no mapping either, and is not freeable.
+            // Memory donated by the loader (`__malloc_donate`) has no mapping either, but is not freeable.
             is_nested: pages == 0 && bits >> 5 & 1 != 0,
         })
     }
@@ -117,7 +117,7 @@ impl Record {
         UNIT.saturating_add(self.slots.saturating_mul(self.stride))
     }
 
-    /// Bytes of the slot of another group that this one lies in (`alloc_group`).
+    /// Bytes of the slot of another group that contains this one (`alloc_group`).
     pub fn nested_in(&self) -> Option<u64> {
         let needed = self.len();
         let units = CLASSES.iter().map(|units| u64::from(*units) * UNIT);
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_nested_group_takes_a_slot_of_another() {
-        // 8 slots of 48 bytes and 16 of header: 400 bytes, which a slot of 25 units just holds.
+        // 8 slots of 48 bytes and 16 of header: 400 bytes, which just fit into a slot of 25 units.
         let record = Record::of([0, 0, 0x7000_0000, 0, 7 | 1 << 5 | 2 << 6]).unwrap();
         assert_eq!((record.len(), record.nested_in()), (400, Some(400)));
         let given = Record::of([0, 0, 0x7000_0000, 0, 2 << 6]).unwrap();

@@ -1,4 +1,4 @@
-//! Metadata made by hand, read with more and less time, and memory that is anything.
+//! Handmade metadata, read with more and less time, and arbitrary memory.
 
 use proptest::prelude::*;
 
@@ -18,13 +18,13 @@ proptest! {
         conformance::holds(&Musl, memory, &fake::NO_FILES).ok();
     }
 
-    /// The same where the metadata is right at first sight.
+    /// The same with metadata that looks valid.
     #[test]
     fn any_records_are_read_to_an_end(words in prop::collection::vec(any::<u64>(), 505), near: bool) {
         let heap = 0x5555_5555_0000;
         let mut area = vec![7, if near { heap + 0x1000 } else { heap }, 101];
         area.extend(words.iter().enumerate().map(|(at, word)| match at % 5 {
-            // Half of the groups are there and name their record.
+            // Half of the groups are resident and point to their record.
             2 if word % 2 == 0 => heap + 0x2000 + at as u64 / 5 * 64,
             _ => *word,
         }));
@@ -37,10 +37,11 @@ proptest! {
 
 const HEAP: u64 = 0x5555_5555_0000;
 const GROUPS: u64 = 0x7f00_0000_0000;
-/// A mapping of its own: 16 pages, for 15 slots of 4096 - 16 bytes and something behind them.
+/// A mapping per group: 16 pages, for 15 slots of 4096 - 16 bytes and a rest.
 const EACH: u64 = 16 << 12;
 
-/// Areas full of groups of ten slots of 64 bytes each, of which a few are free: more in the later ones. What is in use.
+/// Areas full of groups of ten slots of 64 bytes each, of which a few are free: more in the later ones. Returns the
+/// bytes in use.
 fn process(areas: u64) -> (Fake, u64) {
     let (mut fake, mut used) = (Fake::default(), 0);
     let mut words = Vec::new();
@@ -83,7 +84,7 @@ fn with_enough_time_it_is_exact() {
     assert_eq!((counters.grade, counters.missing.len()), (Grade::Read, 0));
 }
 
-/// A machine that is slower and slower: as long as there are figures at all, the truth is within their bound.
+/// On slower and slower machines: as long as there are figures, the true value is within their bound.
 #[test]
 fn with_less_time_it_samples_and_the_bound_holds() {
     let (fake, used) = process(6);

@@ -1,8 +1,8 @@
-//! What gperftools' central lists and thread caches hold: objects that are free and not the page heap's any more.
+//! Free objects in gperftools' central lists and thread caches, which the page heap counts as used.
 //!
-//! Input: the data of gperftools' module. Output: bytes. The table of size classes is found by its sizes, the central
-//! lists by their numbers, which follow each other, and a thread's cache by naming the size of each class. Offsets are
-//! those of 2.10; with others nothing fits, and nothing is said.
+//! Input: the data of gperftools' module. Output: bytes. The table of size classes is recognised by its sizes, the
+//! central lists by their consecutive numbers, and a thread's cache by the size of each class in it. Offsets are those
+//! of 2.10; with other offsets nothing fits, and there are no figures.
 
 use crate::allocator::{
     counters::{data, data::Data},
@@ -11,52 +11,53 @@ use crate::allocator::{
 
 /// `kClassSizesMax`.
 const MOST_CLASSES: usize = 128;
-/// Fewer classes than this are no table.
+/// The fewest classes of a table.
 const FEWEST_CLASSES: usize = 20;
 /// `kMaxSize`, of the usual build and of the small one.
 const LARGEST: [u32; 2] = [256 << 10, 32 << 10];
 
-/// `CentralFreeListPadded`, and in it `num_spans_`, `counter_`, `used_slots_`.
+/// Size of `CentralFreeListPadded`, and the offsets of `num_spans_`, `counter_`, `used_slots_` in it.
 const CENTRAL: usize = 1216;
 const SPANS: usize = 112;
 const COUNTER: usize = 120;
 const USED_SLOTS: usize = 1152;
 /// `kMaxNumTransferEntries`.
 const MOST_SLOTS: u32 = 64;
-/// `ThreadCache`: a list for each class, with its length and the size of its objects in it; then two neighbours.
+/// `ThreadCache`: a list for each class with its length and object size, followed by the pointers to the next and
+/// previous cache.
 const LIST: usize = 32;
 const LENGTH: usize = 8;
 const SIZE: usize = 24;
 const NEIGHBOURS: u64 = 4144;
-/// Threads that are looked at.
+/// The most threads that are read.
 const MOST_THREADS: usize = 4096;
-/// A cache begins with a line of the processor's.
+/// A cache is aligned to a cache line.
 const LINE: u64 = 64;
-/// Words of data that are looked behind: some milliseconds of them.
+/// The most words of data that are followed as pointers: a few milliseconds.
 const MOST_POINTERS: usize = 1 << 14;
-/// Objects of one list, and of one class in the central lists.
+/// The most objects of one list, and of one class in the central lists.
 const MOST_OBJECTS: u64 = 1 << 32;
 
 /// A size class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Class {
     size: u64,
-    /// Objects that go from list to list at once.
+    /// Objects that are moved between lists at once.
     batch: u64,
-    /// Bytes at the end of a span that no object fits into.
+    /// Unused bytes at the end of a span.
     waste: u64,
 }
 
-/// Where everything is.
+/// Addresses of the table, the central lists and the thread caches.
 #[derive(Debug)]
 pub(super) struct Caches {
     classes: Vec<Class>,
     central: u64,
-    /// Any caches of threads: the others are their neighbours.
+    /// Some thread caches; the others are linked to them.
     threads: Vec<u64>,
 }
 
-/// Bytes that are free.
+/// Free bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
     /// In central lists, transfers and the waste of spans.
@@ -65,7 +66,7 @@ pub(super) struct Held {
     pub(super) threads: u64,
 }
 
-/// Finds them; `None` where anything does not fit.
+/// Finds them; `None` when anything does not fit.
 pub(super) fn locate(image: &mut dyn Image, all: &[Data]) -> Option<Caches> {
     let classes = all.iter().find_map(classes)?;
     let central = all.iter().flat_map(Data::suffixes).find(|(_, words)| is_central(words, classes.len()))?.0;
@@ -74,7 +75,7 @@ pub(super) fn locate(image: &mut dyn Image, all: &[Data]) -> Option<Caches> {
     Some(caches)
 }
 
-/// The table: `num_objects_to_move_`, `class_to_size_`, `class_to_pages_`, one behind the other.
+/// The table: `num_objects_to_move_`, `class_to_size_`, `class_to_pages_`, one after the other.
 fn classes(data: &Data) -> Option<Vec<Class>> {
     let bytes: Vec<u8> = data.words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let mut halves = (0..bytes.len() / 4).filter(|at| {
@@ -102,15 +103,15 @@ fn table(bytes: &[u8], start: u64, at: usize) -> Option<Vec<Class>> {
     std::iter::once(Some(none)).chain((1..count).map(class)).collect()
 }
 
-/// Each list says which class it is for.
+/// Whether each list contains the number of its class.
 fn is_central(words: &[u64], classes: usize) -> bool {
     let number = |class: usize| words.get(class * CENTRAL / 8 + 1);
-    // The second first: most words are not followed by a 1 there.
+    // The second list first, because few words are followed by a 1 there.
     number(1) == Some(&1) && (0..classes).all(|class| number(class) == Some(&(class as u64)))
 }
 
 impl Caches {
-    /// The caches that data points to.
+    /// The thread caches that data points to.
     fn threads(&self, image: &mut dyn Image, all: &[Data]) -> Vec<u64> {
         // The central lists are full of pointers to objects and spans.
         let lists = self.central..self.central + (self.classes.len() * CENTRAL) as u64;
@@ -121,7 +122,7 @@ impl Caches {
         likely.sort_unstable();
         likely.dedup();
         likely.truncate(MOST_POINTERS);
-        // The size of the last class first: few words are that.
+        // Check the size of the last class first, because it is a rare value.
         let last = self.classes.len().saturating_sub(1);
         let places: Vec<u64> = likely.iter().map(|at| at + (last * LIST + SIZE) as u64).collect();
         let mut sizes = vec![0; places.len() * 8];
@@ -136,7 +137,7 @@ impl Caches {
         found.into_iter().filter(|at| self.thread(image, *at).is_some()).take(MOST_THREADS).collect()
     }
 
-    /// Counts what they hold now; `None` when it makes no sense.
+    /// Counts the free bytes now; `None` when they are inconsistent.
     pub(super) fn count(&self, image: &mut dyn Image) -> Option<Held> {
         let mut lists = vec![0; self.classes.len() * CENTRAL];
         image.read(self.central, &mut lists).then_some(())?;
@@ -155,7 +156,7 @@ impl Caches {
             if !seen.insert(at) {
                 continue;
             }
-            // A thread that ended has taken its cache with it; what it held is in the central lists.
+            // The cache of a thread that ended is gone; its objects are in the central lists.
             let Some(thread) = self.thread(image, at) else { continue };
             held.threads = held.threads.saturating_add(thread);
             if seen.len() > MOST_THREADS {
@@ -169,7 +170,7 @@ impl Caches {
         Some(held)
     }
 
-    /// Bytes in the cache at an address; `None` where there is none.
+    /// Bytes in the cache at an address; `None` if there is none.
     fn thread(&self, image: &mut dyn Image, at: u64) -> Option<u64> {
         at.checked_add(NEIGHBOURS).filter(|_| at != 0)?;
         let mut lists = vec![0; self.classes.len() * LIST];

@@ -1,15 +1,15 @@
 //! The few messages of CRI (`runtime.v1`) that memtrace needs, with the fields that it reads.
 //!
-//! Strings are declared as bytes and maps as lists of pairs, which are the same on the wire: a name that is not UTF-8
-//! must not make a whole list unreadable.
+//! Strings are declared as bytes and maps as lists of pairs, with the same encoding, so that one name that is not UTF-8
+//! does not make a whole list unreadable.
 
 use prost::Message;
 
-/// Which version?
+/// `VersionRequest`.
 #[derive(Clone, PartialEq, Message)]
 pub struct VersionRequest {}
 
-/// This one.
+/// The runtime and its version.
 #[derive(Clone, PartialEq, Message)]
 pub struct VersionResponse {
     /// `containerd`, `cri-o`.
@@ -20,14 +20,14 @@ pub struct VersionResponse {
     pub runtime_version: Vec<u8>,
 }
 
-/// Which containers are there, running or not?
+/// `ListContainersRequest`, without a filter: all containers, running or not.
 #[derive(Clone, PartialEq, Message)]
 pub struct ListContainersRequest {}
 
-/// These.
+/// All containers.
 #[derive(Clone, PartialEq, Message)]
 pub struct ListContainersResponse {
-    /// One each.
+    /// One entry for each.
     #[prost(message, repeated, tag = "1")]
     pub containers: Vec<Container>,
 }
@@ -41,7 +41,7 @@ pub struct Container {
     /// Name and attempt.
     #[prost(message, optional, tag = "3")]
     pub metadata: Option<ContainerMetadata>,
-    /// What it was made of.
+    /// Its image.
     #[prost(message, optional, tag = "4")]
     pub image: Option<ImageSpec>,
     /// `io.kubernetes.pod.name` and others.
@@ -58,7 +58,7 @@ pub struct ContainerMetadata {
     /// Name in the pod.
     #[prost(bytes = "vec", tag = "1")]
     pub name: Vec<u8>,
-    /// How often it was made before.
+    /// Number of earlier attempts.
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
 }
@@ -82,14 +82,14 @@ pub struct Pair {
     pub value: Vec<u8>,
 }
 
-/// Which pods are there?
+/// `ListPodSandboxRequest`, without a filter.
 #[derive(Clone, PartialEq, Message)]
 pub struct ListPodSandboxRequest {}
 
-/// These.
+/// All pods.
 #[derive(Clone, PartialEq, Message)]
 pub struct ListPodSandboxResponse {
-    /// One each.
+    /// One entry for each.
     #[prost(message, repeated, tag = "1")]
     pub items: Vec<PodSandbox>,
 }
@@ -100,7 +100,7 @@ pub struct PodSandbox {
     /// The runtime's id.
     #[prost(bytes = "vec", tag = "1")]
     pub id: Vec<u8>,
-    /// Whose it is.
+    /// The identity of its pod.
     #[prost(message, optional, tag = "2")]
     pub metadata: Option<PodSandboxMetadata>,
 }
@@ -119,15 +119,15 @@ pub struct PodSandboxMetadata {
     pub namespace: Vec<u8>,
 }
 
-/// How is a container?
+/// `ContainerStatusRequest`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ContainerStatusRequest {
-    /// Which.
+    /// The runtime's id.
     #[prost(bytes = "vec", tag = "1")]
     pub container_id: Vec<u8>,
 }
 
-/// So.
+/// The response to it.
 #[derive(Clone, PartialEq, Message)]
 pub struct ContainerStatusResponse {
     /// See [`ContainerStatus`].
@@ -135,19 +135,19 @@ pub struct ContainerStatusResponse {
     pub status: Option<ContainerStatus>,
 }
 
-/// What the runtime says of a container.
+/// The status of a container.
 #[derive(Clone, PartialEq, Message)]
 pub struct ContainerStatus {
     /// 0 created, 1 running, 2 exited, 3 unknown.
     #[prost(int32, tag = "3")]
     pub state: i32,
-    /// When it ended, ns of the day; 0 while it has not.
+    /// When it ended, in ns since the Unix epoch; 0 while it runs.
     #[prost(int64, tag = "6")]
     pub finished_at: i64,
-    /// How.
+    /// Exit code.
     #[prost(int32, tag = "7")]
     pub exit_code: i32,
-    /// Why, in a word: `OOMKilled`, `Error`, `Completed`.
+    /// The reason: `OOMKilled`, `Error`, `Completed`.
     #[prost(bytes = "vec", tag = "10")]
     pub reason: Vec<u8>,
 }

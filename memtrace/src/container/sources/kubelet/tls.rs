@@ -1,6 +1,6 @@
-//! How a kubelet's certificate is checked.
+//! Verification of a kubelet's certificate.
 //!
-//! A file with certificates, or none -> a configuration of TLS 1.3, which every kubelet since 1.12 speaks.
+//! A file with certificates, or none -> a TLS 1.3 configuration, which every kubelet since 1.12 supports.
 
 use std::{path::Path, sync::Arc};
 
@@ -11,10 +11,10 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 
-/// Trusts what these certificates vouch for; without a file, anybody.
+/// Trusts certificates signed by these; without a file, any certificate.
 ///
 /// # Errors
-/// In words, when the file cannot be read or has no certificate.
+/// When the file cannot be read or has no certificate.
 pub(super) fn config(authority: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -36,7 +36,7 @@ pub(super) fn config(authority: Option<&Path>) -> Result<Arc<ClientConfig>, Stri
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// Takes every certificate; that the peer has its key is still checked.
+/// Accepts every certificate, but still checks that the peer has its key.
 #[derive(Debug)]
 struct Any {
     algorithms: WebPkiSupportedAlgorithms,

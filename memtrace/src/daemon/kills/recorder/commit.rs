@@ -1,6 +1,6 @@
-//! What the recorder does when the kills are taken: to disk, and then all that can wait.
+//! The recorder's work on a batch: first the kills to disk, then everything that can wait.
 //!
-//! Records and ends -> the store. A kill is durable before anything here adds to it.
+//! Records and exits -> the store. A kill is durable before anything is added to it.
 
 use std::{sync::atomic::Ordering, time::Instant};
 
@@ -20,13 +20,13 @@ use crate::{
 };
 
 impl Worker {
-    /// What came later than the kill: how the runtime saw its end, and whether the container lives on.
+    /// Adds facts that arrive after the kill: the exit that the runtime reported, and whether the container lives on.
     pub(super) fn add(&mut self) {
         while let Ok(EndedSaid { record, end }) = self.surroundings.ended.try_recv() {
             let End { reason, exit_code, finished_at } = end;
             let added = match &record {
                 Record::Kill(id) => self.store.add_runtime(id, reason.as_deref(), exit_code),
-                // A container that is started again keeps its id: that is another end.
+                // A restarted container keeps its id, so this may be a different exit.
                 Record::Exit(_, time) if finished_at.is_some_and(|at| !is_same_end(*time, at)) => Ok(()),
                 Record::Exit(id, _) => {
                     let said = RuntimeExit { reason: reason.clone(), exit_code: Some(exit_code) };
@@ -43,7 +43,7 @@ impl Worker {
         }
     }
 
-    /// Judges ends; those of kills are known by their records, which are on disk now.
+    /// Judges exits. Those of kills are recognised by their records, which are on disk now.
     pub(super) fn judge(&mut self, ends: &[(Box<Ended>, Latest)]) {
         for (ended, latest) in ends {
             let mut exit = self.follow_up.ended(ended, latest, &self.surroundings.boot_id);
@@ -60,14 +60,14 @@ impl Worker {
         }
     }
 
-    /// What is not urgent: ends, and what they and a look at /proc add to the kills that are on disk.
+    /// Work that is not urgent: exits, and facts from them and from /proc for stored kills.
     pub(super) fn follow_up(&mut self) {
         self.follow_up.look_at_mounts(&mut *self.surroundings.reader, &self.surroundings.mounts);
         let written = self.follow_up.write(&mut self.store);
         let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
         match stored {
             Ok(()) => self.exits.clear(),
-            // Ends are many and less than kills: the newest are kept for the next try.
+            // Exits are many and less important than kills: keep only the newest for the next try.
             Err(_) => drop(self.exits.drain(..self.exits.len().saturating_sub(MAX_WAITING))),
         }
         let counted =
@@ -80,8 +80,7 @@ impl Worker {
         }
     }
 
-    /// Reads the kernel log; when no kill waits to be taken, what is in it and nobody saw is recorded, and what is too
-    /// old is deleted.
+    /// Reads the kernel log. When no kill waits, records missed kills from it and deletes old records.
     pub(super) fn look(&mut self, is_idle: bool) {
         let now = Instant::now();
         let backfill = self.surroundings.backfill.as_mut();
@@ -151,7 +150,7 @@ impl Worker {
         self.counts.not_stored.store(self.waiting.len() as u64 + self.given_up, Ordering::Relaxed);
     }
 
-    /// The disk did not take them: each is printed once, and kept for the next try.
+    /// After a failed write: prints each record once, and keeps it for the next try.
     pub(super) fn keep(&mut self, error: &StoreError) {
         for record in self.waiting.iter().skip(self.in_log) {
             let json = serde_json::to_string(record).unwrap_or_else(|error| error.to_string());
@@ -167,7 +166,7 @@ impl Worker {
     }
 }
 
-/// Whether a runtime's clock and the kernel's mean the same end.
+/// Whether a time from the runtime and one from the kernel are of the same exit.
 fn is_same_end(seen: Timestamp, told: Timestamp) -> bool {
     seen.duration_since(told).abs() <= jiff::SignedDuration::from_secs(30)
 }

@@ -209,7 +209,7 @@ fn a_child_gets_what_it_may_have() {
     assert_eq!(starts, [(0x11000, PAGE), (0x20000, 0), (0x30000, 0x2000), (0x40000, 0)]);
     child.set_brk(0x3000);
     assert!(child.at(0x1000).is_some() && space.at(0x1000).is_none());
-    // Who maps a copied page is not known without asking; a wiped one is still the parent's alone.
+    // The number of sharers of a copied page is unknown until smaps is read; only the parent maps a wiped one.
     let pss = |space: &AddressSpace, at| space.at(at).unwrap().1.unwrap().pss;
     assert_eq!((pss(&space, 0x30000), pss(&child, 0x30000)), (None, None));
     assert_eq!(pss(&space, 0x20000), Some(Bytes(0x2000)));

@@ -1,4 +1,4 @@
-//! Estimates closed to made-up totals of the kernel.
+//! Estimates adjusted to made-up totals of the kernel.
 
 use memtrace_common::event::space::Mmap;
 use zerocopy::FromZeros;
@@ -49,7 +49,7 @@ fn a_sampled_huge_page_is_worth_what_the_kernel_says() {
     assert_eq!(resident(&space, HEAP), 64 * MIB, "64 huge pages, as far as there is room");
     assert_eq!(space.close(private(12 * MIB)), Kinds::default());
     assert_eq!(resident(&space, HEAP), 12 * MIB);
-    // It is undone when the total rises, and never falls below what was measured.
+    // The adjustment is undone when the total rises, and never goes below the measurement.
     assert_eq!(space.close(private(40 * MIB)), Kinds::default());
     assert_eq!(resident(&space, HEAP), 40 * MIB);
     let left = space.close(private(6 * MIB));
@@ -84,7 +84,7 @@ fn the_uncertain_take_most_and_none_takes_more_than_it_has_room_for() {
     for _ in 0..8 {
         space.fault(HEAP, 64);
     }
-    // 2 MiB of samples, and 3 came: nine parts of ten to where they fell.
+    // Samples explain 2 MiB of 3: nine tenths of the rest go to the region with the samples.
     space.close(private(11 * MIB));
     let (heap, new) = (resident(&space, HEAP), resident(&space, NEW));
     assert_eq!(heap + new, 11 * MIB);

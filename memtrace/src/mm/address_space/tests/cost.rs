@@ -5,12 +5,12 @@ use super::*;
 
 const MANY: u64 = 60_000;
 
-/// Processor time of this thread, in ns: other work on the machine does not count.
+/// CPU time of this thread, in ns, so that other work on the machine does not count.
 fn now() -> f64 {
     crate::clock::thread_cpu().as_secs_f64() * 1e9
 }
 
-/// Nanoseconds for each of so many calls.
+/// Nanoseconds per call.
 fn each(count: u64, mut call: impl FnMut(u64)) -> f64 {
     let begin = now();
     (0..count).for_each(&mut call);
@@ -24,7 +24,7 @@ fn allocated() -> usize {
     info.uordblks + info.hblkhd
 }
 
-/// 60,000 mappings that no two neighbours of are alike, top down as the kernel places them.
+/// 60,000 mappings whose neighbours all differ, top down as the kernel places them.
 fn filled(callers: u64) -> AddressSpace {
     let mut space = space();
     for at in 0..MANY {

@@ -1,4 +1,4 @@
-//! Random system calls, made for real and modelled: the regions equal `/proc/self/maps` after each step.
+//! Random system calls, executed and modelled: the regions equal `/proc/self/maps` after each step.
 
 use std::{
     fmt::Debug,
@@ -13,7 +13,7 @@ use crate::mm::{maps, procfs::Procfs};
 /// Far from where the kernel puts anything by itself, so that no other thread's mapping lands in a hole of ours.
 const BASE: u64 = 0x1000_0000_0000;
 const PAGES: u64 = 16_384;
-/// Calls fall into the first pages mostly, so that they meet.
+/// Most calls use the first pages, so that they overlap.
 const BUSY: u64 = 96;
 
 /// xorshift64*: the same steps for the same seed.
@@ -95,7 +95,7 @@ fn step(random: &mut Random) -> Step {
     }
 }
 
-/// Makes the call; the address that it returned when it succeeded.
+/// Makes the call. Returns its result address if it succeeded.
 #[expect(unsafe_code, reason = "the calls that are modelled have no safe form")]
 fn call(step: Step, base: u64, file: i32) -> Option<u64> {
     let address = |page: u64| (base + page * PAGE) as *mut libc::c_void;
@@ -155,7 +155,7 @@ fn model(space: &mut AddressSpace, step: Step, base: u64, returned: u64) {
             let flags = (flags | libc::MAP_FIXED) as u32;
             let offset = if fd == 3 { offset * PAGE } else { 0 };
             assert_eq!(address(at), returned);
-            // Lengths are rounded up, as programs leave it to the kernel.
+            // An unaligned length, so that the rounding up is tested.
             let len = pages * PAGE - 7;
             space.map(&Mmap { offset, fd, ..mmap(returned, len, prot as u32, flags) });
         }
@@ -174,7 +174,7 @@ fn model(space: &mut AddressSpace, step: Step, base: u64, returned: u64) {
     }
 }
 
-/// A range as both sides can tell it: what is known of a file, and neighbours that differ in nothing are one.
+/// A range with the attributes that both sides know. Equal neighbours are merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
     start: u64,
@@ -221,7 +221,7 @@ fn really(base: u64) -> Vec<Region> {
     maps.regions.into_iter().filter(is_ours).collect()
 }
 
-/// Fails with the seed and the last steps.
+/// Compares both sides; a failure prints the seed and the last steps.
 fn same<T: PartialEq + Debug>(model: &T, kernel: &T, seed: u64, steps: &[Step]) {
     if model != kernel {
         let last = &steps[steps.len().saturating_sub(12)..];
@@ -250,7 +250,7 @@ impl Counts {
     }
 }
 
-/// Steps until so many calls succeeded.
+/// Makes random steps until `successes` calls succeeded.
 fn run(seed: u64, successes: u32) -> Counts {
     let base = BASE + seed * 2 * PAGES * PAGE;
     let mut file = tempfile::tempfile().unwrap();
@@ -269,12 +269,12 @@ fn run(seed: u64, successes: u32) -> Counts {
             counts.count_moves(&space, step, base);
             model(&mut space, step, base, returned);
         } else {
-            // A call that failed may have done a part, of which no event tells.
+            // A failed call may have had a partial effect, which no event reports.
             let is_halfway = normal(space.regions()) != normal(kernel.iter().cloned());
             counts.failed += u32::from(!matches!(step, Step::Resync));
             counts.failed_halfway += u32::from(is_halfway);
             space.resync(&kernel);
-            // Files are known by now.
+            // The resync has named all files.
             assert!(space.regions().all(|region| region.backing != Backing::UnknownFile));
         }
         same(&normal(space.regions()), &normal(kernel.into_iter()), seed, &steps);
@@ -301,7 +301,7 @@ fn random_calls_leave_the_regions_that_the_kernel_has() {
     println!("{sum:?}");
 }
 
-/// The break is the allocator's too, so a process of its own moves it.
+/// The allocator also moves the break, so the test runs in a process of its own.
 #[test]
 fn random_breaks_leave_the_heap_that_the_kernel_has() {
     const CHILD: &str = "MEMTRACE_TEST_BRK";
@@ -327,7 +327,7 @@ fn random_breaks_leave_the_heap_that_the_kernel_has() {
 
 #[expect(unsafe_code, reason = "brk has no safe form")]
 fn brk(to: u64) -> u64 {
-    // SAFETY: what is given back is what this test took, above all that the allocator has.
+    // SAFETY: the test only releases memory that it took, which lies above the allocator's.
     unsafe { libc::syscall(libc::SYS_brk, to) as u64 }
 }
 

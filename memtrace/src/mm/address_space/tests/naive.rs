@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a page is.
+/// The attributes of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Attributes {
     prot: Prot,
@@ -69,7 +69,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The model under test beside the naive one. Page numbers are addresses divided by the page.
+/// The model under test and the naive one. Page numbers are addresses divided by the page size.
 struct Both {
     space: AddressSpace,
     pages: BTreeMap<u64, Attributes>,
@@ -139,7 +139,7 @@ impl Both {
                 self.pages.retain(|_, page| !page.is_kept_from_children);
             }
             Op::Resync { ref lost } => {
-                // Somebody unmapped these, and nobody told.
+                // These were unmapped without an event.
                 self.clear(lost.clone());
                 let fresh: Vec<Region> = self.pages.iter().map(|(page, is)| region(*page, is)).collect();
                 self.space.resync(&fresh);
@@ -170,7 +170,7 @@ impl Both {
     }
 
     fn set_brk(&mut self, to: u64) {
-        // The byte that the program asks for is somewhere in the last page.
+        // The requested break is somewhere in the last page.
         self.space.set_brk(to * PAGE - if to > HEAP { 9 } else { 0 });
         self.clear(to..HEAP + 100);
         let heap = Attributes {
@@ -248,7 +248,7 @@ impl Both {
                 })
             })
             .collect();
-        // Flags of file mappings are not told, only remembered.
+        // maps does not show flags of file mappings; only the model remembers them.
         let told = |pages: &BTreeMap<u64, Attributes>| -> Vec<(u64, Attributes)> {
             let forget = |is: &Attributes| is.is_file || is.born.is_none();
             pages
@@ -286,8 +286,8 @@ proptest! {
         }
     }
 
-    /// Calls that a kernel would refuse, at the ends of the address space too: whatever is read from a ring buffer
-    /// leaves a map in order.
+    /// Calls that a kernel would refuse, also at the ends of the address space: no event may leave the map
+    /// inconsistent.
     #[test]
     fn impossible_calls_leave_a_sound_map(calls in prop::collection::vec((0..8_u8, wild(), wild(), wild(), wild(), any::<u32>()), 1..40)) {
         let mut space = space();
@@ -306,7 +306,7 @@ proptest! {
     }
 }
 
-/// Numbers that calls meet in, and the ends.
+/// Numbers that make calls overlap, and numbers at the ends of the address space.
 fn wild() -> impl Strategy<Value = u64> {
     prop_oneof![
         4 => 0_u64..40 * PAGE,

@@ -1,4 +1,4 @@
-//! Faults in, releases out, and the truth.
+//! Resident pages after faults, releases and measurements.
 
 use super::*;
 use crate::units::Grade;

@@ -1,4 +1,4 @@
-//! A fresh list of mappings against what events told.
+//! A fresh list of mappings against the regions from events.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn births_and_contents_survive_where_the_mapping_is_the_same() {
         space.fault(at, 2);
     }
     space.mark_stale(Stale::Loss);
-    // The kernel merged the first two with one that is new, and the last became something else.
+    // The kernel merged the first two with a new one, and the last was replaced.
     let report = space.resync(&[
         anonymous(0x10000, 0x1a000),
         Region { backing: file("/a"), ..anonymous(0x20000, 0x24000) },
@@ -44,7 +44,7 @@ fn births_and_contents_survive_where_the_mapping_is_the_same() {
 fn a_call_that_comes_after_the_list_still_tells_where_its_mapping_was_born() {
     let mut space = space();
     space.map(&mmap(0x10000, 0x4000, RW, PRIVATE));
-    // The kernel merged it with two that no call has told of yet.
+    // The kernel merged it with two mappings whose calls have not arrived yet.
     space.resync(&[anonymous(0x10000, 0x20000)]);
     assert!(space.recall(&mmap(0x14000, 0x8000, RW, PRIVATE)));
     let born = |at| space.at(at).unwrap().0.born.map(|born| (born.addr, born.len));
@@ -53,7 +53,7 @@ fn a_call_that_comes_after_the_list_still_tells_where_its_mapping_was_born() {
         [Some((0x10000, 0x4000)), Some((0x14000, 0x8000)), None]
     );
     check(&space);
-    // It is told already, it is not there, it is of another kind.
+    // Already applied; not there; of another kind.
     let shared = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u32;
     for call in [
         mmap(0x10000, 0x4000, RW, PRIVATE),
@@ -96,7 +96,7 @@ fn protection_and_flags_are_the_fresh_ones() {
     let region = space.at(0x10000).unwrap().0;
     assert_eq!(Region { born: None, ..region.clone() }, fresh);
     assert!(region.born.is_some());
-    // maps tells no flags: what is known stays known.
+    // maps shows no flags, so known flags are kept.
     space.resync(&[anonymous(0x10000, 0x14000)]);
     assert_eq!(space.at(0x10000).unwrap().0.vm_flags, flags);
 }

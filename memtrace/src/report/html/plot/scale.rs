@@ -1,14 +1,14 @@
-//! Where a moment and a number of bytes are on a drawing, and what is written along its axes.
+//! Positions of times and sizes on a drawing, and the labels of its axes.
 //!
-//! The ends of the axes and a size -> pixels, and round figures with their units. Nothing is placed outside.
+//! The ends of the axes and a size -> pixels, and round figures with their units. Every position is inside.
 
 use crate::{report::html::flame::figure, units::Bytes};
 
-/// Room around the field: above, at the right, below, and at the left.
+/// Margins of the field in pixels: top, right, bottom, left.
 const MARGINS: (f64, f64, f64, f64) = (8.0, 14.0, 26.0, 76.0);
-/// Lines of a grid, about.
+/// The approximate number of grid lines.
 const LINES: f64 = 5.0;
-/// What is left free above the highest figure.
+/// Factor of the space above the highest figure.
 const ABOVE: f64 = 1.12;
 
 /// The field between the axes.
@@ -22,11 +22,11 @@ pub(super) struct Scale {
 
 impl Scale {
     pub(super) fn of(longest: f64, peak: Bytes, size: (f64, f64)) -> Self {
-        // A year, so that what cannot be is drawn somewhere.
+        // At most a year, so that impossible times are drawn too.
         Self { longest: longest.min(3.2e7), most: (peak.0 as f64).max(1024.0) * ABOVE, size }
     }
 
-    /// Pixels from the left and from the top; what is outside is put on the edge.
+    /// Pixels from the left and from the top; positions outside are clamped to the edge.
     pub(super) fn at(&self, seconds: f64, bytes: f64) -> (f64, f64) {
         let (top, right, below, left) = MARGINS;
         let (width, height) = (self.size.0 - left - right, self.size.1 - top - below);

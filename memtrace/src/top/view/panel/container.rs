@@ -1,4 +1,4 @@
-//! A container: what its charge is made of, how it got there, and what is found about it.
+//! The panel of a container: its charge by kind, its usage over time, and its findings.
 
 use ratatui::layout::Rect;
 
@@ -14,7 +14,7 @@ use crate::{
     units::Bytes,
 };
 
-/// Columns of a bar.
+/// Width of a bar in columns.
 const BAR: u16 = 20;
 
 pub(super) fn panel(data: &Data, cgroup: &str, painter: &mut Painter<'_>, area: Rect) {
@@ -54,7 +54,7 @@ pub(super) fn panel(data: &Data, cgroup: &str, painter: &mut Painter<'_>, area: 
     }
 }
 
-/// The kinds of the charge with their part of it, and the rest; returns the lines that this takes.
+/// Draws the kinds of the charge with their shares, and the remainder. Returns the number of lines.
 fn composition(container: &ContainerRow, painter: &mut Painter<'_>, area: Rect) -> u16 {
     let ContainerRow { usage_bytes, limit, charge, processes, rss_bytes, .. } = container;
     let size = |bytes: Option<Bytes>| bytes.map_or_else(|| "-".to_owned(), format::bytes);

@@ -1,4 +1,4 @@
-//! A process: how well its memory is known, what its allocators say themselves, and who touched new memory.
+//! The panel of a process: how well its memory is known, allocator counters, and growth stacks.
 
 use jiff::Timestamp;
 use ratatui::layout::Rect;
@@ -73,7 +73,7 @@ fn well_known(memory: &Memory, now: Timestamp) -> String {
     text
 }
 
-/// What the allocators' own counters say.
+/// Draws the allocators' own counters.
 fn counters(memory: &Memory, painter: &mut Painter<'_>, area: Rect) {
     let header =
         format!("{:<14} {:>9} {:>7} {:>7} {:>8} {:>5}", "", "allocated", "free", "lazy", "retained", "meta");

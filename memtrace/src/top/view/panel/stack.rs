@@ -1,4 +1,4 @@
-//! The selected call stack, a frame a line.
+//! The selected call stack, one frame per line.
 
 use ratatui::layout::Rect;
 

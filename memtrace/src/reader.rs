@@ -6,7 +6,6 @@
 
 pub mod child;
 pub mod counters;
-pub mod files;
 mod local;
 pub mod pool;
 mod process;

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     elf::Head,
-    reader::files::{Root, path_of},
+    foreign::{Root, path_of},
 };
 use anyhow::Context as _;
 use blazesym::{

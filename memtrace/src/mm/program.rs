@@ -5,15 +5,15 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File as Handle, OpenOptions},
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{MetadataExt as _, OpenOptionsExt as _},
-    },
-    path::PathBuf,
+    fs::{self, File as Handle},
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    path::Path,
 };
 
+use rustix::fs::fstat;
+
 use super::{procfs::Procfs, region::File};
+use crate::foreign::{self, Root};
 
 /// A version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,19 +45,12 @@ pub fn open(
     file: &File,
     mapped: impl IntoIterator<Item = (u64, u64)>,
 ) -> Option<Handle> {
-    let folder = procfs.root().join(pid.to_string());
-    let links = mapped
-        .into_iter()
-        .take(2)
-        .map(|(start, end)| folder.join("map_files").join(format!("{start:x}-{end:x}")));
-    let path = file.path.strip_prefix(b"/").unwrap_or(&file.path);
-    let path = folder.join("root").join(OsStr::from_bytes(path));
-    links.chain([path]).find_map(|path| open_file(path, file.inode))
-}
-
-/// Opens only regular files: opening a device or a pipe has side effects.
-fn open_file(path: PathBuf, inode: u64) -> Option<Handle> {
-    fs::metadata(&path).ok().filter(|data| data.is_file() && data.ino() == inode)?;
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    OpenOptions::new().read(true).custom_flags(flags).open(path).ok()
+    let folder = procfs.root().join(pid.to_string()).join("map_files");
+    let links = mapped.into_iter().take(2).map(|(start, end)| folder.join(format!("{start:x}-{end:x}")));
+    let by_link = links.filter_map(|link| foreign::linked(&link).ok());
+    let by_path = || Root::of(procfs.root(), pid).ok()?.at(Path::new(OsStr::from_bytes(&file.path))).ok();
+    by_link.chain(std::iter::once_with(by_path).flatten()).find_map(|held| {
+        fstat(&held).ok().filter(|stat| stat.st_ino == file.inode)?;
+        foreign::open(&held).ok()
+    })
 }

@@ -24,6 +24,9 @@ const SECONDS: u64 = 10;
 /// Descriptors: one per program of a request.
 const FILES: u64 = 1024;
 
+/// The greatest: a reader is replaced, the daemon is not.
+const OOM_SCORE_ADJ: &str = "1000";
+
 /// For /proc, files and memory of other users' processes, and for /proc/PID/map_files.
 const CAPABILITIES: CapabilitySet =
     CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_READ_SEARCH).union(CapabilitySet::CHECKPOINT_RESTORE);
@@ -35,6 +38,8 @@ const CAPABILITIES: CapabilitySet =
 pub fn enter(answers: &UnixStream) -> io::Result<()> {
     // A reader that hangs would outlive the daemon; any other ends with the stream.
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    // When memory is short, the kernel kills a reader before the daemon.
+    std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ)?;
     set_no_new_privs(true)?;
     let had = capabilities(None)?;
     let kept = had.permitted & CAPABILITIES;

@@ -14,8 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::files::Root;
-use crate::{cgroup::hierarchy::unescape, text::escape, units::Bytes};
+use crate::{cgroup::hierarchy::unescape, foreign::Root, text::escape, units::Bytes};
 
 /// A tmpfs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::{
     process::{Child, Command},
 };
 
+use jiff::Timestamp;
 use memtrace::{
     oom::exit::{ExitKind, ExitRecord},
     store::{Filter, Store},
@@ -50,6 +51,9 @@ fn a_pid_that_is_used_again_is_another_process() {
     let outcome = eventually("the record has its outcome", PATIENCE, || {
         place.record(pid).circumstances.outcome.filter(|outcome| outcome.ended.is_some())
     });
+    // Ids of records have the second in them; no machine comes round to a pid within one.
+    let ended = outcome.ended.unwrap().as_second();
+    eventually("the next second", PATIENCE, || (Timestamp::now().as_second() > ended).then_some(()));
     let mut next = with_pid(pid);
     kill_process(Pid::from_child(&next), Signal::TERM).unwrap();
     next.wait().unwrap();

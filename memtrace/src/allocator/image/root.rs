@@ -3,43 +3,25 @@
 //! Input: a pid and a path as the process sees it. Output: the start of a regular file. The process controls these
 //! files: nothing outside its root is reached, and only regular files are opened.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    os::fd::{AsRawFd as _, OwnedFd},
-};
-
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use std::{ffi::OsStr, io::Read as _, os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::Files;
-use crate::mm::procfs::Procfs;
+use crate::{foreign, mm::procfs::Procfs};
 
 /// A process's root; without one, no file is found.
 #[derive(Debug)]
-pub struct Root(Option<OwnedFd>);
+pub struct Root(Option<foreign::Root>);
 
 impl Root {
     /// The root of a process.
     pub fn open(procfs: &Procfs, pid: u32) -> Self {
-        let path = procfs.root().join(pid.to_string()).join("root");
-        Self(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok())
+        Self(foreign::Root::of(procfs.root(), pid).ok())
     }
 }
 
 impl Files for Root {
     fn read(&self, path: &[u8], most: usize) -> Option<Vec<u8>> {
-        let root = self.0.as_ref()?;
-        // No link may lead out of the root. O_PATH first, because opening anything but a file has side effects.
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let place = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve).ok()?;
-        let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&place).ok()?.st_mode);
-        if !kind.is_file() {
-            return None;
-        }
-        let link = format!("/proc/self/fd/{}", place.as_raw_fd());
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(CWD, link, flags, Mode::empty()).ok()?);
+        let file = self.0.as_ref()?.file(Path::new(OsStr::from_bytes(path))).ok()?;
         let mut bytes = Vec::new();
         file.take(most as u64).read_to_end(&mut bytes).ok()?;
         Some(bytes)
@@ -48,8 +30,6 @@ impl Files for Root {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::ffi::OsStrExt as _, path::Path};
-
     use super::*;
 
     #[test]

@@ -53,6 +53,14 @@ impl Root {
     }
 }
 
+/// An `O_PATH` descriptor of the file behind a magic link of /proc, such as an entry of `map_files`.
+///
+/// # Errors
+/// When the link is gone, or may not be followed.
+pub fn linked(link: &Path) -> io::Result<OwnedFd> {
+    Ok(openat(rustix::fs::CWD, link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 /// Opens an `O_PATH` descriptor for reading.
 ///
 /// # Errors

@@ -34,7 +34,7 @@ pub enum NotRead {
     /// It has ended, or may not be read.
     #[error("the process is gone, or may not be read")]
     Gone,
-    /// The reader did not answer within its deadline, and was killed.
+    /// The reader hung for so long, and was killed.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Late(Duration),
     /// The reader crashed or was killed.

@@ -98,8 +98,10 @@ impl Exits {
                 None
             }
             Event::Task(TaskEvent::Exec(exec)) => {
-                // A new program: requests refused to the previous one do not matter.
-                self.before.pop(&exec.task.tgid);
+                // Memory that the old program was refused is not the new one's. A signal stays pending over an exec.
+                if let Some(before) = self.before.peek_mut(&exec.task.tgid) {
+                    before.refused = None;
+                }
                 None
             }
             Event::Task(TaskEvent::Exit(exit)) => self.ended(exit, processes),
@@ -136,7 +138,12 @@ impl Exits {
 
 #[cfg(test)]
 mod tests {
-    use memtrace_common::event::{Header, kill::Signal, space::Refused, task::Exit};
+    use memtrace_common::event::{
+        Header,
+        kill::Signal,
+        space::Refused,
+        task::{Exec, Exit},
+    };
     use zerocopy::FromZeros;
 
     use super::{Event, Exits, KillEvent, MOST, ProcessTable, SpaceEvent, TaskEvent};
@@ -164,6 +171,19 @@ mod tests {
         assert_eq!(ended.signals.iter().map(|sent| sent.signal).collect::<Vec<_>>(), [15]);
         assert_eq!(ended.refused, Some((99, 0)));
         assert!(exits.take(&exit(7, 0), &none).is_none(), "the next of that number is another");
+    }
+
+    #[test]
+    fn a_signal_outlives_an_exec_and_a_refusal_does_not() {
+        let (mut exits, none) = (Exits::default(), ProcessTable::default());
+        exits.take(&signal(7, 15), &none);
+        let header = Header { tgid: 7, ..Header::new_zeroed() };
+        exits.take(&Event::Space(SpaceEvent::Refused(Refused { header, len: 99 })), &none);
+        let mut exec = Exec::new_zeroed();
+        exec.task.tgid = 7;
+        exits.take(&Event::Task(TaskEvent::Exec(exec)), &none);
+        let ended = exits.take(&exit(7, 15), &none).unwrap();
+        assert_eq!((ended.signals.len(), ended.refused), (1, None));
     }
 
     /// A JVM handles SIGSEGV all the time.

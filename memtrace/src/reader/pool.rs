@@ -1,6 +1,6 @@
 //! The reader processes of the daemon.
 //!
-//! Requests of any thread -> answers before a deadline, or the reason why not. A reader that is late or dies is replaced,
+//! Requests of any thread -> answers, or the reason why not. A reader that hangs or dies is replaced,
 //! and the process that it read is quarantined. Must not hold its lock over a call that waits.
 
 use std::{
@@ -40,7 +40,7 @@ const MOST_BUSY: usize = 6;
 pub struct Counts {
     /// Readers that were started.
     pub started: u64,
-    /// Readers that were killed because they missed a deadline.
+    /// Readers that were killed because they hung.
     pub late: u64,
     /// Readers that died while they answered.
     pub died: u64,
@@ -111,7 +111,7 @@ impl Readers {
     /// Sends a request to a reader, and waits for the answer.
     ///
     /// # Errors
-    /// When there is no answer before the deadline.
+    /// When there is no answer.
     pub fn ask(&self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
         let who = self.identity(ask.pid())?;
         let idle = self.lock().take(who)?;

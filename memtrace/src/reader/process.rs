@@ -1,9 +1,10 @@
 //! A reader process, seen from the daemon.
 //!
-//! Requests -> answers before a deadline, or a failure. Must not wait for the process without a bound: its answer may
+//! Requests -> answers, or a failure when the process hangs. Must not wait for the process without a bound: its answer may
 //! never come, and neither may its exit, if it waits for a file system that does not answer.
 
 use std::{
+    fs,
     io::{self, Read, Write},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
@@ -13,6 +14,8 @@ use std::{
 
 use super::protocol::{Answer, Ask, receive, send};
 
+/// The longest wait for an answer, on a node whose CPUs are full.
+const MOST: Duration = Duration::from_secs(60);
 /// The longest wait for the exit of a killed process.
 const ITS_END: Duration = Duration::from_millis(100);
 
@@ -26,7 +29,7 @@ pub struct Process {
 /// Why there was no answer.
 #[derive(Debug)]
 pub enum Failure {
-    /// The deadline passed.
+    /// The process hung.
     Late,
     /// The process ended, or its answer did not decode.
     Died(io::Error),
@@ -49,12 +52,15 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends the request, and waits for the answer until the deadline.
+    /// Sends the request, and waits for the answer for as long as the process computes, at most [`MOST`]. Without any CPU
+    /// time for `patience` it hangs.
     ///
     /// # Errors
     /// When there is no answer; the process must not be used again.
     pub fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, Failure> {
-        let mut stream = Timed { stream: &self.stream, until: Instant::now() + patience };
+        let now = Instant::now();
+        let mut stream =
+            Timed { stream: &self.stream, pid: self.pid(), patience, begun: now, cpu: None, computed: now };
         let answer = send(&mut stream, ask).and_then(|()| receive(&mut stream));
         answer.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::Late,
@@ -83,30 +89,59 @@ impl Process {
     }
 }
 
-/// A stream whose calls fail after the deadline.
+/// A stream whose calls fail when the process at its other end hangs.
 struct Timed<'a> {
     stream: &'a UnixStream,
-    until: Instant,
+    pid: u32,
+    patience: Duration,
+    begun: Instant,
+    /// CPU time of the process in ns at the last look, as far as the kernel tells.
+    cpu: Option<u64>,
+    /// When that had changed.
+    computed: Instant,
 }
 
 impl Timed<'_> {
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    /// A part of the patience, after which the process is looked at.
+    fn slice(&self) -> Duration {
+        (self.patience / 10).max(Duration::from_millis(1))
     }
+
+    /// Calls until it succeeds, fails, or the process hangs.
+    fn wait<T>(&mut self, mut call: impl FnMut(&UnixStream) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match call(self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            let cpu = cpu_time(self.pid);
+            if cpu != self.cpu {
+                (self.cpu, self.computed) = (cpu, Instant::now());
+            }
+            if self.computed.elapsed() >= self.patience || self.begun.elapsed() >= MOST {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
+
+/// Nanoseconds on a CPU. The process has one thread.
+fn cpu_time(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    text.split_whitespace().next()?.parse().ok()
 }
 
 impl Read for Timed<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(bytes)
+        self.stream.set_read_timeout(Some(self.slice()))?;
+        self.wait(|mut stream| stream.read(bytes))
     }
 }
 
 impl Write for Timed<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes)
+        self.stream.set_write_timeout(Some(self.slice()))?;
+        self.wait(|mut stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -19,10 +19,8 @@ use crate::{
     symbols::Place,
 };
 
-/// The deadline of a request that takes almost no CPU time.
+/// A reader that takes no CPU time for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The deadline for symbols: those of a large program take some seconds of CPU time on a slow machine.
-const FOR_SYMBOLS: Duration = Duration::from_secs(10);
 
 /// Asks reader processes for what needs paths.
 pub struct Remote {
@@ -65,7 +63,7 @@ impl Reader for Remote {
         let mut names = Vec::with_capacity(places.len());
         for of_one in places.chunk_by(|a, b| a.pid == b.pid) {
             let pid = of_one.first().map_or(0, |place| place.pid);
-            let answer = self.readers.ask(&Ask::Names(pid, of_one.to_vec()), FOR_SYMBOLS);
+            let answer = self.readers.ask(&Ask::Names(pid, of_one.to_vec()), PATIENCE);
             match answer {
                 Ok(Answer::Names(found)) if found.len() == of_one.len() => names.extend(found),
                 _ => names.extend(of_one.iter().map(|_| None)),

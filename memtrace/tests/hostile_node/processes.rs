@@ -60,7 +60,8 @@ fn a_pid_that_is_used_again_is_another_process() {
     let ends = eventually("the end of the next is stored", PATIENCE, || {
         Some(ends_of(&place, pid)).filter(|ends| ends.len() == 2)
     });
-    assert_eq!((ends[0].kind, ends[0].oom_record.as_ref()), (ExitKind::Killed, None), "{}", ends[0].sentence);
+    assert_eq!((ends[0].signal, ends[0].oom_record.as_ref()), (Some(15), None), "{}", ends[0].sentence);
+    assert_eq!(ends[0].sender.as_ref().and_then(|sender| sender.pid), Some(std::process::id()));
     assert_eq!(ends[1].oom_record, Some(place.record(pid).id));
     assert_eq!(place.record(pid).circumstances.outcome, Some(outcome), "it is as it was");
     it_is_well(&place);

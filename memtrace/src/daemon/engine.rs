@@ -40,6 +40,7 @@ use crate::{
     model::{AtKill, Latest, Model, scan::Order, walk::Unwound},
     oom::recorder::is_kill,
     probe::status::ProbeStatus,
+    reader::pool::Readers,
     snapshot::{Scans, Snapshot, Tracer, Walks},
 };
 
@@ -70,6 +71,8 @@ pub struct Engine {
     pub scanner: Scanner,
     /// Walks stacks.
     pub unwinder: Unwinder,
+    /// The reader processes, whose losses are shown; `None` without any.
+    pub readers: Option<Readers>,
     /// Decides how much work to do.
     pub governor: Governor,
     /// The map through which the kernel programs get the shifts.
@@ -194,7 +197,8 @@ impl Engine {
         (scans, walks, fault_period_now): (Scans, Walks, u64),
     ) {
         let orders = self.govern();
-        let losses = self.reader.losses();
+        let mut losses = self.reader.losses();
+        losses.extend(self.readers.as_ref().and_then(Readers::loss));
         if gaps.need_resync(&losses) {
             if let Err(error) = self.model.resync() {
                 tracing::warn!(%error, "events were lost, and listing the processes again failed");

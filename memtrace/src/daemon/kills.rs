@@ -5,4 +5,5 @@ pub mod follow_up;
 pub mod kernel_log;
 pub mod kmsg;
 pub mod member_kills;
+pub mod mounts;
 pub mod recorder;

@@ -104,6 +104,7 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
         heartbeat: Arc::default(),
         scanner: scanner::start(Local::new(Procfs::new(PROC)), config.scan_share)?,
         unwinder: unwinder::start(Local::new(Procfs::new(PROC)))?,
+        readers: None,
         governor: Governor::new(0, config.scan_share),
         held_back,
         reader: Reader::new(stream, kills, stacks, counters),

@@ -26,6 +26,7 @@ use super::{
     governor::Governor,
     kills::{
         backfill::{self, Backfill},
+        mounts::Mounts,
         recorder::{self, Surroundings},
     },
     setup::{lock, malloc, privileges, tracer},
@@ -164,8 +165,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let namer = namer::start(&config.names, hierarchy.clone(), own)?;
     let mounts = tmpfs::KnownMounts::default();
     let recorder = recorder::start(Surroundings {
-        mounts: mounts.clone(),
-        reader: Box::new(remote()),
+        mounts: Mounts::start(remote(), mounts.clone())?,
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
@@ -191,6 +191,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let engine = Engine {
         scanner: scanner::start(local(), config.scan_share)?,
         unwinder: unwinder::start(local())?,
+        readers: Some(readers),
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
         reader: Reader::new(stream, kills, stacks, counters),

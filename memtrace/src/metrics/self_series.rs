@@ -8,7 +8,7 @@ use super::family::Family;
 use crate::{
     ingest::loss::READERS,
     probe::status::ProbeStatus,
-    reader::pool::Counts,
+    reader::pool::{Counts, NOT_READ},
     snapshot::{Snapshot, Tracer},
     units::Bytes,
 };
@@ -87,7 +87,7 @@ pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> 
     all
 }
 
-fn reader_processes(Counts { started, late, died, stuck }: &Counts) -> [Family; 3] {
+fn reader_processes(Counts { started, late, died, stuck, .. }: &Counts) -> [Family; 3] {
     let mut failed = Family::counter(
         "memtrace_reader_failures_total",
         "Reader processes that did not answer in time and were killed (late), or died with a question unanswered (died).",
@@ -142,7 +142,11 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         "memtrace_losses_total",
         "What the tracer lost or failed to read, by kind; `memtrace top` explains each kind.",
     );
-    let kinds = Counter::ALL.iter().map(|counter| counter.name()).chain(READERS.map(|(name, _)| name));
+    let kinds = Counter::ALL
+        .iter()
+        .map(|counter| counter.name())
+        .chain(READERS.map(|(name, _)| name))
+        .chain([NOT_READ.0]);
     for kind in kinds {
         // Each loss has a count of 0 at first, otherwise the first one would not show as an increase.
         let count = losses.iter().find(|loss| loss.name == kind).map_or(0, |loss| loss.count);

@@ -22,7 +22,7 @@ use super::{
     process::{Failure, Process},
     protocol::{Answer, Ask},
 };
-use crate::mm::procfs::Procfs;
+use crate::{ingest::loss::Loss, mm::procfs::Procfs};
 
 /// How long a process is not read after a reader hung or died on it.
 const QUARANTINE: Duration = Duration::from_secs(300);
@@ -35,6 +35,10 @@ const REAP: Duration = Duration::from_secs(1);
 /// The most readers that answer at the same time.
 const MOST_BUSY: usize = 6;
 
+/// Name and meaning of the loss that [`Readers::loss`] counts.
+pub const NOT_READ: (&str, &str) =
+    ("not_read", "reads of a process whose files or mounts hang or crash a reader process");
+
 /// Counts since the start of the daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -46,6 +50,8 @@ pub struct Counts {
     pub died: u64,
     /// Readers that wait in the kernel now, so that they cannot be killed.
     pub stuck: usize,
+    /// Requests without an answer, quarantined processes included.
+    pub unanswered: u64,
 }
 
 /// A handle; clones share the processes.
@@ -102,6 +108,13 @@ impl Readers {
         Counts { stuck: state.stuck.len(), ..state.counts }
     }
 
+    /// The requests without an answer, if there are any.
+    pub fn loss(&self) -> Option<Loss> {
+        let (name, meaning) = NOT_READ;
+        let count = self.lock().counts.unanswered;
+        (count > 0).then(|| Loss { name: name.to_owned(), count, meaning: meaning.to_owned() })
+    }
+
     /// The pids of idle and stuck readers.
     pub fn pids(&self) -> Vec<u32> {
         let state = self.lock();
@@ -113,6 +126,15 @@ impl Readers {
     /// # Errors
     /// When there is no answer.
     pub fn ask(&self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
+        let answer = self.answer(ask, patience);
+        // A process that ended is no loss.
+        if answer.as_ref().is_err_and(|why| *why != NotRead::Gone) {
+            self.lock().counts.unanswered += 1;
+        }
+        answer
+    }
+
+    fn answer(&self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
         let who = self.identity(ask.pid())?;
         let idle = self.lock().take(who)?;
         let was_idle = idle.is_some();
@@ -240,79 +262,5 @@ fn keep(program: &Path, wanted: &Receiver<Sender<io::Result<Process>>>, state: &
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
-
-    use super::*;
-
-    /// Long enough for a shell to start and write a line.
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    /// Readers that run this script.
-    fn readers(dir: &Path, script: &str) -> Readers {
-        let program = dir.join("reader.sh");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        Readers::start(program, Procfs::new("/proc")).unwrap()
-    }
-
-    fn me() -> Ask {
-        Ask::Mounts(std::process::id())
-    }
-
-    #[test]
-    fn one_that_does_not_answer_is_killed_and_what_it_read_is_quarantined() {
-        let dir = tempfile::tempdir().unwrap();
-        let readers = readers(dir.path(), "exec sleep 1000");
-        let first = readers.pids();
-        let late = Duration::from_millis(50);
-        assert_eq!(readers.ask(&me(), late), Err(NotRead::Late(late)));
-        assert_eq!(readers.ask(&me(), late), Err(NotRead::Quarantined));
-        assert_eq!(readers.counts(), Counts { started: 1, late: 1, died: 0, stuck: 0 });
-        assert!(readers.pids().is_empty());
-        assert!(!Path::new(&format!("/proc/{}", first[0])).exists(), "killed, and nothing is left of it");
-    }
-
-    #[test]
-    fn one_that_dies_is_replaced_once_for_a_question() {
-        let dir = tempfile::tempdir().unwrap();
-        let readers = readers(dir.path(), "exit 1");
-        assert!(matches!(readers.ask(&me(), PATIENCE), Err(NotRead::Died(_))));
-        let counts = readers.counts();
-        assert_eq!((counts.started, counts.died), (2, 1));
-        assert_eq!(readers.ask(&me(), PATIENCE), Err(NotRead::Quarantined));
-    }
-
-    #[test]
-    fn one_that_speaks_nonsense_is_no_answer() {
-        let dir = tempfile::tempdir().unwrap();
-        let readers = readers(
-            dir.path(),
-            "head -c 4 >/dev/null; printf '\\001\\000\\000\\000\\377' >&0; exec sleep 1000",
-        );
-        assert!(matches!(readers.ask(&me(), PATIENCE), Err(NotRead::Died(_))));
-    }
-
-    #[test]
-    fn a_process_that_is_gone_costs_no_reader() {
-        let dir = tempfile::tempdir().unwrap();
-        let readers = readers(dir.path(), "exit 1");
-        assert_eq!(readers.ask(&Ask::Mounts(u32::MAX), PATIENCE), Err(NotRead::Gone));
-        assert_eq!(readers.counts().started, 1);
-    }
-
-    #[test]
-    fn what_cannot_be_started_is_a_reason() {
-        let readers = Readers::start("/no/such/program".into(), Procfs::new("/proc")).unwrap();
-        assert!(matches!(readers.ask(&me(), PATIENCE), Err(NotRead::NoReader(_))));
-    }
-
-    #[test]
-    fn the_list_of_those_that_are_quarantined_has_an_end() {
-        let mut state = State::default();
-        (0..1000).for_each(|pid| state.quarantine((pid, 1)));
-        assert_eq!(state.quarantined.len(), MOST_QUARANTINED);
-        assert_eq!(state.take((999, 1)).unwrap_err(), NotRead::Quarantined, "the newest are kept");
-        assert!(state.take((999, 2)).is_ok(), "another process with its pid is not meant");
-    }
-}
+#[path = "pool_tests.rs"]
+mod tests;

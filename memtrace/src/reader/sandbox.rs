@@ -4,6 +4,7 @@
 //! memory, descriptors and CPU time, and a seccomp filter without calls that create, write, send, mount or trace.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::{fd::AsRawFd as _, unix::net::UnixStream},
     time::Duration,
@@ -24,6 +25,7 @@ const SECONDS: u64 = 10;
 /// Descriptors: one per program of a request.
 const FILES: u64 = 1024;
 
+const STDERR: i32 = 2;
 /// The greatest: a reader is replaced, the daemon is not.
 const OOM_SCORE_ADJ: &str = "1000";
 
@@ -80,7 +82,6 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_exit_group,
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
-    libc::SYS_fcntl,
     libc::SYS_fstat,
     libc::SYS_fstatfs,
     libc::SYS_futex,
@@ -97,7 +98,6 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_newfstatat,
     libc::SYS_pread64,
     libc::SYS_preadv,
-    libc::SYS_prlimit64,
     libc::SYS_process_vm_readv,
     libc::SYS_read,
     libc::SYS_readlinkat,
@@ -112,8 +112,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_sigaltstack,
     libc::SYS_statfs,
     libc::SYS_statx,
-    libc::SYS_tgkill,
-    // A filter cannot see its flags. A file opened for writing is harmless: write is allowed for two descriptors only.
+    // A filter cannot see its flags, so a reader that was taken over could truncate a file; it could not write to one.
     libc::SYS_openat2,
 ];
 
@@ -132,29 +131,29 @@ const OLD_CALLS: &[libc::c_long] = &[libc::SYS_getrlimit, libc::SYS_setrlimit];
 
 /// Any other call fails with EPERM instead of killing the process, because libraries probe for features.
 fn filter(answers: &UnixStream) -> Result<SeccompFilter, seccompiler::BackendError> {
-    let stderr = 2;
-    let to = |fd: i32| {
-        SeccompRule::new(vec![SeccompCondition::new(
-            0,
-            SeccompCmpArgLen::Dword,
-            SeccompCmpOp::Eq,
-            u64::from(fd.unsigned_abs()),
-        )?])
-    };
-    let writes = || Ok::<_, seccompiler::BackendError>(vec![to(answers.as_raw_fd())?, to(stderr)?]);
-    let access = u64::from(libc::O_ACCMODE.unsigned_abs());
-    let only_to_read = SeccompRule::new(vec![SeccompCondition::new(
-        2,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::MaskedEq(access),
-        u64::from(libc::O_RDONLY.unsigned_abs()),
-    )?])?;
-    let mut rules: std::collections::BTreeMap<_, _> =
-        CALLS.iter().chain(OLD_CALLS).map(|call| (*call, Vec::new())).collect();
+    let number = |number: i32| u64::from(number.unsigned_abs());
+    let mut rules: BTreeMap<_, _> = CALLS.iter().chain(OLD_CALLS).map(|call| (*call, Vec::new())).collect();
     for call in [libc::SYS_write, libc::SYS_writev, libc::SYS_sendto] {
-        rules.insert(call, writes()?);
+        rules.insert(call, one_of(0, &[number(answers.as_raw_fd()), number(STDERR)])?);
     }
-    rules.insert(libc::SYS_openat, vec![only_to_read]);
+    // The daemon has the same user: limits and signals for this process only.
+    let own = number(rustix::process::getpid().as_raw_pid());
+    rules.insert(libc::SYS_prlimit64, one_of(0, &[0, own])?);
+    rules.insert(libc::SYS_tgkill, one_of(0, &[own])?);
+    // Not F_SETOWN, which sends signals too.
+    let commands = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC];
+    rules.insert(libc::SYS_fcntl, one_of(1, &commands.map(number))?);
+    let mode = SeccompCmpOp::MaskedEq(number(libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC));
+    rules.insert(libc::SYS_openat, vec![rule(2, mode, number(libc::O_RDONLY))?]);
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, refuse, SeccompAction::Allow, std::env::consts::ARCH.try_into()?)
+}
+
+/// Rules that allow these values of an argument.
+fn one_of(argument: u8, values: &[u64]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    values.iter().map(|value| rule(argument, SeccompCmpOp::Eq, *value)).collect()
+}
+
+fn rule(argument: u8, compare: SeccompCmpOp, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, value)?])
 }

@@ -1,6 +1,6 @@
 //! Facts about a kill that arrive after it is on disk: more victims of its group, the victim's exit, mounts.
 //!
-//! Input: stored records, exits of processes, /proc. Output: the same records with more facts, to be written again, and
+//! Input: stored records, exits of processes, mounts. Output: the same records with more facts, to be written again, and
 //! the records of exits. Runs after the commit, so it never delays the next kill.
 
 use std::{
@@ -10,8 +10,8 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::mounts::{Found, Mounts, Wanted};
 use crate::{
-    cgroup::hierarchy::is_within,
     clock,
     model::{Latest, exits::Ended},
     oom::{
@@ -20,10 +20,6 @@ use crate::{
         group::is_member,
         record::{OomRecord, TaskFacts, circumstances::Outcome},
         recorder::{id, task_facts},
-    },
-    reader::{
-        NotRead, Reader,
-        tmpfs::{self, KnownMounts, Tmpfs},
     },
     store::{Store, StoreError},
     units::Bytes,
@@ -35,20 +31,27 @@ const MOST: usize = 512;
 const KEPT: u64 = 60_000_000_000;
 /// The least time between two reads of mounts: hundreds of kills must not cause as many reads of /proc.
 const MOUNTS_EVERY: Duration = Duration::from_millis(500);
-/// The most processes whose mounts are tried until one can be read.
-const ASKED: usize = 8;
 
 struct Recent {
     record: OomRecord,
     is_changed: bool,
-    /// The victim's ancestors, if its mounts are still to be read.
-    needs_mounts: Option<Vec<u32>>,
+    mounts: MountsOf,
+}
+
+/// The mounts of a kill.
+enum MountsOf {
+    /// To be read; with the victim's ancestors.
+    Needed(Vec<u32>),
+    /// Being read.
+    Asked,
+    /// Read, or not needed.
+    Done,
 }
 
 #[derive(Default)]
 pub struct FollowUp {
     recent: VecDeque<Recent>,
-    mounts_read: Option<Instant>,
+    mounts_asked: Option<Instant>,
 }
 
 impl FollowUp {
@@ -59,7 +62,7 @@ impl FollowUp {
         self.recent.push_back(Recent {
             record: record.clone(),
             is_changed: false,
-            needs_mounts: is_of_files.then_some(ancestors),
+            mounts: if is_of_files { MountsOf::Needed(ancestors) } else { MountsOf::Done },
         });
         let oldest = record.ktime_ns.saturating_sub(KEPT);
         while self.recent.len() > MOST
@@ -146,23 +149,30 @@ impl FollowUp {
         }
     }
 
-    /// Reads the mounts of the kills that need it, if any, and judges those kills again.
-    pub fn look_at_mounts(&mut self, reader: &mut dyn Reader, known: &KnownMounts) {
-        let is_due = self.mounts_read.is_none_or(|read| read.elapsed() >= MOUNTS_EVERY);
-        let Some((recent, ancestors)) = self
-            .recent
-            .iter_mut()
-            .rev()
-            .filter(|_| is_due)
-            .find_map(|recent| recent.needs_mounts.take().map(|ancestors| (recent, ancestors)))
-        else {
+    /// Requests the mounts of the kills that need it, takes those that were read, and judges their kills again.
+    pub fn look_at_mounts(&mut self, mounts: &Mounts) {
+        for found in mounts.found() {
+            self.take(found);
+        }
+        if self.mounts_asked.is_some_and(|asked| asked.elapsed() < MOUNTS_EVERY) {
             return;
-        };
-        self.mounts_read = Some(Instant::now());
-        let found = mounts(reader, &recent.record, &ancestors, known);
+        }
+        for recent in self.recent.iter_mut().rev() {
+            let MountsOf::Needed(ancestors) = &recent.mounts else { continue };
+            if mounts.ask(Wanted::of(&recent.record, ancestors)) {
+                recent.mounts = MountsOf::Asked;
+            }
+            self.mounts_asked = Some(Instant::now());
+            return;
+        }
+    }
+
+    fn take(&mut self, Found { id, mounts }: Found) {
+        let Some(recent) = self.recent.iter_mut().find(|recent| recent.record.id == id) else { return };
+        recent.mounts = MountsOf::Done;
         let record = &mut recent.record;
         let Some(composition) = record.circumstances.composition.as_mut() else { return };
-        match found {
+        match mounts {
             Ok(tmpfs) if tmpfs.is_empty() => return,
             Ok(tmpfs) => composition.tmpfs = tmpfs,
             Err(why) => composition.tmpfs_not_read = Some(why.to_string()),
@@ -171,9 +181,10 @@ impl FollowUp {
         recent.is_changed = true;
     }
 
-    /// Whether a kill waits for its mounts to be read.
+    /// Whether a kill waits for its mounts to be read, or for its new facts to be written.
     pub fn is_waiting(&self) -> bool {
-        self.recent.iter().any(|recent| recent.needs_mounts.is_some() || recent.is_changed)
+        let waits = |recent: &Recent| !matches!(recent.mounts, MountsOf::Done) || recent.is_changed;
+        self.recent.iter().any(waits)
     }
 
     /// Writes the records that got more facts.
@@ -190,53 +201,4 @@ impl FollowUp {
         self.recent.iter_mut().for_each(|recent| recent.is_changed = false);
         Ok(())
     }
-}
-
-/// The tmpfs mounts whose pages are charged to the owner of the limit.
-fn mounts(
-    reader: &mut dyn Reader,
-    record: &OomRecord,
-    ancestors: &[u32],
-    known: &KnownMounts,
-) -> Result<Vec<Tmpfs>, NotRead> {
-    let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref()).unwrap_or("/");
-    let composition = record.circumstances.composition.as_ref();
-    let shmem = composition.and_then(|composition| composition.charge.shmem_bytes).unwrap_or_default();
-    let survivors = record.circumstances.processes.iter().filter(|process| !process.is_victim);
-    let survivors = survivors
-        .filter(|process| process.task.cgroup.as_deref().is_none_or(|cgroup| is_within(cgroup, owner)))
-        .filter_map(|process| process.task.pid);
-    // The victim is often still readable: its memory is freed before its namespaces.
-    let inside = record.victim.task.pid.into_iter().chain(survivors).take(ASKED);
-    let (seen, why) = ask(reader, inside);
-    if let Some(seen) = seen.or_else(|| known.of(owner)) {
-        return Ok(tmpfs::likely(seen, shmem));
-    }
-    if let Some(why) = why {
-        return Err(why);
-    }
-    // Processes outside see the mounts of others too: accept only a mount of the pod, or one that holds as much as is
-    // charged.
-    let pod = record.circumstances.container.as_ref().and_then(|name| name.pod_uid.as_deref());
-    let is_its = |mount: &Tmpfs| match pod {
-        Some(uid) => mount.mount.contains(uid),
-        None => (shmem.0 / 2..=shmem.0 + shmem.0 / 8).contains(&mount.used_bytes.0),
-    };
-    let outside = ancestors.iter().copied().chain(record.trigger.task.pid).chain([1, std::process::id()]);
-    let seen = outside.into_iter().filter_map(|pid| reader.mounts(pid).ok());
-    let its = seen.map(|seen| tmpfs::likely(seen.into_iter().filter(is_its).collect(), shmem));
-    Ok(its.into_iter().find(|its| !its.is_empty()).unwrap_or_default())
-}
-
-/// The mounts of the first process that can be read. When a reader fails, the reason: the other processes are in the same
-/// mount namespace.
-fn ask(reader: &mut dyn Reader, pids: impl Iterator<Item = u32>) -> (Option<Vec<Tmpfs>>, Option<NotRead>) {
-    for pid in pids {
-        match reader.mounts(pid) {
-            Ok(seen) => return (Some(seen), None),
-            Err(NotRead::Gone) => {}
-            Err(why) => return (None, Some(why)),
-        }
-    }
-    (None, None)
 }

@@ -24,7 +24,7 @@ use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     clock,
     container::{namer::Change, names::Names, sources::Ended as EndedSaid},
-    daemon::kills::{follow_up::FollowUp, member_kills::MemberKills},
+    daemon::kills::{follow_up::FollowUp, member_kills::MemberKills, mounts::Mounts},
     history::shared::Shared,
     ingest::loss::Loss,
     mm::procfs::Procfs,
@@ -40,7 +40,6 @@ use crate::{
         surroundings::{KnownAtKill, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
-    reader::{Reader, tmpfs::KnownMounts},
     store::Store,
     text::escape,
 };
@@ -119,10 +118,8 @@ pub struct Surroundings {
     pub keep: Keep,
     /// Kills of the kernel log; `None` when backfill is disabled.
     pub backfill: Option<Backfill>,
-    /// Mounts of groups that were near their limit.
-    pub mounts: KnownMounts,
-    /// Reads the mounts of others.
-    pub reader: Box<dyn Reader>,
+    /// Reads the mounts of kills.
+    pub mounts: Mounts,
     /// Names of cgroups.
     pub names: Names,
     /// Channel on which the namer is asked how a killed container ended.

@@ -62,7 +62,7 @@ impl Worker {
 
     /// Work that is not urgent: exits, and facts from them and from /proc for stored kills.
     pub(super) fn follow_up(&mut self) {
-        self.follow_up.look_at_mounts(&mut *self.surroundings.reader, &self.surroundings.mounts);
+        self.follow_up.look_at_mounts(&self.surroundings.mounts);
         let written = self.follow_up.write(&mut self.store);
         let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
         match stored {

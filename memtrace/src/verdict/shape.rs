@@ -1,6 +1,6 @@
 //! The shape of a figure over time: its start and end, its trend, and how much it swings.
 //!
-//! Input: samples, oldest first. Output: [`Shape`], on which the verdicts are based. Pure. A figure twice as large gives
+//! Input: samples, oldest first. Output: [`Shape`], on which the verdicts are based. Pure. A figure twice as large has
 //! the same verdicts.
 
 use super::trend::{self, Sample};

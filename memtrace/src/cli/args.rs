@@ -24,7 +24,7 @@ pub struct SocketArgs {
     pub socket: Option<PathBuf>,
 }
 
-/// Where it listens unless it is told otherwise.
+/// The default path of the socket.
 const SOCKET: &str = "/run/memtrace/memtrace.sock";
 
 impl SocketArgs {
@@ -33,10 +33,10 @@ impl SocketArgs {
         self.socket.as_deref().unwrap_or(Path::new(SOCKET))
     }
 
-    /// Goes on without a daemon where nobody answers at the usual place. A socket that was named is meant.
+    /// Continues without a daemon if none answers at the default socket. An explicit socket must answer.
     ///
     /// # Errors
-    /// When the socket was named, or the error is another one than that nobody answers.
+    /// When the socket was explicit, or for any other error.
     pub fn do_without(&self, error: ClientError) -> Result<(), Failure> {
         match (error, &self.socket) {
             (ClientError::NoDaemon(_), None) => Ok(()),
@@ -59,7 +59,7 @@ pub struct ColorArgs {
 }
 
 impl ColorArgs {
-    /// Whether it is, where the output leads to this terminal.
+    /// Whether output to this terminal is coloured.
     pub fn is_on(self, terminal: Terminal) -> bool {
         match self.color {
             ColorChoice::Auto => terminal.wants_color(),

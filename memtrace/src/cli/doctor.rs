@@ -51,8 +51,8 @@ pub struct DoctorArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// 4 when this process may not trace, 1 when OOM kills cannot be watched, 3 when nobody answers at a socket that was
-/// named; the diagnosis is printed all the same.
+/// 4 when this process may not trace, 1 when OOM kills cannot be watched, 3 when no daemon answers at an
+/// explicit socket; the diagnosis is printed in every case.
 pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let options = args.probe.options();
     let support = tracer::probe(&options, tracefs::ensure());

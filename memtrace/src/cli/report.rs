@@ -262,7 +262,7 @@ impl From<ReportError> for Failure {
 }
 
 impl ReportError {
-    /// The exit code that the command line promises.
+    /// The documented exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage => 2,

@@ -1,13 +1,13 @@
-//! Headroom: the limit is nearer to the peak of what cannot be taken back than is safe.
+//! Headroom: the limit is too close to the peak of memory that cannot be reclaimed.
 //!
-//! Page cache does not count: it goes when it must. Usage at the limit with much cache is normal.
+//! Page cache does not count, because the kernel reclaims it. Usage at the limit is normal with much page cache.
 
 use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, Remedy, number};
 use crate::units::{Bytes, Grade};
 
-/// Less than this part of the limit above the peak is too little.
+/// Headroom below this fraction of the limit is too little.
 const LEAST_ROOM: f64 = 0.1;
-/// So little is as good as none.
+/// Headroom below this fraction is as good as none.
 const NO_ROOM: f64 = 0.03;
 /// A limit this much above the peak leaves room (what resource recommenders agree on).
 const ADVISED: f64 = 1.25;

@@ -1,22 +1,22 @@
-//! Leak: what is left after each collection grows, and does not stop.
+//! Leak: the memory that remains after each collection grows, and still grows at the end.
 //!
-//! The floors rise (Mann and Kendall, Theil and Sen), by much, and still do at the end. On anonymous memory, which the
-//! kernel cannot take back; page cache grows by itself.
+//! The floors rise significantly (Mann and Kendall, Theil and Sen). Only anonymous memory counts, because the kernel
+//! cannot reclaim it; page cache always grows.
 
 use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, Remedy, number, rate};
 use crate::units::{Bytes, Grade};
 
-/// At least so much of its present size it must have grown by.
+/// The least growth, as a fraction of the present size.
 pub const LEAST_RISE: f64 = 0.05;
-/// The floors must be in order to this degree.
+/// The least Kendall's tau of the floors.
 pub const LEAST_TAU: f64 = 0.75;
-/// At the end it must still grow at this part of its slope (coroot's rule, which has proved itself in the field).
+/// The least slope at the end, as a fraction of the whole slope (coroot's rule, proven in the field).
 pub const LEAST_LATE: f64 = 0.3;
-/// Growth over less than this is a start, not a leak, in seconds.
+/// Growth over a shorter time, in seconds, is start-up.
 pub const SHORTEST: f64 = 60.0;
-/// From this span on it is more than a guess, and from the other one it is sure when the growth is large.
+/// Time spans, in seconds, from which the confidence is medium, and high if the growth is large.
 const SPAN: (f64, f64) = (600.0, 3600.0);
-/// Large growth, as a part of its present size.
+/// Large growth, as a fraction of the present size.
 const LARGE: f64 = 0.2;
 
 pub fn check(picture: &Picture<'_>) -> Outcome {
@@ -119,7 +119,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Noise without a trend is no leak, however large.
+        /// Noise without a trend is never a leak.
         #[test]
         fn noise_is_none(values in prop::collection::vec(600.0_f64..1000.0, 120..400)) {
             prop_assert_eq!(found(values, 1.0), None);

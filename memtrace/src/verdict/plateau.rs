@@ -1,11 +1,11 @@
-//! Plateau: it grew, and has levelled off. What looked like a leak was a warm-up.
+//! Plateau: memory grew, and has levelled off. It looked like a leak, but was a warm-up.
 
 use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, number, step};
 use crate::units::Grade;
 
-/// It must have grown by this part of its present size.
+/// The least growth, as a fraction of the present size.
 const LEAST_RISE: f64 = 0.2;
-/// What the last third of the time may still move by, as a part of its size.
+/// The greatest change in the last third of the time, as a fraction of the present size.
 const FLAT: f64 = 0.02;
 
 pub fn check(picture: &Picture<'_>) -> Outcome {

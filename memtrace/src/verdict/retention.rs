@@ -1,8 +1,7 @@
-//! Retention: an allocator holds much that is free.
+//! Retention: an allocator keeps much free memory.
 //!
-//! What allocators' own counters say -> a finding. The one rule for verdicts over time and for explanations. Rests on the
-//! counters alone; without them it abstains. What was given back lazily does not count: the kernel takes it when it wants
-//! it.
+//! Counters of allocators -> a finding. Verdicts over time and explanations share this rule. It needs the counters and
+//! abstains without them. Memory given back lazily (MADV_FREE) does not count, because the kernel can reclaim it.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +12,25 @@ use crate::{
     units::{Bytes, Grade},
 };
 
-/// The free part must be this part of what is allocated and free together.
+/// The least free memory, as a fraction of free and allocated memory.
 pub const LEAST_SHARE: f64 = 0.3;
-/// Less is not worth a word: an allocator keeps that much to be quick.
+/// The least free memory in bytes; an allocator keeps less than this for speed.
 const LEAST: u64 = 16 << 20;
-/// From this part on it is certain, though nobody says how far the figures may be off.
+/// From this fraction on the finding is certain, even if the error of the figures is unknown.
 const SURE_SHARE: f64 = 0.5;
 
-/// What an allocator has in use and what it keeps, in one process or several.
+/// Allocated and free memory of an allocator, in one process or several.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept<'a> {
-    /// Free and resident all the same.
+    /// Free, but resident.
     pub free: Bytes,
-    /// Handed to the program and not freed.
+    /// Allocated by the program and not freed.
     pub allocated: Bytes,
-    /// How far that may be off; `None` when nobody says.
+    /// The greatest error of the allocated bytes; `None` when it is unknown.
     pub error: Option<Bytes>,
-    /// How the figures are known.
+    /// How the figures were determined.
     pub grade: Grade,
-    /// Which allocator, and what it was seen to be.
+    /// The allocator, and its version and settings as far as they are known.
     pub keeper: Keeper<'a>,
 }
 
@@ -40,7 +39,7 @@ impl Kept<'_> {
         self.free.0 >= LEAST && share(self.free.0, self.allocated.0) >= LEAST_SHARE
     }
 
-    /// Whether it would be much too if the figures were as far off as they can be.
+    /// Whether the rule also holds with the greatest error of the figures.
     fn is_certain(&self) -> bool {
         let far = |error: Bytes| {
             share(self.free.0.saturating_sub(error.0), self.allocated.0.saturating_add(error.0))
@@ -55,7 +54,7 @@ fn share(free: u64, allocated: u64) -> f64 {
     free as f64 / (free as f64 + allocated as f64).max(1.0)
 }
 
-/// The rule. `whole` is all that is charged, or resident, where that is known.
+/// The rule. `whole` is the charged or resident memory, if it is known.
 pub fn judge(kept: &Kept<'_>, whole: Option<Bytes>) -> Option<Finding> {
     if !kept.is_much() {
         return None;
@@ -90,7 +89,7 @@ fn fact(what: impl Into<String>, value: String, grade: Grade) -> Fact {
     Fact { what: what.into(), value, grade }
 }
 
-/// Free and resident in all, and the part of it of `free + allocated`; `None` when no counter tells.
+/// Free resident bytes in total, and their fraction of `free + allocated`; `None` without counters.
 pub fn free(counters: &[Counters]) -> Option<(Bytes, f64)> {
     let told = counters.iter().filter_map(|of| Some((of.free_resident_bytes?.0, of.allocated_bytes?.0)));
     let (free, allocated) =
@@ -98,7 +97,8 @@ pub fn free(counters: &[Counters]) -> Option<(Bytes, f64)> {
     (free.saturating_add(allocated) > 0).then(|| (Bytes(free), share(free, allocated)))
 }
 
-/// Each allocator for itself: what one has in use does not hide what another keeps. The one that keeps most is told of.
+/// Judges each allocator separately, so that memory in use by one does not hide free memory of another. Reports the one
+/// that keeps the most.
 pub fn check(picture: &Picture<'_>) -> Outcome {
     free(picture.counters).ok_or("no allocator's counters could be read")?;
     let mut kept: BTreeMap<&str, Kept<'_>> = BTreeMap::new();
@@ -114,7 +114,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     Ok(most.and_then(|most| judge(most, None)))
 }
 
-/// Two processes; the settings are those of the one that keeps more.
+/// Merges two processes; the settings are those of the process that keeps more.
 fn together<'a>(one: &Kept<'a>, two: &Kept<'a>) -> Kept<'a> {
     let sum = |one: Bytes, two: Bytes| Bytes(one.0.saturating_add(two.0));
     Kept {

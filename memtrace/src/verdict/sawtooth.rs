@@ -1,13 +1,13 @@
-//! Sawtooth: it goes up and down by much around a level, as a collector or batches make it.
+//! Sawtooth: memory rises and falls by much around a constant level, as with a garbage collector or batches.
 
 use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, number, trend::Sample};
 use crate::units::Grade;
 
-/// A fall counts when it is this part of the peak before it.
+/// The least fall, as a fraction of the peak before it.
 const TOOTH: f64 = 0.1;
-/// Fewer teeth are chance.
+/// The least number of falls; fewer may be chance.
 const FEWEST: usize = 3;
-/// What the falls may differ by: their spread as a part of their median.
+/// The greatest spread of the falls, as a fraction of their median.
 const EVEN: f64 = 0.6;
 
 /// The falls from a peak to the next valley, each larger than [`TOOTH`].

@@ -1,30 +1,30 @@
-//! What shape a figure has over time: how it begins and ends, whether it rises, and how much it swings.
+//! The shape of a figure over time: its start and end, its trend, and how much it swings.
 //!
-//! Input: samples, oldest first. Output: [`Shape`], the ground of the verdicts. Pure; all but seconds and bytes a second
-//! scales with the figure.
+//! Input: samples, oldest first. Output: [`Shape`], on which the verdicts are based. Pure. A figure twice as large has
+//! the same verdicts.
 
 use super::trend::{self, Sample};
 
-/// Stretches of time whose floors are compared.
+/// The number of intervals whose floors are compared.
 pub const BLOCKS: usize = 24;
-/// Fewer samples have no shape.
+/// The least number of samples.
 pub const FEWEST: usize = 12;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
-    /// Samples it is made of: those since the last restart.
+    /// The number of samples since the last restart.
     pub samples: usize,
-    /// Seconds that they span.
+    /// Their time span in seconds.
     pub span: f64,
-    /// The floor of each stretch, oldest first.
+    /// The floor of each interval, oldest first.
     pub floors: Vec<Sample>,
     /// Median of the samples.
     pub level: f64,
     /// Highest sample.
     pub peak: f64,
-    /// Where the floors begin: median of the first three.
+    /// The median of the first three floors.
     pub first: f64,
-    /// Where they end: median of the last three.
+    /// The median of the last three floors.
     pub last: f64,
     /// Slope of the floors, bytes a second, robust.
     pub slope: f64,
@@ -32,15 +32,15 @@ pub struct Shape {
     pub late_slope: f64,
     /// Kendall's tau of the floors.
     pub tau: f64,
-    /// Whether that is more than chance.
+    /// Whether the tau is significant.
     pub is_significant: bool,
 }
 
 impl Shape {
-    /// The shape of what came after the last restart.
+    /// The shape of the samples after the last restart.
     ///
     /// # Errors
-    /// Why there is none, in words.
+    /// The reason why there is none.
     pub fn of(samples: &[Sample]) -> Result<Self, String> {
         let samples = trend::since_restart(samples);
         if samples.len() < FEWEST {
@@ -72,12 +72,12 @@ impl Shape {
         })
     }
 
-    /// Bytes that the floors rose by, robust.
+    /// The rise of the floors in bytes, robust.
     pub fn rise(&self) -> f64 {
         self.slope * self.span
     }
 
-    /// That rise as a part of where it ended.
+    /// The rise as a fraction of the final level.
     pub fn rise_share(&self) -> f64 {
         if self.last > 0.0 { self.rise() / self.last } else { 0.0 }
     }

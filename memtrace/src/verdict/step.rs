@@ -1,14 +1,14 @@
-//! Step: it jumped from one level to another, and stayed there.
+//! Step: memory jumped from one level to another, and stayed there.
 
 use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, number, shape::Shape};
 use crate::units::Grade;
 
-/// The jump must be this part of the level that it leads to.
+/// The least jump, as a fraction of the new level.
 const LEAST_JUMP: f64 = 0.2;
-/// Of all the growth, so much within two stretches is a step, not a way up.
+/// The least part of the whole growth that happens within two intervals; otherwise it is a slow rise.
 pub const SHARE: f64 = 0.8;
 
-/// The largest rise of the floors over two stretches: when it began (seconds), and by how much.
+/// The largest rise of the floors over two intervals: its start in seconds, and its size.
 pub fn largest(shape: &Shape) -> (f64, f64) {
     shape
         .floors

@@ -1,8 +1,8 @@
 //! Robust statistics of a figure over time: slope, monotony, restarts, floors.
 //!
 //! Input: samples, oldest first. Output: numbers, `None` where there are too few. Pure. Theil-Sen's slope is the median
-//! of all pairwise slopes: up to 29 % of the samples may be anything at all. Mann and Kendall's tau says how often a
-//! later sample is higher than an earlier one, whatever by.
+//! of all pairwise slopes, so up to 29 % of the samples may be outliers. Mann and Kendall's tau tells how often a later
+//! sample is higher than an earlier one, by any amount.
 
 use crate::{history::series::Point, units::Bytes};
 
@@ -15,14 +15,14 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// With fewer samples nothing is said.
+/// The least number of samples for a result.
 pub const FEWEST: usize = 5;
-/// More are thinned out first: all pairs are looked at.
+/// The most samples that are used; more are thinned out first, because the cost grows with the number of pairs.
 const MOST: usize = 120;
-/// A fall by more than this part, from one sample to the next, is a restart: allocators give back less at once.
+/// A fall by more than this fraction between two samples is a restart; allocators give back less at once.
 const RESTART_FALL: f64 = 0.5;
 
-/// The figure of a series' points, where it is known.
+/// The values of a series, without unknown ones.
 pub fn samples<const N: usize>(points: &[Point<N>], figure: usize) -> Vec<Sample> {
     points
         .iter()
@@ -33,7 +33,7 @@ pub fn samples<const N: usize>(points: &[Point<N>], figure: usize) -> Vec<Sample
         .collect()
 }
 
-/// What came after the last restart.
+/// The samples after the last restart.
 pub fn since_restart(samples: &[Sample]) -> &[Sample] {
     let restarted = samples.windows(2).rposition(|pair| match pair {
         [before, after] => after.value < before.value * (1.0 - RESTART_FALL),
@@ -75,8 +75,7 @@ pub fn tau(samples: &[Sample]) -> Option<f64> {
     (count > 0).then(|| sum as f64 / count as f64)
 }
 
-/// Whether a tau of so many samples is more than chance gives in one case of a hundred (Mann and Kendall's test, normal
-/// approximation, one-sided).
+/// Whether a tau of this many samples is significant at 1 % (Mann and Kendall's test, normal approximation, one-sided).
 pub fn is_significant(tau: f64, samples: usize) -> bool {
     const Z: f64 = 2.33;
     let n = samples.min(MOST) as f64;
@@ -84,8 +83,7 @@ pub fn is_significant(tau: f64, samples: usize) -> bool {
     tau > Z * deviation
 }
 
-/// The lowest sample of each of `blocks` equal stretches of time. What is collected or freed now and then moves the
-/// samples, and leaves the floors where they are.
+/// The lowest sample in each of `blocks` equal intervals. Collections move the samples, but not these floors.
 pub fn floors(samples: &[Sample], blocks: usize) -> Vec<Sample> {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
     let length = (last.at - first.at) / blocks.max(1) as f64;
@@ -107,7 +105,7 @@ pub fn floors(samples: &[Sample], blocks: usize) -> Vec<Sample> {
     floors.into_iter().map(|(_, sample)| sample).collect()
 }
 
-/// The median; `None` of nothing.
+/// The median; `None` without values.
 pub fn median(values: &mut [f64]) -> Option<f64> {
     let middle = values.len() / 2;
     if values.is_empty() {
@@ -129,7 +127,7 @@ fn pairs(samples: &[Sample]) -> impl Iterator<Item = (&Sample, &Sample)> {
         .flat_map(|(index, a)| samples.get(index + 1..).unwrap_or_default().iter().map(move |b| (a, b)))
 }
 
-/// Evenly chosen, the last one among them.
+/// An even selection that includes the last sample.
 fn thin(samples: &[Sample]) -> Vec<Sample> {
     let step = samples.len().div_ceil(MOST).max(1);
     samples.iter().rev().step_by(step).rev().copied().collect()

@@ -239,6 +239,30 @@ fn settle(watch: &mut Watch, followers: &mut [Follower]) {
     }
 }
 
+/// Takes events until no program moves any more: a collector frees for a while after the command was answered, and the rows
+/// are of the last tick.
+fn rest(watch: &mut Watch, followers: &[Follower]) {
+    let sizes =
+        || followers.iter().map(|follower| resident_pages(follower.workload.pid())).collect::<Vec<_>>();
+    let end = Instant::now() + PATIENCE;
+    let mut before = sizes();
+    loop {
+        watch.run(3, false);
+        let now = sizes();
+        let is_still = |(before, now): (&u64, &u64)| before.abs_diff(*now) <= before / 100;
+        // One that never rests is judged as it is.
+        if before.iter().zip(&now).all(is_still) || Instant::now() > end {
+            return;
+        }
+        before = now;
+    }
+}
+
+fn resident_pages(pid: u32) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// Follows all; `may_lack` is the part of anonymous memory that may have no owner.
 fn follow(mut watch: Watch, mut followers: Vec<Follower>, may_lack: f64) {
     let first = format!("grow {FIRST}");
@@ -249,7 +273,7 @@ fn follow(mut watch: Watch, mut followers: Vec<Follower>, may_lack: f64) {
             follower.step();
             watch.turn(false);
         }
-        watch.run(3, false);
+        rest(&mut watch, &followers);
         followers.iter_mut().for_each(|follower| follower.compare_held_off(&watch));
         settle(&mut watch, &mut followers);
     }

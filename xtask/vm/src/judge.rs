@@ -132,10 +132,11 @@ fn known(scenario: &Scenario, record: &Record, results: &mut Results) {
     let is_of_kernel = |name: &str| !CIRCUMSTANCES.contains(&name.split(['.', '[']).next().unwrap_or(name));
     let unknown = record.unknown.iter().map(String::as_str);
     let unknown: Vec<&str> = unknown.filter(|name| is_of_kernel(name) && is_steady(name)).collect();
-    if let Some(kind) = scenario.cause {
+    if !scenario.causes.is_empty() {
         let cause = record.cause.as_ref();
-        let is_right = cause.is_some_and(|cause| cause.kind == kind && cause.confidence != "low");
-        results.holds(&at("cause"), is_right, || (kind.to_owned(), format!("{cause:?}")));
+        let is_right = cause
+            .is_some_and(|cause| scenario.causes.contains(&cause.kind.as_str()) && cause.confidence != "low");
+        results.holds(&at("cause"), is_right, || (scenario.causes.join(" or "), format!("{cause:?}")));
     }
     results.note(at("hook"), &record.evidence.hook);
     results.note(at("scope"), &format!("{} ({})", record.scope.kind, record.scope.grade));

@@ -6,7 +6,10 @@
 use std::{
     fs,
     io::{self, Read, Write},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::CommandExt as _},
+    },
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -43,7 +46,7 @@ impl Process {
     pub fn start(program: &Path) -> io::Result<Self> {
         let (stream, theirs) = UnixStream::pair()?;
         let mut command = Command::new(program);
-        command.arg("reader").env_clear().stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
+        command.arg0("memtrace").arg("reader").env_clear().stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
         Ok(Self { child: command.spawn()?, stream })
     }
 

@@ -5,14 +5,15 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    ffi::CStr,
+    fs, io,
     os::{fd::AsRawFd as _, unix::net::UnixStream},
     time::Duration,
 };
 
 use rustix::{
     process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit},
-    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs},
+    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_name, set_no_new_privs},
 };
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -26,8 +27,10 @@ const SECONDS: u64 = 10;
 const FILES: u64 = 1024;
 
 const STDERR: i32 = 2;
-/// The greatest: a reader is replaced, the daemon is not.
-const OOM_SCORE_ADJ: &str = "1000";
+/// The name of the thread.
+const NAME: &CStr = c"memtrace-reader";
+/// The adjustment of the OOM score.
+const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 
 /// For /proc, files and memory of other users' processes, and for /proc/PID/map_files.
 const CAPABILITIES: CapabilitySet =
@@ -40,8 +43,9 @@ const CAPABILITIES: CapabilitySet =
 pub fn enter(answers: &UnixStream) -> io::Result<()> {
     // A reader that hangs would outlive the daemon; any other ends with the stream.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // When memory is short, the kernel kills a reader before the daemon.
-    std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ)?;
+    // Otherwise the kernel shows the name of the link that was executed.
+    set_name(NAME)?;
+    be_killable()?;
     set_no_new_privs(true)?;
     let had = capabilities(None)?;
     let kept = had.permitted & CAPABILITIES;
@@ -55,6 +59,14 @@ pub fn enter(answers: &UnixStream) -> io::Result<()> {
     let program =
         BpfProgram::try_from(filter(answers).map_err(io::Error::other)?).map_err(io::Error::other)?;
     seccompiler::apply_filter(&program).map_err(io::Error::other)
+}
+
+/// The daemon may be exempt from OOM kills. A reader is not: its score is its size. Not more than that, because a kill of a
+/// small reader would free nothing.
+fn be_killable() -> io::Result<()> {
+    let inherited = fs::read_to_string(OOM_SCORE_ADJ)?;
+    let is_exempt = inherited.trim().parse::<i32>().is_ok_and(|adjustment| adjustment < 0);
+    if is_exempt { fs::write(OOM_SCORE_ADJ, "0") } else { Ok(()) }
 }
 
 fn limit(what: Resource, to: u64) -> io::Result<()> {

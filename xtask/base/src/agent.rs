@@ -94,12 +94,7 @@ impl Agent {
 
     /// Seconds that its thread of this name was on a CPU so far.
     pub fn thread_seconds(&self, name: &str) -> Result<f64> {
-        let dir = PathBuf::from(format!("/proc/{}/task", self.child.id()));
-        let tasks = fs::read_dir(&dir).with_context(|| format!("failed to read {}", dir.display()))?;
-        let is_it =
-            |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name);
-        let task = tasks.flatten().map(|entry| entry.path()).find(is_it);
-        let file = task.with_context(|| format!("the daemon has no thread {name}"))?.join("schedstat");
+        let file = self.thread(name)?.join("schedstat");
         let text = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
         let nanoseconds: f64 = text
             .split_whitespace()
@@ -107,6 +102,22 @@ impl Agent {
             .and_then(|field| field.parse().ok())
             .context("no time on a CPU")?;
         Ok(nanoseconds / 1e9)
+    }
+
+    /// The thread's directory. A thread gives itself its name, and on a full machine that takes a while.
+    fn thread(&self, name: &str) -> Result<PathBuf> {
+        let dir = PathBuf::from(format!("/proc/{}/task", self.child.id()));
+        let is_it =
+            |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name);
+        let start = Instant::now();
+        loop {
+            let tasks = fs::read_dir(&dir).with_context(|| format!("failed to read {}", dir.display()))?;
+            match tasks.flatten().map(|entry| entry.path()).find(is_it) {
+                Some(task) => return Ok(task),
+                None if start.elapsed() > START => bail!("the daemon has no thread {name}"),
+                None => thread::sleep(STEP),
+            }
+        }
     }
 
     /// Resident MiB.

@@ -116,7 +116,8 @@ impl Readers {
     }
 
     /// The pids of idle and stuck readers.
-    pub fn pids(&self) -> Vec<u32> {
+    #[cfg(test)]
+    fn pids(&self) -> Vec<u32> {
         let state = self.lock();
         state.idle.iter().chain(&state.stuck).map(Process::pid).collect()
     }

@@ -132,6 +132,9 @@ fn container(picture: &Picture<'_>, charge: &Charge, notes: &mut Vec<String>) ->
     for mount in &picture.facts.tmpfs {
         notes.push(format!("tmpfs {}: {} used, by all cgroups together", mount.mount, mount.used_bytes));
     }
+    if let Some(why) = &picture.facts.not_read {
+        notes.push(format!("mounts and threads were not all read: {why}"));
+    }
     parts
 }
 

@@ -5,7 +5,7 @@
 use crate::{
     allocator::AllocatorId,
     explain::Subject,
-    reader::{Reader, tmpfs::Tmpfs},
+    reader::{NotRead, Reader, tmpfs::Tmpfs},
     snapshot::Snapshot,
 };
 
@@ -16,6 +16,8 @@ pub struct Facts {
     pub purging: Vec<u32>,
     /// The tmpfs mounts of its processes that are not empty.
     pub tmpfs: Vec<Tmpfs>,
+    /// Why the mounts or the threads of a live process could not be read.
+    pub not_read: Option<NotRead>,
     /// Whether swap is available.
     pub has_swap: bool,
 }
@@ -27,8 +29,24 @@ pub fn gather(reader: &mut dyn Reader, snapshot: &Snapshot, subject: &Subject<'_
     let helpers = AllocatorId::ALL.iter().filter_map(|id| id.allocator().advice().helper());
     let names: Vec<&str> = helpers.map(|helper| helper.thread).collect();
     let pids = members.iter().map(|process| process.pid);
-    let purging = pids.filter(|pid| reader.has_thread(*pid, &names).unwrap_or_default()).collect();
-    let tmpfs = members.first().and_then(|process| reader.mounts(process.pid).ok()).unwrap_or_default();
+    let mut not_read = None;
+    let purging = pids
+        .filter(|pid| known(reader.has_thread(*pid, &names), &mut not_read).unwrap_or_default())
+        .collect();
+    let mounts = members.first().map(|process| reader.mounts(process.pid));
+    let tmpfs = mounts.and_then(|mounts| known(mounts, &mut not_read)).unwrap_or_default();
     let has_swap = snapshot.node.swap_free_bytes.is_some_and(|free| free.0 > 0);
-    Facts { purging, tmpfs, has_swap }
+    Facts { purging, tmpfs, not_read, has_swap }
+}
+
+/// The answer, if there is one; else the reason is kept. A process that has ended has nothing to explain.
+fn known<T>(answer: Result<T, NotRead>, not_read: &mut Option<NotRead>) -> Option<T> {
+    match answer {
+        Ok(answer) => Some(answer),
+        Err(NotRead::Gone) => None,
+        Err(why) => {
+            not_read.get_or_insert(why);
+            None
+        }
+    }
 }

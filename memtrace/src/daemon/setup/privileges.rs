@@ -34,23 +34,28 @@ const KEPT: [(CapabilitySet, &str); 5] = [
 pub fn drop_others() -> io::Result<Vec<String>> {
     let had = capabilities(None)?.permitted;
     let kept = to_keep(had);
-    // A program that root executes gets the whole bounding set; reader processes must not get more than the daemon has.
-    // Shrinking it takes CAP_SETPCAP, which a container or unit need not grant.
-    if had.contains(CapabilitySet::SETPCAP) {
-        for (_, capability) in (!kept).iter_names() {
-            match remove_capability_from_bounding_set(capability) {
-                // EINVAL: this kernel does not have the capability.
-                Ok(()) | Err(io::Errno::INVAL) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    set_no_new_privs(true)?;
+    // Whatever becomes of the bounding set, the capabilities are dropped.
+    let bounding = if had.contains(CapabilitySet::SETPCAP) { shrink_bounding_set(kept) } else { Ok(()) };
+    let no_new_privs = set_no_new_privs(true);
     let inheritable = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
+    bounding.and(no_new_privs)?;
     let mut names: Vec<String> = kept.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
     names.sort();
     Ok(names)
+}
+
+/// A program that root executes gets the whole bounding set; reader processes must not get more than the daemon has. This
+/// takes CAP_SETPCAP, which a container or unit need not grant.
+fn shrink_bounding_set(kept: CapabilitySet) -> io::Result<()> {
+    for (_, capability) in (!kept).iter_names() {
+        match remove_capability_from_bounding_set(capability) {
+            // EINVAL: this kernel does not have the capability.
+            Ok(()) | Err(io::Errno::INVAL) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn to_keep(had: CapabilitySet) -> CapabilitySet {

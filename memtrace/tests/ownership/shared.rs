@@ -1,5 +1,8 @@
 //! Programs whose memory is mapped from somewhere, or shared with children.
 
+use memchr::memmem;
+use memtrace::mm::region::{Backing, Region};
+
 use super::{
     census::Census,
     fixture,
@@ -14,10 +17,22 @@ fn mapped_files_are_owned_by_the_file() {
     let census = Census::take(workload.pid());
     census.assert("file-mapper", &[]);
     fixture::write("file-mapper", &census);
-    let of = |kind| census.resident.get(&("file", kind)).copied().unwrap_or_default();
-    // In a container the folder for temporary files can be a tmpfs.
-    let tmpfs = census.resident.get(&("shmem", "tmpfs file")).copied().unwrap_or_default();
-    assert!(of("shared mapping") + of("private mapping") + tmpfs >= 40 * MIB);
+    // Its regions, whatever the kernel has left of their pages.
+    let name = format!("memtrace-workload-{}", workload.pid());
+    let is_of_file = |region: &Region| matches!(&region.backing, Backing::File(file) if memmem::find(&file.path, name.as_bytes()).is_some());
+    let regions: Vec<&Region> = census.regions.iter().filter(|region| is_of_file(region)).collect();
+    let mapped: u64 = regions.iter().map(|region| region.end - region.start).sum();
+    assert_eq!(mapped, 40 * MIB, "{regions:?}");
+    for owned in census.owned.iter().filter(|owned| is_of_file(&census.regions[owned.region])) {
+        let region = &census.regions[owned.region];
+        let owner = (owned.owner.allocator, owned.owner.kind);
+        // In a container the folder for temporary files can be a tmpfs.
+        let expected = match region.is_shared {
+            true => [("file", "shared mapping"), ("shmem", "tmpfs file")],
+            false => [("file", "private mapping"), ("shmem", "tmpfs file")],
+        };
+        assert!(expected.contains(&owner), "{region:?}: {owner:?}");
+    }
 }
 
 #[test]

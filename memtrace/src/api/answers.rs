@@ -24,10 +24,10 @@ use crate::{
     mm::procfs::Procfs,
     oom::record::OomRecord,
     probe::status::ProbeStatus,
-    reader::{Local, Remote},
+    reader::{Local, Remote, stacks},
     snapshot::{ProcessRow, Snapshot},
     store::{Filter, Store, StoreError},
-    symbols::{Place, Symbols},
+    symbols::Symbols,
 };
 
 const JSON: &str = "application/json";
@@ -92,23 +92,8 @@ fn named(snapshot: &Snapshot, symbols: &Symbols) -> Snapshot {
 
 /// Sets the symbol names in a process's call stacks.
 fn name(process: &mut ProcessRow, symbols: &Symbols) {
-    let stacks = process.memory.iter_mut().flat_map(|memory| &mut memory.growth_stacks);
-    let mut frames: Vec<_> = stacks.flat_map(|stack| &mut stack.frames).collect();
-    let (known, places): (Vec<usize>, Vec<Place>) = frames
-        .iter()
-        .enumerate()
-        .filter_map(|(index, frame)| {
-            let (path, offset) = (frame.module.as_ref()?, frame.file_offset?);
-            Some((index, Place { pid: process.pid, path: path.into(), offset }))
-        })
-        .unzip();
-    if places.is_empty() {
-        return;
-    }
-    for (index, name) in known.into_iter().zip(symbols.names(places)) {
-        if let Some(frame) = frames.get_mut(index) {
-            frame.symbol = name;
-        }
+    if let Some(memory) = process.memory.as_mut() {
+        stacks::name(process.pid, &mut memory.growth_stacks, |places| symbols.names(places));
     }
 }
 
@@ -186,7 +171,9 @@ pub(super) async fn explain(
         let subject = find(&snapshot, &target).ok()?;
         let mut reader = Remote::new(source.readers.clone(), Local::new(Procfs::new(&*source.proc)));
         let facts = facts::gather(&mut reader, &snapshot, &subject);
-        Some(explain::explain(&snapshot, Some(&insights), &facts, &subject))
+        let mut explanation = explain::explain(&snapshot, Some(&insights), &facts, &subject);
+        facts::name_stacks(&mut reader, &mut explanation);
+        Some(explanation)
     })
     .await;
     found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)

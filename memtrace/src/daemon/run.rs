@@ -28,6 +28,7 @@ use super::{
         backfill::{self, Backfill},
         mounts::Mounts,
         recorder::{self, Surroundings},
+        stack_names::StackNames,
     },
     setup::{lock, malloc, privileges, tracer},
     threads::{
@@ -164,8 +165,11 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let own = namer::hierarchy_id(&Procfs::new(PROC), hierarchy.as_ref());
     let namer = namer::start(&config.names, hierarchy.clone(), own)?;
     let mounts = tmpfs::KnownMounts::default();
+    let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());
+    let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     let recorder = recorder::start(Surroundings {
         mounts: Mounts::start(remote(), mounts.clone())?,
+        stack_names: StackNames::start(remote(), latest.clone())?,
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
@@ -178,10 +182,9 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         changes: namer.changes.clone(),
         ended: namer.ended,
     })?;
-    let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());
     model.name_by(namer.names.clone());
     model.seed().context("failed to list the processes")?;
-    let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
+    snapshots.send_replace(Arc::new(model.snapshot(None)));
     let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, remote())?;
     let insights = verdict_task::start(latest.clone(), hierarchy, shared.clone());
     let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));

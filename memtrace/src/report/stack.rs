@@ -4,11 +4,13 @@
 
 use crate::{
     oom::record::{Frame, OomRecord},
-    snapshot::UserFrame,
+    snapshot::{GrowthStack, UserFrame},
 };
 
 /// The most lines of one stack.
 const SHOWN: usize = 12;
+/// The most functions of a stack in one line.
+const CALLERS: usize = 4;
 /// Functions of the tracer's own frames: its program, and its callers in the kernel.
 const OWN: [&str; 3] = ["bpf_prog_", "bpf_trace_run", "__traceiter"];
 /// The function that marks the victim: all inner frames belong to the tracer.
@@ -56,6 +58,14 @@ pub(super) fn user_frame(frame: &UserFrame) -> String {
         (None, Some(module), None) => format!("{} {address}", file(module)),
         (None, None, _) => address.clone(),
     }
+}
+
+/// A growth stack in one line: "remember_session < handle < main". Frames of allocators and libraries below the
+/// program's own code are left out.
+pub(super) fn callers(stack: &GrowthStack) -> String {
+    let own = stack.frames.iter().position(UserFrame::is_own).unwrap_or(0);
+    let frames: Vec<String> = stack.frames.iter().skip(own).take(CALLERS).map(user_frame).collect();
+    frames.join(" < ")
 }
 
 fn is_own(frame: &Frame) -> bool {

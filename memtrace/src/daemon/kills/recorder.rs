@@ -24,7 +24,9 @@ use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     clock,
     container::{namer::Change, names::Names, sources::Ended as EndedSaid},
-    daemon::kills::{follow_up::FollowUp, member_kills::MemberKills, mounts::Mounts},
+    daemon::kills::{
+        follow_up::FollowUp, member_kills::MemberKills, mounts::Mounts, stack_names::StackNames,
+    },
     history::shared::Shared,
     ingest::loss::Loss,
     mm::procfs::Procfs,
@@ -120,6 +122,8 @@ pub struct Surroundings {
     pub backfill: Option<Backfill>,
     /// Reads the mounts of kills.
     pub mounts: Mounts,
+    /// Names of the functions in the stacks of kills.
+    pub stack_names: StackNames,
     /// Names of cgroups.
     pub names: Names,
     /// Channel on which the namer is asked how a killed container ended.
@@ -315,6 +319,7 @@ impl Worker {
             page_size: rustix::param::page_size() as u64,
         };
         surround(&mut record, &kill.frozen, &known);
+        self.surroundings.stack_names.fill(&mut record);
         let path = record.victim.task.cgroup_id.and_then(raw_path_of);
         name(&mut record, names);
         // The kernel log has a line for each victim, so tell the backfill of this one in any case.

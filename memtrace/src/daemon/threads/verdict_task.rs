@@ -103,7 +103,10 @@ fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64)
         };
         let samples = trend::samples(&recent, Figure::Anon as usize);
         let growth = trend::slope(trend::since_restart(&samples));
-        let room = row.limit.as_ref().and_then(|limit| limit.bytes.0.checked_sub(row.usage_bytes?.0));
+        let room = row
+            .limit
+            .as_ref()
+            .and_then(|limit| Some(limit.bytes.0.saturating_sub(row.firm().or(row.usage_bytes)?.0)));
         let (made, findings) = judged.entry(row.cgroup.clone()).or_default();
         if let Some(points) = all {
             let counters = counters.get(row.cgroup.as_str()).map_or(&[][..], Vec::as_slice);
@@ -137,6 +140,7 @@ fn judge(row: &ContainerRow, points: &[Point<FIGURES>], counters: &[Counters]) -
     verdict::findings(&Picture {
         samples: &samples,
         shape: shape.as_ref().map_err(Clone::clone),
+        firm: row.firm(),
         firm_peak: points.iter().filter_map(firm).max(),
         limit: row.limit.as_ref().map(|limit| limit.bytes),
         arenas: &row.arenas,

@@ -25,6 +25,7 @@ use crate::{
     clock,
     container::{namer::Change, names::Names, sources::Ended as EndedSaid},
     daemon::kills::{follow_up::FollowUp, member_kills::MemberKills, mounts::Mounts},
+    health::Beat,
     history::shared::Shared,
     ingest::loss::Loss,
     mm::procfs::Procfs,
@@ -126,6 +127,8 @@ pub struct Surroundings {
     pub changes: Sender<Change>,
     /// Its answers.
     pub ended: Receiver<EndedSaid>,
+    /// The thread's beat.
+    pub beat: Beat,
 }
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
@@ -239,7 +242,7 @@ impl Worker {
                 () if self.waiting.is_empty() => LOOK,
                 () => RETRY,
             };
-            let (ends, is_idle) = match news.recv_timeout(patience) {
+            let (ends, is_idle) = match self.surroundings.beat.wait(|| news.recv_timeout(patience)) {
                 Ok(told) => self.batch(told, news),
                 Err(RecvTimeoutError::Timeout) => (Vec::new(), true),
                 Err(RecvTimeoutError::Disconnected) => {

@@ -29,7 +29,7 @@ use super::{
         mounts::Mounts,
         recorder::{self, Surroundings},
     },
-    setup::{lock, malloc, privileges, systemd::Systemd, tracer},
+    setup::{lock, malloc, privileges, seccomp, systemd::Systemd, tracer},
     threads::{
         self,
         history_file::HistoryFile,
@@ -86,6 +86,9 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     match privileges::drop_others() {
         Ok(kept) => tracing::info!(?kept, "dropped all other capabilities"),
         Err(error) => tracing::warn!(%error, "failed to drop capabilities"),
+    }
+    if let Err(error) = seccomp::refuse() {
+        tracing::warn!(%error, "failed to refuse system calls that the daemon does not need");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

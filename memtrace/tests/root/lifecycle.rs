@@ -179,6 +179,8 @@ fn a_daemon_at_work_has_given_up_what_it_does_not_need() {
             assert_eq!(has & !kept, 0, "{status}");
             assert!(set == "CapInh:" || has == kept, "root has them all here: {status}");
         }
+        // A filter of system calls, and no way to more rights.
+        assert!(status.contains("NoNewPrivs:\t1\n") && status.contains("Seccomp:\t2\n"), "{status}");
         threads += 1;
     }
     assert!(threads > 3, "{threads} threads");

@@ -22,6 +22,7 @@ use crate::{
         path,
         sources::{self, Asked, Config, Ended, oci::Bundles},
     },
+    health::Beat,
     ingest::decode::{CgroupEvent, Event},
     mm::procfs::Procfs,
 };
@@ -92,7 +93,12 @@ pub struct Namer {
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(config: &Config, hierarchy: Option<Hierarchy>, hierarchy_id: u32) -> anyhow::Result<Namer> {
+pub fn start(
+    config: &Config,
+    hierarchy: Option<Hierarchy>,
+    hierarchy_id: u32,
+    beat: Beat,
+) -> anyhow::Result<Namer> {
     let names = Names::default();
     let (changes, receiver) = channel();
     let (wake, woken) = watch::channel(0);
@@ -112,7 +118,7 @@ pub fn start(config: &Config, hierarchy: Option<Hierarchy>, hierarchy_id: u32) -
     worker.sweep();
     std::thread::Builder::new()
         .name("namer".to_owned())
-        .spawn(move || worker.run(&receiver))
+        .spawn(move || worker.run(&receiver, &beat))
         .context("failed to start the namer thread")?;
     Ok(Namer { changes, names, ended })
 }
@@ -138,12 +144,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, changes: &Receiver<Change>) {
+    fn run(mut self, changes: &Receiver<Change>, beat: &Beat) {
         let mut next_sweep = Instant::now() + SWEEP;
         loop {
             let now = Instant::now();
             let due = self.waiting.iter().map(|(due, ..)| *due).min().unwrap_or(next_sweep).min(next_sweep);
-            match changes.recv_timeout(due.saturating_duration_since(now)) {
+            match beat.wait(|| changes.recv_timeout(due.saturating_duration_since(now))) {
                 Ok(change) => self.take(change),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

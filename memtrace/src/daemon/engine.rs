@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender},
     },
     time::{Duration, Instant},
@@ -31,6 +31,7 @@ use crate::{
         kills::recorder::{Counts, Kill, News},
         threads::{scanner::Scanner, unwinder::Unwinder},
     },
+    health::Beat,
     ingest::{
         decode::{Event, KillEvent, SpaceEvent},
         loss::Loss,
@@ -77,8 +78,8 @@ pub struct Engine {
     pub governor: Governor,
     /// The map through which the kernel programs get the shifts.
     pub held_back: Array<MapData, u64>,
-    /// When events were last read, ns since boot.
-    pub heartbeat: Arc<AtomicU64>,
+    /// The thread's beat.
+    pub beat: Beat,
     /// Cgroups that are near their limit.
     pub armed: Receiver<String>,
     /// Set to stop the engine.
@@ -94,7 +95,7 @@ impl Engine {
         let mut gaps = Gaps::default();
         let (mut scans, mut walks, mut sampled) = (Scans::default(), Walks::default(), Sampled::default());
         while !self.stop.load(Ordering::Relaxed) && !self.model.journal().has_failed() {
-            let Self { reader, model, status, kills, changes, latest, heartbeat, unwinder, .. } = &mut self;
+            let Self { reader, model, status, kills, changes, latest, beat, unwinder, .. } = &mut self;
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event, copy| {
                 if let Event::Space(SpaceEvent::Fault(fault)) = &event {
@@ -110,7 +111,7 @@ impl Engine {
                     walks.passed_over += u64::from(!walk(&fault, copy, model, unwinder));
                 }
             });
-            heartbeat.store(clock::ktime(), Ordering::Relaxed);
+            beat.beat();
             bare_marks += send(marked, reader, status, (kills, latest));
             send_ends(model, (kills, latest));
             self.take_scans(&mut scans);

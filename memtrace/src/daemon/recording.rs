@@ -29,8 +29,9 @@ use crate::{
     clock,
     daemon::{
         setup::tracer,
-        threads::{scanner, unwinder},
+        threads::{ENGINE, SCANNER, UNWINDER, scanner, unwinder},
     },
+    health::Beat,
     ingest::{recording::Writer, ring_buffer::Reader},
     mm::procfs::Procfs,
     model::{
@@ -100,10 +101,11 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
     // The file contains kills as events, so the channel is not read.
     let (sender, _kills) = channel();
     let stop = Arc::new(AtomicBool::new(false));
+    let local = || Local::new(Procfs::new(PROC));
     let engine = Engine {
-        heartbeat: Arc::default(),
-        scanner: scanner::start(Local::new(Procfs::new(PROC)), config.scan_share)?,
-        unwinder: unwinder::start(Local::new(Procfs::new(PROC)))?,
+        beat: Beat::unwatched(ENGINE),
+        scanner: scanner::start(local(), config.scan_share, Beat::unwatched(SCANNER))?,
+        unwinder: unwinder::start(local(), Beat::unwatched(UNWINDER))?,
         readers: None,
         governor: Governor::new(0, config.scan_share),
         held_back,

@@ -179,7 +179,7 @@ fn fastest(case: &Case<'_>) -> Vec<Fact> {
     let memory = case.record.circumstances.victim_memory.as_ref();
     let stack = memory.and_then(|memory| memory.growth_stacks.first());
     let place = stack.and_then(|stack| {
-        let frame = stack.own_frame().or(stack.frames.first())?;
+        let frame = stack.own_frame().or_else(|| stack.own_frames().next())?;
         Some((frame.symbol.clone().or_else(|| frame.module.clone())?, stack.bytes.get(1).copied()?))
     });
     let arena = arena.map(|(row, growth)| {

@@ -60,11 +60,12 @@ pub(super) fn user_frame(frame: &UserFrame) -> String {
     }
 }
 
-/// A growth stack in one line: "remember_session < handle < main". Frames of allocators and libraries below the
-/// program's own code are left out.
+/// The program's own functions in a growth stack, in one line: "remember_session < handle < main". If there are none,
+/// the innermost frames.
 pub(super) fn callers(stack: &GrowthStack) -> String {
-    let own = stack.frames.iter().position(UserFrame::is_own).unwrap_or(0);
-    let frames: Vec<String> = stack.frames.iter().skip(own).take(CALLERS).map(user_frame).collect();
+    let own: Vec<String> = stack.own_frames().take(CALLERS).map(user_frame).collect();
+    let any = || stack.frames.iter().take(CALLERS).map(user_frame).collect();
+    let frames: Vec<String> = if own.is_empty() { any() } else { own };
     frames.join(" < ")
 }
 

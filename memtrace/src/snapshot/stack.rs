@@ -4,7 +4,8 @@
 
 use super::{GrowthStack, UserFrame};
 
-/// Files of allocators, of the C and C++ libraries, and of the loader, by the beginning of their name.
+/// Files of allocators, of the C and C++ libraries, of the loader, and of interpreters, whose functions say nothing about
+/// the program that they run; by the beginning of their name.
 const LIBRARIES: &[&str] = &[
     "ld-",
     "ld.so",
@@ -12,9 +13,13 @@ const LIBRARIES: &[&str] = &[
     "libc.",
     "libgcc_s",
     "libjemalloc",
+    "libjvm",
     "libm.",
     "libmimalloc",
+    "libphp",
     "libpthread",
+    "libpython",
+    "libruby",
     "libsnmalloc",
     "libstdc++",
     "libtcmalloc",
@@ -72,19 +77,25 @@ const FAMILIES: &[&str] = &[
 impl GrowthStack {
     /// The innermost named frame of the program's own code; `None` when there is none.
     pub fn own_frame(&self) -> Option<&UserFrame> {
-        self.frames.iter().find(|frame| frame.is_own())
+        self.own_frames().find(|frame| frame.symbol.is_some())
+    }
+
+    /// The frames of the program's own code, innermost first; some may have no name.
+    pub fn own_frames(&self) -> impl Iterator<Item = &UserFrame> {
+        self.frames.iter().filter(|frame| frame.is_own())
     }
 }
 
 impl UserFrame {
-    /// Whether it is a named function that is not of an allocator or a standard library.
-    pub fn is_own(&self) -> bool {
-        let file = self.module.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    /// Whether it is in a file that is no allocator, standard library or interpreter, and not a function of these.
+    fn is_own(&self) -> bool {
+        let Some(path) = self.module.as_deref() else { return false };
+        let file = path.rsplit('/').next().unwrap_or_default();
         let is_library = LIBRARIES.iter().any(|library| file.starts_with(library));
         let is_helper = |symbol: &str| {
             HELPERS.contains(&symbol) || FAMILIES.iter().any(|family| symbol.starts_with(family))
         };
-        self.symbol.as_deref().is_some_and(|symbol| !symbol.is_empty() && !is_library && !is_helper(symbol))
+        !is_library && !self.symbol.as_deref().is_some_and(is_helper)
     }
 }
 
@@ -131,5 +142,7 @@ mod tests {
     #[test]
     fn without_names_there_is_none() {
         assert_eq!(own(&[("/app/x", None), ("/lib/libc.so.6", Some("malloc"))]), None);
+        let java = [("/usr/lib/jvm/lib/server/libjvm.so", Some("MemAllocator::allocate() const"))];
+        assert_eq!(own(&java), None, "the interpreter is not the program");
     }
 }

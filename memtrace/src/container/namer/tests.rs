@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::container::sources::kubelet;
+use crate::{container::sources::kubelet, health::Thread};
 
 const PODS: &str = r#"{"items":[{"metadata":{"name":"cart-0","namespace":"shop","uid":"d1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f"},
 "status":{"containerStatuses":[{"name":"redis","containerID":"cri-o://@","restartCount":3}]}}]}"#;
@@ -34,7 +34,8 @@ async fn the_kubelet_names_what_no_runtime_does_and_is_asked_again_when_it_fails
     let root = tempfile::tempdir().unwrap();
     let kubelet = kubelet::Config { url, token: root.path().join("token"), authority: None };
     let config = Config { host_root: root.path().into(), cri_sockets: Vec::new(), kubelet: Some(kubelet) };
-    let namer = start(&config, None, 0).unwrap();
+    let beat = Beat::unwatched(Thread { name: "namer", is_vital: false, rounds: 1 });
+    let namer = start(&config, None, 0, beat).unwrap();
     let path = format!("/kubepods/podd1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f/crio-{id}");
     let begin = Instant::now();
     let name = loop {

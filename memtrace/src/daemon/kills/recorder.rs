@@ -27,6 +27,7 @@ use crate::{
     daemon::kills::{
         follow_up::FollowUp, member_kills::MemberKills, mounts::Mounts, stack_names::StackNames,
     },
+    health::Beat,
     history::shared::Shared,
     ingest::loss::Loss,
     mm::procfs::Procfs,
@@ -130,6 +131,8 @@ pub struct Surroundings {
     pub changes: Sender<Change>,
     /// Its answers.
     pub ended: Receiver<EndedSaid>,
+    /// The thread's beat.
+    pub beat: Beat,
 }
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
@@ -243,7 +246,7 @@ impl Worker {
                 () if self.waiting.is_empty() => LOOK,
                 () => RETRY,
             };
-            let (ends, is_idle) = match news.recv_timeout(patience) {
+            let (ends, is_idle) = match self.surroundings.beat.wait(|| news.recv_timeout(patience)) {
                 Ok(told) => self.batch(told, news),
                 Err(RecvTimeoutError::Timeout) => (Vec::new(), true),
                 Err(RecvTimeoutError::Disconnected) => {

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::{
     cgroup::hierarchy::is_within,
+    health::Beat,
     oom::record::{OomRecord, is_same_start},
     reader::{Reader, stacks},
     snapshot::{ContainerRow, GrowthStack, ProcessRow, Snapshot},
@@ -140,6 +141,7 @@ impl StackNames {
     pub fn start(
         mut reader: impl Reader + 'static,
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        beat: Beat,
     ) -> anyhow::Result<Self> {
         let (wanted, asked) = sync_channel::<Wanted>(MOST);
         let (answers, found) = channel();
@@ -149,7 +151,7 @@ impl StackNames {
             .name("stack-names".to_owned())
             .spawn(move || {
                 loop {
-                    match asked.recv_timeout(LOOK) {
+                    match beat.wait(|| asked.recv_timeout(LOOK)) {
                         Ok(Wanted { id, stacks: mut unnamed, pids }) => {
                             pids.iter().for_each(|pid| {
                                 stacks::name(*pid, &mut unnamed, |places| reader.names(places))

@@ -154,7 +154,8 @@ fn what_was_not_learned_is_read_in_a_process_of_the_same_container() {
     };
     dead.circumstances.processes = vec![sibling];
     let (_sender, snapshots) = watch::channel(Arc::new(snapshot(0)));
-    let names = StackNames::start(Fake { alive: vec![11], asked: 0 }, snapshots).unwrap();
+    let beat = Beat::unwatched(crate::daemon::threads::STACK_NAMES);
+    let names = StackNames::start(Fake { alive: vec![11], asked: 0 }, snapshots, beat).unwrap();
     assert!(names.ask(Wanted::of(&dead).unwrap()));
     let found = names.found.recv().unwrap();
     dead.circumstances.victim_memory.as_mut().unwrap().growth_stacks = found.stacks;

@@ -15,6 +15,7 @@ use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     clock,
     container::workload_labels::WorkloadLabels,
+    health::Beat,
     history::{FIGURES, Figure, Figures, series::Point, shared::Shared},
     snapshot::{ContainerRow, Snapshot},
     text::unescape,
@@ -34,11 +35,13 @@ pub fn start(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     hierarchy: Option<Hierarchy>,
     shared: Shared,
+    beat: Beat,
 ) -> watch::Receiver<Arc<Insights>> {
     let (sender, receiver) = watch::channel(Arc::default());
     let mut judged = Judged::default();
     tokio::spawn(async move {
         while snapshots.changed().await.is_ok() {
+            beat.beat();
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
             let now = clock::ktime();
             let mut history = shared.history();
@@ -49,6 +52,7 @@ pub fn start(
             drop(history);
             let insights = insights(&snapshot, &shared, &mut judged, now);
             sender.send_replace(Arc::new(insights));
+            beat.rest();
         }
     });
     receiver

@@ -26,7 +26,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
     Ok(Some(Cause {
         kind: CauseKind::StartUp,
         confidence: Confidence::Medium,
-        sentence: format!("the limit of {limit} was reached during start-up, {age:.1} s after the start"),
+        sentence: format!(
+            "memory grew from the start until it reached the limit of {limit} {age:.1} s later: a start that needs \
+             more, or a leak"
+        ),
         evidence,
         remedies: vec![Remedy {
             text: format!("give the program room to start and watch its usage: raise the limit to {advised}"),

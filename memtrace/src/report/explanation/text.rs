@@ -115,7 +115,8 @@ fn growth(page: &mut Page, explanation: &Explanation) {
         return;
     }
     page.heading("GROWTH");
-    let left = seconds_to_limit.map_or_else(String::new, |left| format!(", {left:.0} s below its limit"));
+    let left =
+        seconds_to_limit.map_or_else(String::new, |left| format!(", which reaches its limit in {left:.0} s"));
     page.line(&format!("{} now{left}", rate(*bytes_per_second)), Paint::Plain);
     for Grown { pid, comm, stack } in stacks {
         let [_, minute, _] = stack.bytes;

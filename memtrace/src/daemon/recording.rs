@@ -32,7 +32,10 @@ use crate::{
         threads::{ENGINE, SCANNER, UNWINDER, scanner, unwinder},
     },
     health::Beat,
-    ingest::{recording::Writer, ring_buffer::Reader},
+    ingest::{
+        recording::Writer,
+        ring_buffer::{Reader, Rings},
+    },
     mm::procfs::Procfs,
     model::{
         Latest, Model, geometry,
@@ -96,7 +99,7 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
 }
 
 fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Recorded> {
-    let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
+    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object } = probes;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     // The file contains kills as events, so the channel is not read.
     let (sender, _kills) = channel();
@@ -109,7 +112,7 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
         readers: None,
         governor: Governor::new(0, config.scan_share),
         held_back,
-        reader: Reader::new(stream, kills, stacks, counters),
+        reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
         model,
         status,
         kills: sender,

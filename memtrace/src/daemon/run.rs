@@ -46,7 +46,7 @@ use crate::{
     container::namer,
     health::Beats,
     history::shared::Shared,
-    ingest::ring_buffer::Reader,
+    ingest::ring_buffer::{Reader, Rings},
     mm::procfs::Procfs,
     model::{Latest, Model},
     probe::{attach::Probes, status::ProbeStatus, tracefs},
@@ -170,7 +170,7 @@ async fn run_attached(
 
 /// Starts the threads and tasks, each after those that it sends requests to.
 fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
-    let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
+    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object } = probes;
     let Before { hierarchy, boot_id, backfill, diagnosis, beats } = before;
     let local = || Local::new(Procfs::new(PROC));
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), beats.watch(threads::READERS))?;
@@ -216,7 +216,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         readers: Some(readers),
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
-        reader: Reader::new(stream, kills, stacks, counters),
+        reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
         model,
         status,
         kills: recorder.sender,

@@ -157,6 +157,7 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
     let Tracer {
         started,
         events,
+        wakeups,
         fault_period,
         fault_period_now,
         kills_not_stored,
@@ -185,6 +186,11 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         Family::gauge("process_start_time_seconds", "Start time of memtrace.")
             .one(Some(started.as_millisecond() as f64 / 1000.0)),
         Family::counter("memtrace_events_total", "Events from the kernel programs.").one(known(*events)),
+        Family::counter(
+            "memtrace_wakeups_total",
+            "Times that events woke memtrace before its next regular read.",
+        )
+        .one(known(*wakeups)),
         Family::gauge(
             "memtrace_fault_sampling_period",
             "1 in this many page faults is sampled, fewer on a CPU with many; 0: none is.",

@@ -49,3 +49,11 @@ async fn the_kubelet_names_what_no_runtime_does_and_is_asked_again_when_it_fails
     assert_eq!((name.restart, name.source.as_deref()), (Some(3), Some("kubelet")));
     assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
+
+#[test]
+fn walks_take_a_small_part_of_the_time_however_often_they_are_asked_for() {
+    let second = Duration::from_secs(1);
+    assert_eq!(pause(Duration::from_millis(3)), second);
+    assert_eq!(pause(second), 20 * second);
+    assert_eq!(pause(100 * second), SWEEP);
+}

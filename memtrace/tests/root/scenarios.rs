@@ -2,6 +2,7 @@
 //!
 //! The program is always the same one; what it does is in its memory, and in nothing that it is called.
 
+mod answers;
 mod exits;
 mod growth;
 mod kinds;

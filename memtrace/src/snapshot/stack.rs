@@ -89,8 +89,10 @@ impl GrowthStack {
 impl UserFrame {
     /// Whether it is in a file that is no allocator, standard library or interpreter, and not a function of these.
     fn is_own(&self) -> bool {
-        let Some(path) = self.module.as_deref() else { return false };
-        let file = path.rsplit('/').next().unwrap_or_default();
+        if self.module.is_none() && self.symbol.is_none() {
+            return false;
+        }
+        let file = self.module.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
         let is_library = LIBRARIES.iter().any(|library| file.starts_with(library));
         let is_helper = |symbol: &str| {
             HELPERS.contains(&symbol) || FAMILIES.iter().any(|family| symbol.starts_with(family))

@@ -60,10 +60,11 @@ pub(super) fn user_frame(frame: &UserFrame) -> String {
     }
 }
 
-/// The program's own functions in a growth stack, in one line: "remember_session < handle < main". If there are none,
-/// the innermost frames.
+/// The program's own functions in a growth stack, from the innermost that has a name, in one line: "remember_session <
+/// handle < main". If there are none, the innermost frames.
 pub(super) fn callers(stack: &GrowthStack) -> String {
-    let own: Vec<String> = stack.own_frames().take(CALLERS).map(user_frame).collect();
+    let named = stack.own_frames().skip_while(|frame| frame.symbol.is_none());
+    let own: Vec<String> = named.take(CALLERS).map(user_frame).collect();
     let any = || stack.frames.iter().take(CALLERS).map(user_frame).collect();
     let frames: Vec<String> = if own.is_empty() { any() } else { own };
     frames.join(" < ")

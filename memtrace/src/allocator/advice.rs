@@ -59,7 +59,9 @@ pub struct Ceiling {
     pub most: Option<Bytes>,
     /// Who set it, in the runtime's own terms: `-Xmx512m`, `GOGC=off without GOMEMLIMIT`.
     pub set_by: String,
-    /// What the part holds now, resident.
+    /// The allocator and kind of the rows that hold it.
+    pub rows: (&'static str, &'static str),
+    /// What the part held when its counters were read, resident.
     pub held: Bytes,
     /// What stands before and after the MiB in its setting.
     pub setting: [&'static str; 2],

@@ -6,6 +6,7 @@
 use super::{Holding, picture::Picture};
 use crate::{
     allocator::counters::Counters,
+    snapshot::ArenaRow,
     units::Bytes,
     verdict::{
         Finding, Kind, ceiling,
@@ -30,7 +31,13 @@ pub(super) fn findings(
         .flat_map(|memory| memory.counters.iter().cloned())
         .collect();
     let limit = picture.limit.as_ref().map(|limit| limit.bytes);
-    let above = limit.zip(firm).and_then(|(limit, firm)| ceiling::above(&counters, limit, firm));
+    let rows: Vec<ArenaRow> = picture
+        .processes
+        .iter()
+        .filter_map(|row| row.memory.as_ref())
+        .flat_map(|memory| memory.arenas.iter().cloned())
+        .collect();
+    let above = limit.zip(firm).and_then(|(limit, firm)| ceiling::above(&counters, &rows, limit, firm));
     let above = above.map(|above| ceiling::finding(&above));
     // The same finding with less detail, or of an older reading.
     let is_said = |finding: &Finding| {

@@ -9,6 +9,7 @@ use crate::{
         advice::{self, Ceiling},
         counters::Counters,
     },
+    snapshot::ArenaRow,
     units::{Bytes, Grade},
 };
 
@@ -35,12 +36,17 @@ pub struct Above {
     pub limit: Bytes,
 }
 
-/// The runtimes that may grow beyond the limit; `None` when all fits.
-pub fn above(counters: &[Counters], limit: Bytes, firm: Bytes) -> Option<Above> {
+/// The runtimes that may grow beyond the limit; `None` when all fits. What they hold is in the rows, which are newer than
+/// the counters; without rows it is what the counters say.
+pub fn above(counters: &[Counters], rows: &[ArenaRow], limit: Bytes, firm: Bytes) -> Option<Above> {
     let mut ceilings: Vec<Ceiling> = counters.iter().filter_map(advice::ceiling).collect();
     ceilings.sort_by_key(|ceiling| std::cmp::Reverse(ceiling.held));
     let sum = |of: fn(&Ceiling) -> u64| ceilings.iter().map(of).fold(0, u64::saturating_add);
-    let held = Bytes(sum(|ceiling| ceiling.held.0));
+    let is_held = |row: &&ArenaRow| {
+        ceilings.iter().any(|ceiling| ceiling.rows == (row.allocator.as_ref(), row.kind.as_ref()))
+    };
+    let resident = rows.iter().filter(is_held).map(|row| row.resident_bytes.0).reduce(u64::saturating_add);
+    let held = Bytes(resident.unwrap_or_else(|| sum(|ceiling| ceiling.held.0)));
     let is_bounded = ceilings.iter().all(|ceiling| ceiling.most.is_some());
     let most = is_bounded.then(|| Bytes(sum(|ceiling| ceiling.most.unwrap_or_default().0)));
     let outside = Bytes(firm.0.saturating_sub(held.0));
@@ -114,7 +120,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
         return Err("no allocator's counters could be read".to_owned());
     }
     let firm = picture.firm.ok_or("its memory by kind is unknown")?;
-    Ok(above(picture.counters, limit, firm).map(|above| finding(&above)))
+    Ok(above(picture.counters, picture.arenas, limit, firm).map(|above| finding(&above)))
 }
 
 /// The finding.

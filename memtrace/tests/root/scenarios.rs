@@ -75,10 +75,18 @@ fn assert_parties(record: &OomRecord, owner: &Cgroup, victim: (u32, &Cgroup), tr
     assert_eq!(record.trigger.is_victim, victim.0 == trigger.0);
 }
 
-/// Waits until the daemon has looked often and always seen the program with at least so many resident bytes, and has read
-/// its page tables.
+/// Waits until the daemon has looked often and always seen the program with at least so many resident bytes.
 fn calm(place: &Place, program: &Program, bytes: u64) {
     calm_for(CALM, place, program, bytes);
+}
+
+/// Waits until the daemon has read the program's page tables.
+fn known(place: &Place, program: &Program) {
+    eventually("its page tables were read", LONGEST, || {
+        let snapshot = place.top();
+        let row = snapshot.processes.iter().find(|row| row.pid == program.pid())?;
+        row.memory.is_some().then_some(())
+    });
 }
 
 fn calm_for(looks: usize, place: &Place, program: &Program, bytes: u64) {
@@ -95,7 +103,6 @@ fn calm_for(looks: usize, place: &Place, program: &Program, bytes: u64) {
                 row.pid == program.pid()
                     && row.rss_bytes.is_some_and(|rss| rss.0 >= bytes)
                     && is_in_group(row)
-                    && row.memory.is_some()
             });
             seen = if is_large { seen + 1 } else { 0 };
         }

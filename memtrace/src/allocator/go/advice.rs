@@ -24,7 +24,14 @@ impl Advice for Go {
         };
         let parts = [of.allocated_bytes, of.free_resident_bytes];
         let held = parts.into_iter().flatten().map(|bytes| bytes.0).fold(0, u64::saturating_add);
-        Some(Ceiling { part: "Go's heap", most, set_by, held: Bytes(held), setting: ["GOMEMLIMIT=", "MiB"] })
+        Some(Ceiling {
+            part: "Go's heap",
+            rows: ("go", "heap"),
+            most,
+            set_by,
+            held: Bytes(held),
+            setting: ["GOMEMLIMIT=", "MiB"],
+        })
     }
 
     fn place(&self) -> Option<&'static str> {

@@ -32,6 +32,7 @@ impl Advice for Jvm {
         let held = resident(of.allocated_bytes, of.free_resident_bytes).saturating_sub(metaspace);
         Some(Ceiling {
             part: "the Java heap",
+            rows: ("jvm", "java heap"),
             most: Some(Bytes(most)),
             set_by: set_by.map_or_else(|| "the JVM's default".to_owned(), str::to_owned),
             held: Bytes(held),

@@ -16,7 +16,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let memory = memory.ok_or("the victim's allocators are unknown")?;
     let limit = case.limit.ok_or("the limit is unknown")?;
     let firm = case.firm.ok_or("the usage is unknown")?;
-    let Some(above) = ceiling::above(&memory.counters, limit, firm) else { return Ok(None) };
+    let Some(above) = ceiling::above(&memory.counters, &memory.arenas, limit, firm) else { return Ok(None) };
     if share(above.held, limit) < LEAST_HELD {
         return Ok(None);
     }

@@ -2,7 +2,7 @@
 
 use memtrace::oom::cause::CauseKind;
 
-use super::{LONG_CALM, assert_parties, calm, calm_for, judged, step_by_step};
+use super::{LONG_CALM, assert_parties, calm, calm_for, judged, known, step_by_step};
 use crate::fixture::{PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program};
 
 #[test]
@@ -39,6 +39,7 @@ fn a_burst_in_less_than_a_second() {
     let group = Cgroup::new().limit(mib(64));
     let mut program = Program::eat(&["cgroup", group.directory(), "touch", "16", "wait", "grow"]);
     program.ready();
+    known(&place, &program);
     calm(&place, &program, mib(16));
     program.go_on();
     let (record, _) = judged(&place, program.pid(), CauseKind::Burst);

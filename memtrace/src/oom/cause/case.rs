@@ -138,6 +138,16 @@ impl<'a> Case<'a> {
             .collect()
     }
 
+    /// Firm memory since it was last at the level at which it had settled; all of it if it never settled.
+    pub fn rise(&self) -> Vec<Sample> {
+        let mut samples = self.samples();
+        if let Some(Bytes(level)) = self.settled() {
+            let last = samples.iter().rposition(|sample| sample.value <= level as f64);
+            samples.drain(..last.unwrap_or_default());
+        }
+        samples
+    }
+
     /// Page cache that the kernel gave up on the way to the limit, if it was much.
     pub fn cache_given_up(&self) -> Option<Fact> {
         let limit = self.limit?;

@@ -8,7 +8,6 @@ use super::style::{Paint, Style};
 use crate::{
     oom::story::{Common, Story},
     text::printable,
-    units::Bytes,
     verdict::rate,
 };
 
@@ -83,7 +82,7 @@ fn span(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oom::cause::CauseKind;
+    use crate::{oom::cause::CauseKind, units::Bytes};
 
     #[test]
     fn a_story_reads_like_a_sentence() {

@@ -102,6 +102,28 @@ fn name_sources(args: &DoctorArgs) -> Result<Vec<SourceStatus>, Failure> {
     Ok(runtime.block_on(sources::examine(&args.names.config())))
 }
 
+/// The state of the daemon: what it uses, and whether its threads are well.
+fn daemon(diagnosis: &Diagnosis, mut line: impl FnMut(&str)) {
+    line("");
+    line("Daemon");
+    match &diagnosis.governor {
+        Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
+        Known::Unknown(why) => line(&format!("  CPU use and limits are unknown: {why}")),
+    }
+    match &diagnosis.health {
+        Known::Known(health) => {
+            let troubled = health.troubled();
+            line(&format!(
+                "  {} of {} threads are well",
+                health.threads.len() - troubled.len(),
+                health.threads.len()
+            ));
+            troubled.iter().for_each(|thread| line(&format!("  LATE  {thread}")));
+        }
+        Known::Unknown(why) => line(&format!("  its threads are unknown: {why}")),
+    }
+}
+
 /// The diagnosis for people.
 fn text(diagnosis: &Diagnosis) -> String {
     let Diagnosis {
@@ -112,8 +134,8 @@ fn text(diagnosis: &Diagnosis) -> String {
         missing_capabilities,
         memory_controller,
         name_sources,
-        governor,
-        health,
+        governor: _,
+        health: _,
     } = diagnosis;
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -163,24 +185,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     for (name, purpose) in missing_capabilities {
         line(&format!("  LOST  {name} is missing: cannot {purpose}"));
     }
-    line("");
-    line("Daemon");
-    match governor {
-        Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
-        Known::Unknown(why) => line(&format!("  CPU use and limits are unknown: {why}")),
-    }
-    match health {
-        Known::Known(health) => {
-            let troubled = health.troubled();
-            line(&format!(
-                "  {} of {} threads are well",
-                health.threads.len() - troubled.len(),
-                health.threads.len()
-            ));
-            troubled.iter().for_each(|thread| line(&format!("  LATE  {thread}")));
-        }
-        Known::Unknown(why) => line(&format!("  its threads are unknown: {why}")),
-    }
+    daemon(diagnosis, &mut line);
     line("");
     line("Names");
     for SourceStatus { source, place, works, detail } in name_sources {

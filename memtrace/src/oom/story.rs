@@ -118,12 +118,7 @@ fn story(workload: String, mut kills: Vec<&OomRecord>) -> Option<Story> {
         first,
         last: last.time,
         victim: common(kills.iter().map(comm))?,
-        cause: common(kills.iter().map(|record| Some(record.circumstances.cause.as_ref()?.kind.label())))
-            .and_then(|common| {
-                let kinds = kills.iter().filter_map(|record| record.circumstances.cause.as_ref());
-                let kind = kinds.map(|cause| cause.kind).find(|kind| kind.label() == common.value)?;
-                Some(Common { value: kind, kills: common.kills })
-            }),
+        cause: common(kills.iter().map(|record| Some(record.circumstances.cause.as_ref()?.kind))),
         grew_at: common(kills.iter().map(|record| {
             let stack = record.circumstances.victim_memory.as_ref()?.growth_stacks.first()?;
             stack.own_frame()?.symbol.clone()
@@ -144,10 +139,7 @@ fn age(record: &OomRecord) -> Option<f64> {
 fn rate(timeline: &[Point]) -> Option<f64> {
     let recent = timeline.iter().filter(|point| point.seconds_before <= 60.0 && point.seconds_before > 0.0);
     let samples: Vec<Sample> = recent
-        .filter_map(|point| {
-            let firm = point.usage_bytes?.0.saturating_sub(point.file_bytes.unwrap_or_default().0);
-            Some(Sample { at: -point.seconds_before, value: firm as f64 })
-        })
+        .filter_map(|point| Some(Sample { at: -point.seconds_before, value: point.firm()?.0 as f64 }))
         .collect();
     trend::slope(trend::since_restart(&samples))
 }

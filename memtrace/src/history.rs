@@ -2,6 +2,8 @@
 //!
 //! Input: snapshots, one after another. Output: [`Series`] of the last 24 hours. Pure. Containers that ended are kept
 //! for a while, because a kill is judged after its victim is gone. Readings that do not fit are counted.
+//!
+//! Verdicts on growth use the lowest firm memory of each interval, kills and plots its highest usage.
 
 pub mod file;
 pub mod series;
@@ -16,7 +18,7 @@ use crate::{
     units::Bytes,
 };
 
-/// The most containers that are followed: about 42 KB each after a day.
+/// The most containers that are followed: about 56 KB each after a day.
 const MAX_CONTAINERS: usize = 512;
 /// How long a container that ended is kept, in ns.
 const KEPT: u64 = 600_000_000_000;
@@ -64,14 +66,16 @@ impl History {
     /// Takes the figures of a snapshot at `now`, ns since boot.
     pub fn take(&mut self, snapshot: &Snapshot, now: u64) {
         for row in &snapshot.containers {
-            self.read(&row.cgroup, row.cgroup_id, figures(row), now);
+            let reading = (figures(row), firm_of(row));
+            self.overflow += u64::from(!push(&mut self.containers, &row.cgroup, row.cgroup_id, reading, now));
         }
         self.containers.retain(|_, followed| followed.seen.saturating_add(KEPT) >= now);
     }
 
     /// Takes the figures of one group, which need not have processes of its own.
     pub fn read(&mut self, cgroup: &str, id: Option<u64>, figures: Figures, now: u64) {
-        self.overflow += u64::from(!push(&mut self.containers, cgroup, id, figures, now));
+        let reading = (figures, firm(&figures));
+        self.overflow += u64::from(!push(&mut self.containers, cgroup, id, reading, now));
     }
 
     /// All containers with a series, including ended ones.
@@ -97,14 +101,20 @@ impl History {
 }
 
 /// Adds a reading; false when there is no room. A new container replaces the one that ended longest ago.
-fn push(all: &mut HashMap<String, Followed>, key: &str, id: Option<u64>, values: Figures, now: u64) -> bool {
+fn push(
+    all: &mut HashMap<String, Followed>,
+    key: &str,
+    id: Option<u64>,
+    (values, firm): (Figures, Option<Bytes>),
+    now: u64,
+) -> bool {
     if let Some(followed) = all.get_mut(key) {
         if followed.id.is_some() && id.is_some() && followed.id != id {
             followed.series = Series::default();
         }
         followed.id = id.or(followed.id);
         followed.seen = now;
-        followed.series.push(now, values);
+        followed.series.push(now, values, firm);
         return true;
     }
     if all.len() >= MAX_CONTAINERS {
@@ -114,7 +124,7 @@ fn push(all: &mut HashMap<String, Followed>, key: &str, id: Option<u64>, values:
         all.remove(&oldest);
     }
     let mut series = Series::default();
-    series.push(now, values);
+    series.push(now, values, firm);
     all.insert(key.to_owned(), Followed { series, id, seen: now });
     true
 }
@@ -134,8 +144,27 @@ pub fn figures(row: &ContainerRow) -> Figures {
     ]
 }
 
+/// Firm memory of a row: what the kernel cannot reclaim, from one reading of its charge, else its processes' RSS.
+fn firm_of(row: &ContainerRow) -> Option<Bytes> {
+    match &row.charge {
+        Some(charge) => charge.firm().or_else(|| row.firm()),
+        None => Some(row.rss_bytes),
+    }
+}
+
+/// Firm memory of figures of one instant: usage without page cache; `None` if either is not known.
+fn firm(figures: &Figures) -> Option<Bytes> {
+    let of = |figure: Figure| figures.get(figure as usize).copied().flatten();
+    Some(Bytes(of(Figure::Usage)?.0.saturating_sub(of(Figure::File)?.0)))
+}
+
+/// The lowest firm memory of a point; of points from before it was kept, the one at its highest usage.
+pub fn low(point: &series::Point<FIGURES>) -> Option<Bytes> {
+    point.low.or_else(|| firm(&point.values))
+}
+
 /// Thins older points: one per second for two minutes, one per half minute for half an hour, then one per half hour. Of
-/// each interval the point with the highest first value is kept.
+/// each interval the point with the highest first value is kept, and the lowest firm memory.
 pub fn coarse<const N: usize>(points: &[series::Point<N>]) -> Vec<series::Point<N>> {
     let mut out: Vec<series::Point<N>> = Vec::new();
     let mut last_stretch = None;
@@ -151,6 +180,7 @@ pub fn coarse<const N: usize>(points: &[series::Point<N>]) -> Vec<series::Point<
                 if point.values.first() > last.values.first() {
                     last.values = point.values;
                 }
+                last.low = last.low.into_iter().chain(point.low).min();
                 last.length = point.second + point.length - last.second;
             }
             None => out.push(*point),

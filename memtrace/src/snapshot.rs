@@ -239,12 +239,11 @@ impl ContainerRow {
         }
     }
 
-    /// Firm memory: the usage without page cache, which the kernel can reclaim. `None` when the charge by kind is not
-    /// known.
+    /// Firm memory: the usage without page cache and reclaimable slab, which the kernel can reclaim. `None` when the
+    /// charge by kind is not known.
     pub fn firm(&self) -> Option<Bytes> {
         let charge = self.charge.as_ref()?;
-        let usage = self.usage_bytes.or(charge.usage_bytes)?;
-        Some(Bytes(usage.0.saturating_sub(charge.file()?.0)))
+        charge.firm_of(self.usage_bytes.or(charge.usage_bytes)?)
     }
 }
 

@@ -124,10 +124,12 @@ pub type Insights = BTreeMap<String, Insight>;
 /// The input of verdicts: the history and the row of one container.
 #[derive(Clone, Debug)]
 pub struct Picture<'a> {
-    /// Its anonymous memory over time, oldest first.
+    /// Its anonymous memory over time, at the highest usage of each interval, oldest first.
     pub samples: &'a [Sample],
-    /// The shape of the samples since its last restart, or why there is none.
+    /// The shape of its firm memory since its last restart, from the lowest of each interval; or why there is none.
     pub shape: Result<&'a Shape, String>,
+    /// Seconds since its oldest process started.
+    pub age: Option<f64>,
     /// Memory without page cache now.
     pub firm: Option<Bytes>,
     /// Highest memory without page cache.
@@ -146,6 +148,7 @@ impl Default for Picture<'_> {
         Self {
             samples: &[],
             shape: Err("not enough samples: 0".to_owned()),
+            age: None,
             firm: None,
             firm_peak: None,
             limit: None,

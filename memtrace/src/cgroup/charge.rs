@@ -102,6 +102,18 @@ impl Charge {
         lists.into_iter().flatten().map(|Bytes(bytes)| bytes).reduce(u64::saturating_add).map(Bytes)
     }
 
+    /// Firm memory: the usage without page cache and reclaimable slab, which the kernel can reclaim. `None` when usage or
+    /// page cache are not known.
+    pub fn firm(&self) -> Option<Bytes> {
+        self.firm_of(self.usage_bytes?)
+    }
+
+    /// Firm memory of another, newer usage.
+    pub fn firm_of(&self, usage: Bytes) -> Option<Bytes> {
+        let reclaimable = self.file()?.0.saturating_add(self.slab_reclaimable_bytes.unwrap_or_default().0);
+        Some(Bytes(usage.0.saturating_sub(reclaimable)))
+    }
+
     /// Kernel memory: the kernel's own sum, or the sum of the known kinds.
     pub fn kernel(&self) -> Option<Bytes> {
         let kinds = [

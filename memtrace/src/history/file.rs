@@ -13,8 +13,10 @@ use super::{
     series::{Kept, Series},
 };
 
-/// The version of the format; other versions are not read.
-const SHAPE: u32 = 2;
+/// The version of the format; other versions are not read, except the one before it.
+const SHAPE: u32 = 3;
+/// The version before: without the lowest firm memory of each interval.
+const WITHOUT_LOW: u32 = 2;
 /// The longest item in bytes; the longest series with the longest path is much shorter.
 const LONGEST: u32 = 1 << 20;
 
@@ -76,18 +78,19 @@ pub fn write<'h, H: std::ops::Deref<Target = History> + 'h>(
 /// # Errors
 /// See [`FileError`].
 pub fn read(boot: &str, now: u64, input: &mut impl Read) -> Result<History, FileError> {
-    match take(input)? {
-        Item::Start { shape: SHAPE, boot: of } if of == boot => {}
+    let has_low = match take(input)? {
+        Item::Start { shape: shape @ (SHAPE | WITHOUT_LOW), boot: of } if of == boot => shape == SHAPE,
         Item::Start { .. } => return Err(FileError::Other),
         _ => return Err(FileError::Damaged("its start is missing")),
-    }
+    };
     let mut history = History::default();
     let mut read = 0;
     loop {
         match take(input)? {
             Item::Container { cgroup, id, seen, series } => {
-                let followed = followed(id, seen.min(now), &series, now)?;
-                history.containers.insert(cgroup, followed);
+                let series = Series::restored(&series, has_low, now);
+                let series = series.ok_or(FileError::Damaged("a series is invalid"))?;
+                history.containers.insert(cgroup, Followed { series, id, seen: seen.min(now) });
             }
             Item::End { items } if items == read => return Ok(history),
             Item::End { .. } => return Err(FileError::Damaged("items are missing")),
@@ -98,11 +101,6 @@ pub fn read(boot: &str, now: u64, input: &mut impl Read) -> Result<History, File
             return Err(FileError::Damaged("it has more series than a history can have"));
         }
     }
-}
-
-fn followed(id: Option<u64>, seen: u64, kept: &Kept, now: u64) -> Result<Followed, FileError> {
-    let series = Series::restored(kept, now).ok_or(FileError::Damaged("a series is invalid"))?;
-    Ok(Followed { series, id, seen })
 }
 
 fn put(item: &Item, out: &mut impl Write) -> Result<(), FileError> {
@@ -133,9 +131,9 @@ fn take(input: &mut impl Read) -> Result<Item, FileError> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{FileError, read, write};
+    use super::{FileError, Item, WITHOUT_LOW, put, read, write};
     use crate::{
-        history::{FIGURES, History},
+        history::{FIGURES, Figure, History, low},
         units::Bytes,
     };
 
@@ -149,6 +147,7 @@ mod tests {
         for second in 0..9000_u64 {
             let mut figures = [None; FIGURES];
             figures[0] = Some(Bytes(second * second % 77_777 * 4096));
+            figures[Figure::File as usize] = Some(Bytes(0));
             history.read("/a", Some(1), figures, second * SECOND);
             if second > 8990 {
                 history.read("/b", None, figures, second * SECOND);
@@ -185,6 +184,21 @@ mod tests {
         assert!(matches!(read("other", NOW, &mut bytes.as_slice()), Err(FileError::Other)));
         // Nor a history from the future, to which nothing could be added.
         assert!(matches!(read("boot", NOW / 2, &mut bytes.as_slice()), Err(FileError::Damaged(_))));
+    }
+
+    #[test]
+    fn the_version_before_is_read_and_its_floors_are_what_it_knew() {
+        // A daemon of that version wrote six values for each interval.
+        let kept = (vec![7_u32], vec![100, u32::MAX, 80, 10, 0, u32::MAX]);
+        let mut bytes = Vec::new();
+        put(&Item::Start { shape: WITHOUT_LOW, boot: "boot".to_owned() }, &mut bytes).unwrap();
+        let series = postcard::from_bytes(&postcard::to_stdvec(&([&kept; 3], [false; 3])).unwrap()).unwrap();
+        put(&Item::Container { cgroup: "/a".to_owned(), id: None, seen: 8 * SECOND, series }, &mut bytes)
+            .unwrap();
+        put(&Item::End { items: 1 }, &mut bytes).unwrap();
+        let history = read("boot", NOW, &mut bytes.as_slice()).unwrap();
+        let point = history.container("/a").unwrap().newest().unwrap();
+        assert_eq!((point.second, point.low, low(&point)), (7, None, Some(Bytes(90 * 4096))));
     }
 
     proptest! {

@@ -1,7 +1,8 @@
 //! Values over time in fixed memory: every second for two minutes, then every ten, then every minute for a day.
 //!
 //! Input: readings. Output: points, oldest first. Pure. A coarser point is a copy of the finer one with the highest
-//! first value, so a peak is never lost, and all its values are of the same instant.
+//! first value, so a peak is never lost, and all its values are of the same instant. It also keeps the lowest firm memory
+//! of its interval: after a collection or a batch, this floor shows whether memory grows.
 
 use std::collections::VecDeque;
 
@@ -35,6 +36,7 @@ struct Bucket<const N: usize> {
     /// Number of the interval since boot.
     number: u32,
     values: [u32; N],
+    low: u32,
 }
 
 /// A point of a series.
@@ -46,16 +48,19 @@ pub struct Point<const N: usize> {
     pub length: u64,
     /// The values at the interval's highest first value.
     pub values: [Option<Bytes>; N],
+    /// The lowest firm memory in the interval.
+    pub low: Option<Bytes>,
 }
 
-/// The stored form of a series: for each level the numbers of its intervals, and `N` values for each.
+/// The stored form of a series: for each level the numbers of its intervals, and for each of them `N` values and the
+/// lowest firm memory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
     levels: [(Vec<u32>, Vec<u32>); LEVELS.len()],
     forgets: [bool; LEVELS.len()],
 }
 
-/// `N` values belong to one reading.
+/// `N` values and firm memory belong to one reading.
 #[derive(Clone, Debug)]
 pub struct Series<const N: usize> {
     levels: [VecDeque<Bucket<N>>; LEVELS.len()],
@@ -70,12 +75,10 @@ impl<const N: usize> Default for Series<N> {
 }
 
 impl<const N: usize> Series<N> {
-    /// Takes a reading at `at`, ns since boot. Readings older than the newest point's interval are ignored.
-    pub fn push(&mut self, at: u64, values: [Option<Bytes>; N]) {
-        let values = values.map(|value| match value {
-            Some(Bytes(bytes)) => u32::try_from(bytes / UNIT).unwrap_or(UNKNOWN - 1).min(UNKNOWN - 1),
-            None => UNKNOWN,
-        });
+    /// Takes a reading at `at`, ns since boot, with firm memory then. Readings older than the newest point's interval are
+    /// ignored.
+    pub fn push(&mut self, at: u64, values: [Option<Bytes>; N], firm: Option<Bytes>) {
+        let (values, firm) = (values.map(units), units(firm));
         for ((level, kept), forgets) in LEVELS.iter().zip(&mut self.levels).zip(&mut self.forgets) {
             let number = u32::try_from(at / SECOND / level.spacing).unwrap_or(u32::MAX);
             match kept.back_mut() {
@@ -84,13 +87,15 @@ impl<const N: usize> Series<N> {
                     if rank(&values) > rank(&last.values) {
                         last.values = values;
                     }
+                    // What is not known is the highest number.
+                    last.low = last.low.min(firm);
                 }
                 _ => {
                     // Grow by little: doubling would use twice the memory that a day needs.
                     if kept.len() == kept.capacity() {
                         kept.reserve_exact((kept.len() / 2).clamp(8, 128));
                     }
-                    kept.push_back(Bucket { number, values });
+                    kept.push_back(Bucket { number, values, low: firm });
                     let oldest = (number + 1).saturating_sub(level.points as u32);
                     while kept.front().is_some_and(|first| first.number < oldest) {
                         kept.pop_front();
@@ -122,11 +127,7 @@ impl<const N: usize> Series<N> {
         for (((level, kept), from), forgets) in LEVELS.iter().zip(&self.levels).zip(from).zip(self.forgets) {
             let begins = |bucket: &Bucket<N>| begins(level, bucket);
             let here = kept.iter().rev().filter(|bucket| (from..until).contains(&begins(bucket)));
-            points.extend(here.map(|bucket| Point {
-                second: begins(bucket),
-                length: level.spacing,
-                values: bucket.values.map(value),
-            }));
+            points.extend(here.map(|bucket| bucket.point(level)));
             // If a level has not dropped points, no coarser level is needed.
             until = if forgets { from.min(until) } else { 0 };
         }
@@ -154,44 +155,44 @@ impl<const N: usize> Series<N> {
 
     /// At most `points` of the newest one-second points, oldest first.
     pub fn recent(&self, points: usize) -> Vec<Point<N>> {
-        let Some(kept) = self.levels.first() else { return Vec::new() };
-        let point = |bucket: &Bucket<N>| Point {
-            second: bucket.number.into(),
-            length: 1,
-            values: bucket.values.map(value),
-        };
-        kept.range(kept.len().saturating_sub(points)..).map(point).collect()
+        let (Some(level), Some(kept)) = (LEVELS.first(), self.levels.first()) else { return Vec::new() };
+        kept.range(kept.len().saturating_sub(points)..).map(|bucket| bucket.point(level)).collect()
     }
 
     /// The newest reading's interval and values.
     pub fn newest(&self) -> Option<Point<N>> {
-        let bucket = self.levels.first()?.back()?;
-        Some(Point { second: bucket.number.into(), length: 1, values: bucket.values.map(value) })
+        Some(self.levels.first()?.back()?.point(LEVELS.first()?))
     }
 
     /// The stored form.
     pub(super) fn kept(&self) -> Kept {
         let levels = self.levels.each_ref().map(|level| {
             let numbers = level.iter().map(|bucket| bucket.number).collect();
-            (numbers, level.iter().flat_map(|bucket| bucket.values).collect())
+            (numbers, level.iter().flat_map(|bucket| bucket.values.into_iter().chain([bucket.low])).collect())
         });
         Kept { levels, forgets: self.forgets }
     }
 
-    /// Restores a stored series; `None` when it is invalid at `now`, ns since boot.
-    pub(super) fn restored(kept: &Kept, now: u64) -> Option<Self> {
+    /// Restores a stored series, of an older form without lowest firm memory if not `has_low`; `None` when it is invalid
+    /// at `now`, ns since boot.
+    pub(super) fn restored(kept: &Kept, has_low: bool, now: u64) -> Option<Self> {
+        let width = N + usize::from(has_low);
         let mut series = Self { levels: Default::default(), forgets: kept.forgets };
         for ((level, (numbers, values)), into) in LEVELS.iter().zip(&kept.levels).zip(&mut series.levels) {
             let is_one = numbers.len() <= level.points
-                && numbers.len().checked_mul(N) == Some(values.len())
+                && numbers.len().checked_mul(width) == Some(values.len())
                 && numbers.is_sorted_by(|one, next| one < next)
                 && numbers.last().is_none_or(|last| u64::from(*last) * level.spacing <= now / SECOND);
             if !is_one {
                 return None;
             }
-            let values = values.chunks_exact(N).filter_map(|values| values.try_into().ok());
-            let buckets = numbers.iter().zip(values);
-            *into = buckets.map(|(number, values)| Bucket { number: *number, values }).collect();
+            let buckets = numbers.iter().zip(values.chunks_exact(width.max(1)));
+            let bucket = |(number, row): (&u32, &[u32])| {
+                let (values, low) = row.split_first_chunk()?;
+                let low = low.first().copied().unwrap_or(UNKNOWN);
+                Some(Bucket { number: *number, values: *values, low })
+            };
+            *into = buckets.filter_map(bucket).collect();
         }
         Some(series)
     }
@@ -203,9 +204,24 @@ impl<const N: usize> Series<N> {
     }
 }
 
+impl<const N: usize> Bucket<N> {
+    fn point(&self, level: &Level) -> Point<N> {
+        Point {
+            second: u64::from(self.number) * level.spacing,
+            length: level.spacing,
+            values: self.values.map(value),
+            low: value(self.low),
+        }
+    }
+}
+
 /// The rank of a reading: its first value; unknown is lowest.
 fn rank<const N: usize>(values: &[u32; N]) -> Option<u32> {
     values.first().copied().filter(|value| *value != UNKNOWN)
+}
+
+fn units(value: Option<Bytes>) -> u32 {
+    value.map_or(UNKNOWN, |Bytes(bytes)| u32::try_from(bytes / UNIT).unwrap_or(UNKNOWN - 1).min(UNKNOWN - 1))
 }
 
 fn value(units: u32) -> Option<Bytes> {
@@ -221,7 +237,7 @@ mod tests {
     fn of(readings: &[(u64, u64)]) -> Series<1> {
         let mut series = Series::default();
         for (second, pages) in readings {
-            series.push(second * SECOND, [Some(Bytes(pages * UNIT))]);
+            series.push(second * SECOND, [Some(Bytes(pages * UNIT))], Some(Bytes(pages * UNIT)));
         }
         series
     }
@@ -232,8 +248,8 @@ mod tests {
         let peak = 3600;
         for second in 0..200_000 {
             let bytes = if second == 200_000 - peak { 999 * UNIT } else { 7 * UNIT };
-            series
-                .push(second * SECOND, [Some(Bytes(bytes)), None, Some(Bytes(bytes / 2)), None, None, None]);
+            let values = [Some(Bytes(bytes)), None, Some(Bytes(bytes / 2)), None, None, None];
+            series.push(second * SECOND, values, Some(Bytes(bytes)));
         }
         assert!(series.footprint().0 < 64 << 10, "{}", series.footprint());
         let points = series.points();
@@ -241,7 +257,7 @@ mod tests {
         assert!((86_000..=86_460).contains(&span), "{span}");
         let high: Vec<_> = points.iter().filter(|point| point.values[0] == Some(Bytes(999 * UNIT))).collect();
         assert_eq!(high.len(), 1);
-        assert_eq!(high[0].length, 60);
+        assert_eq!((high[0].length, high[0].low), (60, Some(Bytes(7 * UNIT))), "and how low it was then");
         assert_eq!(high[0].values[2], Some(Bytes(999 * UNIT / 2 / UNIT * UNIT)), "what went with the peak");
     }
 
@@ -257,20 +273,21 @@ mod tests {
     #[test]
     fn what_is_not_known_stays_so() {
         let mut series = Series::<1>::default();
-        series.push(SECOND, [None]);
-        assert_eq!(series.points()[0].values, [None]);
-        series.push(SECOND, [Some(Bytes(0))]);
+        series.push(SECOND, [None], None);
+        assert_eq!((series.points()[0].values, series.points()[0].low), ([None], None));
+        series.push(SECOND, [Some(Bytes(0))], Some(Bytes(0)));
         assert_eq!(series.points()[0].values, [Some(Bytes(0))], "0 is a value");
-        series.push(2 * SECOND, [Some(Bytes(u64::MAX))]);
+        assert_eq!(series.points()[0].low, Some(Bytes(0)), "and lower than what is not known");
+        series.push(2 * SECOND, [Some(Bytes(u64::MAX))], None);
         assert!(series.newest().unwrap().values[0].unwrap().0 > 1 << 43);
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Points are sorted, do not overlap, and contain the highest reading that is recent enough.
+        /// Points are sorted, do not overlap, and contain the highest and the lowest reading that is recent enough.
         #[test]
-        fn peaks_survive(mut readings in prop::collection::vec((0_u64..90_000, 1_u64..1000), 1..400)) {
+        fn peaks_and_floors_survive(mut readings in prop::collection::vec((0_u64..90_000, 1_u64..1000), 1..400)) {
             readings.sort_unstable();
             let series = of(&readings);
             let points = series.points();
@@ -283,6 +300,7 @@ mod tests {
             for (second, pages) in readings.iter().filter(|(second, _)| *second >= oldest) {
                 let here = points.iter().find(|point| (point.second..point.second + point.length).contains(second));
                 prop_assert!(here.unwrap().values[0].unwrap().0 >= pages * UNIT, "{} s", second);
+                prop_assert!(here.unwrap().low.unwrap().0 <= pages * UNIT, "{} s", second);
             }
             prop_assert_eq!(series.newest().unwrap().second, newest);
         }

@@ -141,7 +141,7 @@ fn rate(timeline: &[Point]) -> Option<f64> {
     let samples: Vec<Sample> = recent
         .filter_map(|point| Some(Sample { at: -point.seconds_before, value: point.firm()?.0 as f64 }))
         .collect();
-    trend::slope(trend::since_restart(&samples))
+    trend::slope(trend::since_restart(&samples, None))
 }
 
 /// The most frequent value; of equally frequent ones the first in order.

@@ -271,6 +271,7 @@ fn timeline(record: &OomRecord, ktime: u64, history: &[series::Point<FIGURES>]) 
                 file_bytes: of(Figure::File),
                 shmem_bytes: of(Figure::Shmem),
                 kernel_bytes: of(Figure::Kernel),
+                lowest_firm_bytes: point.low,
             }
         })
         .collect();

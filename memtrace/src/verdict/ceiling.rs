@@ -15,6 +15,8 @@ use crate::{
 
 /// Runtimes that hold less than this part of the limit do not decide.
 const LEAST_HELD: f64 = 0.1;
+/// Growth is that of a part if the part has at least this share of it.
+const MOST_GROWTH: f64 = 0.8;
 /// Room that is kept beside what everything else takes now.
 const RESERVE: f64 = 1.1;
 const MIB: u64 = 1 << 20;
@@ -42,9 +44,7 @@ pub fn above(counters: &[Counters], rows: &[ArenaRow], limit: Bytes, firm: Bytes
     let mut ceilings: Vec<Ceiling> = counters.iter().filter_map(advice::ceiling).collect();
     ceilings.sort_by_key(|ceiling| std::cmp::Reverse(ceiling.held));
     let sum = |of: fn(&Ceiling) -> u64| ceilings.iter().map(of).fold(0, u64::saturating_add);
-    let is_held = |row: &&ArenaRow| {
-        ceilings.iter().any(|ceiling| ceiling.rows == (row.allocator.as_ref(), row.kind.as_ref()))
-    };
+    let is_held = |row: &&ArenaRow| ceilings.iter().any(|ceiling| is_of(row, ceiling));
     let resident = rows.iter().filter(is_held).map(|row| row.resident_bytes.0).reduce(u64::saturating_add);
     let held = Bytes(resident.unwrap_or_else(|| sum(|ceiling| ceiling.held.0)));
     let is_bounded = ceilings.iter().all(|ceiling| ceiling.most.is_some());
@@ -55,6 +55,30 @@ pub fn above(counters: &[Counters], rows: &[ArenaRow], limit: Bytes, firm: Bytes
         return None;
     }
     Some(Above { count: ceilings.len(), first: ceilings.into_iter().next()?, most, held, outside, limit })
+}
+
+/// Whether a row is a part of what the ceiling bounds.
+fn is_of(row: &ArenaRow, ceiling: &Ceiling) -> bool {
+    ceiling.rows == (row.allocator.as_ref(), row.kind.as_ref())
+}
+
+/// Whether memory grows inside parts that have a bound, such as a heap on the way to its maximum. False when no bound is
+/// known, or not where memory grows.
+pub fn grows_within(counters: &[Counters], rows: &[ArenaRow]) -> bool {
+    let bounded: Vec<Ceiling> =
+        counters.iter().filter_map(advice::ceiling).filter(|ceiling| ceiling.most.is_some()).collect();
+    let is_bounded = |row: &ArenaRow| bounded.iter().any(|ceiling| is_of(row, ceiling));
+    // The longest time over which the growth of such a part is known.
+    let grown = |row: &ArenaRow, window: usize| row.growth_bytes.get(window).copied().flatten();
+    let window =
+        (0..3).rev().find(|window| rows.iter().any(|row| is_bounded(row) && grown(row, *window).is_some()));
+    let Some(window) = window else { return false };
+    let sum = |of: &dyn Fn(&ArenaRow) -> bool| {
+        let grown = rows.iter().filter(|row| of(row)).filter_map(|row| grown(row, window));
+        grown.filter(|grown| *grown > 0).fold(0_i64, i64::saturating_add)
+    };
+    let (within, all) = (sum(&is_bounded), sum(&|_| true));
+    within > 0 && within as f64 >= MOST_GROWTH * all as f64
 }
 
 impl Above {

@@ -1,9 +1,10 @@
 //! Leak: the memory that remains after each collection grows, and still grows at the end.
 //!
-//! The floors rise significantly (Mann and Kendall, Theil and Sen). Only anonymous memory counts, because the kernel
-//! cannot reclaim it; page cache always grows.
+//! The floors rise significantly (Mann and Kendall, Theil and Sen). Only firm memory counts, because the kernel cannot
+//! reclaim it; page cache always grows. Growth has an end, and is no leak, while a program starts, and inside a part that
+//! has a bound: a heap on the way to its maximum.
 
-use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, Remedy, number, rate};
+use super::{Confidence, Fact, Finding, Kind, Outcome, Picture, Remedy, ceiling, number, rate};
 use crate::units::{Bytes, Grade};
 
 /// The least growth, as a fraction of the present size.
@@ -14,6 +15,8 @@ pub const LEAST_TAU: f64 = 0.75;
 pub const LEAST_LATE: f64 = 0.3;
 /// Growth over a shorter time, in seconds, is start-up.
 pub const SHORTEST: f64 = 60.0;
+/// A younger program may still be starting, in seconds: large ones load for minutes.
+const STARTING: f64 = 180.0;
 /// Time spans, in seconds, from which the confidence is medium, and high if the growth is large.
 const SPAN: (f64, f64) = (600.0, 3600.0);
 /// Large growth, as a fraction of the present size.
@@ -24,9 +27,12 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     if shape.span < SHORTEST {
         return Err(format!("only {:.0} s of history", shape.span));
     }
+    if let Some(age) = picture.age.filter(|age| *age < STARTING) {
+        return Err(format!("it may still be starting: its oldest process is {age:.0} s old"));
+    }
     let still_grows = shape.late_slope >= LEAST_LATE * shape.slope;
     let grows = shape.is_significant && shape.tau >= LEAST_TAU && shape.rise_share() >= LEAST_RISE;
-    if !(grows && still_grows) {
+    if !(grows && still_grows) || ceiling::grows_within(picture.counters, picture.arenas) {
         return Ok(None);
     }
     let confidence = match shape.span {
@@ -41,7 +47,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
         .filter(|(_, growth)| *growth > 0)
         .max_by_key(|(_, growth)| *growth);
     let mut evidence = vec![
-        Fact { what: "growth of anonymous memory".into(), value: number(shape.rise()), grade: Grade::Read },
+        Fact { what: "growth of firm memory".into(), value: number(shape.rise()), grade: Grade::Read },
         Fact { what: "over".into(), value: format!("{:.0} s", shape.span), grade: Grade::Read },
         Fact {
             what: "trend of the low points (Kendall's tau; 1: always rising)".into(),
@@ -79,14 +85,37 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Confidence, check};
-    use crate::verdict::{Picture, shape::Shape, shape::fixture::samples};
+    use crate::{
+        allocator::counters::{Counters, Setting},
+        history::{self, FIGURES, Figure, History},
+        snapshot::ArenaRow,
+        units::{Bytes, Grade},
+        verdict::{Picture, shape::Shape, shape::fixture::samples, trend},
+    };
+
+    const MIB: u64 = 1 << 20;
 
     fn found(values: impl IntoIterator<Item = f64>, spacing: f64) -> Option<Confidence> {
         let mut samples = samples(values);
         samples.iter_mut().for_each(|sample| sample.at *= spacing);
-        let shape = Shape::of(&samples);
+        let shape = Shape::of(&samples, None);
         let finding = check(&Picture { shape: shape.as_ref().map_err(Clone::clone), ..Picture::default() });
         finding.unwrap().map(|finding| finding.confidence)
+    }
+
+    /// What is found in the history of firm memory, read once a second for an hour, of a process as old as that.
+    fn found_in_history(firm: impl Fn(u64) -> u64, picture: Picture<'_>) -> Option<Confidence> {
+        let mut history = History::default();
+        for second in 0..3600 {
+            let mut figures = [None; FIGURES];
+            figures[Figure::Usage as usize] = Some(Bytes(firm(second) * MIB));
+            figures[Figure::File as usize] = Some(Bytes(0));
+            history.read("/a", None, figures, second * 1_000_000_000);
+        }
+        let points = history.container("/a").unwrap().points();
+        let shape = Shape::of(&trend::samples(&points, history::low), Some(0.0));
+        let picture = Picture { shape: shape.as_ref().map_err(Clone::clone), age: Some(3600.0), ..picture };
+        check(&picture).unwrap().map(|finding| finding.confidence)
     }
 
     #[test]
@@ -111,9 +140,66 @@ mod tests {
 
     #[test]
     fn a_start_is_none() {
-        let shape = Shape::of(&samples((0..30).map(f64::from)));
+        let shape = Shape::of(&samples((0..30).map(f64::from)), None);
         let picture = Picture { shape: shape.as_ref().map_err(Clone::clone), ..Picture::default() };
         assert_eq!(check(&picture).unwrap_err(), "only 29 s of history");
+        // A program that loads for two minutes.
+        let shape = Shape::of(&samples((0..120).map(f64::from)), None);
+        let young = Picture { shape: Ok(shape.as_ref().unwrap()), age: Some(125.0), ..Picture::default() };
+        assert!(check(&young).unwrap_err().contains("still be starting"));
+        let old = Picture { age: Some(9000.0), ..young };
+        assert!(check(&old).unwrap().is_some());
+    }
+
+    #[test]
+    fn the_floors_of_a_sawtooth_decide_however_deep_and_short_its_teeth_are() {
+        // Teeth of seven seconds that take four fifths of the memory: each would look like a restart.
+        let teeth = |second: u64| second % 7 * 80;
+        assert_eq!(found_in_history(|second| 120 + teeth(second), Picture::default()), None);
+        let rising = |second| 120 + teeth(second) + second / 30;
+        assert!(found_in_history(rising, Picture::default()) >= Some(Confidence::Medium));
+    }
+
+    #[test]
+    fn a_start_that_levels_off_is_none() {
+        for length in [10, 60, 300, 900] {
+            let start = |second: u64| 50 + second.min(length);
+            assert_eq!(found_in_history(start, Picture::default()), None, "{length} s");
+        }
+    }
+
+    #[test]
+    fn a_heap_on_the_way_to_its_maximum_is_none() {
+        let setting = |name: &str, value: String| Setting { name: name.to_owned(), value };
+        let counters = |most: u64| {
+            [Counters {
+                allocator: "jvm".to_owned(),
+                settings: vec![setting("MaxHeapSize", (most * MIB).to_string())],
+                ..Counters::default()
+            }]
+        };
+        let row = |allocator: &'static str, kind: &'static str, grown: i64| ArenaRow {
+            allocator: allocator.into(),
+            kind: kind.into(),
+            arenas: 1,
+            mapped_bytes: Bytes(512 * MIB),
+            resident_bytes: Bytes(300 * MIB),
+            lazy_free_bytes: Bytes(0),
+            swapped_bytes: Bytes(0),
+            pss_bytes: None,
+            grade: Grade::Measured,
+            growth_bytes: [Some(0), Some(grown / 10), Some(grown)],
+        };
+        let warm_up = |second: u64| 100 + second / 12;
+        let of = |counters: &[Counters], arenas: &[ArenaRow]| {
+            found_in_history(warm_up, Picture { counters, arenas, ..Picture::default() })
+        };
+        let heap = row("jvm", "java heap", 50 << 20);
+        assert_eq!(of(&counters(512), &[heap.clone(), row("glibc", "heap", 1 << 20)]), None);
+        // Memory beside the heap has no maximum.
+        assert!(of(&counters(512), &[heap.clone(), row("glibc", "heap", 50 << 20)]).is_some());
+        assert!(of(&counters(512), &[row("jvm", "java heap", 0), row("glibc", "heap", 50 << 20)]).is_some());
+        assert!(of(&[], &[heap]).is_some(), "no maximum is known");
     }
 
     proptest! {

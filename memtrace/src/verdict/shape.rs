@@ -37,12 +37,13 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape of the samples after the last restart.
+    /// The shape of the samples after the last restart. `started`: when the process that holds most of the memory
+    /// started, if known.
     ///
     /// # Errors
     /// The reason why there is none.
-    pub fn of(samples: &[Sample]) -> Result<Self, String> {
-        let samples = trend::since_restart(samples);
+    pub fn of(samples: &[Sample], started: Option<f64>) -> Result<Self, String> {
+        let samples = trend::since_restart(samples, started);
         if samples.len() < FEWEST {
             return Err(format!("not enough samples: {}", samples.len()));
         }
@@ -95,7 +96,7 @@ pub mod fixture {
 
     /// Their shape.
     pub fn shape(values: impl IntoIterator<Item = f64>) -> Shape {
-        Shape::of(&samples(values)).unwrap()
+        Shape::of(&samples(values), None).unwrap()
     }
 }
 
@@ -108,8 +109,8 @@ mod tests {
 
     #[test]
     fn thin_evidence_has_no_shape() {
-        assert_eq!(Shape::of(&samples([1.0, 2.0, 3.0])).unwrap_err(), "not enough samples: 3");
-        assert_eq!(Shape::of(&[]).unwrap_err(), "not enough samples: 0");
+        assert_eq!(Shape::of(&samples([1.0, 2.0, 3.0]), None).unwrap_err(), "not enough samples: 3");
+        assert_eq!(Shape::of(&[], None).unwrap_err(), "not enough samples: 0");
     }
 
     #[test]

@@ -19,24 +19,33 @@ pub struct Sample {
 pub const FEWEST: usize = 5;
 /// The most samples that are used; more are thinned out first, because the cost grows with the number of pairs.
 const MOST: usize = 120;
-/// A fall by more than this fraction between two samples is a restart; allocators give back less at once.
+/// A fall by more than this fraction between two samples is a restart, unless the process is known to be older:
+/// allocators give back less at once, but a collector may not.
 const RESTART_FALL: f64 = 0.5;
+/// How far a process that was started anew may be older than the fall, in seconds: the longest interval of history.
+const RESTART_SLACK: f64 = 60.0;
 
 /// The values of a series, without unknown ones.
-pub fn samples<const N: usize>(points: &[Point<N>], figure: usize) -> Vec<Sample> {
+pub fn samples<const N: usize>(
+    points: &[Point<N>],
+    value: impl Fn(&Point<N>) -> Option<Bytes>,
+) -> Vec<Sample> {
     points
         .iter()
         .filter_map(|point| {
-            let Bytes(bytes) = (*point.values.get(figure)?)?;
+            let Bytes(bytes) = value(point)?;
             Some(Sample { at: point.second as f64 + point.length as f64 / 2.0, value: bytes as f64 })
         })
         .collect()
 }
 
-/// The samples after the last restart.
-pub fn since_restart(samples: &[Sample]) -> &[Sample] {
+/// The samples after the last restart. `started`: when the process that holds most of the memory started, if known.
+pub fn since_restart(samples: &[Sample], started: Option<f64>) -> &[Sample] {
     let restarted = samples.windows(2).rposition(|pair| match pair {
-        [before, after] => after.value < before.value * (1.0 - RESTART_FALL),
+        [before, after] => {
+            after.value < before.value * (1.0 - RESTART_FALL)
+                && started.is_none_or(|started| before.at <= started + RESTART_SLACK)
+        }
         _ => false,
     });
     restarted.and_then(|index| samples.get(index + 1..)).unwrap_or(samples)
@@ -164,8 +173,16 @@ mod tests {
     #[test]
     fn only_what_came_after_the_restart_counts() {
         let samples = line([10.0, 20.0, 30.0, 5.0, 6.0, 4.0]);
-        assert_eq!(since_restart(&samples), &samples[3..]);
-        assert_eq!(since_restart(&samples[..3]), &samples[..3]);
+        assert_eq!(since_restart(&samples, None), &samples[3..]);
+        assert_eq!(since_restart(&samples[..3], None), &samples[..3]);
+        let long: Vec<Sample> =
+            samples.iter().map(|sample| Sample { at: sample.at * 100.0, ..*sample }).collect();
+        assert_eq!(since_restart(&long, Some(300.0)), &long[3..], "started anew");
+        assert_eq!(
+            since_restart(&long, Some(-9.0)),
+            &long[..],
+            "what is as old as that only gave memory back"
+        );
     }
 
     #[test]

@@ -16,11 +16,11 @@ use crate::{
     clock,
     container::workload_labels::WorkloadLabels,
     health::Beat,
-    history::{FIGURES, Figure, Figures, series::Point, shared::Shared},
-    snapshot::{ContainerRow, Snapshot},
+    history::{self, FIGURES, Figure, Figures, series::Point, shared::Shared},
+    snapshot::{ContainerRow, ProcessRow, Snapshot},
     text::unescape,
     units::Bytes,
-    verdict::{self, Finding, Insight, Insights, Picture, shape::Shape, trend},
+    verdict::{self, Finding, Insight, Insights, Picture, ceiling, shape::Shape, trend},
 };
 
 /// Points of the trend, one per second.
@@ -81,22 +81,38 @@ fn owners(snapshot: &Snapshot, hierarchy: Option<&Hierarchy>) -> Vec<(String, Fi
         .collect()
 }
 
-/// The findings of each container, and when they were made.
-type Judged = HashMap<String, (u64, Vec<Finding>)>;
+/// The verdict on each container.
+type Judged = HashMap<String, Verdict>;
+
+/// What was found at the last evaluation.
+#[derive(Clone, Debug, Default)]
+struct Verdict {
+    /// When, ns since boot.
+    made: u64,
+    findings: Vec<Finding>,
+    /// When the process that holds most of the memory started, seconds since boot.
+    started: Option<f64>,
+    /// Whether it grows inside a part that has a bound below the limit.
+    is_bounded: bool,
+}
+
+/// The processes of a container.
+#[derive(Default)]
+struct Members<'a> {
+    counters: Vec<Counters>,
+    largest: Option<&'a ProcessRow>,
+    /// Age of the oldest, seconds.
+    age: Option<f64>,
+}
 
 /// Insights from history for each row of the snapshot.
 fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64) -> Insights {
     let is_due = |judged: &Judged, row: &ContainerRow| {
-        judged.get(&row.cgroup).is_none_or(|(made, _)| made.saturating_add(JUDGED_FOR) <= now)
+        judged.get(&row.cgroup).is_none_or(|verdict| verdict.made.saturating_add(JUDGED_FOR) <= now)
     };
-    let mut counters: HashMap<&str, Vec<Counters>> = HashMap::new();
-    if snapshot.containers.iter().any(|row| is_due(judged, row)) {
-        for process in snapshot.rows() {
-            if let (Some(cgroup), Some(memory)) = (&process.cgroup, &process.memory) {
-                counters.entry(cgroup).or_default().extend(memory.counters.iter().cloned());
-            }
-        }
-    }
+    let is_any_due = snapshot.containers.iter().any(|row| is_due(judged, row));
+    let members = if is_any_due { members(snapshot) } else { HashMap::new() };
+    let nobody = Members::default();
     let mut insight = |row: &ContainerRow| {
         let is_due = is_due(judged, row);
         let (recent, all, trend_bytes) = {
@@ -105,26 +121,26 @@ fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64)
             let all = is_due.then(|| series.points());
             (series.recent(TREND), all, series.last(TREND, now, Figure::Usage as usize))
         };
-        let samples = trend::samples(&recent, Figure::Anon as usize);
-        let growth = trend::slope(trend::since_restart(&samples));
+        let verdict = judged.entry(row.cgroup.clone()).or_default();
+        if let Some(points) = all {
+            let members = members.get(row.cgroup.as_str()).unwrap_or(&nobody);
+            *verdict = judge(snapshot, row, &points, members, now);
+        }
+        let samples = trend::samples(&recent, history::low);
+        let growth = trend::slope(trend::since_restart(&samples, verdict.started));
         let room = row
             .limit
             .as_ref()
             .and_then(|limit| Some(limit.bytes.0.saturating_sub(row.firm().or(row.usage_bytes)?.0)));
-        let (made, findings) = judged.entry(row.cgroup.clone()).or_default();
-        if let Some(points) = all {
-            let counters = counters.get(row.cgroup.as_str()).map_or(&[][..], Vec::as_slice);
-            (*made, *findings) = (now, judge(row, &points, counters));
-        }
         Some(Insight {
             trend_bytes,
             growth_bytes_per_second: growth,
             seconds_to_limit: growth
-                .filter(|growth| *growth >= SLOWEST)
+                .filter(|growth| *growth >= SLOWEST && !verdict.is_bounded)
                 .zip(room)
                 .map(|(growth, room)| room as f64 / growth),
             kills: shared.kills(&WorkloadLabels::of(row.name.as_deref(), Some(&row.cgroup))),
-            findings: findings.clone(),
+            findings: verdict.findings.clone(),
         })
     };
     let insights: Insights =
@@ -133,23 +149,55 @@ fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64)
     insights
 }
 
-fn judge(row: &ContainerRow, points: &[Point<FIGURES>], counters: &[Counters]) -> Vec<Finding> {
-    let samples = trend::samples(points, Figure::Anon as usize);
-    let shape = Shape::of(&samples);
+/// The processes of each cgroup.
+fn members(snapshot: &Snapshot) -> HashMap<&str, Members<'_>> {
+    let mut all: HashMap<&str, Members<'_>> = HashMap::new();
+    for process in snapshot.rows() {
+        let Some(cgroup) = &process.cgroup else { continue };
+        let members = all.entry(cgroup).or_default();
+        members.counters.extend(process.memory.iter().flat_map(|memory| memory.counters.iter().cloned()));
+        // The processes are sorted, largest first.
+        members.largest.get_or_insert(process);
+        let age = snapshot.age(process.started);
+        members.age = members.age.into_iter().chain(age).max_by(f64::total_cmp);
+    }
+    all
+}
+
+fn judge(
+    snapshot: &Snapshot,
+    row: &ContainerRow,
+    points: &[Point<FIGURES>],
+    members: &Members<'_>,
+    now: u64,
+) -> Verdict {
+    let counters = &members.counters;
+    let started = members.largest.and_then(|largest| snapshot.age(largest.started));
+    let started = started.map(|age| now as f64 / 1e9 - age);
+    let samples = trend::samples(points, |point| point.values.get(Figure::Anon as usize).copied().flatten());
+    let shape = Shape::of(&trend::samples(points, history::low), started);
     let firm = |point: &Point<FIGURES>| {
         let of = |figure: Figure| point.values.get(figure as usize).copied().flatten();
         let (Bytes(shmem), Bytes(kernel)) = (of(Figure::Shmem)?, of(Figure::Kernel).unwrap_or_default());
         Some(Bytes(of(Figure::Anon)?.0.saturating_add(shmem).saturating_add(kernel)))
     };
-    verdict::findings(&Picture {
+    let limit = row.limit.as_ref().map(|limit| limit.bytes);
+    let findings = verdict::findings(&Picture {
         samples: &samples,
         shape: shape.as_ref().map_err(Clone::clone),
+        age: members.age,
         firm: row.firm(),
         firm_peak: points.iter().filter_map(firm).max(),
-        limit: row.limit.as_ref().map(|limit| limit.bytes),
+        limit,
         arenas: &row.arenas,
         counters,
-    })
+    });
+    // A runtime whose bound is above the limit may reach the limit.
+    let fits = limit
+        .zip(row.firm())
+        .is_some_and(|(limit, firm)| ceiling::above(counters, &row.arenas, limit, firm).is_none());
+    let is_bounded = fits && ceiling::grows_within(counters, &row.arenas);
+    Verdict { made: now, findings, started, is_bounded }
 }
 
 #[cfg(test)]

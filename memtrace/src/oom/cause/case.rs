@@ -132,10 +132,29 @@ impl<'a> Case<'a> {
     pub fn samples(&self) -> Vec<Sample> {
         self.timeline()
             .filter_map(|point| {
-                let firm = if point.seconds_before == 0.0 { self.firm } else { point.firm() };
-                Some(Sample { at: -point.seconds_before, value: firm?.0 as f64 })
+                Some(Sample { at: -point.seconds_before, value: self.firm_at(point)?.0 as f64 })
             })
             .collect()
+    }
+
+    /// The same, with the lowest firm memory of each interval where it is known: what is left after each collection.
+    pub fn floors(&self) -> Vec<Sample> {
+        let lowest = |point: &Point| match point.lowest_firm_bytes {
+            Some(lowest) if point.seconds_before > 0.0 => Some(lowest),
+            _ => self.firm_at(point),
+        };
+        self.timeline()
+            .filter_map(|point| Some(Sample { at: -point.seconds_before, value: lowest(point)?.0 as f64 }))
+            .collect()
+    }
+
+    /// When the victim started, as a time of samples.
+    pub fn started(&self) -> Option<f64> {
+        self.age().map(|age| -age)
+    }
+
+    fn firm_at(&self, point: &Point) -> Option<Bytes> {
+        if point.seconds_before == 0.0 { self.firm } else { point.firm() }
     }
 
     /// Firm memory since it was last at the level at which it had settled; all of it if it never settled.

@@ -28,9 +28,9 @@ const STRICT_TAU: f64 = 0.9;
 
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is unknown")?;
-    let whole = Shape::of(&case.samples())?;
+    let whole = Shape::of(&case.floors(), case.started())?;
     // A program that was at rest for long may leak since it got work.
-    let since = || Shape::of(&case.rise()).ok();
+    let since = || Shape::of(&case.rise(), case.started()).ok();
     let shape = Some(whole).filter(|whole| grows(whole, limit)).or_else(since);
     let Some(shape) = shape.filter(|shape| grows(shape, limit)) else { return Ok(None) };
     let rise = rise(&shape);
@@ -66,7 +66,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
 
 /// Whether growth was steady from the start of the victim's container to its kill.
 pub(super) fn is_steady(case: &Case<'_>) -> bool {
-    let shape = Shape::of(&case.samples()).ok();
+    let shape = Shape::of(&case.floors(), case.started()).ok();
     shape.zip(case.limit).is_some_and(|(shape, limit)| shape.tau >= STRICT_TAU && grows(&shape, limit))
 }
 

@@ -157,6 +157,9 @@ pub struct Point {
     pub shmem_bytes: Option<Bytes>,
     /// Its kernel memory.
     pub kernel_bytes: Option<Bytes>,
+    /// Its lowest memory without page cache and reclaimable slab in the interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lowest_firm_bytes: Option<Bytes>,
 }
 
 impl Point {

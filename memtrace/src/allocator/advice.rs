@@ -3,6 +3,8 @@
 //! Facts about an allocator -> sentences and settings. Pure. A setting has the prefix of this program's build, and is
 //! given only where the evidence supports it.
 
+mod server;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -59,26 +61,41 @@ pub struct Ceiling {
     pub most: Option<Bytes>,
     /// Who set it, in the runtime's own terms: `-Xmx512m`, `GOGC=off without GOMEMLIMIT`.
     pub set_by: String,
-    /// The allocator and kind of the rows that hold it.
+    /// The allocator and kind of the rows that hold it; the kind may be [`Self::ANY_KIND`].
     pub rows: (&'static str, &'static str),
-    /// What the part held when its counters were read, resident.
+    /// What the part held when its counters were read, resident; 0 where only rows tell.
     pub held: Bytes,
-    /// What stands before and after the MiB in its setting.
-    pub setting: [&'static str; 2],
+    /// The form of its setting.
+    pub form: Form,
+}
+
+/// How a setting says a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Whole MiB between these words.
+    Mib(&'static str, &'static str),
+    /// Bytes in hexadecimal after this word.
+    Hex(&'static str),
 }
 
 impl Ceiling {
+    /// In place of a kind: all rows of the allocator.
+    pub const ANY_KIND: &'static str = "";
+
     /// The setting for another bound, in whole MiB.
     pub fn bounded(&self, most: Bytes) -> String {
-        let [before, after] = self.setting;
-        format!("{before}{}{after}", most.0 >> 20)
+        let mib = most.0 >> 20;
+        match self.form {
+            Form::Mib(before, after) => format!("{before}{mib}{after}"),
+            Form::Hex(before) => format!("{before}{:x}", mib << 20),
+        }
     }
 }
 
 /// How an allocator retains memory.
 pub trait Advice: Sync {
-    /// The most that it may hold, if its runtime has a setting for it.
-    fn ceiling(&self, _of: &Counters) -> Option<Ceiling> {
+    /// The most that it may hold under this limit, if its runtime has a setting for it.
+    fn ceiling(&self, _of: &Counters, _limit: Option<Bytes>) -> Option<Ceiling> {
         None
     }
 
@@ -174,9 +191,9 @@ fn advice(allocator: &str) -> &'static dyn Advice {
     AllocatorId::named(allocator).map_or(&Plain, |id| id.allocator().advice())
 }
 
-/// The ceiling of the runtime whose counters these are.
-pub fn ceiling(of: &Counters) -> Option<Ceiling> {
-    advice(&of.allocator).ceiling(of)
+/// The ceiling of the runtime whose counters these are, or of the server that uses this allocator.
+pub fn ceiling(of: &Counters, limit: Option<Bytes>) -> Option<Ceiling> {
+    advice(&of.allocator).ceiling(of, limit).or_else(|| server::ceiling(of))
 }
 
 #[cfg(test)]

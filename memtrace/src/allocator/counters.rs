@@ -22,6 +22,7 @@ use crate::{
 pub mod conformance;
 pub mod data;
 pub mod error_bound;
+pub mod launch;
 pub mod plausibility;
 pub mod sampling;
 mod share;
@@ -108,6 +109,10 @@ pub fn read_all(target: &mut Target<'_>) -> (Vec<Counters>, Vec<Absent>) {
             Err(_) if target.ranges_of(reader.name()).next().is_none() => {}
             Err(reason) => absent.push(reason),
         }
+    }
+    // A server's bound is about the allocator that holds its data.
+    if let Some(most) = read.iter_mut().max_by_key(|counters| counters.allocated_bytes) {
+        most.settings.extend(launch::server::settings(target));
     }
     (read, absent)
 }

@@ -1,13 +1,18 @@
 //! .NET: CoreCLR.
 //!
-//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory; its counters are not read.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory; [`counters`] reads the bound that its heap was given,
+//! [`advice`] says what that means; its own counters are not read.
 
 use super::{
     Allocator, Mark,
+    advice::Advice,
     attribute::{Claimant, Turn},
+    counters::{Cost, CounterReader},
     evidence::Sign,
 };
 
+mod advice;
+mod counters;
 pub mod owner;
 
 /// CoreCLR.
@@ -26,5 +31,13 @@ impl Allocator for Dotnet {
 
     fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
         &[(Turn::Placed, &owner::Dotnet)]
+    }
+
+    fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        Some((Cost::Figures, &counters::Dotnet))
+    }
+
+    fn advice(&self) -> &'static dyn Advice {
+        &advice::Dotnet
     }
 }

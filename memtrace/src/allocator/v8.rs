@@ -1,13 +1,18 @@
 //! V8, in Node or any other program.
 //!
-//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory; its counters are not read.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory; [`counters`] reads the bound that its heap was given,
+//! [`advice`] says what that means; its own counters are not read.
 
 use super::{
     Allocator, AllocatorId, Mark,
+    advice::Advice,
     attribute::{Claimant, Turn, label::Label},
+    counters::{Cost, CounterReader},
     evidence::Sign,
 };
 
+mod advice;
+mod counters;
 pub mod owner;
 
 /// V8, in Node or any other program.
@@ -31,5 +36,13 @@ impl Allocator for V8 {
 
     fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
         &[(Turn::Placed, &owner::V8)]
+    }
+
+    fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        Some((Cost::Figures, &counters::V8))
+    }
+
+    fn advice(&self) -> &'static dyn Advice {
+        &advice::V8
     }
 }

@@ -163,6 +163,10 @@ fn finish(holding: &mut Holding) {
         holding.metadata_bytes,
     ];
     if holding.processes > 0 {
+        // Without any figure, all would be left over.
+        if told.iter().all(Option::is_none) {
+            return;
+        }
         let told = told.into_iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(part.0));
         holding.untold_bytes = Some(Bytes(holding.resident_bytes.0.saturating_sub(told)));
     } else if holding.absent.is_none() {

@@ -41,7 +41,8 @@ pub struct Above {
 /// The runtimes that may grow beyond the limit; `None` when all fits. What they hold is in the rows, which are newer than
 /// the counters; without rows it is what the counters say.
 pub fn above(counters: &[Counters], rows: &[ArenaRow], limit: Bytes, firm: Bytes) -> Option<Above> {
-    let mut ceilings: Vec<Ceiling> = counters.iter().filter_map(advice::ceiling).collect();
+    let mut ceilings: Vec<Ceiling> =
+        counters.iter().filter_map(|of| advice::ceiling(of, Some(limit))).collect();
     ceilings.sort_by_key(|ceiling| std::cmp::Reverse(ceiling.held));
     let sum = |of: fn(&Ceiling) -> u64| ceilings.iter().map(of).fold(0, u64::saturating_add);
     let is_held = |row: &&ArenaRow| ceilings.iter().any(|ceiling| is_of(row, ceiling));
@@ -59,14 +60,18 @@ pub fn above(counters: &[Counters], rows: &[ArenaRow], limit: Bytes, firm: Bytes
 
 /// Whether a row is a part of what the ceiling bounds.
 fn is_of(row: &ArenaRow, ceiling: &Ceiling) -> bool {
-    ceiling.rows == (row.allocator.as_ref(), row.kind.as_ref())
+    let (allocator, kind) = ceiling.rows;
+    row.allocator == allocator && (kind == Ceiling::ANY_KIND || row.kind == kind)
 }
 
 /// Whether memory grows inside parts that have a bound, such as a heap on the way to its maximum. False when no bound is
 /// known, or not where memory grows.
-pub fn grows_within(counters: &[Counters], rows: &[ArenaRow]) -> bool {
-    let bounded: Vec<Ceiling> =
-        counters.iter().filter_map(advice::ceiling).filter(|ceiling| ceiling.most.is_some()).collect();
+pub fn grows_within(counters: &[Counters], rows: &[ArenaRow], limit: Option<Bytes>) -> bool {
+    let bounded: Vec<Ceiling> = counters
+        .iter()
+        .filter_map(|of| advice::ceiling(of, limit))
+        .filter(|ceiling| ceiling.most.is_some())
+        .collect();
     let is_bounded = |row: &ArenaRow| bounded.iter().any(|ceiling| is_of(row, ceiling));
     // The longest time over which the growth of such a part is known.
     let grown = |row: &ArenaRow, window: usize| row.growth_bytes.get(window).copied().flatten();

@@ -26,7 +26,7 @@ pub fn finding(bytes_per_second: f64, room: Bytes, limit: Bytes) -> Option<Findi
             rate(bytes_per_second)
         ),
         evidence: vec![
-            fact("growth of anonymous memory", rate(bytes_per_second), Grade::Inferred),
+            fact("growth of firm memory", rate(bytes_per_second), Grade::Inferred),
             fact("room below the limit, page cache not counted", room.to_string(), Grade::Read),
         ],
         remedies: Vec::new(),

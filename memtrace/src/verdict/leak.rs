@@ -32,7 +32,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
     }
     let still_grows = shape.late_slope >= LEAST_LATE * shape.slope;
     let grows = shape.is_significant && shape.tau >= LEAST_TAU && shape.rise_share() >= LEAST_RISE;
-    if !(grows && still_grows) || ceiling::grows_within(picture.counters, picture.arenas) {
+    if !(grows && still_grows) || ceiling::grows_within(picture.counters, picture.arenas, picture.limit) {
         return Ok(None);
     }
     let confidence = match shape.span {

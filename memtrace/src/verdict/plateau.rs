@@ -21,7 +21,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
         confidence: if shape.span >= 600.0 { Confidence::High } else { Confidence::Medium },
         sentence: format!("memory grew by {} and has levelled off at {}", number(rise), number(shape.last)),
         evidence: vec![
-            Fact { what: "growth of anonymous memory".into(), value: number(rise), grade: Grade::Read },
+            Fact { what: "growth of firm memory".into(), value: number(rise), grade: Grade::Read },
             Fact { what: "variation in the last third".into(), value: number(late), grade: Grade::Inferred },
             Fact { what: "seen for".into(), value: format!("{:.0} s", shape.span), grade: Grade::Read },
         ],

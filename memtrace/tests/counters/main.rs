@@ -11,6 +11,7 @@
     reason = "tests panic"
 )]
 
+mod bounds;
 mod busy;
 mod chance;
 mod cost;

@@ -12,11 +12,13 @@ use crate::{
     mm::region::{Backing, File, Prot, Region},
 };
 
+/// Ranges from here on are stacks: near the end of the address space.
+const TOP: u64 = (1 << 47) - (1 << 18);
 /// The most arenas in a result.
 const MOST_ARENAS: usize = 1 << 16;
 
 /// Checks that the reader finishes within the budget of the image and reports no more memory than there is. Every range
-/// is in turn a heap, data of a program that contains all allocators, and plain memory that the reader's allocator
+/// below the stack is in turn a heap, data of a program that contains all allocators, and plain memory that the reader's allocator
 /// owns.
 ///
 /// # Errors
@@ -34,11 +36,12 @@ pub fn holds(reader: &dyn CounterReader, mut memory: Fake, files: &FakeFiles) ->
     let mut found = Vec::new();
     for (index, (start, end)) in ranges.into_iter().enumerate() {
         let backing = match index % 3 {
+            _ if start >= TOP => Backing::Stack,
             0 => Backing::File(std::sync::Arc::clone(&file)),
             1 => Backing::Heap,
             _ => Backing::Anonymous,
         };
-        if index % 3 == 0 {
+        if index % 3 == 0 && start < TOP {
             images.push(start..end);
         }
         regions.push(Region::new(start, end, writable, backing));

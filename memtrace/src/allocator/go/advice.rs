@@ -2,7 +2,7 @@
 
 use crate::{
     allocator::{
-        advice::{Advice, Ceiling, Keeper, Remedy},
+        advice::{Advice, Ceiling, Form, Keeper, Remedy},
         counters::Counters,
     },
     units::Bytes,
@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 pub struct Go;
 
 impl Advice for Go {
-    fn ceiling(&self, of: &Counters) -> Option<Ceiling> {
+    fn ceiling(&self, of: &Counters, _limit: Option<Bytes>) -> Option<Ceiling> {
         let kept = Keeper::of(of, None);
         let (most, set_by) = match (kept.number("GOMEMLIMIT"), kept.setting("GOGC")) {
             (Some(limit), _) => (Some(Bytes(limit)), format!("GOMEMLIMIT={limit}")),
@@ -30,7 +30,7 @@ impl Advice for Go {
             most,
             set_by,
             held: Bytes(held),
-            setting: ["GOMEMLIMIT=", "MiB"],
+            form: Form::Mib("GOMEMLIMIT=", "MiB"),
         })
     }
 
@@ -68,13 +68,14 @@ mod tests {
 
     fn of(percent: &str, limit: &str) -> Option<Ceiling> {
         let setting = |name: &str, value: &str| Setting { name: name.to_owned(), value: value.to_owned() };
-        ceiling(&Counters {
+        let counters = Counters {
             allocator: "go".to_owned(),
             allocated_bytes: Some(Bytes(40 << 20)),
             free_resident_bytes: Some(Bytes(2 << 20)),
             settings: vec![setting("GOGC", percent), setting("GOMEMLIMIT", limit)],
             ..Counters::default()
-        })
+        };
+        ceiling(&counters, None)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     allocator::{
-        advice::{Advice, Ceiling, Keeper, Remedy},
+        advice::{Advice, Ceiling, Form, Keeper, Remedy},
         counters::Counters,
     },
     units::Bytes,
@@ -17,7 +17,7 @@ pub const METASPACE: &str = "metaspace";
 pub struct Jvm;
 
 impl Advice for Jvm {
-    fn ceiling(&self, of: &Counters) -> Option<Ceiling> {
+    fn ceiling(&self, of: &Counters, _limit: Option<Bytes>) -> Option<Ceiling> {
         let kept = Keeper::of(of, None);
         let most = kept.number("MaxHeapSize").or_else(|| kept.number("max_generation_bytes"))?;
         let arguments = kept.setting("arguments").unwrap_or_default();
@@ -36,7 +36,7 @@ impl Advice for Jvm {
             most: Some(Bytes(most)),
             set_by: set_by.map_or_else(|| "the JVM's default".to_owned(), str::to_owned),
             held: Bytes(held),
-            setting: ["-Xmx", "m"],
+            form: Form::Mib("-Xmx", "m"),
         })
     }
 
@@ -91,12 +91,12 @@ mod tests {
             ],
             ..Counters::default()
         };
-        let found = ceiling(&counters).unwrap();
+        let found = ceiling(&counters, None).unwrap();
         assert_eq!((found.most, found.held), (Some(Bytes(512 << 20)), Bytes(130 << 20)));
         assert_eq!(
             (found.set_by.as_str(), found.bounded(Bytes(160 << 20)).as_str()),
             ("-Xmx512m", "-Xmx160m")
         );
-        assert_eq!(ceiling(&Counters { settings: Vec::new(), ..counters }), None);
+        assert_eq!(ceiling(&Counters { settings: Vec::new(), ..counters }, None), None);
     }
 }

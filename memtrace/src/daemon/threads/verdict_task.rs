@@ -196,7 +196,7 @@ fn judge(
     let fits = limit
         .zip(row.firm())
         .is_some_and(|(limit, firm)| ceiling::above(counters, &row.arenas, limit, firm).is_none());
-    let is_bounded = fits && ceiling::grows_within(counters, &row.arenas);
+    let is_bounded = fits && ceiling::grows_within(counters, &row.arenas, limit);
     Verdict { made: now, findings, started, is_bounded }
 }
 

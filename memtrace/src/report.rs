@@ -25,7 +25,7 @@ pub use self::{
     html::html,
     markdown::markdown,
     sentence::sentence,
-    story::stories,
+    story::{again, stories},
     style::{Style, Terminal},
     table::table,
     text::text,

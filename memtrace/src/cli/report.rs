@@ -2,6 +2,7 @@
 //!
 //! Arguments and the store -> text or JSON on `out`. Must not write to the store, and must not need a daemon.
 
+mod again;
 mod exits;
 mod story;
 
@@ -309,23 +310,28 @@ fn produce(args: &ReportArgs, terminal: Terminal, now: Timestamp) -> Result<Stri
         Some(ReportCommand::Exits(args)) => exits::exits(args, &store, now),
         Some(ReportCommand::Story(args)) => story::story(args, &store, now, style),
         Some(ReportCommand::Show(ShowArgs { id, output })) => match store.kill(id)? {
-            Some(record) => one(&record, *output, style),
+            Some(record) => one(&record, &store, *output, style),
             None => Err(ReportError::NoSuchRecord { id: id.clone(), store: path() }),
         },
         None => match store.last_kill()? {
-            Some(record) => one(&record, *output, style),
+            Some(record) => one(&record, &store, *output, style),
             None => Err(ReportError::NoKills { store: path() }),
         },
     }
 }
 
-fn one(record: &OomRecord, format: Format, style: Style) -> Result<String, ReportError> {
-    match format {
-        Format::Text => Ok(text(record, style)),
-        Format::Json => Ok(serde_json::to_string_pretty(record)? + "\n"),
-        Format::Markdown => Ok(markdown(record)),
-        Format::Html => Ok(html(record)),
+fn one(record: &OomRecord, store: &Store, format: Format, style: Style) -> Result<String, ReportError> {
+    // JSON is the record itself, which knows nothing of other kills.
+    if format == Format::Json {
+        return Ok(serde_json::to_string_pretty(record)? + "\n");
     }
+    let again = again::again(record, store)?;
+    let again = again.as_deref();
+    Ok(match format {
+        Format::Markdown => markdown(record, again),
+        Format::Html => html(record, again),
+        Format::Text | Format::Json => text(record, again, style),
+    })
 }
 
 fn list(args: &ListArgs, store: &Store, now: Timestamp, style: Style) -> Result<String, ReportError> {

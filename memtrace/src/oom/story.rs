@@ -13,7 +13,7 @@ use super::{
     record::{OomRecord, circumstances::Point},
 };
 use crate::{
-    container::workload_labels::WorkloadLabels,
+    container::{name::Name, workload_labels::WorkloadLabels},
     units::Bytes,
     verdict::trend::{self, Sample},
 };
@@ -80,8 +80,12 @@ pub fn stories(records: &[OomRecord]) -> Vec<Story> {
 
 /// The workload of a victim: its labels, without what differs from one pod of a Deployment to the next.
 pub fn workload(record: &OomRecord) -> String {
-    let name = record.circumstances.container.as_ref();
-    let labels = WorkloadLabels::of(name, record.victim.task.cgroup.as_deref());
+    workload_of(record.circumstances.container.as_ref(), record.victim.task.cgroup.as_deref())
+}
+
+/// The workload of a container, or of a cgroup without a name.
+pub fn workload_of(name: Option<&Name>, cgroup: Option<&str>) -> String {
+    let labels = WorkloadLabels::of(name, cgroup);
     let pod = template(&labels.pod).to_owned();
     let parts = [labels.namespace, pod, labels.container];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();

@@ -24,16 +24,25 @@ use super::{
     document::{Block, Document},
     sentence,
 };
-use crate::oom::{
-    cause::CauseKind,
-    record::{OomRecord, circumstances::Source},
+use crate::{
+    oom::{
+        cause::CauseKind,
+        record::{OomRecord, circumstances::Source},
+    },
+    text::printable,
 };
 
-pub(super) fn document(record: &OomRecord) -> Document {
+/// The document; `again` says which kill of its workload it is.
+pub(super) fn document(record: &OomRecord, again: Option<&str>) -> Document {
     let cause = record.circumstances.cause.as_ref();
     // An unknown cause is no answer.
     let answer = cause.filter(|cause| cause.kind != CauseKind::Unknown).map(|cause| cause.sentence.clone());
-    let lead = answer.into_iter().chain([sentence(record)]).collect();
+    let mut lead: Vec<String> = answer.into_iter().chain([sentence(record)]).collect();
+    // The first paragraph is the answer.
+    lead.extend(again.map(printable));
+    if let [_, rest @ ..] = lead.as_mut_slice() {
+        rest.rotate_right(usize::from(again.is_some() && !rest.is_empty()));
+    }
     let blocks = [
         cause.map(|cause| why::why(record, cause)),
         Some(when(record)),

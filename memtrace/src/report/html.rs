@@ -30,8 +30,8 @@ const STYLE: &str = include_str!("html/style.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// Writes the page of one kill.
-pub fn html(record: &OomRecord) -> String {
-    let Document { lead, blocks, closing } = block::document(record);
+pub fn html(record: &OomRecord, again: Option<&str>) -> String {
+    let Document { lead, blocks, closing } = block::document(record, again);
     let (first, rest) =
         lead.split_first().map_or((String::new(), &[][..]), |(first, rest)| (first.clone(), rest));
     let page = html! {

@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// Writes the report of one kill.
-pub fn markdown(record: &OomRecord) -> String {
-    let Document { lead, blocks, closing } = block::document(record);
+pub fn markdown(record: &OomRecord, again: Option<&str>) -> String {
+    let Document { lead, blocks, closing } = block::document(record, again);
     let mut out = String::new();
     for (index, paragraph) in lead.iter().enumerate() {
         let text = escape(paragraph);

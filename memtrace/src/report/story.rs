@@ -51,8 +51,35 @@ fn told(story: &Story, style: Style) -> String {
 
 /// "shop/cart/redis: 3 kills of redis-server in 12 min, each 25 s to 27 s after its start, growing by 9.0 MiB/s"
 fn headline(story: &Story) -> String {
-    let Story { workload, kills, first, last, victim, age_seconds, bytes_per_second, .. } = story;
-    let within = span(last.duration_since(*first).as_secs_f64());
+    let Story { workload, kills, victim, .. } = story;
+    format!("{workload}: {kills} kills of {} in {}{}", victim.value, within(story), alike(story))
+}
+
+/// The place of the last kill in its story: "3rd kill of shop/cart/redis in 12 min, each 25 s to 27 s after its start,
+/// growing by 9.0 MiB/s". With `is_more` there are older kills, which were not read.
+pub fn again(story: &Story, is_more: bool) -> String {
+    let Story { workload, kills, .. } = story;
+    let count = if is_more { format!("at least {kills} kills") } else { format!("{} kill", ordinal(*kills)) };
+    format!("{count} of {workload} in {}{}.", within(story), alike(story))
+}
+
+fn ordinal(number: usize) -> String {
+    let end = match (number % 10, number % 100) {
+        (1, tens) if tens != 11 => "st",
+        (2, tens) if tens != 12 => "nd",
+        (3, tens) if tens != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{end}")
+}
+
+fn within(story: &Story) -> String {
+    span(story.last.duration_since(story.first).as_secs_f64())
+}
+
+/// What the kills have in common.
+fn alike(story: &Story) -> String {
+    let Story { age_seconds, bytes_per_second, .. } = story;
     let age = age_seconds.map_or_else(String::new, |[low, _, high]| {
         let (low, high) = (span(low), span(high));
         let range = if low == high { low } else { format!("{low} to {high}") };
@@ -66,7 +93,7 @@ fn headline(story: &Story) -> String {
             format!(", growing by {range}")
         },
     );
-    format!("{workload}: {kills} kills of {} in {within}{age}{growth}", victim.value)
+    format!("{age}{growth}")
 }
 
 /// A time span in its largest unit.
@@ -114,5 +141,30 @@ mod tests {
         );
         assert!(lines[3].contains("twice as much would last 28 s longer"), "{text}");
         assert_eq!(stories(&[], Style::default()), "no workload was OOM-killed twice\n");
+    }
+
+    #[test]
+    fn a_kill_knows_its_place_in_the_story() {
+        let at = |second: i64| jiff::Timestamp::new(1_780_000_000 + second, 0).unwrap();
+        let mut story = Story {
+            workload: "shop/cart/java".to_owned(),
+            kills: 3,
+            first: at(0),
+            last: at(720),
+            victim: Common { value: "java".to_owned(), kills: 3 },
+            cause: None,
+            grew_at: None,
+            age_seconds: Some([25.0, 26.0, 27.0]),
+            bytes_per_second: None,
+            limit_bytes: None,
+            doubled_buys_seconds: None,
+            ids: Vec::new(),
+        };
+        let said = "3rd kill of shop/cart/java in 12 min, each 25 s to 27 s after its start.";
+        assert_eq!(again(&story, false), said);
+        story.kills = 33;
+        assert!(again(&story, true).starts_with("at least 33 kills of shop"), "{}", again(&story, true));
+        let told = [1, 2, 11, 12, 13, 21, 22, 23, 101, 111].map(ordinal);
+        assert_eq!(told, ["1st", "2nd", "11th", "12th", "13th", "21st", "22nd", "23rd", "101st", "111th"]);
     }
 }

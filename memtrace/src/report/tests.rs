@@ -58,18 +58,18 @@ fn plain(text: &str) -> String {
 
 #[test]
 fn a_sibling_asked_and_the_pod_had_the_limit() {
-    golden("sibling.txt", &text(&fixture::record(0), Style::default()));
+    golden("sibling.txt", &text(&fixture::record(0), None, Style::default()));
 }
 
 #[test]
 fn everything_is_known() {
-    golden("full.txt", &text(&fixture::full::record(), Style::default()));
+    golden("full.txt", &text(&fixture::full::record(), None, Style::default()));
 }
 
 #[test]
 fn everything_as_markdown_and_as_a_page() {
-    golden("full.md", &markdown(&fixture::full::record()));
-    let page = html(&fixture::full::record());
+    golden("full.md", &markdown(&fixture::full::record(), None));
+    let page = html(&fixture::full::record(), None);
     assert!(page.len() < 1 << 20);
     golden("full.html", &page);
 }
@@ -77,7 +77,7 @@ fn everything_as_markdown_and_as_a_page() {
 #[test]
 fn a_page_asks_for_nothing_and_runs_nothing() {
     for record in [fixture::full::record(), fixture::record(0), fixture::global(), fixture::thread_victim()] {
-        let page = html(&record);
+        let page = html(&record, None);
         for word in ["<script", "http://", "https://", "src=", "@import", "url(", " onload", "javascript:"] {
             assert!(!page.contains(word), "{word}");
         }
@@ -86,17 +86,17 @@ fn a_page_asks_for_nothing_and_runs_nothing() {
 
 #[test]
 fn the_victim_asked_itself() {
-    golden("self.txt", &text(&fixture::self_trigger(), Style::default()));
+    golden("self.txt", &text(&fixture::self_trigger(), None, Style::default()));
 }
 
 #[test]
 fn the_node_ran_out_of_memory() {
-    golden("global.txt", &text(&fixture::global(), Style::default()));
+    golden("global.txt", &text(&fixture::global(), None, Style::default()));
 }
 
 #[test]
 fn a_thread_was_marked_and_little_is_known() {
-    golden("thread.txt", &text(&fixture::thread_victim(), Style::default()));
+    golden("thread.txt", &text(&fixture::thread_victim(), None, Style::default()));
 }
 
 #[test]
@@ -115,9 +115,9 @@ fn the_list_names_the_limit_and_the_cgroup() {
 #[test]
 fn colour_adds_nothing_but_colour() {
     for record in [fixture::full::record(), fixture::global(), fixture::thread_victim()] {
-        let coloured = text(&record, Style { color: true, ..Style::default() });
+        let coloured = text(&record, None, Style { color: true, ..Style::default() });
         assert!(coloured.contains("\x1b["));
-        assert_eq!(plain(&coloured), text(&record, Style::default()));
+        assert_eq!(plain(&coloured), text(&record, None, Style::default()));
     }
 }
 
@@ -163,7 +163,8 @@ fn a_kill_by_hand_is_not_blamed_on_the_node() {
     );
     assert!(!sentence.contains("allocation"), "{sentence}");
     assert!(
-        text(&record, Style::default()).contains("what ran out    nothing: the kill was requested by hand")
+        text(&record, None, Style::default())
+            .contains("what ran out    nothing: the kill was requested by hand")
     );
 }
 
@@ -257,24 +258,24 @@ proptest! {
     fn any_report_fits_and_cannot_drive_a_terminal(record in arbitrary::record(), width in WIDTH..160) {
         for width in [width, WIDTH] {
             let style = Style { width, ..Style::default() };
-            fits(&text(&record, style), style)?;
+            fits(&text(&record, None, style), style)?;
         }
         prop_assert!(!sentence(&record).chars().any(char::is_control));
-        let coloured = text(&record, Style { color: true, ..Style::default() });
-        prop_assert_eq!(plain(&coloured), text(&record, Style::default()));
+        let coloured = text(&record, None, Style { color: true, ..Style::default() });
+        prop_assert_eq!(plain(&coloured), text(&record, None, Style::default()));
     }
 
     /// Names in a record never add HTML elements.
     #[test]
     fn any_page_has_only_its_own_elements(record in arbitrary::record()) {
-        let page = html(&record);
+        let page = html(&record, None);
         prop_assert!(!page.contains("<script") && page.len() < 1 << 20);
         let opened = |name: &str| page.matches(&format!("<{name}")).count();
         for name in ["section", "table", "figure", "svg", "dl", "pre", "main", "html"] {
             let closed = page.matches(&format!("</{name}>")).count();
             prop_assert_eq!(opened(name), closed, "{}", name);
         }
-        prop_assert!(!markdown(&record).chars().any(|c| c.is_control() && c != '\n'));
+        prop_assert!(!markdown(&record, None).chars().any(|c| c.is_control() && c != '\n'));
     }
 
     #[test]

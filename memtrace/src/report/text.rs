@@ -22,8 +22,8 @@ const NO_MARK: &str = "  ";
 const PATH: usize = 12;
 
 /// Writes the report of one kill.
-pub fn text(record: &OomRecord, style: Style) -> String {
-    let Document { lead, blocks, closing } = block::document(record);
+pub fn text(record: &OomRecord, again: Option<&str>, style: Style) -> String {
+    let Document { lead, blocks, closing } = block::document(record, again);
     let mut page = Page::new(style);
     for (index, paragraph) in lead.iter().enumerate() {
         if index > 0 {

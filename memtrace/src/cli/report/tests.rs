@@ -55,6 +55,32 @@ fn times_are_rfc_3339_or_relative() {
 }
 
 #[test]
+fn a_kill_of_a_story_says_which_one_it_is() {
+    let of = |n: u32| {
+        let mut record = fixture::record(n);
+        // Each restart is another cgroup; a deployment has another pod after each kill.
+        record.circumstances.container = Some(crate::container::name::Name {
+            namespace: Some("shop".into()),
+            pod: Some(["cart-7d9c5b8f6-x2x4q", "cart-7d9c5b8f6-bcdfg"][n as usize % 2].into()),
+            container: Some("redis".into()),
+            ..Default::default()
+        });
+        record
+    };
+    let (mut records, mut other) = ((0..3).map(of).collect::<Vec<_>>(), of(3));
+    other.circumstances.container.as_mut().unwrap().pod = Some("pay-7d9c5b8f6-x2x4q".into());
+    records.push(other);
+    let dir = store_with(&records);
+    let show = |n: usize, form: &str| output(dir.path(), &["show", &records[n].id, "-o", form]).unwrap();
+    assert!(show(2, "text").contains("3rd kill of shop/cart/redis in "), "{}", show(2, "text"));
+    assert!(show(1, "markdown").contains("2nd kill of shop/cart/redis in "));
+    assert!(show(2, "html").contains("3rd kill of shop/cart/redis in "));
+    assert!(!show(0, "text").contains("kill of shop"), "the first is no story yet");
+    assert!(!show(3, "text").contains("kill of shop"), "nor is another workload's");
+    assert!(!show(2, "json").contains("3rd kill"), "the record is as it was stored");
+}
+
+#[test]
 fn nothing_to_do_is_a_usage_error() {
     assert_eq!(parse(&[]).unwrap_err().kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
     // Also where the environment gives the directory, which counts as an argument.

@@ -4,7 +4,7 @@
 
 use crate::{
     allocator::counters::ArenaCounters,
-    explain::{Explanation, Grown, Growth, Holding, Part},
+    explain::{Explanation, Grown, Growth, Holding, Member, Part},
     report::{
         page::Page,
         stack::callers,
@@ -74,15 +74,43 @@ fn head(page: &mut Page, explanation: &Explanation) {
     for cgroup in cgroups {
         page.field("cgroup", cgroup);
     }
-    let mut listed: Vec<String> =
-        processes.iter().take(MOST_LISTED).map(|one| format!("{} ({})", one.comm, one.pid)).collect();
-    if let Some(more) = processes.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
-        listed.push(format!("and {more} more"));
-    }
+    let listed = listed(processes);
     let none = || "none".to_owned();
     let listed = if listed.is_empty() { none() } else { listed.join(", ") };
     page.field(if processes.len() == 1 { "process" } else { "processes" }, &listed);
     page.field("at", &time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+}
+
+/// The largest processes; if there are many, those with the same name together: "40 × php-fpm, 19.0 to 23.4 MiB".
+fn listed(processes: &[Member]) -> Vec<String> {
+    let is_many = processes.len() > MOST_LISTED;
+    let mut groups: Vec<(&str, Vec<&Member>)> = Vec::new();
+    for one in processes {
+        match groups.iter_mut().find(|(comm, _)| is_many && *comm == one.comm) {
+            Some((_, members)) => members.push(one),
+            None => groups.push((&one.comm, vec![one])),
+        }
+    }
+    let more: usize = groups.iter().skip(MOST_LISTED).map(|(_, members)| members.len()).sum();
+    let mut listed: Vec<String> =
+        groups.iter().take(MOST_LISTED).map(|(comm, members)| group(comm, members)).collect();
+    if more > 0 {
+        listed.push(format!("and {more} more"));
+    }
+    listed
+}
+
+fn group(comm: &str, members: &[&Member]) -> String {
+    if let [one] = members {
+        return format!("{comm} ({})", one.pid);
+    }
+    let sizes = || members.iter().filter_map(|one| one.rss_bytes);
+    let size = match sizes().min().zip(sizes().max()) {
+        Some((least, most)) if least == most => format!(", {most} resident each"),
+        Some((least, most)) => format!(", {least} to {most} resident each"),
+        None => String::new(),
+    };
+    format!("{} × {comm}{size}", members.len())
 }
 
 fn sum(page: &mut Page, explanation: &Explanation) {
@@ -258,4 +286,26 @@ fn bullet(page: &mut Page, mark: &str, text: &str, paint: Paint) {
 fn percent(part: u64, whole: u64) -> u64 {
     let share = (u128::from(part) * 100 + u128::from(whole / 2)).checked_div(u128::from(whole));
     share.and_then(|share| u64::try_from(share).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Member, listed};
+
+    #[test]
+    fn many_processes_of_one_program_are_one_entry() {
+        let of = |pid: u32, comm: &str, mib: u64| Member {
+            pid,
+            comm: comm.to_owned(),
+            rss_bytes: Some(Bytes(mib << 20)),
+        };
+        let mut members = vec![of(1, "php-fpm", 23), of(2, "php-fpm", 19)];
+        assert_eq!(listed(&members), ["php-fpm (1)", "php-fpm (2)"], "few are listed");
+        members.extend((3..=40).map(|pid| of(pid, "php-fpm", 20)));
+        members.push(of(41, "nginx", 5));
+        assert_eq!(listed(&members), ["40 × php-fpm, 19.0 MiB to 23.0 MiB resident each", "nginx (41)"]);
+        members.extend((50..60).map(|pid| of(pid, &format!("job-{pid}"), 1)));
+        assert_eq!(listed(&members).last().unwrap(), "and 7 more");
+        assert_eq!(listed(&[]), [""; 0]);
+    }
 }

@@ -42,7 +42,7 @@ impl Overlay {
     /// The overlay of a report, or of the reason why there is none.
     pub(super) fn report(report: Result<&OomRecord, &String>) -> Self {
         let text = match report {
-            Ok(record) => report::text(record, Style::default()),
+            Ok(record) => report::text(record, None, Style::default()),
             Err(why) => format!("No report: {why}"),
         };
         Self::Report { lines: text.lines().map(str::to_owned).collect(), scroll: 0 }

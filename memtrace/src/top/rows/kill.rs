@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{Column, Data, Row, RowId, Scope, State, Value, by_cgroup, named, place, pod_of};
 use crate::{
-    oom::record::ScopeKind,
+    container::name::Name,
+    oom::{record::ScopeKind, story::workload_of},
     snapshot::{ContainerRow, age},
     store::KillSummary,
     top::column::Kind,
@@ -18,6 +19,16 @@ struct KillFacts<'a> {
     row: &'a KillSummary,
     container: Option<&'a ContainerRow>,
     age: f64,
+    workload: &'a str,
+    kills: u64,
+}
+
+/// The workload of a kill: restarts of a container and all pods of a Deployment are one.
+fn workload(kill: &KillSummary) -> String {
+    let KillSummary { namespace, pod, container, cgroup, .. } = kill;
+    let (namespace, pod, container) = (namespace.clone(), pod.clone(), container.clone());
+    let name = Name { namespace, pod, container, ..Name::default() };
+    workload_of(Some(&name), cgroup.as_deref())
 }
 
 /// A function that gets the value of a column.
@@ -62,7 +73,22 @@ static CELLS: &[(Column, Get)] = &[
             .or(&["owner"]),
         |of| Value::words(of.row.limit_owner.as_deref()),
     ),
+    (
+        Column::new("kills", "KILLS", Kind::Number, 6, "kills of the same workload in this list")
+            .or(&["again"]),
+        |of| Value::Number(of.kills),
+    ),
     (Column::new("id", "ID", Kind::Words(24), 7, "id of the record"), |of| Value::text(&of.row.id)),
+    (
+        Column::new(
+            "workload",
+            "WORKLOAD",
+            Kind::Name,
+            Column::HIDDEN,
+            "the container with all its restarts, in all pods of a Deployment; sort by it to group the kills",
+        ),
+        |of| Value::text(of.workload),
+    ),
     (Column::new("cgroup", "CGROUP", Kind::Name, Column::HIDDEN, "its memory cgroup"), |of| {
         Value::words(of.row.cgroup.as_deref())
     }),
@@ -90,14 +116,21 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
         Scope::Container(cgroup) => kill.cgroup.as_ref() == Some(cgroup),
         Scope::Process(id) => kill.victim_pid == Some(id.pid),
     };
-    let kills = data.kills.iter().flat_map(|kills| &kills.kills).filter(is_in);
-    kills
+    let all = || data.kills.iter().flat_map(|kills| &kills.kills);
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    all().for_each(|kill| *counts.entry(workload(kill)).or_default() += 1);
+    all()
+        .filter(is_in)
         .map(|row| {
+            let workload = &workload(row);
+            let kills = counts.get(workload).copied().unwrap_or_default();
             let container = row.cgroup.as_deref().and_then(|cgroup| containers.get(cgroup).copied());
             let age = age(data.snapshot.time, row.time);
             Row {
                 id: RowId::Kill(row.id.clone()),
-                values: super::values(CELLS, |value| value(&KillFacts { row, container, age })),
+                values: super::values(CELLS, |value| {
+                    value(&KillFacts { row, container, age, workload, kills })
+                }),
                 state: if age <= NEWS { State::Alarm } else { State::Calm },
             }
         })

@@ -367,3 +367,20 @@ fn a_pid_that_is_used_again_is_another_process() {
     assert!(id.is(&at("2026-01-02T01:00:00.9Z")), "the start is computed anew each time");
     assert!(!id.is(&at("2026-01-02T02:00:00Z")));
 }
+
+#[test]
+fn kills_of_a_workload_are_counted_together() {
+    let mut data = data();
+    let of_pod = |id: &str, pod: &str| KillSummary {
+        namespace: Some("shop".into()),
+        pod: Some(pod.into()),
+        container: Some("redis".into()),
+        ..kill(id, "2026-01-02T03:03:00Z", "/kubepods/podold/app")
+    };
+    let pods = ["cart-7d9c5b8f6-x2x4q", "pay-7d9c5b8f6-x2x4q", "cart-7d9c5b8f6-bcdfg"];
+    let kills = pods.iter().map(|pod| of_pod(pod, pod)).collect();
+    data.kills = Some(Arc::new(Kills { schema: Kills::SCHEMA, kills }));
+    let of = |field: &str| [0, 1, 2].map(|row| value(&data, By::Kill, row, field).short());
+    assert_eq!(of("workload"), ["shop/cart/redis", "shop/pay/redis", "shop/cart/redis"]);
+    assert_eq!(of("kills"), ["2", "1", "2"]);
+}

@@ -6,7 +6,7 @@ use memtrace::{oom::cause::CauseKind, verdict::Confidence};
 
 use super::{LONGEST, assert_parties, calm, judged};
 use crate::{
-    fixture::{cgroup::Cgroup, daemon::Place, eventually, mib, program::Program},
+    fixture::{cgroup::Cgroup, daemon::Place, eventually, memtrace, mib, program::Program, said},
     workload::folder,
 };
 
@@ -49,6 +49,53 @@ fn a_heap_that_may_outgrow_its_limit() {
     // Java ends it with an error of its own, which names the place; the kernel does not.
     advised.lines();
     assert_eq!(group.oom_kills(), kills, "killed with the advised heap");
+}
+
+/// V8 does not look at the limit, once it was given a bound.
+#[test]
+fn a_node_heap_that_may_outgrow_its_limit() {
+    let place = Place::new();
+    let _daemon = place.start(&[]);
+    let group = Cgroup::new().limit(mib(128));
+    let code = "const kept = []; console.log('ok ready'); process.stdin.once('data', () => setInterval(() => { \
+                for (let i = 0; i < 5000; i++) kept.push({ i, text: 'x' + i }); }, 20));";
+    let directory = group.directory();
+    let script =
+        format!("echo $$ > {directory}/cgroup.procs; exec node --max-old-space-size=512 -e \"{code}\"");
+    let mut program = Program::shell(&script);
+    assert_eq!(program.line(), "ok ready");
+    eventually("its bound was read", LONGEST, || {
+        let snapshot = place.top();
+        let row = snapshot.processes.iter().find(|row| row.pid == program.pid())?;
+        let counters = &row.memory.as_ref()?.counters;
+        counters.iter().flat_map(|of| &of.settings).find(|set| set.name == "--max-old-space-size").map(|_| ())
+    });
+    program.say("go");
+    let (record, cause) = judged(&place, program.pid(), CauseKind::Ceiling);
+    let party = (program.pid(), &group);
+    assert_parties(&record, &group, party, party);
+    let start = "V8's heap may grow to 512.0 MiB (--max-old-space-size=512), the limit is 128.0 MiB";
+    assert!(cause.sentence.starts_with(start), "{}", cause.sentence);
+}
+
+/// Whoever reads one report learns that it was not the first.
+#[test]
+fn a_kill_knows_which_one_of_its_workload_it_is() {
+    let place = Place::new();
+    let _daemon = place.start(&[]);
+    let group = Cgroup::new().limit(mib(32));
+    let (state, path) = (place.state(), group.path().to_owned());
+    let shown = |id: &str| said(&memtrace(&["report", "--state-dir", state.to_str().unwrap(), "show", id]));
+    for place_in_story in [None, Some("2nd"), Some("3rd")] {
+        let mut program = Program::eat(&["cgroup", group.directory(), "touch", "8", "wait", "grow"]);
+        program.ready();
+        program.go_on();
+        let report = shown(&place.record(program.pid()).id);
+        match place_in_story {
+            Some(number) => assert!(report.contains(&format!("{number} kill of {path} in ")), "{report}"),
+            None => assert!(!report.contains(" kill of "), "{report}"),
+        }
+    }
 }
 
 /// Page cache is at the limit for long. It is not what the program needs, and gives way.

@@ -14,13 +14,14 @@ use crate::{
 };
 
 /// The usual number of series of a container, here and among the kills, to count omitted series.
-pub(super) const EACH: u64 = 7;
+pub(super) const EACH: u64 = 8;
 
 /// A container.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     limit: Option<u64>,
     used: Option<f64>,
+    firm: Option<f64>,
     growth: Option<f64>,
     seconds: Option<f64>,
     free: Option<u64>,
@@ -43,6 +44,9 @@ pub(super) fn rows(
             *sum = sum.saturating_add(bytes);
         }
     }
+    // Firm memory under each limit: a limit of a pod is shared by its containers.
+    let firm: BTreeMap<&str, u64> =
+        snapshot.containers.iter().filter_map(|row| Some((row.cgroup.as_str(), row.firm()?.0))).collect();
     let mut all: BTreeMap<WorkloadLabels, Row> = BTreeMap::new();
     // A group's figures are the sums of the rows below it.
     for container in snapshot.containers.iter().filter(|container| !container.is_group) {
@@ -51,7 +55,8 @@ pub(super) fn rows(
             continue;
         }
         let free = free.get(container.cgroup.as_str()).copied();
-        all.entry(join).or_default().take(container, insights.get(&container.cgroup), free);
+        let firm = firm.get(container.limit.as_ref().map_or("", |limit| limit.owner.as_str())).copied();
+        all.entry(join).or_default().take(container, insights.get(&container.cgroup), free, firm);
     }
     let left_out = all.len().saturating_sub(most);
     if left_out > 0 {
@@ -72,11 +77,15 @@ fn merge<T>(slot: &mut Option<T>, value: Option<T>, both: impl FnOnce(T, T) -> T
 }
 
 impl Row {
-    fn take(&mut self, row: &ContainerRow, insight: Option<&Insight>, free: Option<u64>) {
+    fn take(&mut self, row: &ContainerRow, insight: Option<&Insight>, free: Option<u64>, firm: Option<u64>) {
         let limit = row.limit.as_ref().map(|limit| limit.bytes.0);
-        let used = row.usage_bytes.zip(limit).map(|(Bytes(used), limit)| used as f64 / limit.max(1) as f64);
+        let of_limit = |(used, limit): (u64, u64)| used as f64 / limit.max(1) as f64;
+        let used = row.usage_bytes.map(|Bytes(used)| used).zip(limit).map(of_limit);
+        // The owner of the limit may have no row.
+        let firm = firm.or_else(|| row.firm().map(|Bytes(firm)| firm));
         merge(&mut self.limit, limit, u64::min);
         merge(&mut self.used, used, f64::max);
+        merge(&mut self.firm, firm.zip(limit).map(of_limit), f64::max);
         merge(&mut self.free, free, u64::saturating_add);
         merge(&mut self.growth, insight.and_then(|of| of.growth_bytes_per_second), |a, b| a + b);
         merge(&mut self.seconds, insight.and_then(|of| of.seconds_to_limit), f64::min);
@@ -90,13 +99,23 @@ impl Row {
 type Get = fn(&Row) -> Option<f64>;
 
 pub(super) fn families(rows: &BTreeMap<WorkloadLabels, Row>) -> Vec<Family> {
-    let gauges: [(&str, &str, Get); 5] = [
+    let gauges: [(&str, &str, Get); 6] = [
         (
             "memtrace_container_effective_limit_bytes",
             "The lowest memory limit from the container's cgroup up to the root: its own, its pod's or another's.",
             |row| row.limit.map(|bytes| bytes as f64),
         ),
-        ("memtrace_container_limit_used_ratio", "Charged memory as a share of that limit.", |row| row.used),
+        (
+            "memtrace_container_limit_used_ratio",
+            "Charged memory as a share of that limit. Page cache counts, so 1 is normal for a container that reads files.",
+            |row| row.used,
+        ),
+        (
+            "memtrace_container_limit_firm_ratio",
+            "Memory that the kernel cannot reclaim, without page cache and reclaimable slab, of all that share that limit, \
+             as a share of it. At 1 the next allocation is an OOM kill.",
+            |row| row.firm,
+        ),
         (
             "memtrace_container_growth_bytes_per_second",
             "Growth of unreclaimable memory, a robust estimate over the last 2 minutes.",

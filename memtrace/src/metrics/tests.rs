@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Exporter, Inputs, Own};
 use crate::{
-    cgroup::memcg::Limit,
+    cgroup::{charge::Charge, memcg::Limit},
     container::{name::Name, workload_labels::WorkloadLabels},
     health::{Health, State, ThreadHealth},
     probe::status::{HookStatus, ProbeStatus, ProgramCost},
@@ -143,6 +143,34 @@ fn a_container_has_the_labels_that_other_exporters_give_it() {
     assert_eq!(found["memtrace_series_dropped_total"], 0.0);
     assert_eq!(found["memtrace_thread_late{thread=\"engine\",vital=\"yes\"}"], 0.0);
     assert_eq!(found["memtrace_thread_late{thread=\"scanner\",vital=\"no\"}"], 1.0);
+}
+
+#[test]
+fn cache_at_the_limit_is_no_need_for_memory() {
+    let charged = |cgroup: &str, container: &str, usage: u64, cache: u64| ContainerRow {
+        charge: Some(Charge {
+            active_file_bytes: Some(Bytes(cache)),
+            inactive_file_bytes: Some(Bytes(0)),
+            ..Charge::default()
+        }),
+        ..row(cgroup, name("cart-0", container), usage, Some(1000))
+    };
+    let of = |rows: Vec<ContainerRow>, family: &str| {
+        let label = "{namespace=\"shop\",pod=\"cart-0\",container=\"redis\"}";
+        exported(10, rows).get(&format!("memtrace_container_{family}{label}")).copied()
+    };
+    let cached = || vec![charged("/a", "redis", 990, 900)];
+    assert_eq!(of(cached(), "limit_used_ratio"), Some(0.99));
+    assert_eq!(of(cached(), "limit_firm_ratio"), Some(0.09));
+    let unknown = vec![row("/a", name("cart-0", "redis"), 990, Some(1000))];
+    assert_eq!(of(unknown, "limit_firm_ratio"), None, "nothing is known of its cache");
+    // The limit of a pod is reached by its containers together.
+    let mut pod = charged("/pod", "", 980, 100);
+    pod.is_group = true;
+    let mut shared = cached();
+    shared[0].limit.as_mut().unwrap().owner = "/pod".into();
+    shared.push(pod);
+    assert_eq!(of(shared, "limit_firm_ratio"), Some(0.88));
 }
 
 #[test]

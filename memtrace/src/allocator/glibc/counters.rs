@@ -68,17 +68,21 @@ impl CounterReader for Glibc {
         let base =
             parameters.as_ref().map(|found| found.word(found.layout.sbrk_base)).filter(|base| *base != 0);
         let mut reading = Reading { arenas, base: base.or(heap), parameters, stacks };
-        let mut counted = reading.count(&mut pages);
-        // If a heap grew or an arena appeared meanwhile, try again from the current state.
+        let mut best = reading.count(&mut pages);
+        // If a heap grew or an arena appeared meanwhile, try again from the current state; the most complete try counts.
         for _ in 0..MOST_RETRIES {
-            if counted.is_ok() || pages.image.is_spent() {
+            if best.as_ref().is_ok_and(|best| !best.is_restless) || pages.image.is_spent() {
                 break;
             }
             pages.forget();
             reading.arenas = locate::arenas(&mut pages, &data);
-            counted = reading.count(&mut pages);
+            let next = reading.count(&mut pages);
+            let unread = |counted: &Result<Try, String>| counted.as_ref().map_or(usize::MAX, |it| it.unread);
+            if unread(&next) <= unread(&best) {
+                best = next;
+            }
         }
-        counted.map_err(|reason| self.absent(reason))
+        best.map(|best| best.counters).map_err(|reason| self.absent(reason))
     }
 }
 
@@ -104,17 +108,25 @@ struct Reading {
     stacks: Vec<(u64, u64)>,
 }
 
+/// One try to count all arenas.
+struct Try {
+    counters: Counters,
+    /// Arenas that are estimated from the others.
+    unread: usize,
+    /// Whether some of these change too fast, or are implausible.
+    is_restless: bool,
+}
+
 impl Reading {
-    fn count(&self, pages: &mut Pages<'_>) -> Result<Counters, String> {
+    fn count(&self, pages: &mut Pages<'_>) -> Result<Try, String> {
         let mut counters = Counters { allocator: NAME.to_owned(), ..Counters::default() };
         let mut caches = cache::of_threads(pages, &self.stacks);
         let threads = caches.len() as u64;
         let mut sums = self.count_arenas(pages, &mut counters.arenas, &mut caches)?;
-        if !sums.unread.is_empty() {
-            let (unread, all) = (sums.unread.len(), self.arenas.len());
-            counters.missing.push(format!(
-                "{unread} of {all} arenas: no time left to read them; estimated from the others"
-            ));
+        let (unread, all) = (sums.unread.len(), self.arenas.len());
+        if unread > 0 {
+            let reason = if sums.is_restless { "they change too fast" } else { "no time left to read them" };
+            counters.missing.push(format!("{unread} of {all} arenas: {reason}; estimated from the others"));
             sums.add_unread();
         }
         caches.sort_unstable();
@@ -151,7 +163,7 @@ impl Reading {
         counters.retained_bytes = Some(Bytes(sums.reserve + sums.free.saturating_sub(sums.resident)));
         counters.lazily_freed_bytes = Some(Bytes(0));
         counters.error_bytes = Some(error_bound::bound(sums.allocated, unknown, is_at_rest));
-        Ok(counters)
+        Ok(Try { counters, unread, is_restless: sums.is_restless })
     }
 
     /// Counts each arena with its share of the budget.
@@ -170,20 +182,19 @@ impl Reading {
             let left = pages.image.left().saturating_sub(after);
             let share = part(left, arena.system_mem(), uncounted);
             uncounted = uncounted.saturating_sub(arena.system_mem());
-            let Some(counted) = self.count_arena(pages, arena, at == 0, share) else {
-                let is_over = pages.image.left() <= (left + after).saturating_sub(share);
-                if !is_over {
-                    return Err(format!("{name} changes too fast, or is implausible"));
-                }
+            let counted = self.count_arena(pages, arena, at == 0, share);
+            // More free than there is was seen in the middle of a change.
+            let counted = counted.and_then(|counted| {
+                let in_use = counted.system.checked_sub(counted.top + counted.free.bytes)?;
+                Some((counted, in_use))
+            });
+            let Some((counted, in_use)) = counted else {
+                sums.is_restless |= pages.image.left() > (left + after).saturating_sub(share);
                 sums.unread.push(arena.system_mem());
                 let system_bytes = Some(Bytes(arena.system_mem()));
                 rows.push(ArenaCounters { name, system_bytes, ..ArenaCounters::default() });
                 continue;
             };
-            let in_use = counted
-                .system
-                .checked_sub(counted.top + counted.free.bytes)
-                .ok_or(format!("{name}: more is free than there is"))?;
             sums.add(&counted, in_use);
             rows.push(ArenaCounters {
                 name,
@@ -194,7 +205,12 @@ impl Reading {
             caches.extend(counted.caches);
         }
         if sums.unread.len() == self.arenas.len() {
-            return Err("the time limit was reached before an arena was counted".to_owned());
+            let reason = if sums.is_restless {
+                "its arenas change too fast, or are implausible"
+            } else {
+                "the time limit was reached before an arena was counted"
+            };
+            return Err(reason.to_owned());
         }
         Ok(sums)
     }

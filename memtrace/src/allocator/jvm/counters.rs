@@ -198,7 +198,9 @@ fn counters(data: Option<&PerfData>, used: Used, heap: (u64, u64), metaspace: (u
     let Used { spaces, error, collector, missing } = used;
     let used = sum(&spaces, |space| space.used);
     let long = |name: &str| data.and_then(|data| data.long(name));
-    let meta = long("sun.gc.metaspace.used");
+    // 0 until it is set: no JVM runs without classes.
+    let set = |name: &str| long(name).filter(|value| *value > 0);
+    let meta = set("sun.gc.metaspace.used");
     let free = heap.1.saturating_sub(used);
     let mut arenas: Vec<ArenaCounters> = spaces
         .into_iter()
@@ -213,7 +215,7 @@ fn counters(data: Option<&PerfData>, used: Used, heap: (u64, u64), metaspace: (u
         name: METASPACE.to_owned(),
         allocated_bytes: meta.map(Bytes),
         free_resident_bytes: meta.map(|meta| Bytes(metaspace.1.saturating_sub(meta))),
-        system_bytes: long("sun.gc.metaspace.capacity").map(Bytes),
+        system_bytes: set("sun.gc.metaspace.capacity").map(Bytes),
     });
     // Without a counter, all resident metaspace counts as in use, which may be too much.
     let unknown = meta.is_none().then_some("how much of metaspace is in use: no performance counter for it");
@@ -334,6 +336,23 @@ mod tests {
         assert_eq!(counters.allocated_bytes, Some(Bytes(36 << 20)));
         assert_eq!(counters.error_bytes, Some(Bytes(6 << 20)));
         assert_eq!((counters.arenas[1].allocated_bytes, counters.missing.len()), (None, 2));
+    }
+
+    #[test]
+    fn a_counter_that_is_not_set_yet_is_unknown() {
+        let entries = vec![
+            ("sun.gc.metaspace.used", perfdata::Value::Long(0)),
+            ("sun.gc.metaspace.capacity", perfdata::Value::Long(0)),
+        ];
+        let bytes = perfdata::written(&entries);
+        let data = PerfData::parse(&bytes).unwrap();
+        let heap = |used| Heap::of("Serial", vec![Space::new("old", used, 64 << 20)]);
+        let used = Used::live(&heap(30 << 20), heap(30 << 20));
+        let counters = counters(Some(&data), used, (64 << 20, 50 << 20), (8 << 20, 6 << 20));
+        let metaspace = counters.arenas.last().unwrap();
+        assert_eq!((metaspace.allocated_bytes, metaspace.system_bytes), (None, None));
+        assert_eq!(counters.error_bytes, Some(Bytes(6 << 20)));
+        assert!(counters.missing[1].contains("metaspace"), "{:?}", counters.missing);
     }
 
     #[test]

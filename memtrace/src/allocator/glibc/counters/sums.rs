@@ -26,8 +26,10 @@ pub(super) struct Sums {
     pub(super) resident: u64,
     pub(super) reserve: u64,
     pub(super) unknown: u64,
-    /// Sizes of the arenas that were not read for lack of time.
+    /// Sizes of the arenas that were not counted.
     pub(super) unread: Vec<u64>,
+    /// Whether some of these were not counted for another reason than time.
+    pub(super) is_restless: bool,
     pub(super) is_sampled: bool,
     /// The combined doubt of all sampled arenas.
     pub(super) doubt: Doubt,

@@ -18,6 +18,7 @@ mod retention;
 mod start_up;
 mod thread_stacks;
 mod tight;
+mod workers;
 mod young;
 
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@
 use super::{
     Case, Cause, CauseKind, Outcome,
     case::{fact, share},
+    workers::Workers,
     young,
 };
 use crate::{
@@ -42,6 +43,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
         fact("samples", shape.samples, Grade::Read),
     ];
     evidence.extend(case.cache_given_up());
+    evidence.extend(Workers::of(case).as_ref().map(Workers::fact));
     evidence.extend(super::fastest(case));
     Ok(Some(Cause {
         kind: CauseKind::Leak,

@@ -3,7 +3,7 @@
 //! A start that needs more than the limit and a leak look alike as long as they last, so each names the other as its
 //! doubt. Growth that was steady from the start to the kill is left to the leak rule.
 
-use super::{Case, Cause, CauseKind, Outcome, case::fact, leak, young};
+use super::{Case, Cause, CauseKind, Outcome, case::fact, leak, workers::Workers, young};
 use crate::{
     units::Grade,
     verdict::{Confidence, Remedy},
@@ -21,6 +21,8 @@ pub fn check(case: &Case<'_>) -> Outcome {
         fact("limit", limit, Grade::Read),
     ];
     evidence.extend(rss.map(|rss| fact("resident in the victim", rss, Grade::Read)));
+    let workers = Workers::of(case);
+    evidence.extend(workers.as_ref().map(Workers::fact));
     evidence.extend(super::fastest(case));
     let advised = young::advised(limit);
     Ok(Some(Cause {
@@ -34,7 +36,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
         remedies: vec![Remedy {
             text: format!("give the program room to start and watch its usage: raise the limit to {advised}"),
             setting: Some(advised.0.to_string()),
-        }],
+        }]
+        .into_iter()
+        .chain(workers.as_ref().map(Workers::remedy))
+        .collect(),
         doubt: Some(young::doubt(case, limit, CauseKind::Leak)),
     }))
 }

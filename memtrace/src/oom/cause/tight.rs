@@ -3,6 +3,7 @@
 use super::{
     Case, Cause, CauseKind, Outcome,
     case::{fact, percent},
+    workers::Workers,
 };
 use crate::{
     units::{Bytes, Grade},
@@ -44,6 +45,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let level = Bytes(level as u64);
     let part = level.0 as f64 / limit.0 as f64;
     let advised = Bytes((level.0 as f64 * ADVISED) as u64 >> 20 << 20);
+    let workers = Workers::of(case);
     Ok(Some(Cause {
         kind: CauseKind::LimitTooTight,
         confidence: if since >= LONG { Confidence::High } else { Confidence::Medium },
@@ -56,11 +58,17 @@ pub fn check(case: &Case<'_>) -> Outcome {
             fact("for", format!("{since:.0} s"), Grade::Read),
             fact("variation in that time", Bytes((moved.1 - moved.0) as u64), Grade::Read),
             fact("limit", limit, Grade::Read),
-        ],
+        ]
+        .into_iter()
+        .chain(workers.as_ref().map(Workers::fact))
+        .collect(),
         remedies: vec![Remedy {
             text: format!("reduce memory use, or raise the limit to {advised}"),
             setting: Some(advised.0.to_string()),
-        }],
+        }]
+        .into_iter()
+        .chain(workers.as_ref().map(Workers::remedy))
+        .collect(),
         doubt: None,
     }))
 }

@@ -1,7 +1,7 @@
 //! .NET: CoreCLR.
 //!
-//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory; [`counters`] reads the bound that its heap was given,
-//! [`advice`] says what that means; its own counters are not read.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads the bound that its heap was
+//! given, [`advice`] says what that means. Its own counters are not read.
 
 use super::{
     Allocator, Mark,
@@ -11,8 +11,8 @@ use super::{
     evidence::Sign,
 };
 
-mod advice;
-mod counters;
+pub mod advice;
+pub mod counters;
 pub mod owner;
 
 /// CoreCLR.

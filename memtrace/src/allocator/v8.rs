@@ -1,7 +1,7 @@
 //! V8, in Node or any other program.
 //!
-//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory; [`counters`] reads the bound that its heap was given,
-//! [`advice`] says what that means; its own counters are not read.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads the bound that its heap was
+//! given, [`advice`] says what that means. Its own counters are not read.
 
 use super::{
     Allocator, AllocatorId, Mark,
@@ -11,8 +11,8 @@ use super::{
     evidence::Sign,
 };
 
-mod advice;
-mod counters;
+pub mod advice;
+pub mod counters;
 pub mod owner;
 
 /// V8, in Node or any other program.

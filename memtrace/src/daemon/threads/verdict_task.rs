@@ -204,10 +204,12 @@ fn judge(
 mod tests {
     use jiff::Timestamp;
 
-    use super::{Bytes, Judged, Shared, Snapshot, WorkloadLabels, insights};
+    use super::{Arc, Bytes, Counters, Judged, ProcessRow, Shared, Snapshot, WorkloadLabels, insights};
     use crate::{
-        cgroup::memcg::Limit,
-        snapshot::{ContainerRow, Node},
+        allocator::counters::Setting,
+        cgroup::{charge::Charge, memcg::Limit},
+        snapshot::{ArenaRow, ContainerRow, Memory, Node},
+        units::Grade,
         verdict::Kind,
     };
 
@@ -246,6 +248,64 @@ mod tests {
         assert!(insight.findings.iter().any(|finding| finding.kind == Kind::Leak), "{insight:?}");
         assert_eq!(insight.trend_bytes.last().unwrap(), &Some(Bytes(500 * MIB)));
         assert_eq!(insight.trend_bytes.iter().flatten().count(), 100);
+    }
+
+    /// The same container, whose growth is that of a Java heap with this maximum.
+    fn with_heap(usage: u64, most: u64) -> Snapshot {
+        let mut snapshot = snapshot(usage);
+        snapshot.containers[0].charge = Some(Charge {
+            active_file_bytes: Some(Bytes(0)),
+            inactive_file_bytes: Some(Bytes(0)),
+            usage_bytes: Some(Bytes(usage)),
+            ..Charge::default()
+        });
+        snapshot.containers[0].arenas = Arc::new([ArenaRow {
+            allocator: "jvm".into(),
+            kind: "java heap".into(),
+            arenas: 1,
+            mapped_bytes: Bytes(most),
+            resident_bytes: Bytes(usage),
+            lazy_free_bytes: Bytes(0),
+            swapped_bytes: Bytes(0),
+            pss_bytes: None,
+            grade: Grade::Measured,
+            growth_bytes: [Some(5 << 20), Some(300 << 20), None],
+        }]);
+        let setting = Setting { name: "MaxHeapSize".to_owned(), value: most.to_string() };
+        let counters =
+            Counters { allocator: "jvm".to_owned(), settings: vec![setting], ..Counters::default() };
+        snapshot.processes.push(Arc::new(ProcessRow {
+            pid: 1,
+            comm: "java".into(),
+            uid: None,
+            started: None,
+            cgroup: Some("/a".into()),
+            rss_bytes: Some(Bytes(usage)),
+            rss_grade: Grade::Read,
+            rss_read: None,
+            growth_bytes_per_second: None,
+            growth_window_seconds: None,
+            limit: None,
+            memory: Some(Memory { counters: vec![counters], ..Memory::default() }),
+            peak: None,
+        }));
+        snapshot
+    }
+
+    #[test]
+    fn a_heap_on_the_way_to_its_maximum_has_no_time_to_the_limit_unless_that_is_above_it() {
+        for (most, is_known) in [(900 * MIB, false), (2000 * MIB, true)] {
+            let shared = Shared::default();
+            for second in 1..=100_u64 {
+                shared.history().take(&with_heap(second * 5 * MIB, most), second * 1_000_000_000);
+            }
+            let last = with_heap(500 * MIB, most);
+            let insight = &insights(&last, &shared, &mut Judged::default(), 100_500_000_000)["/a"];
+            assert_eq!(insight.growth_bytes_per_second, Some((5 * MIB) as f64));
+            assert_eq!(insight.seconds_to_limit.is_some(), is_known, "{most}");
+            let found = |kind| insight.findings.iter().any(|finding| finding.kind == kind);
+            assert_eq!((found(Kind::Leak), found(Kind::Ceiling)), (false, is_known), "{insight:?}");
+        }
     }
 
     #[test]

@@ -137,6 +137,7 @@ fn speed() {
         outside: Bytes(0),
         evidence: Some(Arc::new(ProcessEvidence::default())),
         reading: None,
+        not_read: None,
         took: Duration::ZERO,
     });
     per_second("the same with peaks and growth by stack", EVENTS * ROUNDS, || {

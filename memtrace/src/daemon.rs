@@ -22,6 +22,8 @@ use crate::{
 
 /// Mount point of procfs.
 const PROC: &str = "/proc";
+/// This program, even if its file was replaced.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The daemon's configuration.
 #[derive(Clone, Debug)]

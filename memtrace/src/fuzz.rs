@@ -22,7 +22,8 @@ use crate::{
         residency::Measured,
         smaps,
     },
-    model::replay,
+    model::{Model, journal::Journal, replay},
+    reader::messages::{self, Taken},
     unwind::{
         Stack,
         tables::Tables,
@@ -102,17 +103,30 @@ pub fn unwind(bytes: &[u8]) {
     assert!((1..=MOST_FRAMES).contains(&walked.frames.len()), "a walk has a start and an end");
 }
 
+/// A message of a reader process; a scan is taken by a model.
+pub fn protocol(bytes: &[u8]) {
+    let Some(Taken { scan, is_same }) = messages::take(bytes) else { return };
+    assert!(is_same, "a message is another one after it was sent again");
+    let Some(scan) = scan else { return };
+    let mut model = Model::replayed(Journal::replayed(), Geometry::default());
+    model.expect(messages::PID);
+    model.take(scan.clone());
+    model.take(scan);
+    model.snapshot(None);
+}
+
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("ring_record", ring_record),
     ("maps", maps),
     ("smaps", smaps),
     ("recording", recording),
     ("counters", counters),
     ("unwind", unwind),
+    ("protocol", protocol),
 ];
 
 /// Checks the invariants of an address space.

@@ -87,6 +87,9 @@ pub struct ProcessRow {
     pub limit: Option<Limit>,
     /// The owners of its memory; `None` until its page tables were read.
     pub memory: Option<Memory>,
+    /// Why its page tables could not be read the last time, although it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_read: Option<String>,
     /// The highest total since the last tick, also when it fell again before.
     #[serde(default)]
     pub peak: Option<Peak>,

@@ -27,7 +27,7 @@ pub use sign::Sign;
 pub use super::Mark;
 
 /// A program or library in an address space.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
     /// The file.
     pub file: Arc<File>,
@@ -62,7 +62,7 @@ pub fn base_name(path: &[u8]) -> &[u8] {
 }
 
 /// Evidence about a process.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "stored::Stored", into = "stored::Stored")]
 pub struct ProcessEvidence {
     /// Its soft limit on the main stack, which is the default size of thread stacks; `None` when unknown or unlimited.

@@ -21,10 +21,9 @@ use super::{
 };
 use crate::{
     explain::{self, Explanation, facts, find},
-    mm::procfs::Procfs,
     oom::record::OomRecord,
     probe::status::ProbeStatus,
-    reader::{Local, Remote},
+    reader::Remote,
     snapshot::{ProcessRow, Snapshot},
     store::{Filter, Store, StoreError},
     symbols::{Place, Symbols},
@@ -184,7 +183,7 @@ pub(super) async fn explain(
     // Reads /proc.
     let found = tokio::task::spawn_blocking(move || {
         let subject = find(&snapshot, &target).ok()?;
-        let mut reader = Remote::new(source.readers.clone(), Local::new(Procfs::new(&*source.proc)));
+        let mut reader = Remote::new(source.readers.clone());
         let facts = facts::gather(&mut reader, &snapshot, &subject);
         Some(explain::explain(&snapshot, Some(&insights), &facts, &subject))
     })

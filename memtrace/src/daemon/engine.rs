@@ -71,8 +71,8 @@ pub struct Engine {
     pub scanner: Scanner,
     /// Walks stacks.
     pub unwinder: Unwinder,
-    /// The reader processes, whose losses are shown; `None` without any.
-    pub readers: Option<Readers>,
+    /// The reader processes, whose losses are shown and whose CPU time counts.
+    pub readers: Readers,
     /// Decides how much work to do.
     pub governor: Governor,
     /// The map through which the kernel programs get the shifts.
@@ -136,7 +136,7 @@ impl Engine {
     /// Takes finished scans. The next ones are requested at the tick.
     fn take_scans(&mut self, scans: &mut Scans) {
         while let Ok(scan) = self.scanner.scans.try_recv() {
-            scans.done += 1;
+            scans.done += u64::from(scan.not_read.is_none());
             scans.seconds += scan.took.as_secs_f64();
             if !scan.parts.is_empty() {
                 scans.by_pages += 1;
@@ -149,7 +149,10 @@ impl Engine {
     /// Takes finished walks.
     fn take_walks(&mut self, walks: &mut Walks) {
         while let Ok(unwound) = self.unwinder.done.try_recv() {
-            walks.done += 1;
+            match &unwound.walked {
+                Some(_) => walks.done += 1,
+                None => walks.passed_over += 1,
+            }
             self.model.unwound(&unwound);
         }
     }
@@ -157,7 +160,7 @@ impl Engine {
     /// Adjusts the amount of work to the CPU budget.
     fn govern(&mut self) -> Orders {
         let before = self.governor.orders();
-        let orders = self.governor.tick(clock::own_cpu(), clock::ktime());
+        let orders = self.governor.tick(clock::own_cpu() + self.readers.cpu(), clock::ktime());
         self.scanner.share.store(orders.scan_share, Ordering::Relaxed);
         let Orders { scan_share: _, fault_shift, budget_shift } = orders;
         if orders != before {
@@ -198,7 +201,7 @@ impl Engine {
     ) {
         let orders = self.govern();
         let mut losses = self.reader.losses();
-        losses.extend(self.readers.as_ref().and_then(Readers::loss));
+        losses.extend(self.readers.loss());
         if gaps.need_resync(&losses) {
             if let Err(error) = self.model.resync() {
                 tracing::warn!(%error, "events were lost, and listing the processes again failed");

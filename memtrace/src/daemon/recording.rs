@@ -23,7 +23,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{DaemonError, PROC, engine::Engine, governor::Governor};
+use super::{DaemonError, OWN_PROGRAM, PROC, engine::Engine, governor::Governor};
 use crate::{
     cgroup::hierarchy::Hierarchy,
     clock,
@@ -38,7 +38,7 @@ use crate::{
         journal::{Header, Journal},
     },
     probe::{attach::Probes, options::Options, tracefs},
-    reader::Local,
+    reader::{Remote, pool::Readers},
     snapshot::Snapshot,
 };
 
@@ -100,11 +100,12 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
     // The file contains kills as events, so the channel is not read.
     let (sender, _kills) = channel();
     let stop = Arc::new(AtomicBool::new(false));
+    let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC))?;
     let engine = Engine {
         heartbeat: Arc::default(),
-        scanner: scanner::start(Local::new(Procfs::new(PROC)), config.scan_share)?,
-        unwinder: unwinder::start(Local::new(Procfs::new(PROC)))?,
-        readers: None,
+        scanner: scanner::start(Remote::new(readers.clone()), config.scan_share)?,
+        unwinder: unwinder::start(Remote::new(readers.clone()))?,
+        readers,
         governor: Governor::new(0, config.scan_share),
         held_back,
         reader: Reader::new(stream, kills, stacks, counters),

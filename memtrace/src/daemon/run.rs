@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Config, DaemonError, PROC,
+    Config, DaemonError, OWN_PROGRAM, PROC,
     engine::Engine,
     governor::Governor,
     kills::{
@@ -47,11 +47,8 @@ use crate::{
     mm::procfs::Procfs,
     model::{Latest, Model},
     probe::{attach::Probes, status::ProbeStatus, tracefs},
-    reader::{Local, Remote, pool::Readers, tmpfs},
+    reader::{Remote, pool::Readers, tmpfs},
 };
-
-/// This program, even if its file was replaced.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -155,9 +152,8 @@ async fn run_attached(
 fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
     let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
     let Before { hierarchy, boot_id, backfill, diagnosis } = before;
-    let local = || Local::new(Procfs::new(PROC));
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC))?;
-    let remote = || Remote::new(readers.clone(), local());
+    let remote = || Remote::new(readers.clone());
     let file = HistoryFile::new(&config.state_dir, &boot_id);
     let shared = Shared::with(file.load());
     file.clone().keep(shared.clone());
@@ -189,9 +185,9 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let source = serving::source(config, published, diagnosis, shared.clone(), readers.clone())?;
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine {
-        scanner: scanner::start(local(), config.scan_share)?,
-        unwinder: unwinder::start(local())?,
-        readers: Some(readers),
+        scanner: scanner::start(remote(), config.scan_share)?,
+        unwinder: unwinder::start(remote())?,
+        readers,
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
         reader: Reader::new(stream, kills, stacks, counters),

@@ -1,4 +1,4 @@
-//! The daemon's own use of CPU time, memory, descriptors, kernel maps and programs, and disk, for the metrics.
+//! The daemon's own use of CPU time (that of its readers included), memory, descriptors, kernel maps and programs, and disk, for the metrics.
 //!
 //! /proc/self and the state directory -> [`Own`]. Read at each scrape. What cannot be read is unknown.
 
@@ -12,7 +12,7 @@ use std::{
 use crate::{
     clock,
     metrics::{Own, Runs},
-    reader::pool::Counts,
+    reader::pool::Readers,
     store::{FILE, Store},
     units::Bytes,
 };
@@ -26,7 +26,7 @@ pub fn own(
     state_dir: &Path,
     store: Option<&Store>,
     refused: &AtomicU64,
-    readers: Counts,
+    readers: &Readers,
 ) -> Own {
     let of_self = proc.join("self");
     let descriptors = descriptors(&of_self);
@@ -35,7 +35,7 @@ pub fn own(
     let statm = fs::read_to_string(of_self.join("statm")).ok();
     let pages = statm.and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
     Own {
-        cpu_seconds: clock::own_cpu().as_secs_f64(),
+        cpu_seconds: (clock::own_cpu() + readers.cpu()).as_secs_f64(),
         rss: pages.map(|pages| Bytes(pages.saturating_mul(page))),
         descriptors: descriptors.as_ref().map(|all| all.len() as u64),
         map_bytes: descriptors.as_ref().map(|all| map_bytes(all)),
@@ -43,7 +43,7 @@ pub fn own(
         store_bytes: store_bytes(state_dir),
         store_kills: store.and_then(|store| store.count().ok()),
         refused: refused.load(Ordering::Relaxed),
-        readers,
+        readers: readers.counts(),
     }
 }
 

@@ -79,9 +79,30 @@ pub struct Scan {
     pub reading: Option<Reading>,
     /// Duration of the scan.
     pub took: Duration,
+    /// Why nobody could read it, although it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_read: Option<String>,
 }
 
 impl Scan {
+    /// A scan that found nothing.
+    pub const fn empty(pid: u32) -> Self {
+        Self {
+            pid,
+            begun: 0,
+            at: 0,
+            resident: None,
+            is_bare: false,
+            mappings: Vec::new(),
+            parts: Vec::new(),
+            outside: Bytes(0),
+            evidence: None,
+            reading: None,
+            took: Duration::ZERO,
+            not_read: None,
+        }
+    }
+
     /// True when the process is gone or may not be read.
     pub const fn is_empty(&self) -> bool {
         self.mappings.is_empty() && self.parts.is_empty()

@@ -315,6 +315,11 @@ impl Spaces {
         })
     }
 
+    /// Why the page tables of a process could not be read the last time, if so.
+    pub fn not_read(&self, pid: u32) -> Option<&str> {
+        self.tracked.get(&pid)?.scan.not_read.as_ref().map(|(why, _)| why.as_str())
+    }
+
     /// The number of tracked processes, and the memory that they used at the last tick.
     pub fn footprint(&self) -> (usize, Bytes) {
         (self.tracked.len(), Bytes(self.footprint))

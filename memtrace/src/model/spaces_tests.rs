@@ -57,6 +57,7 @@ fn scan(pid: u32, at: u64) -> Scan {
         outside: Bytes(0),
         begun: at,
         evidence: Some(Arc::new(ProcessEvidence::default())),
+        not_read: None,
         took: Duration::ZERO,
     }
 }
@@ -104,6 +105,22 @@ fn what_a_scan_gave_is_shown_until_something_moves() {
     assert_eq!(arenas.closing.unattributed, Bytes(MIB), "the kernel's total is never hidden");
     assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
     assert_eq!(due(&mut spaces, [(7, 13 * MIB)]), [7]);
+}
+
+#[test]
+fn what_nobody_could_read_says_why_and_is_tried_again_later() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    let why = "no answer within 2 s";
+    spaces.take(Scan { at: 5 * SECOND, not_read: Some(why.to_owned()), ..Scan::empty(7) });
+    assert_eq!(spaces.not_read(7), Some(why));
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
+    assert!(due(&mut spaces, [(7, 64 * MIB)]).is_empty(), "it is not read, however much it grows");
+    assert_eq!(spaces.due(70 * SECOND).len(), 1);
+    spaces.take(scan(7, 70 * SECOND));
+    assert_eq!(spaces.not_read(7), None);
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB);
 }
 
 #[test]

@@ -89,7 +89,8 @@ impl Model {
             let memory = spaces.arenas(pid, total, now).map(|arenas| rows::memory(&arenas, both));
             let mark = ticks.may_have_risen(process).then(|| high_water(journal, procfs, pid)).flatten();
             let peak = ticks.process(process, mark, spaces.estimate(pid), both);
-            let row = Arc::new(ProcessRow { peak, ..row(process, limit, memory, both) });
+            let not_read = spaces.not_read(pid).map(str::to_owned);
+            let row = Arc::new(ProcessRow { peak, not_read, ..row(process, limit, memory, both) });
             let is_at_rest = process.is_at_rest(now) && row.has_no_peak();
             let until = if is_at_rest { spaces.stands_until(pid) } else { 0 };
             rows.insert(pid, Shown { rss: row.rss_bytes, group, until, row });
@@ -182,6 +183,7 @@ fn row(process: &Process, limit: Option<Limit>, memory: Option<Memory>, now: Now
         growth_window_seconds: growth.map(|growth| seconds(growth.over)),
         limit,
         memory,
+        not_read: None,
         peak: None,
     }
 }

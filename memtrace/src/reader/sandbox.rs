@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use crate::mm::page_table::PAGEMAP_SCAN;
+
 use rustix::{
     process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit},
     thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_name, set_no_new_privs},
@@ -155,6 +157,8 @@ fn filter(answers: &UnixStream) -> Result<SeccompFilter, seccompiler::BackendErr
     // Not F_SETOWN, which sends signals too.
     let commands = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC];
     rules.insert(libc::SYS_fcntl, one_of(1, &commands.map(number))?);
+    // Its flags are behind a pointer: they could write-protect pages that their process has given to userfaultfd.
+    rules.insert(libc::SYS_ioctl, one_of(1, &[PAGEMAP_SCAN.into()])?);
     let mode = SeccompCmpOp::MaskedEq(number(libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC));
     rules.insert(libc::SYS_openat, vec![rule(2, mode, number(libc::O_RDONLY))?]);
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());

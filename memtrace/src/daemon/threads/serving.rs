@@ -19,8 +19,7 @@ use crate::{
     daemon::{Config, PROC},
     history::shared::Shared,
     metrics::{Exporter, Inputs, self_usage},
-    mm::procfs::Procfs,
-    reader::{Local, Reader as _, Remote, pool::Readers},
+    reader::{Reader as _, Remote, pool::Readers},
     snapshot::Snapshot,
     store::Store,
     symbols::Symbols,
@@ -87,12 +86,12 @@ pub fn source(
                 probes: Arc::clone(&probes),
                 tallies: store.as_ref().and_then(|store| store.tallies().ok()),
                 members: store.as_ref().and_then(|store| store.member_tallies().ok()),
-                own: self_usage::own(Path::new(PROC), &state_dir, store.as_ref(), &refused, readers.counts()),
+                own: self_usage::own(Path::new(PROC), &state_dir, store.as_ref(), &refused, &readers),
             }
         }
     };
     let exporter = Exporter::new(config.metrics_containers, facts)?;
-    let mut reader = Remote::new(readers.clone(), Local::new(Procfs::new(PROC)));
+    let mut reader = Remote::new(readers.clone());
     Ok(Source {
         diagnosis: Arc::new(diagnosis),
         names: Arc::new(config.names.clone()),

@@ -29,12 +29,17 @@ impl Tracked {
             evidence,
             reading,
             took: _,
+            not_read,
         } = scan;
         let kept = self.scan.pending.take();
         if at <= self.born {
             return; // a scan of the previous program
         }
         self.scan.is_unreadable = is_empty;
+        if self.scan.not_read.is_some() || not_read.is_some() {
+            self.touch();
+        }
+        self.scan.not_read = not_read.map(|why| (why, at));
         if is_empty {
             // The space is kept, and the next scan is requested only after a change.
             self.totals.gap = self.gap(self.scan.rss_at_request);

@@ -16,6 +16,8 @@ pub(super) struct ScanState {
     pub(super) pending: Pending,
     /// The last scan was empty: the process is gone or may not be read.
     pub(super) is_unreadable: bool,
+    /// Why nobody could read it, and when that was tried; it is tried again later.
+    pub(super) not_read: Option<(String, u64)>,
     /// The kernel's total when the last scan was requested. Never the sum of a scan: smaps counts pages that the total
     /// does not (those of a ring buffer), and such a process would be scanned for ever.
     pub(super) rss_at_request: u64,

@@ -32,6 +32,8 @@ const MOVED: u64 = 4 << 20;
 /// elsewhere.
 const DETAILS: u64 = 10_000_000_000;
 const OLD: u64 = 60_000_000_000;
+/// Time until a process that nobody could read is tried again, in ns.
+const AGAIN: u64 = 60_000_000_000;
 
 /// The tracked state of a process.
 pub(super) struct Tracked {
@@ -181,18 +183,22 @@ impl Tracked {
     /// Called once a tick. Returns the value of a scan, and whether it may rise until the next tick without events.
     pub(super) fn look(&mut self, rss: u64, now: u64) -> (u64, bool) {
         self.totals.rss = rss;
-        let worth = self.worth(rss);
+        let worth = self.worth(rss, now);
         let was_busy = std::mem::take(&mut self.dirty.is_busy);
         if self.stacks.give_up(now) {
             self.touch();
         }
-        (worth, was_busy || self.dirty.owners || self.stacks.are_waiting())
+        let may_be_more = was_busy || self.dirty.owners || self.stacks.are_waiting();
+        (worth, may_be_more || self.scan.not_read.is_some())
     }
 
     /// The value of a scan, in bytes; 0 for a process that needs none.
-    fn worth(&self, rss: u64) -> u64 {
+    fn worth(&self, rss: u64, now: u64) -> u64 {
         let drift = self.gap(rss).abs_diff(self.totals.gap).max(self.totals.closed);
         let moved = self.space.moved().0.max(rss.abs_diff(self.scan.rss_at_request)).max(drift);
+        if let Some((_, at)) = self.scan.not_read {
+            return if now.saturating_sub(at) < AGAIN { 0 } else { moved.max(MOVED).min(rss) };
+        }
         if self.scan.is_unreadable && moved < MOVED.max(rss / 100) {
             return 0;
         }

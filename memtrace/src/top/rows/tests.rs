@@ -94,6 +94,7 @@ fn process(
         growth_window_seconds: Some(10.0),
         limit: Some(Limit { bytes: mib(512), owner: cgroup.into() }),
         memory,
+        not_read: None,
         peak: None,
     })
 }

@@ -30,7 +30,9 @@ pub(super) fn panel(process: &ProcessRow, now: Timestamp, painter: &mut Painter<
         ],
     );
     let Some(memory) = &process.memory else {
-        painter.put(row(inside, 1), inside.x, "page tables not read yet", Role::Faint);
+        let why = process.not_read.as_ref().map(|why| format!("page tables not read: {why}"));
+        let text = why.as_deref().unwrap_or("page tables not read yet");
+        painter.put(row(inside, 1), inside.x, text, Role::Faint);
         return;
     };
     let known = well_known(memory, now);

@@ -20,6 +20,7 @@ mod host {
 }
 mod mounts;
 mod processes;
+mod scans;
 mod strangers;
 
 use host::fixture;

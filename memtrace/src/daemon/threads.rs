@@ -2,6 +2,7 @@
 
 pub mod history_file;
 pub mod limit_watch;
+pub mod mount_watch;
 pub mod scanner;
 pub mod serving;
 pub mod unwinder;

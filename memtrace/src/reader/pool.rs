@@ -127,8 +127,7 @@ impl Readers {
     }
 
     /// The pids of running readers.
-    #[cfg(test)]
-    fn pids(&self) -> Vec<u32> {
+    pub fn pids(&self) -> Vec<u32> {
         self.lock().running.clone()
     }
 

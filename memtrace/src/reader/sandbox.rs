@@ -45,6 +45,8 @@ const CAPABILITIES: CapabilitySet =
 pub fn enter(answers: &UnixStream) -> io::Result<()> {
     // A reader that hangs would outlive the daemon; any other ends with the stream.
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It is read once, by calls that the filter does not allow.
+    let _ = rustix::param::page_size();
     // Otherwise the kernel shows the name of the link that was executed.
     set_name(NAME)?;
     be_killable()?;

@@ -97,7 +97,7 @@ pub trait Reader: Send {
     /// The function at each place.
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>>;
 
-    /// Called after a time without requests: frees caches.
+    /// Called from time to time: frees what was not used since the last call.
     fn rest(&mut self);
 }
 

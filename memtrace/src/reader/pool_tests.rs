@@ -93,6 +93,23 @@ fn a_session_keeps_its_reader_and_says_when_it_is_lost() {
 }
 
 #[test]
+fn a_session_without_requests_has_no_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let readers = readers(
+        dir.path(),
+        "head -c 1 >/dev/null; printf '\\002\\000\\000\\000\\000\\000' >&0; exec head -c 1000 >/dev/null <&0",
+    );
+    let mut session = Session::new(readers.clone());
+    session.ask(&me(), PATIENCE).unwrap();
+    session.rest();
+    assert_eq!((session.number(), readers.pids().len()), (0, 2), "it was used");
+    session.rest();
+    assert_eq!((session.number(), readers.pids().len()), (1, 1));
+    session.ask(&me(), PATIENCE).unwrap();
+    assert_eq!(readers.pids().len(), 2);
+}
+
+#[test]
 fn a_session_quarantines_what_its_reader_hangs_on() {
     let dir = tempfile::tempdir().unwrap();
     let readers = readers(dir.path(), "exec sleep 1000");

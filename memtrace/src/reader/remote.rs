@@ -81,6 +81,9 @@ impl Reader for Remote {
         names
     }
 
-    /// Reader processes free their caches themselves.
-    fn rest(&mut self) {}
+    /// Ends the processes without requests since the last call; the others free their caches themselves.
+    fn rest(&mut self) {
+        self.scans.rest();
+        self.walks.rest();
+    }
 }

@@ -24,6 +24,8 @@ use crate::{
 
 /// The most processes that are read in turn: a half-read one takes memory.
 const MOST_BEGUN: usize = 4;
+/// How long a reader is kept without requests.
+const KEPT: Duration = Duration::from_secs(60);
 /// The longest single rest, because the engine may shut down meanwhile.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// The most rest that may be postponed to read a process that may be dead soon: the share is kept on average over some
@@ -62,7 +64,13 @@ fn run(reader: &mut dyn Reader, share: &AtomicU32, asked: &Receiver<Order>, done
     loop {
         let rest = rested.saturating_duration_since(Instant::now());
         let next = if queue.jobs.is_empty() {
-            asked.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            match asked.recv_timeout(KEPT) {
+                Err(RecvTimeoutError::Timeout) => {
+                    reader.rest();
+                    continue;
+                }
+                next => next,
+            }
         } else {
             asked.recv_timeout(if queue.may_go(rest) { Duration::ZERO } else { rest })
         };

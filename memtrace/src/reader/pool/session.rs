@@ -18,12 +18,14 @@ pub struct Session {
     readers: Readers,
     process: Option<Process>,
     number: u64,
+    /// Whether there was a request since the last rest.
+    is_used: bool,
 }
 
 impl Session {
     /// Without a process yet.
     pub const fn new(readers: Readers) -> Self {
-        Self { readers, process: None, number: 0 }
+        Self { readers, process: None, number: 0, is_used: false }
     }
 
     fn process(&mut self) -> Result<&mut Process, NotRead> {
@@ -32,8 +34,10 @@ impl Session {
             if stuck >= MOST_STUCK {
                 return Err(NotRead::TooMany { stuck, busy: 0 });
             }
-            let started = self.readers.started().map_err(|error| NotRead::NoReader(error.to_string()))?;
-            self.process = Some(started);
+            // When memory is short, none may start: then that of all others is better than none.
+            let idle = || self.readers.lock().idle.take();
+            let started = self.readers.started().or_else(|error| idle().ok_or(error));
+            self.process = Some(started.map_err(|error| NotRead::NoReader(error.to_string()))?);
         }
         self.process.as_mut().ok_or(NotRead::Gone)
     }
@@ -57,6 +61,9 @@ pub trait Line {
     /// When there is no answer.
     fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead>;
 
+    /// Called from time to time: ends a process without requests since the last call.
+    fn rest(&mut self);
+
     /// Quarantines a process that readers died on.
     fn blame(&self, pid: u32, why: &NotRead);
 
@@ -75,6 +82,7 @@ impl Line for Session {
 
     fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
         let frame = frame(ask).ok_or(NotRead::TooLarge)?;
+        self.is_used = true;
         let process = self.process()?;
         let failure = match process.ask(&frame, patience) {
             Ok(Answer::TooLarge) => return Err(NotRead::TooLarge),
@@ -90,6 +98,13 @@ impl Line for Session {
                 Err(why)
             }
             Failure::Died(error) => Err(NotRead::Died(error.to_string())),
+        }
+    }
+
+    fn rest(&mut self) {
+        if !std::mem::take(&mut self.is_used) && self.process.is_some() {
+            self.readers.end(self.process.take());
+            self.number += 1;
         }
     }
 

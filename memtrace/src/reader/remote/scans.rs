@@ -29,6 +29,11 @@ impl<L: Line> Scans<L> {
         Self { line }
     }
 
+    /// Ends the process if it was not used since the last call.
+    pub fn rest(&mut self) {
+        self.line.rest();
+    }
+
     /// Does one piece of a scan. Returns the finished scan, or the job to continue with.
     pub fn scan(&mut self, mut job: Job) -> Result<Scan, Box<Job>> {
         let pid = job.pid();

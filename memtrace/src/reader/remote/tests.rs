@@ -106,6 +106,8 @@ impl Line for Near {
         Err(why)
     }
 
+    fn rest(&mut self) {}
+
     fn blame(&self, pid: u32, _: &NotRead) {
         self.seen.lock().unwrap().blamed.push(pid);
     }

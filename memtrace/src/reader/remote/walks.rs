@@ -35,6 +35,11 @@ impl<L: Line> Walks<L> {
         Self { line, known: LruCache::new(MOST_KNOWN), known_by: 0, keys: 0 }
     }
 
+    /// Ends the process if it was not used since the last call.
+    pub fn rest(&mut self) {
+        self.line.rest();
+    }
+
     #[cfg(test)]
     pub const fn line(&mut self) -> &mut L {
         &mut self.line

@@ -1,6 +1,6 @@
 //! Reader processes as the daemon starts them, in their sandbox: they read what this process reads itself, and one that
 //! hangs is replaced. Runs as any user; what only root may read is then missing on both sides.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests panic")]
+#![expect(clippy::unwrap_used, reason = "tests panic")]
 
 use std::{
     hint::black_box,

@@ -15,6 +15,7 @@ mod protocol;
 mod remote;
 mod sandbox;
 mod scan;
+pub mod stacks;
 pub mod tmpfs;
 mod wire;
 

@@ -7,3 +7,4 @@ pub mod kmsg;
 pub mod member_kills;
 pub mod mounts;
 pub mod recorder;
+pub mod stack_names;

@@ -29,9 +29,13 @@ use crate::{
     clock,
     daemon::{
         setup::tracer,
-        threads::{scanner, unwinder},
+        threads::{ENGINE, READERS, SCANNER, UNWINDER, scanner, unwinder},
     },
-    ingest::{recording::Writer, ring_buffer::Reader},
+    health::Beat,
+    ingest::{
+        recording::Writer,
+        ring_buffer::{Reader, Rings},
+    },
     mm::procfs::Procfs,
     model::{
         Latest, Model, geometry,
@@ -95,20 +99,21 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
 }
 
 fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Recorded> {
-    let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
+    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object } = probes;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     // The file contains kills as events, so the channel is not read.
     let (sender, _kills) = channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC))?;
+    let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), Beat::unwatched(READERS))?;
+    let remote = || Remote::new(readers.clone());
     let engine = Engine {
-        heartbeat: Arc::default(),
-        scanner: scanner::start(Remote::new(readers.clone()), config.scan_share)?,
-        unwinder: unwinder::start(Remote::new(readers.clone()))?,
+        beat: Beat::unwatched(ENGINE),
+        scanner: scanner::start(remote(), config.scan_share, Beat::unwatched(SCANNER))?,
+        unwinder: unwinder::start(remote(), Beat::unwatched(UNWINDER))?,
         readers,
         governor: Governor::new(0, config.scan_share),
         held_back,
-        reader: Reader::new(stream, kills, stacks, counters),
+        reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
         model,
         status,
         kills: sender,

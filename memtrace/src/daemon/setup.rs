@@ -3,4 +3,6 @@
 pub mod lock;
 pub mod malloc;
 pub mod privileges;
+pub mod seccomp;
+pub mod systemd;
 pub mod tracer;

@@ -1,4 +1,5 @@
-//! The daemon's own use of CPU time (that of its readers included), memory, descriptors, kernel maps and programs, and disk, for the metrics.
+//! The daemon's own use of CPU time (that of its readers included), memory, descriptors, kernel maps and programs, and
+//! disk, for the metrics.
 //!
 //! /proc/self and the state directory -> [`Own`]. Read at each scrape. What cannot be read is unknown.
 
@@ -11,6 +12,7 @@ use std::{
 
 use crate::{
     clock,
+    health::Health,
     metrics::{Own, Runs},
     reader::pool::Readers,
     store::{FILE, Store},
@@ -44,6 +46,7 @@ pub fn own(
         store_kills: store.and_then(|store| store.count().ok()),
         refused: refused.load(Ordering::Relaxed),
         readers: readers.counts(),
+        health: Health::default(),
     }
 }
 

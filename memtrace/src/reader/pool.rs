@@ -27,7 +27,7 @@ use super::{
     process::{Failure, Process, cpu_time},
     protocol::{Answer, Ask, frame},
 };
-use crate::{ingest::loss::Loss, mm::procfs::Procfs};
+use crate::{health::Beat, ingest::loss::Loss, mm::procfs::Procfs};
 
 /// The most readers that wait in the kernel and cannot be killed; beyond that no other is started.
 const MOST_STUCK: usize = 4;
@@ -84,7 +84,7 @@ impl Readers {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(program: PathBuf, procfs: Procfs) -> anyhow::Result<Self> {
+    pub fn start(program: PathBuf, procfs: Procfs, beat: Beat) -> anyhow::Result<Self> {
         let (starter, wanted) = channel();
         let state = Arc::<Mutex<State>>::default();
         // The kernel kills a reader when the thread that started it ends (PR_SET_PDEATHSIG).
@@ -92,7 +92,7 @@ impl Readers {
             .name("readers".to_owned())
             .spawn({
                 let state = Arc::clone(&state);
-                move || keep(&program, &wanted, &state)
+                move || keep(&program, &wanted, &state, &beat)
             })
             .context("failed to start the readers thread")?;
         let readers = Self(Arc::new(Shared { procfs, starter, state }));
@@ -303,9 +303,9 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 /// Starts readers on request, and reaps stuck ones.
-fn keep(program: &Path, wanted: &Receiver<Sender<io::Result<Process>>>, state: &Mutex<State>) {
+fn keep(program: &Path, wanted: &Receiver<Sender<io::Result<Process>>>, state: &Mutex<State>, beat: &Beat) {
     loop {
-        match wanted.recv_timeout(REAP) {
+        match beat.wait(|| wanted.recv_timeout(REAP)) {
             // The receiver waits for it, unless the daemon is ending.
             Ok(answer) => drop(answer.send(Process::start(program))),
             Err(RecvTimeoutError::Timeout) => {

@@ -11,6 +11,7 @@ use std::{
 
 use memtrace::{
     allocator::image::process::Budget,
+    health::{Beat, Thread},
     mm::{
         procfs::Procfs,
         region::{Backing, Region},
@@ -30,7 +31,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const BUDGET: Budget = Budget { bytes: 64 << 20, time: Duration::from_secs(60) };
 
 fn readers() -> Readers {
-    Readers::start(env!("CARGO_BIN_EXE_memtrace").into(), Procfs::new("/proc")).unwrap()
+    let beat = Beat::unwatched(Thread { name: "readers", is_vital: false, rounds: 1 });
+    Readers::start(env!("CARGO_BIN_EXE_memtrace").into(), Procfs::new("/proc"), beat).unwrap()
 }
 
 fn local() -> Local {

@@ -2,6 +2,7 @@
 //!
 //! The program is always the same one; what it does is in its memory, and in nothing that it is called.
 
+mod answers;
 mod exits;
 mod growth;
 mod kinds;
@@ -77,6 +78,15 @@ fn assert_parties(record: &OomRecord, owner: &Cgroup, victim: (u32, &Cgroup), tr
 /// Waits until the daemon has looked often and always seen the program with at least so many resident bytes.
 fn calm(place: &Place, program: &Program, bytes: u64) {
     calm_for(CALM, place, program, bytes);
+}
+
+/// Waits until the daemon has read the program's page tables.
+fn known(place: &Place, program: &Program) {
+    eventually("its page tables were read", LONGEST, || {
+        let snapshot = place.top();
+        let row = snapshot.processes.iter().find(|row| row.pid == program.pid())?;
+        row.memory.is_some().then_some(())
+    });
 }
 
 fn calm_for(looks: usize, place: &Place, program: &Program, bytes: u64) {

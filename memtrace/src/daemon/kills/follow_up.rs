@@ -10,7 +10,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::mounts::{Found, Mounts, Wanted};
+use super::{
+    mounts::{Found, Mounts, Wanted},
+    stack_names::{self, StackNames},
+};
 use crate::{
     clock,
     model::{Latest, exits::Ended},
@@ -35,13 +38,15 @@ const MOUNTS_EVERY: Duration = Duration::from_millis(500);
 struct Recent {
     record: OomRecord,
     is_changed: bool,
-    mounts: MountsOf,
+    mounts: Wish<Vec<u32>>,
+    names: Wish<()>,
 }
 
-/// The mounts of a kill.
-enum MountsOf {
-    /// To be read; with the victim's ancestors.
-    Needed(Vec<u32>),
+/// A fact about a kill that another thread reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish<T> {
+    /// To be read; with what the record does not hold.
+    Needed(T),
     /// Being read.
     Asked,
     /// Read, or not needed.
@@ -62,7 +67,9 @@ impl FollowUp {
         self.recent.push_back(Recent {
             record: record.clone(),
             is_changed: false,
-            mounts: if is_of_files { MountsOf::Needed(ancestors) } else { MountsOf::Done },
+            // The victim's ancestors.
+            mounts: if is_of_files { Wish::Needed(ancestors) } else { Wish::Done },
+            names: Wish::Needed(()),
         });
         let oldest = record.ktime_ns.saturating_sub(KEPT);
         while self.recent.len() > MOST
@@ -158,18 +165,53 @@ impl FollowUp {
             return;
         }
         for recent in self.recent.iter_mut().rev() {
-            let MountsOf::Needed(ancestors) = &recent.mounts else { continue };
+            let Wish::Needed(ancestors) = &recent.mounts else { continue };
             if mounts.ask(Wanted::of(&recent.record, ancestors)) {
-                recent.mounts = MountsOf::Asked;
+                recent.mounts = Wish::Asked;
             }
             self.mounts_asked = Some(Instant::now());
             return;
         }
     }
 
+    /// Takes whether the first process of a victim's cgroup lives on.
+    pub fn lives_on(&mut self, id: &str, lives: bool) {
+        if let Some(recent) = self.recent.iter_mut().find(|recent| recent.record.id == id) {
+            recent.record.circumstances.lives_on = Some(lives);
+            recent.is_changed = true;
+        }
+    }
+
+    /// Requests the names that a stored record still lacks, and takes those that were found.
+    pub fn look_at_names(&mut self, names: &StackNames) {
+        for stack_names::Found { id, stacks } in names.found() {
+            let Some(recent) = self.recent.iter_mut().find(|recent| recent.record.id == id) else { continue };
+            recent.names = Wish::Done;
+            let record = &mut recent.record;
+            let Some(memory) = record.circumstances.victim_memory.as_mut() else { continue };
+            if memory.growth_stacks != stacks {
+                memory.growth_stacks = stacks;
+                // Its evidence names the function that grows.
+                record.circumstances.cause = Some(cause(record));
+                recent.is_changed = true;
+            }
+        }
+        for recent in self.recent.iter_mut().rev().filter(|recent| recent.names == Wish::Needed(())) {
+            match stack_names::Wanted::of(&recent.record) {
+                None => recent.names = Wish::Done,
+                Some(wanted) => {
+                    if !names.ask(wanted) {
+                        return;
+                    }
+                    recent.names = Wish::Asked;
+                }
+            }
+        }
+    }
+
     fn take(&mut self, Found { id, mounts }: Found) {
         let Some(recent) = self.recent.iter_mut().find(|recent| recent.record.id == id) else { return };
-        recent.mounts = MountsOf::Done;
+        recent.mounts = Wish::Done;
         let record = &mut recent.record;
         let Some(composition) = record.circumstances.composition.as_mut() else { return };
         match mounts {
@@ -181,9 +223,11 @@ impl FollowUp {
         recent.is_changed = true;
     }
 
-    /// Whether a kill waits for its mounts to be read, or for its new facts to be written.
+    /// Whether a kill waits for its mounts or names to be read, or for its new facts to be written.
     pub fn is_waiting(&self) -> bool {
-        let waits = |recent: &Recent| !matches!(recent.mounts, MountsOf::Done) || recent.is_changed;
+        let waits = |recent: &Recent| {
+            !matches!(recent.mounts, Wish::Done) || recent.names != Wish::Done || recent.is_changed
+        };
         self.recent.iter().any(waits)
     }
 

@@ -24,7 +24,10 @@ use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     clock,
     container::{namer::Change, names::Names, sources::Ended as EndedSaid},
-    daemon::kills::{follow_up::FollowUp, member_kills::MemberKills, mounts::Mounts},
+    daemon::kills::{
+        follow_up::FollowUp, member_kills::MemberKills, mounts::Mounts, stack_names::StackNames,
+    },
+    health::Beat,
     history::shared::Shared,
     ingest::loss::Loss,
     mm::procfs::Procfs,
@@ -120,12 +123,16 @@ pub struct Surroundings {
     pub backfill: Option<Backfill>,
     /// Reads the mounts of kills.
     pub mounts: Mounts,
+    /// Names of the functions in the stacks of kills.
+    pub stack_names: StackNames,
     /// Names of cgroups.
     pub names: Names,
     /// Channel on which the namer is asked how a killed container ended.
     pub changes: Sender<Change>,
     /// Its answers.
     pub ended: Receiver<EndedSaid>,
+    /// The thread's beat.
+    pub beat: Beat,
 }
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
@@ -239,7 +246,7 @@ impl Worker {
                 () if self.waiting.is_empty() => LOOK,
                 () => RETRY,
             };
-            let (ends, is_idle) = match news.recv_timeout(patience) {
+            let (ends, is_idle) = match self.surroundings.beat.wait(|| news.recv_timeout(patience)) {
                 Ok(told) => self.batch(told, news),
                 Err(RecvTimeoutError::Timeout) => (Vec::new(), true),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -315,6 +322,7 @@ impl Worker {
             page_size: rustix::param::page_size() as u64,
         };
         surround(&mut record, &kill.frozen, &known);
+        self.surroundings.stack_names.fill(&mut record);
         let path = record.victim.task.cgroup_id.and_then(raw_path_of);
         name(&mut record, names);
         // The kernel log has a line for each victim, so tell the backfill of this one in any case.

@@ -26,7 +26,11 @@ use crate::{
         hierarchy::{Hierarchy, is_within},
         memcg,
     },
-    daemon::threads::mount_watch::{self, Wanted},
+    daemon::threads::{
+        LIMIT_WATCH, MOUNT_WATCH,
+        mount_watch::{self, Wanted},
+    },
+    health::{Beat, Thread},
     reader::{Reader, tmpfs::KnownMounts},
     snapshot::Snapshot,
     text::unescape,
@@ -64,13 +68,15 @@ pub fn start(
     snapshots: watch::Receiver<Arc<Snapshot>>,
     mounts: KnownMounts,
     reader: impl Reader + 'static,
+    beat: impl Fn(Thread) -> Beat,
 ) -> anyhow::Result<Receiver<String>> {
     let (sender, receiver) = channel();
     if let Some(hierarchy) = hierarchy {
-        let wanted = mount_watch::start(reader, mounts)?;
+        let wanted = mount_watch::start(reader, mounts, beat(MOUNT_WATCH))?;
+        let beat = beat(LIMIT_WATCH);
         std::thread::Builder::new()
             .name("limit-watch".to_owned())
-            .spawn(move || run(&hierarchy, snapshots, &sender, &wanted))
+            .spawn(move || run(&hierarchy, snapshots, (&sender, &wanted), &beat))
             .context("failed to start the limit watch thread")?;
     }
     Ok(receiver)
@@ -79,8 +85,8 @@ pub fn start(
 fn run(
     hierarchy: &Hierarchy,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
-    armed: &Sender<String>,
-    mounts: &SyncSender<Wanted>,
+    (armed, mounts): (&Sender<String>, &SyncSender<Wanted>),
+    beat: &Beat,
 ) {
     let mut groups: HashMap<String, Group> = HashMap::new();
     let (mut second, mut left) = (Instant::now(), A_SECOND);
@@ -112,7 +118,7 @@ fn run(
                 }
             }
         }
-        wait(groups.values().filter_map(|group| group.events.as_ref()));
+        beat.wait(|| wait(groups.values().filter_map(|group| group.events.as_ref())));
     }
 }
 

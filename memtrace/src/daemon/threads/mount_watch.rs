@@ -8,6 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use anyhow::Context as _;
 
 use crate::{
+    health::Beat,
     reader::{
         NotRead, Reader,
         tmpfs::{self, KnownMounts},
@@ -33,11 +34,19 @@ pub struct Wanted {
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn start(mut reader: impl Reader + 'static, known: KnownMounts) -> anyhow::Result<SyncSender<Wanted>> {
-    let (sender, wanted) = sync_channel::<Wanted>(MOST);
+pub fn start(
+    mut reader: impl Reader + 'static,
+    known: KnownMounts,
+    beat: Beat,
+) -> anyhow::Result<SyncSender<Wanted>> {
+    let (sender, asked) = sync_channel::<Wanted>(MOST);
     std::thread::Builder::new()
         .name("mount-watch".to_owned())
-        .spawn(move || wanted.into_iter().for_each(|wanted| learn(&mut reader, &known, wanted)))
+        .spawn(move || {
+            while let Ok(wanted) = beat.wait(|| asked.recv()) {
+                learn(&mut reader, &known, wanted);
+            }
+        })
         .context("failed to start the mount watch thread")?;
     Ok(sender)
 }
@@ -59,6 +68,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        daemon::threads::MOUNT_WATCH,
         model::{
             scan::Scan,
             walk::{self, Unwound},
@@ -105,7 +115,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_mount_that_hangs_and_what_came_is_remembered() {
         let (known, (asked, asks), (answer, answers)) = (KnownMounts::default(), channel(), channel());
-        let sender = start(Slow { asked, answers }, known.clone()).unwrap();
+        let sender = start(Slow { asked, answers }, known.clone(), Beat::unwatched(MOUNT_WATCH)).unwrap();
         sender.try_send(wanted("/hangs", &[1, 2])).unwrap();
         assert_eq!(asks.recv().unwrap(), 1);
         // It hangs. Others may ask, and are told when there are too many.

@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
+    health::Beat,
     model::walk::{Job, Unwound},
     reader::Reader,
 };
@@ -37,7 +38,7 @@ pub struct Unwinder {
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn start(mut reader: impl Reader + 'static) -> anyhow::Result<Unwinder> {
+pub fn start(mut reader: impl Reader + 'static, beat: Beat) -> anyhow::Result<Unwinder> {
     let (jobs, asked) = sync_channel::<Job>(MOST_WAITING);
     let (answers, done) = channel();
     std::thread::Builder::new()
@@ -45,7 +46,7 @@ pub fn start(mut reader: impl Reader + 'static) -> anyhow::Result<Unwinder> {
         .spawn(move || {
             let mut looked = Instant::now();
             loop {
-                match asked.recv_timeout(KEPT) {
+                match beat.wait(|| asked.recv_timeout(KEPT)) {
                     Ok(job) => {
                         let jobs = std::iter::once(job).chain(asked.try_iter().take(MOST_AT_ONCE - 1));
                         let walked = reader.walk(jobs.collect());

@@ -8,7 +8,7 @@ use crate::{
     cgroup::hierarchy::{Hierarchy, Version},
     container::sources::{self, SourceStatus},
     probe::{status::ProbeStatus, support::MissingCapability},
-    snapshot::{Cpu, Snapshot},
+    snapshot::{Cpu, MemoryUse, Snapshot},
 };
 
 /// Everything that `doctor` finds out.
@@ -32,6 +32,9 @@ pub struct Diagnosis {
     /// CPU use of the running daemon, and how far it has reduced its work.
     #[serde(default)]
     pub governor: Known<Cpu>,
+    /// Memory use of the running daemon, and how many processes are shown with totals only.
+    #[serde(default)]
+    pub memory: Known<MemoryUse>,
 }
 
 /// A value, or the reason why it is unknown.
@@ -54,6 +57,13 @@ impl Known<Cpu> {
     /// The CPU use of the daemon in a snapshot.
     pub fn governor(snapshot: &Snapshot) -> Self {
         snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.scans.cpu))
+    }
+}
+
+impl Known<MemoryUse> {
+    /// The memory use of the daemon in a snapshot.
+    pub fn memory(snapshot: &Snapshot) -> Self {
+        snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.memory))
     }
 }
 
@@ -85,6 +95,7 @@ impl Diagnosis {
             }),
             name_sources: Vec::new(),
             governor: Known::default(),
+            memory: Known::default(),
         }
     }
 
@@ -93,6 +104,7 @@ impl Diagnosis {
         Self {
             name_sources: sources::examine(names).await,
             governor: Known::governor(latest),
+            memory: Known::memory(latest),
             ..self.clone()
         }
     }

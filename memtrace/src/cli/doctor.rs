@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: doctor only \
-asks it how much CPU it uses, and whether it has reduced its work.
+asks it how much CPU and memory it uses, and whether it has reduced its work.
 
 Examples:
   sudo memtrace doctor
@@ -74,6 +74,10 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Ok(snapshot) => Known::governor(snapshot),
             Err(error) => Known::Unknown(error.to_string()),
         },
+        memory: match &daemon {
+            Ok(snapshot) => Known::memory(snapshot),
+            Err(error) => Known::Unknown(error.to_string()),
+        },
         ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())
     };
     match args.output {
@@ -110,6 +114,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         memory_controller,
         name_sources,
         governor,
+        memory,
     } = diagnosis;
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -164,6 +169,9 @@ fn text(diagnosis: &Diagnosis) -> String {
     match governor {
         Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
         Known::Unknown(why) => line(&format!("  CPU use and limits are unknown: {why}")),
+    }
+    if let Known::Known(memory) = memory {
+        line(&format!("  {}", memory.describe()));
     }
     line("");
     line("Names");

@@ -4,10 +4,11 @@
 //! immediately. Its only I/O is reading /proc at the tick, and it never waits for another thread.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Receiver, Sender},
+        mpsc::{Receiver, SyncSender, TrySendError},
     },
     time::{Duration, Instant},
 };
@@ -23,12 +24,15 @@ use memtrace_common::{
 };
 use tokio::sync::watch;
 
-use super::governor::{Governor, Orders};
+use super::{
+    PROC,
+    governor::{Governor, Orders},
+};
 use crate::{
     clock,
     container::namer::Change,
     daemon::{
-        kills::recorder::{Counts, Kill, News},
+        kills::recorder::{Counts, Kill, outgoing::Outgoing},
         threads::{scanner::Scanner, unwinder::Unwinder},
     },
     ingest::{
@@ -37,11 +41,13 @@ use crate::{
         ring_buffer::Reader,
         stack::StackCopy,
     },
+    metrics::self_usage,
     model::{AtKill, Latest, Model, scan::Order, walk::Unwound},
     oom::recorder::is_kill,
     probe::status::ProbeStatus,
     reader::pool::Readers,
-    snapshot::{Scans, Snapshot, Tracer, Walks},
+    snapshot::{MemoryUse, Scans, Snapshot, Tracer, Walks},
+    units::Bytes,
 };
 
 /// How often a snapshot is published.
@@ -58,11 +64,11 @@ pub struct Engine {
     /// The status of the hooks.
     pub status: ProbeStatus,
     /// Where kills go.
-    pub kills: Sender<News>,
+    pub kills: Outgoing,
     /// Counts of stored kills.
     pub counts: Arc<Counts>,
     /// Where new and removed cgroups are reported.
-    pub changes: Option<Sender<Change>>,
+    pub changes: Option<SyncSender<Change>>,
     /// The last snapshot.
     pub latest: Latest,
     /// Where snapshots go.
@@ -180,6 +186,12 @@ impl Engine {
         }
     }
 
+    /// Resident memory of the daemon, and private memory of its readers.
+    fn resident(&self) -> Option<Bytes> {
+        let readers = self.readers.as_ref().map(Readers::pids).unwrap_or_default();
+        self_usage::resident(Path::new(PROC), &readers)
+    }
+
     fn ask_for_scans(&mut self) {
         for request in self.model.astray().into_iter().chain(self.model.due()) {
             // The scanner ends only after the engine.
@@ -199,6 +211,7 @@ impl Engine {
         let orders = self.govern();
         let mut losses = self.reader.losses();
         losses.extend(self.readers.as_ref().and_then(Readers::loss));
+        losses.extend(self.kills.loss());
         if gaps.need_resync(&losses) {
             if let Err(error) = self.model.resync() {
                 tracing::warn!(%error, "events were lost, and listing the processes again failed");
@@ -227,6 +240,7 @@ impl Engine {
             bare_marks,
             kills_not_stored: self.counts.not_stored.load(Ordering::Relaxed),
             losses,
+            memory: MemoryUse { resident_bytes: self.resident(), ..self.model.memory() },
         };
         // It is no error if there is no receiver.
         let snapshot = Arc::new(self.model.snapshot(Some(tracer)));
@@ -276,11 +290,12 @@ impl Gaps {
 /// An OOM mark, and what the model knew when it arrived.
 type Marked = (Box<OomKill>, AtKill);
 
-fn take(event: Event, model: &mut Model, changes: &Option<Sender<Change>>, marked: &mut Vec<Marked>) {
+fn take(event: Event, model: &mut Model, changes: &Option<SyncSender<Change>>, marked: &mut Vec<Marked>) {
     model.apply(&event);
+    // If the namer has thousands of changes already, its next sweep of the hierarchy finds this one.
     if let Some(changes) = changes
         && let Some(change) = Change::of(&event)
-        && changes.send(change).is_err()
+        && let Err(TrySendError::Disconnected(_)) = changes.try_send(change)
     {
         tracing::error!("the namer thread has ended; new containers get no names");
     }
@@ -308,7 +323,7 @@ fn send(
     marked: Vec<Marked>,
     reader: &Reader,
     status: &ProbeStatus,
-    (kills, snapshot): (&Sender<News>, &Latest),
+    (kills, snapshot): (&mut Outgoing, &Latest),
 ) -> u64 {
     if marked.is_empty() {
         return 0;
@@ -318,11 +333,7 @@ fn send(
     let mut bare = 0;
     for (frozen, at_kill) in marked {
         if is_kill(&frozen, watches_signals) {
-            // The recorder ends only after the engine.
-            let kill = Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() };
-            if kills.send(News::Kill(Box::new(kill))).is_err() {
-                tracing::error!("the recorder thread has ended; an OOM kill is lost");
-            }
+            kills.kill(Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() });
         } else {
             bare += 1;
         }
@@ -331,12 +342,8 @@ fn send(
 }
 
 /// Sends exits of processes, after the kills that may have caused them.
-fn send_ends(model: &mut Model, (news, latest): (&Sender<News>, &Latest)) {
-    for ended in model.ended() {
-        if news.send(News::Ended(Box::new(ended), latest.clone())).is_err() {
-            tracing::error!("the recorder thread has ended; a process exit is lost");
-        }
-    }
+fn send_ends(model: &mut Model, (kills, latest): (&mut Outgoing, &Latest)) {
+    model.ended().into_iter().for_each(|ended| kills.ended(ended, latest));
 }
 
 #[cfg(test)]

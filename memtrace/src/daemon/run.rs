@@ -27,7 +27,7 @@ use super::{
     kills::{
         backfill::{self, Backfill},
         mounts::Mounts,
-        recorder::{self, Surroundings},
+        recorder::{self, Surroundings, outgoing::Outgoing},
     },
     setup::{lock, malloc, privileges, tracer},
     threads::{
@@ -180,6 +180,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     })?;
     let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());
     model.name_by(namer.names.clone());
+    model.keep_within(config.memory_budget);
     model.seed().context("failed to list the processes")?;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, remote())?;
@@ -197,7 +198,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         reader: Reader::new(stream, kills, stacks, counters),
         model,
         status,
-        kills: recorder.sender,
+        kills: Outgoing::new(recorder.sender, Arc::clone(&recorder.counts)),
         changes: Some(namer.changes),
         counts: Arc::clone(&recorder.counts),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },

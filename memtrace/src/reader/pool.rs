@@ -116,8 +116,7 @@ impl Readers {
     }
 
     /// The pids of idle and stuck readers.
-    #[cfg(test)]
-    fn pids(&self) -> Vec<u32> {
+    pub fn pids(&self) -> Vec<u32> {
         let state = self.lock();
         state.idle.iter().chain(&state.stuck).map(Process::pid).collect()
     }

@@ -14,16 +14,14 @@ use crate::{
     },
     clock,
     mm::{
-        maps,
+        listing::{Lister, Listing, Mappings},
         page_table::{Budget, Found, Look, PageTable, Walk},
         process::Resident,
         procfs::Procfs,
         region::Region,
-        smaps::{self, Mapping, Usage},
         source,
-        text_file::Slow,
     },
-    model::scan::{Depth, Request, Scan},
+    model::scan::{Depth, Over, Request, Scan},
     reader::counters::Counting,
     units::Bytes,
 };
@@ -45,6 +43,7 @@ pub struct Job {
     pid: u32,
     begun: u64,
     took: Duration,
+    room: Bytes,
     counters: ReadBudget,
     tries: u32,
     state: State,
@@ -52,8 +51,8 @@ pub struct Job {
 
 enum State {
     Asked(Depth),
-    Maps(Slow),
-    Smaps(Slow),
+    Maps(Box<Lister>),
+    Smaps(Box<Lister>),
     Pages(Box<Pages>),
     Counters(Box<Counting>),
 }
@@ -78,8 +77,8 @@ impl Job {
     }
 
     /// A job with this budget for the allocators' counters.
-    pub fn with(Request { pid, depth }: Request, counters: ReadBudget) -> Self {
-        Self { pid, begun: 0, took: Duration::ZERO, counters, tries: 1, state: State::Asked(depth) }
+    pub fn with(Request { pid, depth, room }: Request, counters: ReadBudget) -> Self {
+        Self { pid, begun: 0, took: Duration::ZERO, room, counters, tries: 1, state: State::Asked(depth) }
     }
 
     /// Does one piece. Returns the scan, or the job to continue with.
@@ -100,37 +99,31 @@ impl Job {
         let pid = self.pid;
         if let State::Asked(depth) = &mut self.state {
             let depth = std::mem::replace(depth, Depth::Mappings);
-            match begin(procfs, pid, depth) {
+            match begin(procfs, pid, depth, self.room) {
                 Some(state) => self.state = state,
                 None => return Some(self.scan()),
             }
         }
         match &mut self.state {
             State::Asked(_) => Some(self.scan()),
-            State::Maps(slow) => {
-                let bytes = match slow.read_on(PIECE) {
-                    Ok(bytes) => bytes?,
-                    Err(_) => return Some(self.scan()),
-                };
-                let at = clock::ktime();
-                let bare = |region| Mapping { region, usage: Usage::default() };
-                let mappings = maps::parse(&bytes).regions.into_iter().map(bare).collect();
-                Some(Scan { at, mappings, is_bare: true, ..self.scan() })
+            State::Maps(lister) => {
+                let Ok(listing) = lister.read_on(PIECE) else { return Some(self.scan()) };
+                let listing = listing?;
+                let (over, mappings) = (over(&listing), listing.mappings);
+                Some(Scan { at: clock::ktime(), mappings, over, is_bare: true, ..self.scan() })
             }
-            State::Smaps(slow) => {
-                let bytes = match slow.read_on(PIECE) {
-                    Ok(bytes) => bytes?,
-                    Err(_) => return Some(self.scan()),
-                };
+            State::Smaps(lister) => {
+                let Ok(listing) = lister.read_on(PIECE) else { return Some(self.scan()) };
+                let listing = listing?;
+                let (over, mappings) = (over(&listing), listing.mappings);
                 let (at, resident) = (clock::ktime(), resident_now(procfs, pid));
-                let mappings = smaps::parse(&bytes).mappings;
-                let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
-                if regions.is_empty() {
-                    return Some(self.scan());
+                if mappings.is_empty() {
+                    return Some(Scan { at, resident, over, ..self.scan() });
                 }
-                let process = Arc::new(reader.gather(pid, &regions));
+                let process = Arc::new(reader.gather(pid, mappings.regions()));
                 let evidence = Some(Arc::clone(&process));
-                self.count(procfs, Scan { at, resident, mappings, evidence, ..self.scan() }, process, regions)
+                let scan = Scan { at, resident, mappings, evidence, ..self.scan() };
+                self.count(procfs, scan, process, Vec::new())
             }
             State::Pages(pages) => {
                 let Pages { table, walk, found, regions, evidence } = &mut **pages;
@@ -163,7 +156,7 @@ impl Job {
         }
     }
 
-    /// Tries to read the counters if the process is large enough. Returns the scan, unless the next piece is another
+    /// Tries to read the counters if the process is large enough; `regions` is empty if the scan has them. Returns the scan, unless the next piece is another
     /// try.
     fn count(
         &mut self,
@@ -172,8 +165,10 @@ impl Job {
         process: Arc<ProcessEvidence>,
         regions: Vec<Region>,
     ) -> Option<Scan> {
-        let sizes = scan.mappings.iter().filter_map(|mapping| mapping.usage.rss);
-        let sizes = sizes.chain(scan.parts.iter().map(|part| part.measured.resident));
+        let sizes = scan.mappings.measured().filter(|(region, _)| !region.is_hugetlb);
+        let sizes = sizes
+            .map(|(_, measured)| measured.resident)
+            .chain(scan.parts.iter().map(|part| part.measured.resident));
         if sizes.map(|Bytes(bytes)| bytes).fold(0, u64::saturating_add) < COUNTED {
             return Some(scan);
         }
@@ -192,7 +187,8 @@ impl Job {
             at: clock::ktime(),
             resident: None,
             is_bare: false,
-            mappings: Vec::new(),
+            mappings: Mappings::default(),
+            over: None,
             parts: Vec::new(),
             outside: Bytes(0),
             evidence: None,
@@ -203,16 +199,20 @@ impl Job {
 }
 
 /// `None` for a process that is gone.
-fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
+fn begin(procfs: &Procfs, pid: u32, depth: Depth, room: Bytes) -> Option<State> {
     match depth {
-        Depth::Regions => Slow::maps(procfs, pid).ok().map(State::Maps),
-        Depth::Mappings => Slow::smaps(procfs, pid).ok().map(State::Smaps),
+        Depth::Regions => Lister::maps(procfs, pid, room).ok().map(Box::new).map(State::Maps),
+        Depth::Mappings => Lister::smaps(procfs, pid, room).ok().map(Box::new).map(State::Smaps),
         Depth::Pages { parts, regions, evidence } => {
             let table = PageTable::open(procfs, pid).ok()?;
             let (walk, found) = (Walk::new(parts), Vec::new());
             Some(State::Pages(Box::new(Pages { table, walk, found, regions, evidence })))
         }
     }
+}
+
+fn over(listing: &Listing) -> Option<Over> {
+    listing.is_over.then_some(Over { mappings: listing.count, list: listing.needs })
 }
 
 /// The kernel's current RSS.

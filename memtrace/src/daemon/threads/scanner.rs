@@ -131,7 +131,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::scan::Request;
+    use crate::{model::scan::Request, units::Bytes};
 
     fn order(queue: &Queue) -> Vec<u32> {
         queue.jobs.iter().map(Job::pid).collect()
@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn what_is_near_its_limit_goes_first_and_owes_its_rest() {
         let mut queue = Queue::default();
-        (1..4).for_each(|pid| queue.take(Order::Read(Request { pid, depth: Depth::Mappings })));
+        (1..4)
+            .for_each(|pid| queue.take(Order::Read(Request { pid, depth: Depth::Mappings, room: Bytes(0) })));
         let rest = Duration::from_millis(100);
         assert!(!queue.may_go(rest) && queue.may_go(Duration::ZERO));
         queue.take(Order::Hurry(3));

@@ -94,6 +94,7 @@ fn process(
         growth_window_seconds: Some(10.0),
         limit: Some(Limit { bytes: mib(512), owner: cgroup.into() }),
         memory,
+        totals_only: None,
         peak: None,
     })
 }
@@ -249,6 +250,7 @@ pub fn data() -> Data {
             }],
             scans: Scans { followed: 3, done: 7, seconds: 0.25, share_percent: 5, ..Scans::default() },
             walks: Walks::default(),
+            memory: crate::snapshot::MemoryUse::default(),
         }),
         processes: vec![
             process(4242, "redis-server", &redis, 400, 1_258_291.0, Some(memory())),

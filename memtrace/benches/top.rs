@@ -90,6 +90,7 @@ fn update(containers: u64, processes: u64, round: u64) -> Update {
             limit: Some(limit(of)),
             memory: Some(memory),
             not_read: None,
+            totals_only: None,
             peak: None,
         }
     };

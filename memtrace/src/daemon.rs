@@ -17,6 +17,7 @@ pub use self::run::run;
 use self::{kills::recorder::Keep, setup::lock::LockError};
 use crate::{
     container::sources,
+    model::budget::Budget,
     probe::{attach::AttachError, options::Options},
 };
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub scan_share: u32,
     /// The CPU budget of the daemon in percent of one CPU; 0 for no limit.
     pub cpu_budget: u32,
+    /// The memory budget of the daemon and its readers.
+    pub memory_budget: Budget,
     /// How long, and in how many bytes, kills are kept.
     pub keep: Keep,
     /// Whether missed kills are recorded from the kernel log.

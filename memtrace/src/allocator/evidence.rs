@@ -106,6 +106,19 @@ impl ProcessEvidence {
         Self { stack_limit, ..self }
     }
 
+    /// Bytes of memory that it uses, from counts. Programs that several processes run count for each.
+    pub fn footprint(&self) -> u64 {
+        let module = |module: &Module| {
+            let ranges = (module.images.capacity() + module.code.capacity()) * size_of::<Range<u64>>();
+            size_of::<Module>() + size_of::<File>() + module.file.path.len() + ranges
+        };
+        let modules: usize = self.modules.iter().map(module).sum();
+        let index = (self.code.capacity() + self.images.capacity()) * size_of::<(Range<u64>, usize)>();
+        let files = self.files.capacity() / 7 * 8 * (size_of::<(Arc<File>, usize)>() + 1);
+        let found = self.found.capacity() * size_of::<Found>() + self.tmpfs.capacity() * size_of::<u64>();
+        (size_of::<Self>() + modules + index + files + found) as u64
+    }
+
     /// All modules.
     pub fn modules(&self) -> &[Module] {
         &self.modules

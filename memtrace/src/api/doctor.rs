@@ -9,7 +9,7 @@ use crate::{
     container::sources::{self, SourceStatus},
     health::Health,
     probe::{status::ProbeStatus, support::MissingCapability},
-    snapshot::{Cpu, Snapshot},
+    snapshot::{Cpu, MemoryUse, Snapshot},
 };
 
 /// Everything that `doctor` finds out.
@@ -36,6 +36,9 @@ pub struct Diagnosis {
     /// The threads of the running daemon.
     #[serde(default)]
     pub health: Known<Health>,
+    /// Memory use of the running daemon, and how many processes are shown with totals only.
+    #[serde(default)]
+    pub memory: Known<MemoryUse>,
 }
 
 /// A value, or the reason why it is unknown.
@@ -58,6 +61,13 @@ impl Known<Cpu> {
     /// The CPU use of the daemon in a snapshot.
     pub fn governor(snapshot: &Snapshot) -> Self {
         snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.scans.cpu))
+    }
+}
+
+impl Known<MemoryUse> {
+    /// The memory use of the daemon in a snapshot.
+    pub fn memory(snapshot: &Snapshot) -> Self {
+        snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.memory))
     }
 }
 
@@ -90,6 +100,7 @@ impl Diagnosis {
             name_sources: Vec::new(),
             governor: Known::default(),
             health: Known::default(),
+            memory: Known::default(),
         }
     }
 
@@ -99,6 +110,7 @@ impl Diagnosis {
             name_sources: sources::examine(names).await,
             governor: Known::governor(latest),
             health: Known::Known(health),
+            memory: Known::memory(latest),
             ..self.clone()
         }
     }

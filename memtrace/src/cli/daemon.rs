@@ -16,7 +16,14 @@ use super::{
     Failure,
     args::{NameArgs, ProbeArgs, SocketArgs},
 };
-use crate::daemon::{self, Config, kills::recorder::Keep};
+use crate::{
+    daemon::{self, Config, kills::recorder::Keep},
+    model::budget::Budget,
+    units::Bytes,
+};
+
+/// The default memory budget in MiB.
+const DEFAULT_MIB: u32 = (Budget::DEFAULT.total().0 >> 20) as u32;
 
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
@@ -54,6 +61,10 @@ pub struct DaemonArgs {
     /// fewer page faults are sampled, then fewer calls of each process are streamed.
     #[arg(long, value_name = "PERCENT", default_value_t = 20)]
     pub cpu_budget: u32,
+    /// Memory budget of the daemon and its readers in MiB. Above it, the processes with the most mappings are shown with
+    /// totals only: without the owners of their memory.
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MIB, value_parser = clap::value_parser!(u32).range(i64::from(Budget::LEAST_MIB)..))]
+    pub memory_budget: u32,
     /// Delete recorded OOM kills after this many days; 0: never.
     #[arg(long, value_name = "DAYS", default_value_t = 90)]
     pub keep_days: u32,
@@ -110,6 +121,7 @@ pub fn run(args: &DaemonArgs, _: &mut dyn Write) -> Result<(), Failure> {
         options: args.probe.options(),
         scan_share: args.scan_share,
         cpu_budget: args.cpu_budget,
+        memory_budget: Budget::new(Bytes(u64::from(args.memory_budget) << 20)),
         keep: Keep {
             age: Duration::from_secs(u64::from(args.keep_days) * 86_400),
             bytes: u64::from(args.keep_size) << 20,

@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: doctor only \
-asks it how much CPU it uses, whether it has reduced its work, and whether its threads make progress.
+asks it how much CPU and memory it uses, whether it has reduced its work, and whether its threads make progress.
 
 Examples:
   sudo memtrace doctor
@@ -77,6 +77,10 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Err(error) => Known::Unknown(error.to_string()),
         },
         health: health.map_or_else(|error| Known::Unknown(error.to_string()), Known::Known),
+        memory: match &daemon {
+            Ok(snapshot) => Known::memory(snapshot),
+            Err(error) => Known::Unknown(error.to_string()),
+        },
         ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())
     };
     match args.output {
@@ -114,6 +118,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         name_sources,
         governor,
         health,
+        memory,
     } = diagnosis;
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -180,6 +185,9 @@ fn text(diagnosis: &Diagnosis) -> String {
             troubled.iter().for_each(|thread| line(&format!("  LATE  {thread}")));
         }
         Known::Unknown(why) => line(&format!("  its threads are unknown: {why}")),
+    }
+    if let Known::Known(memory) = memory {
+        line(&format!("  {}", memory.describe()));
     }
     line("");
     line("Names");

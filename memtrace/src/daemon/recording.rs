@@ -28,6 +28,7 @@ use crate::{
     cgroup::hierarchy::Hierarchy,
     clock,
     daemon::{
+        kills::recorder::outgoing::Outgoing,
         setup::tracer,
         threads::{ENGINE, READERS, SCANNER, UNWINDER, scanner, unwinder},
     },
@@ -116,7 +117,7 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
         reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
         model,
         status,
-        kills: sender,
+        kills: Outgoing::new(sender, Arc::default()),
         changes: None,
         counts: Arc::default(),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },

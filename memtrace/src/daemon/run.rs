@@ -27,7 +27,7 @@ use super::{
     kills::{
         backfill::{self, Backfill},
         mounts::Mounts,
-        recorder::{self, Surroundings},
+        recorder::{self, Surroundings, outgoing::Outgoing},
         stack_names::StackNames,
     },
     setup::{lock, malloc, privileges, seccomp, systemd::Systemd, tracer},
@@ -196,6 +196,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         beat: beats.watch(threads::RECORDER),
     })?;
     model.name_by(namer.names.clone());
+    model.keep_within(config.memory_budget);
     model.seed().context("failed to list the processes")?;
     snapshots.send_replace(Arc::new(model.snapshot(None)));
     let watch_thread = |thread| beats.watch(thread);
@@ -214,7 +215,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
         model,
         status,
-        kills: recorder.sender,
+        kills: Outgoing::new(recorder.sender, Arc::clone(&recorder.counts)),
         changes: Some(namer.changes),
         counts: Arc::clone(&recorder.counts),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },

@@ -61,6 +61,7 @@ fn process(pid: u32, cgroup: &str, arenas: Vec<ArenaRow>, counters: Vec<Counters
             counters_read: Some(Timestamp::UNIX_EPOCH),
         }),
         not_read: None,
+        totals_only: None,
         peak: None,
     })
 }

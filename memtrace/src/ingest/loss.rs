@@ -31,6 +31,10 @@ pub const READERS: [(&str, &str); 2] = [
     ("late", "events that arrived too late to be put in order"),
 ];
 
+/// Name and meaning of the ends of processes that were dropped.
+pub const ENDS_DROPPED: (&str, &str) =
+    ("ends_dropped", "ends of processes that were not recorded, because the recorder waits for the disk");
+
 /// All losses with a count above 0, the kernel's first. `kernel` is in the order of [`Counter::ALL`].
 pub fn losses(kernel: &[u64], reader: &ReaderLosses) -> Vec<Loss> {
     let ReaderLosses { undecodable, late } = *reader;

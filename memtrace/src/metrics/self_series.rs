@@ -7,7 +7,7 @@ use memtrace_common::counter::Counter;
 use super::family::Family;
 use crate::{
     health::{Health, State},
-    ingest::loss::READERS,
+    ingest::loss::{ENDS_DROPPED, READERS},
     probe::status::ProbeStatus,
     reader::pool::{Counts, NOT_READ},
     snapshot::{Snapshot, Tracer},
@@ -164,6 +164,7 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         bare_marks,
         losses,
         scans,
+        memory,
         ..
     } = tracer;
     let mut lost = Family::counter(
@@ -174,7 +175,7 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         .iter()
         .map(|counter| counter.name())
         .chain(READERS.map(|(name, _)| name))
-        .chain([NOT_READ.0]);
+        .chain([NOT_READ.0, ENDS_DROPPED.0]);
     for kind in kinds {
         // Each loss has a count of 0 at first, otherwise the first one would not show as an increase.
         let count = losses.iter().find(|loss| loss.name == kind).map_or(0, |loss| loss.count);
@@ -212,5 +213,23 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
             "Steps by which the tracer has reduced its work to stay within its CPU budget.",
         )
         .one(known(scans.cpu.step as u64)),
+        Family::gauge("memtrace_memory_budget_bytes", "Memory budget of memtrace and its readers.")
+            .one(known(memory.budget_bytes.0)),
+        Family::gauge("memtrace_memory_bytes", "Resident memory of memtrace, and private memory of its readers.")
+            .one(memory.resident_bytes.map(|Bytes(bytes)| bytes as f64)),
+        Family::gauge("memtrace_spaces_bytes", "Memory that memtrace uses for address spaces and their owners.")
+            .one(known(memory.spaces_bytes.0)),
+        Family::gauge("memtrace_spaces_limit_bytes", "Share of the memory budget for address spaces.")
+            .one(known(memory.spaces_share_bytes.0)),
+        Family::gauge(
+            "memtrace_totals_only_processes",
+            "Processes of which only totals are known, because their address spaces exceed the memory budget.",
+        )
+        .one(known(memory.totals_only as u64)),
+        Family::counter(
+            "memtrace_totals_only_total",
+            "How often a process fell back to totals because of the memory budget.",
+        )
+        .one(known(memory.given_up)),
     ]
 }

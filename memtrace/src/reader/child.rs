@@ -39,8 +39,11 @@ pub fn serve(stream: impl AsFd, proc: &str) -> io::Result<()> {
         }
         let Ok(ask) = receive(&mut stream) else { return Ok(()) };
         sandbox::grant_time()?;
-        let answer = server.answer(ask);
-        let answer = frame(&answer).or_else(|| frame(&Answer::TooLarge));
+        // The answer is not kept beside its frame.
+        let answer = {
+            let answer = server.answer(ask);
+            frame(&answer).or_else(|| frame(&Answer::TooLarge))
+        };
         let Some(answer) = answer else { return Ok(()) };
         if stream.write_all(&answer).is_err() {
             return Ok(());

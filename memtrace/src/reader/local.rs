@@ -64,7 +64,7 @@ impl Reader for Local {
             Progress::Near(work) => *work,
             Progress::Asked | Progress::Far(_) => {
                 let depth = std::mem::replace(&mut job.request.depth, Depth::Mappings);
-                Work::new(job.pid(), Plan::from(depth), job.counters, job.tries)
+                Work::new(job.pid(), Plan::from(depth), job.request.room, job.counters, job.tries)
             }
         };
         self.piece(work).map_err(|work| Box::new(Job { progress: Progress::Near(work), ..job }))

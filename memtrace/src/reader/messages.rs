@@ -3,7 +3,7 @@
 //! Any bytes -> what the side would take of them. Must not read a process.
 
 use super::protocol::{Answer, Ask, Piece, Step, frame, receive};
-use crate::model::scan::Scan;
+use crate::{model::scan::Scan, units::Bytes};
 
 /// What is taken of a message.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub fn take(bytes: &[u8]) -> Option<Taken> {
     let answer: Answer = receive(&mut &*framed).ok()?;
     let is_same = again(&answer).as_ref() == Some(&answer);
     let scan = match answer {
-        Answer::Scan(Piece::Done(scan)) => scan.unpack(PID),
+        Answer::Scan(Piece::Done(scan)) => scan.unpack(PID, Bytes(u64::MAX)),
         _ => None,
     };
     Some(Taken { scan, is_same })

@@ -14,16 +14,14 @@ use crate::{
     },
     clock,
     mm::{
-        maps,
+        listing::{Lister, Listing},
         page_table::{Budget, Found, Look, PageTable, Walk},
         process::Resident,
         procfs::Procfs,
         region::Region,
-        smaps::{self, Mapping, Usage},
         source,
-        text_file::Slow,
     },
-    model::scan::{Depth, Scan},
+    model::scan::{Depth, Over, Scan},
     reader::counters::Counting,
     units::Bytes,
 };
@@ -45,6 +43,7 @@ pub struct Work {
     pid: u32,
     begun: u64,
     took: Duration,
+    room: Bytes,
     counters: ReadBudget,
     tries: u32,
     state: State,
@@ -52,8 +51,8 @@ pub struct Work {
 
 enum State {
     Asked(Plan),
-    Maps(Slow),
-    Smaps(Slow),
+    Maps(Box<Lister>),
+    Smaps(Box<Lister>),
     Pages(Box<Pages>),
     /// Its page tables are read, and its regions and evidence are wanted for the counters.
     Wanting(Box<Scan>),
@@ -104,9 +103,10 @@ struct Pages {
 }
 
 impl Work {
-    /// Begins to read a process. Its counters are tried this often, the first time with this budget.
-    pub const fn new(pid: u32, plan: Plan, counters: ReadBudget, tries: u32) -> Self {
-        Self { pid, begun: 0, took: Duration::ZERO, counters, tries, state: State::Asked(plan) }
+    /// Begins to read a process. The list of its mappings may take `room` bytes. Its counters are tried this often, the
+    /// first time with this budget.
+    pub const fn new(pid: u32, plan: Plan, room: Bytes, counters: ReadBudget, tries: u32) -> Self {
+        Self { pid, begun: 0, took: Duration::ZERO, room, counters, tries, state: State::Asked(plan) }
     }
 
     /// Whether it can only continue with [`Self::go_on`].
@@ -143,37 +143,23 @@ impl Work {
         let (pid, begun) = (self.pid, self.begun);
         if let State::Asked(plan) = &mut self.state {
             let plan = std::mem::replace(plan, Plan::Mappings);
-            match begin(procfs, pid, plan) {
+            match begin(procfs, pid, plan, self.room) {
                 Some(state) => self.state = state,
                 None => return Some(self.scan()),
             }
         }
         match &mut self.state {
             State::Asked(_) => Some(self.scan()),
-            State::Maps(slow) => {
-                let bytes = match slow.read_on(PIECE) {
-                    Ok(bytes) => bytes?,
-                    Err(_) => return Some(self.scan()),
-                };
-                let at = clock::ktime();
-                let bare = |region| Mapping { region, usage: Usage::default() };
-                let mappings = maps::parse(&bytes).regions.into_iter().map(bare).collect();
-                Some(Scan { at, mappings, is_bare: true, ..self.scan() })
+            State::Maps(lister) => {
+                let Ok(listing) = lister.read_on(PIECE) else { return Some(self.scan()) };
+                let listing = listing?;
+                let (over, mappings) = (over(&listing), listing.mappings);
+                Some(Scan { at: clock::ktime(), mappings, over, is_bare: true, ..self.scan() })
             }
-            State::Smaps(slow) => {
-                let bytes = match slow.read_on(PIECE) {
-                    Ok(bytes) => bytes?,
-                    Err(_) => return Some(self.scan()),
-                };
-                let (at, resident) = (clock::ktime(), resident_now(procfs, pid));
-                let mappings = smaps::parse(&bytes).mappings;
-                let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
-                if regions.is_empty() {
-                    return Some(self.scan());
-                }
-                let process = Arc::new(reader.gather(pid, &regions));
-                let evidence = Some(Arc::clone(&process));
-                self.count(procfs, Scan { at, resident, mappings, evidence, ..self.scan() }, process, regions)
+            State::Smaps(lister) => {
+                let Ok(listing) = lister.read_on(PIECE) else { return Some(self.scan()) };
+                let listing = listing?;
+                self.listed(procfs, reader, listing)
             }
             State::Pages(pages) => {
                 let Pages { table, walk, found, detail } = &mut **pages;
@@ -214,8 +200,21 @@ impl Work {
         }
     }
 
-    /// Tries to read the counters if the process is large enough. Returns the scan, unless the next piece is another
-    /// try.
+    /// Continues with the list of mappings.
+    fn listed(&mut self, procfs: &Procfs, reader: &mut Reader, listing: Listing) -> Option<Scan> {
+        let (over, mappings) = (over(&listing), listing.mappings);
+        let (at, resident) = (clock::ktime(), resident_now(procfs, self.pid));
+        if mappings.is_empty() {
+            return Some(Scan { at, resident, over, ..self.scan() });
+        }
+        let process = Arc::new(reader.gather(self.pid, mappings.regions()));
+        let evidence = Some(Arc::clone(&process));
+        let scan = Scan { at, resident, mappings, evidence, ..self.scan() };
+        self.count(procfs, scan, process, Vec::new())
+    }
+
+    /// Tries to read the counters if the process is large enough; `regions` is empty if the scan has them. Returns the
+    /// scan, unless the next piece is another try.
     fn count(
         &mut self,
         procfs: &Procfs,
@@ -245,22 +244,27 @@ fn empty(pid: u32, begun: u64) -> Scan {
 
 /// Whether the process is large enough to read its counters.
 fn is_counted(scan: &Scan) -> bool {
-    let sizes = scan.mappings.iter().filter_map(|mapping| mapping.usage.rss);
+    let sizes = scan.mappings.measured().filter(|(region, _)| !region.is_hugetlb);
+    let sizes = sizes.map(|(_, measured)| measured.resident);
     let sizes = sizes.chain(scan.parts.iter().map(|part| part.measured.resident));
     sizes.map(|Bytes(bytes)| bytes).fold(0, u64::saturating_add) >= COUNTED
 }
 
 /// `None` for a process that is gone.
-fn begin(procfs: &Procfs, pid: u32, plan: Plan) -> Option<State> {
+fn begin(procfs: &Procfs, pid: u32, plan: Plan, room: Bytes) -> Option<State> {
     match plan {
-        Plan::Regions => Slow::maps(procfs, pid).ok().map(State::Maps),
-        Plan::Mappings => Slow::smaps(procfs, pid).ok().map(State::Smaps),
+        Plan::Regions => Lister::maps(procfs, pid, room).ok().map(Box::new).map(State::Maps),
+        Plan::Mappings => Lister::smaps(procfs, pid, room).ok().map(Box::new).map(State::Smaps),
         Plan::Pages { parts, detail } => {
             let table = PageTable::open(procfs, pid).ok()?;
             let (walk, found) = (Walk::new(parts), Vec::new());
             Some(State::Pages(Box::new(Pages { table, walk, found, detail })))
         }
     }
+}
+
+fn over(listing: &Listing) -> Option<Over> {
+    listing.is_over.then_some(Over { mappings: listing.count, list: listing.needs })
 }
 
 /// The kernel's current RSS.

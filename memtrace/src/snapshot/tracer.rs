@@ -39,6 +39,9 @@ pub struct Tracer {
     /// Statistics of stack copies.
     #[serde(default)]
     pub walks: Walks,
+    /// The memory budget, and what it is used for.
+    #[serde(default)]
+    pub memory: MemoryUse,
 }
 
 impl Tracer {
@@ -86,6 +89,43 @@ pub struct Scans {
     /// CPU use of the whole daemon.
     #[serde(default)]
     pub cpu: Cpu,
+}
+
+/// The memory budget of the daemon and its readers, and what was given up to keep within it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemoryUse {
+    /// The budget; 0 in snapshots of older versions.
+    pub budget_bytes: Bytes,
+    /// Resident memory of the daemon and private memory of its readers; `None` when not read.
+    pub resident_bytes: Option<Bytes>,
+    /// Memory used by address spaces.
+    pub spaces_bytes: Bytes,
+    /// Their share of the budget.
+    pub spaces_share_bytes: Bytes,
+    /// Processes of which only totals are known now, because their address spaces did not fit.
+    pub totals_only: usize,
+    /// How often a process fell back to totals since the start.
+    pub given_up: u64,
+}
+
+impl MemoryUse {
+    /// A description in words.
+    pub fn describe(&self) -> String {
+        let Self { budget_bytes, resident_bytes, spaces_bytes, spaces_share_bytes, totals_only, given_up } =
+            *self;
+        let resident = resident_bytes.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string());
+        let mut text = format!(
+            "memtrace holds {resident} (budget {budget_bytes}), {spaces_bytes} of it address spaces (at most \
+             {spaces_share_bytes})"
+        );
+        if totals_only > 0 {
+            text.push_str(&format!(", TOTALS ONLY: {totals_only} processes have too many mappings for it"));
+        } else if given_up > 0 {
+            text.push_str(&format!("; {given_up} times a process was shown with totals only"));
+        }
+        text
+    }
 }
 
 /// CPU use of the daemon, and how far it has reduced its work to stay within its budget.

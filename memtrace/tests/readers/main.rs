@@ -22,11 +22,14 @@ use memtrace::{
     },
     reader::{self, Local, Reader as _, Remote, pool::Readers},
     symbols::Place,
+    units::Bytes,
     unwind::{Copy, Module},
 };
 use memtrace_common::event::stack::Registers;
 use rustix::process::{Pid, Signal, kill_process};
 
+/// Room for the list of any process here.
+const ROOM: Bytes = Bytes(64 << 20);
 /// Time for counters on a slow machine.
 const BUDGET: Budget = Budget { bytes: 64 << 20, time: Duration::from_secs(60) };
 
@@ -66,13 +69,13 @@ impl Drop for Waiting {
 }
 
 fn scan(reader: &mut dyn reader::Reader, pid: u32, depth: Depth) -> Scan {
-    let scan = reader::scan(reader, Request { pid, depth }, BUDGET);
+    let scan = reader::scan(reader, Request { pid, depth, room: ROOM }, BUDGET);
     assert_eq!(scan.not_read, None);
     scan
 }
 
 fn regions(scan: &Scan) -> Vec<Region> {
-    scan.mappings.iter().map(|mapping| mapping.region.clone()).collect()
+    scan.mappings.regions().to_vec()
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn a_reader_process_that_is_stopped_is_replaced_and_its_scan_says_so() {
     for pid in readers.pids() {
         kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), Signal::STOP).unwrap();
     }
-    let request = |pid| Request { pid, depth: Depth::Regions };
+    let request = |pid| Request { pid, depth: Depth::Regions, room: ROOM };
     let hung = reader::scan(&mut far, request(program.pid()), BUDGET);
     assert_eq!(hung.not_read.as_deref(), Some("no answer within 2 s"));
     let again = reader::scan(&mut far, request(program.pid()), BUDGET);

@@ -28,8 +28,9 @@ use crate::{
     units::Bytes,
 };
 
-/// The most records that may still get more facts.
+/// The most records that may still get more facts, and their size.
 const MOST: usize = 512;
+const MOST_BYTES: usize = 8 << 20;
 /// How long they may, in ns.
 const KEPT: u64 = 60_000_000_000;
 /// The least time between two reads of mounts: hundreds of kills must not cause as many reads of /proc.
@@ -72,7 +73,9 @@ impl FollowUp {
             names: Wish::Needed(()),
         });
         let oldest = record.ktime_ns.saturating_sub(KEPT);
+        let size = |recent: &Recent| recent.record.footprint();
         while self.recent.len() > MOST
+            || (self.recent.len() > 1 && self.recent.iter().map(size).sum::<usize>() > MOST_BYTES)
             || self.recent.front().is_some_and(|first| first.record.ktime_ns < oldest)
         {
             self.recent.pop_front();

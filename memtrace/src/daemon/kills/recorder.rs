@@ -8,8 +8,8 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::AtomicU64,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -48,9 +48,12 @@ use crate::{
 };
 
 mod commit;
+pub mod outgoing;
 
-/// The most kills that wait for the disk. Above that the oldest are dropped and counted; the log has them.
+/// The most kills that wait for the disk, and their size as JSON. Above that the oldest are dropped and counted; the log
+/// has them.
 const MAX_WAITING: usize = 10_000;
+const MAX_WAITING_BYTES: usize = 16 << 20;
 /// Delay before a failed write is retried.
 const RETRY: Duration = Duration::from_secs(2);
 /// How often the kernel log is searched for missed kills.
@@ -101,6 +104,8 @@ pub struct Counts {
     pub stored: AtomicU64,
     /// Waiting for the disk, or given up.
     pub not_stored: AtomicU64,
+    /// Bytes of the messages that the recorder has not taken yet.
+    pub queued: AtomicU64,
 }
 
 /// Facts and handles that do not change while the daemon runs.
@@ -128,7 +133,7 @@ pub struct Surroundings {
     /// Names of cgroups.
     pub names: Names,
     /// Channel on which the namer is asked how a killed container ended.
-    pub changes: Sender<Change>,
+    pub changes: SyncSender<Change>,
     /// Its answers.
     pub ended: Receiver<EndedSaid>,
     /// The thread's beat.
@@ -188,7 +193,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 exits: Vec::new(),
                 follow_up: FollowUp::default(),
                 more_victims: Vec::new(),
-                in_log: 0,
+                in_log: VecDeque::new(),
                 given_up: 0,
                 counts: shared,
             };
@@ -229,8 +234,8 @@ struct Worker {
     follow_up: FollowUp,
     /// Further victims of groups with a stored record, still to be counted.
     more_victims: Vec<OomRecord>,
-    /// How many of the waiting records were printed to the log.
-    in_log: usize,
+    /// Sizes of those of the waiting records that were printed to the log.
+    in_log: VecDeque<usize>,
     given_up: u64,
     counts: Arc<Counts>,
 }
@@ -274,6 +279,7 @@ impl Worker {
         let (begun, mut ends) = (Instant::now(), Vec::new());
         let mut told = first;
         loop {
+            self.counts.queued.fetch_sub(told.size(), Ordering::Relaxed);
             match told {
                 News::Kill(kill) => self.take(&kill),
                 News::Ended(ended, latest) => ends.push((ended, latest)),

@@ -98,6 +98,8 @@ fn snapshot(usage: u64) -> Snapshot {
         growth_window_seconds: None,
         limit: None,
         memory: Some(Memory { growth_stacks: stacks(), ..Memory::default() }),
+        not_read: None,
+        totals_only: None,
         peak: None,
     };
     Snapshot {

@@ -158,7 +158,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::scan::Request;
+    use crate::{model::scan::Request, units::Bytes};
 
     fn order(queue: &Queue) -> Vec<u32> {
         queue.jobs.iter().map(Job::pid).collect()
@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn a_few_are_read_in_turn_and_the_urgent_before_them() {
         let begun = |pid| {
-            let request = Request { pid, depth: Depth::Mappings };
+            let request = Request { pid, depth: Depth::Mappings, room: Bytes(0) };
             Job::new(request).begun()
         };
         let mut queue = Queue::default();
-        let read = |pid| Order::Read(Request { pid, depth: Depth::Mappings });
+        let read = |pid| Order::Read(Request { pid, depth: Depth::Mappings, room: Bytes(0) });
         (1..10).for_each(|pid| queue.take(read(pid)));
         for pid in 11..15 {
             queue.put_back(begun(pid));
@@ -182,7 +182,7 @@ mod tests {
         queue.put_back(begun(1));
         queue.take(Order::Hurry(9));
         assert_eq!(next(&mut queue), Some(9));
-        queue.take(Order::Read(Request { pid: 20, depth: Depth::Regions }));
+        queue.take(Order::Read(Request { pid: 20, depth: Depth::Regions, room: Bytes(0) }));
         assert_eq!(next(&mut queue), Some(20));
         assert_eq!(next(&mut queue), Some(12));
     }
@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn what_is_near_its_limit_goes_first_and_owes_its_rest() {
         let mut queue = Queue::default();
-        (1..4).for_each(|pid| queue.take(Order::Read(Request { pid, depth: Depth::Mappings })));
+        (1..4)
+            .for_each(|pid| queue.take(Order::Read(Request { pid, depth: Depth::Mappings, room: Bytes(0) })));
         let rest = Duration::from_millis(100);
         assert!(!queue.may_go(rest) && queue.may_go(Duration::ZERO));
         queue.take(Order::Hurry(3));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ingest::decode::{Event, SpaceEvent},
-    mm::{address_space::Stale, page_table::Found, region::Region, residency::Measured, smaps::Mapping},
+    mm::{address_space::Stale, listing::Mappings, page_table::Found, residency::Measured},
     model::scan::Scan,
     units::Bytes,
 };
@@ -24,6 +24,7 @@ impl Tracked {
             resident,
             is_bare,
             mappings,
+            over: _,
             parts,
             outside,
             evidence,
@@ -46,13 +47,14 @@ impl Tracked {
             return;
         }
         if is_bare {
-            return self.take_regions(&mappings, at, kept);
+            return self.take_regions(mappings.regions(), at, kept);
         }
         let was = self.resident();
         let is_detailed = !mappings.is_empty();
         let mut last = self.scan.last.unwrap_or_default();
         let taken = if is_detailed {
             self.take_mappings(&mappings, at);
+            (self.scan.expected, self.scan.list) = (mappings.len() as u64, Bytes(0));
             (last.detailed_at, last.doubt) = (at, Doubt::Nothing);
             Vec::new()
         } else {
@@ -90,14 +92,11 @@ impl Tracked {
         }
     }
 
-    fn take_mappings(&mut self, mappings: &[Mapping], at: u64) {
-        let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
-        self.space.resync(&regions);
+    fn take_mappings(&mut self, mappings: &Mappings, at: u64) {
+        self.space.resync(mappings.regions());
         self.stacks.forget_modules();
-        for Mapping { region, usage } in mappings {
-            if let Some(measured) = Measured::of(region, usage) {
-                self.space.set_truth(region.start, region.end, &measured, at);
-            }
+        for (region, measured) in mappings.measured() {
+            self.space.set_truth(region.start, region.end, measured, at);
         }
         (self.dirty.owners, self.dirty.evidence) = (true, false);
     }

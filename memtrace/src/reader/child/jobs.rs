@@ -29,10 +29,10 @@ impl Jobs {
     pub fn step(&mut self, local: &mut Local, pid: u32, step: Step) -> Piece {
         match step {
             Step::Begin(begin) => {
-                let (counters, tries) = (begin.counters(), begin.tries);
+                let (room, counters, tries) = (begin.room, begin.counters(), begin.tries);
                 let Some(plan) = begin.plan() else { return Piece::Unknown };
                 self.number += 1;
-                self.piece(local, pid, self.number, Work::new(pid, plan, counters, tries))
+                self.piece(local, pid, self.number, Work::new(pid, plan, room, counters, tries))
             }
             Step::GoOn(number) => match self.take(pid, number) {
                 Some(work) => self.piece(local, pid, number, *work),

@@ -65,9 +65,9 @@ impl<L: Line> Scans<L> {
                 Step::Detail(ticket.number, Some(Box::new(Detail::pack(regions, evidence.as_ref()))))
             }
             (Progress::Far(ticket), _) => Step::GoOn(ticket.number),
-            (Progress::Asked | Progress::Near(_), depth) => {
+            (Progress::Asked | Progress::Near(_), _) => {
                 self.line.check(pid)?;
-                Step::Begin(Box::new(Begin::pack(depth, job.counters, job.tries)))
+                Step::Begin(Box::new(Begin::pack(&job.request, job.counters, job.tries)))
             }
         };
         let answer = match (self.line.ask(&Ask::Scan(pid, step), PATIENCE), &job.progress) {
@@ -82,7 +82,7 @@ impl<L: Line> Scans<L> {
             Answer::Scan(Piece::More(number)) => job.progress = far(self.line.number(), number, false),
             Answer::Scan(Piece::Wants(number)) => job.progress = far(self.line.number(), number, true),
             Answer::Scan(Piece::Done(scan)) => {
-                return scan.unpack(pid).map(Some).ok_or_else(NotRead::protocol_error);
+                return scan.unpack(pid, job.request.room).map(Some).ok_or_else(NotRead::protocol_error);
             }
             // It had too many scans under way.
             Answer::Scan(Piece::Unknown) if job.is_begun() => {

@@ -13,6 +13,7 @@ use super::{scans::Scans, walks::Walks};
 use crate::{
     allocator::image::process::Budget,
     mm::{
+        listing::Mappings,
         maps,
         procfs::Procfs,
         region::{Backing, Region},
@@ -28,6 +29,7 @@ use crate::{
         pool::session::Line,
         protocol::{Answer, Ask, Step, frame, receive},
     },
+    units::Bytes,
     unwind::{Copy, Module},
 };
 
@@ -124,7 +126,10 @@ fn me() -> u32 {
 /// A whole scan, with time to read counters.
 fn scan(scans: &mut Scans<Near>, pid: u32, depth: Depth) -> Scan {
     let budget = Budget { time: Duration::from_secs(60), ..Budget::DEFAULT };
-    let mut job = Job::with(Request { pid, depth }, budget);
+    whole(scans, Job::with(Request { pid, depth, room: Bytes(64 << 20) }, budget))
+}
+
+fn whole(scans: &mut Scans<Near>, mut job: Job) -> Scan {
     loop {
         match scans.scan(job) {
             Ok(scan) => return scan,
@@ -146,7 +151,7 @@ fn a_scan_finds_the_mappings_programs_and_counters_of_a_process() {
     assert!(evidence.module_of_code(here).is_some_and(|module| module.is_read));
     assert!(whole.reading.is_some() && whole.not_read.is_none());
     // Its pages alone: evidence is sent back only because it is large enough for counters.
-    let regions: Vec<Region> = whole.mappings.into_iter().map(|mapping| mapping.region).collect();
+    let regions: Vec<Region> = whole.mappings.into_regions();
     let heap = large.as_ptr().addr() as u64 + (8 << 20);
     let parts = regions.iter().filter(|region| (region.start..region.end).contains(&heap)).cloned().collect();
     seen.lock().unwrap().asked.clear();
@@ -160,6 +165,21 @@ fn a_scan_finds_the_mappings_programs_and_counters_of_a_process() {
         assert!(!pages.mappings.is_empty(), "a kernel without PAGEMAP_SCAN");
     }
     assert_eq!(seen.lock().unwrap().counted, 0);
+}
+
+/// The list is counted where it is read, and never crosses the boundary.
+#[test]
+fn a_list_without_room_arrives_as_its_size() {
+    let (line, seen) = Near::new([]);
+    let mut scans = Scans::new(line);
+    for depth in [Depth::Regions, Depth::Mappings] {
+        let request = Request { pid: me(), depth, room: Bytes(Mappings::EACH) };
+        let scan = whole(&mut scans, Job::with(request, Budget::DEFAULT));
+        let over = scan.over.unwrap();
+        assert!(over.mappings > 1 && over.list.0 >= over.mappings * Mappings::EACH);
+        assert!(scan.mappings.is_empty() && scan.not_read.is_none());
+    }
+    assert_eq!(seen.lock().unwrap().counted, 0, "it is no loss");
 }
 
 #[test]

@@ -143,6 +143,11 @@ impl Regions {
         Self { files: Files::pack(&files), names, regions }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.regions.len()
+    }
+
     /// The regions; `None` when one is invalid.
     pub fn unpack(self) -> Option<Vec<Region>> {
         let files = self.files.unpack();

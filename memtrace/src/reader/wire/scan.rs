@@ -10,13 +10,16 @@ use super::regions::{Distance, Regions};
 use crate::{
     allocator::{counters::Reading, evidence::ProcessEvidence, image::process::Budget},
     mm::{
+        listing::Mappings,
         page_table::{self, Found},
         process::Resident,
         region::{Backing, Prot, Region, VmFlags},
         residency::Measured,
-        smaps::{Mapping, Usage},
     },
-    model,
+    model::{
+        self,
+        scan::{Over, Request},
+    },
     reader::scan::{self, Plan},
     units::Bytes,
 };
@@ -60,6 +63,8 @@ pub struct Detail {
 pub struct Begin {
     /// What to read.
     pub depth: Depth,
+    /// The most memory that the list of mappings may take.
+    pub room: Bytes,
     /// The most bytes that are copied for counters.
     bytes: u64,
     /// The most time for counters.
@@ -70,8 +75,8 @@ pub struct Begin {
 
 impl Begin {
     /// Packs a request.
-    pub fn pack(depth: &model::scan::Depth, counters: Budget, tries: u32) -> Self {
-        let depth = match depth {
+    pub fn pack(request: &Request, counters: Budget, tries: u32) -> Self {
+        let depth = match &request.depth {
             model::scan::Depth::Regions => Depth::Regions,
             model::scan::Depth::Mappings => Depth::Mappings,
             model::scan::Depth::Pages { parts, regions, evidence } => Depth::Pages {
@@ -79,7 +84,7 @@ impl Begin {
                 detail: evidence.is_none().then(|| Detail::pack(regions, None)),
             },
         };
-        Self { depth, bytes: counters.bytes, time: counters.time, tries }
+        Self { depth, room: request.room, bytes: counters.bytes, time: counters.time, tries }
     }
 
     /// The budget for counters.
@@ -136,15 +141,33 @@ fn unpack_parts(parts: &[Part]) -> Option<Vec<Region>> {
     parts.iter().map(unpack).collect()
 }
 
+/// [`Measured`], without fields that are left out: this form has no names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PackedMeasured {
+    resident: Bytes,
+    lazy_free: Option<Bytes>,
+    swapped: Option<Bytes>,
+    pss: Option<Bytes>,
+}
+
+impl From<Measured> for PackedMeasured {
+    fn from(Measured { resident, lazy_free, swapped, pss }: Measured) -> Self {
+        Self { resident, lazy_free, swapped, pss }
+    }
+}
+
+impl From<PackedMeasured> for Measured {
+    fn from(PackedMeasured { resident, lazy_free, swapped, pss }: PackedMeasured) -> Self {
+        Self { resident, lazy_free, swapped, pss }
+    }
+}
+
 /// [`Found`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct PackedFound {
     gap: u64,
     len: u64,
-    resident: Bytes,
-    lazy_free: Option<Bytes>,
-    swapped: Option<Bytes>,
-    pss: Option<Bytes>,
+    measured: PackedMeasured,
     file: Option<Bytes>,
     huge: Option<Bytes>,
 }
@@ -157,7 +180,9 @@ pub struct Scan {
     resident: Option<Resident>,
     is_bare: bool,
     regions: Regions,
-    usages: Vec<Usage>,
+    /// One for each region; none in a list of mappings without their pages.
+    measured: Vec<Option<PackedMeasured>>,
+    over: Option<Over>,
     parts: Vec<PackedFound>,
     outside: Bytes,
     evidence: Option<Arc<ProcessEvidence>>,
@@ -171,21 +196,20 @@ impl Scan {
         let mut distance = Distance::default();
         let parts = scan.parts.iter().map(|found| {
             let (gap, len) = distance.pack(found.start, found.end);
-            let Measured { resident, lazy_free, swapped, pss } = found.measured;
-            PackedFound { gap, len, resident, lazy_free, swapped, pss, file: found.file, huge: found.huge }
+            PackedFound { gap, len, measured: found.measured.into(), file: found.file, huge: found.huge }
         });
         Self {
             begun: scan.begun,
             at: scan.at,
             resident: scan.resident,
             is_bare: scan.is_bare,
-            regions: Regions::pack(scan.mappings.iter().map(|mapping| &mapping.region)),
-            // A list of mappings without their pages has no usage.
-            usages: if scan.is_bare {
+            regions: Regions::pack(scan.mappings.regions()),
+            measured: if scan.is_bare {
                 Vec::new()
             } else {
-                scan.mappings.iter().map(|mapping| mapping.usage).collect()
+                scan.mappings.measurements().iter().map(|of| of.map(Into::into)).collect()
             },
+            over: scan.over,
             parts: parts.collect(),
             outside: scan.outside,
             evidence: scan.evidence.clone(),
@@ -194,19 +218,21 @@ impl Scan {
         }
     }
 
-    /// The scan of this process; `None` when it is invalid.
-    pub fn unpack(self, pid: u32) -> Option<model::scan::Scan> {
-        let regions = self.regions.unpack()?;
-        if self.usages.len() != if self.is_bare { 0 } else { regions.len() } {
+    /// The scan of this process, whose list of mappings had this room; `None` when it is invalid.
+    pub fn unpack(self, pid: u32, room: Bytes) -> Option<model::scan::Scan> {
+        let count = self.regions.len();
+        let is_too_large = (count as u64).saturating_mul(Mappings::EACH) > room.0;
+        if is_too_large || self.measured.len() != if self.is_bare { 0 } else { count } {
             return None;
         }
-        let usages = self.usages.into_iter().chain(std::iter::repeat(Usage::default()));
-        let mappings = regions.into_iter().zip(usages).map(|(region, usage)| Mapping { region, usage });
+        let mut measured: Vec<Option<Measured>> =
+            self.measured.into_iter().map(|of| of.map(Into::into)).collect();
+        measured.resize(count, None);
         let mut distance = Distance::default();
         let found = |found: PackedFound| {
-            let PackedFound { gap, len, resident, lazy_free, swapped, pss, file, huge } = found;
+            let PackedFound { gap, len, measured, file, huge } = found;
             let (start, end) = distance.unpack_sorted(gap, len)?;
-            Some(Found { start, end, measured: Measured { resident, lazy_free, swapped, pss }, file, huge })
+            Some(Found { start, end, measured: measured.into(), file, huge })
         };
         Some(model::scan::Scan {
             pid,
@@ -214,7 +240,8 @@ impl Scan {
             at: self.at,
             resident: self.resident,
             is_bare: self.is_bare,
-            mappings: mappings.collect(),
+            mappings: Mappings::of(self.regions.unpack()?, measured)?,
+            over: self.over,
             parts: self.parts.into_iter().map(found).collect::<Option<_>>()?,
             outside: self.outside,
             evidence: self.evidence,

@@ -7,12 +7,12 @@ use proptest::{collection::vec, option, prelude::*};
 use super::{regions::Regions, scan, walk};
 use crate::{
     mm::{
+        listing::Mappings,
         page_table::Found,
         region::{Backing, Born, File, Prot, Region, VmFlags},
         residency::Measured,
-        smaps::{Mapping, Usage},
     },
-    model,
+    model::{self, scan::Over},
     reader::protocol::{Answer, Piece, frame, receive},
     units::Bytes,
     unwind::Module,
@@ -54,10 +54,14 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn usage()(values: [Option<u64>; 16]) -> Usage {
-        Usage::from(values.map(|value| value.map(Bytes)))
+    fn measured()(resident: u64, values: [Option<u64>; 3]) -> Measured {
+        let [lazy_free, swapped, pss] = values.map(|value| value.map(Bytes));
+        Measured { resident: Bytes(resident), lazy_free, swapped, pss }
     }
 }
+
+/// Room for any list.
+const ROOM: Bytes = Bytes(u64::MAX);
 
 /// What arrives of a value.
 fn sent<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
@@ -77,14 +81,12 @@ proptest! {
 
     #[test]
     fn a_scan_arrives_as_it_is(
-        mappings in vec((region(), usage()), 0..9),
+        mappings in vec((region(), option::of(measured())), 0..9),
         at: u64,
         is_bare: bool,
         parts in vec(0..1_u64 << 20, 0..9),
     ) {
-        let mappings = mappings.into_iter().map(|(region, usage)| {
-            Mapping { region, usage: if is_bare { Usage::default() } else { usage } }
-        });
+        let mappings = mappings.into_iter().map(|(region, of)| (region, of.filter(|_| !is_bare)));
         let mut parts = parts;
         parts.sort_unstable();
         parts.dedup();
@@ -95,7 +97,7 @@ proptest! {
             parts: parts.into_iter().map(found).collect(),
             ..model::scan::Scan::empty(7)
         };
-        let arrived = sent(&scan::Scan::pack(&scan)).unpack(7).unwrap();
+        let arrived = sent(&scan::Scan::pack(&scan)).unpack(7, ROOM).unwrap();
         prop_assert_eq!((arrived.pid, arrived.at, arrived.is_bare), (7, at, is_bare));
         prop_assert_eq!((arrived.mappings, arrived.parts), (scan.mappings, scan.parts));
     }
@@ -121,10 +123,22 @@ proptest! {
 }
 
 #[test]
+fn a_list_larger_than_its_room_is_refused_and_the_size_of_one_that_was_not_kept_arrives() {
+    let region = |start| Region::new(start, start + 0x1000, Prot::NONE, Backing::Anonymous);
+    let mappings: Mappings = [(region(0x1000), None), (region(0x2000), None)].into_iter().collect();
+    let scan = model::scan::Scan { mappings, ..model::scan::Scan::empty(7) };
+    let unpacked = |each: u64| scan::Scan::pack(&scan).unpack(7, Bytes(each * Mappings::EACH));
+    assert!(unpacked(2).is_some() && unpacked(1).is_none());
+    let over = Some(Over { mappings: 1 << 40, list: Bytes(1 << 50) });
+    let scan = model::scan::Scan { over, ..model::scan::Scan::empty(7) };
+    assert_eq!(sent(&scan::Scan::pack(&scan)).unpack(7, Bytes(0)).and_then(|scan| scan.over), over);
+}
+
+#[test]
 fn ranges_out_of_order_are_refused_where_order_matters() {
     let scan = |parts: Vec<Found>| model::scan::Scan { parts, ..model::scan::Scan::empty(7) };
-    assert!(scan::Scan::pack(&scan(vec![found(1), found(2)])).unpack(7).is_some());
-    assert!(scan::Scan::pack(&scan(vec![found(2), found(1)])).unpack(7).is_none());
+    assert!(scan::Scan::pack(&scan(vec![found(1), found(2)])).unpack(7, ROOM).is_some());
+    assert!(scan::Scan::pack(&scan(vec![found(2), found(1)])).unpack(7, ROOM).is_none());
     let empty = Region::new(0x2000, 0x2000, Prot::NONE, Backing::Anonymous);
     assert_eq!(Regions::pack([&empty]).unpack(), None);
     let inverted = Region::new(0x3000, 0x2000, Prot::NONE, Backing::Anonymous);
@@ -135,17 +149,15 @@ fn ranges_out_of_order_are_refused_where_order_matters() {
 #[test]
 fn an_answer_of_65000_mappings_fits_in_a_frame() {
     let file = Arc::new(File { device: 1, inode: 2, path: b"/usr/lib/x86_64-linux-gnu/libc.so.6".to_vec() });
-    let usage = Usage { rss: Some(Bytes(40 << 10)), pss: Some(Bytes(9999)), ..Usage::default() };
-    let usage = Usage { swap: Some(Bytes(0)), locked: Some(Bytes(0)), anonymous: Some(Bytes(4096)), ..usage };
+    let measured = Measured { resident: Bytes(40 << 10), pss: Some(Bytes(9999)), ..Measured::default() };
+    let measured = Measured { swapped: Some(Bytes(0)), lazy_free: Some(Bytes(4096)), ..measured };
     let mapping = |number: u64| {
         let backing =
             if number.is_multiple_of(4) { Backing::File(Arc::clone(&file)) } else { Backing::Anonymous };
         let start = 0x7f00_0000_0000 + number * 0x11_0000;
         let vm_flags = Some(VmFlags(3));
-        Mapping {
-            region: Region { vm_flags, ..Region::new(start, start + 0x10_0000, Prot(3), backing) },
-            usage,
-        }
+        let region = Region { vm_flags, ..Region::new(start, start + 0x10_0000, Prot(3), backing) };
+        (region, Some(measured))
     };
     let mappings = (0..65_000).map(mapping).collect();
     let scan = model::scan::Scan { mappings, ..model::scan::Scan::empty(7) };
@@ -156,7 +168,7 @@ fn an_answer_of_65000_mappings_fits_in_a_frame() {
     let encoded = begun.elapsed();
     let Answer::Scan(Piece::Done(arrived)) = receive(&mut &*bytes).unwrap() else { panic!("another answer") };
     let decoded = begun.elapsed();
-    let arrived = arrived.unpack(7).unwrap();
+    let arrived = arrived.unpack(7, ROOM).unwrap();
     let unpacked = begun.elapsed();
     assert_eq!(arrived.mappings, scan.mappings);
     println!(

@@ -35,6 +35,7 @@ fn tracer_lines(tracer: &Tracer) -> String {
         losses,
         scans,
         walks: _,
+        memory,
     } = tracer;
     let sampling = tracer
         .sampling()
@@ -57,6 +58,9 @@ fn tracer_lines(tracer: &Tracer) -> String {
         "page tables: {done} reads, {by_pages} of them without mappings, {seconds:.2} s (budget {share_percent}% of a CPU)   {followed} processes followed"
     );
     let _ = writeln!(out, "{}", cpu.describe());
+    if memory.budget_bytes.0 > 0 {
+        let _ = writeln!(out, "{}", memory.describe());
+    }
     if *kills_not_stored > 0 {
         let _ = writeln!(
             out,

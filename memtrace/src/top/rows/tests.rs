@@ -95,6 +95,7 @@ fn process(
         limit: Some(Limit { bytes: mib(512), owner: cgroup.into() }),
         memory,
         not_read: None,
+        totals_only: None,
         peak: None,
     })
 }
@@ -251,6 +252,7 @@ pub fn data() -> Data {
             }],
             scans: Scans { followed: 3, done: 7, seconds: 0.25, share_percent: 5, ..Scans::default() },
             walks: Walks::default(),
+            memory: crate::snapshot::MemoryUse::default(),
         }),
         processes: vec![
             process(4242, "redis-server", &redis, 400, 1_258_291.0, Some(memory())),

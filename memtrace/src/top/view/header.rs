@@ -156,7 +156,11 @@ pub(super) fn banner(app: &App) -> Option<String> {
     }
     let losses: Vec<_> =
         tracer.losses.iter().map(|loss| format!("{} {}", format::count(loss.count), loss.meaning)).collect();
-    (!losses.is_empty()).then(|| format!("LOST: {}", losses.join(" · ")))
+    if !losses.is_empty() {
+        return Some(format!("LOST: {}", losses.join(" · ")));
+    }
+    let totals_only = tracer.memory.totals_only;
+    (totals_only > 0).then(|| format!("TOTALS ONLY: {totals_only} processes do not fit the memory budget"))
 }
 
 pub(super) fn banner_line(app: &App, painter: &mut Painter<'_>, area: Rect) {

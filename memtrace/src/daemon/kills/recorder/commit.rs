@@ -6,7 +6,7 @@ use std::{sync::atomic::Ordering, time::Instant};
 
 use jiff::Timestamp;
 
-use super::{EndedSaid, Keep, MAX_WAITING, TIDY, Worker, chain};
+use super::{EndedSaid, Keep, MAX_WAITING, MAX_WAITING_BYTES, TIDY, Worker, chain};
 use crate::{
     container::{
         end::End,
@@ -55,7 +55,7 @@ impl Worker {
             let container = exit.container.as_ref().and_then(|name| name.container_id.clone());
             if let Some(container) = container.filter(|_| exit.is_main) {
                 let record = Record::Exit(exit.id.clone(), exit.time);
-                drop(self.surroundings.changes.send(Change::Ask(Asked { record, container })));
+                drop(self.surroundings.changes.try_send(Change::Ask(Asked { record, container })));
             }
             self.exits.push(exit);
         }
@@ -131,13 +131,11 @@ impl Worker {
                         "recorded an OOM kill");
                     let container_name = record.circumstances.container.as_ref();
                     if let Some(container) = container_name.and_then(|name| name.container_id.clone()) {
-                        // Without a namer there is no answer.
-                        drop(
-                            self.surroundings.changes.send(Change::Ask(Asked {
-                                record: Record::Kill(record.id.clone()),
-                                container,
-                            })),
-                        );
+                        // Without a namer, or when it has thousands of requests, there is no answer.
+                        drop(self.surroundings.changes.try_send(Change::Ask(Asked {
+                            record: Record::Kill(record.id.clone()),
+                            container,
+                        })));
                     }
                     let of = WorkloadLabels::of(container_name, record.victim.task.cgroup.as_deref());
                     self.surroundings.shared.count_kills(of, 1);
@@ -145,7 +143,7 @@ impl Worker {
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
                 self.waiting.clear();
-                self.in_log = 0;
+                self.in_log.clear();
             }
             Err(error) => self.keep(&error),
         }
@@ -154,17 +152,18 @@ impl Worker {
 
     /// After a failed write: prints each record once, and keeps it for the next try.
     pub(super) fn keep(&mut self, error: &StoreError) {
-        for record in self.waiting.iter().skip(self.in_log) {
+        for record in self.waiting.iter().skip(self.in_log.len()) {
             let json = serde_json::to_string(record).unwrap_or_else(|error| error.to_string());
             tracing::error!(error = %chain(error), record = %json, "failed to store an OOM kill; it is kept in memory and retried");
+            self.in_log.push_back(json.len());
         }
-        while self.waiting.len() > MAX_WAITING {
+        while self.waiting.len() > MAX_WAITING || self.in_log.iter().sum::<usize>() > MAX_WAITING_BYTES {
+            self.in_log.pop_front();
             if let Some(record) = self.waiting.pop_front() {
                 self.ancestors.remove(&record.id);
             }
             self.given_up += 1;
         }
-        self.in_log = self.waiting.len();
     }
 }
 

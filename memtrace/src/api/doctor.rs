@@ -5,7 +5,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cgroup::hierarchy::{Hierarchy, Version},
+    cgroup::{
+        hierarchy::{Hierarchy, Version},
+        view,
+    },
     container::sources::{self, SourceStatus},
     probe::{status::ProbeStatus, support::MissingCapability},
     snapshot::{Cpu, Snapshot},
@@ -26,6 +29,9 @@ pub struct Diagnosis {
     pub missing_capabilities: Vec<(String, String)>,
     /// The memory controller, in words.
     pub memory_controller: Option<String>,
+    /// Why cgroups of the node are hidden from here; `None` if none are.
+    #[serde(default)]
+    pub hidden_cgroups: Option<String>,
     /// Sources of container names, and whether each works.
     #[serde(default)]
     pub name_sources: Vec<SourceStatus>,
@@ -83,6 +89,7 @@ impl Diagnosis {
                 };
                 format!("{version}, mounted at {}", hierarchy.mount.display())
             }),
+            hidden_cgroups: hierarchy.and_then(view::hidden),
             name_sources: Vec::new(),
             governor: Known::default(),
         }

@@ -62,7 +62,9 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let probes = match &result {
         Ok(probes) => probes.status.clone(),
         Err(AttachError::Required { status, .. }) => (**status).clone(),
-        Err(AttachError::NotPermitted(_) | AttachError::Failed(_)) => ProbeStatus::default(),
+        Err(AttachError::NotPermitted(_) | AttachError::PidNamespace(_) | AttachError::Failed(_)) => {
+            ProbeStatus::default()
+        }
     };
     // It is only asked what it holds back.
     let daemon = client::get::<Snapshot>(args.socket.path(), path::SNAPSHOT);
@@ -108,6 +110,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         probes,
         missing_capabilities,
         memory_controller,
+        hidden_cgroups,
         name_sources,
         governor,
     } = diagnosis;
@@ -149,6 +152,9 @@ fn text(diagnosis: &Diagnosis) -> String {
         None => {
             line("  LOST  memory controller: not mounted (limits and cgroup paths of processes are unknown)")
         }
+    }
+    if let Some(why) = hidden_cgroups {
+        line(&format!("  LOST  cgroups: {why}"));
     }
     if probes.fault_period > 0 && probes.attached("page_fault").is_some() {
         line(&format!(

@@ -75,6 +75,9 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     }
     let diagnosis =
         Diagnosis::working(probes.status.clone(), &support.missing_capabilities, hierarchy.as_ref());
+    if let Some(why) = &diagnosis.hidden_cgroups {
+        tracing::warn!("{why}");
+    }
     // It holds the kernel's BTF, 5 MiB that are not needed again.
     drop(support);
     log_status(&probes.status);

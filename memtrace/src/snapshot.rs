@@ -9,7 +9,7 @@ use std::{borrow::Cow, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::tracer::{Cpu, Scans, Tracer, Walks};
+pub use self::tracer::{Cpu, Scans, StoreState, Tracer, Walks};
 use crate::{
     allocator::counters::{Absent, Counters},
     cgroup::{charge::Charge, memcg::Limit},

@@ -11,7 +11,7 @@ use crate::{
     },
     container::sources::{self, SourceStatus},
     probe::{status::ProbeStatus, support::MissingCapability},
-    snapshot::{Cpu, Snapshot},
+    snapshot::{Cpu, Snapshot, StoreState},
 };
 
 /// Everything that `doctor` finds out.
@@ -38,6 +38,9 @@ pub struct Diagnosis {
     /// CPU use of the running daemon, and how far it has reduced its work.
     #[serde(default)]
     pub governor: Known<Cpu>,
+    /// The store of the running daemon.
+    #[serde(default)]
+    pub store: Known<StoreState>,
 }
 
 /// A value, or the reason why it is unknown.
@@ -60,6 +63,13 @@ impl Known<Cpu> {
     /// The CPU use of the daemon in a snapshot.
     pub fn governor(snapshot: &Snapshot) -> Self {
         snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.scans.cpu))
+    }
+}
+
+impl Known<StoreState> {
+    /// The state of the store in a snapshot.
+    pub fn store(snapshot: &Snapshot) -> Self {
+        snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.store.clone()))
     }
 }
 
@@ -92,6 +102,7 @@ impl Diagnosis {
             hidden_cgroups: hierarchy.and_then(view::hidden),
             name_sources: Vec::new(),
             governor: Known::default(),
+            store: Known::default(),
         }
     }
 
@@ -100,6 +111,7 @@ impl Diagnosis {
         Self {
             name_sources: sources::examine(names).await,
             governor: Known::governor(latest),
+            store: Known::store(latest),
             ..self.clone()
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     daemon::setup::tracer,
     mm::procfs::Procfs,
     probe::{attach::AttachError, status::ProbeStatus, tracefs},
-    snapshot::Snapshot,
+    snapshot::{Cpu, Snapshot, StoreState},
 };
 
 /// Arguments of `doctor`.
@@ -76,6 +76,10 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Ok(snapshot) => Known::governor(snapshot),
             Err(error) => Known::Unknown(error.to_string()),
         },
+        store: match &daemon {
+            Ok(snapshot) => Known::store(snapshot),
+            Err(error) => Known::Unknown(error.to_string()),
+        },
         ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())
     };
     match args.output {
@@ -113,6 +117,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         hidden_cgroups,
         name_sources,
         governor,
+        store,
     } = diagnosis;
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -167,10 +172,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     line("");
     line("Daemon");
-    match governor {
-        Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
-        Known::Unknown(why) => line(&format!("  CPU use and limits are unknown: {why}")),
-    }
+    daemon(governor, store).iter().for_each(|text| line(&format!("  {text}")));
     line("");
     line("Names");
     for SourceStatus { source, place, works, detail } in name_sources {
@@ -181,4 +183,18 @@ fn text(diagnosis: &Diagnosis) -> String {
         line("  no container runtime found: systemd units and cgroup paths serve as names");
     }
     out
+}
+
+/// What the running daemon says of itself.
+fn daemon(governor: &Known<Cpu>, store: &Known<StoreState>) -> Vec<String> {
+    let cpu = match governor {
+        Known::Known(cpu) => cpu.describe(),
+        Known::Unknown(why) => format!("CPU use and limits are unknown: {why}"),
+    };
+    let store = match store {
+        Known::Known(store) => store.describe(),
+        // The same reason as above.
+        Known::Unknown(_) => Vec::new(),
+    };
+    [vec![cpu], store].concat()
 }

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, Sender},
     },
@@ -226,6 +226,7 @@ impl Engine {
             kills: self.counts.stored.load(Ordering::Relaxed),
             bare_marks,
             kills_not_stored: self.counts.not_stored.load(Ordering::Relaxed),
+            store: self.counts.store.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             losses,
         };
         // It is no error if there is no receiver.

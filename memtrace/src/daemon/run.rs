@@ -29,7 +29,10 @@ use super::{
         mounts::Mounts,
         recorder::{self, Surroundings},
     },
-    setup::{lock, malloc, privileges, tracer},
+    setup::{
+        lock::{self, StateLock},
+        malloc, privileges, tracer,
+    },
     threads::{
         history_file::HistoryFile,
         limit_watch, scanner,
@@ -67,7 +70,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let mut backfill =
         config.backfill.then(|| Backfill::start(backfill::boot(boot_id.clone(), hierarchy.as_ref())));
     let support = tracer::probe(&config.options, tracefs);
-    let _lock = lock::lock(&config.state_dir)?;
+    let lock = lock::lock(&config.state_dir)?;
     let probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
     // Kills before this point were not traced.
     if let Some(backfill) = &mut backfill {
@@ -94,7 +97,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let before = Before { hierarchy, boot_id, backfill, diagnosis };
+    let before = Before { hierarchy, boot_id, backfill, diagnosis, lock };
     let result = runtime.block_on(run_attached(config, probes, before, listeners));
     // A request that waits for a disk must not delay the shutdown.
     runtime.shutdown_background();
@@ -107,6 +110,7 @@ struct Before {
     boot_id: String,
     backfill: Option<Backfill>,
     diagnosis: Diagnosis,
+    lock: StateLock,
 }
 
 /// The running threads, and the work after their end.
@@ -157,7 +161,7 @@ async fn run_attached(
 /// Starts the threads and tasks, each after those that it sends requests to.
 fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
     let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
-    let Before { hierarchy, boot_id, backfill, diagnosis } = before;
+    let Before { hierarchy, boot_id, backfill, diagnosis, lock } = before;
     let local = || Local::new(Procfs::new(PROC));
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC))?;
     let remote = || Remote::new(readers.clone(), local());
@@ -169,11 +173,11 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let mounts = tmpfs::KnownMounts::default();
     let recorder = recorder::start(Surroundings {
         mounts: Mounts::start(remote(), mounts.clone())?,
+        store: recorder::open(&config.state_dir, lock, &boot_id)?,
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
         hierarchy: hierarchy.clone(),
-        state_dir: config.state_dir.clone(),
         keep: config.keep,
         backfill,
         shared: shared.clone(),

@@ -70,7 +70,9 @@ impl From<AttachError> for DaemonError {
     fn from(error: AttachError) -> Self {
         match error {
             AttachError::NotPermitted(_) => Self::NotPermitted(error.into()),
-            AttachError::Required { .. } | AttachError::Failed(_) => Self::Failed(error.into()),
+            AttachError::Required { .. } | AttachError::PidNamespace(_) | AttachError::Failed(_) => {
+                Self::Failed(error.into())
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod btf;
 pub mod memlock;
 pub mod offsets;
 pub mod options;
+pub mod pid_namespace;
 pub mod plan;
 pub mod self_check;
 pub mod status;

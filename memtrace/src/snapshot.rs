@@ -10,7 +10,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::tracer::{Cpu, MemoryUse, Scans, Tracer, Walks};
+pub use self::tracer::{Cpu, MemoryUse, Scans, StoreState, Tracer, Walks};
 use crate::{
     allocator::counters::{Absent, Counters},
     cgroup::{charge::Charge, memcg::Limit},

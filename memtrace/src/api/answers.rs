@@ -220,6 +220,10 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, String)
     if let Some(hook) = missing.first() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("the hook {} is not attached\n", hook.fact));
     }
+    let latest = Arc::clone(&state.source.snapshots.borrow());
+    if let Some(why) = latest.tracer.as_ref().and_then(|tracer| tracer.store.problem.as_ref()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("OOM kills cannot be stored: {why}\n"));
+    }
     let (attached, of) = (hooks.iter().filter(|hook| hook.attached.is_some()).count(), hooks.len());
     match healthy(State(state)).await {
         (StatusCode::OK, _) => (StatusCode::OK, format!("tracing with {attached} of {of} hooks\n")),

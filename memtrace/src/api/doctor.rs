@@ -5,11 +5,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cgroup::hierarchy::{Hierarchy, Version},
+    cgroup::{
+        hierarchy::{Hierarchy, Version},
+        view,
+    },
     container::sources::{self, SourceStatus},
     health::Health,
     probe::{status::ProbeStatus, support::MissingCapability},
-    snapshot::{Cpu, MemoryUse, Snapshot},
+    snapshot::{Cpu, MemoryUse, Snapshot, StoreState},
 };
 
 /// Everything that `doctor` finds out.
@@ -27,6 +30,9 @@ pub struct Diagnosis {
     pub missing_capabilities: Vec<(String, String)>,
     /// The memory controller, in words.
     pub memory_controller: Option<String>,
+    /// Why cgroups of the node are hidden from here; `None` if none are.
+    #[serde(default)]
+    pub hidden_cgroups: Option<String>,
     /// Sources of container names, and whether each works.
     #[serde(default)]
     pub name_sources: Vec<SourceStatus>,
@@ -39,6 +45,9 @@ pub struct Diagnosis {
     /// Memory use of the running daemon, and how many processes are shown with totals only.
     #[serde(default)]
     pub memory: Known<MemoryUse>,
+    /// The store of the running daemon.
+    #[serde(default)]
+    pub store: Known<StoreState>,
 }
 
 /// A value, or the reason why it is unknown.
@@ -71,6 +80,13 @@ impl Known<MemoryUse> {
     }
 }
 
+impl Known<StoreState> {
+    /// The state of the store in a snapshot.
+    pub fn store(snapshot: &Snapshot) -> Self {
+        snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.store.clone()))
+    }
+}
+
 impl Diagnosis {
     /// [`Diagnosis::schema`].
     pub const SCHEMA: u32 = 1;
@@ -97,10 +113,12 @@ impl Diagnosis {
                 };
                 format!("{version}, mounted at {}", hierarchy.mount.display())
             }),
+            hidden_cgroups: hierarchy.and_then(view::hidden),
             name_sources: Vec::new(),
             governor: Known::default(),
             health: Known::default(),
             memory: Known::default(),
+            store: Known::default(),
         }
     }
 
@@ -111,6 +129,7 @@ impl Diagnosis {
             governor: Known::governor(latest),
             health: Known::Known(health),
             memory: Known::memory(latest),
+            store: Known::store(latest),
             ..self.clone()
         }
     }

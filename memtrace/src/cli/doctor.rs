@@ -63,7 +63,9 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let probes = match &result {
         Ok(probes) => probes.status.clone(),
         Err(AttachError::Required { status, .. }) => (**status).clone(),
-        Err(AttachError::NotPermitted(_) | AttachError::Failed(_)) => ProbeStatus::default(),
+        Err(AttachError::NotPermitted(_) | AttachError::PidNamespace(_) | AttachError::Failed(_)) => {
+            ProbeStatus::default()
+        }
     };
     // It is only asked what it holds back, and whether it is well.
     let daemon = client::get::<Snapshot>(args.socket.path(), path::SNAPSHOT);
@@ -79,6 +81,10 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
         health: health.map_or_else(|error| Known::Unknown(error.to_string()), Known::Known),
         memory: match &daemon {
             Ok(snapshot) => Known::memory(snapshot),
+            Err(error) => Known::Unknown(error.to_string()),
+        },
+        store: match &daemon {
+            Ok(snapshot) => Known::store(snapshot),
             Err(error) => Known::Unknown(error.to_string()),
         },
         ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())
@@ -115,10 +121,12 @@ fn text(diagnosis: &Diagnosis) -> String {
         probes,
         missing_capabilities,
         memory_controller,
+        hidden_cgroups,
         name_sources,
-        governor,
-        health,
-        memory,
+        governor: _,
+        health: _,
+        memory: _,
+        store: _,
     } = diagnosis;
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -159,6 +167,9 @@ fn text(diagnosis: &Diagnosis) -> String {
             line("  LOST  memory controller: not mounted (limits and cgroup paths of processes are unknown)")
         }
     }
+    if let Some(why) = hidden_cgroups {
+        line(&format!("  LOST  cgroups: {why}"));
+    }
     if probes.fault_period > 0 && probes.attached("page_fault").is_some() {
         line(&format!(
             "  page faults: 1 in {} is sampled, fewer on a CPU with many faults; each sample carries its weight",
@@ -170,25 +181,7 @@ fn text(diagnosis: &Diagnosis) -> String {
     }
     line("");
     line("Daemon");
-    match governor {
-        Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
-        Known::Unknown(why) => line(&format!("  CPU use and limits are unknown: {why}")),
-    }
-    match health {
-        Known::Known(health) => {
-            let troubled = health.troubled();
-            line(&format!(
-                "  {} of {} threads are well",
-                health.threads.len() - troubled.len(),
-                health.threads.len()
-            ));
-            troubled.iter().for_each(|thread| line(&format!("  LATE  {thread}")));
-        }
-        Known::Unknown(why) => line(&format!("  its threads are unknown: {why}")),
-    }
-    if let Known::Known(memory) = memory {
-        line(&format!("  {}", memory.describe()));
-    }
+    daemon(diagnosis).iter().for_each(|text| line(&format!("  {text}")));
     line("");
     line("Names");
     for SourceStatus { source, place, works, detail } in name_sources {
@@ -199,4 +192,27 @@ fn text(diagnosis: &Diagnosis) -> String {
         line("  no container runtime found: systemd units and cgroup paths serve as names");
     }
     out
+}
+
+/// What the running daemon says of itself. The reason for what is unknown is told once.
+fn daemon(Diagnosis { governor, health, memory, store, .. }: &Diagnosis) -> Vec<String> {
+    let mut lines = match governor {
+        Known::Known(cpu) => vec![cpu.describe()],
+        Known::Unknown(why) => vec![format!("CPU use and limits are unknown: {why}")],
+    };
+    match health {
+        Known::Known(health) => {
+            let (all, troubled) = (health.threads.len(), health.troubled());
+            lines.push(format!("{} of {all} threads are well", all - troubled.len()));
+            lines.extend(troubled.iter().map(|thread| format!("LATE  {thread}")));
+        }
+        Known::Unknown(why) => lines.push(format!("its threads are unknown: {why}")),
+    }
+    if let Known::Known(memory) = memory {
+        lines.push(memory.describe());
+    }
+    if let Known::Known(store) = store {
+        lines.extend(store.describe());
+    }
+    lines
 }

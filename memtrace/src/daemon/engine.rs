@@ -6,7 +6,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError},
     },
@@ -250,6 +250,7 @@ impl Engine {
             kills: self.counts.stored.load(Ordering::Relaxed),
             bare_marks,
             kills_not_stored: self.counts.not_stored.load(Ordering::Relaxed),
+            store: self.counts.store.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             losses,
             memory: MemoryUse { resident_bytes: self.resident(), ..self.model.memory() },
         };

@@ -30,7 +30,12 @@ use super::{
         recorder::{self, Surroundings, outgoing::Outgoing},
         stack_names::StackNames,
     },
-    setup::{lock, malloc, privileges, seccomp, systemd::Systemd, tracer},
+    setup::{
+        lock::{self, StateLock},
+        malloc, privileges, seccomp,
+        systemd::Systemd,
+        tracer,
+    },
     threads::{
         self,
         history_file::HistoryFile,
@@ -67,7 +72,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let mut backfill =
         config.backfill.then(|| Backfill::start(backfill::boot(boot_id.clone(), hierarchy.as_ref())));
     let support = tracer::probe(&config.options, tracefs);
-    let _lock = lock::lock(&config.state_dir)?;
+    let lock = lock::lock(&config.state_dir)?;
     let probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
     // Kills before this point were not traced.
     if let Some(backfill) = &mut backfill {
@@ -75,6 +80,9 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     }
     let diagnosis =
         Diagnosis::working(probes.status.clone(), &support.missing_capabilities, hierarchy.as_ref());
+    if let Some(why) = &diagnosis.hidden_cgroups {
+        tracing::warn!("{why}");
+    }
     // It holds the kernel's BTF, 5 MiB that are not needed again.
     drop(support);
     log_status(&probes.status);
@@ -95,7 +103,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let before = Before { hierarchy, boot_id, backfill, diagnosis, beats };
+    let before = Before { hierarchy, boot_id, backfill, diagnosis, beats, lock };
     let result = runtime.block_on(run_attached(config, probes, before, listeners));
     // A request that waits for a disk must not delay the shutdown.
     runtime.shutdown_background();
@@ -109,6 +117,7 @@ struct Before {
     backfill: Option<Backfill>,
     diagnosis: Diagnosis,
     beats: Beats,
+    lock: StateLock,
 }
 
 /// The running threads, and the work after their end.
@@ -168,7 +177,7 @@ async fn run_attached(
 /// Starts the threads and tasks, each after those that it sends requests to.
 fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
     let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object } = probes;
-    let Before { hierarchy, boot_id, backfill, diagnosis, beats } = before;
+    let Before { hierarchy, boot_id, backfill, diagnosis, beats, lock } = before;
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), beats.watch(threads::READERS))?;
     let remote = || Remote::new(readers.clone());
     let file = HistoryFile::new(&config.state_dir, &boot_id);
@@ -182,11 +191,11 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let recorder = recorder::start(Surroundings {
         mounts: Mounts::start(remote(), mounts.clone(), beats.watch(threads::KILL_MOUNTS))?,
         stack_names: StackNames::start(remote(), latest.clone(), beats.watch(threads::STACK_NAMES))?,
+        store: recorder::open(&config.state_dir, lock, &boot_id)?,
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
         hierarchy: hierarchy.clone(),
-        state_dir: config.state_dir.clone(),
         keep: config.keep,
         backfill,
         shared: shared.clone(),

@@ -161,6 +161,7 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         fault_period,
         fault_period_now,
         kills_not_stored,
+        store,
         bare_marks,
         losses,
         scans,
@@ -204,6 +205,13 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         .one(known(*fault_period_now)),
         Family::gauge("memtrace_kills_not_stored", "OOM kills that are not stored on disk yet.")
             .one(known(*kills_not_stored)),
+        Family::gauge("memtrace_store_usable", "1 while OOM kills can be stored, 0 while they cannot.")
+            .one(known(u64::from(store.problem.is_none()))),
+        Family::counter(
+            "memtrace_store_renewals_total",
+            "How often the files of the store were deleted, replaced or damaged while in use.",
+        )
+        .one(known(store.renewals)),
         Family::counter("memtrace_bare_marks_total", "OOM marks that killed nobody.").one(known(*bare_marks)),
         Family::counter("memtrace_scans_total", "Reads of page tables.").one(known(scans.done)),
         Family::counter("memtrace_scan_seconds_total", "Time spent reading page tables, in seconds.")

@@ -20,6 +20,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::{
     memlock,
     options::Options,
+    pid_namespace::{self, Foreign},
     plan::{self, FactPlan, describe},
     self_check::{self, Mismatch, OwnFacts},
     status::{HookStatus, PassedOver, ProbeStatus, ProgramCost},
@@ -73,6 +74,9 @@ pub enum AttachError {
         /// The status of all hooks.
         status: Box<ProbeStatus>,
     },
+    /// The kernel's process ids mean other processes in /proc.
+    #[error(transparent)]
+    PidNamespace(#[from] Foreign),
     /// The object does not load.
     #[error("{0}")]
     Failed(String),
@@ -93,6 +97,8 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
     if !missing.is_empty() {
         return Err(AttachError::NotPermitted(missing));
     }
+    // Without the kernel programs, which cannot run everywhere.
+    pid_namespace::judge(None, &own.ids)?;
     let page_size = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
     let config = plan::config(support, std::process::id(), page_size, options);
     let (mut object, self_check, mut missing_fields) = load_checked(config, own)?;
@@ -161,13 +167,11 @@ fn load_checked(mut config: Config, own: &OwnFacts) -> Result<(Ebpf, String, Vec
         Ok(record) => record,
         Err(why) => return Ok((object, format!("not done: {why}"), wrong)),
     };
+    pid_namespace::judge(Some(record.header.tgid), &own.ids)?;
     let (agreed, mismatches) = self_check::compare(&record, own);
-    let own_tgid = record.header.tgid;
-    if mismatches.is_empty() && own_tgid == config.own_tgid {
+    if mismatches.is_empty() {
         return Ok((object, format!("{agreed} values agree with /proc"), wrong));
     }
-    // In another pid namespace the kernel has another pid for this process.
-    config.own_tgid = own_tgid;
     for Mismatch { fields, what } in &mismatches {
         for (structure, member, offset) in config.offsets.fields() {
             if fields.contains(&format!("{structure}.{member}").as_str()) {

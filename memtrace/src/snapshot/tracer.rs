@@ -32,6 +32,9 @@ pub struct Tracer {
     pub bare_marks: u64,
     /// Kills that are not durable yet.
     pub kills_not_stored: u64,
+    /// The state of the store.
+    #[serde(default)]
+    pub store: StoreState,
     /// The losses.
     pub losses: Vec<Loss>,
     /// Statistics of page-table reads.
@@ -53,6 +56,29 @@ impl Tracer {
             (period, now) if now > period => Some(format!("1 of {period}, now of {now}")),
             (period, _) => Some(format!("1 of {period}")),
         }
+    }
+}
+
+/// The state of the store of kills, as far as it is the daemon's concern.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreState {
+    /// Why nothing can be stored now; `None` while it works.
+    pub problem: Option<String>,
+    /// How often since the daemon's start the store's files were lost, replaced or damaged, and it was opened again.
+    pub renewals: u64,
+    /// When and why that happened last, in words.
+    pub last_renewal: Option<String>,
+}
+
+impl StoreState {
+    /// What is wrong or was, in words; empty while nothing happened.
+    pub fn describe(&self) -> Vec<String> {
+        let problem = self.problem.iter().map(|why| format!("STORE: {why}"));
+        let last = self.last_renewal.iter();
+        problem
+            .chain(last.map(|last| format!("store opened again {} times; last: {last}", self.renewals)))
+            .collect()
     }
 }
 

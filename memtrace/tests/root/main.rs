@@ -26,6 +26,7 @@ mod lifecycle;
 mod load;
 mod losses;
 mod metrics;
+mod namespaces;
 mod odd;
 mod peaks;
 mod record;

@@ -234,12 +234,22 @@ impl FollowUp {
         self.recent.iter().any(waits)
     }
 
+    /// The records, oldest first.
+    pub fn records(&self) -> impl Iterator<Item = &OomRecord> {
+        self.recent.iter().map(|recent| &recent.record)
+    }
+
+    /// Whether a record got more facts.
+    pub fn is_changed(&self) -> bool {
+        self.recent.iter().any(|recent| recent.is_changed)
+    }
+
     /// Writes the records that got more facts.
     ///
     /// # Errors
     /// When the write failed; the next call tries again.
     pub fn write(&mut self, store: &mut Store) -> Result<(), StoreError> {
-        if !self.recent.iter().any(|recent| recent.is_changed) {
+        if !self.is_changed() {
             return Ok(());
         }
         store.update_kills(

@@ -5,9 +5,8 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel},
     },
@@ -43,12 +42,16 @@ use crate::{
         surroundings::{KnownAtKill, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
-    store::Store,
+    snapshot::StoreState,
+    store::{Now, guard::Guard},
     text::escape,
 };
 
 mod commit;
 pub mod outgoing;
+mod upkeep;
+
+pub use self::upkeep::open;
 
 /// The most kills that wait for the disk, and their size as JSON. Above that the oldest are dropped and counted; the log
 /// has them.
@@ -106,6 +109,8 @@ pub struct Counts {
     pub not_stored: AtomicU64,
     /// Bytes of the messages that the recorder has not taken yet.
     pub queued: AtomicU64,
+    /// The state of the store.
+    pub store: Mutex<StoreState>,
 }
 
 /// Facts and handles that do not change while the daemon runs.
@@ -118,8 +123,8 @@ pub struct Surroundings {
     pub watches_signals: bool,
     /// The cgroup hierarchy.
     pub hierarchy: Option<Hierarchy>,
-    /// The directory of the store.
-    pub state_dir: PathBuf,
+    /// The store.
+    pub store: Guard,
     /// The history: counts kills, and has the usage before them.
     pub shared: Shared,
     /// How many are kept.
@@ -150,12 +155,12 @@ pub struct Recorder {
     pub thread: JoinHandle<()>,
 }
 
-/// Opens the store and starts the thread.
+/// Starts the thread.
 ///
 /// # Errors
-/// When the store cannot be opened or the thread not started.
+/// When the store cannot be read or the thread not started.
 pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
-    let store = open(&surroundings.state_dir)?;
+    let store = surroundings.store.store().context("the store is not open")?;
     for tally in store.tallies()? {
         surroundings.shared.count_kills(tally.join, tally.kills);
     }
@@ -165,7 +170,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
         Procfs::new("/proc"),
         surroundings.hierarchy.clone(),
         surroundings.names.clone(),
-        &store,
+        store,
     )?;
     let log = KernelLog::from_now();
     if let Some(backfill) = &mut surroundings.backfill {
@@ -179,8 +184,8 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
         .name("recorder".to_owned())
         .spawn(move || {
             let worker = Worker {
+                clock: upkeep::now(&surroundings.boot_id),
                 surroundings,
-                store,
                 baselines,
                 // Cannot be sent to another thread.
                 symbols: Kallsyms::default(),
@@ -203,14 +208,6 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
     Ok(Recorder { sender, counts, thread })
 }
 
-fn open(state_dir: &Path) -> anyhow::Result<Store> {
-    let store = Store::open(state_dir)?;
-    if let Some(aside) = store.set_aside() {
-        tracing::error!(path = %aside.display(), "the store is corrupt; moved it aside and created a new one");
-    }
-    Ok(store)
-}
-
 fn baselines(hierarchy: Option<&Hierarchy>) -> Baselines {
     let Some(hierarchy) = hierarchy else { return Baselines::default() };
     let groups = hierarchy.walk().into_iter();
@@ -219,7 +216,8 @@ fn baselines(hierarchy: Option<&Hierarchy>) -> Baselines {
 
 struct Worker {
     surroundings: Surroundings,
-    store: Store,
+    /// The last reading of the clocks.
+    clock: Now,
     baselines: Baselines,
     symbols: Kallsyms,
     log: KernelLog,
@@ -256,15 +254,21 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => (Vec::new(), true),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.store_waiting();
+                    self.look_after_store();
                     self.follow_up();
                     return;
                 }
             };
+            self.read_clocks();
             if looked.elapsed() >= LOOK {
                 self.look(is_idle);
                 looked = Instant::now();
             }
             self.store_waiting();
+            // Each step may wait for the disk.
+            self.surroundings.beat.beat();
+            self.look_after_store();
+            self.surroundings.beat.beat();
             self.judge(&ends);
             if is_idle || followed.elapsed() >= LATER {
                 self.follow_up();

@@ -32,6 +32,7 @@ fn tracer_lines(tracer: &Tracer) -> String {
         kills,
         bare_marks: _,
         kills_not_stored,
+        store,
         losses,
         scans,
         walks: _,
@@ -66,6 +67,9 @@ fn tracer_lines(tracer: &Tracer) -> String {
             out,
             "NOT STORED: {kills_not_stored} OOM kills are not on disk yet (see the daemon's log)"
         );
+    }
+    for line in store.describe() {
+        let _ = writeln!(out, "{line}");
     }
     if losses.is_empty() {
         out.push_str("losses: none\n");

@@ -13,8 +13,8 @@ use crate::{
     oom::record::{ScopeKind, circumstances::Source},
     probe::status::{HookStatus, PassedOver, ProbeStatus},
     snapshot::{
-        ArenaRow, ContainerRow, GrowthStack, Memory, Node, ProcessRow, SCHEMA, Scans, Snapshot, Tracer,
-        UserFrame, Walks,
+        ArenaRow, ContainerRow, GrowthStack, Memory, Node, ProcessRow, SCHEMA, Scans, Snapshot, StoreState,
+        Tracer, UserFrame, Walks,
     },
     store::KillSummary,
     top::value::Value,
@@ -245,6 +245,7 @@ pub fn data() -> Data {
             kills: 1,
             bare_marks: 0,
             kills_not_stored: 0,
+            store: StoreState::default(),
             losses: vec![Loss {
                 name: "stream_full".into(),
                 count: 1234,

@@ -154,6 +154,9 @@ pub(super) fn banner(app: &App) -> Option<String> {
     if tracer.kills_not_stored > 0 {
         return Some(format!("NOT STORED: {} OOM kills are not on disk yet", tracer.kills_not_stored));
     }
+    if let Some(why) = &tracer.store.problem {
+        return Some(format!("STORE: {why}"));
+    }
     let losses: Vec<_> =
         tracer.losses.iter().map(|loss| format!("{} {}", format::count(loss.count), loss.meaning)).collect();
     if !losses.is_empty() {

@@ -6,7 +6,7 @@ use std::{sync::atomic::Ordering, time::Instant};
 
 use jiff::Timestamp;
 
-use super::{EndedSaid, Keep, MAX_WAITING, MAX_WAITING_BYTES, TIDY, Worker, chain};
+use super::{EndedSaid, MAX_WAITING, MAX_WAITING_BYTES, Worker, chain};
 use crate::{
     container::{
         end::End,
@@ -16,7 +16,7 @@ use crate::{
     },
     model::{Latest, exits::Ended},
     oom::{cause::cause, exit::RuntimeExit},
-    store::{Retention, StoreError},
+    store::StoreError,
 };
 
 impl Worker {
@@ -24,22 +24,28 @@ impl Worker {
     pub(super) fn add(&mut self) {
         while let Ok(EndedSaid { record, end }) = self.surroundings.ended.try_recv() {
             let End { reason, exit_code, finished_at } = end;
-            let added = match &record {
-                Record::Kill(id) => self.store.add_runtime(id, reason.as_deref(), exit_code),
+            let added = self.surroundings.store.write(&self.clock, |store| match &record {
+                Record::Kill(id) => store.add_runtime(id, reason.as_deref(), exit_code),
                 // A restarted container keeps its id, so this may be a different exit.
                 Record::Exit(_, time) if finished_at.is_some_and(|at| !is_same_end(*time, at)) => Ok(()),
                 Record::Exit(id, _) => {
                     let said = RuntimeExit { reason: reason.clone(), exit_code: Some(exit_code) };
-                    self.store.add_runtime_to_exit(id, said)
+                    store.add_runtime_to_exit(id, said)
                 }
-            };
+            });
             if let Err(error) = added {
                 tracing::error!(?record, ?reason, exit_code, error = %chain(&error),
                     "failed to store the exit that the container runtime reports");
             }
         }
-        let Self { member_kills, follow_up, store, .. } = self;
-        if let Err(error) = member_kills.settle(store, |id, lives| follow_up.lives_on(id, lives)) {
+        if !self.member_kills.is_waiting() {
+            return;
+        }
+        let Self { member_kills, follow_up, surroundings, clock, .. } = self;
+        let settled = surroundings
+            .store
+            .write(clock, |store| member_kills.settle(store, |id, lives| follow_up.lives_on(id, lives)));
+        if let Err(error) = settled {
             tracing::warn!(error = %chain(&error), "failed to store the kill of a container process; retrying");
         }
     }
@@ -65,17 +71,24 @@ impl Worker {
     pub(super) fn follow_up(&mut self) {
         self.follow_up.look_at_mounts(&self.surroundings.mounts);
         self.follow_up.look_at_names(&self.surroundings.stack_names);
-        let written = self.follow_up.write(&mut self.store);
-        let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
+        let Self { surroundings, clock, follow_up, exits, more_victims, .. } = self;
+        let store = &mut surroundings.store;
+        let written =
+            if follow_up.is_changed() { store.write(clock, |store| follow_up.write(store)) } else { Ok(()) };
+        let stored =
+            if exits.is_empty() { Ok(()) } else { store.write(clock, |store| store.insert_exits(exits)) };
         match stored {
-            Ok(()) => self.exits.clear(),
+            Ok(()) => exits.clear(),
             // Exits are many and less important than kills: keep only the newest for the next try.
-            Err(_) => drop(self.exits.drain(..self.exits.len().saturating_sub(MAX_WAITING))),
+            Err(_) => drop(exits.drain(..exits.len().saturating_sub(MAX_WAITING))),
         }
-        let counted =
-            if self.more_victims.is_empty() { Ok(()) } else { self.store.count_victims(&self.more_victims) };
+        let counted = if more_victims.is_empty() {
+            Ok(())
+        } else {
+            store.write(clock, |store| store.count_victims(more_victims))
+        };
         if counted.is_ok() {
-            self.more_victims.clear();
+            more_victims.clear();
         }
         if let Err(error) = written.and(stored).and(counted) {
             tracing::warn!(error = %chain(&error), "failed to store the outcome of an OOM kill; retrying");
@@ -95,36 +108,24 @@ impl Worker {
             tracing::warn!(id = %record.id, "an OOM kill was missed; recording it from the kernel log");
             self.waiting.push_back(record);
         }
-        if is_idle && self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
-            self.tidied = Some(Instant::now());
+        if is_idle {
             self.tidy();
-        }
-    }
-
-    pub(super) fn tidy(&mut self) {
-        let Keep { age, bytes } = self.surroundings.keep;
-        let since = (!age.is_zero()).then(|| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN));
-        match self.store.keep(Retention { since, bytes }) {
-            Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "deleted old OOM kills"),
-            Err(error) => tracing::warn!(error = %chain(&error), "failed to delete old OOM kills"),
-        }
-        if let Err(error) = self.store.keep_tallies() {
-            tracing::warn!(error = %chain(&error), "failed to add up the counts of old OOM kills");
         }
     }
 
     pub(super) fn store_waiting(&mut self) {
         for (id, record) in std::mem::take(&mut self.replaced) {
-            if let Err(error) = self.store.replace_kill(&id, &record) {
+            let replaced =
+                self.surroundings.store.write(&self.clock, |store| store.replace_kill(&id, &record));
+            if let Err(error) = replaced {
                 tracing::warn!(error = %chain(&error), %id, "failed to replace the backfilled record");
             }
         }
         if self.waiting.is_empty() {
             return;
         }
-        let records = self.waiting.make_contiguous();
-        match self.store.insert_kills(records) {
+        let records = &*self.waiting.make_contiguous();
+        match self.surroundings.store.write(&self.clock, |store| store.insert_kills(records)) {
             Ok(_) => {
                 for record in records.iter() {
                     tracing::info!(id = %record.id, victim = %record.victim.task.comm, tid = record.victim.task.tid,

@@ -159,6 +159,17 @@ mod tests {
         assert!(count > 0, "{} is empty", corpus.display());
     }
 
+    /// Messages that nobody takes are no start for the fuzzer: the protocol has changed.
+    #[test]
+    fn every_message_of_the_corpus_is_taken() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/protocol");
+        for entry in fs::read_dir(corpus).unwrap() {
+            let path = entry.unwrap().path();
+            let taken = super::messages::take(&fs::read(&path).unwrap());
+            assert!(taken.is_some_and(|taken| taken.is_same), "{}", path.display());
+        }
+    }
+
     /// Each corpus contains memory that its reader accepts, as a start for the fuzzer.
     #[test]
     fn every_reader_has_memory_that_it_reads() {

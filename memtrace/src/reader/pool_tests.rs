@@ -117,7 +117,8 @@ fn a_session_without_requests_has_no_reader() {
 #[test]
 fn a_session_quarantines_what_its_reader_hangs_on() {
     let dir = tempfile::tempdir().unwrap();
-    let readers = readers(dir.path(), "exec sleep 1000");
+    // The idle one ends with its stream.
+    let readers = readers(dir.path(), "exec cat >/dev/null");
     let mut session = Session::new(readers.clone());
     let late = Duration::from_millis(50);
     assert_eq!(session.ask(&me(), late), Err(NotRead::Late(late)));

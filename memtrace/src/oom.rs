@@ -12,5 +12,6 @@ pub mod owner;
 pub mod record;
 pub mod recorder;
 pub mod scope;
+pub mod story;
 pub mod surroundings;
 pub mod symbols;

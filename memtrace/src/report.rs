@@ -16,6 +16,7 @@ mod markdown;
 mod page;
 mod sentence;
 mod stack;
+mod story;
 mod style;
 mod table;
 mod text;
@@ -24,6 +25,7 @@ pub use self::{
     html::html,
     markdown::markdown,
     sentence::sentence,
+    story::stories,
     style::{Style, Terminal},
     table::table,
     text::text,

@@ -42,8 +42,8 @@ const ONCE: Budget = Budget { bytes: 1 << 30, time: Duration::from_secs(2) };
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Looks at the target now: as root it reads page tables and allocator counters itself, and adds what the daemon knows \
-from before (growth, call stacks, verdicts over time). Without root it shows the daemon's last reading. TARGET is a pid, a container name or id, a pod (name, namespace/name or uid), a systemd \
-unit, or a cgroup path.
+from before (growth, call stacks, verdicts over time). Without root it shows the daemon's last reading. TARGET is a \
+pid, a container name or id, a pod (name, namespace/name or uid), a systemd unit, or a cgroup path.
 
 Examples:
   memtrace explain 4711
@@ -123,11 +123,14 @@ fn look(args: &ExplainArgs, words: &[&str]) -> Result<(Snapshot, Option<Insights
         match client::get::<Snapshot>(socket, SNAPSHOT) {
             Ok(mut snapshot) => {
                 if is_root {
-                    let fresh = alone(&cgroups(&snapshot, words)?)?;
-                    for word in cgroups(&snapshot, words)? {
-                        // What has ended in between keeps its last figures.
-                        if let Ok(subject) = find(&fresh, &word) {
-                            fresh::refresh(&mut snapshot, &fresh, &subject);
+                    let plain = cgroups(&snapshot, words)?;
+                    // What has ended in between keeps its last figures.
+                    let fresh = alone(&plain).ok();
+                    for (fresh, word) in
+                        fresh.iter().flat_map(|fresh| plain.iter().map(move |word| (fresh, word)))
+                    {
+                        if let Ok(subject) = find(fresh, word) {
+                            fresh::refresh(&mut snapshot, fresh, &subject);
                         }
                     }
                 }

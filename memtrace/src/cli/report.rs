@@ -3,6 +3,7 @@
 //! Arguments and the store -> text or JSON on `out`. Must not write to the store, and must not need a daemon.
 
 mod exits;
+mod story;
 
 use std::{
     io::{self, IsTerminal as _, Write},
@@ -15,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use thiserror::Error;
 
-pub use self::exits::ExitsArgs;
+pub use self::{exits::ExitsArgs, story::StoryArgs};
 use super::{Failure, args::ColorArgs};
 use crate::{
     oom::record::OomRecord,
@@ -40,6 +41,7 @@ Examples:
   memtrace report --last -o html > kill.html
   memtrace report show 20261122T190501Z-42    one kill; the start of its id is enough
   memtrace report list -o json | jq -r '.kills[].id'
+  memtrace report story --since 1d            workloads that were killed more than once
 
 Exit codes: 0 ok, 1 failed (no such record, store unreadable), 2 usage, 3 no store or no kill yet, 4 not permitted."
 )]
@@ -76,6 +78,8 @@ pub enum ReportCommand {
     Show(ShowArgs),
     /// List how processes ended: OOM kill, signal from a process, or own exit.
     Exits(ExitsArgs),
+    /// Tell which workloads are killed again and again, and what their kills have in common.
+    Story(StoryArgs),
 }
 
 /// Period and maximum number of entries in a list.
@@ -240,7 +244,7 @@ pub enum ReportError {
         store: PathBuf,
     },
     /// The arguments exclude each other.
-    #[error("--last cannot be used with list or show")]
+    #[error("--last cannot be used with a subcommand")]
     Usage,
     /// The record cannot be written as JSON.
     #[error("failed to write JSON")]
@@ -303,6 +307,7 @@ fn produce(args: &ReportArgs, terminal: Terminal, now: Timestamp) -> Result<Stri
             list(args, &store, now, Style { width: terminal.list_width(), ..style })
         }
         Some(ReportCommand::Exits(args)) => exits::exits(args, &store, now),
+        Some(ReportCommand::Story(args)) => story::story(args, &store, now, style),
         Some(ReportCommand::Show(ShowArgs { id, output })) => match store.kill(id)? {
             Some(record) => one(&record, *output, style),
             None => Err(ReportError::NoSuchRecord { id: id.clone(), store: path() }),

@@ -19,9 +19,9 @@ use super::{
 };
 use xtask_base::process;
 
-/// The longest that a boot with everything in it may take: a backstop for one that hangs. On two idle cores it takes some
-/// minutes, and on a slow and busy machine many times that.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// The longest that a boot with everything in it may take: a backstop for one that hangs. On two idle cores it takes five
+/// minutes, and on a slow and busy machine up to a quarter of an hour.
+const PATIENCE: Duration = Duration::from_secs(1800);
 /// So small that the node is soon out of memory.
 const MEMORY: &str = "256M";
 /// Two, so that a victim and the one who asked for memory run at the same time, for a guest that turns from one to the

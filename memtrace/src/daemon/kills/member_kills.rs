@@ -2,7 +2,8 @@
 //! exit and the kubelet no restart.
 //!
 //! Input: kills, and the processes of their cgroup. Output: whether its first process lives on, for each kill; for
-//! containers entries in the store, and their count, which survives restarts. A kill is judged `AFTER` it happened: a container that dies with its member is gone by then.
+//! containers entries in the store, and their count, which survives restarts. A kill is judged `AFTER` it happened: a
+//! container that dies with its member is gone by then.
 
 use std::{
     collections::VecDeque,
@@ -74,6 +75,8 @@ impl MemberKills {
 
     /// Notes a recorded kill, with the current first process of its container, or of its cgroup.
     pub fn note(&mut self, record: &OomRecord, path: Option<&[u8]>) {
+        // The root has no first process that would tell anything, and all others are below it.
+        let path = path.filter(|path| *path != b"/");
         let (Some(path), Some(hierarchy)) = (path, self.hierarchy.as_ref()) else { return };
         let Some(directory) = hierarchy.directory(whole(path)) else { return };
         let Some(first) = first(&self.procfs, &directory) else { return };

@@ -2,7 +2,7 @@
 
 use super::{
     Case, Cause, CauseKind, Outcome,
-    case::{fact, firm, percent, share},
+    case::{fact, percent, share},
 };
 use crate::{
     units::{Bytes, Grade},
@@ -26,7 +26,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     }
     let samples = case.samples();
     let found = MOMENTS.into_iter().find_map(|moment| {
-        let before = case.point_before(moment).and_then(firm)?;
+        let before = case.point_before(moment)?.firm()?;
         let rise = at_kill.0.saturating_sub(before.0);
         let earlier = samples.iter().filter(|sample| sample.at <= -moment);
         let most = earlier.clone().map(|to| {

@@ -62,7 +62,7 @@ impl<'a> Case<'a> {
             record,
             limit: owner.and_then(|owner| owner.limit_bytes),
             usage,
-            firm: usage.map(|usage| less(usage, cache)),
+            firm: usage.map(|usage| Bytes(usage.0.saturating_sub(cache.0))),
         }
     }
 
@@ -132,10 +132,20 @@ impl<'a> Case<'a> {
     pub fn samples(&self) -> Vec<Sample> {
         self.timeline()
             .filter_map(|point| {
-                let firm = if point.seconds_before == 0.0 { self.firm } else { firm(point) };
+                let firm = if point.seconds_before == 0.0 { self.firm } else { point.firm() };
                 Some(Sample { at: -point.seconds_before, value: firm?.0 as f64 })
             })
             .collect()
+    }
+
+    /// Firm memory since it was last at the level at which it had settled; all of it if it never settled.
+    pub fn rise(&self) -> Vec<Sample> {
+        let mut samples = self.samples();
+        if let Some(Bytes(level)) = self.settled() {
+            let last = samples.iter().rposition(|sample| sample.value <= level as f64);
+            samples.drain(..last.unwrap_or_default());
+        }
+        samples
     }
 
     /// Page cache that the kernel gave up on the way to the limit, if it was much.
@@ -175,7 +185,7 @@ impl<'a> Case<'a> {
         let Some(age) = self.container_age().filter(|age| *age <= LONGEST_START) else { return 0.0 };
         let timeline = &self.record.circumstances.timeline;
         let before = timeline.iter().rev().find(|point| point.seconds_before >= age + START_SLACK);
-        let before = before.and_then(firm).unwrap_or_default();
+        let before = before.and_then(Point::firm).unwrap_or_default();
         before.0 as f64 + SETTLED_WITHIN * limit
     }
 
@@ -197,15 +207,6 @@ impl<'a> Case<'a> {
         let of = |task: &'a TaskFacts| task.cgroup.as_deref().filter(|_| task.pid == process.task.pid);
         own.or_else(|| of(victim)).or_else(|| of(trigger))
     }
-}
-
-/// Firm memory at a point of the timeline; all of the usage if the page cache is not known.
-pub fn firm(point: &Point) -> Option<Bytes> {
-    Some(less(point.usage_bytes?, point.file_bytes.unwrap_or_default()))
-}
-
-fn less(all: Bytes, part: Bytes) -> Bytes {
-    Bytes(all.0.saturating_sub(part.0))
 }
 
 fn age(record: &OomRecord, task: &TaskFacts) -> Option<f64> {

@@ -88,6 +88,16 @@ fn steady_growth_is_a_leak() {
     assert_eq!(judged(&record), (CauseKind::Leak, Confidence::High));
 }
 
+/// Most of the time it was at rest: the trend of all of it is none.
+#[test]
+fn a_leak_that_begins_after_a_long_calm_is_one() {
+    let mut record = record(100);
+    usage(&mut record, (0..40).map(|_| 12).chain((0..14).map(|second| 14 + second * 6)));
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::Leak, Confidence::Medium));
+    assert!(found.sentence.contains("6.0 MiB/s"), "{}", found.sentence);
+}
+
 #[test]
 fn a_jump_after_calm_is_a_burst() {
     let mut record = record(20);

@@ -159,6 +159,13 @@ pub struct Point {
     pub kernel_bytes: Option<Bytes>,
 }
 
+impl Point {
+    /// Firm memory: usage without page cache; all of the usage if the page cache is not known.
+    pub fn firm(&self) -> Option<Bytes> {
+        Some(Bytes(self.usage_bytes?.0.saturating_sub(self.file_bytes.unwrap_or_default().0)))
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

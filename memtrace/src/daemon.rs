@@ -14,7 +14,10 @@ pub mod threads;
 use std::{net::SocketAddr, path::PathBuf};
 
 pub use self::run::run;
-use self::{kills::recorder::Keep, setup::lock::LockError};
+use self::{
+    kills::recorder::Keep,
+    setup::{lock::LockError, take_over::Pinning},
+};
 use crate::{
     container::sources,
     probe::{attach::AttachError, options::Options},
@@ -44,6 +47,8 @@ pub struct Config {
     pub cpu_budget: u32,
     /// How long, and in how many bytes, kills are kept.
     pub keep: Keep,
+    /// Where the programs that record kills are pinned.
+    pub pinning: Pinning,
     /// Whether missed kills are recorded from the kernel log.
     pub backfill: bool,
     /// Sources of container names.

@@ -39,7 +39,7 @@ use crate::{
     },
     model::{AtKill, Latest, Model, scan::Order, walk::Unwound},
     oom::recorder::is_kill,
-    probe::status::ProbeStatus,
+    probe::{kill_ring::Key, status::ProbeStatus},
     reader::pool::Readers,
     snapshot::{Scans, Snapshot, Tracer, Walks},
 };
@@ -319,11 +319,13 @@ fn send(
     for (frozen, at_kill) in marked {
         if is_kill(&frozen, watches_signals) {
             // The recorder ends only after the engine.
-            let kill = Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() };
+            let (losses, snapshot) = (losses.clone(), snapshot.clone());
+            let kill = Kill { frozen, losses, at_kill, snapshot, earlier: None };
             if kills.send(News::Kill(Box::new(kill))).is_err() {
                 tracing::error!("the recorder thread has ended; an OOM kill is lost");
             }
         } else {
+            reader.release(Key::of(&frozen));
             bare += 1;
         }
     }

@@ -26,10 +26,11 @@ use super::{
     governor::Governor,
     kills::{
         backfill::{self, Backfill},
+        inherited::Inherited,
         mounts::Mounts,
         recorder::{self, Surroundings},
     },
-    setup::{lock, malloc, privileges, tracer},
+    setup::{lock, malloc, privileges, take_over::take_over, tracer},
     threads::{
         history_file::HistoryFile,
         limit_watch, scanner,
@@ -68,8 +69,9 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         config.backfill.then(|| Backfill::start(backfill::boot(boot_id.clone(), hierarchy.as_ref())));
     let support = tracer::probe(&config.options, tracefs);
     let _lock = lock::lock(&config.state_dir)?;
-    let probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
-    // Kills before this point were not traced.
+    let mut probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
+    let (_pins, inherited) = take_over(&config.pinning, &config.state_dir, &mut probes);
+    // Kills before this point were not traced by this daemon.
     if let Some(backfill) = &mut backfill {
         backfill.read(Instant::now());
     }
@@ -91,7 +93,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let before = Before { hierarchy, boot_id, backfill, diagnosis };
+    let before = Before { hierarchy, boot_id, backfill, inherited, diagnosis };
     let result = runtime.block_on(run_attached(config, probes, before, listeners));
     // A request that waits for a disk must not delay the shutdown.
     runtime.shutdown_background();
@@ -103,6 +105,7 @@ struct Before {
     hierarchy: Option<Hierarchy>,
     boot_id: String,
     backfill: Option<Backfill>,
+    inherited: Inherited,
     diagnosis: Diagnosis,
 }
 
@@ -153,8 +156,9 @@ async fn run_attached(
 
 /// Starts the threads and tasks, each after those that it sends requests to.
 fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
-    let Probes { stream, kills, stacks, counters, governor: held_back, status, object } = probes;
-    let Before { hierarchy, boot_id, backfill, diagnosis } = before;
+    let Probes { stream, kills, stacks, counters, governor: held_back, status, object, .. } = probes;
+    let Before { hierarchy, boot_id, backfill, inherited, diagnosis } = before;
+    let (not_fitting, unreadable) = (inherited.not_fitting, inherited.unreadable);
     let local = || Local::new(Procfs::new(PROC));
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC))?;
     let remote = || Remote::new(readers.clone(), local());
@@ -173,6 +177,8 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         state_dir: config.state_dir.clone(),
         keep: config.keep,
         backfill,
+        inherited,
+        releaser: kills.releaser(),
         shared: shared.clone(),
         names: namer.names.clone(),
         changes: namer.changes.clone(),
@@ -194,7 +200,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         readers: Some(readers),
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
-        reader: Reader::new(stream, kills, stacks, counters),
+        reader: Reader::new(stream, kills, stacks, counters).after(not_fitting, unreadable),
         model,
         status,
         kills: recorder.sender,

@@ -3,4 +3,5 @@
 pub mod lock;
 pub mod malloc;
 pub mod privileges;
+pub mod take_over;
 pub mod tracer;

@@ -27,6 +27,7 @@ mod load;
 mod losses;
 mod metrics;
 mod odd;
+mod outliving;
 mod peaks;
 mod record;
 mod scenarios;

@@ -55,14 +55,15 @@ pub struct FollowUp {
 }
 
 impl FollowUp {
-    /// Remembers a record that has just been stored.
-    pub fn add(&mut self, record: &OomRecord, ancestors: Vec<u32>) {
+    /// Remembers a record that has just been stored. Without ancestors its mounts are not read: other processes may have
+    /// the ids now.
+    pub fn add(&mut self, record: &OomRecord, ancestors: Option<Vec<u32>>) {
         let is_of_files = |cause: &Cause| cause.kind == CauseKind::FileOrTmpfs;
         let is_of_files = record.circumstances.cause.as_ref().is_some_and(is_of_files);
         self.recent.push_back(Recent {
             record: record.clone(),
             is_changed: false,
-            mounts: if is_of_files { MountsOf::Needed(ancestors) } else { MountsOf::Done },
+            mounts: ancestors.filter(|_| is_of_files).map_or(MountsOf::Done, MountsOf::Needed),
         });
         let oldest = record.ktime_ns.saturating_sub(KEPT);
         while self.recent.len() > MOST

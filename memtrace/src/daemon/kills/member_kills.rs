@@ -79,6 +79,11 @@ impl MemberKills {
         let Some(directory) = hierarchy.directory(whole(path)) else { return };
         let victim = record.victim.task.pid;
         let Some(first) = first(&self.procfs, &directory) else { return };
+        // The cgroup of a unit is used again, and the kill may be from before the daemon started.
+        let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
+        if first.start.saturating_mul(tick) > record.ktime_ns {
+            return;
+        }
         if victim.is_none_or(|pid| pid == first.pid) || self.waiting.len() >= MOST {
             return;
         }

@@ -21,10 +21,12 @@ use memtrace_common::event::oom::OomKill;
 
 use super::{backfill::Backfill, kernel_log::KernelLog};
 use crate::{
-    cgroup::{hierarchy::Hierarchy, memcg},
+    cgroup::hierarchy::Hierarchy,
     clock,
     container::{namer::Change, names::Names, sources::Ended as EndedSaid},
-    daemon::kills::{follow_up::FollowUp, member_kills::MemberKills, mounts::Mounts},
+    daemon::kills::{
+        follow_up::FollowUp, inherited::Inherited, known::Known, member_kills::MemberKills, mounts::Mounts,
+    },
     history::shared::Shared,
     ingest::loss::Loss,
     mm::procfs::Procfs,
@@ -33,18 +35,24 @@ use crate::{
         cause::cause,
         exit::ExitRecord,
         group::is_member,
-        kernel_log::Trace,
         owner::Baselines,
         record::OomRecord,
         recorder::{Context, record},
         surroundings::{KnownAtKill, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
+    probe::{
+        kill_ring::{Key, Releaser},
+        links::chain,
+    },
     store::Store,
     text::escape,
 };
 
 mod commit;
+mod inherit;
+
+use self::inherit::Earlier;
 
 /// The most kills that wait for the disk. Above that the oldest are dropped and counted; the log has them.
 const MAX_WAITING: usize = 10_000;
@@ -81,6 +89,8 @@ pub struct Kill {
     pub at_kill: AtKill,
     /// The last snapshot before.
     pub snapshot: Latest,
+    /// Set for a kill from before this daemon.
+    pub earlier: Option<Earlier>,
 }
 
 /// A message from the engine.
@@ -118,6 +128,10 @@ pub struct Surroundings {
     pub keep: Keep,
     /// Kills of the kernel log; `None` when backfill is disabled.
     pub backfill: Option<Backfill>,
+    /// Kills that earlier daemons left.
+    pub inherited: Inherited,
+    /// Lets the records of stored kills go.
+    pub releaser: Releaser,
     /// Reads the mounts of kills.
     pub mounts: Mounts,
     /// Names of cgroups.
@@ -148,7 +162,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
         surroundings.shared.count_kills(tally.join, tally.kills);
     }
     // Read after the programs are attached, so a group that is missing here is younger than the tracer.
-    let baselines = baselines(surroundings.hierarchy.as_ref());
+    let baselines = inherit::baselines(surroundings.hierarchy.as_ref());
     let member_kills = MemberKills::open(
         Procfs::new("/proc"),
         surroundings.hierarchy.clone(),
@@ -156,10 +170,9 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
         &store,
     )?;
     let log = KernelLog::from_now();
-    if let Some(backfill) = &mut surroundings.backfill {
-        let recorded = store.kills_of_boot(&surroundings.boot_id)?;
-        backfill.know(recorded.iter().map(Trace::of));
-    }
+    let recorded = store.kills_of_boot(&surroundings.boot_id)?;
+    let (known, follow_up) = inherit::recall(&mut surroundings, &recorded);
+    drop(recorded);
     let (sender, receiver) = channel();
     let counts = Arc::new(Counts::default());
     let shared = Arc::clone(&counts);
@@ -170,6 +183,8 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 surroundings,
                 store,
                 baselines,
+                earlier: Baselines::unknown(),
+                known,
                 // Cannot be sent to another thread.
                 symbols: Kallsyms::default(),
                 log,
@@ -179,7 +194,9 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 waiting: VecDeque::new(),
                 ancestors: HashMap::new(),
                 exits: Vec::new(),
-                follow_up: FollowUp::default(),
+                follow_up,
+                taken: Vec::new(),
+                merged: Vec::new(),
                 more_victims: Vec::new(),
                 in_log: 0,
                 given_up: 0,
@@ -199,16 +216,13 @@ fn open(state_dir: &Path) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-fn baselines(hierarchy: Option<&Hierarchy>) -> Baselines {
-    let Some(hierarchy) = hierarchy else { return Baselines::default() };
-    let groups = hierarchy.walk().into_iter();
-    Baselines::of_existing(groups.map(|(id, path)| (id, memcg::oom_events(hierarchy, &path))))
-}
-
 struct Worker {
     surroundings: Surroundings,
     store: Store,
     baselines: Baselines,
+    /// For kills from before the groups were read.
+    earlier: Baselines,
+    known: Known,
     symbols: Kallsyms,
     log: KernelLog,
     /// Ids of backfilled records whose kill the tracer did see, with the records that replace them.
@@ -220,6 +234,9 @@ struct Worker {
     ancestors: HashMap<String, Vec<u32>>,
     exits: Vec<ExitRecord>,
     follow_up: FollowUp,
+    /// Kills whose records in the ring are needed until the next commit, and until further victims are stored.
+    taken: Vec<Key>,
+    merged: Vec<Key>,
     /// Further victims of groups with a stored record, still to be counted.
     more_victims: Vec<OomRecord>,
     /// How many of the waiting records were printed to the log.
@@ -232,6 +249,7 @@ impl Worker {
     fn run(mut self, news: &Receiver<News>) {
         // The first lookup of kernel symbols takes long and must not delay the first kill.
         self.symbols.names(&[0]);
+        self.inherit();
         let (mut looked, mut followed) = (Instant::now(), Instant::now());
         loop {
             let patience = match () {
@@ -282,6 +300,10 @@ impl Worker {
     }
 
     fn take(&mut self, kill: &Kill) {
+        let key = Key::of(&kill.frozen);
+        if !self.known.is_new(key) {
+            return self.surroundings.releaser.release([key]);
+        }
         let Surroundings { boot_id, hook, watches_signals, hierarchy, names, .. } = &self.surroundings;
         let raw_path_of = |id| {
             let known = names.lock().path(id).map(<[u8]>::to_vec);
@@ -293,15 +315,24 @@ impl Worker {
             boot_id,
             cgroup_version: hierarchy.as_ref().map(Hierarchy::version_number),
             page_size: rustix::param::page_size() as u64,
-            hook,
-            watches_signals: *watches_signals,
+            hook: kill.earlier.as_ref().map_or(hook, |earlier| &earlier.hook),
+            watches_signals: kill
+                .earlier
+                .as_ref()
+                .map_or(*watches_signals, |earlier| earlier.watches_signals),
             losses: kill.losses.clone(),
             symbols: &self.symbols,
             path_of: &path_of,
         };
-        let mut record = record(&kill.frozen, &context, &mut self.baselines);
-        let victim = &record.victim.task;
-        let dump = self.log.report(victim.pid.unwrap_or_default(), victim.tid);
+        let baselines = if kill.earlier.is_some() { &mut self.earlier } else { &mut self.baselines };
+        let mut record = record(&kill.frozen, &context, baselines);
+        let dump = match &kill.earlier {
+            Some(earlier) => earlier.note(&mut record),
+            None => {
+                let victim = &record.victim.task;
+                self.log.report(victim.pid.unwrap_or_default(), victim.tid)
+            }
+        };
         let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref());
         let history =
             owner.and_then(|owner| Some(self.surroundings.shared.history().container(owner)?.points()));
@@ -323,19 +354,24 @@ impl Worker {
         if replaced.is_none() {
             if let Some(first) = self.waiting.iter_mut().rev().find(|first| is_member(first, &record)) {
                 first.circumstances.more_victims.push(record.victim);
+                self.taken.push(key);
                 return;
             }
             if self.follow_up.merge(&record) {
                 self.more_victims.push(record);
+                self.merged.push(key);
                 return;
             }
         }
+        self.taken.push(key);
         record.circumstances.cause = Some(cause(&record));
         self.member_kills.note(&record, path.as_deref());
         match replaced {
             Some(id) => self.replaced.push((id, record)),
             None => {
-                self.ancestors.insert(record.id.clone(), kill.at_kill.ancestors.clone());
+                if kill.earlier.is_none() {
+                    self.ancestors.insert(record.id.clone(), kill.at_kill.ancestors.clone());
+                }
                 self.waiting.push_back(record);
             }
         }
@@ -357,16 +393,4 @@ fn name(record: &mut OomRecord, names: &Names) {
     record.circumstances.container = container;
     record.circumstances.trigger_container = trigger_container;
     record.circumstances.limit_owner_name = limit_owner_name;
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

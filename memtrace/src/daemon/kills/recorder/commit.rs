@@ -75,6 +75,9 @@ impl Worker {
         if counted.is_ok() {
             self.more_victims.clear();
         }
+        if written.is_ok() && counted.is_ok() {
+            self.let_members_go();
+        }
         if let Err(error) = written.and(stored).and(counted) {
             tracing::warn!(error = %chain(&error), "failed to store the outcome of an OOM kill; retrying");
         }
@@ -91,6 +94,7 @@ impl Worker {
         for mut record in missed.unwrap_or_default() {
             record.circumstances.cause = Some(cause(&record));
             tracing::warn!(id = %record.id, "an OOM kill was missed; recording it from the kernel log");
+            self.ancestors.insert(record.id.clone(), Vec::new());
             self.waiting.push_back(record);
         }
         if is_idle && self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
@@ -119,7 +123,7 @@ impl Worker {
             }
         }
         if self.waiting.is_empty() {
-            return;
+            return self.let_go();
         }
         let records = self.waiting.make_contiguous();
         match self.store.insert_kills(records) {
@@ -139,11 +143,12 @@ impl Worker {
                     }
                     let of = WorkloadLabels::of(container_name, record.victim.task.cgroup.as_deref());
                     self.surroundings.shared.count_kills(of, 1);
-                    self.follow_up.add(record, self.ancestors.remove(&record.id).unwrap_or_default());
+                    self.follow_up.add(record, self.ancestors.remove(&record.id));
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
                 self.waiting.clear();
                 self.in_log = 0;
+                self.let_go();
             }
             Err(error) => self.keep(&error),
         }
@@ -163,6 +168,7 @@ impl Worker {
             self.given_up += 1;
         }
         self.in_log = self.waiting.len();
+        self.bound_taken();
     }
 }
 

@@ -145,7 +145,10 @@ pub fn run(args: &DaemonArgs, out: &mut dyn Write) -> Result<(), Failure> {
 /// Removes the pins, and says what was removed.
 fn remove_pins(args: &DaemonArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let Unpinned { sets, unread, in_use } = unpin(&args.pins.bpffs).map_err(anyhow::Error::msg)?;
-    writeln!(out, "removed {sets} sets of pinned programs, with {unread} unread records")?;
+    writeln!(
+        out,
+        "sets of pinned programs removed: {sets}; records in them that no daemon has stored: {unread}"
+    )?;
     if in_use > 0 {
         return Err(anyhow!("{in_use} state directories are in use: stop their daemons first").into());
     }

@@ -13,9 +13,19 @@ import yaml
 DEPLOY = pathlib.Path(__file__).resolve().parent.parent
 CHART = DEPLOY / "chart/memtrace"
 MANIFEST = DEPLOY / "manifests/memtrace.yaml"
-ORDER = ["namespace.yaml", "serviceaccount.yaml", "rbac.yaml", "daemonset.yaml"]
+ORDER = ["namespace.yaml", "serviceaccount.yaml", "rbac.yaml", "networkpolicy.yaml", "daemonset.yaml"]
 VERSIONS = ["1.28", "1.32", "1.36"]
+# Seconds after which `memtrace health` gives up by itself.
+CLIENT = 5
 HEADING = "# Rendered from deploy/chart/memtrace by `cargo xtask chart --write`. Edit the chart, not this file.\n"
+
+SCRAPERS = [
+    {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+    },
+    {"ipBlock": {"cidr": "192.0.2.0/24"}},
+]
 
 # Values that must render to valid objects, and values that the schema must refuse.
 GOOD = [
@@ -24,6 +34,8 @@ GOOD = [
     {"extraCapabilities": ["SYS_RESOURCE"], "extraArgs": ["--fault-period=0"], "priorityClassName": ""},
     {"kubelet": {"enabled": True, "insecureTLS": True, "nodesProxy": True}},
     {"image": {"repository": "registry.example/memtrace", "tag": "2"}, "podAnnotations": {"a": "b"}},
+    {"networkPolicy": {"enabled": True, "scrapers": SCRAPERS}},
+    {"networkPolicy": {"enabled": True, "scrapers": SCRAPERS}, "kubelet": {"enabled": True}},
 ]
 BAD = [
     {"resources": {"cpu": "1", "memory": "lots"}},
@@ -32,6 +44,11 @@ BAD = [
     {"stateDirectory": "relative"},
     {"kubelet": {"enabled": "yes"}},
     {"unknown": 1},
+    # An empty list of peers admits everybody.
+    {"networkPolicy": {"enabled": True}},
+    {"networkPolicy": {"enabled": True, "scrapers": []}},
+    {"networkPolicy": {"enabled": True, "scrapers": [{}]}},
+    {"networkPolicy": {"enabled": True, "scrapers": [{"namespace": "monitoring"}]}},
 ]
 
 
@@ -68,6 +85,46 @@ def capabilities(text):
     return container["securityContext"]["capabilities"]["add"]
 
 
+def container(text):
+    return objects(text)["DaemonSet"]["spec"]["template"]["spec"]["containers"][0]
+
+
+def check_health(text):
+    probes = {name: container(text)[name] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    socket = next(argument for argument in container(text)["args"] if argument.startswith("--socket="))
+    for name, probe in probes.items():
+        # Whoever fills the port must not restart the tracer.
+        assert not {"httpGet", "tcpSocket", "grpc"} & probe.keys(), name
+        command = probe["exec"]["command"]
+        assert command[:2] == ["/memtrace", "health"] and command[-1] == socket, command
+        assert ("--live" in command) == (name == "livenessProbe"), command
+        assert probe["timeoutSeconds"] > CLIENT, name
+
+
+def check_network():
+    assert "NetworkPolicy" not in objects(render({}))
+    policy = objects(render({"networkPolicy": {"enabled": True, "scrapers": SCRAPERS}}))["NetworkPolicy"]["spec"]
+    port = container(render({}))["ports"][0]["name"]
+    assert policy["ingress"] == [{"from": SCRAPERS, "ports": [{"protocol": "TCP", "port": port}]}], policy
+    assert policy["egress"] == [] and policy["policyTypes"] == ["Ingress", "Egress"], policy
+    labels = objects(render({}))["DaemonSet"]["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items(), policy
+    values = {"networkPolicy": {"enabled": True, "scrapers": SCRAPERS}, "kubelet": {"enabled": True}}
+    egress = objects(render(values))["NetworkPolicy"]["spec"]["egress"]
+    assert egress == [{"ports": [{"protocol": "TCP", "port": 10250}]}], egress
+
+
+def check_unit(unit):
+    settings = [line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#")]
+    values = dict(settings)
+    # The daemon needs what these take away: kernel symbols and tunables that it reads, the kernel log, other processes.
+    taken = {"ProtectKernelTunables", "ProtectKernelLogs", "ProtectProc", "ProcSubset", "PrivateUsers", "PrivateDevices"}
+    assert not taken & values.keys(), taken & values.keys()
+    assert values["Type"] == "notify" and int(values["WatchdogSec"]) > 0 and values["Restart"] == "on-failure"
+    # /dev/kmsg is the only device.
+    assert values["DevicePolicy"] == "closed" and [v for k, v in settings if k == "DeviceAllow"] == ["/dev/kmsg r"]
+
+
 def main():
     text = render({})
     if "--write" in sys.argv:
@@ -85,6 +142,9 @@ def main():
     assert narrow["DaemonSet"]["spec"]["template"]["spec"]["automountServiceAccountToken"]
     # The systemd unit has the same capabilities.
     unit = (DEPLOY / "systemd/memtrace.service").read_text()
+    check_unit(unit)
+    check_health(text)
+    check_network()
     line = next(line for line in unit.splitlines() if line.startswith("CapabilityBoundingSet="))
     assert line.split("=")[1].split() == [f"CAP_{name}" for name in capabilities(text)], line
     # Old kernels need this limit instead of the capability, which is not in the set.

@@ -32,8 +32,8 @@ counters! {
     StreamFull => "stream_full", "address-space, fault and task events, lost because the ring buffer was full";
     /// A process was over its event budget.
     Throttled => "throttled", "address-space events of processes over their event budget";
-    /// The ring buffer for kills and signals was full.
-    KillsFull => "kills_full", "OOM kills and fatal signals, lost because their ring buffer was full";
+    /// The ring buffer for kills was full.
+    KillsFull => "kills_full", "OOM kills, lost because their ring buffer was full";
     /// A field of `task_struct`, `signal_struct` or `cred` could not be read.
     TaskRead => "task_read", "fields of a task that could not be read";
     /// A field of `mm_struct` could not be read.
@@ -56,6 +56,12 @@ counters! {
     UserStack => "user_stack", "user stacks that could not be unwound";
     /// The ring buffer for copies of stacks was full.
     StacksFull => "stacks_full", "copies of user stacks, lost because their ring buffer was full; unwound with frame pointers instead";
+    /// Tasks of a cgroup were over their budget of signals, or all of the node were.
+    SignalsThrottled => "signals_throttled", "signals of cgroups over their budget; who sent them is unknown";
+    /// The ring buffer for signals was full.
+    SignalsFull => "signals_full", "signals, lost because their ring buffer was full; who sent them is unknown";
+    /// Tasks of a cgroup were over their budget of cgroups made and removed, or all of the node were.
+    CgroupsThrottled => "cgroups_throttled", "cgroups made and removed over the budget; found by reading the hierarchy again";
 }
 
 impl Counter {

@@ -1,10 +1,11 @@
 //! The types that both sides share: the kernel programs write them and the daemon reads them.
 //!
 //! Input: none. Output: plain, padding-free records, checked at compile time by `zerocopy`'s derives. This crate must
-//! not hold logic beyond names and numbers, must not allocate, and has no `unsafe`.
+//! not hold logic beyond names, numbers and the arithmetic of budgets, must not allocate, and has no `unsafe`.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod config;
 pub mod counter;
 pub mod event;

@@ -5,13 +5,14 @@ use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_boot_ns},
 };
 use memtrace_common::{
+    budget::SIGNALS_RESERVE_ABOVE,
     config::BUDGET_PERIOD_SHIFT,
     counter::Counter,
     event::{Header, Kind, Record, space::Throttled},
 };
 
 use crate::maps::{
-    BUDGET_SLOTS, BUDGETS, Budget, COUNTERS, KILLS, OTHER_BUDGETS, STACKS, STREAM, config, held_back,
+    BUDGET_SLOTS, BUDGETS, Budget, COUNTERS, KILLS, OTHER_BUDGETS, SIGNALS, STACKS, STREAM, config, held_back,
 };
 
 /// Unread bytes of the stream above which the daemon is woken before its next tick.
@@ -155,17 +156,31 @@ pub fn stream_with<T: Record>(fill: impl FnOnce(*mut T)) {
     entry.submit(stream_wakeup());
 }
 
-/// Like [`stream_with`], and wakes the daemon: for rare events that it must handle immediately.
+/// Like [`stream_with`]; wakes the daemon if `is_urgent`.
 #[inline(always)]
-pub fn stream_now_with<T: Record>(fill: impl FnOnce(*mut T)) {
+pub fn stream_urgent_with<T: Record>(is_urgent: bool, fill: impl FnOnce(*mut T)) {
     let Some(mut entry) = STREAM.reserve::<T>(0) else {
         return lost(Counter::StreamFull);
     };
     fill(entry.as_mut_ptr());
-    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+    entry.submit(if is_urgent { u64::from(BPF_RB_FORCE_WAKEUP) } else { stream_wakeup() });
 }
 
-/// Sends a record of a kill or a fatal signal, filled in place, and wakes the daemon.
+/// Sends the record of a signal, filled in place; wakes the daemon if `is_urgent`. The last part of the ring is only
+/// for those that `may_use_reserve`.
+#[inline(always)]
+pub fn signal_with<T: Record>(is_urgent: bool, may_use_reserve: bool, fill: impl FnOnce(*mut T)) {
+    if !may_use_reserve && SIGNALS.query(u64::from(BPF_RB_AVAIL_DATA)) > SIGNALS_RESERVE_ABOVE {
+        return lost(Counter::SignalsFull);
+    }
+    let Some(mut entry) = SIGNALS.reserve::<T>(0) else {
+        return lost(Counter::SignalsFull);
+    };
+    fill(entry.as_mut_ptr());
+    entry.submit(u64::from(if is_urgent { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
+}
+
+/// Sends the record of an OOM kill, filled in place, and wakes the daemon.
 #[inline(always)]
 pub fn kill_with<T: Record>(fill: impl FnOnce(*mut T)) {
     let Some(mut entry) = KILLS.reserve::<T>(0) else {

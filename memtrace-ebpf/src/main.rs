@@ -1,10 +1,11 @@
-//! memtrace's kernel programs: read facts, filter, emit. No policy.
+//! memtrace's kernel programs: read facts, filter, emit. No policy but budgets.
 //!
 //! Input: the hooks of `probes/` and the read-only global `CONFIG`. Output: records of `memtrace_common::event` in
-//! two ring buffers, and counters of all losses.
+//! four ring buffers, and counters of all losses.
 #![no_std]
 #![no_main]
 
+mod budget;
 mod emit;
 mod kernel;
 mod maps;

@@ -5,6 +5,7 @@ use aya_ebpf::{
     maps::{Array, LruHashMap, PerCpuArray, RingBuf},
 };
 use memtrace_common::{
+    budget::{KILLS_RING, SIGNALS_RING, Share},
     config::{Config, Offsets},
     counter::Counter,
     event::{
@@ -18,15 +19,21 @@ use memtrace_common::{
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::UNKNOWN;
 
-/// Address-space changes, faults and processes: many, and replaceable by reading /proc. The daemon maps each ring
-/// twice, so its size counts three times: once in the kernel, twice in the daemon's RSS.
+/// Address-space changes, faults and processes: many, and replaceable by reading /proc. The daemon maps each ring but
+/// `KILLS` twice, so its size counts three times: once in the kernel, twice in the daemon's RSS.
 #[map]
 pub static STREAM: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// OOM kills and fatal signals: few and irreplaceable. They have a ring of their own, so no flood of the stream can
-/// displace them. It holds about 400 unread kills.
+/// OOM kills: few and irreplaceable. No other record is in this ring, so nothing can displace them, and a wakeup
+/// through it is always a kill. It must hold 1,000 unread kills, which is what comes while the daemon is stopped in a
+/// storm of kills: a record takes 4,224 bytes here, so 8 MiB hold 1,985. It outlives the daemon.
 #[map]
-pub static KILLS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
+pub static KILLS: RingBuf = RingBuf::with_byte_size(KILLS_RING, 0);
+
+/// Signals that end processes, within the budgets of `budget.rs`. It holds about 2,900 of 176 bytes: more than the whole
+/// node's budget in 100 ms. While no daemon runs it fills up, and nothing depends on that.
+#[map]
+pub static SIGNALS: RingBuf = RingBuf::with_byte_size(SIGNALS_RING, 0);
 
 /// Copies of user stacks: large, and less valuable than any event. It holds about 125 copies of the usual size.
 #[map]
@@ -87,6 +94,43 @@ pub static BUDGETS: Array<Budget> = Array::with_max_entries(BUDGET_SLOTS, 0);
 /// Event budgets of processes whose slot belongs to another process.
 #[map]
 pub static OTHER_BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(1024, 0);
+
+/// Whose budget it is: facts of a kind that the tasks of one cgroup cause in another.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Pair {
+    /// The cgroup of the running task.
+    pub from: u64,
+    /// The cgroup that it acts on.
+    pub to: u64,
+    /// What it does: the number of a signal or of a kind of record, and flags.
+    pub what: u64,
+}
+
+/// States of the budgets of pairs (`memtrace_common::budget::Bucket`). A state that is evicted is full again; the
+/// budget of the node still holds.
+#[map]
+pub static PAIR_BUDGETS: LruHashMap<Pair, u64> = LruHashMap::with_max_entries(4096, 0);
+
+/// Budgets of the node besides those of each [`Share`] of signals, by their index in [`NODE_BUDGETS`].
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Node {
+    /// Wakeups by SIGKILL.
+    KillWakeups = Share::COUNT,
+    /// Wakeups by new cgroups.
+    CgroupWakeups,
+    /// Cgroups made.
+    Mkdir,
+    /// Cgroups removed.
+    Rmdir,
+    /// Their number.
+    Count,
+}
+
+/// States of the budgets of the node, those of each [`Share`] first.
+#[map]
+pub static NODE_BUDGETS: Array<u64> = Array::with_max_entries(Node::Count as u32, 0);
 
 /// How much the daemon reduces the load to keep within its own CPU budget: the low half of the word shifts the event
 /// budget right, the high half shifts the fault sampling. 0 means no reduction.

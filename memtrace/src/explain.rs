@@ -8,6 +8,8 @@ mod allocators;
 mod balance;
 mod build;
 pub mod facts;
+pub mod fresh;
+mod growth;
 mod picture;
 mod pressure;
 mod subject;
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     allocator::counters::{ArenaCounters, Setting},
     cgroup::memcg::Limit,
+    snapshot::GrowthStack,
     units::{Bytes, Grade},
     verdict::Finding,
 };
@@ -64,10 +67,35 @@ pub struct Explanation {
     pub reclaimable: Vec<Part>,
     /// What it cannot reclaim without swap.
     pub firm: Vec<Part>,
+    /// How it grows; `None` when too little is known.
+    #[serde(default)]
+    pub growth: Option<Growth>,
     /// Findings, most important first.
     pub findings: Vec<Finding>,
     /// What is not known, and why.
     pub notes: Vec<String>,
+}
+
+/// How a target grows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Growth {
+    /// Bytes per second; negative when it shrinks.
+    pub bytes_per_second: f64,
+    /// Seconds until firm memory reaches the limit at that rate.
+    pub seconds_to_limit: Option<f64>,
+    /// The call stacks that touched most new memory, the largest first.
+    pub stacks: Vec<Grown>,
+}
+
+/// A call stack that grows, and whose it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grown {
+    /// The process.
+    pub pid: u32,
+    /// Its name, escaped.
+    pub comm: String,
+    /// The stack; without names of functions until they were looked up.
+    pub stack: GrowthStack,
 }
 
 /// A process of it.

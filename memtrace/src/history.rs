@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use self::series::Series;
 use crate::{
+    cgroup::charge::Charge,
     snapshot::{ContainerRow, Snapshot},
     units::Bytes,
 };
@@ -123,14 +124,13 @@ pub fn figures(row: &ContainerRow) -> Figures {
     let charge = row.charge.as_ref();
     let peak = row.peak.as_ref().map(|peak| peak.bytes);
     let usage = row.usage_bytes.or(charge.and_then(|charge| charge.usage_bytes));
-    let file = charge.and_then(|charge| sum(charge.active_file_bytes, charge.inactive_file_bytes));
     [
         usage.max(peak),
         row.limit.as_ref().map(|limit| limit.bytes),
         charge.and_then(|charge| charge.anon_bytes).or(Some(row.rss_bytes)),
-        file,
+        charge.and_then(Charge::file),
         charge.and_then(|charge| charge.shmem_bytes),
-        charge.and_then(crate::cgroup::charge::Charge::kernel),
+        charge.and_then(Charge::kernel),
     ]
 }
 
@@ -158,10 +158,6 @@ pub fn coarse<const N: usize>(points: &[series::Point<N>]) -> Vec<series::Point<
         last_stretch = stretch;
     }
     out
-}
-
-fn sum(a: Option<Bytes>, b: Option<Bytes>) -> Option<Bytes> {
-    Some(Bytes(a?.0.saturating_add(b?.0)))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod elf;
 pub mod explain;
 pub mod foreign;
 pub mod fuzz;
+pub mod health;
 pub mod history;
 pub mod http;
 pub mod ingest;

@@ -13,6 +13,7 @@ mod protocol;
 mod remote;
 mod sandbox;
 pub mod scan;
+pub mod stacks;
 pub mod tmpfs;
 
 use std::time::Duration;

@@ -2,6 +2,7 @@
 //!
 //! Input: the model. Output: [`Snapshot`], which is also the API's JSON (`schema: 1`).
 
+mod stack;
 mod tracer;
 
 use std::{borrow::Cow, sync::Arc};
@@ -236,6 +237,14 @@ impl ContainerRow {
             is_group: false,
             peak: None,
         }
+    }
+
+    /// Firm memory: the usage without page cache, which the kernel can reclaim. `None` when the charge by kind is not
+    /// known.
+    pub fn firm(&self) -> Option<Bytes> {
+        let charge = self.charge.as_ref()?;
+        let usage = self.usage_bytes.or(charge.usage_bytes)?;
+        Some(Bytes(usage.0.saturating_sub(charge.file()?.0)))
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 use crate::{
     elf::Head,
     foreign::{Root, path_of},
+    health::Beat,
 };
 use anyhow::Context as _;
 use blazesym::{
@@ -66,12 +67,13 @@ impl Symbols {
     /// When it cannot be started.
     pub fn start(
         mut look_up: impl FnMut(Vec<Place>) -> Vec<Option<String>> + Send + 'static,
+        beat: Beat,
     ) -> anyhow::Result<Self> {
         let (questions, asked) = channel::<Question>();
         std::thread::Builder::new()
             .name("symbols".to_owned())
             .spawn(move || {
-                while let Ok(Question { places, answer }) = asked.recv() {
+                while let Ok(Question { places, answer }) = beat.wait(|| asked.recv()) {
                     // The caller may have given up.
                     let _ = answer.send(look_up(places));
                 }

@@ -2,6 +2,8 @@
 //!
 //! Input: history and snapshots. Output: [`Finding`]s. Pure. A rule without enough data abstains.
 
+pub mod ceiling;
+pub mod growth;
 mod headroom;
 mod leak;
 mod plateau;
@@ -62,6 +64,10 @@ pub enum Kind {
     Retention,
     /// Its peak is too close to its limit.
     Headroom,
+    /// A runtime may grow beyond the limit.
+    Ceiling,
+    /// It will reach its limit soon.
+    Growth,
 }
 
 impl Kind {
@@ -74,6 +80,8 @@ impl Kind {
             Self::Sawtooth => "sawtooth",
             Self::Retention => "retention",
             Self::Headroom => "headroom",
+            Self::Ceiling => "ceiling",
+            Self::Growth => "growth",
         }
     }
 }
@@ -101,7 +109,8 @@ pub struct Insight {
     pub trend_bytes: Vec<Option<Bytes>>,
     /// Robust growth of memory that cannot be reclaimed, in bytes per second.
     pub growth_bytes_per_second: Option<f64>,
-    /// Seconds until the limit at that rate; `None` when it does not grow, has no limit, or too little is known.
+    /// Seconds until memory that cannot be reclaimed reaches the limit at that rate; `None` when it does not grow, has no
+    /// limit, or too little is known.
     pub seconds_to_limit: Option<f64>,
     /// OOM kills of its processes, container restarts included.
     pub kills: u64,
@@ -119,6 +128,8 @@ pub struct Picture<'a> {
     pub samples: &'a [Sample],
     /// The shape of the samples since its last restart, or why there is none.
     pub shape: Result<&'a Shape, String>,
+    /// Memory without page cache now.
+    pub firm: Option<Bytes>,
     /// Highest memory without page cache.
     pub firm_peak: Option<Bytes>,
     /// Its limit.
@@ -135,6 +146,7 @@ impl Default for Picture<'_> {
         Self {
             samples: &[],
             shape: Err("not enough samples: 0".to_owned()),
+            firm: None,
             firm_peak: None,
             limit: None,
             arenas: &[],
@@ -147,8 +159,15 @@ impl Default for Picture<'_> {
 pub type Outcome = Result<Option<Finding>, String>;
 
 /// All verdicts.
-pub const ALL: [fn(&Picture<'_>) -> Outcome; 6] =
-    [leak::check, headroom::check, retention::check, plateau::check, step::check, sawtooth::check];
+pub const ALL: [fn(&Picture<'_>) -> Outcome; 7] = [
+    leak::check,
+    ceiling::check,
+    headroom::check,
+    retention::check,
+    plateau::check,
+    step::check,
+    sawtooth::check,
+];
 
 /// All findings, the most certain first; verdicts that abstain give none.
 pub fn findings(picture: &Picture<'_>) -> Vec<Finding> {

@@ -1,4 +1,5 @@
-//! Kills, and the signals that end processes: few and irreplaceable, so they have a ring buffer of their own.
+//! Kills, and the signals that end processes. Each have a ring buffer of their own: nobody can cause OOM kills as fast as
+//! signals.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -23,7 +24,8 @@ macro_rules! kill_events {
     };
 }
 
-/// SIGKILL, SIGABRT or SIGSEGV was generated (`signal_generate`).
+/// SIGKILL, SIGTERM, SIGABRT, SIGBUS or SIGSEGV was generated (`signal_generate`). Sent within a budget, see
+/// [`crate::budget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Signal {

@@ -4,6 +4,7 @@ use aya_ebpf::{
     helpers::generated::bpf_probe_read_kernel_str, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
 use memtrace_common::{
+    budget::{CGROUPS_OF_NODE, CGROUPS_OF_ONE, WAKEUPS},
     counter::Counter,
     event::{
         Kind,
@@ -12,8 +13,10 @@ use memtrace_common::{
 };
 
 use crate::{
-    emit::{header, lost, stream_now_with},
-    kernel::{Pointer, memcg},
+    budget,
+    emit::{Now, lost, stream_urgent_with},
+    kernel::{Pointer, memcg, task},
+    maps::{Node, Pair},
 };
 
 /// `cgroup_mkdir(struct cgroup *, const char *path)`
@@ -31,11 +34,23 @@ pub fn cgroup_rmdir(ctx: BtfTracePointContext) -> u32 {
 #[inline(always)]
 fn send(ctx: &BtfTracePointContext, kind: Kind) -> u32 {
     let (cgroup, path): (Pointer, Pointer) = (ctx.arg(0), ctx.arg(1));
-    // Wake the daemon immediately: a container's names can be read from its files only while it runs.
-    stream_now_with::<Cgroup>(|out| {
+    let is_made = matches!(kind, Kind::CgroupMkdir);
+    let now = Now::get();
+    // Whoever may make cgroups may do so in a loop. What is over the budget is found by reading the hierarchy.
+    let pair = Pair { from: budget::whose(task::current()), to: 0, what: kind as u64 };
+    let of_node = if is_made { Node::Mkdir } else { Node::Rmdir };
+    if !budget::of_pair(&pair, &CGROUPS_OF_ONE, now.ktime())
+        || !budget::of_node(of_node as u32, &CGROUPS_OF_NODE, now.ktime())
+    {
+        lost(Counter::CgroupsThrottled);
+        return 0;
+    }
+    // Immediately, because a container's names can be read from its files only while it runs.
+    let is_urgent = is_made && budget::of_node(Node::CgroupWakeups as u32, &WAKEUPS, now.ktime());
+    stream_urgent_with::<Cgroup>(is_urgent, |out| {
         // SAFETY: `out` is the reserved record; the helper writes within the path's length.
         unsafe {
-            (*out).header = header(kind);
+            (*out).header = now.header(kind);
             (*out).id = memcg::cgroup_id(cgroup);
             (*out).hierarchy = memcg::hierarchy(cgroup);
             (*out).path_len = 0;

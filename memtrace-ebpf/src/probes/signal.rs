@@ -2,14 +2,16 @@
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 use memtrace_common::{
+    budget::{SIGNALS_OF_NODE, SIGNALS_OF_PAIR, Share, WAKEUPS},
     counter::Counter,
     event::{Kind, kill::Signal},
 };
 
 use crate::{
-    emit::{header, kill_with, lost},
+    budget,
+    emit::{Now, lost, signal_with},
     kernel::{Pointer, task},
-    maps::LAST_KILLED,
+    maps::{LAST_KILLED, Node, Pair},
 };
 
 const SIGABRT: u32 = 6;
@@ -19,6 +21,11 @@ const SIGSEGV: u32 = 11;
 const SIGTERM: u32 = 15;
 /// `SEND_SIG_PRIV` (include/linux/sched/signal.h): the kernel itself is the sender.
 const SEND_SIG_PRIV: u64 = 1;
+/// `TRACE_SIGNAL_DELIVERED` (include/trace/events/signal.h).
+const DELIVERED: u32 = 0;
+/// In [`Pair::what`]: the signal came to a process that was ending already, so it must not use up the budget of those
+/// that end one.
+const TOO_LATE: u64 = 1 << 32;
 
 /// `signal_generate(int sig, struct kernel_siginfo *, struct task_struct *, int group, int result)`
 #[btf_tracepoint(function = "signal_generate")]
@@ -35,10 +42,27 @@ pub fn signal_generate(ctx: BtfTracePointContext) -> u32 {
             lost(Counter::KillForgotten);
         }
     }
-    kill_with::<Signal>(|out| {
+    // A signal that is ignored or pending already ends nobody. It costs no more than this.
+    let is_delivered = result == DELIVERED;
+    if !is_delivered && signal != SIGKILL {
+        return 0;
+    }
+    let now = Now::get();
+    let (from, to) = (budget::whose(task::current()), budget::whose(target));
+    let pair = Pair { from, to, what: u64::from(signal) | if is_delivered { 0 } else { TOO_LATE } };
+    let share = Share::of(signal, from == to);
+    if !budget::of_pair(&pair, &SIGNALS_OF_PAIR, now.ktime())
+        || !budget::of_node(share as u32, &SIGNALS_OF_NODE, now.ktime())
+    {
+        lost(Counter::SignalsThrottled);
+        return 0;
+    }
+    let is_urgent =
+        signal == SIGKILL && is_delivered && budget::of_node(Node::KillWakeups as u32, &WAKEUPS, now.ktime());
+    signal_with::<Signal>(is_urgent, share.may_use_reserve(), |out| {
         // SAFETY: `out` is the reserved record.
         unsafe {
-            (*out).header = header(Kind::Signal);
+            (*out).header = now.header(Kind::Signal);
             task::fill_current(&raw mut (*out).sender);
             task::fill(target, &raw mut (*out).target);
             (*out).signal = signal;

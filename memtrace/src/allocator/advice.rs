@@ -50,8 +50,36 @@ pub struct Helper {
     pub setting: &'static str,
 }
 
+/// The most that a runtime lets a part of its memory grow to, as it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The part: `the Java heap`.
+    pub part: &'static str,
+    /// The most; `None` if there is no bound, though the runtime has one to set.
+    pub most: Option<Bytes>,
+    /// Who set it, in the runtime's own terms: `-Xmx512m`, `GOGC=off without GOMEMLIMIT`.
+    pub set_by: String,
+    /// What the part holds now, resident.
+    pub held: Bytes,
+    /// What stands before and after the MiB in its setting.
+    pub setting: [&'static str; 2],
+}
+
+impl Ceiling {
+    /// The setting for another bound, in whole MiB.
+    pub fn bounded(&self, most: Bytes) -> String {
+        let [before, after] = self.setting;
+        format!("{before}{}{after}", most.0 >> 20)
+    }
+}
+
 /// How an allocator retains memory.
 pub trait Advice: Sync {
+    /// The most that it may hold, if its runtime has a setting for it.
+    fn ceiling(&self, _of: &Counters) -> Option<Ceiling> {
+        None
+    }
+
     /// Where its free memory is, in its own terms; `None` means "in the allocator".
     fn place(&self) -> Option<&'static str> {
         None
@@ -134,10 +162,19 @@ impl<'a> Keeper<'a> {
         self.settings.iter().filter(move |setting| telling.contains(&setting.name.as_str()))
     }
 
-    /// There is no advice for a name from a newer version.
     fn advice(&self) -> &'static dyn Advice {
-        AllocatorId::named(self.allocator).map_or(&Plain, |id| id.allocator().advice())
+        advice(self.allocator)
     }
+}
+
+/// There is no advice for a name from a newer version.
+fn advice(allocator: &str) -> &'static dyn Advice {
+    AllocatorId::named(allocator).map_or(&Plain, |id| id.allocator().advice())
+}
+
+/// The ceiling of the runtime whose counters these are.
+pub fn ceiling(of: &Counters) -> Option<Ceiling> {
+    advice(&of.allocator).ceiling(of)
 }
 
 #[cfg(test)]

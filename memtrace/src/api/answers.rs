@@ -21,13 +21,14 @@ use super::{
 };
 use crate::{
     explain::{self, Explanation, facts, find},
+    health::Health,
     mm::procfs::Procfs,
     oom::record::OomRecord,
     probe::status::ProbeStatus,
-    reader::{Local, Remote},
+    reader::{Local, Remote, stacks},
     snapshot::{ProcessRow, Snapshot},
     store::{Filter, Store, StoreError},
-    symbols::{Place, Symbols},
+    symbols::Symbols,
 };
 
 const JSON: &str = "application/json";
@@ -92,23 +93,8 @@ fn named(snapshot: &Snapshot, symbols: &Symbols) -> Snapshot {
 
 /// Sets the symbol names in a process's call stacks.
 fn name(process: &mut ProcessRow, symbols: &Symbols) {
-    let stacks = process.memory.iter_mut().flat_map(|memory| &mut memory.growth_stacks);
-    let mut frames: Vec<_> = stacks.flat_map(|stack| &mut stack.frames).collect();
-    let (known, places): (Vec<usize>, Vec<Place>) = frames
-        .iter()
-        .enumerate()
-        .filter_map(|(index, frame)| {
-            let (path, offset) = (frame.module.as_ref()?, frame.file_offset?);
-            Some((index, Place { pid: process.pid, path: path.into(), offset }))
-        })
-        .unzip();
-    if places.is_empty() {
-        return;
-    }
-    for (index, name) in known.into_iter().zip(symbols.names(places)) {
-        if let Some(frame) = frames.get_mut(index) {
-            frame.symbol = name;
-        }
+    if let Some(memory) = process.memory.as_mut() {
+        stacks::name(process.pid, &mut memory.growth_stacks, |places| symbols.names(places));
     }
 }
 
@@ -186,7 +172,9 @@ pub(super) async fn explain(
         let subject = find(&snapshot, &target).ok()?;
         let mut reader = Remote::new(source.readers.clone(), Local::new(Procfs::new(&*source.proc)));
         let facts = facts::gather(&mut reader, &snapshot, &subject);
-        Some(explain::explain(&snapshot, Some(&insights), &facts, &subject))
+        let mut explanation = explain::explain(&snapshot, Some(&insights), &facts, &subject);
+        facts::name_stacks(&mut reader, &mut explanation);
+        Some(explanation)
     })
     .await;
     found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
@@ -194,7 +182,11 @@ pub(super) async fn explain(
 
 pub(super) async fn doctor(State(ApiState { source, .. }): State<ApiState>) -> Json<Diagnosis> {
     let latest = Arc::clone(&source.snapshots.borrow());
-    Json(source.diagnosis.asked_now(&source.names, &latest).await)
+    Json(source.diagnosis.asked_now(&source.names, &latest, source.beats.health()).await)
+}
+
+pub(super) async fn health(State(ApiState { source, .. }): State<ApiState>) -> Json<Health> {
+    Json(source.beats.health())
 }
 
 pub(super) async fn metrics(State(ApiState { source, pages }): State<ApiState>) -> Answer {
@@ -203,13 +195,22 @@ pub(super) async fn metrics(State(ApiState { source, pages }): State<ApiState>) 
     Ok(of_type(TEXT, pages.metrics.get(&latest, make).await?))
 }
 
-/// Whether events are processed: no other failure is a reason to restart the daemon.
+/// Whether the daemon's threads work: no other failure is a reason to restart the daemon.
 pub(super) async fn healthy(State(ApiState { source, .. }): State<ApiState>) -> (StatusCode, String) {
-    match source.is_alive() {
-        Ok(()) => (StatusCode::OK, "events are processed\n".to_owned()),
-        Err(seconds) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("no event was processed for {seconds} s\n"))
-        }
+    judged(&source.beats.health(), source.readers.counts().stuck)
+}
+
+/// The status, and a line for each thread that is late or has ended, and for readers that cannot be killed.
+fn judged(health: &Health, stuck: usize) -> (StatusCode, String) {
+    let mut troubled = health.troubled().into_iter().map(|thread| format!("{thread}\n")).collect::<String>();
+    if stuck > 0 {
+        troubled
+            .push_str(&format!("{stuck} reader processes cannot be killed; a file system does not answer\n"));
+    }
+    if health.is_good() {
+        (StatusCode::OK, format!("events are processed\n{troubled}"))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, troubled)
     }
 }
 
@@ -224,5 +225,32 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, String)
     match healthy(State(state)).await {
         (StatusCode::OK, _) => (StatusCode::OK, format!("tracing with {attached} of {of} hooks\n")),
         still => still,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Health, StatusCode, judged};
+    use crate::health::{State, ThreadHealth};
+
+    #[test]
+    fn health_names_the_thread_and_since_when() {
+        let since = "2026-01-02T03:04:05Z".parse().unwrap();
+        let thread = |name: &str, is_vital, state| ThreadHealth { name: name.into(), is_vital, state };
+        let health = |threads| judged(&Health { threads }, 0);
+        let scanner = thread("scanner", false, State::Late { since });
+        let good = health(vec![thread("engine", true, State::Well), scanner.clone()]);
+        assert_eq!(good.0, StatusCode::OK);
+        assert_eq!(good.1, "events are processed\nscanner has made no progress since 2026-01-02T03:04:05Z\n");
+        let (status, said) = health(vec![scanner, thread("engine", true, State::Late { since })]);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(said.starts_with("engine has made no progress since 2026-01-02T03:04:05Z\n"), "{said}");
+        let (status, said) = health(vec![thread("namer", false, State::Ended { at: since })]);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(said, "namer ended unexpectedly at 2026-01-02T03:04:05Z\n");
+        // Containers can cause that.
+        let (status, said) = judged(&Health::default(), 2);
+        assert_eq!(status, StatusCode::OK);
+        assert!(said.contains("2 reader processes cannot be killed"), "{said}");
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cgroup::hierarchy::{Hierarchy, Version},
     container::sources::{self, SourceStatus},
+    health::Health,
     probe::{status::ProbeStatus, support::MissingCapability},
     snapshot::{Cpu, Snapshot},
 };
@@ -32,6 +33,9 @@ pub struct Diagnosis {
     /// CPU use of the running daemon, and how far it has reduced its work.
     #[serde(default)]
     pub governor: Known<Cpu>,
+    /// The threads of the running daemon.
+    #[serde(default)]
+    pub health: Known<Health>,
 }
 
 /// A value, or the reason why it is unknown.
@@ -85,14 +89,16 @@ impl Diagnosis {
             }),
             name_sources: Vec::new(),
             governor: Known::default(),
+            health: Known::default(),
         }
     }
 
     /// The current diagnosis: the hooks as attached, and the sources of names queried now.
-    pub async fn asked_now(&self, names: &sources::Config, latest: &Snapshot) -> Self {
+    pub async fn asked_now(&self, names: &sources::Config, latest: &Snapshot, health: Health) -> Self {
         Self {
             name_sources: sources::examine(names).await,
             governor: Known::governor(latest),
+            health: Known::Known(health),
             ..self.clone()
         }
     }

@@ -29,6 +29,7 @@ use super::{
     guests::Guests,
     peer::{self, Admission},
 };
+use crate::health::Beat;
 
 /// The most concurrent connections of one listener.
 const MOST: usize = 256;
@@ -64,6 +65,7 @@ pub struct Socket {
     listener: std::os::unix::net::UnixListener,
     admission: Admission,
     file: SocketFile,
+    beat: Beat,
 }
 
 /// Binds the socket, for root and the group `memtrace` if it exists. Replaces the socket of a daemon that died. Needs
@@ -71,7 +73,7 @@ pub struct Socket {
 ///
 /// # Errors
 /// When its directory cannot be created, the path is not a socket, or another daemon listens there.
-pub fn bind(path: &Path) -> anyhow::Result<Socket> {
+pub fn bind(path: &Path, beat: Beat) -> anyhow::Result<Socket> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).with_context(|| format!("failed to create {}", directory.display()))?;
     }
@@ -108,7 +110,7 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
     let given = fs::metadata(path).with_context(failed)?.gid();
     let admission =
         Admission { own: rustix::process::geteuid().as_raw(), group: group.filter(|group| *group == given) };
-    Ok(Socket { listener, admission, file })
+    Ok(Socket { listener, admission, file, beat })
 }
 
 /// Binds the port.
@@ -133,18 +135,19 @@ enum Door {
 /// When the listeners cannot be used.
 pub async fn serve(
     (socket, routes): (Socket, Router),
-    port: Option<(std::net::TcpListener, Router)>,
+    port: Option<(std::net::TcpListener, Beat, Router)>,
     refused: Arc<AtomicU64>,
     ending: watch::Sender<bool>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let Socket { listener, admission, file: _file } = socket;
+    let Socket { listener, admission, file: _file, beat } = socket;
     let listener = UnixListener::from_std(listener).context("failed to use the socket")?;
     let mut doors = JoinSet::new();
-    doors.spawn(keep(Door::Unix(listener, admission), routes, Arc::clone(&refused), ending.subscribe()));
-    if let Some((listener, routes)) = port {
+    let door = Door::Unix(listener, admission);
+    doors.spawn(keep((door, beat), routes, Arc::clone(&refused), ending.subscribe()));
+    if let Some((listener, beat, routes)) = port {
         let listener = TcpListener::from_std(listener).context("failed to use the port")?;
-        doors.spawn(keep(Door::Tcp(listener), routes, refused, ending.subscribe()));
+        doors.spawn(keep((Door::Tcp(listener), beat), routes, refused, ending.subscribe()));
     }
     stop.await;
     ending.send_replace(true);
@@ -155,7 +158,13 @@ pub async fn serve(
     Ok(())
 }
 
-async fn keep(door: Door, routes: Router, refused: Arc<AtomicU64>, mut end: watch::Receiver<bool>) {
+/// Accepts connections. The beat is held until its end, and waits: each connection has a task of its own.
+async fn keep(
+    (door, _beat): (Door, Beat),
+    routes: Router,
+    refused: Arc<AtomicU64>,
+    mut end: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let ends = end.clone();
     let mut said = Said::default();

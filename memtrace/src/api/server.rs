@@ -25,6 +25,7 @@ use super::{
     stream,
     v1::path,
 };
+use crate::health::Beat;
 
 /// Shorter tokens are rejected, because they can be guessed.
 const SHORTEST_TOKEN: usize = 16;
@@ -35,6 +36,8 @@ pub struct Port {
     pub listener: std::net::TcpListener,
     /// The file with the bearer token for the rest of the API; `None` does not serve it.
     pub token: Option<PathBuf>,
+    /// Of the task that accepts connections.
+    pub beat: Beat,
 }
 
 /// Serves until `stop` resolves.
@@ -59,11 +62,11 @@ pub async fn serve(
     });
     let open = || open_to_all().with_state(state.clone());
     let all = || v1(end.clone()).with_state(state.clone());
-    let port = port.map(|Port { listener, token }| {
+    let port = port.map(|Port { listener, token, beat }| {
         let closed =
             |token| all().layer(middleware::from_fn_with_state(Arc::<Path>::from(token), with_token));
         let routes = token.map_or_else(open, |token| open().merge(closed(token)));
-        (listener, routes)
+        (listener, beat, routes)
     });
     let served = listen::serve((socket, open().merge(all())), port, refused, ending, stop).await;
     forgetting.abort();
@@ -96,6 +99,7 @@ fn v1(end: watch::Receiver<bool>) -> Router<ApiState> {
         .route(&format!("{}{{id}}", path::KILL), get(answers::kill))
         .route(&format!("{}{{target}}", path::EXPLAIN), get(answers::explain))
         .route(path::DOCTOR, get(answers::doctor))
+        .route(path::HEALTH, get(answers::health))
 }
 
 /// Admits requests with the token. The file is read for each request, so that it can be changed.

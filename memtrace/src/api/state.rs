@@ -4,22 +4,17 @@
 
 use std::{
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use tokio::sync::watch;
 
 use super::{cache::Cache, doctor::Diagnosis};
 use crate::{
-    clock, container::sources, history::shared::Shared, metrics::Exporter, probe::status::ProbeStatus,
-    reader::pool::Readers, snapshot::Snapshot, symbols::Symbols, verdict::Insights,
+    container::sources, health::Beats, history::shared::Shared, metrics::Exporter,
+    probe::status::ProbeStatus, reader::pool::Readers, snapshot::Snapshot, symbols::Symbols,
+    verdict::Insights,
 };
-
-/// An engine without a heartbeat for longer than this is considered dead; it publishes once a second.
-const STILL_NS: u64 = 30_000_000_000;
 
 /// The data that requests are answered from.
 #[derive(Clone)]
@@ -46,21 +41,10 @@ pub struct Source {
     pub names: Arc<sources::Config>,
     /// Series for Prometheus.
     pub metrics: Arc<Exporter>,
-    /// When the engine last read events, ns since boot.
-    pub heartbeat: Arc<AtomicU64>,
+    /// The beats of the daemon's threads.
+    pub beats: Beats,
     /// Connections that were refused.
     pub refused: Arc<AtomicU64>,
-}
-
-impl Source {
-    /// Whether events are processed.
-    ///
-    /// # Errors
-    /// The seconds since the last heartbeat.
-    pub fn is_alive(&self) -> Result<(), u64> {
-        let still = clock::ktime().saturating_sub(self.heartbeat.load(Ordering::Relaxed));
-        if still > STILL_NS { Err(still / 1_000_000_000) } else { Ok(()) }
-    }
 }
 
 /// The cached bytes of the most requested paths.

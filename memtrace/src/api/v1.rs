@@ -42,9 +42,11 @@ pub mod path {
     pub const EXPLAIN: &str = "/v1/explain/";
     /// The output of `memtrace doctor -o json` for the running daemon.
     pub const DOCTOR: &str = "/v1/doctor";
+    /// The [`crate::health::Health`] of the daemon's threads.
+    pub const HEALTH: &str = "/v1/health";
     /// Series for Prometheus.
     pub const METRICS: &str = "/metrics";
-    /// 200 while events are processed, else 503.
+    /// 200 while the daemon's threads work, else 503 with the names of those that do not.
     pub const HEALTHY: &str = "/healthz";
     /// 200 while it is healthy and the required hooks are attached, else 503.
     pub const READY: &str = "/readyz";

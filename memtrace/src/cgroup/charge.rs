@@ -24,6 +24,10 @@ pub struct Charge {
     pub active_file_bytes: Option<Bytes>,
     /// Page cache of files, inactive: reclaimed first.
     pub inactive_file_bytes: Option<Bytes>,
+    /// Page cache that must be written to disk before it can be reclaimed; part of the files.
+    pub dirty_bytes: Option<Bytes>,
+    /// Page cache that is being written; part of the files.
+    pub writeback_bytes: Option<Bytes>,
     /// Shared memory and tmpfs.
     pub shmem_bytes: Option<Bytes>,
     /// All kernel memory, if the kernel counts it.
@@ -57,6 +61,29 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// The figure that a line of `memory.stat` gives, by the kernel's name for it; `None` for a name that is not used.
+    /// v1 prints a group's own figures first, and then with `total_` those with descendants, which count.
+    pub fn by_kind(&mut self, name: &[u8]) -> Option<&mut Option<Bytes>> {
+        Some(match name {
+            b"anon" | b"total_rss" => &mut self.anon_bytes,
+            b"active_file" | b"total_active_file" => &mut self.active_file_bytes,
+            b"inactive_file" | b"total_inactive_file" => &mut self.inactive_file_bytes,
+            b"file_dirty" | b"total_dirty" => &mut self.dirty_bytes,
+            b"file_writeback" | b"total_writeback" => &mut self.writeback_bytes,
+            b"shmem" | b"total_shmem" => &mut self.shmem_bytes,
+            b"total_swap" => &mut self.swap_bytes,
+            b"kernel" => &mut self.kernel_bytes,
+            b"kernel_stack" => &mut self.kernel_stack_bytes,
+            b"pagetables" => &mut self.page_tables_bytes,
+            b"slab_reclaimable" => &mut self.slab_reclaimable_bytes,
+            b"slab_unreclaimable" => &mut self.slab_unreclaimable_bytes,
+            b"sock" => &mut self.sock_bytes,
+            b"percpu" => &mut self.percpu_bytes,
+            b"vmalloc" => &mut self.vmalloc_bytes,
+            _ => return None,
+        })
+    }
+
     /// Usage minus the sum of the kinds. `None` when the usage or all kinds are unknown; 0 when the kinds, which are
     /// read one after the other, add up to more.
     pub fn remainder(&self) -> Option<Bytes> {
@@ -67,6 +94,12 @@ impl Charge {
             .map(|Bytes(bytes)| bytes)
             .reduce(u64::saturating_add)?;
         Some(Bytes(self.usage_bytes?.0.saturating_sub(sum)))
+    }
+
+    /// Page cache of files, active and inactive; `None` when neither is known.
+    pub fn file(&self) -> Option<Bytes> {
+        let lists = [self.active_file_bytes, self.inactive_file_bytes];
+        lists.into_iter().flatten().map(|Bytes(bytes)| bytes).reduce(u64::saturating_add).map(Bytes)
     }
 
     /// Kernel memory: the kernel's own sum, or the sum of the known kinds.

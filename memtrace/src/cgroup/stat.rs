@@ -99,7 +99,7 @@ fn v1(files: &mut Files<'_>, charge: &mut Charge) {
         charge.oom_kills = value(text, b"oom_kill");
     }
     if let Some(text) = files.text("memory.stat") {
-        stat_v1(text, charge);
+        kinds(text, charge);
     }
 }
 
@@ -108,7 +108,7 @@ fn v2(files: &mut Files<'_>, charge: &mut Charge) {
     charge.peak_bytes = files.bytes("memory.peak");
     charge.swap_bytes = files.bytes("memory.swap.current");
     if let Some(text) = files.text("memory.stat") {
-        stat_v2(text, charge);
+        kinds(text, charge);
     }
     // Limit hits are counted for the group itself, kills for the whole subtree.
     if let Some(text) = files.text("memory.events") {
@@ -129,40 +129,12 @@ fn events(text: &[u8], charge: &mut Charge) {
     charge.oom_events = value(text, b"oom");
 }
 
-/// `total_rss 251928576`: descendants included. `rss` is anonymous memory only, and shared memory is in no file list.
-fn stat_v1(text: &[u8], charge: &mut Charge) {
+/// `anon 4096` (v2), `total_rss 4096` (v1). On v1 `rss` is anonymous memory only, and shared memory is in no file list.
+fn kinds(text: &[u8], charge: &mut Charge) {
     for (key, value) in lines(text) {
-        let field = match key {
-            b"total_rss" => &mut charge.anon_bytes,
-            b"total_shmem" => &mut charge.shmem_bytes,
-            b"total_active_file" => &mut charge.active_file_bytes,
-            b"total_inactive_file" => &mut charge.inactive_file_bytes,
-            b"total_swap" => &mut charge.swap_bytes,
-            _ => continue,
-        };
-        *field = Some(Bytes(value));
-    }
-}
-
-/// `anon 4096`
-fn stat_v2(text: &[u8], charge: &mut Charge) {
-    for (key, value) in lines(text) {
-        let field = match key {
-            b"anon" => &mut charge.anon_bytes,
-            b"shmem" => &mut charge.shmem_bytes,
-            b"active_file" => &mut charge.active_file_bytes,
-            b"inactive_file" => &mut charge.inactive_file_bytes,
-            b"kernel" => &mut charge.kernel_bytes,
-            b"kernel_stack" => &mut charge.kernel_stack_bytes,
-            b"pagetables" => &mut charge.page_tables_bytes,
-            b"slab_reclaimable" => &mut charge.slab_reclaimable_bytes,
-            b"slab_unreclaimable" => &mut charge.slab_unreclaimable_bytes,
-            b"sock" => &mut charge.sock_bytes,
-            b"percpu" => &mut charge.percpu_bytes,
-            b"vmalloc" => &mut charge.vmalloc_bytes,
-            _ => continue,
-        };
-        *field = Some(Bytes(value));
+        if let Some(field) = charge.by_kind(key) {
+            *field = Some(Bytes(value));
+        }
     }
 }
 

@@ -114,8 +114,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut charge = Charge::default();
-        stat_v1(&text, &mut charge);
-        stat_v2(&text, &mut charge);
+        kinds(&text, &mut charge);
         events(&text, &mut charge);
     }
 }

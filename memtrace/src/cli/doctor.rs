@@ -18,6 +18,7 @@ use crate::{
     cgroup::hierarchy::Hierarchy,
     container::sources::{self, SourceStatus},
     daemon::setup::tracer,
+    health::Health,
     mm::procfs::Procfs,
     probe::{
         attach::AttachError,
@@ -32,7 +33,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: doctor only \
-asks it how much CPU it uses, and whether it has reduced its work.
+asks it how much CPU it uses, whether it has reduced its work, and whether its threads make progress.
 
 Examples:
   sudo memtrace doctor
@@ -75,8 +76,9 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
         Err(AttachError::Required { status, .. }) => (**status).clone(),
         Err(AttachError::NotPermitted(_) | AttachError::Failed(_)) => ProbeStatus::default(),
     };
-    // It is only asked what it holds back.
+    // It is only asked what it holds back, and whether it is well.
     let daemon = client::get::<Snapshot>(args.socket.path(), path::SNAPSHOT);
+    let health = client::get::<Health>(args.socket.path(), path::HEALTH);
     let diagnosis = Diagnosis {
         works: result.is_ok(),
         failure: result.as_ref().err().map(ToString::to_string),
@@ -85,6 +87,7 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Ok(snapshot) => Known::governor(snapshot),
             Err(error) => Known::Unknown(error.to_string()),
         },
+        health: health.map_or_else(|error| Known::Unknown(error.to_string()), Known::Known),
         ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())
     };
     match args.output {
@@ -135,6 +138,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         memory_controller,
         name_sources,
         governor,
+        health,
     } = diagnosis;
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -192,6 +196,18 @@ fn text(diagnosis: &Diagnosis) -> String {
     match governor {
         Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
         Known::Unknown(why) => line(&format!("  CPU use and limits are unknown: {why}")),
+    }
+    match health {
+        Known::Known(health) => {
+            let troubled = health.troubled();
+            line(&format!(
+                "  {} of {} threads are well",
+                health.threads.len() - troubled.len(),
+                health.threads.len()
+            ));
+            troubled.iter().for_each(|thread| line(&format!("  LATE  {thread}")));
+        }
+        Known::Unknown(why) => line(&format!("  its threads are unknown: {why}")),
     }
     line("");
     line("Names");

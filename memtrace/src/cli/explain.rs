@@ -19,7 +19,7 @@ use crate::{
         client,
         v1::path::{INSIGHTS, SNAPSHOT},
     },
-    explain::{self, Explanation, Facts, facts, find},
+    explain::{self, Explanation, Facts, Subject, facts, find, fresh},
     mm::procfs::Procfs,
     model::Model,
     reader::{self, Local},
@@ -29,7 +29,10 @@ use crate::{
     verdict::Insights,
 };
 
-/// Maximum number of processes whose page tables are read without a daemon.
+/// Where processes are.
+const PROC: &str = "/proc";
+
+/// Maximum number of processes whose page tables are read.
 const MOST_READ: usize = 512;
 
 /// Budget for the counters of one process; larger than the daemon's, as no other process waits.
@@ -38,8 +41,8 @@ const ONCE: Budget = Budget { bytes: 1 << 30, time: Duration::from_secs(2) };
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Asks the daemon. Without a daemon it needs root and reads /proc, page tables and allocator counters once; it then says \
-which answers need history. TARGET is a pid, a container name or id, a pod (name, namespace/name or uid), a systemd \
+Looks at the target now: as root it reads page tables and allocator counters itself, and adds what the daemon knows \
+from before (growth, call stacks, verdicts over time). Without root it shows the daemon's last reading. TARGET is a pid, a container name or id, a pod (name, namespace/name or uid), a systemd \
 unit, or a cgroup path.
 
 Examples:
@@ -81,8 +84,11 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut explanations = Vec::new();
     for word in words {
         let subject = find(&snapshot, word).map_err(|error| Failure::Usage(error.into()))?;
-        let facts = facts::gather(&mut Local::new(Procfs::new("/proc")), &snapshot, &subject);
-        explanations.push(explain::explain(&snapshot, insights.as_ref(), &facts, &subject));
+        let mut reader = Local::new(Procfs::new(PROC));
+        let facts = facts::gather(&mut reader, &snapshot, &subject);
+        let mut explanation = explain::explain(&snapshot, insights.as_ref(), &facts, &subject);
+        facts::name_stacks(&mut reader, &mut explanation);
+        explanations.push(explanation);
     }
     let color = args.color.is_on(terminal);
     print(&explanations, args.output, Style { color, width: terminal.list_width() }, out)
@@ -108,16 +114,29 @@ fn print(all: &[Explanation], form: Form, style: Style, out: &mut dyn Write) -> 
     Ok(())
 }
 
-/// The daemon's snapshot, or one made here.
+/// The targets as they are now, with the daemon's history if one runs. Without permission to read page tables, the
+/// daemon's last reading.
 fn look(args: &ExplainArgs, words: &[&str]) -> Result<(Snapshot, Option<Insights>), Failure> {
+    let is_root = rustix::process::geteuid().is_root();
     if !args.alone {
         let socket = args.socket.path();
         match client::get::<Snapshot>(socket, SNAPSHOT) {
-            Ok(snapshot) => return Ok((snapshot, client::get(socket, INSIGHTS).ok())),
+            Ok(mut snapshot) => {
+                if is_root {
+                    let fresh = alone(&cgroups(&snapshot, words)?)?;
+                    for word in cgroups(&snapshot, words)? {
+                        // What has ended in between keeps its last figures.
+                        if let Ok(subject) = find(&fresh, &word) {
+                            fresh::refresh(&mut snapshot, &fresh, &subject);
+                        }
+                    }
+                }
+                return Ok((snapshot, client::get(socket, INSIGHTS).ok()));
+            }
             Err(error) => args.socket.do_without(error)?,
         }
     }
-    if !rustix::process::geteuid().is_root() {
+    if !is_root {
         let error = anyhow::anyhow!(
             "no daemon is running, and reading page tables needs root: start the daemon or run `sudo memtrace explain`"
         );
@@ -126,16 +145,29 @@ fn look(args: &ExplainArgs, words: &[&str]) -> Result<(Snapshot, Option<Insights
     Ok((alone(words)?, None))
 }
 
+/// The targets as words that need no names of containers, which only the daemon knows.
+fn cgroups(snapshot: &Snapshot, words: &[&str]) -> Result<Vec<String>, Failure> {
+    let mut plain = Vec::new();
+    for word in words {
+        match find(snapshot, word).map_err(|error| Failure::Usage(error.into()))? {
+            Subject::Process(row) => plain.push(row.pid.to_string()),
+            Subject::Container(row) => plain.push(row.cgroup.clone()),
+            Subject::Pod(_, rows) => plain.extend(rows.iter().map(|row| row.cgroup.clone())),
+        }
+    }
+    Ok(plain)
+}
+
 /// A snapshot of /proc, with page tables and counters of the targets.
-fn alone(words: &[&str]) -> Result<Snapshot, Failure> {
-    let proc = Path::new("/proc");
+fn alone(words: &[impl AsRef<str>]) -> Result<Snapshot, Failure> {
+    let proc = Path::new(PROC);
     let mut model = Model::of_host(proc);
     model.seed().context("failed to list the processes")?;
     model.touch_all();
     let first = model.snapshot(None);
     let mut pids = Vec::new();
     for word in words {
-        let subject = find(&first, word).map_err(|error| Failure::Usage(error.into()))?;
+        let subject = find(&first, word.as_ref()).map_err(|error| Failure::Usage(error.into()))?;
         pids.extend(explain::explain(&first, None, &Facts::default(), &subject).processes);
     }
     let procfs = Procfs::new(proc);

@@ -22,12 +22,18 @@ use crate::{
         path,
         sources::{self, Asked, Config, Ended, oci::Bundles},
     },
+    health::Beat,
     ingest::decode::{CgroupEvent, Event},
     mm::procfs::Procfs,
 };
 
 /// How often all cgroups are walked, to find those without an event.
 const SWEEP: Duration = Duration::from_secs(60);
+/// The least time from one walk to the next when cgroups came and went without an event.
+const SWEEP_SOON: Duration = Duration::from_secs(1);
+/// A walk is followed by a pause of this many times its length, so that a container that makes cgroups in a loop costs no
+/// more than five percent of a CPU here.
+const PAUSE: u32 = 20;
 /// Delays before a missing bundle is searched again.
 const AGAIN: [Duration; 4] = [
     Duration::from_millis(5),
@@ -57,6 +63,8 @@ pub enum Change {
         /// Its id.
         id: u64,
     },
+    /// Cgroups may have been made or removed without an event.
+    Missed,
     /// A process of a container was killed, or its first one ended: query the runtime about it.
     Ask(Asked),
 }
@@ -92,7 +100,12 @@ pub struct Namer {
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(config: &Config, hierarchy: Option<Hierarchy>, hierarchy_id: u32) -> anyhow::Result<Namer> {
+pub fn start(
+    config: &Config,
+    hierarchy: Option<Hierarchy>,
+    hierarchy_id: u32,
+    beat: Beat,
+) -> anyhow::Result<Namer> {
     let names = Names::default();
     let (changes, receiver) = channel();
     let (wake, woken) = watch::channel(0);
@@ -112,7 +125,7 @@ pub fn start(config: &Config, hierarchy: Option<Hierarchy>, hierarchy_id: u32) -
     worker.sweep();
     std::thread::Builder::new()
         .name("namer".to_owned())
-        .spawn(move || worker.run(&receiver))
+        .spawn(move || worker.run(&receiver, &beat))
         .context("failed to start the namer thread")?;
     Ok(Namer { changes, names, ended })
 }
@@ -138,20 +151,26 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, changes: &Receiver<Change>) {
+    fn run(mut self, changes: &Receiver<Change>, beat: &Beat) {
         let mut next_sweep = Instant::now() + SWEEP;
+        // When it may be earlier.
+        let mut soonest = Instant::now() + SWEEP_SOON;
         loop {
             let now = Instant::now();
             let due = self.waiting.iter().map(|(due, ..)| *due).min().unwrap_or(next_sweep).min(next_sweep);
-            match changes.recv_timeout(due.saturating_duration_since(now)) {
+            match beat.wait(|| changes.recv_timeout(due.saturating_duration_since(now))) {
+                Ok(Change::Missed) => next_sweep = next_sweep.min(soonest),
                 Ok(change) => self.take(change),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.look_again();
-            if next_sweep <= Instant::now() {
+            let now = Instant::now();
+            if next_sweep <= now {
                 self.sweep();
-                next_sweep = Instant::now() + SWEEP;
+                let after = Instant::now();
+                soonest = after + pause(after - now);
+                next_sweep = after + SWEEP;
             }
         }
     }
@@ -169,7 +188,7 @@ impl Worker {
             Change::Removed { hierarchy, id } if hierarchy == self.hierarchy_id => {
                 self.names.lock().died(id, clock::ktime());
             }
-            Change::Made { .. } | Change::Removed { .. } => {}
+            Change::Made { .. } | Change::Removed { .. } | Change::Missed => {}
             // The receiver ends with the runtime, as this thread does.
             Change::Ask(asked) => drop(self.asked.send(asked)),
         }
@@ -231,6 +250,11 @@ impl Worker {
         }
         self.names.lock().prune(now);
     }
+}
+
+/// The least time from the end of a walk to the next one.
+fn pause(took: Duration) -> Duration {
+    took.saturating_mul(PAUSE).clamp(SWEEP_SOON, SWEEP)
 }
 
 #[cfg(test)]

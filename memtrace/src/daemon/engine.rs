@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender},
     },
     time::{Duration, Instant},
@@ -31,6 +31,7 @@ use crate::{
         kills::recorder::{Counts, Kill, News},
         threads::{scanner::Scanner, unwinder::Unwinder},
     },
+    health::Beat,
     ingest::{
         decode::{Event, KillEvent, SpaceEvent},
         loss::Loss,
@@ -77,8 +78,8 @@ pub struct Engine {
     pub governor: Governor,
     /// The map through which the kernel programs get the shifts.
     pub held_back: Array<MapData, u64>,
-    /// When events were last read, ns since boot.
-    pub heartbeat: Arc<AtomicU64>,
+    /// The thread's beat.
+    pub beat: Beat,
     /// Cgroups that are near their limit.
     pub armed: Receiver<String>,
     /// Set to stop the engine.
@@ -94,7 +95,7 @@ impl Engine {
         let mut gaps = Gaps::default();
         let (mut scans, mut walks, mut sampled) = (Scans::default(), Walks::default(), Sampled::default());
         while !self.stop.load(Ordering::Relaxed) && !self.model.journal().has_failed() {
-            let Self { reader, model, status, kills, changes, latest, heartbeat, unwinder, .. } = &mut self;
+            let Self { reader, model, status, kills, changes, latest, beat, unwinder, .. } = &mut self;
             let mut marked = Vec::new();
             let more = reader.read(clock::ktime, |event, copy| {
                 if let Event::Space(SpaceEvent::Fault(fault)) = &event {
@@ -110,7 +111,7 @@ impl Engine {
                     walks.passed_over += u64::from(!walk(&fault, copy, model, unwinder));
                 }
             });
-            heartbeat.store(clock::ktime(), Ordering::Relaxed);
+            beat.beat();
             bare_marks += send(marked, reader, status, (kills, latest));
             send_ends(model, (kills, latest));
             self.take_scans(&mut scans);
@@ -206,6 +207,12 @@ impl Engine {
         } else {
             self.model.refresh();
         }
+        if gaps.missed_cgroups(&losses)
+            && let Some(changes) = &self.changes
+        {
+            // `take` reports a namer that has ended.
+            drop(changes.send(Change::Missed));
+        }
         self.ask_for_scans();
         let (followed, followed_bytes) = self.model.followed();
         let tracer = Tracer {
@@ -219,6 +226,7 @@ impl Engine {
             walks,
             started,
             events: self.reader.events(),
+            wakeups: self.reader.wakeups(),
             fault_period: self.status.attached("page_fault").map_or(0, |_| self.status.fault_period),
             fault_period_now,
             hooks_attached: self.status.hooks.iter().filter(|hook| hook.attached.is_some()).count(),
@@ -254,22 +262,32 @@ impl Sampled {
     }
 }
 
-/// Gaps in the stream, which are filled by reading /proc.
+/// Gaps in the stream, which are filled by reading /proc and the cgroup hierarchy.
 #[derive(Debug, Default)]
 struct Gaps {
     lost: u64,
     is_fresh: bool,
+    cgroups: u64,
+}
+
+fn count_of(losses: &[Loss], counter: Counter) -> u64 {
+    losses.iter().find(|loss| loss.name == counter.name()).map_or(0, |loss| loss.count)
 }
 
 impl Gaps {
     /// True while events are lost, and once more afterwards: at the first resync the ring still holds events from
     /// before the gap, which are applied only by the second.
     fn need_resync(&mut self, losses: &[Loss]) -> bool {
-        let is_full = |loss: &&Loss| loss.name == Counter::StreamFull.name();
-        let lost = losses.iter().find(is_full).map_or(0, |loss| loss.count);
+        let lost = count_of(losses, Counter::StreamFull);
         let was_fresh = std::mem::replace(&mut self.is_fresh, lost > self.lost);
         self.lost = lost;
         self.is_fresh || was_fresh
+    }
+
+    /// True when events of cgroups may have been lost since the last call.
+    fn missed_cgroups(&mut self, losses: &[Loss]) -> bool {
+        let lost = count_of(losses, Counter::StreamFull) + count_of(losses, Counter::CgroupsThrottled);
+        std::mem::replace(&mut self.cgroups, lost) < lost
     }
 }
 
@@ -355,5 +373,17 @@ mod tests {
         assert!(gaps.need_resync(&full(3)));
         assert!(!gaps.need_resync(&full(3)));
         assert!(gaps.need_resync(&full(4)));
+    }
+
+    #[test]
+    fn cgroups_over_the_budget_are_read_again_each_time_that_there_are_more() {
+        let mut gaps = Gaps::default();
+        let lost = |name: &str, count| [Loss { name: name.into(), count, meaning: String::new() }];
+        assert!(!gaps.missed_cgroups(&[]));
+        assert!(gaps.missed_cgroups(&lost("cgroups_throttled", 3)));
+        assert!(!gaps.missed_cgroups(&lost("cgroups_throttled", 3)));
+        assert!(gaps.missed_cgroups(&lost("cgroups_throttled", 4)));
+        assert!(gaps.missed_cgroups(&lost("stream_full", 9)));
+        assert!(!gaps.need_resync(&lost("cgroups_throttled", 99)), "the processes are all known");
     }
 }

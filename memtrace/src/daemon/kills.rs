@@ -9,3 +9,4 @@ pub mod known;
 pub mod member_kills;
 pub mod mounts;
 pub mod recorder;
+pub mod stack_names;

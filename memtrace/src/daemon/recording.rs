@@ -29,9 +29,13 @@ use crate::{
     clock,
     daemon::{
         setup::tracer,
-        threads::{scanner, unwinder},
+        threads::{ENGINE, SCANNER, UNWINDER, scanner, unwinder},
     },
-    ingest::{recording::Writer, ring_buffer::Reader},
+    health::Beat,
+    ingest::{
+        recording::Writer,
+        ring_buffer::{Reader, Rings},
+    },
     mm::procfs::Procfs,
     model::{
         Latest, Model, geometry,
@@ -95,19 +99,20 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
 }
 
 fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Recorded> {
-    let Probes { stream, kills, stacks, counters, governor: held_back, status, object, .. } = probes;
+    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object, .. } = probes;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     // The file contains kills as events, so the channel is not read.
     let (sender, _kills) = channel();
     let stop = Arc::new(AtomicBool::new(false));
+    let local = || Local::new(Procfs::new(PROC));
     let engine = Engine {
-        heartbeat: Arc::default(),
-        scanner: scanner::start(Local::new(Procfs::new(PROC)), config.scan_share)?,
-        unwinder: unwinder::start(Local::new(Procfs::new(PROC)))?,
+        beat: Beat::unwatched(ENGINE),
+        scanner: scanner::start(local(), config.scan_share, Beat::unwatched(SCANNER))?,
+        unwinder: unwinder::start(local(), Beat::unwatched(UNWINDER))?,
         readers: None,
         governor: Governor::new(0, config.scan_share),
         held_back,
-        reader: Reader::new(stream, kills, stacks, counters),
+        reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
         model,
         status,
         kills: sender,

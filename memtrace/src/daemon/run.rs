@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -29,11 +29,13 @@ use super::{
         inherited::Inherited,
         mounts::Mounts,
         recorder::{self, Surroundings},
+        stack_names::StackNames,
     },
-    setup::{lock, malloc, privileges, take_over::take_over, tracer},
+    setup::{lock, malloc, privileges, seccomp, systemd::Systemd, take_over::take_over, tracer},
     threads::{
+        self,
         history_file::HistoryFile,
-        limit_watch, scanner,
+        judge, limit_watch, scanner,
         serving::{self, Listeners, Published},
         unwinder, verdict_task,
     },
@@ -43,8 +45,9 @@ use crate::{
     cgroup::hierarchy::Hierarchy,
     clock,
     container::namer,
+    health::Beats,
     history::shared::Shared,
-    ingest::ring_buffer::Reader,
+    ingest::ring_buffer::{Reader, Rings},
     mm::procfs::Procfs,
     model::{Latest, Model},
     probe::{attach::Probes, status::ProbeStatus, tracefs},
@@ -81,10 +84,14 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     drop(support);
     log_status(&probes.status);
     // Bind while the process may still chown the socket and bind a low port.
-    let listeners = serving::listeners(config)?;
+    let beats = Beats::default();
+    let listeners = serving::listeners(config, &beats)?;
     match privileges::drop_others() {
         Ok(kept) => tracing::info!(?kept, "dropped all other capabilities"),
         Err(error) => tracing::warn!(%error, "failed to drop capabilities"),
+    }
+    if let Err(error) = seccomp::refuse() {
+        tracing::warn!(%error, "failed to refuse system calls that the daemon does not need");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -93,7 +100,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let before = Before { hierarchy, boot_id, backfill, inherited, diagnosis };
+    let before = Before { hierarchy, boot_id, backfill, inherited, diagnosis, beats };
     let result = runtime.block_on(run_attached(config, probes, before, listeners));
     // A request that waits for a disk must not delay the shutdown.
     runtime.shutdown_background();
@@ -107,6 +114,7 @@ struct Before {
     backfill: Option<Backfill>,
     inherited: Inherited,
     diagnosis: Diagnosis,
+    beats: Beats,
 }
 
 /// The running threads, and the work after their end.
@@ -131,45 +139,57 @@ async fn run_attached(
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     forward_kernel_log(&mut probes.object);
     malloc::keep_giving_back();
+    let beats = before.beats.clone();
+    serving::beat(&beats);
+    let systemd = Arc::new(Systemd::from_env());
     let (source, running) = start(config, probes, before)?;
     tracing::info!(socket = %config.socket.display(), state_dir = %config.state_dir.display(), "watching");
     if let Some(address) = port.as_ref().and_then(|port| port.listener.local_addr().ok()) {
         tracing::info!(%address, "serving metrics and health");
     }
-    // Tells systemd, if it started the daemon with Type=notify.
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::warn!(%error, "failed to notify systemd that the daemon is ready");
-    }
-    let stopping = async move {
-        let signal = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::info!(signal, "stopping");
-        // Fails if systemd is gone.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    systemd.tell("READY=1");
+    judge::start(beats.clone(), Arc::clone(&systemd))?;
+    let mut lost = None;
+    let stopping = async {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+            // Nothing starts it again; what started the daemon starts the daemon again.
+            thread = beats.ended() => {
+                tracing::error!(thread, "a thread ended unexpectedly, stopping");
+                lost = Some(thread);
+            }
+        }
+        beats.stop();
+        systemd.tell("STOPPING=1");
     };
     let served = server::serve(socket, port, source, stopping).await;
     running.end()?;
+    if let Some(thread) = lost {
+        anyhow::bail!("the {thread} thread ended unexpectedly");
+    }
     served
 }
 
 /// Starts the threads and tasks, each after those that it sends requests to.
 fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
-    let Probes { stream, kills, stacks, counters, governor: held_back, status, object, .. } = probes;
-    let Before { hierarchy, boot_id, backfill, inherited, diagnosis } = before;
+    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object, .. } = probes;
+    let Before { hierarchy, boot_id, backfill, inherited, diagnosis, beats } = before;
     let (not_fitting, unreadable) = (inherited.not_fitting, inherited.unreadable);
     let local = || Local::new(Procfs::new(PROC));
-    let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC))?;
+    let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), beats.watch(threads::READERS))?;
     let remote = || Remote::new(readers.clone(), local());
     let file = HistoryFile::new(&config.state_dir, &boot_id);
     let shared = Shared::with(file.load());
-    file.clone().keep(shared.clone());
+    file.clone().keep(shared.clone(), beats.watch(threads::HISTORY));
     let own = namer::hierarchy_id(&Procfs::new(PROC), hierarchy.as_ref());
-    let namer = namer::start(&config.names, hierarchy.clone(), own)?;
+    let namer = namer::start(&config.names, hierarchy.clone(), own, beats.watch(threads::NAMER))?;
     let mounts = tmpfs::KnownMounts::default();
+    let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());
+    let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     let recorder = recorder::start(Surroundings {
-        mounts: Mounts::start(remote(), mounts.clone())?,
+        mounts: Mounts::start(remote(), mounts.clone(), beats.watch(threads::KILL_MOUNTS))?,
+        stack_names: StackNames::start(remote(), latest.clone(), beats.watch(threads::STACK_NAMES))?,
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
@@ -183,24 +203,27 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         names: namer.names.clone(),
         changes: namer.changes.clone(),
         ended: namer.ended,
+        beat: beats.watch(threads::RECORDER),
     })?;
-    let mut model = Model::new(Procfs::new(PROC), hierarchy.clone());
     model.name_by(namer.names.clone());
     model.seed().context("failed to list the processes")?;
-    let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
-    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, remote())?;
-    let insights = verdict_task::start(latest.clone(), hierarchy, shared.clone());
-    let heartbeat = Arc::new(AtomicU64::new(clock::ktime()));
-    let published = Published { snapshots: latest.clone(), insights, heartbeat: Arc::clone(&heartbeat) };
+    snapshots.send_replace(Arc::new(model.snapshot(None)));
+    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, remote(), || {
+        beats.watch(threads::LIMIT_WATCH)
+    })?;
+    let insights =
+        verdict_task::start(latest.clone(), hierarchy, shared.clone(), beats.watch(threads::VERDICT));
+    let published = Published { snapshots: latest.clone(), insights, beats: beats.clone() };
     let source = serving::source(config, published, diagnosis, shared.clone(), readers.clone())?;
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine {
-        scanner: scanner::start(local(), config.scan_share)?,
-        unwinder: unwinder::start(local())?,
+        scanner: scanner::start(local(), config.scan_share, beats.watch(threads::SCANNER))?,
+        unwinder: unwinder::start(local(), beats.watch(threads::UNWINDER))?,
         readers: Some(readers),
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
-        reader: Reader::new(stream, kills, stacks, counters).after(not_fitting, unreadable),
+        reader: Reader::new(Rings { stream, kills, signals, stacks }, counters)
+            .after(not_fitting, unreadable),
         model,
         status,
         kills: recorder.sender,
@@ -208,7 +231,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         counts: Arc::clone(&recorder.counts),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },
         snapshots,
-        heartbeat,
+        beat: beats.watch(threads::ENGINE),
         armed,
         stop: Arc::clone(&stop),
     };

@@ -3,5 +3,7 @@
 pub mod lock;
 pub mod malloc;
 pub mod privileges;
+pub mod seccomp;
+pub mod systemd;
 pub mod take_over;
 pub mod tracer;

@@ -203,6 +203,8 @@ pub(super) fn add(one: &Charge, two: &Charge) -> Charge {
         anon_bytes: sum(|charge| charge.anon_bytes),
         active_file_bytes: sum(|charge| charge.active_file_bytes),
         inactive_file_bytes: sum(|charge| charge.inactive_file_bytes),
+        dirty_bytes: sum(|charge| charge.dirty_bytes),
+        writeback_bytes: sum(|charge| charge.writeback_bytes),
         shmem_bytes: sum(|charge| charge.shmem_bytes),
         kernel_bytes: sum(|charge| charge.kernel_bytes),
         kernel_stack_bytes: sum(|charge| charge.kernel_stack_bytes),

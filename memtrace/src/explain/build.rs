@@ -3,11 +3,11 @@
 //! A subject, its snapshot and further facts -> [`Explanation`]. Pure.
 
 use super::{
-    Explanation, Member, SCHEMA, Subject, allocators, balance, facts::Facts, picture::Picture, pressure,
-    verdict,
+    Explanation, Member, SCHEMA, Subject, allocators, balance, facts::Facts, growth, picture::Picture,
+    pressure, verdict,
 };
 use crate::{
-    cgroup::charge::Charge,
+    cgroup::{charge::Charge, memcg::Limit},
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     units::Bytes,
     verdict::Insights,
@@ -46,8 +46,19 @@ pub fn explain(
     }
     let told = cgroups.iter().filter_map(|cgroup| insights?.get(cgroup));
     let told: Vec<_> = told.flat_map(|insight| insight.findings.clone()).collect();
-    let findings = verdict::findings(&picture, &allocators, balance.total, told);
     let mut notes = balance.notes;
+    // A process is not given the verdict on its group, which may be about another process.
+    let told = match shares_its_cgroup(snapshot, subject) {
+        Some(cgroup) if !told.is_empty() => {
+            notes.push(format!("verdicts over time are about its whole cgroup: memtrace explain {cgroup}"));
+            Vec::new()
+        }
+        _ => told,
+    };
+    let (growth, grows) = growth::growth(snapshot, insights, subject);
+    let firm_now = firm_of_owner(snapshot, picture.limit.as_ref());
+    let mut findings = verdict::findings(&picture, &allocators, balance.total, told, firm_now);
+    findings.splice(..0, grows);
     notes.extend(notes_on(&picture, insights.is_some()));
     Explanation {
         schema: SCHEMA,
@@ -63,9 +74,24 @@ pub fn explain(
         allocators,
         reclaimable,
         firm,
+        growth,
         findings,
         notes,
     }
+}
+
+/// The cgroup of a process that is not alone in it.
+fn shares_its_cgroup<'a>(snapshot: &'a Snapshot, subject: &Subject<'a>) -> Option<&'a str> {
+    let Subject::Process(row) = subject else { return None };
+    let cgroup = row.cgroup.as_deref()?;
+    let others = snapshot.rows().filter(|other| other.cgroup.as_deref() == Some(cgroup));
+    (others.count() > 1).then_some(cgroup)
+}
+
+/// Firm memory under the limit that applies.
+fn firm_of_owner(snapshot: &Snapshot, limit: Option<&Limit>) -> Option<Bytes> {
+    let owner = &limit?.owner;
+    snapshot.containers.iter().find(|row| row.cgroup == *owner)?.firm()
 }
 
 fn label(row: &ContainerRow) -> String {

@@ -4,8 +4,8 @@
 
 use crate::{
     allocator::AllocatorId,
-    explain::Subject,
-    reader::{NotRead, Reader, tmpfs::Tmpfs},
+    explain::{Explanation, Grown, Subject},
+    reader::{NotRead, Reader, stacks, tmpfs::Tmpfs},
     snapshot::Snapshot,
 };
 
@@ -37,6 +37,13 @@ pub fn gather(reader: &mut dyn Reader, snapshot: &Snapshot, subject: &Subject<'_
     let tmpfs = mounts.and_then(|mounts| known(mounts, &mut not_read)).unwrap_or_default();
     let has_swap = snapshot.node.swap_free_bytes.is_some_and(|free| free.0 > 0);
     Facts { purging, tmpfs, not_read, has_swap }
+}
+
+/// Looks up the functions in an explanation's call stacks.
+pub fn name_stacks(reader: &mut dyn Reader, explanation: &mut Explanation) {
+    for Grown { pid, stack, .. } in explanation.growth.iter_mut().flat_map(|growth| &mut growth.stacks) {
+        stacks::name(*pid, std::slice::from_mut(stack), |places| reader.names(places));
+    }
 }
 
 /// The answer, if there is one; else the reason is kept. A process that has ended has nothing to explain.

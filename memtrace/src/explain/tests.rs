@@ -290,3 +290,51 @@ fn arenas_are_told_of_one_process() {
     assert!(told(vec![with(vec![arena("arena 0", Some(MIB), None)])]).0.is_empty());
     assert!(told(vec![with(several.clone()), with(several)]).0.is_empty());
 }
+
+#[test]
+fn a_process_is_not_given_the_verdict_on_its_group() {
+    let leak = Finding {
+        kind: Kind::Leak,
+        confidence: Confidence::High,
+        sentence: "memory grows steadily".into(),
+        evidence: Vec::new(),
+        remedies: Vec::new(),
+    };
+    let insight = Insight { findings: vec![leak], ..Insight::default() };
+    let insights = Insights::from([("/pods/a/server".to_owned(), insight)]);
+    assert_eq!(page("7", Some(&insights)).findings[0].kind, Kind::Leak, "it is alone in its group");
+    let mut snapshot = snapshot();
+    snapshot.processes.push(process(9, "/pods/a/server", vec![arena("glibc", "heap", MIB)], vec![]));
+    let explained = explain(&snapshot, Some(&insights), &Facts::default(), &find(&snapshot, "7").unwrap());
+    assert!(explained.findings.iter().all(|finding| finding.kind != Kind::Leak), "{:?}", explained.findings);
+    assert!(explained.notes.iter().any(|note| note.contains("/pods/a/server")), "{:?}", explained.notes);
+}
+
+#[test]
+fn growth_says_how_long_there_is_and_who_grows() {
+    let insight = Insight { growth_bytes_per_second: Some(8.0 * MIB as f64), ..Insight::default() };
+    let insights = Insights::from([("/pods/a/server".to_owned(), insight)]);
+    let mut snapshot = snapshot();
+    let frame = |symbol: &str| crate::snapshot::UserFrame {
+        address: "0x1".into(),
+        module: Some("/app/server".into()),
+        file_offset: Some(1),
+        symbol: Some(symbol.into()),
+    };
+    let server = Arc::make_mut(&mut snapshot.processes[0]);
+    server.memory.as_mut().unwrap().growth_stacks = vec![GrowthStack {
+        bytes: [Bytes(MIB), Bytes(5 * MIB), Bytes(5 * MIB)],
+        walked_by: crate::mm::growth::WalkedBy::default(),
+        frames: ["malloc", "remember_session", "main"].map(frame).to_vec(),
+    }];
+    let of = |word| explain(&snapshot, Some(&insights), &Facts::default(), &find(&snapshot, word).unwrap());
+    let explained = of("/pods/a/server");
+    let pod = of("cart-0").growth.unwrap();
+    assert_eq!(Some(&pod), explained.growth.as_ref(), "the container of a pod that is nearest to its limit");
+    let growth = explained.growth.as_ref().unwrap();
+    // 1000 MiB less 521 MiB with 14 MiB of page cache in them.
+    assert!((growth.seconds_to_limit.unwrap() - 493.0 / 8.0).abs() < 0.5, "{growth:?}");
+    assert_eq!(explained.findings[0].kind, Kind::Growth);
+    let text = text(&explained, Style { color: false, width: 100 });
+    assert!(text.contains("remember_session < main"), "{text}");
+}

@@ -5,9 +5,10 @@
 
 use super::{Holding, picture::Picture};
 use crate::{
+    allocator::counters::Counters,
     units::Bytes,
     verdict::{
-        Finding, Kind,
+        Finding, Kind, ceiling,
         retention::{self, Keeper, Kept},
     },
 };
@@ -18,16 +19,28 @@ pub(super) fn findings(
     holdings: &[Holding],
     total: Option<Bytes>,
     history: Vec<Finding>,
+    firm: Option<Bytes>,
 ) -> Vec<Finding> {
     let retained: Vec<Finding> =
         holdings.iter().filter_map(|holding| retention(picture, holding, total)).collect();
-    // The same finding with less detail.
-    let is_said = |finding: &Finding| finding.kind == Kind::Retention && !retained.is_empty();
+    let counters: Vec<Counters> = picture
+        .processes
+        .iter()
+        .filter_map(|row| row.memory.as_ref())
+        .flat_map(|memory| memory.counters.iter().cloned())
+        .collect();
+    let limit = picture.limit.as_ref().map(|limit| limit.bytes);
+    let above = limit.zip(firm).and_then(|(limit, firm)| ceiling::above(&counters, limit, firm));
+    let above = above.map(|above| ceiling::finding(&above));
+    // The same finding with less detail, or of an older reading.
+    let is_said = |finding: &Finding| {
+        finding.kind == Kind::Retention && !retained.is_empty() || finding.kind == Kind::Ceiling
+    };
     let (leaks, others): (Vec<Finding>, Vec<Finding>) = history
         .into_iter()
         .filter(|finding| !is_said(finding))
         .partition(|finding| finding.kind == Kind::Leak);
-    leaks.into_iter().chain(retained).chain(others).collect()
+    leaks.into_iter().chain(above).chain(retained).chain(others).collect()
 }
 
 /// Applies the common retention rule; also `None` when its figures are unknown.

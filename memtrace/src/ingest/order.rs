@@ -9,15 +9,20 @@ use std::{
     collections::BinaryHeap,
 };
 
-use super::decode::Event;
+use super::decode::{CgroupEvent, Event, KillEvent};
 
 /// How long an event waits for older ones, in nanoseconds.
 pub const WINDOW: u64 = 2_000_000;
+const SIGKILL: u32 = 9;
+/// `TRACE_SIGNAL_DELIVERED`.
+const DELIVERED: u32 = 0;
 
 /// Events that wait for older ones.
 #[derive(Debug, Default)]
 pub struct Reorder {
     waiting: BinaryHeap<Reverse<Waiting>>,
+    /// How many of them can wait for the next regular read.
+    patient: usize,
     arrivals: u64,
     released: u64,
     late: u64,
@@ -64,6 +69,7 @@ impl Reorder {
             self.late += 1;
         }
         self.arrivals += 1;
+        self.patient += usize::from(is_patient(&event));
         self.waiting.push(Reverse(Waiting { ktime, arrival: self.arrivals, event }));
     }
 
@@ -75,12 +81,13 @@ impl Reorder {
         }
         let Reverse(oldest) = self.waiting.pop()?;
         self.released = self.released.max(oldest.ktime);
+        self.patient -= usize::from(is_patient(&oldest.event));
         Some(oldest.event)
     }
 
-    /// True while events wait.
+    /// True while events wait that should be handled as soon as the window is over.
     pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.len() > self.patient
     }
 
     /// The number of events that arrived after a later one had been released.
@@ -89,12 +96,22 @@ impl Reorder {
     }
 }
 
+/// What is sent without a wakeup because a container can cause it at will must not shorten the wait either.
+fn is_patient(event: &Event) -> bool {
+    match event {
+        Event::Kill(KillEvent::Signal(signal)) => signal.signal != SIGKILL || signal.result != DELIVERED,
+        Event::Cgroup(CgroupEvent::CgroupRmdir(_)) => true,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use memtrace_common::event::{Header, Kind, space::Brk};
+    use memtrace_common::event::{Header, Kind, kill::Signal, space::Brk};
     use proptest::prelude::*;
+    use zerocopy::FromZeros as _;
 
-    use super::{super::decode::SpaceEvent, Event, Reorder, WINDOW};
+    use super::{super::decode::SpaceEvent, Event, KillEvent, Reorder, SIGKILL, WINDOW};
 
     fn at(ktime: u64) -> Event {
         let header = Header { ktime, tgid: 0, tid: 0, kind: Kind::Brk as u16, cpu: 0, reserved: 0 };
@@ -109,6 +126,26 @@ mod tests {
         assert!(order.is_waiting());
         assert_eq!(order.pop(100 + WINDOW), Some(at(100)));
         assert!(!order.is_waiting());
+    }
+
+    fn signal_at(ktime: u64, number: u32) -> Event {
+        let mut signal = Signal::new_zeroed();
+        (signal.header.kind, signal.header.ktime, signal.signal) = (Kind::Signal as u16, ktime, number);
+        Event::Kill(KillEvent::Signal(Box::new(signal)))
+    }
+
+    #[test]
+    fn a_signal_other_than_sigkill_does_not_shorten_the_wait_and_comes_in_order() {
+        let mut order = Reorder::default();
+        order.push(signal_at(150, 15));
+        assert!(!order.is_waiting());
+        order.push(signal_at(200, SIGKILL));
+        order.push(at(100));
+        let mut out = Vec::new();
+        while let Some(event) = order.pop(200 + WINDOW) {
+            out.push((event.header().ktime, order.is_waiting()));
+        }
+        assert_eq!(out, [(100, true), (150, true), (200, false)]);
     }
 
     #[test]

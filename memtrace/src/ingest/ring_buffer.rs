@@ -19,16 +19,26 @@ use super::{
 };
 use crate::probe::kill_ring::{Key, KillRing};
 
-/// The most records of one ring in a batch, so that a flood in one ring cannot delay the other.
+/// The most records of one ring in a batch, so that a flood in one ring cannot delay the others.
 const BATCH: usize = 16 * 1024;
 /// Bytes that are allocated at a time for records.
 const CHUNK: usize = 256 << 10;
 
+/// The ring buffers.
+pub struct Rings {
+    /// Address-space, fault, task and cgroup events.
+    pub stream: RingBuf<MapData>,
+    /// OOM kills.
+    pub kills: KillRing,
+    /// Signals that end processes.
+    pub signals: RingBuf<MapData>,
+    /// Copies of user stacks.
+    pub stacks: RingBuf<MapData>,
+}
+
 /// The reading end of the ring buffers.
 pub struct Reader {
-    stream: RingBuf<MapData>,
-    kills: KillRing,
-    stacks: RingBuf<MapData>,
+    rings: Rings,
     counters: PerCpuArray<MapData, u64>,
     buffer: BytesMut,
     order: Reorder,
@@ -37,20 +47,14 @@ pub struct Reader {
     /// Kills that did not fit into the rings of earlier daemons.
     not_fitting: u64,
     events: u64,
+    wakeups: u64,
 }
 
 impl Reader {
     /// A reader of these maps.
-    pub fn new(
-        stream: RingBuf<MapData>,
-        kills: KillRing,
-        stacks: RingBuf<MapData>,
-        counters: PerCpuArray<MapData, u64>,
-    ) -> Self {
+    pub fn new(rings: Rings, counters: PerCpuArray<MapData, u64>) -> Self {
         Self {
-            stream,
-            kills,
-            stacks,
+            rings,
             counters,
             buffer: BytesMut::new(),
             order: Reorder::default(),
@@ -58,6 +62,7 @@ impl Reader {
             undecodable: 0,
             not_fitting: 0,
             events: 0,
+            wakeups: 0,
         }
     }
 
@@ -70,36 +75,39 @@ impl Reader {
 
     /// Lets the record of a kill go that nobody stores.
     pub fn release(&self, kill: Key) {
-        self.kills.releaser().release([kill]);
+        self.rings.kills.releaser().release([kill]);
     }
 
     /// Waits until there is something to read or the timeout expires. Signals end the wait early.
-    pub fn wait(&self, timeout: Duration) {
+    pub fn wait(&mut self, timeout: Duration) {
         // Events in the reorder window must not wait for the next record.
         let timeout =
             if self.order.is_waiting() { timeout.min(Duration::from_nanos(WINDOW)) } else { timeout };
-        let mut fds = [
-            PollFd::from_borrowed_fd(self.kills.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.stream.as_fd(), PollFlags::IN),
-        ];
+        let Rings { stream, kills, signals, stacks: _ } = &self.rings;
+        let mut fds = [kills.as_fd(), signals.as_fd(), stream.as_fd()]
+            .map(|ring| PollFd::from_borrowed_fd(ring, PollFlags::IN));
         let timeout = Timespec::try_from(timeout).ok();
         // An interrupted wait counts as an early wakeup.
-        let _ = poll(&mut fds, timeout.as_ref());
+        let ready = poll(&mut fds, timeout.as_ref());
+        self.wakeups += u64::from(!matches!(ready, Ok(0)));
     }
 
     /// Hands every event that is due at `now` (since boot) to `apply`, oldest first, faults with the copy of their stack if
     /// there is one. Returns true when more can be read immediately.
     pub fn read(&mut self, now: impl Fn() -> u64, mut apply: impl FnMut(Event, Option<StackCopy>)) -> bool {
-        // Take the time before reading the rings: later events may be in the records of one ring and not yet in the
-        // other's.
+        // Take the time before reading the rings: later events may be in the records of one ring and not yet in
+        // another's.
         let now = now();
         // The stream first, because events that led to a kill must be applied before it.
-        let behind = drain(&mut self.stream, &mut self.buffer, |record| {
-            take(&record, &mut self.order, &mut self.undecodable).map(|(ktime, _)| ktime)
+        let Rings { stream, signals, .. } = &mut self.rings;
+        let [behind, behind_signals] = [stream, signals].map(|ring| {
+            drain(ring, &mut self.buffer, |record| {
+                take(&record, &mut self.order, &mut self.undecodable).map(|(ktime, _)| ktime)
+            })
         });
-        let behind = [behind, self.drain_kills()];
+        let behind = [behind, behind_signals, self.drain_kills()];
         // After the stream, because a copy is sent before its fault.
-        let _ = drain(&mut self.stacks, &mut self.buffer, |record| {
+        let _ = drain(&mut self.rings.stacks, &mut self.buffer, |record| {
             match stack::decode(&record) {
                 Some(copy) => self.copies.put(copy),
                 None => self.undecodable += 1,
@@ -122,7 +130,7 @@ impl Reader {
 
     /// Reads up to [`BATCH`] kills. Returns the time of the last one if the limit was reached.
     fn drain_kills(&mut self) -> Option<u64> {
-        let Self { kills, order, undecodable, .. } = self;
+        let Self { rings: Rings { kills, .. }, order, undecodable, .. } = self;
         kills.awake();
         let mut last = 0;
         for _ in 0..BATCH {
@@ -146,6 +154,11 @@ impl Reader {
     /// Events handed over so far.
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Waits so far that ended before their time.
+    pub fn wakeups(&self) -> u64 {
+        self.wakeups
     }
 
     /// The losses so far.

@@ -6,6 +6,7 @@ use memtrace_common::counter::Counter;
 
 use super::family::Family;
 use crate::{
+    health::{Health, State},
     ingest::loss::READERS,
     probe::status::ProbeStatus,
     reader::pool::{Counts, NOT_READ},
@@ -35,6 +36,8 @@ pub struct Own {
     pub refused: u64,
     /// Its reader processes.
     pub readers: Counts,
+    /// Its threads.
+    pub health: Health,
 }
 
 /// Run statistics of a kernel program.
@@ -49,8 +52,18 @@ pub struct Runs {
 }
 
 pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> Vec<Family> {
-    let Own { cpu_seconds, rss, descriptors, map_bytes, runs, store_bytes, store_kills, refused, readers } =
-        own;
+    let Own {
+        cpu_seconds,
+        rss,
+        descriptors,
+        map_bytes,
+        runs,
+        store_bytes,
+        store_kills,
+        refused,
+        readers,
+        health,
+    } = own;
     let bytes = |bytes: &Option<Bytes>| bytes.map(|Bytes(bytes)| bytes as f64);
     let count = |count: Option<u64>| count.map(|count| count as f64);
     let mut build = Family::gauge("memtrace_build_info", "1, with the version of memtrace.");
@@ -82,9 +95,23 @@ pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> 
         hooks.add(&[("fact", &hook.fact)], if hook.attached.is_some() { 1.0 } else { 0.0 });
     }
     all.push(hooks);
+    all.push(threads(health));
     all.extend(programs(runs.as_deref(), probes));
     all.extend(snapshot.tracer.as_ref().map(tracer).into_iter().flatten());
     all
+}
+
+fn threads(health: &Health) -> Family {
+    let mut late = Family::gauge(
+        "memtrace_thread_late",
+        "1 if the thread has work and makes no progress, or has ended; 0 if it works or waits.",
+    );
+    for thread in &health.threads {
+        let vital = if thread.is_vital { "yes" } else { "no" };
+        let value = if thread.state == State::Well { 0.0 } else { 1.0 };
+        late.add(&[("thread", &thread.name), ("vital", vital)], value);
+    }
+    late
 }
 
 fn reader_processes(Counts { started, late, died, stuck, .. }: &Counts) -> [Family; 3] {
@@ -130,6 +157,7 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
     let Tracer {
         started,
         events,
+        wakeups,
         fault_period,
         fault_period_now,
         kills_not_stored,
@@ -158,6 +186,11 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         Family::gauge("process_start_time_seconds", "Start time of memtrace.")
             .one(Some(started.as_millisecond() as f64 / 1000.0)),
         Family::counter("memtrace_events_total", "Events from the kernel programs.").one(known(*events)),
+        Family::counter(
+            "memtrace_wakeups_total",
+            "Times that events woke memtrace before its next regular read.",
+        )
+        .one(known(*wakeups)),
         Family::gauge(
             "memtrace_fault_sampling_period",
             "1 in this many page faults is sampled, fewer on a CPU with many; 0: none is.",

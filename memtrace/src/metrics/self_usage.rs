@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     clock,
+    health::Health,
     metrics::{Own, Runs},
     reader::pool::Counts,
     store::{FILE, Store},
@@ -44,6 +45,7 @@ pub fn own(
         store_kills: store.and_then(|store| store.count().ok()),
         refused: refused.load(Ordering::Relaxed),
         readers,
+        health: Health::default(),
     }
 }
 

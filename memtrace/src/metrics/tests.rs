@@ -9,6 +9,7 @@ use super::{Exporter, Inputs, Own};
 use crate::{
     cgroup::memcg::Limit,
     container::{name::Name, workload_labels::WorkloadLabels},
+    health::{Health, State, ThreadHealth},
     probe::status::{HookStatus, ProbeStatus, ProgramCost},
     snapshot::{ContainerRow, Node, Snapshot},
     store::Tally,
@@ -92,6 +93,15 @@ fn facts(rows: Vec<ContainerRow>) -> Inputs {
         ]),
         own: Own {
             runs: Some(vec![super::self_series::Runs { id: 61, count: 3, seconds: 0.25 }]),
+            health: Health {
+                threads: [("engine", State::Well), ("scanner", State::Late { since: Timestamp::UNIX_EPOCH })]
+                    .map(|(name, state)| ThreadHealth {
+                        name: name.into(),
+                        is_vital: name == "engine",
+                        state,
+                    })
+                    .to_vec(),
+            },
             ..Own::default()
         },
     }
@@ -131,6 +141,8 @@ fn a_container_has_the_labels_that_other_exporters_give_it() {
     assert_eq!(found["memtrace_node_oom_kills_total"], 10.0, "those that are added up count too");
     assert_eq!(found["memtrace_bpf_run_seconds_total{program=\"mark\"}"], 0.25);
     assert_eq!(found["memtrace_series_dropped_total"], 0.0);
+    assert_eq!(found["memtrace_thread_late{thread=\"engine\",vital=\"yes\"}"], 0.0);
+    assert_eq!(found["memtrace_thread_late{thread=\"scanner\",vital=\"no\"}"], 1.0);
 }
 
 #[test]

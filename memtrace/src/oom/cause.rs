@@ -4,6 +4,7 @@
 
 mod burst;
 pub mod case;
+mod ceiling;
 mod cpuset;
 mod file_tmpfs;
 mod fork_cow;
@@ -17,6 +18,7 @@ mod retention;
 mod start_up;
 mod thread_stacks;
 mod tight;
+mod young;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,8 @@ pub enum CauseKind {
     LimitTooTight,
     /// The limit was hit while the program started.
     StartUp,
+    /// A runtime may grow beyond the limit by its own settings.
+    Ceiling,
     /// The allocator retained freed memory.
     AllocatorRetention,
     /// Page cache or tmpfs.
@@ -72,6 +76,7 @@ impl CauseKind {
             Self::Burst => "burst: memory grew suddenly",
             Self::LimitTooTight => "the limit is too tight for normal use",
             Self::StartUp => "the limit was hit during start-up",
+            Self::Ceiling => "ceiling: a runtime may grow beyond the limit",
             Self::AllocatorRetention => "allocator retention: the allocator kept freed memory",
             Self::FileOrTmpfs => "page cache or tmpfs",
             Self::KernelMemory => "kernel memory",
@@ -100,13 +105,25 @@ pub struct Cause {
     pub evidence: Vec<Fact>,
     /// What to do, or nothing.
     pub remedies: Vec<Remedy>,
+    /// Another cause that the same figures allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
+}
+
+/// Another cause that the figures of a kill allow, and how to find out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The other cause.
+    pub kind: CauseKind,
+    /// What would show which of the two it is.
+    pub settled_by: String,
 }
 
 /// The result of a rule: a cause, no cause, or why it abstains.
 pub type Outcome = Result<Option<Cause>, String>;
 
 /// All rules, the most specific first: external actions, then kinds of memory, then the course of growth.
-const RULES: [fn(&Case<'_>) -> Outcome; 14] = [
+const RULES: [fn(&Case<'_>) -> Outcome; 15] = [
     requested::check,
     limit_lowered::check,
     cpuset::check,
@@ -115,6 +132,7 @@ const RULES: [fn(&Case<'_>) -> Outcome; 14] = [
     fork_cow::check,
     kernel_memory::check,
     file_tmpfs::check,
+    ceiling::check,
     retention::check,
     neighbour::check,
     burst::check,
@@ -147,6 +165,7 @@ fn unknown(case: &Case<'_>, abstained: Vec<String>) -> Cause {
         sentence: format!("{} reached {limit}; there is not enough data to tell why", case.owner()),
         evidence: abstained.into_iter().map(|why| fact("unknown", why, Grade::Inferred)).collect(),
         remedies: Vec::new(),
+        doubt: None,
     }
 }
 
@@ -160,7 +179,7 @@ fn fastest(case: &Case<'_>) -> Vec<Fact> {
     let memory = case.record.circumstances.victim_memory.as_ref();
     let stack = memory.and_then(|memory| memory.growth_stacks.first());
     let place = stack.and_then(|stack| {
-        let frame = stack.frames.iter().find(|frame| frame.symbol.is_some()).or(stack.frames.first())?;
+        let frame = stack.own_frame().or_else(|| stack.own_frames().next())?;
         Some((frame.symbol.clone().or_else(|| frame.module.clone())?, stack.bytes.get(1).copied()?))
     });
     let arena = arena.map(|(row, growth)| {

@@ -126,23 +126,9 @@ impl Reader {
     fn stat(&mut self, line: &str) {
         let Some((key, value)) = line.split_once(' ') else { return };
         let Ok(bytes) = value.trim().parse().map(Bytes) else { return };
-        let charge = &mut self.dump.charge;
-        let field = match key {
-            "anon" | "total_rss" => &mut charge.anon_bytes,
-            "active_file" | "total_active_file" => &mut charge.active_file_bytes,
-            "inactive_file" | "total_inactive_file" => &mut charge.inactive_file_bytes,
-            "shmem" | "total_shmem" => &mut charge.shmem_bytes,
-            "kernel" => &mut charge.kernel_bytes,
-            "kernel_stack" => &mut charge.kernel_stack_bytes,
-            "pagetables" => &mut charge.page_tables_bytes,
-            "slab_reclaimable" => &mut charge.slab_reclaimable_bytes,
-            "slab_unreclaimable" => &mut charge.slab_unreclaimable_bytes,
-            "sock" => &mut charge.sock_bytes,
-            "percpu" => &mut charge.percpu_bytes,
-            "vmalloc" => &mut charge.vmalloc_bytes,
-            _ => return,
-        };
-        *field = Some(bytes);
+        if let Some(field) = self.dump.charge.by_kind(key.as_bytes()) {
+            *field = Some(bytes);
+        }
     }
 }
 

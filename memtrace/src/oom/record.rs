@@ -135,10 +135,13 @@ impl TaskFacts {
     /// unknown. Two conversions of one start time to wall-clock time differ slightly.
     pub fn is_process(&self, other: &Self) -> bool {
         let (Some(pid), Some(start)) = (self.pid, self.started) else { return false };
-        let is_start =
-            |other: Timestamp| other.as_nanosecond().abs_diff(start.as_nanosecond()) < ONE_START.as_nanos();
-        other.pid == Some(pid) && other.started.is_some_and(is_start)
+        other.pid == Some(pid) && other.started.is_some_and(|other| is_same_start(other, start))
     }
+}
+
+/// Whether both are the start of one process, given that the pid is the same.
+pub fn is_same_start(one: Timestamp, other: Timestamp) -> bool {
+    one.as_nanosecond().abs_diff(other.as_nanosecond()) < ONE_START.as_nanos()
 }
 
 /// The killed process and its memory.

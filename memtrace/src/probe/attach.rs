@@ -34,6 +34,7 @@ static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrac
 /// Names of the maps in the object.
 const STREAM: &str = "STREAM";
 pub(super) const KILLS: &str = "KILLS";
+const SIGNALS: &str = "SIGNALS";
 const STACKS: &str = "STACKS";
 pub(super) const COUNTERS: &str = "COUNTERS";
 const GOVERNOR: &str = "GOVERNOR";
@@ -42,8 +43,10 @@ const GOVERNOR: &str = "GOVERNOR";
 pub struct Probes {
     /// Address-space, fault and task events.
     pub stream: RingBuf<MapData>,
-    /// Kills and fatal signals.
+    /// OOM kills.
     pub kills: KillRing,
+    /// Signals that end processes.
+    pub signals: RingBuf<MapData>,
     /// Copies of user stacks.
     pub stacks: RingBuf<MapData>,
     /// Losses in the kernel.
@@ -129,6 +132,9 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
         kills: take(&mut object, KILLS)
             .and_then(|map| if let Map::RingBuf(map) = map { KillRing::open(map).ok() } else { None })
             .ok_or_else(|| failed(KILLS))?,
+        signals: take(&mut object, SIGNALS)
+            .and_then(|map| RingBuf::try_from(map).ok())
+            .ok_or_else(|| failed(SIGNALS))?,
         stacks: take(&mut object, STACKS)
             .and_then(|map| RingBuf::try_from(map).ok())
             .ok_or_else(|| failed(STACKS))?,

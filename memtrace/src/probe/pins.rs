@@ -34,9 +34,9 @@ const DIRECTORY: &str = "memtrace";
 const MAGIC: u32 = 0xcafe_4a11;
 /// The longest name of a file.
 const LONGEST: usize = 255;
-/// The most old sets that are kept; each holds a ring in kernel memory. One that was read is removed, so there are more
-/// only if daemons end again and again before they can store a kill.
-const MOST_OLD: usize = 16;
+/// The most old sets that are kept; each holds a ring of 8 MiB in kernel memory. One whose kills are stored is removed, so
+/// there are more only if daemons end again and again before they can store a kill.
+const MOST_OLD: usize = 8;
 
 /// The sets of one state directory. No other process uses them meanwhile.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use super::{
     process::{Failure, Process},
     protocol::{Answer, Ask},
 };
-use crate::{ingest::loss::Loss, mm::procfs::Procfs};
+use crate::{health::Beat, ingest::loss::Loss, mm::procfs::Procfs};
 
 /// How long a process is not read after a reader hung or died on it.
 const QUARANTINE: Duration = Duration::from_secs(300);
@@ -83,7 +83,7 @@ impl Readers {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(program: PathBuf, procfs: Procfs) -> anyhow::Result<Self> {
+    pub fn start(program: PathBuf, procfs: Procfs, beat: Beat) -> anyhow::Result<Self> {
         let (starter, wanted) = channel();
         let state = Arc::<Mutex<State>>::default();
         // The kernel kills a reader when the thread that started it ends (PR_SET_PDEATHSIG).
@@ -91,7 +91,7 @@ impl Readers {
             .name("readers".to_owned())
             .spawn({
                 let state = Arc::clone(&state);
-                move || keep(&program, &wanted, &state)
+                move || keep(&program, &wanted, &state, &beat)
             })
             .context("failed to start the readers thread")?;
         let readers = Self(Arc::new(Shared { procfs, starter, state }));
@@ -251,9 +251,9 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 /// Starts readers on request, and reaps stuck ones.
-fn keep(program: &Path, wanted: &Receiver<Sender<io::Result<Process>>>, state: &Mutex<State>) {
+fn keep(program: &Path, wanted: &Receiver<Sender<io::Result<Process>>>, state: &Mutex<State>, beat: &Beat) {
     loop {
-        match wanted.recv_timeout(REAP) {
+        match beat.wait(|| wanted.recv_timeout(REAP)) {
             // The receiver waits for it, unless the daemon is ending.
             Ok(answer) => drop(answer.send(Process::start(program))),
             Err(RecvTimeoutError::Timeout) => lock(state).reap(),

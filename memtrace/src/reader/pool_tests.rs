@@ -1,6 +1,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::*;
+use crate::health::Thread;
 
 /// Long enough for a shell to start and write a line.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -10,7 +11,11 @@ fn readers(dir: &Path, script: &str) -> Readers {
     let program = dir.join("reader.sh");
     fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    Readers::start(program, Procfs::new("/proc")).unwrap()
+    Readers::start(program, Procfs::new("/proc"), unwatched()).unwrap()
+}
+
+fn unwatched() -> Beat {
+    Beat::unwatched(Thread { name: "readers", is_vital: false, rounds: 1 })
 }
 
 fn me() -> Ask {
@@ -59,7 +64,7 @@ fn a_process_that_is_gone_costs_no_reader() {
 
 #[test]
 fn what_cannot_be_started_is_a_reason() {
-    let readers = Readers::start("/no/such/program".into(), Procfs::new("/proc")).unwrap();
+    let readers = Readers::start("/no/such/program".into(), Procfs::new("/proc"), unwatched()).unwrap();
     assert!(matches!(readers.ask(&me(), PATIENCE), Err(NotRead::NoReader(_))));
 }
 

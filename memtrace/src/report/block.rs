@@ -35,7 +35,7 @@ pub(super) fn document(record: &OomRecord) -> Document {
     let answer = cause.filter(|cause| cause.kind != CauseKind::Unknown).map(|cause| cause.sentence.clone());
     let lead = answer.into_iter().chain([sentence(record)]).collect();
     let blocks = [
-        cause.map(why::why),
+        cause.map(|cause| why::why(record, cause)),
         Some(when(record)),
         names::names(record),
         timeline::timeline(record),

@@ -4,11 +4,13 @@
 
 use crate::{
     oom::record::{Frame, OomRecord},
-    snapshot::UserFrame,
+    snapshot::{GrowthStack, UserFrame},
 };
 
 /// The most lines of one stack.
 const SHOWN: usize = 12;
+/// The most functions of a stack in one line.
+const CALLERS: usize = 4;
 /// Functions of the tracer's own frames: its program, and its callers in the kernel.
 const OWN: [&str; 3] = ["bpf_prog_", "bpf_trace_run", "__traceiter"];
 /// The function that marks the victim: all inner frames belong to the tracer.
@@ -56,6 +58,16 @@ pub(super) fn user_frame(frame: &UserFrame) -> String {
         (None, Some(module), None) => format!("{} {address}", file(module)),
         (None, None, _) => address.clone(),
     }
+}
+
+/// The program's own functions in a growth stack, from the innermost that has a name, in one line: "remember_session <
+/// handle < main". If there are none, the innermost frames.
+pub(super) fn callers(stack: &GrowthStack) -> String {
+    let named = stack.own_frames().skip_while(|frame| frame.symbol.is_none());
+    let own: Vec<String> = named.take(CALLERS).map(user_frame).collect();
+    let any = || stack.frames.iter().take(CALLERS).map(user_frame).collect();
+    let frames: Vec<String> = if own.is_empty() { any() } else { own };
+    frames.join(" < ")
 }
 
 fn is_own(frame: &Frame) -> bool {

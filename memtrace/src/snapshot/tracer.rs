@@ -14,6 +14,9 @@ pub struct Tracer {
     pub started: Timestamp,
     /// Events handled since then.
     pub events: u64,
+    /// Times that it was woken by events before the next regular read of the ring buffers.
+    #[serde(default)]
+    pub wakeups: u64,
     /// 1 in this many page faults is sampled at a low rate; 0 when none is.
     pub fault_period: u64,
     /// The number of faults per sample in the last second: more than `fault_period` at a high rate. 0 without samples.

@@ -12,6 +12,7 @@
 
 mod afterwards;
 mod files;
+mod floods;
 /// What the tests of the host stand on as well.
 #[path = "../root"]
 mod host {

@@ -20,7 +20,7 @@ use crate::{
 const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
 
 /// The ends of this pid, newest first.
-fn ends_of(place: &Place, pid: u32) -> Vec<ExitRecord> {
+pub fn ends_of(place: &Place, pid: u32) -> Vec<ExitRecord> {
     let Ok(store) = Store::open_read_only(&place.state()) else { return Vec::new() };
     let exits = store.exits(&Filter::default()).unwrap();
     exits.into_iter().filter(|exit| exit.task.pid == Some(pid)).collect()

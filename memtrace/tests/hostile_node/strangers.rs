@@ -12,7 +12,7 @@ use crate::{
     fixture::{
         PATIENCE,
         daemon::{Daemon, Place},
-        eventually,
+        eventually, memtrace, said,
     },
 };
 
@@ -53,6 +53,9 @@ fn those_who_hold_connections_and_ask_nothing_do_not_close_the_port() {
     assert!(is_healthy(from(3, port)));
     let from_many: Vec<TcpStream> = (0..600).map(|number| from(10 + (number % 40) as u8, port)).collect();
     assert!(is_healthy(from(3, port)));
+    // What the probes of the chart ask, which no stranger can reach.
+    let live = memtrace(&["health", "--live", "--socket", place.socket().to_str().unwrap()]);
+    assert!(live.status.success(), "{}", said(&live));
     it_is_well(&place);
     drop((from_one, from_many));
     nothing_is_left(&daemon, &before);

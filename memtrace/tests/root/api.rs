@@ -100,7 +100,7 @@ fn every_path_answers() {
     let mut client = Client::unix(&place.socket());
     let pid = std::process::id();
     let (process, explain) = (format!("/v1/processes/{pid}"), format!("/v1/explain/{pid}"));
-    for path in PATHS.into_iter().chain(["/v1/doctor", &process, &explain]) {
+    for path in PATHS.into_iter().chain(["/v1/doctor", "/v1/health", &process, &explain]) {
         let answer = client.get(path, "").unwrap();
         assert_eq!(answer.status, 200, "{path}");
         let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_else(|error| {

@@ -2,6 +2,7 @@
 
 use memtrace::{
     api::doctor::{Diagnosis, Known},
+    health::ThreadHealth,
     probe::table::FACTS,
 };
 
@@ -47,6 +48,13 @@ fn what_the_daemon_holds_back_is_shown() {
     assert_eq!(state.budget_percent, 1);
     let text = said(&doctor("text"));
     assert!(text.contains("(budget 1%), REDUCED: page tables are read less often"), "{text}");
+    let health = serde_json::from_slice::<Diagnosis>(&doctor("json").stdout).unwrap().health;
+    let Known::Known(health) = health else { panic!("{health:?}") };
+    assert_eq!(health.troubled(), [] as [&ThreadHealth; 0]);
+    for name in ["engine", "recorder", "serving", "judge", "scanner", "unwinder", "symbols", "limit-watch"] {
+        assert!(health.threads.iter().any(|thread| thread.name == name), "{name} is not in {health:?}");
+    }
+    assert!(text.contains(&format!("{0} of {0} threads are well", health.threads.len())), "{text}");
 }
 
 #[test]

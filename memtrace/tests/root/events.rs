@@ -11,6 +11,7 @@ use memtrace::{
     text::until_nul,
 };
 use memtrace_common::{
+    budget::SIGNALS_OF_PAIR,
     config::{FAULT_THINNING_MOST, FAULT_WINDOW_MOST, FAULT_WINDOW_SHIFT},
     event::{fault::Fault, kill::Signal as SignalRecord},
 };
@@ -269,6 +270,32 @@ fn a_program_that_crashes_is_its_own_sender() {
         assert_eq!(exit_code & 0x7f, code, "{step}");
         assert_eq!((signal.sender.tgid, signal.from_kernel), (program.pid(), 0), "{step}");
     }
+}
+
+/// The lost ones are counted, and the others come in order, no more than the budget allows for the time between them.
+#[test]
+fn signals_come_within_their_budget() {
+    const SENT: usize = 2000;
+    let mut tracer = Tracer::start(Without::default());
+    let program = Program::shell(&format!(
+        "trap : TERM; n=0; while [ $n -lt {SENT} ]; do kill -TERM $$; n=$((n + 1)); done"
+    ));
+    let events = tracer.read_until_exit(program.pid());
+    let times: Vec<u64> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Kill(KillEvent::Signal(signal)) if signal.target.tgid == program.pid() => {
+                Some(signal.header.ktime)
+            }
+            _ => None,
+        })
+        .collect();
+    let (Some(first), Some(last)) = (times.first(), times.last()) else { panic!("none came") };
+    let most = SIGNALS_OF_PAIR.most_in(last - first);
+    assert!(times.is_sorted() && times.len() as u64 <= most, "{} came, at most {most} should", times.len());
+    let losses = tracer.losses();
+    let lost = losses.iter().find(|loss| loss.name == "signals_throttled").map_or(0, |loss| loss.count);
+    assert!(times.len() as u64 + lost >= SENT as u64, "{} came, {lost} lost", times.len());
 }
 
 #[test]

@@ -60,9 +60,10 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// What was lost, but for the calls of programs over their event budget: those are others' of this node.
+/// What was lost, but for what is over a budget: that is others' of this node.
 pub fn unexpected(losses: &[Loss]) -> Vec<&Loss> {
-    losses.iter().filter(|loss| loss.name != Counter::Throttled.name()).collect()
+    let over_budget = [Counter::Throttled, Counter::SignalsThrottled, Counter::CgroupsThrottled];
+    losses.iter().filter(|loss| over_budget.iter().all(|counter| loss.name != counter.name())).collect()
 }
 
 /// Mebibytes.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram, process::CommandExt as _},
     process::Command,
 };
 
@@ -61,6 +61,30 @@ fn a_signal_ends_it_cleanly_and_leaves_no_trace() {
         assert!(is_gone(&place.socket()), "{signal:?}");
         assert_eq!(tracefs_mounts(), mounts);
     }
+}
+
+#[test]
+fn the_service_manager_hears_that_it_is_ready_alive_and_stopping() {
+    let place = Place::new();
+    let socket = place.file("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hears = || {
+        let mut said = [0; 64];
+        let length = manager.recv(&mut said).unwrap();
+        String::from_utf8(said[..length].to_vec()).unwrap()
+    };
+    let mut manages = Command::new("env");
+    manages.arg(format!("NOTIFY_SOCKET={}", socket.display())).arg("WATCHDOG_USEC=4000000");
+    let mut daemon = place.start_in(manages, &["--no-backfill"]);
+    assert_eq!(hears(), "READY=1");
+    for _ in 0..3 {
+        assert_eq!(hears(), "WATCHDOG=1");
+    }
+    daemon.signal(Signal::TERM);
+    let last = std::iter::repeat_with(hears).find(|said| said != "WATCHDOG=1");
+    assert_eq!(last.as_deref(), Some("STOPPING=1"));
+    assert_eq!(daemon.end().code(), Some(0), "{}", daemon.log());
 }
 
 #[test]
@@ -155,6 +179,8 @@ fn a_daemon_at_work_has_given_up_what_it_does_not_need() {
             assert_eq!(has & !kept, 0, "{status}");
             assert!(set == "CapInh:" || has == kept, "root has them all here: {status}");
         }
+        // A filter of system calls, and no way to more rights.
+        assert!(status.contains("NoNewPrivs:\t1\n") && status.contains("Seccomp:\t2\n"), "{status}");
         threads += 1;
     }
     assert!(threads > 3, "{threads} threads");

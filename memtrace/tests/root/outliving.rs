@@ -1,6 +1,6 @@
 //! Kills while no daemon runs: the programs that stay attached record them, and the next daemon stores each once.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
 
 use aya::programs::loaded_programs;
 use memtrace::{
@@ -138,6 +138,26 @@ fn a_daemon_that_was_stopped_and_killed_loses_nothing() {
     daemon.signal(Signal::KILL);
     daemon.end();
     drop(daemon);
+    let _daemon = place.start(&[]);
+    assert_is_whole(&place.record(missed), &group, mib(16));
+}
+
+/// More signals than their budget, while nobody reads their ring. A mark is still known to be a kill.
+#[test]
+fn signals_that_nobody_reads_hide_no_kill() {
+    let bpffs = Bpffs::new();
+    let place = Place::pinned(bpffs.0.path());
+    let group = Cgroup::new().limit(mib(16));
+    let mut daemon = place.start(&[]);
+    daemon.signal(Signal::KILL);
+    daemon.end();
+    drop(daemon);
+    for _ in 0..300 {
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let missed = kill(&group);
     let _daemon = place.start(&[]);
     assert_is_whole(&place.record(missed), &group, mib(16));
 }

@@ -2,6 +2,7 @@
 //!
 //! The program is always the same one; what it does is in its memory, and in nothing that it is called.
 
+mod answers;
 mod exits;
 mod growth;
 mod kinds;
@@ -74,7 +75,8 @@ fn assert_parties(record: &OomRecord, owner: &Cgroup, victim: (u32, &Cgroup), tr
     assert_eq!(record.trigger.is_victim, victim.0 == trigger.0);
 }
 
-/// Waits until the daemon has looked often and always seen the program with at least so many resident bytes.
+/// Waits until the daemon has looked often and always seen the program with at least so many resident bytes, and has read
+/// its page tables.
 fn calm(place: &Place, program: &Program, bytes: u64) {
     calm_for(CALM, place, program, bytes);
 }
@@ -93,6 +95,7 @@ fn calm_for(looks: usize, place: &Place, program: &Program, bytes: u64) {
                 row.pid == program.pid()
                     && row.rss_bytes.is_some_and(|rss| rss.0 >= bytes)
                     && is_in_group(row)
+                    && row.memory.is_some()
             });
             seen = if is_large { seen + 1 } else { 0 };
         }

@@ -13,7 +13,11 @@ use std::{
 };
 
 use memtrace::{
-    daemon::threads::scanner::{self, Scanner},
+    daemon::threads::{
+        SCANNER,
+        scanner::{self, Scanner},
+    },
+    health::Beat,
     mm::procfs::Procfs,
     model::{Model, scan::Order},
     probe::support::Without,
@@ -53,7 +57,8 @@ impl Watch {
         let tracer = Tracer::start_with(Without::default(), 20_000);
         let mut model = Model::of_host(Path::new("/proc"));
         model.seed().unwrap();
-        let scanner = scanner::start(Local::new(Procfs::new("/proc")), 100).unwrap();
+        let scanner =
+            scanner::start(Local::new(Procfs::new("/proc")), 100, Beat::unwatched(SCANNER)).unwrap();
         Self { tracer, model, scanner, tick: Instant::now(), latest: None, is_empty: false }
     }
 

@@ -124,7 +124,7 @@ mod reason {
         According to perf, two thirds of the rest are the engine's: every second it builds the row and reads \
         the usage file of each container, and rebuilds the rows of processes that are not idle. A fifth is \
         history and verdicts of each container. The remainder is the scanner, which reads what changes";
-    pub(super) const RSS: &str = "ring buffers take 14 MiB (mapped twice, locked once) and pages of the \
+    pub(super) const RSS: &str = "ring buffers take 27 MiB (mapped twice, locked once) and pages of the \
         binary 16 MiB. According to heaptrack with 2,000 processes, kernel symbols take 6 MiB, and each \
         process takes some 20 KiB: its regions 9 KiB, their owners 3 KiB, its row and growth 4 KiB, facts \
         about its program the rest";

@@ -1,6 +1,12 @@
-//! What Go retains: spans that its scavenger has not released yet.
+//! What Go retains: spans that its scavenger has not released yet; and what its heap may grow to.
 
-use crate::allocator::advice::{Advice, Keeper, Remedy};
+use crate::{
+    allocator::{
+        advice::{Advice, Ceiling, Keeper, Remedy},
+        counters::Counters,
+    },
+    units::Bytes,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -8,6 +14,19 @@ const MIB: u64 = 1 << 20;
 pub struct Go;
 
 impl Advice for Go {
+    fn ceiling(&self, of: &Counters) -> Option<Ceiling> {
+        let kept = Keeper::of(of, None);
+        let (most, set_by) = match (kept.number("GOMEMLIMIT"), kept.setting("GOGC")) {
+            (Some(limit), _) => (Some(Bytes(limit)), format!("GOMEMLIMIT={limit}")),
+            (None, Some("off")) => (None, "GOGC=off without GOMEMLIMIT".to_owned()),
+            // The heap may grow to a multiple of what is live, which is no bound to compare with a limit.
+            (None, _) => return None,
+        };
+        let parts = [of.allocated_bytes, of.free_resident_bytes];
+        let held = parts.into_iter().flatten().map(|bytes| bytes.0).fold(0, u64::saturating_add);
+        Some(Ceiling { part: "Go's heap", most, set_by, held: Bytes(held), setting: ["GOMEMLIMIT=", "MiB"] })
+    }
+
     fn place(&self) -> Option<&'static str> {
         Some("Go's spans")
     }
@@ -32,5 +51,31 @@ impl Advice for Go {
 
     fn telling(&self) -> &'static [&'static str] {
         &["GOGC", "GOMEMLIMIT"]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocator::{advice::ceiling, counters::Setting};
+
+    fn of(percent: &str, limit: &str) -> Option<Ceiling> {
+        let setting = |name: &str, value: &str| Setting { name: name.to_owned(), value: value.to_owned() };
+        ceiling(&Counters {
+            allocator: "go".to_owned(),
+            allocated_bytes: Some(Bytes(40 << 20)),
+            free_resident_bytes: Some(Bytes(2 << 20)),
+            settings: vec![setting("GOGC", percent), setting("GOMEMLIMIT", limit)],
+            ..Counters::default()
+        })
+    }
+
+    #[test]
+    fn a_collector_that_is_off_needs_a_limit() {
+        assert_eq!(of("100", "off"), None);
+        assert_eq!(of("off", "off").unwrap().most, None);
+        let bounded = of("off", "268435456").unwrap();
+        assert_eq!((bounded.most, bounded.held), (Some(Bytes(256 << 20)), Bytes(42 << 20)));
+        assert_eq!(bounded.bounded(Bytes(200 << 20)), "GOMEMLIMIT=200MiB");
     }
 }

@@ -1,11 +1,44 @@
-//! What HotSpot retains: the committed and empty part of its heap.
+//! What HotSpot retains: the committed and empty part of its heap; and what its heap may grow to.
 
-use crate::allocator::advice::{Advice, Keeper, Remedy};
+use crate::{
+    allocator::{
+        advice::{Advice, Ceiling, Keeper, Remedy},
+        counters::Counters,
+    },
+    units::Bytes,
+};
+
+/// Arguments that bound the heap, by their beginning.
+const BOUNDS: [&str; 4] = ["-Xmx", "-XX:MaxHeapSize=", "-XX:MaxRAMPercentage=", "-XX:MaxRAM="];
+/// The name of metaspace among the arenas.
+pub const METASPACE: &str = "metaspace";
 
 /// The advice.
 pub struct Jvm;
 
 impl Advice for Jvm {
+    fn ceiling(&self, of: &Counters) -> Option<Ceiling> {
+        let kept = Keeper::of(of, None);
+        let most = kept.number("MaxHeapSize").or_else(|| kept.number("max_generation_bytes"))?;
+        let arguments = kept.setting("arguments").unwrap_or_default();
+        let is_bound = |word: &&str| BOUNDS.iter().any(|bound| word.starts_with(bound));
+        // The last one counts.
+        let set_by = arguments.split_whitespace().rev().find(is_bound);
+        let resident = |allocated: Option<Bytes>, free: Option<Bytes>| {
+            allocated.unwrap_or_default().0.saturating_add(free.unwrap_or_default().0)
+        };
+        let metaspace = of.arenas.iter().find(|arena| arena.name == METASPACE);
+        let metaspace = metaspace.map_or(0, |it| resident(it.allocated_bytes, it.free_resident_bytes));
+        let held = resident(of.allocated_bytes, of.free_resident_bytes).saturating_sub(metaspace);
+        Some(Ceiling {
+            part: "the Java heap",
+            most: Some(Bytes(most)),
+            set_by: set_by.map_or_else(|| "the JVM's default".to_owned(), str::to_owned),
+            held: Bytes(held),
+            setting: ["-Xmx", "m"],
+        })
+    }
+
     fn place(&self) -> Option<&'static str> {
         Some("the Java heap")
     }
@@ -27,5 +60,42 @@ impl Advice for Jvm {
 
     fn telling(&self) -> &'static [&'static str] {
         &["collector"]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocator::{
+        advice::ceiling,
+        counters::{ArenaCounters, Setting},
+    };
+
+    #[test]
+    fn the_last_argument_bounds_the_heap() {
+        let setting = |name: &str, value: &str| Setting { name: name.to_owned(), value: value.to_owned() };
+        let counters = Counters {
+            allocator: "jvm".to_owned(),
+            allocated_bytes: Some(Bytes(120 << 20)),
+            free_resident_bytes: Some(Bytes(20 << 20)),
+            arenas: vec![ArenaCounters {
+                name: METASPACE.to_owned(),
+                allocated_bytes: Some(Bytes(9 << 20)),
+                free_resident_bytes: Some(Bytes(1 << 20)),
+                system_bytes: None,
+            }],
+            settings: vec![
+                setting("arguments", "-Xmx1g -server -Xmx512m"),
+                setting("MaxHeapSize", &(512_u64 << 20).to_string()),
+            ],
+            ..Counters::default()
+        };
+        let found = ceiling(&counters).unwrap();
+        assert_eq!((found.most, found.held), (Some(Bytes(512 << 20)), Bytes(130 << 20)));
+        assert_eq!(
+            (found.set_by.as_str(), found.bounded(Bytes(160 << 20)).as_str()),
+            ("-Xmx512m", "-Xmx160m")
+        );
+        assert_eq!(ceiling(&Counters { settings: Vec::new(), ..counters }), None);
     }
 }

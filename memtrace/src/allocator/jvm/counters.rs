@@ -11,6 +11,7 @@ use crate::{
     allocator::{
         counters::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, error_bound},
         evidence::{Mark, ProcessEvidence},
+        jvm::advice::METASPACE,
     },
     mm::region::{Backing, Prot, Region},
     text::escape,
@@ -18,9 +19,11 @@ use crate::{
 };
 
 mod fields;
+mod flags;
 mod heap;
 mod perfdata;
 
+use fields::Libjvm;
 use heap::Heap;
 use perfdata::PerfData;
 
@@ -59,7 +62,9 @@ impl CounterReader for Hotspot {
         let (heap, metaspace) = (ranges(target, "java heap"), ranges(target, "metaspace"));
         // With NUMA its spaces are split, and their tops are elsewhere.
         let is_spread = memmem::find(arguments, b"+UseNUMA").is_some();
-        let live = if is_spread { None } else { heap::read::<2>(target, &heap) };
+        let libjvm = Libjvm::of(target);
+        let live = libjvm.as_ref().filter(|_| !is_spread);
+        let live = live.and_then(|libjvm| heap::read::<2>(&libjvm.fields, target.image, &heap));
         let is_live = live.is_some();
         let mut used = match (live, &data) {
             (Some([first, again]), _) => Used::live(&first, again),
@@ -74,11 +79,14 @@ impl CounterReader for Hotspot {
             (mapped, ranges.iter().map(|(start, end)| target.image.resident(*start, *end)).sum())
         };
         let (space, metaspace) = (resident(&heap), resident(&metaspace));
-        if is_live {
+        if let Some(libjvm) = libjvm.as_ref().filter(|_| is_live) {
             // Reading the page tables takes milliseconds, so read the heap once more after it.
-            used.is_now(heap::read::<1>(target, &heap));
+            used.is_now(heap::read::<1>(&libjvm.fields, target.image, &heap));
         }
-        Ok(counters(data.ok().as_ref(), used, space, metaspace))
+        let mut counters = counters(data.ok().as_ref(), used, space, metaspace);
+        let flags = libjvm.map_or_else(Vec::new, |libjvm| flags::read(&libjvm, target.image));
+        counters.settings.extend(flags.into_iter().map(|(name, value)| setting(name, value.to_string())));
+        Ok(counters)
     }
 }
 
@@ -202,7 +210,7 @@ fn counters(data: Option<&PerfData>, used: Used, heap: (u64, u64), metaspace: (u
         })
         .collect();
     arenas.push(ArenaCounters {
-        name: "metaspace".to_owned(),
+        name: METASPACE.to_owned(),
         allocated_bytes: meta.map(Bytes),
         free_resident_bytes: meta.map(|meta| Bytes(metaspace.1.saturating_sub(meta))),
         system_bytes: long("sun.gc.metaspace.capacity").map(Bytes),
@@ -228,15 +236,19 @@ fn counters(data: Option<&PerfData>, used: Used, heap: (u64, u64), metaspace: (u
     }
 }
 
+fn setting(name: &str, value: String) -> Setting {
+    Setting { name: name.to_owned(), value }
+}
+
 fn settings(data: Option<&PerfData>, collector: Option<String>) -> Vec<Setting> {
     let text = |name: &str, key: &str| {
         let value = data?.text(key).filter(|value| !value.is_empty())?;
-        Some(Setting { name: name.to_owned(), value: escape(value) })
+        Some(setting(name, escape(value)))
     };
-    let collector = collector.map(|value| Setting { name: "collector".to_owned(), value });
+    let collector = collector.map(|value| setting("collector", value));
     let texts = [text("arguments", ARGUMENTS), text("flags", "java.rt.vmFlags")];
     let most = data.and_then(most);
-    let most = most.map(|most| Setting { name: "max_generation_bytes".to_owned(), value: most.to_string() });
+    let most = most.map(|most| setting("max_generation_bytes", most.to_string()));
     collector.into_iter().chain(texts.into_iter().flatten()).chain(most).collect()
 }
 

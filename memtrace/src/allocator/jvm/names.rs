@@ -17,7 +17,8 @@ const MOST_PLACES: usize = 256;
 /// A class and a field of it.
 pub type Field = (&'static str, &'static str);
 
-/// The fields to find: memory in use and capacity of each collector. Names differ between releases.
+/// The fields to find: memory in use and capacity of each collector, and the table of flags. Names differ between
+/// releases.
 pub const WANTED: &[Field] = &[
     ("Universe", "_collectedHeap"),
     ("CollectedHeap", "_is_gc_active"),
@@ -81,7 +82,15 @@ pub const WANTED: &[Field] = &[
     ("XPageAllocator", "_used"),
     ("XPageAllocator", "_capacity"),
     ("XPageAllocator", "_max_capacity"),
+    ("JVMFlag", "flags"),
+    ("JVMFlag", "numFlags"),
+    ("JVMFlag", "_name"),
+    ("JVMFlag", "_addr"),
 ];
+
+/// Flags to read. They are set by arguments, or by the VM itself when it starts.
+pub const FLAGS: &[&str] =
+    &["MaxHeapSize", "MaxMetaspaceSize", "MaxDirectMemorySize", "ReservedCodeCacheSize", "ThreadStackSize"];
 
 /// Names of classes and fields, and where each is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +119,7 @@ impl Names {
         let constants = elf.content(section, MOST_CONSTANTS)?;
         let mut names = HashMap::new();
         let mut wanted: Vec<&'static str> =
-            WANTED.iter().flat_map(|(class, field)| [*class, *field]).collect();
+            WANTED.iter().flat_map(|(class, field)| [*class, *field]).chain(FLAGS.iter().copied()).collect();
         wanted.sort_unstable();
         wanted.dedup();
         for name in wanted {

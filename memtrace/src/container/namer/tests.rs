@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::container::sources::kubelet;
+use crate::{container::sources::kubelet, health::Thread};
 
 const PODS: &str = r#"{"items":[{"metadata":{"name":"cart-0","namespace":"shop","uid":"d1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f"},
 "status":{"containerStatuses":[{"name":"redis","containerID":"cri-o://@","restartCount":3}]}}]}"#;
@@ -34,7 +34,8 @@ async fn the_kubelet_names_what_no_runtime_does_and_is_asked_again_when_it_fails
     let root = tempfile::tempdir().unwrap();
     let kubelet = kubelet::Config { url, token: root.path().join("token"), authority: None };
     let config = Config { host_root: root.path().into(), cri_sockets: Vec::new(), kubelet: Some(kubelet) };
-    let namer = start(&config, None, 0).unwrap();
+    let beat = Beat::unwatched(Thread { name: "namer", is_vital: false, rounds: 1 });
+    let namer = start(&config, None, 0, beat).unwrap();
     let path = format!("/kubepods/podd1b6a9c8-5a0e-4a7e-9a63-0a1b2c3d4e5f/crio-{id}");
     let begin = Instant::now();
     let name = loop {
@@ -47,4 +48,12 @@ async fn the_kubelet_names_what_no_runtime_does_and_is_asked_again_when_it_fails
     assert_eq!(name.label().unwrap(), "shop/cart-0/redis");
     assert_eq!((name.restart, name.source.as_deref()), (Some(3), Some("kubelet")));
     assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn walks_take_a_small_part_of_the_time_however_often_they_are_asked_for() {
+    let second = Duration::from_secs(1);
+    assert_eq!(pause(Duration::from_millis(3)), second);
+    assert_eq!(pause(second), 20 * second);
+    assert_eq!(pause(100 * second), SWEEP);
 }

@@ -10,7 +10,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::mounts::{Found, Mounts, Wanted};
+use super::{
+    mounts::{Found, Mounts, Wanted},
+    stack_names::{self, StackNames},
+};
 use crate::{
     clock,
     model::{Latest, exits::Ended},
@@ -35,13 +38,18 @@ const MOUNTS_EVERY: Duration = Duration::from_millis(500);
 struct Recent {
     record: OomRecord,
     is_changed: bool,
-    mounts: MountsOf,
+    /// Whether it is of a kill from before this daemon: no fact of now is taken for one of then.
+    is_earlier: bool,
+    /// With the victim's ancestors.
+    mounts: Wish<Vec<u32>>,
+    names: Wish<()>,
 }
 
-/// The mounts of a kill.
-enum MountsOf {
-    /// To be read; with the victim's ancestors.
-    Needed(Vec<u32>),
+/// A fact about a kill that another thread reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish<T> {
+    /// To be read; with what the record does not hold.
+    Needed(T),
     /// Being read.
     Asked,
     /// Read, or not needed.
@@ -55,15 +63,17 @@ pub struct FollowUp {
 }
 
 impl FollowUp {
-    /// Remembers a record that has just been stored. Without ancestors its mounts are not read: other processes may have
-    /// the ids now.
+    /// Remembers a stored record, with the victim's ancestors. There are none for a kill from before this daemon: other
+    /// processes may have the ids now, so neither mounts nor names are read.
     pub fn add(&mut self, record: &OomRecord, ancestors: Option<Vec<u32>>) {
         let is_of_files = |cause: &Cause| cause.kind == CauseKind::FileOrTmpfs;
         let is_of_files = record.circumstances.cause.as_ref().is_some_and(is_of_files);
         self.recent.push_back(Recent {
             record: record.clone(),
             is_changed: false,
-            mounts: ancestors.filter(|_| is_of_files).map_or(MountsOf::Done, MountsOf::Needed),
+            is_earlier: ancestors.is_none(),
+            names: if ancestors.is_some() { Wish::Needed(()) } else { Wish::Done },
+            mounts: ancestors.filter(|_| is_of_files).map_or(Wish::Done, Wish::Needed),
         });
         let oldest = record.ktime_ns.saturating_sub(KEPT);
         while self.recent.len() > MOST
@@ -159,18 +169,54 @@ impl FollowUp {
             return;
         }
         for recent in self.recent.iter_mut().rev() {
-            let MountsOf::Needed(ancestors) = &recent.mounts else { continue };
+            let Wish::Needed(ancestors) = &recent.mounts else { continue };
             if mounts.ask(Wanted::of(&recent.record, ancestors)) {
-                recent.mounts = MountsOf::Asked;
+                recent.mounts = Wish::Asked;
             }
             self.mounts_asked = Some(Instant::now());
             return;
         }
     }
 
+    /// Takes whether the first process of a victim's cgroup lives on.
+    pub fn lives_on(&mut self, id: &str, lives: bool) {
+        let recent = self.recent.iter_mut().find(|recent| recent.record.id == id);
+        if let Some(recent) = recent.filter(|recent| !recent.is_earlier) {
+            recent.record.circumstances.lives_on = Some(lives);
+            recent.is_changed = true;
+        }
+    }
+
+    /// Requests the names that a stored record still lacks, and takes those that were found.
+    pub fn look_at_names(&mut self, names: &StackNames) {
+        for stack_names::Found { id, stacks } in names.found() {
+            let Some(recent) = self.recent.iter_mut().find(|recent| recent.record.id == id) else { continue };
+            recent.names = Wish::Done;
+            let record = &mut recent.record;
+            let Some(memory) = record.circumstances.victim_memory.as_mut() else { continue };
+            if memory.growth_stacks != stacks {
+                memory.growth_stacks = stacks;
+                // Its evidence names the function that grows.
+                record.circumstances.cause = Some(cause(record));
+                recent.is_changed = true;
+            }
+        }
+        for recent in self.recent.iter_mut().rev().filter(|recent| recent.names == Wish::Needed(())) {
+            match stack_names::Wanted::of(&recent.record) {
+                None => recent.names = Wish::Done,
+                Some(wanted) => {
+                    if !names.ask(wanted) {
+                        return;
+                    }
+                    recent.names = Wish::Asked;
+                }
+            }
+        }
+    }
+
     fn take(&mut self, Found { id, mounts }: Found) {
         let Some(recent) = self.recent.iter_mut().find(|recent| recent.record.id == id) else { return };
-        recent.mounts = MountsOf::Done;
+        recent.mounts = Wish::Done;
         let record = &mut recent.record;
         let Some(composition) = record.circumstances.composition.as_mut() else { return };
         match mounts {
@@ -182,9 +228,11 @@ impl FollowUp {
         recent.is_changed = true;
     }
 
-    /// Whether a kill waits for its mounts to be read, or for its new facts to be written.
+    /// Whether a kill waits for its mounts or names to be read, or for its new facts to be written.
     pub fn is_waiting(&self) -> bool {
-        let waits = |recent: &Recent| !matches!(recent.mounts, MountsOf::Done) || recent.is_changed;
+        let waits = |recent: &Recent| {
+            !matches!(recent.mounts, Wish::Done) || recent.names != Wish::Done || recent.is_changed
+        };
         self.recent.iter().any(waits)
     }
 
@@ -201,5 +249,27 @@ impl FollowUp {
         )?;
         self.recent.iter_mut().for_each(|recent| recent.is_changed = false);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FollowUp, Wish};
+    use crate::oom::cause::fixture;
+
+    #[test]
+    fn a_kill_from_before_this_daemon_gets_no_fact_of_now() {
+        let record = fixture::record(10);
+        let mut follow_up = FollowUp::default();
+        follow_up.add(&record, None);
+        follow_up.lives_on(&record.id, true);
+        assert!(!follow_up.is_waiting(), "for mounts, names, or to be written");
+
+        let mut follow_up = FollowUp::default();
+        follow_up.add(&record, Some(Vec::new()));
+        assert_eq!(follow_up.recent[0].names, Wish::Needed(()));
+        follow_up.lives_on(&record.id, true);
+        assert_eq!(follow_up.recent[0].record.circumstances.lives_on, Some(true));
+        assert!(follow_up.recent[0].is_changed);
     }
 }

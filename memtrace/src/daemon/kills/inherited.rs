@@ -1,7 +1,7 @@
 //! Kills that happened while no daemon ran: read from the rings that earlier daemons left in bpffs.
 //!
-//! Sets of pins -> kills, oldest first, and counts of those that cannot be read. The sets are removed by the recorder,
-//! once the kills are on disk.
+//! Sets of pins -> kills, oldest first, and counts of those that cannot be read. Sets with kills are removed by the
+//! recorder, once these are on disk, all others at once.
 
 use memtrace_common::event::oom::OomKill;
 
@@ -27,7 +27,7 @@ pub struct InheritedKill {
 pub struct Inherited {
     /// The kills, oldest first.
     pub kills: Vec<InheritedKill>,
-    /// The sets that they are in.
+    /// The sets that they are in; each holds a ring in kernel memory.
     pub sets: Vec<OldSet>,
     /// Kills that did not fit into the rings.
     pub not_fitting: u64,
@@ -48,7 +48,7 @@ pub fn read(sets: Vec<OldSet>) -> Inherited {
             }
         };
         let mut unreadable = left.unreadable;
-        inherited.kills.extend(kills(&set, &left.records, &mut unreadable));
+        let kills = kills(&set, &left.records, &mut unreadable);
         if unreadable > 0 {
             tracing::error!(
                 set = set.name(),
@@ -59,7 +59,12 @@ pub fn read(sets: Vec<OldSet>) -> Inherited {
         }
         inherited.unreadable += unreadable;
         inherited.not_fitting += left.not_fitting;
-        inherited.sets.push(set);
+        if kills.is_empty() {
+            set.remove();
+        } else {
+            inherited.sets.push(set);
+        }
+        inherited.kills.extend(kills);
     }
     inherited.kills.sort_by_key(|kill| kill.frozen.header.ktime);
     if inherited.not_fitting > 0 {

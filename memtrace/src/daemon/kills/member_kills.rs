@@ -1,8 +1,9 @@
 //! Kills that nobody else reports: a member of a container dies and its first process lives, so the runtime sees no
 //! exit and the kubelet no restart.
 //!
-//! Input: kills, and the processes of their cgroup. Output: entries in the store, and their count by container, which
-//! survives restarts. A kill is judged `AFTER` it happened: a container that dies with its member is gone by then.
+//! Input: kills, and the processes of their cgroup. Output: whether its first process lives on, for each kill; for
+//! containers entries in the store, and their count, which survives restarts. A kill is judged `AFTER` it was recorded: a
+//! container that dies with its member is gone by then.
 
 use std::{
     collections::VecDeque,
@@ -42,7 +43,10 @@ pub struct MemberKills {
 struct Waiting {
     due: Instant,
     first: First,
-    kill: MemberKill,
+    /// The id of the record.
+    record: String,
+    /// The entry, if it is a member of a container that was killed.
+    kill: Option<MemberKill>,
 }
 
 /// The first process of a container, identified by pid and start time.
@@ -69,52 +73,49 @@ impl MemberKills {
         Ok(Self { procfs, hierarchy, names, waiting: VecDeque::new() })
     }
 
-    /// Notes a recorded kill, with the container's current first process.
+    /// Notes a recorded kill, with the current first process of its container, or of its cgroup.
     pub fn note(&mut self, record: &OomRecord, path: Option<&[u8]>) {
-        let Some(name) = &record.circumstances.container else { return };
-        let (Some(container), Some(path), Some(hierarchy)) = (key(name), path, self.hierarchy.as_ref())
-        else {
-            return;
-        };
+        let (Some(path), Some(hierarchy)) = (path, self.hierarchy.as_ref()) else { return };
         let Some(directory) = hierarchy.directory(whole(path)) else { return };
-        let victim = record.victim.task.pid;
         let Some(first) = first(&self.procfs, &directory) else { return };
         // The cgroup of a unit is used again, and the kill may be from before the daemon started.
         let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
-        if first.start.saturating_mul(tick) > record.ktime_ns {
+        if first.start.saturating_mul(tick) > record.ktime_ns || self.waiting.len() >= MOST {
             return;
         }
-        if victim.is_none_or(|pid| pid == first.pid) || self.waiting.len() >= MOST {
-            return;
-        }
-        let comm = &record.victim.task.comm;
-        self.waiting.push_back(Waiting {
-            due: Instant::now() + AFTER,
-            first,
-            kill: MemberKill {
-                container,
+        let victim = &record.victim.task;
+        let is_member = victim.pid.is_some_and(|pid| pid != first.pid);
+        let name = record.circumstances.container.as_ref().filter(|_| is_member);
+        let kill = name.and_then(|name| {
+            Some(MemberKill {
+                container: key(name)?,
                 record: record.id.clone(),
                 time: record.time,
-                comm: record.victim.task.process_comm.as_ref().unwrap_or(comm).clone(),
+                comm: victim.process_comm.as_ref().unwrap_or(&victim.comm).clone(),
                 name: name.clone(),
-            },
+            })
         });
+        let due = Instant::now() + AFTER;
+        self.waiting.push_back(Waiting { due, first, record: record.id.clone(), kill });
     }
 
-    /// Stores the entries that are due.
+    /// Stores the entries that are due. Calls `found` with the id of each kill that is judged, and whether the first
+    /// process lives.
     ///
     /// # Errors
     /// When the store failed; the next call tries again.
-    pub fn settle(&mut self, store: &mut Store) -> Result<(), StoreError> {
-        while let Some(Waiting { first, kill, .. }) =
+    pub fn settle(&mut self, store: &mut Store, mut found: impl FnMut(&str, bool)) -> Result<(), StoreError> {
+        while let Some(Waiting { first, record, kill, .. }) =
             self.waiting.front().filter(|waiting| waiting.due <= Instant::now())
         {
-            if is_alive(&self.procfs, *first) {
+            let lives = is_alive(&self.procfs, *first);
+            if let Some(kill) = kill.as_ref().filter(|_| lives) {
                 let count = store.insert_member_kill(kill)?;
                 tracing::info!(container = %kill.name.label().unwrap_or_default(), victim = %kill.comm, count,
                     "a process of a container was OOM-killed; the container keeps running");
                 self.names.lock().set_member_kills(kill.container.clone(), count);
             }
+            found(record, lives);
             self.waiting.pop_front();
         }
         Ok(())

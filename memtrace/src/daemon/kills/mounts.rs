@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use crate::{
     cgroup::hierarchy::is_within,
+    health::Beat,
     oom::record::OomRecord,
     reader::{
         NotRead, Reader,
@@ -80,13 +81,13 @@ impl Mounts {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(mut reader: impl Reader + 'static, known: KnownMounts) -> anyhow::Result<Self> {
+    pub fn start(mut reader: impl Reader + 'static, known: KnownMounts, beat: Beat) -> anyhow::Result<Self> {
         let (wanted, asked) = sync_channel::<Wanted>(MOST);
         let (answers, found) = channel();
         std::thread::Builder::new()
             .name("kill-mounts".to_owned())
             .spawn(move || {
-                while let Ok(wanted) = asked.recv() {
+                while let Ok(wanted) = beat.wait(|| asked.recv()) {
                     let mounts = look(&mut reader, &wanted, &known);
                     if answers.send(Found { id: wanted.id, mounts }).is_err() {
                         return;

@@ -5,10 +5,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
-        atomic::AtomicU64,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
@@ -17,20 +16,15 @@ use std::{
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use memtrace_common::event::oom::OomKill;
 
-use super::{backfill::Backfill, kernel_log::KernelLog};
+use super::kernel_log::KernelLog;
 use crate::{
     cgroup::hierarchy::Hierarchy,
     clock,
-    container::{namer::Change, names::Names, sources::Ended as EndedSaid},
-    daemon::kills::{
-        follow_up::FollowUp, inherited::Inherited, known::Known, member_kills::MemberKills, mounts::Mounts,
-    },
-    history::shared::Shared,
-    ingest::loss::Loss,
+    container::names::Names,
+    daemon::kills::{follow_up::FollowUp, known::Known, member_kills::MemberKills},
     mm::procfs::Procfs,
-    model::{AtKill, Latest, exits::Ended},
+    model::{Latest, exits::Ended},
     oom::{
         cause::cause,
         exit::ExitRecord,
@@ -41,18 +35,16 @@ use crate::{
         surroundings::{KnownAtKill, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
-    probe::{
-        kill_ring::{Key, Releaser},
-        links::chain,
-    },
+    probe::kill_ring::Key,
     store::Store,
     text::escape,
 };
 
 mod commit;
 mod inherit;
+mod inputs;
 
-use self::inherit::Earlier;
+pub use self::inputs::{Counts, Keep, Kill, News, Surroundings};
 
 /// The most kills that wait for the disk. Above that the oldest are dropped and counted; the log has them.
 const MAX_WAITING: usize = 10_000;
@@ -67,80 +59,8 @@ const BATCH: Duration = Duration::from_millis(20);
 const LATER: Duration = Duration::from_millis(500);
 /// How often old kills are deleted.
 const TIDY: Duration = Duration::from_secs(600);
-
-/// How many kills are kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Keep {
-    /// The longest age; zero means for ever.
-    pub age: Duration,
-    /// The largest size of the store, in bytes.
-    pub bytes: u64,
-}
 /// How often due kills are judged.
 const SOON: Duration = Duration::from_millis(500);
-
-/// A kill, and what the engine knew when it arrived.
-pub struct Kill {
-    /// The record from the kernel programs.
-    pub frozen: Box<OomKill>,
-    /// Losses until then.
-    pub losses: Vec<Loss>,
-    /// What the model knew of the victim.
-    pub at_kill: AtKill,
-    /// The last snapshot before.
-    pub snapshot: Latest,
-    /// Set for a kill from before this daemon.
-    pub earlier: Option<Earlier>,
-}
-
-/// A message from the engine.
-pub enum News {
-    /// A kill.
-    Kill(Box<Kill>),
-    /// The end of a process, and the last snapshot before it.
-    Ended(Box<Ended>, Latest),
-}
-
-/// Counts that the snapshot shows.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Durable.
-    pub stored: AtomicU64,
-    /// Waiting for the disk, or given up.
-    pub not_stored: AtomicU64,
-}
-
-/// Facts and handles that do not change while the daemon runs.
-pub struct Surroundings {
-    /// This boot.
-    pub boot_id: String,
-    /// The hook.
-    pub hook: String,
-    /// Whether the signal hook is attached.
-    pub watches_signals: bool,
-    /// The cgroup hierarchy.
-    pub hierarchy: Option<Hierarchy>,
-    /// The directory of the store.
-    pub state_dir: PathBuf,
-    /// The history: counts kills, and has the usage before them.
-    pub shared: Shared,
-    /// How many are kept.
-    pub keep: Keep,
-    /// Kills of the kernel log; `None` when backfill is disabled.
-    pub backfill: Option<Backfill>,
-    /// Kills that earlier daemons left.
-    pub inherited: Inherited,
-    /// Lets the records of stored kills go.
-    pub releaser: Releaser,
-    /// Reads the mounts of kills.
-    pub mounts: Mounts,
-    /// Names of cgroups.
-    pub names: Names,
-    /// Channel on which the namer is asked how a killed container ended.
-    pub changes: Sender<Change>,
-    /// Its answers.
-    pub ended: Receiver<EndedSaid>,
-}
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
 pub struct Recorder {
@@ -257,7 +177,7 @@ impl Worker {
                 () if self.waiting.is_empty() => LOOK,
                 () => RETRY,
             };
-            let (ends, is_idle) = match news.recv_timeout(patience) {
+            let (ends, is_idle) = match self.surroundings.beat.wait(|| news.recv_timeout(patience)) {
                 Ok(told) => self.batch(told, news),
                 Err(RecvTimeoutError::Timeout) => (Vec::new(), true),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -346,6 +266,7 @@ impl Worker {
             page_size: rustix::param::page_size() as u64,
         };
         surround(&mut record, &kill.frozen, &known);
+        self.surroundings.stack_names.fill(&mut record);
         let path = record.victim.task.cgroup_id.and_then(raw_path_of);
         name(&mut record, names);
         // The kernel log has a line for each victim, so tell the backfill of this one in any case.

@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     clock,
+    health::Beat,
     history::{
         History,
         file::{self, FileError},
@@ -91,16 +92,18 @@ impl HistoryFile {
     }
 
     /// Writes it periodically, on the current runtime.
-    pub fn keep(self, shared: Shared) {
+    pub fn keep(self, shared: Shared, beat: Beat) {
         tokio::spawn(async move {
             let mut every = tokio::time::interval(EVERY);
             // The first tick fires immediately.
             every.tick().await;
             loop {
                 every.tick().await;
+                beat.beat();
                 let (kept, shared) = (self.clone(), shared.clone());
                 // It fails only after a panic, which is in the log.
                 let _ = tokio::task::spawn_blocking(move || kept.save_or_say(&shared)).await;
+                beat.rest();
             }
         });
     }

@@ -25,6 +25,7 @@ use crate::{
         hierarchy::{Hierarchy, is_within},
         memcg,
     },
+    health::Beat,
     reader::{
         Reader,
         tmpfs::{self, KnownMounts},
@@ -65,12 +66,14 @@ pub fn start(
     snapshots: watch::Receiver<Arc<Snapshot>>,
     mounts: KnownMounts,
     mut reader: impl Reader + 'static,
+    beat: impl FnOnce() -> Beat,
 ) -> anyhow::Result<Receiver<String>> {
     let (sender, receiver) = channel();
     if let Some(hierarchy) = hierarchy {
+        let beat = beat();
         std::thread::Builder::new()
             .name("limit-watch".to_owned())
-            .spawn(move || run(&hierarchy, snapshots, &sender, (&mounts, &mut reader)))
+            .spawn(move || run(&hierarchy, snapshots, &sender, (&mounts, &mut reader), &beat))
             .context("failed to start the limit watch thread")?;
     }
     Ok(receiver)
@@ -81,6 +84,7 @@ fn run(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     armed: &Sender<String>,
     (mounts, reader): (&KnownMounts, &mut dyn Reader),
+    beat: &Beat,
 ) {
     let mut groups: HashMap<String, Group> = HashMap::new();
     let (mut second, mut left) = (Instant::now(), A_SECOND);
@@ -109,7 +113,7 @@ fn run(
                 learn(path, &snapshot, mounts, reader);
             }
         }
-        wait(groups.values().filter_map(|group| group.events.as_ref()));
+        beat.wait(|| wait(groups.values().filter_map(|group| group.events.as_ref())));
     }
 }
 

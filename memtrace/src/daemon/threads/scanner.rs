@@ -18,6 +18,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
+    health::Beat,
     model::scan::{Depth, Order, Scan},
     reader::{Reader, scan::Job},
 };
@@ -42,27 +43,33 @@ pub struct Scanner {
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(mut reader: impl Reader + 'static, share: u32) -> anyhow::Result<Scanner> {
+pub fn start(mut reader: impl Reader + 'static, share: u32, beat: Beat) -> anyhow::Result<Scanner> {
     let (requests, asked) = channel();
     let (done, scans) = channel();
     let share = Arc::new(AtomicU32::new(share));
     let own = Arc::clone(&share);
     std::thread::Builder::new()
         .name("scanner".to_owned())
-        .spawn(move || run(&mut reader, &own, &asked, &done))
+        .spawn(move || run(&mut reader, &own, (&asked, &done), &beat))
         .context("failed to start the scanner thread")?;
     Ok(Scanner { requests, scans, share })
 }
 
-fn run(reader: &mut dyn Reader, share: &AtomicU32, asked: &Receiver<Order>, done: &Sender<Scan>) {
+fn run(
+    reader: &mut dyn Reader,
+    share: &AtomicU32,
+    (asked, done): (&Receiver<Order>, &Sender<Scan>),
+    beat: &Beat,
+) {
     let mut queue = Queue::default();
     let mut rested = Instant::now();
     loop {
         let rest = rested.saturating_duration_since(Instant::now());
         let next = if queue.jobs.is_empty() {
-            asked.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            beat.wait(|| asked.recv()).map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            asked.recv_timeout(if queue.may_go(rest) { Duration::ZERO } else { rest })
+            let rest = if queue.may_go(rest) { Duration::ZERO } else { rest };
+            beat.wait(|| asked.recv_timeout(rest))
         };
         match next {
             Ok(order) => {

@@ -1,14 +1,16 @@
-//! The source of the API's answers.
+//! The source of the API's answers, and the beat of the runtime that gives them.
 //!
 //! The published snapshots, the probes, the store -> a [`Source`].
 
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use tokio::sync::watch;
 
+use super::{BLOCKING, JUDGE, PORT, SERVING, SOCKET, SYMBOLS, judge};
 use crate::{
     api::{
         doctor::Diagnosis,
@@ -16,9 +18,11 @@ use crate::{
         server::{self, Port},
         state::Source,
     },
+    clock,
     daemon::{Config, PROC},
+    health::{Beats, Judge, ROUND},
     history::shared::Shared,
-    metrics::{Exporter, Inputs, self_usage},
+    metrics::{Exporter, Inputs, Own, self_usage},
     mm::procfs::Procfs,
     reader::{Local, Reader as _, Remote, pool::Readers},
     snapshot::Snapshot,
@@ -26,6 +30,10 @@ use crate::{
     symbols::Symbols,
     verdict::Insights,
 };
+
+/// Interval between two checks of the runtime's blocking threads. It keeps one of them alive: tokio panics if it has none
+/// and cannot start one.
+const CHECK: Duration = Duration::from_secs(5);
 
 /// The daemon's listening sockets.
 pub struct Listeners {
@@ -39,26 +47,26 @@ pub struct Listeners {
 ///
 /// # Errors
 /// When one of them cannot be bound, or the token is invalid.
-pub fn listeners(config: &Config) -> anyhow::Result<Listeners> {
-    let socket = listen::bind(&config.socket)?;
+pub fn listeners(config: &Config, beats: &Beats) -> anyhow::Result<Listeners> {
+    let socket = listen::bind(&config.socket, beats.watch(SOCKET))?;
     if let Some(file) = &config.token_file {
         server::read_token(file)?;
     }
     let port = config.listen.map(|address| {
         let listener = listen::bind_port(address)?;
-        anyhow::Ok(Port { listener, token: config.token_file.clone() })
+        anyhow::Ok(Port { listener, token: config.token_file.clone(), beat: beats.watch(PORT) })
     });
     Ok(Listeners { socket, port: port.transpose()? })
 }
 
-/// What the daemon publishes, and the engine's heartbeat.
+/// What the daemon publishes, and the beats of its threads.
 pub struct Published {
     /// Snapshots.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// Insights.
     pub insights: watch::Receiver<Arc<Insights>>,
-    /// When the engine last read events, ns since boot.
-    pub heartbeat: Arc<AtomicU64>,
+    /// The beats.
+    pub beats: Beats,
 }
 
 /// Builds the source.
@@ -72,22 +80,25 @@ pub fn source(
     history: Shared,
     readers: Readers,
 ) -> anyhow::Result<Source> {
-    let Published { snapshots, insights, heartbeat } = published;
+    let Published { snapshots, insights, beats } = published;
     let probes = Arc::new(diagnosis.probes.clone());
     let refused = Arc::new(AtomicU64::new(0));
     let facts = {
         let (snapshots, insights) = (snapshots.clone(), insights.clone());
         let (probes, refused) = (Arc::clone(&probes), Arc::clone(&refused));
         let (state_dir, readers): (PathBuf, Readers) = (config.state_dir.clone(), readers.clone());
+        let beats = beats.clone();
         move || {
             let store = Store::open_read_only(&state_dir).ok();
+            let own =
+                self_usage::own(Path::new(PROC), &state_dir, store.as_ref(), &refused, readers.counts());
             Inputs {
                 snapshot: Arc::clone(&snapshots.borrow()),
                 insights: Arc::clone(&insights.borrow()),
                 probes: Arc::clone(&probes),
                 tallies: store.as_ref().and_then(|store| store.tallies().ok()),
                 members: store.as_ref().and_then(|store| store.member_tallies().ok()),
-                own: self_usage::own(Path::new(PROC), &state_dir, store.as_ref(), &refused, readers.counts()),
+                own: Own { health: beats.health(), ..own },
             }
         }
     };
@@ -99,13 +110,37 @@ pub fn source(
         snapshots,
         insights,
         probes,
-        symbols: Symbols::start(move |places| reader.names(places))?,
+        symbols: Symbols::start(move |places| reader.names(places), beats.watch(SYMBOLS))?,
         state_dir: config.state_dir.as_path().into(),
         history,
         proc: Path::new(PROC).into(),
         readers,
         metrics: Arc::new(exporter),
-        heartbeat,
+        beats,
         refused,
     })
+}
+
+/// Beats for as long as the current runtime runs tasks and has a free blocking thread, and judges the judge.
+pub fn beat(beats: &Beats) {
+    let (serving, blocking) = (beats.watch(SERVING), beats.watch(BLOCKING));
+    let beats = beats.clone();
+    tokio::spawn(async move {
+        let mut judge = Judge::default();
+        loop {
+            serving.beat();
+            let changes = judge.round(&beats, clock::ktime(), |thread| *thread == JUDGE);
+            changes.into_iter().for_each(judge::log);
+            tokio::time::sleep(ROUND).await;
+        }
+    });
+    tokio::spawn(async move {
+        loop {
+            blocking.beat();
+            // It fails only when the runtime ends, which drops this task.
+            let _ = tokio::task::spawn_blocking(|| ()).await;
+            blocking.rest();
+            tokio::time::sleep(CHECK).await;
+        }
+    });
 }

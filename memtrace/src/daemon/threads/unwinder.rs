@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
+    health::Beat,
     model::walk::{Job, Unwound},
     reader::Reader,
 };
@@ -34,7 +35,7 @@ pub struct Unwinder {
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn start(mut reader: impl Reader + 'static) -> anyhow::Result<Unwinder> {
+pub fn start(mut reader: impl Reader + 'static, beat: Beat) -> anyhow::Result<Unwinder> {
     let (jobs, asked) = sync_channel::<Job>(MOST_WAITING);
     let (answers, done) = channel();
     std::thread::Builder::new()
@@ -42,7 +43,7 @@ pub fn start(mut reader: impl Reader + 'static) -> anyhow::Result<Unwinder> {
         .spawn(move || {
             let mut looked = Instant::now();
             loop {
-                match asked.recv_timeout(KEPT) {
+                match beat.wait(|| asked.recv_timeout(KEPT)) {
                     Ok(job) => {
                         if answers.send(reader.walk(job)).is_err() {
                             return;

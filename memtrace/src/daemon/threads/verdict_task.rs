@@ -15,6 +15,7 @@ use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     clock,
     container::workload_labels::WorkloadLabels,
+    health::Beat,
     history::{FIGURES, Figure, Figures, series::Point, shared::Shared},
     snapshot::{ContainerRow, Snapshot},
     text::unescape,
@@ -34,11 +35,13 @@ pub fn start(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     hierarchy: Option<Hierarchy>,
     shared: Shared,
+    beat: Beat,
 ) -> watch::Receiver<Arc<Insights>> {
     let (sender, receiver) = watch::channel(Arc::default());
     let mut judged = Judged::default();
     tokio::spawn(async move {
         while snapshots.changed().await.is_ok() {
+            beat.beat();
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
             let now = clock::ktime();
             let mut history = shared.history();
@@ -49,6 +52,7 @@ pub fn start(
             drop(history);
             let insights = insights(&snapshot, &shared, &mut judged, now);
             sender.send_replace(Arc::new(insights));
+            beat.rest();
         }
     });
     receiver
@@ -103,7 +107,10 @@ fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64)
         };
         let samples = trend::samples(&recent, Figure::Anon as usize);
         let growth = trend::slope(trend::since_restart(&samples));
-        let room = row.limit.as_ref().and_then(|limit| limit.bytes.0.checked_sub(row.usage_bytes?.0));
+        let room = row
+            .limit
+            .as_ref()
+            .and_then(|limit| Some(limit.bytes.0.saturating_sub(row.firm().or(row.usage_bytes)?.0)));
         let (made, findings) = judged.entry(row.cgroup.clone()).or_default();
         if let Some(points) = all {
             let counters = counters.get(row.cgroup.as_str()).map_or(&[][..], Vec::as_slice);
@@ -137,6 +144,7 @@ fn judge(row: &ContainerRow, points: &[Point<FIGURES>], counters: &[Counters]) -
     verdict::findings(&Picture {
         samples: &samples,
         shape: shape.as_ref().map_err(Clone::clone),
+        firm: row.firm(),
         firm_peak: points.iter().filter_map(firm).max(),
         limit: row.limit.as_ref().map(|limit| limit.bytes),
         arenas: &row.arenas,

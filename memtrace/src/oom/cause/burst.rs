@@ -1,8 +1,8 @@
-//! Burst: usage had settled, and then rose by much in a short time.
+//! Burst: firm memory had settled, and then rose by much in a short time.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
-    case::{fact, percent, share},
+    case::{fact, firm, percent, share},
 };
 use crate::{
     units::{Bytes, Grade},
@@ -20,14 +20,14 @@ const LARGE: f64 = 0.4;
 
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is unknown")?;
-    let usage = case.usage.ok_or("the usage is unknown")?;
+    let at_kill = case.firm.ok_or("the usage is unknown")?;
     if case.settled().is_none() {
         return Ok(None);
     }
     let samples = case.samples();
     let found = MOMENTS.into_iter().find_map(|moment| {
-        let before = case.usage_before(moment)?;
-        let rise = usage.0.saturating_sub(before.0);
+        let before = case.point_before(moment).and_then(firm)?;
+        let rise = at_kill.0.saturating_sub(before.0);
         let earlier = samples.iter().filter(|sample| sample.at <= -moment);
         let most = earlier.clone().map(|to| {
             let from = samples.iter().rev().find(|from| from.at <= to.at - moment);
@@ -49,10 +49,11 @@ pub fn check(case: &Case<'_>) -> Outcome {
     };
     let part = share(rise, limit);
     let mut evidence = vec![
-        fact(format!("usage {moment:.0} s before"), before, Grade::Read),
-        fact("usage at the kill", usage, Grade::Read),
+        fact(format!("usage without page cache, {moment:.0} s before"), before, Grade::Read),
+        fact("usage without page cache at the kill", at_kill, Grade::Read),
         fact("growth as a share of the limit", percent(part), Grade::Read),
     ];
+    evidence.extend(case.cache_given_up());
     evidence.extend(super::fastest(case));
     Ok(Some(Cause {
         kind: CauseKind::Burst,
@@ -67,5 +68,6 @@ pub fn check(case: &Case<'_>) -> Outcome {
                     .into(),
             setting: None,
         }],
+        doubt: None,
     }))
 }

@@ -24,6 +24,8 @@ const SECOND: f64 = 1.0;
 const FEWEST_SETTLED: usize = 3;
 /// The start of a process in the timeline is known to within a second.
 const START_SLACK: f64 = SECOND;
+/// Page cache is worth a word from this part of the limit.
+const MUCH_CACHE: f64 = 0.1;
 /// The longest start-up, in seconds.
 pub const LONGEST_START: f64 = 30.0;
 
@@ -34,6 +36,8 @@ pub struct Case<'a> {
     pub limit: Option<Bytes>,
     /// Usage of its owner at the kill.
     pub usage: Option<Bytes>,
+    /// The part of it that the kernel could not reclaim.
+    pub firm: Option<Bytes>,
 }
 
 /// The processes of one cgroup, summed up.
@@ -49,10 +53,16 @@ impl<'a> Case<'a> {
     /// The case of a record.
     pub fn new(record: &'a OomRecord) -> Self {
         let owner = record.limit_owner.as_ref();
+        let usage = owner.and_then(|owner| owner.usage_bytes);
+        // The kernel kills when it can reclaim no more, so page cache of an earlier reading is gone by then.
+        let composition = record.circumstances.composition.as_ref();
+        let at_kill = composition.filter(|composition| composition.age_seconds == 0.0);
+        let cache = at_kill.and_then(|composition| composition.charge.file()).unwrap_or_default();
         Self {
             record,
             limit: owner.and_then(|owner| owner.limit_bytes),
-            usage: owner.and_then(|owner| owner.usage_bytes),
+            usage,
+            firm: usage.map(|usage| less(usage, cache)),
         }
     }
 
@@ -107,10 +117,9 @@ impl<'a> Case<'a> {
         self.record.circumstances.victim_memory.as_ref().map_or(&[], |memory| &memory.arenas)
     }
 
-    /// Highest usage in the last interval that ended at least `seconds` before the kill.
-    pub fn usage_before(&self, seconds: f64) -> Option<Bytes> {
-        let timeline = &self.record.circumstances.timeline;
-        timeline.iter().rev().find(|point| point.seconds_before >= seconds)?.usage_bytes
+    /// The last point of the timeline at least `seconds` before the kill.
+    pub fn point_before(&self, seconds: f64) -> Option<&'a Point> {
+        self.record.circumstances.timeline.iter().rev().find(|point| point.seconds_before >= seconds)
     }
 
     /// The timeline since the victim's container started; all of it when the start is not known.
@@ -119,16 +128,27 @@ impl<'a> Case<'a> {
         self.record.circumstances.timeline.iter().filter(move |point| point.seconds_before <= age)
     }
 
-    /// Usage over that time.
+    /// Firm memory over that time: usage without page cache, which the kernel reclaims before it kills.
     pub fn samples(&self) -> Vec<Sample> {
         self.timeline()
             .filter_map(|point| {
-                Some(Sample { at: -point.seconds_before, value: point.usage_bytes?.0 as f64 })
+                let firm = if point.seconds_before == 0.0 { self.firm } else { firm(point) };
+                Some(Sample { at: -point.seconds_before, value: firm?.0 as f64 })
             })
             .collect()
     }
 
-    /// The level at which usage settled since the container started; `None` if it never did. For a young container, the
+    /// Page cache that the kernel gave up on the way to the limit, if it was much.
+    pub fn cache_given_up(&self) -> Option<Fact> {
+        let limit = self.limit?;
+        let most = self.timeline().filter_map(|point| point.file_bytes).max()?;
+        let now = self.usage?.0.saturating_sub(self.firm?.0);
+        let given = Bytes(most.0.saturating_sub(now));
+        (share(given, limit) >= MUCH_CACHE)
+            .then(|| fact("page cache that the kernel reclaimed first", given, Grade::Read))
+    }
+
+    /// The level at which firm memory settled since the container started; `None` if it never did. For a young container, the
     /// level before it allocated anything does not count: on a busy machine a program may take seconds to load.
     pub fn settled(&self) -> Option<Bytes> {
         let limit = self.limit?.0 as f64;
@@ -155,7 +175,7 @@ impl<'a> Case<'a> {
         let Some(age) = self.container_age().filter(|age| *age <= LONGEST_START) else { return 0.0 };
         let timeline = &self.record.circumstances.timeline;
         let before = timeline.iter().rev().find(|point| point.seconds_before >= age + START_SLACK);
-        let before = before.and_then(|point| point.usage_bytes).unwrap_or_default();
+        let before = before.and_then(firm).unwrap_or_default();
         before.0 as f64 + SETTLED_WITHIN * limit
     }
 
@@ -177,6 +197,15 @@ impl<'a> Case<'a> {
         let of = |task: &'a TaskFacts| task.cgroup.as_deref().filter(|_| task.pid == process.task.pid);
         own.or_else(|| of(victim)).or_else(|| of(trigger))
     }
+}
+
+/// Firm memory at a point of the timeline; all of the usage if the page cache is not known.
+pub fn firm(point: &Point) -> Option<Bytes> {
+    Some(less(point.usage_bytes?, point.file_bytes.unwrap_or_default()))
+}
+
+fn less(all: Bytes, part: Bytes) -> Bytes {
+    Bytes(all.0.saturating_sub(part.0))
 }
 
 fn age(record: &OomRecord, task: &TaskFacts) -> Option<f64> {

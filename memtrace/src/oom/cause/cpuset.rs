@@ -21,5 +21,6 @@ pub fn check(case: &Case<'_>) -> Outcome {
         sentence: format!("the NUMA nodes that {what} ran out of memory"),
         evidence: vec![fact("the kernel's constraint", constraint.unwrap_or_default(), Grade::Read)],
         remedies: vec![Remedy { text: "allow more NUMA nodes (cpuset.mems, numactl)".into(), setting: None }],
+        doubt: None,
     }))
 }

@@ -7,6 +7,7 @@ use super::{
     case::{fact, percent, share},
 };
 use crate::{
+    cgroup::charge::Charge,
     units::{Bytes, Grade},
     verdict::{Confidence, Remedy},
 };
@@ -18,6 +19,8 @@ const MOST: f64 = 0.6;
 /// The least share of page cache in the usage. Page cache is normally reclaimed; only a large share, dirty and slow to
 /// write, is a cause.
 const LEAST_CACHE: f64 = 0.6;
+/// The least part of the page cache that is not written yet when the disk is the cause.
+const LEAST_UNWRITTEN: f64 = 0.3;
 
 pub fn check(case: &Case<'_>) -> Outcome {
     let (charge, grade) = case.charge()?;
@@ -27,21 +30,48 @@ pub fn check(case: &Case<'_>) -> Outcome {
     if part >= LEAST_SHARE {
         return Ok(Some(shared(case, shmem, part, grade)));
     }
-    let sum = |a: Option<Bytes>, b: Option<Bytes>| Some(Bytes(a?.0.saturating_add(b?.0)));
-    let cache = sum(charge.active_file_bytes, charge.inactive_file_bytes).unwrap_or_default();
+    let cache = charge.file().unwrap_or_default();
     if share(cache, usage) < LEAST_CACHE {
         return Ok(None);
     }
-    Ok(Some(Cause {
+    Ok(Some(page_cache(charge, cache, usage, grade)))
+}
+
+/// The kernel reclaims clean page cache before it kills. What it could not reclaim was dirty, or is held otherwise.
+fn page_cache(charge: &Charge, cache: Bytes, usage: Bytes, grade: Grade) -> Cause {
+    let unwritten = [charge.dirty_bytes, charge.writeback_bytes];
+    let unwritten = unwritten.into_iter().flatten().map(|Bytes(bytes)| bytes).reduce(u64::saturating_add);
+    let unwritten = unwritten.map(Bytes);
+    let mut evidence = vec![fact("page cache", cache, grade), fact("usage", usage, grade)];
+    evidence.extend(unwritten.map(|bytes| fact("of it not yet written to disk", bytes, grade)));
+    let is_slow_disk = unwritten.map(|bytes| share(bytes, cache) >= LEAST_UNWRITTEN);
+    let (confidence, sentence, remedy) = match is_slow_disk {
+        Some(true) => (
+            Confidence::Medium,
+            format!("the page cache grew to {cache}, faster than the disk could write it"),
+            "write with O_DIRECT or sync_file_range, or throttle the writer with memory.high",
+        ),
+        Some(false) => (
+            Confidence::Low,
+            format!(
+                "{cache} of page cache was left, though most of it was written: the kernel could not reclaim it"
+            ),
+            "look for locked (mlock) or mapped files that are in constant use",
+        ),
+        None => (
+            Confidence::Low,
+            format!("{cache} of page cache was left; whether it was still to be written is unknown"),
+            "write with O_DIRECT or sync_file_range, or throttle the writer with memory.high",
+        ),
+    };
+    Cause {
         kind: CauseKind::FileOrTmpfs,
-        confidence: Confidence::Medium,
-        sentence: format!("the page cache grew to {cache}, faster than it could be written back"),
-        evidence: vec![fact("page cache", cache, grade), fact("usage", usage, grade)],
-        remedies: vec![Remedy {
-            text: "write with O_DIRECT or sync_file_range, or throttle with memory.high".into(),
-            setting: None,
-        }],
-    }))
+        confidence,
+        sentence,
+        evidence,
+        remedies: vec![Remedy { text: remedy.into(), setting: None }],
+        doubt: None,
+    }
 }
 
 fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
@@ -84,5 +114,6 @@ fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
         sentence: format!("{what}, {} of the usage{and}", percent(part)),
         evidence,
         remedies,
+        doubt: None,
     }
 }

@@ -1,7 +1,8 @@
 //! Fork and copy on write: a large process has a forked copy, and each page that either writes exists twice.
 //!
-//! A child that runs its parent's program and is about as large; the charge beyond the parent's own size are the
-//! copies. The best known case is Redis while it saves.
+//! A child that runs its parent's program and is about as large. A page that is written exists twice, and the sizes of
+//! parent and child stay as they are; so copies are the part of the charge that no process's size explains. Memory of
+//! others, and what a child grew beyond its parent's size, are no copies. The best known case is Redis while it saves.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -33,7 +34,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let found = processes.iter().find_map(|child| {
         let parent = child.copy_of?;
         let parent = processes.iter().find(|process| process.task.pid == Some(parent))?;
-        let copied = Bytes(anon.0.saturating_sub(size(parent).0.max(size(child).0)));
+        let copied = Bytes(anon.0.saturating_sub(size(parent).0).saturating_sub(own(processes, parent)));
         let fits = share(size(parent), usage) >= LARGE
             && share(size(child), size(parent)) >= ALIKE
             && share(copied, usage) >= LEAST_COPIED
@@ -55,11 +56,24 @@ pub fn check(case: &Case<'_>) -> Outcome {
             fact(format!("resident in {}", who(&parent.task)), size(parent), parent.grade),
             fact(format!("resident in its copy {}", who(&child.task)), size(child), child.grade),
             fact("anonymous memory in total, shared pages counted once", anon, Grade::Read),
+            fact("of other processes, or grown since a fork", Bytes(own(processes, parent)), Grade::Inferred),
             fact("copied since the fork", copied, Grade::Inferred),
         ],
         remedies: vec![Remedy {
             text: "leave room for a copy of every page that is written while the child runs, or write less in that time".into(),
             setting: None,
         }],
+        doubt: None,
     }))
+}
+
+/// The memory of all but the parent that cannot be copies of its pages: other processes, and growth beyond its size.
+fn own(processes: &[ProcessAtKill], parent: &ProcessAtKill) -> u64 {
+    let size = |process: &ProcessAtKill| process.rss_bytes.unwrap_or_default().0;
+    let others = processes.iter().filter(|process| process.task.pid != parent.task.pid);
+    let sizes = others.map(|process| match process.copy_of {
+        Some(of) if Some(of) == parent.task.pid => size(process).saturating_sub(size(parent)),
+        _ => size(process),
+    });
+    sizes.fold(0, u64::saturating_add)
 }

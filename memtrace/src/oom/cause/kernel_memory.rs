@@ -57,6 +57,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
             text: "look for files, sockets or pipes that stay open or unread".into(),
             setting: None,
         }],
+        doubt: None,
     }))
 }
 

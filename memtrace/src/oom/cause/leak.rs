@@ -1,11 +1,12 @@
-//! Leak: usage grew without end until it reached the limit.
+//! Leak: firm memory grew without end until it reached the limit.
 //!
-//! The same statistics as the leak verdict, on the usage of the limit's owner since the victim started. Reaching the
+//! The same statistics as the leak verdict, on the firm memory of the limit's owner since the victim started. Reaching the
 //! limit is additional evidence, so a shorter time is enough.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
     case::{fact, share},
+    young,
 };
 use crate::{
     units::{Bytes, Grade},
@@ -28,15 +29,10 @@ const STRICT_TAU: f64 = 0.9;
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is unknown")?;
     let shape = Shape::of(&case.samples())?;
-    let rise = Bytes(shape.rise().max(0.0) as u64);
-    let is_leak = shape.span >= SHORTEST
-        && shape.is_significant
-        && shape.tau >= LEAST_TAU
-        && share(rise, limit) >= LEAST_RISE
-        && shape.late_slope >= LEAST_LATE * shape.slope;
-    if !is_leak {
+    if !grows(&shape, limit) {
         return Ok(None);
     }
+    let rise = rise(&shape);
     let mut evidence = vec![
         fact("growth", rise, Grade::Read),
         fact("over", format!("{:.0} s", shape.span), Grade::Read),
@@ -44,6 +40,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
         fact("trend (Kendall's tau; 1: always rising)", format!("{:.2}", shape.tau), Grade::Inferred),
         fact("samples", shape.samples, Grade::Read),
     ];
+    evidence.extend(case.cache_given_up());
     evidence.extend(super::fastest(case));
     Ok(Some(Cause {
         kind: CauseKind::Leak,
@@ -62,5 +59,24 @@ pub fn check(case: &Case<'_>) -> Outcome {
             text: "find the call stacks that touch the most new memory; a higher limit only delays the next kill".into(),
             setting: None,
         }],
+        doubt: young::is_starting(case).then(|| young::doubt(case, limit, CauseKind::StartUp)),
     }))
+}
+
+/// Whether growth was steady from the start of the victim's container to its kill.
+pub(super) fn is_steady(case: &Case<'_>) -> bool {
+    let shape = Shape::of(&case.samples()).ok();
+    shape.zip(case.limit).is_some_and(|(shape, limit)| shape.tau >= STRICT_TAU && grows(&shape, limit))
+}
+
+fn grows(shape: &Shape, limit: Bytes) -> bool {
+    shape.span >= SHORTEST
+        && shape.is_significant
+        && shape.tau >= LEAST_TAU
+        && share(rise(shape), limit) >= LEAST_RISE
+        && shape.late_slope >= LEAST_LATE * shape.slope
+}
+
+fn rise(shape: &Shape) -> Bytes {
+    Bytes(shape.rise().max(0.0) as u64)
 }

@@ -46,6 +46,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
                 fact("limit", limit, Grade::Read),
             ],
             remedies,
+            doubt: None,
         }));
     }
     let timeline = &case.record.circumstances.timeline;
@@ -75,5 +76,6 @@ pub fn check(case: &Case<'_>) -> Outcome {
             fact("lowered by", "unknown: the write itself did not cause the kill", Grade::Inferred),
         ],
         remedies,
+        doubt: None,
     }))
 }

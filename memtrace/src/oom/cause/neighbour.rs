@@ -58,5 +58,6 @@ pub fn check(case: &Case<'_>) -> Outcome {
             text: format!("give {path} its own limit, below that of {owner}"),
             setting: None,
         }],
+        doubt: None,
     }))
 }

@@ -20,5 +20,6 @@ pub fn check(case: &Case<'_>) -> Outcome {
         sentence: "somebody requested an OOM kill (SysRq f); memory was not necessarily short".to_owned(),
         evidence: vec![fact(how, value, Grade::Read)],
         remedies: Vec::new(),
+        doubt: None,
     }))
 }

@@ -57,5 +57,6 @@ pub fn check(case: &Case<'_>) -> Outcome {
         ),
         evidence,
         remedies: most.map_or_else(Vec::new, |of| Keeper::of(of, case.limit).remedies()),
+        doubt: None,
     }))
 }

@@ -1,23 +1,18 @@
-//! Start-up: the program was killed while it started, before its usage had settled.
+//! Start-up: the program was killed while it started, before its firm memory had settled.
+//!
+//! A start that needs more than the limit and a leak look alike as long as they last, so each names the other as its
+//! doubt. Growth that was steady from the start to the kill is left to the leak rule.
 
-use super::{
-    Case, Cause, CauseKind, Outcome,
-    case::{LONGEST_START, fact},
-};
+use super::{Case, Cause, CauseKind, Outcome, case::fact, leak, young};
 use crate::{
-    units::{Bytes, Grade},
+    units::Grade,
     verdict::{Confidence, Remedy},
 };
-
-/// An age below which the confidence is high, in seconds.
-const EARLY: f64 = 10.0;
-/// The suggested limit, as a multiple of the usage at the kill.
-const ADVISED: f64 = 1.5;
 
 pub fn check(case: &Case<'_>) -> Outcome {
     let age = case.container_age().ok_or("the victim's start is unknown")?;
     let limit = case.limit.ok_or("the limit is unknown")?;
-    if age > LONGEST_START || case.settled().is_some() {
+    if !young::is_starting(case) || leak::is_steady(case) {
         return Ok(None);
     }
     let rss = case.record.victim.memory.rss();
@@ -26,16 +21,20 @@ pub fn check(case: &Case<'_>) -> Outcome {
         fact("limit", limit, Grade::Read),
     ];
     evidence.extend(rss.map(|rss| fact("resident in the victim", rss, Grade::Read)));
-    let is_most = rss.is_some_and(|rss| rss.0 >= limit.0 / 2);
-    let advised = Bytes((limit.0 as f64 * ADVISED) as u64);
+    evidence.extend(super::fastest(case));
+    let advised = young::advised(limit);
     Ok(Some(Cause {
         kind: CauseKind::StartUp,
-        confidence: if age <= EARLY && is_most { Confidence::High } else { Confidence::Medium },
-        sentence: format!("the limit of {limit} was reached during start-up, {age:.1} s after the start"),
+        confidence: Confidence::Medium,
+        sentence: format!(
+            "memory grew from the start until it reached the limit of {limit} {age:.1} s later: a start that needs \
+             more, or a leak"
+        ),
         evidence,
         remedies: vec![Remedy {
             text: format!("give the program room to start and watch its usage: raise the limit to {advised}"),
             setting: Some(advised.0.to_string()),
         }],
+        doubt: Some(young::doubt(case, limit, CauseKind::Leak)),
     }))
 }

@@ -99,7 +99,23 @@ fn a_jump_after_calm_is_a_burst() {
 fn a_start_that_never_settled_is_one() {
     let mut record = record(4);
     usage(&mut record, [10, 40, 70]);
-    assert_eq!(judged(&record), (CauseKind::StartUp, Confidence::High));
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::StartUp, Confidence::Medium));
+    let doubt = found.doubt.unwrap();
+    assert_eq!(doubt.kind, CauseKind::Leak, "a start and a leak look alike in so short a time");
+    assert!(doubt.settled_by.contains("150.0 MiB"), "{}", doubt.settled_by);
+}
+
+/// Eleven seconds at one rate, without a settled level: more like a leak, but a start may look so.
+#[test]
+fn growth_that_is_steady_from_the_start_is_a_leak_in_doubt() {
+    let mut record = record(13);
+    usage(&mut record, (0..13).map(|second| 4 + second * 7));
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::Leak, Confidence::Medium));
+    assert_eq!(found.doubt.unwrap().kind, CauseKind::StartUp);
+    record.time += jiff::SignedDuration::from_secs(100);
+    assert_eq!(cause(&record).doubt, None, "it is no start any more");
 }
 
 /// Its neighbours' usage is constant, and the program takes seconds to load and seconds to grow.
@@ -108,7 +124,7 @@ fn a_start_on_a_slow_machine_is_one() {
     let mut record = record(9);
     usage(&mut record, [20, 20, 20, 20, 20, 20, 20, 40, 58, 78]);
     record.circumstances.timeline.retain(|point| point.seconds_before > 0.0);
-    assert_eq!(judged(&record), (CauseKind::StartUp, Confidence::High));
+    assert_eq!(judged(&record), (CauseKind::StartUp, Confidence::Medium));
     // A level that it reached itself counts.
     usage(&mut record, [20, 20, 60, 60, 60, 60, 60, 60, 60, 60]);
     assert_eq!(Case::new(&record).settled(), Some(Bytes(60 * MIB)));
@@ -258,4 +274,102 @@ fn settling_needs_a_level_that_is_held() {
     assert_eq!(Case::new(&record).settled(), None);
     usage(&mut record, [10, 20, 30, 30, 31, 31, 60]);
     assert_eq!(Case::new(&record).settled(), Some(Bytes(31 * MIB)));
+}
+
+/// Page cache at the limit for a minute, then heap within a second: the limit is not too tight.
+#[test]
+fn page_cache_at_the_limit_does_not_hide_a_burst() {
+    let mut record = record(100);
+    usage(&mut record, (0..80).map(|_| 99));
+    let kill = record.circumstances.timeline.len() - 1;
+    for point in &mut record.circumstances.timeline[..kill] {
+        point.file_bytes = Some(Bytes(95 * MIB));
+    }
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::Burst, Confidence::High));
+    let reclaimed = found.evidence.iter().find(|fact| fact.what.contains("page cache that")).unwrap();
+    assert_eq!(reclaimed.value, "95.0 MiB");
+}
+
+#[test]
+fn page_cache_is_a_cause_when_the_disk_is_slow() {
+    let mut record = record(100);
+    let cache = |dirty: u64| Charge {
+        active_file_bytes: Some(Bytes(30 * MIB)),
+        inactive_file_bytes: Some(Bytes(50 * MIB)),
+        shmem_bytes: Some(Bytes(0)),
+        dirty_bytes: Some(Bytes(dirty * MIB)),
+        writeback_bytes: Some(Bytes(0)),
+        ..Charge::default()
+    };
+    charge(&mut record, cache(60));
+    assert_eq!(judged(&record), (CauseKind::FileOrTmpfs, Confidence::Medium));
+    charge(&mut record, cache(1));
+    assert_eq!(judged(&record).1, Confidence::Low, "clean page cache is reclaimed");
+}
+
+#[test]
+fn workers_that_grow_by_themselves_are_no_copies() {
+    let mut record = record(100);
+    charge(&mut record, Charge { anon_bytes: Some(Bytes(95 * MIB)), ..Charge::default() });
+    let worker = |pid| ProcessAtKill {
+        copy_of: Some(10),
+        copied_seconds_ago: Some(60.0),
+        ..process(pid, "/pod", 50, 0.0)
+    };
+    record.circumstances.processes = vec![worker(11), process(10, "/pod", 30, 0.0), worker(12)];
+    // 95 = 30 of the parent, twice 20 of growth, and 25 of pages that were copied.
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::ForkCopyOnWrite, Confidence::Medium));
+    assert!(found.sentence.contains("25.0 MiB"), "{}", found.sentence);
+    record.circumstances.processes[0].rss_bytes = Some(Bytes(80 * MIB));
+    assert_ne!(judged(&record).0, CauseKind::ForkCopyOnWrite, "all of it is growth");
+}
+
+#[test]
+fn a_heap_that_may_outgrow_the_limit_is_no_leak() {
+    use crate::allocator::counters::Setting;
+    let mut record = record(80);
+    usage(&mut record, 20..100);
+    let jvm = Counters {
+        allocator: "jvm".into(),
+        allocated_bytes: Some(Bytes(70 * MIB)),
+        free_resident_bytes: Some(Bytes(5 * MIB)),
+        settings: vec![
+            Setting { name: "arguments".into(), value: "-Xmx512m".into() },
+            Setting { name: "MaxHeapSize".into(), value: (512 * MIB).to_string() },
+        ],
+        ..Counters::default()
+    };
+    let memory =
+        VictimMemory { counters: vec![jvm], counters_age_seconds: Some(70.0), ..VictimMemory::default() };
+    record.circumstances.victim_memory = Some(memory);
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::Ceiling, Confidence::High));
+    assert!(
+        found.sentence.contains("may grow to 512.0 MiB (-Xmx512m), the limit is 100.0 MiB"),
+        "{}",
+        found.sentence
+    );
+    assert_eq!(found.remedies[0].setting.as_deref(), Some("-Xmx72m"));
+}
+
+#[test]
+fn a_node_that_had_memory_left_is_no_sure_exhaustion() {
+    use crate::snapshot::Node;
+    let mut record = record(100);
+    (record.scope.kind, record.limit_owner) = (ScopeKind::Global, None);
+    let node = |available: u64| Node {
+        total_bytes: Some(Bytes(1000 * MIB)),
+        available_bytes: Some(Bytes(available * MIB)),
+        ..Node::default()
+    };
+    record.circumstances.node = Some(node(20));
+    assert_eq!(judged(&record), (CauseKind::NodeExhaustion, Confidence::High));
+    record.circumstances.node = Some(node(600));
+    record.circumstances.request =
+        Some(Request { constraint: Some("none".into()), order: Some(3), ..Request::default() });
+    let found = cause(&record);
+    assert_eq!(found.confidence, Confidence::Medium);
+    assert!(found.sentence.contains("no 8 free pages in a row"), "{}", found.sentence);
 }

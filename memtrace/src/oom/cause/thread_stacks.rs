@@ -64,5 +64,6 @@ pub fn check(case: &Case<'_>) -> Outcome {
                 setting: Some("ulimit -s".into()),
             },
         ],
+        doubt: None,
     }))
 }

@@ -1,4 +1,4 @@
-//! Limit too tight: usage was just below the limit for long, and then rose a little.
+//! Limit too tight: firm memory was just below the limit for long, and then rose a little.
 
 use super::{
     Case, Cause, CauseKind, Outcome,
@@ -48,7 +48,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
         kind: CauseKind::LimitTooTight,
         confidence: if since >= LONG { Confidence::High } else { Confidence::Medium },
         sentence: format!(
-            "usage was steady at {level}, {} of the limit of {limit}, then a little more was needed",
+            "usage without page cache was steady at {level}, {} of the limit of {limit}, then a little more was needed",
             percent(part)
         ),
         evidence: vec![
@@ -61,5 +61,6 @@ pub fn check(case: &Case<'_>) -> Outcome {
             text: format!("reduce memory use, or raise the limit to {advised}"),
             setting: Some(advised.0.to_string()),
         }],
+        doubt: None,
     }))
 }

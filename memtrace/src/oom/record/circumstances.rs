@@ -46,6 +46,9 @@ pub struct Circumstances {
     pub cause: Option<Cause>,
     /// How the victim ended, and the runtime's report.
     pub outcome: Option<Outcome>,
+    /// Whether the first process of the victim's cgroup, a container's main process, still ran two seconds later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lives_on: Option<bool>,
 }
 
 /// Where a record comes from.

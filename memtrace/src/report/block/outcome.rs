@@ -73,9 +73,25 @@ pub(super) fn node(record: &OomRecord) -> Option<Block> {
 }
 
 pub(super) fn outcome(record: &OomRecord) -> Option<Block> {
-    let Outcome { ended, signal, exit_code, runtime_reason, runtime_exit_code, disagreement } =
-        record.circumstances.outcome.as_ref()?;
     let mut block = Block::new("Outcome");
+    block.known("container", record.circumstances.lives_on.map(lives_on));
+    if let Some(outcome) = &record.circumstances.outcome {
+        ending(&mut block, record, outcome);
+    }
+    (!block.items.is_empty()).then_some(block)
+}
+
+/// A container that lives on has no exit that a runtime could report, and no restart.
+const fn lives_on(lives: bool) -> &'static str {
+    if lives {
+        "lives on: the first process of the victim's cgroup still ran 2 s later, so there is no restart"
+    } else {
+        "ended: the first process of the victim's cgroup was gone 2 s later"
+    }
+}
+
+fn ending(block: &mut Block, record: &OomRecord, outcome: &Outcome) {
+    let Outcome { ended, signal, exit_code, runtime_reason, runtime_exit_code, disagreement } = outcome;
     block.known(
         "ended",
         ended.map(|ended| match age(record.time, ended) {
@@ -91,5 +107,4 @@ pub(super) fn outcome(record: &OomRecord) -> Option<Block> {
     if let Some(disagreement) = disagreement {
         block.doubt("disagreement", disagreement);
     }
-    (!block.items.is_empty()).then_some(block)
 }

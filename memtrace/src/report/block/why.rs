@@ -3,21 +3,29 @@
 //! [`Cause`] -> a block. Its sentence leads the report.
 
 use crate::{
-    oom::cause::{Cause, CauseKind},
+    oom::{
+        cause::{Cause, CauseKind, Doubt},
+        record::OomRecord,
+    },
     report::{
         document::{Block, Cell, Column, Fit, Table},
+        stack::callers,
         style::Paint,
     },
     text::Align,
     verdict::{Confidence, Fact, Remedy},
 };
 
-pub(super) fn why(cause: &Cause) -> Block {
-    let Cause { kind, confidence, sentence: _, evidence, remedies } = cause;
+pub(super) fn why(record: &OomRecord, cause: &Cause) -> Block {
+    let Cause { kind, confidence, sentence: _, evidence, remedies, doubt } = cause;
     let mut block = Block::new("Why");
     let paint = if *kind == CauseKind::Unknown { Paint::Doubt } else { Paint::Culprit };
     block.painted("cause", kind.label(), paint);
     block.field("confidence", sure(*confidence));
+    if let Some(Doubt { kind, settled_by }) = doubt {
+        block.field("or", kind.label());
+        block.field("to tell which", settled_by.as_str());
+    }
     let mut table = Table::new(vec![
         Column::left("", Fit::Rest),
         Column { title: "", align: Align::Right, fit: Fit::Cut(32) },
@@ -31,7 +39,18 @@ pub(super) fn why(cause: &Cause) -> Block {
         let setting = setting.map(|setting| format!(": {setting}")).unwrap_or_default();
         block.field("to do", format!("{text}{setting}"));
     }
+    if let Some(place) = grew_at(record) {
+        block.field("grew at", place);
+    }
     block
+}
+
+/// The call stack that touched most new memory, if it has a function of the program's own.
+fn grew_at(record: &OomRecord) -> Option<String> {
+    let stack = record.circumstances.victim_memory.as_ref()?.growth_stacks.first()?;
+    let [_, minute, _] = stack.bytes;
+    stack.own_frame()?;
+    Some(format!("{} ({minute} in the last minute)", callers(stack)))
 }
 
 fn sure(confidence: Confidence) -> &'static str {

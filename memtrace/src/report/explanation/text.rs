@@ -4,14 +4,15 @@
 
 use crate::{
     allocator::counters::ArenaCounters,
-    explain::{Explanation, Holding, Part},
+    explain::{Explanation, Grown, Growth, Holding, Part},
     report::{
         page::Page,
+        stack::callers,
         style::{Paint, Style},
     },
     text::{Align, pad, printable, width, wrap_paths},
     units::{Bytes, Grade},
-    verdict::Remedy,
+    verdict::{Remedy, rate},
 };
 
 /// Width of a bar in columns.
@@ -32,6 +33,7 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
     if !explanation.parts.is_empty() {
         sum(&mut page, explanation);
     }
+    growth(&mut page, explanation);
     if !explanation.allocators.is_empty() {
         page.heading("ALLOCATORS");
         for holding in &explanation.allocators {
@@ -104,6 +106,28 @@ fn sum(page: &mut Page, explanation: &Explanation) {
         line(page, &remainder, 0, total);
     }
     entry(page, "total", Bytes(total), "", Paint::Heading);
+}
+
+/// How it grows, and where: for each stack its share of the growth, and the program's own functions.
+fn growth(page: &mut Page, explanation: &Explanation) {
+    let Some(Growth { bytes_per_second, seconds_to_limit, stacks }) = &explanation.growth else { return };
+    if stacks.is_empty() && bytes_per_second.abs() < 1.0 {
+        return;
+    }
+    page.heading("GROWTH");
+    let left =
+        seconds_to_limit.map_or_else(String::new, |left| format!(", which reaches its limit in {left:.0} s"));
+    page.line(&format!("{} now{left}", rate(*bytes_per_second)), Paint::Plain);
+    for Grown { pid, comm, stack } in stacks {
+        let [_, minute, _] = stack.bytes;
+        let whose = if explanation.processes.len() > 1 { format!("{comm} ({pid}): ") } else { String::new() };
+        bullet(
+            page,
+            &pad(&minute.to_string(), FIGURE, Align::Right),
+            &format!("{whose}{}", callers(stack)),
+            Paint::Plain,
+        );
+    }
 }
 
 fn line(page: &mut Page, part: &Part, depth: usize, total: u64) {

@@ -24,6 +24,7 @@ fn tracer_lines(tracer: &Tracer) -> String {
     let Tracer {
         started: _,
         events,
+        wakeups: _,
         fault_period: _,
         fault_period_now: _,
         hooks_attached,

@@ -236,6 +236,7 @@ pub fn data() -> Data {
         tracer: Some(Tracer {
             started: "2026-01-02T03:00:00Z".parse().unwrap(),
             events: 1_234_567,
+            wakeups: 0,
             fault_period: 64,
             fault_period_now: 0,
             hooks_attached: 2,

@@ -3,7 +3,7 @@
 use memtrace::oom::cause::CauseKind;
 
 use super::{LONG_CALM, assert_parties, calm, calm_for, judged, step_by_step};
-use crate::fixture::{cgroup::Cgroup, daemon::Place, mib, program::Program};
+use crate::fixture::{PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program};
 
 #[test]
 fn a_slow_leak() {
@@ -21,6 +21,14 @@ fn a_slow_leak() {
     let held: u64 = memory.arenas.iter().map(|row| row.resident_bytes.0).sum();
     let rss = record.victim.memory.anon_bytes.unwrap().0 + record.victim.memory.file_bytes.unwrap().0;
     assert!(held.abs_diff(rss) <= rss / 20, "arenas {held}, resident {rss}");
+    // It is dead, and so is the way to its file.
+    let place = &place;
+    let name = eventually("the function that grew has its name", PATIENCE, || {
+        let record = place.record(program.pid());
+        let stacks = record.circumstances.victim_memory?.growth_stacks;
+        stacks.iter().find_map(|stack| stack.own_frame()?.symbol.clone())
+    });
+    assert!(["touch", "each", "run", "main"].contains(&name.as_str()), "{name}");
 }
 
 /// Between two looks of the daemon: only the kernel and the sampled faults saw it.

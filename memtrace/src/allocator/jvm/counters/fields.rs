@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use crate::{
     allocator::{
+        counters::Target,
         image::Image,
         jvm::names::{Field, Names, WANTED},
     },
@@ -26,6 +27,27 @@ pub(super) enum Place {
     Static(u64),
     /// At an offset in each object.
     Within(u64),
+}
+
+/// The libjvm of a process.
+pub(super) struct Libjvm<'a> {
+    /// Names in its file.
+    pub(super) names: &'a Names,
+    /// How far its addresses in memory are above those in its file.
+    pub(super) moved_by: u64,
+    /// Its fields.
+    pub(super) fields: Fields,
+}
+
+impl<'a> Libjvm<'a> {
+    /// `None` when there is none, or its table of fields cannot be read.
+    pub(super) fn of(target: &mut Target<'a>) -> Option<Self> {
+        let module = target.process.modules().iter().find(|module| module.names.is_some())?;
+        let names = module.names.as_deref()?;
+        let page = target.image.page_size();
+        let moved_by = module.base().checked_sub(names.start - names.start % page)?;
+        Some(Self { names, moved_by, fields: Fields::read(target.image, names, moved_by)? })
+    }
 }
 
 /// The fields of one virtual machine.

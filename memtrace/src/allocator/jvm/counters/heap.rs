@@ -8,7 +8,7 @@ use super::{
     Space,
     fields::{Fields, Place},
 };
-use crate::allocator::{counters::Target, image::Image, jvm::names::Field};
+use crate::allocator::{image::Image, jvm::names::Field};
 
 /// Larger than any heap.
 const LARGEST_HEAP: u64 = 1 << 46;
@@ -36,15 +36,11 @@ impl Heap {
 
 /// Reads the heap in these ranges `TIMES` times in a row; `None` when no collector fits.
 pub(super) fn read<const TIMES: usize>(
-    target: &mut Target<'_>,
+    fields: &Fields,
+    image: &mut dyn Image,
     ranges: &[(u64, u64)],
 ) -> Option<[Heap; TIMES]> {
-    let module = target.process.modules().iter().find(|module| module.names.is_some())?;
-    let names = module.names.as_deref()?;
-    let page = target.image.page_size();
-    let moved_by = module.base().checked_sub(names.start - names.start % page)?;
-    let fields = &Fields::read(target.image, names, moved_by)?;
-    let mut machine = Machine { fields, ranges, image: target.image };
+    let mut machine = Machine { fields, ranges, image };
     let heaps: Vec<Heap> = (0..TIMES).map_while(|_| machine.heap()).collect();
     heaps.try_into().ok()
 }

@@ -6,16 +6,17 @@ use std::{sync::atomic::Ordering, time::Instant};
 
 use jiff::Timestamp;
 
-use super::{EndedSaid, Keep, MAX_WAITING, TIDY, Worker, chain};
+use super::{Keep, MAX_WAITING, TIDY, Worker};
 use crate::{
     container::{
         end::End,
         namer::Change,
-        sources::{Asked, Record},
+        sources::{Asked, Ended as EndedSaid, Record},
         workload_labels::WorkloadLabels,
     },
     model::{Latest, exits::Ended},
     oom::{cause::cause, exit::RuntimeExit},
+    probe::links::chain,
     store::{Retention, StoreError},
 };
 
@@ -38,7 +39,8 @@ impl Worker {
                     "failed to store the exit that the container runtime reports");
             }
         }
-        if let Err(error) = self.member_kills.settle(&mut self.store) {
+        let Self { member_kills, follow_up, store, .. } = self;
+        if let Err(error) = member_kills.settle(store, |id, lives| follow_up.lives_on(id, lives)) {
             tracing::warn!(error = %chain(&error), "failed to store the kill of a container process; retrying");
         }
     }
@@ -63,6 +65,7 @@ impl Worker {
     /// Work that is not urgent: exits, and facts from them and from /proc for stored kills.
     pub(super) fn follow_up(&mut self) {
         self.follow_up.look_at_mounts(&self.surroundings.mounts);
+        self.follow_up.look_at_names(&self.surroundings.stack_names);
         let written = self.follow_up.write(&mut self.store);
         let stored = if self.exits.is_empty() { Ok(()) } else { self.store.insert_exits(&self.exits) };
         match stored {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use memtrace_common::counter::Counter;
 
-use super::{Kill, MAX_WAITING, Surroundings, Worker};
+use super::{Kill, MAX_WAITING, Surroundings, Worker, inputs::Earlier};
 use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
     daemon::kills::{follow_up::FollowUp, inherited::InheritedKill, known::Known},
@@ -25,16 +25,6 @@ use crate::{
 
 /// Members of a group may follow the stored record of its first victim within this time, in ns.
 const GROUP: u64 = 2_000_000_000;
-
-/// What is different about a kill from before this daemon.
-pub struct Earlier {
-    /// The hook that saw it.
-    pub hook: String,
-    /// Whether the signal hook was attached.
-    pub watches_signals: bool,
-    /// The kernel's report.
-    pub report: Option<Dump>,
-}
 
 impl Earlier {
     /// Notes in the record what nobody knows. Returns the kernel's report.
@@ -78,6 +68,7 @@ impl Worker {
         let not_fitting = self.surroundings.inherited.not_fitting;
         let losses = Loss::of_kernel(Counter::KillsFull, not_fitting);
         for kill in std::mem::take(&mut self.surroundings.inherited.kills) {
+            self.surroundings.beat.beat();
             let InheritedKill { frozen, hook, watches_signals } = kill;
             let backfill = self.surroundings.backfill.as_ref();
             let report = backfill.and_then(|backfill| backfill.report(&frozen));

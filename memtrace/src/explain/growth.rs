@@ -1,0 +1,66 @@
+//! How a target grows: its rate, the time that is left, and the call stacks that touch new memory.
+//!
+//! A subject, its snapshot and insights -> [`Growth`]. Pure.
+
+use super::{Grown, Growth, Subject};
+use crate::{
+    cgroup::memcg::Limit,
+    snapshot::{ContainerRow, ProcessRow, Snapshot},
+    units::Bytes,
+    verdict::{Finding, Insights, growth},
+};
+
+/// The most stacks on a page.
+const MOST: usize = 5;
+/// Of a stack's figures, the one over a minute.
+const MINUTE: usize = 1;
+
+/// How it grows, and the finding on it.
+pub(super) fn growth<'a>(
+    snapshot: &'a Snapshot,
+    insights: Option<&Insights>,
+    subject: &Subject<'a>,
+) -> (Option<Growth>, Option<Finding>) {
+    let members = subject.members(snapshot);
+    let of_row = |row: &'a ContainerRow| Some((of_group(row, insights, &members)?, row.limit.as_ref()));
+    let rates: Vec<(f64, Option<&Limit>)> = match subject {
+        Subject::Process(row) => {
+            row.growth_bytes_per_second.map(|rate| (rate, row.limit.as_ref())).into_iter().collect()
+        }
+        Subject::Container(row) => of_row(row).into_iter().collect(),
+        Subject::Pod(_, rows) => rows.iter().copied().filter_map(of_row).collect(),
+    };
+    let Some(bytes_per_second) = rates.iter().map(|(rate, _)| *rate).reduce(|sum, rate| sum + rate) else {
+        return (None, None);
+    };
+    // The container of a pod that is nearest to its limit.
+    let ends = rates.into_iter().filter_map(|(rate, limit)| {
+        let limit = limit?;
+        let owner = snapshot.containers.iter().find(|row| row.cgroup == limit.owner)?;
+        let room = Bytes(limit.bytes.0.saturating_sub(owner.firm().or(owner.usage_bytes)?.0));
+        Some((room.0 as f64 / rate, growth::finding(rate, room, limit.bytes)?))
+    });
+    let soonest = ends.min_by(|(one, _), (other, _)| one.total_cmp(other));
+    let (seconds_to_limit, finding) = soonest.unzip();
+    (Some(Growth { bytes_per_second, seconds_to_limit, stacks: stacks(&members) }), finding)
+}
+
+/// The robust rate of history, else the sum of the processes' own.
+fn of_group(row: &ContainerRow, insights: Option<&Insights>, members: &[&ProcessRow]) -> Option<f64> {
+    let told = insights.and_then(|insights| insights.get(&row.cgroup)?.growth_bytes_per_second);
+    let own = members.iter().filter(|member| member.cgroup.as_ref() == Some(&row.cgroup));
+    told.or_else(|| own.filter_map(|member| member.growth_bytes_per_second).reduce(|sum, rate| sum + rate))
+}
+
+fn stacks(members: &[&ProcessRow]) -> Vec<Grown> {
+    let of = |row: &&ProcessRow| {
+        let stacks = row.memory.iter().flat_map(|memory| &memory.growth_stacks).cloned();
+        let (pid, comm) = (row.pid, row.comm.clone());
+        stacks.map(move |stack| Grown { pid, comm: comm.clone(), stack }).collect::<Vec<_>>()
+    };
+    let mut all: Vec<Grown> = members.iter().flat_map(of).collect();
+    all.retain(|grown| grown.stack.bytes.get(MINUTE).is_some_and(|bytes| bytes.0 > 0));
+    all.sort_by_key(|grown| std::cmp::Reverse(grown.stack.bytes.get(MINUTE).copied()));
+    all.truncate(MOST);
+    all
+}

@@ -1,0 +1,81 @@
+//! What a person with the same figures would say: a limit that a runtime does not know of, page cache that gives way.
+
+use std::fs;
+
+use memtrace::{oom::cause::CauseKind, verdict::Confidence};
+
+use super::{LONGEST, assert_parties, calm, judged};
+use crate::{
+    fixture::{cgroup::Cgroup, daemon::Place, eventually, mib, program::Program},
+    workload::folder,
+};
+
+/// A JVM in this group, with an argument that bounds its heap. It says when it is ready.
+fn jvm(group: &Cgroup, bound: &str) -> Program {
+    let (directory, classes) = (group.directory(), folder());
+    let java = format!("java {bound} -cp {} Workload", classes.display());
+    let program = Program::shell(&format!("echo $$ > {directory}/cgroup.procs; exec {java}"));
+    assert_eq!(program.line(), "ok ready");
+    program
+}
+
+/// The advice is followed, too: with the heap that it names, the same load is not killed.
+#[test]
+fn a_heap_that_may_outgrow_its_limit() {
+    let place = Place::new();
+    let _daemon = place.start(&[]);
+    let group = Cgroup::new().limit(mib(256));
+    let mut program = jvm(&group, "-Xmx512m");
+    program.say("grow 60");
+    assert!(program.line().starts_with("ok "));
+    eventually("the heap's figures were read", LONGEST, || {
+        let snapshot = place.top();
+        let row = snapshot.processes.iter().find(|row| row.pid == program.pid())?;
+        let counters = &row.memory.as_ref()?.counters;
+        counters.iter().flat_map(|of| &of.settings).find(|set| set.name == "MaxHeapSize").map(|_| ())
+    });
+    program.say("grow 400");
+    let (record, cause) = judged(&place, program.pid(), CauseKind::Ceiling);
+    let party = (program.pid(), &group);
+    assert_parties(&record, &group, party, party);
+    assert_eq!(cause.confidence, Confidence::High);
+    let start = "the Java heap may grow to 512.0 MiB (-Xmx512m), the limit is 256.0 MiB";
+    assert!(cause.sentence.starts_with(start), "{}", cause.sentence);
+    let advised = cause.remedies[0].setting.clone().expect("a setting");
+
+    let kills = group.oom_kills();
+    let mut advised = jvm(&group, &advised);
+    advised.say("grow 400");
+    // Java ends it with an error of its own, which names the place; the kernel does not.
+    advised.lines();
+    assert_eq!(group.oom_kills(), kills, "killed with the advised heap");
+}
+
+/// Page cache is at the limit for long. It is not what the program needs, and gives way.
+#[test]
+fn a_burst_that_page_cache_gives_way_to() {
+    let place = Place::new();
+    let _daemon = place.start(&[]);
+    let group = Cgroup::new().limit(mib(64));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, vec![1; 96 << 20]).unwrap();
+    let (directory, eat) = (group.directory(), Program::eat_path());
+    let script = format!(
+        "echo $$ > {directory}/cgroup.procs; dd if={0} of={0}.copy bs=1M conv=fsync 2> /dev/null; cat {0}.copy {0} > \
+         /dev/null; exec {eat} touch 4 wait grow",
+        file.display()
+    );
+    let mut program = Program::shell(&script);
+    program.ready();
+    calm(&place, &program, mib(4));
+    let snapshot = place.top();
+    let row = snapshot.containers.iter().find(|row| row.cgroup == group.path()).unwrap();
+    let cache = row.charge.as_ref().and_then(|charge| charge.file()).unwrap_or_default().0;
+    assert!(cache >= mib(32), "{row:?}");
+    program.go_on();
+    let (record, cause) = judged(&place, program.pid(), CauseKind::Burst);
+    let party = (program.pid(), &group);
+    assert_parties(&record, &group, party, party);
+    assert!(cause.evidence.iter().any(|fact| fact.what.starts_with("page cache")), "{cause:#?}");
+}

@@ -14,7 +14,10 @@ pub mod threads;
 use std::{net::SocketAddr, path::PathBuf};
 
 pub use self::run::run;
-use self::{kills::recorder::Keep, setup::lock::LockError};
+use self::{
+    kills::recorder::Keep,
+    setup::{lock::LockError, take_over::Pinning},
+};
 use crate::{
     container::sources,
     model::budget::Budget,
@@ -49,6 +52,8 @@ pub struct Config {
     pub memory_budget: Budget,
     /// How long, and in how many bytes, kills are kept.
     pub keep: Keep,
+    /// Where the programs that record kills are pinned.
+    pub pinning: Pinning,
     /// Whether missed kills are recorded from the kernel log.
     pub backfill: bool,
     /// Sources of container names.

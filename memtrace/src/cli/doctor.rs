@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     Failure,
-    args::{Form, NameArgs, ProbeArgs, SocketArgs},
+    args::{Form, NameArgs, PinArgs, ProbeArgs, SocketArgs},
 };
 use crate::{
     api::{
@@ -20,7 +20,12 @@ use crate::{
     daemon::setup::tracer,
     health::Health,
     mm::procfs::Procfs,
-    probe::{attach::AttachError, status::ProbeStatus, tracefs},
+    probe::{
+        attach::AttachError,
+        pins,
+        status::{Outliving, ProbeStatus},
+        tracefs,
+    },
     snapshot::Snapshot,
 };
 
@@ -41,6 +46,9 @@ pub struct DoctorArgs {
     /// How to trace.
     #[command(flatten)]
     pub probe: ProbeArgs,
+    /// Where a daemon pins programs.
+    #[command(flatten)]
+    pub pins: PinArgs,
     /// Sources of container names.
     #[command(flatten)]
     pub names: NameArgs,
@@ -61,7 +69,10 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let hierarchy = Hierarchy::find(Path::new("/proc")).ok().flatten();
     let result = tracer::start(&support, &options, &procfs, hierarchy.as_ref());
     let probes = match &result {
-        Ok(probes) => probes.status.clone(),
+        Ok(probes) => ProbeStatus {
+            outliving: pins::possible(&args.pins.bpffs, &probes.links),
+            ..probes.status.clone()
+        },
         Err(AttachError::Required { status, .. }) => (**status).clone(),
         Err(AttachError::NotPermitted(_) | AttachError::PidNamespace(_) | AttachError::Failed(_)) => {
             ProbeStatus::default()
@@ -112,6 +123,20 @@ fn name_sources(args: &DoctorArgs) -> Result<Vec<SourceStatus>, Failure> {
     Ok(runtime.block_on(sources::examine(&args.names.config())))
 }
 
+/// Whether kills are recorded while no daemon runs.
+fn outliving(Outliving { directory, lost }: &Outliving) -> Vec<String> {
+    let mut lines = vec!["".to_owned(), "OOM kills while no daemon runs".to_owned()];
+    let lost = lost.iter();
+    match directory {
+        Some(directory) => {
+            lines.push(format!("  ok    recorded by programs that stay attached, pinned in {directory}"));
+            lines.extend(lost.map(|lost| format!("  LOST  {lost}")));
+        }
+        None => lines.extend(lost.map(|why| format!("  LOST  all that is not in the kernel log: {why}"))),
+    }
+    lines
+}
+
 /// The diagnosis for people.
 fn text(diagnosis: &Diagnosis) -> String {
     let Diagnosis {
@@ -152,6 +177,9 @@ fn text(diagnosis: &Diagnosis) -> String {
         for passed in &hook.passed_over {
             line(&format!("          rejected {}: {}", passed.hook, passed.why));
         }
+    }
+    if !probes.hooks.is_empty() {
+        outliving(&probes.outliving).iter().for_each(|text| line(text));
     }
     line("");
     line("Kernel");

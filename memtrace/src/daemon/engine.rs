@@ -44,7 +44,7 @@ use crate::{
     metrics::self_usage,
     model::{AtKill, Latest, Model, scan::Order, walk::Unwound},
     oom::recorder::is_kill,
-    probe::status::ProbeStatus,
+    probe::{kill_ring::Key, status::ProbeStatus},
     reader::pool::Readers,
     snapshot::{MemoryUse, Scans, Snapshot, Tracer, Walks},
     units::Bytes,
@@ -326,8 +326,10 @@ fn send(
     let mut bare = 0;
     for (frozen, at_kill) in marked {
         if is_kill(&frozen, watches_signals) {
-            kills.kill(Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() });
+            let (losses, snapshot) = (losses.clone(), snapshot.clone());
+            kills.kill(Kill { frozen, losses, at_kill, snapshot, earlier: None });
         } else {
+            reader.release(Key::of(&frozen));
             bare += 1;
         }
     }

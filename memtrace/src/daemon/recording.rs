@@ -100,7 +100,7 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
 }
 
 fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Recorded> {
-    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object } = probes;
+    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object, .. } = probes;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     // The file contains kills as events, so the channel is not read.
     let (sender, _kills) = channel();

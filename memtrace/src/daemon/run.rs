@@ -26,6 +26,7 @@ use super::{
     governor::Governor,
     kills::{
         backfill::{self, Backfill},
+        inherited::Inherited,
         mounts::Mounts,
         recorder::{self, Surroundings, outgoing::Outgoing},
         stack_names::StackNames,
@@ -34,6 +35,7 @@ use super::{
         lock::{self, StateLock},
         malloc, privileges, seccomp,
         systemd::Systemd,
+        take_over::take_over,
         tracer,
     },
     threads::{
@@ -73,8 +75,9 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         config.backfill.then(|| Backfill::start(backfill::boot(boot_id.clone(), hierarchy.as_ref())));
     let support = tracer::probe(&config.options, tracefs);
     let lock = lock::lock(&config.state_dir)?;
-    let probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
-    // Kills before this point were not traced.
+    let mut probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
+    let (_pins, inherited) = take_over(&config.pinning, &config.state_dir, &mut probes);
+    // Kills before this point were not traced by this daemon.
     if let Some(backfill) = &mut backfill {
         backfill.read(Instant::now());
     }
@@ -103,7 +106,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let before = Before { hierarchy, boot_id, backfill, diagnosis, beats, lock };
+    let before = Before { hierarchy, boot_id, backfill, inherited, diagnosis, beats, lock };
     let result = runtime.block_on(run_attached(config, probes, before, listeners));
     // A request that waits for a disk must not delay the shutdown.
     runtime.shutdown_background();
@@ -115,6 +118,7 @@ struct Before {
     hierarchy: Option<Hierarchy>,
     boot_id: String,
     backfill: Option<Backfill>,
+    inherited: Inherited,
     diagnosis: Diagnosis,
     beats: Beats,
     lock: StateLock,
@@ -176,8 +180,9 @@ async fn run_attached(
 
 /// Starts the threads and tasks, each after those that it sends requests to.
 fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
-    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object } = probes;
-    let Before { hierarchy, boot_id, backfill, diagnosis, beats, lock } = before;
+    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object, .. } = probes;
+    let Before { hierarchy, boot_id, backfill, inherited, diagnosis, beats, lock } = before;
+    let (not_fitting, unreadable) = (inherited.not_fitting, inherited.unreadable);
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), beats.watch(threads::READERS))?;
     let remote = || Remote::new(readers.clone());
     let file = HistoryFile::new(&config.state_dir, &boot_id);
@@ -198,6 +203,8 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         hierarchy: hierarchy.clone(),
         keep: config.keep,
         backfill,
+        inherited,
+        releaser: kills.releaser(),
         shared: shared.clone(),
         names: namer.names.clone(),
         changes: namer.changes.clone(),
@@ -221,7 +228,8 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         readers,
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
-        reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
+        reader: Reader::new(Rings { stream, kills, signals, stacks }, counters)
+            .after(not_fitting, unreadable),
         model,
         status,
         kills: Outgoing::new(recorder.sender, Arc::clone(&recorder.counts)),

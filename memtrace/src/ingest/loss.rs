@@ -16,6 +16,14 @@ pub struct Loss {
     pub meaning: String,
 }
 
+impl Loss {
+    /// A loss in the kernel; `None` if it never happened.
+    pub fn of_kernel(counter: Counter, count: u64) -> Option<Self> {
+        let (name, meaning) = (counter.name().to_owned(), counter.meaning().to_owned());
+        (count > 0).then_some(Self { name, count, meaning })
+    }
+}
+
 /// Losses of the reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReaderLosses {

@@ -28,6 +28,7 @@ mod losses;
 mod metrics;
 mod namespaces;
 mod odd;
+mod outliving;
 mod peaks;
 mod record;
 mod scenarios;

@@ -39,6 +39,9 @@ const MOUNTS_EVERY: Duration = Duration::from_millis(500);
 struct Recent {
     record: OomRecord,
     is_changed: bool,
+    /// Whether it is of a kill from before this daemon: no fact of now is taken for one of then.
+    is_earlier: bool,
+    /// With the victim's ancestors.
     mounts: Wish<Vec<u32>>,
     names: Wish<()>,
 }
@@ -61,16 +64,17 @@ pub struct FollowUp {
 }
 
 impl FollowUp {
-    /// Remembers a record that has just been stored.
-    pub fn add(&mut self, record: &OomRecord, ancestors: Vec<u32>) {
+    /// Remembers a stored record, with the victim's ancestors. There are none for a kill from before this daemon: other
+    /// processes may have the ids now, so neither mounts nor names are read.
+    pub fn add(&mut self, record: &OomRecord, ancestors: Option<Vec<u32>>) {
         let is_of_files = |cause: &Cause| cause.kind == CauseKind::FileOrTmpfs;
         let is_of_files = record.circumstances.cause.as_ref().is_some_and(is_of_files);
         self.recent.push_back(Recent {
             record: record.clone(),
             is_changed: false,
-            // The victim's ancestors.
-            mounts: if is_of_files { Wish::Needed(ancestors) } else { Wish::Done },
-            names: Wish::Needed(()),
+            is_earlier: ancestors.is_none(),
+            names: if ancestors.is_some() { Wish::Needed(()) } else { Wish::Done },
+            mounts: ancestors.filter(|_| is_of_files).map_or(Wish::Done, Wish::Needed),
         });
         let oldest = record.ktime_ns.saturating_sub(KEPT);
         let size = |recent: &Recent| recent.record.footprint();
@@ -179,7 +183,8 @@ impl FollowUp {
 
     /// Takes whether the first process of a victim's cgroup lives on.
     pub fn lives_on(&mut self, id: &str, lives: bool) {
-        if let Some(recent) = self.recent.iter_mut().find(|recent| recent.record.id == id) {
+        let recent = self.recent.iter_mut().find(|recent| recent.record.id == id);
+        if let Some(recent) = recent.filter(|recent| !recent.is_earlier) {
             recent.record.circumstances.lives_on = Some(lives);
             recent.is_changed = true;
         }
@@ -257,5 +262,27 @@ impl FollowUp {
         )?;
         self.recent.iter_mut().for_each(|recent| recent.is_changed = false);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FollowUp, Wish};
+    use crate::oom::cause::fixture;
+
+    #[test]
+    fn a_kill_from_before_this_daemon_gets_no_fact_of_now() {
+        let record = fixture::record(10);
+        let mut follow_up = FollowUp::default();
+        follow_up.add(&record, None);
+        follow_up.lives_on(&record.id, true);
+        assert!(!follow_up.is_waiting(), "for mounts, names, or to be written");
+
+        let mut follow_up = FollowUp::default();
+        follow_up.add(&record, Some(Vec::new()));
+        assert_eq!(follow_up.recent[0].names, Wish::Needed(()));
+        follow_up.lives_on(&record.id, true);
+        assert_eq!(follow_up.recent[0].record.circumstances.lives_on, Some(true));
+        assert!(follow_up.recent[0].is_changed);
     }
 }

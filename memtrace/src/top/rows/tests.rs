@@ -224,6 +224,7 @@ fn probes() -> ProbeStatus {
         missing_fields: vec!["mem_cgroup.memory_events".into()],
         self_check: "12 fields agree with /proc".into(),
         fault_period: 64,
+        ..ProbeStatus::default()
     }
 }
 

@@ -6,16 +6,17 @@ use std::{sync::atomic::Ordering, time::Instant};
 
 use jiff::Timestamp;
 
-use super::{EndedSaid, MAX_WAITING, MAX_WAITING_BYTES, Worker, chain};
+use super::{MAX_WAITING, MAX_WAITING_BYTES, Worker};
 use crate::{
     container::{
         end::End,
         namer::Change,
-        sources::{Asked, Record},
+        sources::{Asked, Ended as EndedSaid, Record},
         workload_labels::WorkloadLabels,
     },
     model::{Latest, exits::Ended},
     oom::{cause::cause, exit::RuntimeExit},
+    probe::links::chain,
     store::StoreError,
 };
 
@@ -90,6 +91,9 @@ impl Worker {
         if counted.is_ok() {
             more_victims.clear();
         }
+        if written.is_ok() && counted.is_ok() {
+            self.let_members_go();
+        }
         if let Err(error) = written.and(stored).and(counted) {
             tracing::warn!(error = %chain(&error), "failed to store the outcome of an OOM kill; retrying");
         }
@@ -106,6 +110,7 @@ impl Worker {
         for mut record in missed.unwrap_or_default() {
             record.circumstances.cause = Some(cause(&record));
             tracing::warn!(id = %record.id, "an OOM kill was missed; recording it from the kernel log");
+            self.ancestors.insert(record.id.clone(), Vec::new());
             self.waiting.push_back(record);
         }
         if is_idle {
@@ -122,7 +127,7 @@ impl Worker {
             }
         }
         if self.waiting.is_empty() {
-            return;
+            return self.let_go();
         }
         let records = &*self.waiting.make_contiguous();
         match self.surroundings.store.write(&self.clock, |store| store.insert_kills(records)) {
@@ -140,11 +145,12 @@ impl Worker {
                     }
                     let of = WorkloadLabels::of(container_name, record.victim.task.cgroup.as_deref());
                     self.surroundings.shared.count_kills(of, 1);
-                    self.follow_up.add(record, self.ancestors.remove(&record.id).unwrap_or_default());
+                    self.follow_up.add(record, self.ancestors.remove(&record.id));
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);
                 self.waiting.clear();
                 self.in_log.clear();
+                self.let_go();
             }
             Err(error) => self.keep(&error),
         }
@@ -165,6 +171,7 @@ impl Worker {
             }
             self.given_up += 1;
         }
+        self.bound_taken();
     }
 }
 

@@ -125,6 +125,7 @@ mod tests {
             losses: Vec::new(),
             at_kill,
             snapshot: snapshot.clone(),
+            earlier: None,
         }
     }
 

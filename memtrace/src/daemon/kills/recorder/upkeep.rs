@@ -7,10 +7,11 @@ use std::{path::Path, sync::PoisonError, time::Instant};
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Keep, TIDY, Worker, chain};
+use super::{Keep, TIDY, Worker};
 use crate::{
     clock,
     daemon::setup::lock::StateLock,
+    probe::links::chain,
     snapshot::StoreState,
     store::{Now, Retention, guard::Guard},
 };

@@ -30,9 +30,14 @@ impl Held {
 
 /// The processes that the daemon has started.
 pub fn children(daemon: &Daemon<'_>) -> Vec<u32> {
-    let task = format!("/proc/{}/task", daemon.pid());
+    children_of(daemon.pid())
+}
+
+/// Those of this process; none when it has ended.
+pub fn children_of(pid: u32) -> Vec<u32> {
     let of = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-    let all: String = fs::read_dir(task).unwrap().flatten().map(of).collect();
+    let all: String =
+        fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(of).collect();
     all.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Kills while no daemon runs: the programs that stay attached record them, and the next daemon stores each once.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, process::Command};
 
 use aya::programs::loaded_programs;
 use memtrace::{
@@ -8,42 +8,11 @@ use memtrace::{
     oom::record::{OomRecord, circumstances::Source},
     probe::table::{FACTS, OUTLIVING},
 };
-use rustix::{
-    mount::{MountFlags, UnmountFlags, mount, unmount},
-    process::Signal,
-};
-use tempfile::TempDir;
+use rustix::process::Signal;
 
 use crate::fixture::{
-    PATIENCE, cgroup::Cgroup, daemon::Place, eventually, memtrace, mib, program::Program, said,
+    PATIENCE, bpffs::Bpffs, cgroup::Cgroup, daemon::Place, eventually, memtrace, mib, program::Program, said,
 };
-
-/// A bpffs of a test's own. What is pinned there is gone when it is unmounted.
-struct Bpffs(TempDir);
-
-impl Bpffs {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        mount("bpf", directory.path(), "bpf", MountFlags::empty(), None).unwrap();
-        Self(directory)
-    }
-
-    /// The sets of pins, over all state directories.
-    fn sets(&self) -> Vec<PathBuf> {
-        let list = |path: PathBuf| -> Vec<PathBuf> {
-            fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
-        };
-        list(self.0.path().join("memtrace")).into_iter().flat_map(list).collect()
-    }
-}
-
-impl Drop for Bpffs {
-    fn drop(&mut self) {
-        if let Err(error) = unmount(self.0.path(), UnmountFlags::DETACH) {
-            eprintln!("failed to unmount {}: {error}", self.0.path().display());
-        }
-    }
-}
 
 /// A kill in this cgroup; returns the victim.
 fn kill(group: &Cgroup) -> u32 {
@@ -78,7 +47,7 @@ fn assert_is_whole(record: &OomRecord, group: &Cgroup, limit: u64) {
 fn a_kill_while_no_daemon_runs_is_recorded_as_if_one_had() {
     for end in [Signal::KILL, Signal::TERM] {
         let bpffs = Bpffs::new();
-        let place = Place::pinned(bpffs.0.path());
+        let place = Place::pinned(bpffs.path());
         let group = Cgroup::new().limit(mib(32));
         let mut daemon = place.start(&[]);
         let seen = kill(&group);
@@ -106,7 +75,7 @@ fn a_kill_while_no_daemon_runs_is_recorded_as_if_one_had() {
 #[test]
 fn a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let bpffs = Bpffs::new();
-    let place = Place::pinned(bpffs.0.path());
+    let place = Place::pinned(bpffs.path());
     let group = Cgroup::new().limit(mib(16));
     let mut victims = Vec::new();
     for _ in 0..5 {
@@ -130,7 +99,7 @@ fn a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing() {
 #[test]
 fn a_daemon_that_was_stopped_and_killed_loses_nothing() {
     let bpffs = Bpffs::new();
-    let place = Place::pinned(bpffs.0.path());
+    let place = Place::pinned(bpffs.path());
     let group = Cgroup::new().limit(mib(16));
     let mut daemon = place.start(&[]);
     daemon.signal(Signal::STOP);
@@ -146,7 +115,7 @@ fn a_daemon_that_was_stopped_and_killed_loses_nothing() {
 #[test]
 fn signals_that_nobody_reads_hide_no_kill() {
     let bpffs = Bpffs::new();
-    let place = Place::pinned(bpffs.0.path());
+    let place = Place::pinned(bpffs.path());
     let group = Cgroup::new().limit(mib(16));
     let mut daemon = place.start(&[]);
     daemon.signal(Signal::KILL);
@@ -166,7 +135,7 @@ fn signals_that_nobody_reads_hide_no_kill() {
 #[test]
 fn the_ring_of_another_version_is_replaced() {
     let bpffs = Bpffs::new();
-    let place = Place::pinned(bpffs.0.path());
+    let place = Place::pinned(bpffs.path());
     let group = Cgroup::new().limit(mib(16));
     let mut daemon = place.start(&[]);
     daemon.signal(Signal::KILL);
@@ -201,8 +170,8 @@ fn attached() -> usize {
 fn unpin_leaves_nothing() {
     let before = attached();
     let bpffs = Bpffs::new();
-    let place = Place::pinned(bpffs.0.path());
-    let unpin = || memtrace(&["daemon", "--unpin", "--bpffs", bpffs.0.path().to_str().unwrap()]);
+    let place = Place::pinned(bpffs.path());
+    let unpin = || memtrace(&["daemon", "--unpin", "--bpffs", bpffs.path().to_str().unwrap()]);
     let mut daemon = place.start(&[]);
     let output = unpin();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
@@ -218,7 +187,7 @@ fn unpin_leaves_nothing() {
     let text = said(&output);
     assert!(text.contains("sets of pinned programs removed: 1;") && !text.contains("stored: 0"), "{text}");
     // The kernel itself may have files there.
-    assert!(!fs::exists(bpffs.0.path().join("memtrace")).unwrap());
+    assert!(!fs::exists(bpffs.path().join("memtrace")).unwrap());
     eventually("the programs are gone", PATIENCE, || (attached() == before).then_some(()));
     assert_eq!(unpin().status.code(), Some(0), "there is nothing to remove");
 }
@@ -238,7 +207,7 @@ fn without_bpffs_it_works_and_doctor_says_what_is_lost() {
     assert_eq!(none.directory, None);
     assert!(none.lost[0].contains("mount -t bpf"), "{none:?}");
     let bpffs = Bpffs::new();
-    let there = doctor(bpffs.0.path().to_str().unwrap());
+    let there = doctor(bpffs.path().to_str().unwrap());
     assert!(there.directory.is_some_and(|directory| directory.ends_with("/memtrace")));
     assert_eq!(there.lost, [] as [&str; 0], "this kernel keeps all of them");
     assert_eq!(bpffs.sets().len(), 0, "doctor pins nothing");

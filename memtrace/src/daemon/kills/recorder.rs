@@ -232,13 +232,7 @@ impl Worker {
             return self.surroundings.releaser.release([key]);
         }
         let Surroundings { boot_id, hook, watches_signals, hierarchy, names, .. } = &self.surroundings;
-        let raw_path_of = |id| {
-            let known = names.lock().path(id).map(<[u8]>::to_vec);
-            known.or_else(|| match &kill.earlier {
-                Some(earlier) => earlier.paths.get(&id).cloned(),
-                None => hierarchy.as_ref()?.walk().remove(&id),
-            })
-        };
+        let raw_path_of = |id| path(id, names, hierarchy.as_ref(), kill.earlier.as_ref());
         let path_of = |id| Some(escape(&raw_path_of(id)?));
         let context = Context {
             now: (Timestamp::now(), clock::ktime()),
@@ -307,6 +301,20 @@ impl Worker {
             }
         }
     }
+}
+
+/// The path of a cgroup.
+fn path(
+    id: u64,
+    names: &Names,
+    hierarchy: Option<&Hierarchy>,
+    earlier: Option<&inputs::Earlier>,
+) -> Option<Vec<u8>> {
+    let known = names.lock().path(id).map(<[u8]>::to_vec);
+    known.or_else(|| match earlier {
+        Some(earlier) => earlier.paths.get(&id).cloned(),
+        None => hierarchy?.walk().remove(&id),
+    })
 }
 
 /// Names the cgroups, each by its own id: victim, trigger and owner of the limit may be in different ones.

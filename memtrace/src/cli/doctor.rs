@@ -23,7 +23,7 @@ use crate::{
     probe::{
         attach::AttachError,
         pins,
-        status::{Outliving, ProbeStatus},
+        status::{HookStatus, Outliving, ProbeStatus},
         tracefs,
     },
     snapshot::Snapshot,
@@ -123,6 +123,20 @@ fn name_sources(args: &DoctorArgs) -> Result<Vec<SourceStatus>, Failure> {
     Ok(runtime.block_on(sources::examine(&args.names.config())))
 }
 
+/// How each hook attached, and what is lost otherwise.
+fn hooks(hooks: &[HookStatus]) -> Vec<String> {
+    let mut lines = vec!["".to_owned(), "Hooks".to_owned()];
+    for hook in hooks {
+        lines.push(match (&hook.attached, &hook.lost) {
+            (Some(form), _) => format!("  ok    {:<12} {form}", hook.fact),
+            (None, lost) => format!("  LOST  {:<12} {}", hook.fact, lost.as_deref().unwrap_or_default()),
+        });
+        let rejected = hook.passed_over.iter();
+        lines.extend(rejected.map(|passed| format!("          rejected {}: {}", passed.hook, passed.why)));
+    }
+    lines
+}
+
 /// Whether kills are recorded while no daemon runs.
 fn outliving(Outliving { directory, lost }: &Outliving) -> Vec<String> {
     let mut lines = vec!["".to_owned(), "OOM kills while no daemon runs".to_owned()];
@@ -164,22 +178,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         (false, None) => line("memtrace does not work here."),
     }
     if !probes.hooks.is_empty() {
-        line("");
-        line("Hooks");
-    }
-    for hook in &probes.hooks {
-        match (&hook.attached, &hook.lost) {
-            (Some(form), _) => line(&format!("  ok    {:<12} {form}", hook.fact)),
-            (None, lost) => {
-                line(&format!("  LOST  {:<12} {}", hook.fact, lost.as_deref().unwrap_or_default()))
-            }
-        }
-        for passed in &hook.passed_over {
-            line(&format!("          rejected {}: {}", passed.hook, passed.why));
-        }
-    }
-    if !probes.hooks.is_empty() {
-        outliving(&probes.outliving).iter().for_each(|text| line(text));
+        hooks(&probes.hooks).iter().chain(&outliving(&probes.outliving)).for_each(|text| line(text));
     }
     line("");
     line("Kernel");

@@ -10,7 +10,7 @@ use crate::{
     ingest::loss::{ENDS_DROPPED, READERS},
     probe::status::ProbeStatus,
     reader::pool::{Counts, NOT_READ},
-    snapshot::{Snapshot, Tracer},
+    snapshot::{MemoryUse, Snapshot, Tracer},
     units::Bytes,
 };
 
@@ -182,8 +182,7 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         let count = losses.iter().find(|loss| loss.name == kind).map_or(0, |loss| loss.count);
         lost.add(&[("kind", kind)], count as f64);
     }
-    let known = |value: u64| Some(value as f64);
-    vec![
+    let mut families = vec![
         lost,
         Family::gauge("process_start_time_seconds", "Start time of memtrace.")
             .one(Some(started.as_millisecond() as f64 / 1000.0)),
@@ -221,6 +220,17 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
             "Steps by which the tracer has reduced its work to stay within its CPU budget.",
         )
         .one(known(scans.cpu.step as u64)),
+    ];
+    families.extend(memory_use(memory));
+    families
+}
+
+fn known(value: u64) -> Option<f64> {
+    Some(value as f64)
+}
+
+fn memory_use(memory: &MemoryUse) -> [Family; 6] {
+    [
         Family::gauge("memtrace_memory_budget_bytes", "Memory budget of memtrace and its readers.")
             .one(known(memory.budget_bytes.0)),
         Family::gauge("memtrace_memory_bytes", "Resident memory of memtrace, and private memory of its readers.")

@@ -117,19 +117,28 @@ impl Store {
         transaction.commit().map_err(failed)
     }
 
-    /// The records of one boot, oldest first; unreadable ones are left out.
+    /// Passes the records of one boot to `take`, oldest first; unreadable ones are left out. They are never all in
+    /// memory: there may be as many as the store may hold.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn kills_of_boot(&self, boot_id: &str) -> Result<Vec<OomRecord>, StoreError> {
+    pub fn each_kill_of_boot(
+        &self,
+        boot_id: &str,
+        mut take: impl FnMut(&OomRecord),
+    ) -> Result<(), StoreError> {
         let failed = |error| self.read_failed(error);
         let mut statement = self
             .connection
-            .prepare_cached("SELECT record FROM kills WHERE boot_id = ?1 ORDER BY time_ns, rowid")
+            // With the index of boots all records would be sorted, in memory or in a file.
+            .prepare_cached("SELECT record FROM kills WHERE +boot_id = ?1 ORDER BY time_ns, rowid")
             .map_err(failed)?;
-        let rows = statement.query_map([boot_id], |row| row.get::<_, Vec<u8>>(0)).map_err(failed)?;
-        let records = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
-        Ok(records.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect())
+        for json in statement.query_map([boot_id], |row| row.get::<_, Vec<u8>>(0)).map_err(failed)? {
+            if let Ok(record) = serde_json::from_slice(&json.map_err(failed)?) {
+                take(&record);
+            }
+        }
+        Ok(())
     }
 
     /// The record with this id, or the only one whose id has this prefix.

@@ -1,6 +1,6 @@
 //! Kills while no daemon runs: the programs that stay attached record them, and the next daemon stores each once.
 
-use std::{fs, process::Command};
+use std::{collections::HashSet, fs, process::Command};
 
 use aya::programs::loaded_programs;
 use memtrace::{
@@ -131,6 +131,39 @@ fn signals_that_nobody_reads_hide_no_kill() {
     let missed = kill(&group);
     let _daemon = place.start(&[]);
     assert_is_whole(&place.record(missed), &group, mib(16));
+}
+
+/// More than one commit stores, in a cgroup that is gone when the next daemon starts.
+#[test]
+fn hundreds_of_kills_while_no_daemon_runs_are_recorded_once() {
+    const KILLS: usize = 300;
+    let bpffs = Bpffs::new();
+    let place = Place::pinned(bpffs.path());
+    let mut daemon = place.start(&[]);
+    daemon.signal(Signal::KILL);
+    daemon.end();
+    drop(daemon);
+    let group = Cgroup::new().limit(mib(4));
+    let path = group.path().to_owned();
+    let mut storm = Program::eat(&["children-in", group.directory(), "storm", &KILLS.to_string()]);
+    let dead: HashSet<u32> = storm.lines().iter().map(|line| line.parse().unwrap()).collect();
+    assert!(storm.end().success());
+    assert_eq!(dead.len(), KILLS);
+    drop(group);
+
+    let _daemon = place.start(&[]);
+    let of_storm = || -> Vec<OomRecord> {
+        place.records().into_iter().filter(|record| dead.contains(&record.victim.task.tid)).collect()
+    };
+    let records =
+        eventually("all are stored", PATIENCE, || Some(of_storm()).filter(|records| records.len() >= KILLS));
+    let distinct: HashSet<u32> = records.iter().map(|record| record.victim.task.tid).collect();
+    assert_eq!((records.len(), distinct.len()), (KILLS, KILLS), "all, and none twice");
+    for record in &records {
+        assert_eq!(record.circumstances.source, Source::Live);
+        assert_eq!(record.victim.task.cgroup.as_deref(), Some(path.as_str()));
+    }
+    eventually("the old pins are removed", PATIENCE, || (bpffs.sets().len() == 1).then_some(()));
 }
 
 /// A ring of another layout is counted and replaced; the kernel log has the kill.

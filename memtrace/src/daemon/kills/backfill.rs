@@ -78,21 +78,19 @@ impl Backfill {
         backfill
     }
 
-    /// Takes the recorded kills of this boot.
-    pub fn know(&mut self, recorded: &[OomRecord]) {
-        for record in recorded {
-            let trace = Trace::of(record);
-            self.known += trace.tids.len();
-            // Each logged kill of a group has its own trace; a trace without one stays in `recorded`.
-            while let Some(index) = self.pending_of(&trace) {
-                self.pending.remove(index);
-            }
-            // The ring of an earlier daemon may have it.
-            if record.circumstances.source == Source::KernelLog {
-                push(&mut self.backfilled, trace.clone());
-            }
-            push(&mut self.recorded, trace);
+    /// Takes a recorded kill of this boot.
+    pub fn know(&mut self, record: &OomRecord) {
+        let trace = Trace::of(record);
+        self.known += trace.tids.len();
+        // Each logged kill of a group has its own trace; a trace without one stays in `recorded`.
+        while let Some(index) = self.pending_of(&trace) {
+            self.pending.remove(index);
         }
+        // The ring of an earlier daemon may have it.
+        if record.circumstances.source == Source::KernelLog {
+            push(&mut self.backfilled, trace.clone());
+        }
+        push(&mut self.recorded, trace);
     }
 
     /// The kernel's report of a kill that is not recorded yet.

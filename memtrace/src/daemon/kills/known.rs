@@ -22,16 +22,11 @@ pub struct Known {
 }
 
 impl Known {
-    /// Those of these records.
-    pub fn of<'a>(records: impl IntoIterator<Item = &'a OomRecord>) -> Self {
-        let mut known = Self::default();
-        for record in records {
-            let more = record.circumstances.more_victims.iter();
-            for victim in more.chain([&record.victim]) {
-                known.add(Key { ktime: record.ktime_ns, tid: victim.task.tid });
-            }
+    /// Takes the kills of a stored record.
+    pub fn know(&mut self, record: &OomRecord) {
+        for victim in record.circumstances.more_victims.iter().chain([&record.victim]) {
+            self.add(Key { ktime: record.ktime_ns, tid: victim.task.tid });
         }
-        known
     }
 
     /// Takes a kill; false when it was taken before.
@@ -85,7 +80,8 @@ mod tests {
         member.task.tid += 1;
         record.circumstances.more_victims.push(member);
         let (tid, ktime) = (record.victim.task.tid, record.ktime_ns);
-        let mut known = Known::of([&record]);
+        let mut known = Known::default();
+        known.know(&record);
         assert!(!known.is_new(key(tid, ktime)));
         assert!(!known.is_new(key(tid + 1, ktime + 1_000_000)), "a member is marked later");
         assert!(known.is_new(key(tid + 2, ktime)));

@@ -55,6 +55,8 @@ pub use self::{
 /// has them.
 const MAX_WAITING: usize = 10_000;
 const MAX_WAITING_BYTES: usize = 16 << 20;
+/// The most records that wait to replace one from the kernel log.
+const MAX_REPLACED: usize = 512;
 /// Delay before a failed write is retried.
 const RETRY: Duration = Duration::from_secs(2);
 /// How often the kernel log is searched for missed kills.
@@ -97,9 +99,7 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
         store,
     )?;
     let log = KernelLog::from_now();
-    let recorded = store.kills_of_boot(&surroundings.boot_id)?;
-    let (known, follow_up) = inherit::recall(&mut surroundings, &recorded);
-    drop(recorded);
+    let (known, follow_up) = inherit::recall(&mut surroundings)?;
     let (sender, receiver) = channel();
     let counts = Arc::new(Counts::default());
     let shared = Arc::clone(&counts);
@@ -232,10 +232,7 @@ impl Worker {
             return self.surroundings.releaser.release([key]);
         }
         let Surroundings { boot_id, hook, watches_signals, hierarchy, names, .. } = &self.surroundings;
-        let raw_path_of = |id| {
-            let known = names.lock().path(id).map(<[u8]>::to_vec);
-            known.or_else(|| hierarchy.as_ref()?.walk().remove(&id))
-        };
+        let raw_path_of = |id| path(id, names, hierarchy.as_ref(), kill.earlier.as_ref());
         let path_of = |id| Some(escape(&raw_path_of(id)?));
         let context = Context {
             now: (Timestamp::now(), clock::ktime()),
@@ -304,6 +301,20 @@ impl Worker {
             }
         }
     }
+}
+
+/// The path of a cgroup.
+fn path(
+    id: u64,
+    names: &Names,
+    hierarchy: Option<&Hierarchy>,
+    earlier: Option<&inputs::Earlier>,
+) -> Option<Vec<u8>> {
+    let known = names.lock().path(id).map(<[u8]>::to_vec);
+    known.or_else(|| match earlier {
+        Some(earlier) => earlier.paths.get(&id).cloned(),
+        None => hierarchy?.walk().remove(&id),
+    })
 }
 
 /// Names the cgroups, each by its own id: victim, trigger and owner of the limit may be in different ones.

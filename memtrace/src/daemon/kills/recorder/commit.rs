@@ -6,7 +6,7 @@ use std::{sync::atomic::Ordering, time::Instant};
 
 use jiff::Timestamp;
 
-use super::{MAX_WAITING, MAX_WAITING_BYTES, Worker};
+use super::{MAX_REPLACED, MAX_WAITING, MAX_WAITING_BYTES, Worker};
 use crate::{
     container::{
         end::End,
@@ -118,14 +118,25 @@ impl Worker {
         }
     }
 
-    pub(super) fn store_waiting(&mut self) {
-        for (id, record) in std::mem::take(&mut self.replaced) {
-            let replaced =
-                self.surroundings.store.write(&self.clock, |store| store.replace_kill(&id, &record));
-            if let Err(error) = replaced {
-                tracing::warn!(error = %chain(&error), %id, "failed to replace the backfilled record");
+    /// Replaces records from the kernel log. What cannot be written now is kept for the next try.
+    fn replace(&mut self) {
+        let Self { surroundings, clock, replaced, .. } = self;
+        let mut failed = None;
+        replaced.retain(|(id, record)| {
+            if failed.is_none() {
+                failed = surroundings.store.write(clock, |store| store.replace_kill(id, record)).err();
             }
+            failed.is_some()
+        });
+        if let Some(error) = failed {
+            // What the kernel log told of these kills is in the store.
+            replaced.drain(..replaced.len().saturating_sub(MAX_REPLACED));
+            tracing::warn!(error = %chain(&error), records = replaced.len(), "failed to replace backfilled records; retrying");
         }
+    }
+
+    pub(super) fn store_waiting(&mut self) {
+        self.replace();
         if self.waiting.is_empty() {
             return self.let_go();
         }

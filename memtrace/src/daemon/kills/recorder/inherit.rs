@@ -5,13 +5,18 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use memtrace_common::counter::Counter;
 
 use super::{Kill, MAX_WAITING, Surroundings, Worker, inputs::Earlier};
 use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
-    daemon::kills::{follow_up::FollowUp, inherited::InheritedKill, known::Known},
+    daemon::kills::{
+        follow_up::FollowUp,
+        inherited::{Inherited, InheritedKill},
+        known::Known,
+    },
     ingest::loss::Loss,
     model::{AtKill, Latest},
     oom::{
@@ -23,6 +28,8 @@ use crate::{
     snapshot::{self, Snapshot},
 };
 
+/// How many kills are stored in one commit: what waits is in memory.
+const AT_ONCE: usize = 256;
 /// Members of a group may follow the stored record of its first victim within this time, in ns.
 const GROUP: u64 = 2_000_000_000;
 
@@ -37,22 +44,24 @@ impl Earlier {
 }
 
 /// What the store tells: the kills that need not be recorded again, and those whose groups may get more victims.
-pub(super) fn recall(surroundings: &mut Surroundings, recorded: &[OomRecord]) -> (Known, FollowUp) {
-    let backfill = surroundings.backfill.as_mut();
-    // Without backfill nobody replaces a record from the kernel log.
-    let is_final = |record: &&OomRecord| backfill.is_none() || record.circumstances.source == Source::Live;
-    let known = Known::of(recorded.iter().filter(is_final));
-    let mut follow_up = FollowUp::default();
-    let first = surroundings.inherited.kills.first().map(|kill| kill.frozen.header.ktime);
-    let may_grow =
-        |record: &&OomRecord| first.is_some_and(|first| record.ktime_ns.saturating_add(GROUP) >= first);
-    for record in recorded.iter().filter(may_grow) {
-        follow_up.add(record, None);
-    }
-    if let Some(backfill) = backfill {
-        backfill.know(recorded);
-    }
-    (known, follow_up)
+pub(super) fn recall(surroundings: &mut Surroundings) -> anyhow::Result<(Known, FollowUp)> {
+    let Surroundings { store, backfill, inherited, boot_id, .. } = surroundings;
+    let (mut known, mut follow_up) = (Known::default(), FollowUp::default());
+    let first = inherited.kills.first().map(|kill| kill.frozen.header.ktime);
+    let store = store.store().context("the store is not open")?;
+    store.each_kill_of_boot(boot_id, |record| {
+        // Without backfill nobody replaces a record from the kernel log.
+        if backfill.is_none() || record.circumstances.source == Source::Live {
+            known.know(record);
+        }
+        if first.is_some_and(|first| record.ktime_ns.saturating_add(GROUP) >= first) {
+            follow_up.add(record, None);
+        }
+        if let Some(backfill) = backfill {
+            backfill.know(record);
+        }
+    })?;
+    Ok((known, follow_up))
 }
 
 /// The counters of the existing groups, for kills from now on.
@@ -67,8 +76,18 @@ impl Worker {
     pub(super) fn inherit(&mut self) {
         let not_fitting = self.surroundings.inherited.not_fitting;
         let losses = Loss::of_kernel(Counter::KillsFull, not_fitting);
-        for kill in std::mem::take(&mut self.surroundings.inherited.kills) {
+        let Inherited { kills, sets, .. } = &mut self.surroundings.inherited;
+        // No set is removed before the kills of all are stored.
+        let (kills, sets) = (std::mem::take(kills), std::mem::take(sets));
+        let hierarchy = self.surroundings.hierarchy.as_ref().filter(|_| !kills.is_empty());
+        let paths = Arc::new(hierarchy.map(Hierarchy::walk).unwrap_or_default());
+        for (index, kill) in kills.into_iter().enumerate() {
             self.surroundings.beat.beat();
+            if index % AT_ONCE == AT_ONCE - 1 {
+                // In this order: a stored record whose group got more victims is not displaced before it is written.
+                self.follow_up();
+                self.store_waiting();
+            }
             let InheritedKill { frozen, hook, watches_signals } = kill;
             let backfill = self.surroundings.backfill.as_ref();
             let report = backfill.and_then(|backfill| backfill.report(&frozen));
@@ -77,10 +96,11 @@ impl Worker {
                 losses: losses.clone().into_iter().collect(),
                 at_kill: AtKill { victim: None, copies: Vec::new(), ancestors: Vec::new() },
                 snapshot: Latest { snapshot: Arc::new(nothing()), at },
-                earlier: Some(Earlier { hook, watches_signals, report }),
+                earlier: Some(Earlier { hook, watches_signals, report, paths: Arc::clone(&paths) }),
                 frozen,
             });
         }
+        self.surroundings.inherited.sets = sets;
         self.store_waiting();
         self.follow_up();
         if let Some(backfill) = &self.surroundings.backfill {
@@ -90,6 +110,9 @@ impl Worker {
 
     /// All that was taken is stored, except for further victims.
     pub(super) fn let_go(&mut self) {
+        if !self.replaced.is_empty() {
+            return;
+        }
         self.surroundings.releaser.release(self.taken.drain(..));
         self.remove_old();
     }
@@ -100,9 +123,11 @@ impl Worker {
         self.remove_old();
     }
 
-    /// Removes the rings of earlier daemons, once all of their kills are stored.
+    /// Removes the rings of earlier daemons, once all of their kills are stored. If some were given up, the next daemon
+    /// stores them.
     fn remove_old(&mut self) {
-        if self.waiting.is_empty() && self.merged.is_empty() {
+        if self.waiting.is_empty() && self.merged.is_empty() && self.replaced.is_empty() && self.given_up == 0
+        {
             self.surroundings.inherited.sets.drain(..).for_each(OldSet::remove);
         }
     }

@@ -3,8 +3,9 @@
 //! Plain values -> [`Surroundings`], [`News`]. Must not decide anything.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::AtomicU64,
         mpsc::{Receiver, SyncSender},
     },
@@ -58,6 +59,9 @@ pub struct Earlier {
     pub watches_signals: bool,
     /// The kernel's report.
     pub report: Option<Dump>,
+    /// The cgroups that exist now: their ids are never used again. Many kills may be of cgroups that are gone, and
+    /// each must not cause another walk over the hierarchy.
+    pub paths: Arc<HashMap<u64, Vec<u8>>>,
 }
 
 /// A message from the engine.

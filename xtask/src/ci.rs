@@ -13,7 +13,7 @@ use crate::{
     stages::{self, Stage},
 };
 
-/// Run everything that CI runs: setup, lint, layers, test and a short benchmark.
+/// Run everything that CI runs: setup, lint, layers, a short benchmark and the tests.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 If a stage fails, the others still run; the last line names the failed ones. With CI=true, skipped tests (no root, no \
@@ -21,20 +21,27 @@ Debian mirror) are a failure. No result of the benchmark is a failure.
 
 Examples:
   cargo xtask ci
-  CI=true sudo -E cargo xtask ci")]
-pub(crate) struct Args {}
+  CI=true sudo -E cargo xtask ci
+  cargo xtask ci --only lint --only layers")]
+pub(crate) struct Args {
+    /// Run only this stage; may be repeated. The output of the stages that it needs must exist.
+    #[arg(long, value_name = "STAGE", value_parser = STAGES.map(|stage| stage.name))]
+    only: Vec<String>,
+}
 
-/// In their order. Clippy builds memtrace's build script's work, and so needs what setup makes.
+/// In their order. Clippy builds memtrace's build script's work, and so needs what setup makes. The tests are last:
+/// what they say of a failure is then the end of the whole log.
 const STAGES: [Stage; 5] = [
     Stage::new("setup", &[], |workspace| setup::ensure(workspace).map(|_| ())),
     Stage::new("lint", &["setup"], lint::lint),
     Stage::new("layers", &["setup"], layers::check_all),
-    Stage::new("test", &["setup"], |workspace| verb(workspace, &["test"])),
     Stage::new("bench", &["setup"], |workspace| verb(workspace, &["bench", "--quick"])),
+    Stage::new("test", &["setup"], |workspace| verb(workspace, &["test"])),
 ];
 
-pub(crate) fn run(_args: &Args) -> Result<()> {
-    stages::run("ci", &Workspace::find()?, &STAGES, |_| true)
+pub(crate) fn run(Args { only }: &Args) -> Result<()> {
+    let is_wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
+    stages::run("ci", &Workspace::find()?, &STAGES, is_wanted)
 }
 
 /// The command that people run, not a function of ours: what is documented is what is checked.

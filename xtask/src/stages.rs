@@ -3,17 +3,19 @@
 //! Names, needs and work -> what became of each stage, and one result for all. Must not skip a stage without saying so,
 //! and must not know what a stage does.
 
+mod failures;
+mod process;
+
 use std::{
-    env, fmt,
-    fs::{self, File},
+    fmt, fs,
+    io::{self, IsTerminal as _},
     path::PathBuf,
-    process::Command,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 
 use xtask_base::{outcome::NotPermitted, workspace::Workspace};
 
@@ -78,24 +80,37 @@ pub(crate) fn run(
     stages: &[Stage],
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<()> {
+    // On a terminal a stage has the terminal; elsewhere its output is kept as well, to tell at the end what failed.
+    run_all(verb, workspace, stages, is_wanted, !io::stdout().is_terminal())
+}
+
+fn run_all(
+    verb: &str,
+    workspace: &Workspace,
+    stages: &[Stage],
+    is_wanted: impl Fn(&str) -> bool,
+    is_kept: bool,
+) -> Result<()> {
     let wanted: Vec<&Stage> = stages.iter().filter(|stage| is_wanted(stage.name)).collect();
     // Alone there is nothing to be beside of; and the process of such a stage wants nothing but that stage.
     let is_beside = |stage: &&&Stage| stage.beside && wanted.iter().any(|other| !other.beside);
+    // The process of a stage wants nothing but that stage.
+    let is_kept = is_kept && wanted.len() > 1;
     let board = Board { names: wanted.iter().map(|stage| stage.name).collect(), ..Board::default() };
     thread::scope(|scope| {
         let row: Vec<&Stage> = wanted.iter().filter(is_beside).copied().collect();
         let board = &board;
         scope.spawn(move || {
             for stage in row {
-                let end = board.end(stage, workspace, || apart(verb, workspace, stage));
-                board.put(stage.name, end, Some(log_of(verb, workspace, stage)));
+                let end = board.end(stage, workspace, || process::apart(verb, workspace, stage));
+                board.put(stage.name, end, Some(process::log_of(verb, workspace, stage.name)));
             }
         });
         for stage in wanted.iter().filter(|stage| !is_beside(stage)) {
             let end = board.end(stage, workspace, || {
                 board.show();
                 println!("\n=== {}", stage.name);
-                (stage.work)(workspace)
+                if is_kept { process::kept(verb, workspace, stage) } else { (stage.work)(workspace) }
             });
             board.put(stage.name, end, None);
             board.show();
@@ -104,26 +119,22 @@ pub(crate) fn run(
     board.show();
     let ends = board.all();
     println!("\n{verb}: {}", sum(&ends));
+    if is_kept {
+        tell_failures(verb, workspace, &ends);
+    }
     result(&ends)
 }
 
-/// The stage in a process of its own, with its output in a file.
-fn apart(verb: &str, workspace: &Workspace, stage: &Stage) -> Result<()> {
-    let log = log_of(verb, workspace, stage);
-    fs::create_dir_all(workspace.target().join("stages")).context("failed to create target/stages")?;
-    let out = File::create(&log).with_context(|| format!("failed to create {}", log.display()))?;
-    let errors = out.try_clone().with_context(|| format!("failed to share {}", log.display()))?;
-    let xtask = env::current_exe().context("failed to find our own program")?;
-    let status = Command::new(xtask).args([verb, "--only", stage.name]).stdout(out).stderr(errors).status();
-    let status = status.with_context(|| format!("failed to start {}", stage.name))?;
-    if !status.success() {
-        bail!("{status}, see its output in {}", workspace.relative(&log));
+/// Once more at the end, where it is read first and where a log that was cut still has it.
+fn tell_failures(verb: &str, workspace: &Workspace, ends: &[(&'static str, End)]) {
+    let of = |name: &str| fs::read_to_string(process::log_of(verb, workspace, name)).ok();
+    let logs = ends.iter().filter(|(_, end)| matches!(end, End::Failed(_)));
+    let told: Vec<(&str, String)> =
+        logs.filter_map(|(name, _)| Some((*name, failures::excerpt(&of(name)?)))).collect();
+    if !told.is_empty() {
+        println!("\n{}", failures::HEADING);
+        told.iter().for_each(|(name, said)| println!("\n--- {name}\n{said}"));
     }
-    Ok(())
-}
-
-fn log_of(verb: &str, workspace: &Workspace, stage: &Stage) -> PathBuf {
-    workspace.target().join("stages").join(format!("{verb}-{}.log", stage.name))
 }
 
 /// What became of the stages so far; both rows write to it, and wait there for what they need.
@@ -290,7 +301,7 @@ mod tests {
 
     fn outcome(stages: &[Stage], only: &[&str]) -> Result<()> {
         let is_wanted = |name: &str| only.is_empty() || only.contains(&name);
-        run("test", &Workspace::find().unwrap(), stages, is_wanted)
+        run_all("test", &Workspace::find().unwrap(), stages, is_wanted, false)
     }
 
     #[test]

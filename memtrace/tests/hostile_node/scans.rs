@@ -51,6 +51,13 @@ impl Drop for Slow {
     }
 }
 
+/// What waits for a silent file system. The file system goes first: others cannot end before it answers.
+struct Scene {
+    slow: Slow,
+    program: Program,
+    group: Cgroup,
+}
+
 /// A program in a group of its own, as a container has one: what is quarantined there concerns nobody else.
 fn contained(group: &Cgroup, command: &str) -> Program {
     Program::shell(&format!("echo $$ > {}/cgroup.procs; exec {command}", group.directory()))
@@ -73,15 +80,16 @@ fn a_process_whose_lock_is_held_costs_its_own_rows_and_nothing_else() {
     let (place, group) = (Place::new(), Cgroup::new());
     let mut slow = Slow::new(&library(), "all");
     let lock = compile("lock", &["-pthread"]);
-    let mut program = contained(&group, &format!("{} {}", lock.display(), slow.file()));
+    let program = contained(&group, &format!("{} {}", lock.display(), slow.file()));
     assert_eq!(program.line(), "ready");
     slow.silence();
-    program.go_on();
-    assert_eq!(program.line(), "locked");
+    let mut scene = Scene { slow, program, group };
+    scene.program.go_on();
+    assert_eq!(scene.program.line(), "locked");
     let daemon = place.start(&[]);
     let before = Held::by(&daemon);
-    it_alone_is_not_read(&place, &daemon, program.pid());
-    drop((slow, program, group));
+    it_alone_is_not_read(&place, &daemon, scene.program.pid());
+    drop(scene);
     nothing_is_left(&daemon, &before);
 }
 
@@ -102,11 +110,11 @@ fn library() -> std::path::PathBuf {
 fn a_library_on_a_silent_file_system_costs_its_own_rows_and_nothing_else() {
     let (place, group) = (Place::new(), Cgroup::new());
     let mut slow = Slow::new(&library(), "all");
-    let program = grown(&mut slow, &group);
+    let scene = Scene { program: grown(&mut slow, &group), slow, group };
     let daemon = place.start(&[]);
     let before = Held::by(&daemon);
-    it_alone_is_not_read(&place, &daemon, program.pid());
-    drop((slow, program, group));
+    it_alone_is_not_read(&place, &daemon, scene.program.pid());
+    drop(scene);
     nothing_is_left(&daemon, &before);
 }
 
@@ -114,16 +122,17 @@ fn a_library_on_a_silent_file_system_costs_its_own_rows_and_nothing_else() {
 fn a_library_whose_reads_never_end_costs_one_reader_at_most() {
     let (place, group) = (Place::new(), Cgroup::new());
     let mut slow = Slow::new(&library(), "read");
-    let program = grown(&mut slow, &group);
+    let scene = Scene { program: grown(&mut slow, &group), slow, group };
     // The library's pages that were read are in the cache; the others must be read by whoever inspects it.
     fs::write("/proc/sys/vm/drop_caches", "1").unwrap();
     let daemon = place.start(&["--listen", "127.0.0.1:0"]);
     let before = Held::by(&daemon);
-    it_alone_is_not_read(&place, &daemon, program.pid());
+    it_alone_is_not_read(&place, &daemon, scene.program.pid());
     // Others of its group are left alone, as long as the reader waits.
-    let grower = contained(&group, "sleep 1000");
+    let grower = contained(&scene.group, "sleep 1000");
     it_is_well(&place);
-    drop((slow, program, grower, group));
+    drop(scene);
+    drop(grower);
     nothing_is_left(&daemon, &before);
     eventually("it is read again", PATIENCE, || {
         let other = Program::eat(&["touch", "32", "wait"]);

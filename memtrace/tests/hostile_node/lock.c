@@ -38,18 +38,18 @@ static void *mapper(void *nothing) {
     return nothing;
 }
 
-/* Waits until a thread waits in the kernel. Nothing here may map memory or fault. */
-static void wait_for(int thread) {
-    char path[64], stat[256], *state;
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+/* Waits until a thread waits in this call. Nothing here may map memory or fault. */
+static void wait_for(int thread, long call) {
+    char path[64], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", thread);
     do {
         usleep(1000);
         int file = open(path, O_RDONLY | O_CLOEXEC);
-        long count = read(file, stat, sizeof stat - 1);
+        long count = read(file, text, sizeof text - 1);
         close(file);
-        stat[count > 0 ? count : 0] = 0;
-        state = strrchr(stat, ')');
-    } while (!state || state[2] != 'D');
+        text[count > 0 ? count : 0] = 0;
+        /* Of a thread that runs it says "running". */
+    } while (text[0] < '0' || text[0] > '9' || atol(text) != call);
 }
 
 int main(int count, char **words) {
@@ -73,9 +73,9 @@ int main(int count, char **words) {
     fflush(stdout);
     (void)getchar();
     pthread_barrier_wait(&start);
-    wait_for(threads[0]);
+    wait_for(threads[0], SYS_pread64);
     pthread_barrier_wait(&next);
-    wait_for(threads[1]);
+    wait_for(threads[1], SYS_mmap);
     /* puts has its buffer already. */
     puts("locked");
     fflush(stdout);

@@ -53,6 +53,7 @@ impl Drop for Slow {
 
 /// What waits for a silent file system. The file system goes first: others cannot end before it answers.
 struct Scene {
+    #[expect(dead_code, reason = "it is dropped first")]
     slow: Slow,
     program: Program,
     group: Cgroup,

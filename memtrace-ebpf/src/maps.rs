@@ -19,19 +19,19 @@ use memtrace_common::{
 #[unsafe(no_mangle)]
 static CONFIG: Config = Config::UNKNOWN;
 
-/// Address-space changes, faults and processes: many, and replaceable by reading /proc. The daemon maps each ring
-/// twice, so its size counts three times: once in the kernel, twice in the daemon's RSS.
+/// Address-space changes, faults and processes: many, and replaceable by reading /proc. The daemon maps each ring but
+/// `KILLS` twice, so its size counts three times: once in the kernel, twice in the daemon's RSS.
 #[map]
 pub static STREAM: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
 /// OOM kills: few and irreplaceable. No other record is in this ring, so nothing can displace them, and a wakeup
 /// through it is always a kill. It must hold 1,000 unread kills, which is what comes while the daemon is stopped in a
-/// storm of kills: a record takes 4,224 bytes here, so 8 MiB hold 1,985.
+/// storm of kills: a record takes 4,224 bytes here, so 8 MiB hold 1,985. It outlives the daemon.
 #[map]
 pub static KILLS: RingBuf = RingBuf::with_byte_size(KILLS_RING, 0);
 
 /// Signals that end processes, within the budgets of `budget.rs`. It holds about 2,900 of 176 bytes: more than the whole
-/// node's budget in 100 ms.
+/// node's budget in 100 ms. While no daemon runs it fills up, and nothing depends on that.
 #[map]
 pub static SIGNALS: RingBuf = RingBuf::with_byte_size(SIGNALS_RING, 0);
 

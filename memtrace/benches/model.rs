@@ -16,9 +16,10 @@ use memtrace::{
         process::Resident,
         procfs::Procfs,
         region::{Backing, Prot, Region},
-        smaps::{self, Mapping, Usage},
+        residency::Measured,
+        smaps,
     },
-    model::{scan::Scan, spaces::Spaces},
+    model::{budget::Budget as MemoryBudget, scan::Scan, spaces::Spaces},
     units::Bytes,
 };
 use memtrace_common::event::{
@@ -122,21 +123,22 @@ fn speed() {
             }
         }
     });
-    let usage = Usage { rss: Some(Bytes(0)), pss: Some(Bytes(0)), ..Usage::default() };
-    let mut spaces = Spaces::new(Geometry::default());
+    let mut spaces = Spaces::new(Geometry::default(), MemoryBudget::default());
     spaces.close(PID, Resident { bytes: 1 << 30, shared: 0 });
     drop(spaces.due(1));
     spaces.take(Scan {
         pid: PID,
         begun: 1,
         at: 1,
-        mappings: regions.into_iter().map(|region| Mapping { region, usage }).collect(),
+        mappings: regions.into_iter().map(|region| (region, Some(Measured::default()))).collect(),
+        over: None,
         parts: Vec::new(),
         resident: None,
         is_bare: false,
         outside: Bytes(0),
         evidence: Some(Arc::new(ProcessEvidence::default())),
         reading: None,
+        not_read: None,
         took: Duration::ZERO,
     });
     per_second("the same with peaks and growth by stack", EVENTS * ROUNDS, || {

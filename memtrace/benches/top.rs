@@ -89,6 +89,8 @@ fn update(containers: u64, processes: u64, round: u64) -> Update {
             growth_window_seconds: Some(10.0),
             limit: Some(limit(of)),
             memory: Some(memory),
+            not_read: None,
+            totals_only: None,
             peak: None,
         }
     };

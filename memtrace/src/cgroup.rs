@@ -7,3 +7,4 @@ pub mod hierarchy;
 pub mod memcg;
 pub mod pressure;
 pub mod stat;
+pub mod view;

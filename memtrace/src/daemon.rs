@@ -14,14 +14,20 @@ pub mod threads;
 use std::{net::SocketAddr, path::PathBuf};
 
 pub use self::run::run;
-use self::{kills::recorder::Keep, setup::lock::LockError};
+use self::{
+    kills::recorder::Keep,
+    setup::{lock::LockError, take_over::Pinning},
+};
 use crate::{
     container::sources,
+    model::budget::Budget,
     probe::{attach::AttachError, options::Options},
 };
 
 /// Mount point of procfs.
 const PROC: &str = "/proc";
+/// This program, even if its file was replaced.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The daemon's configuration.
 #[derive(Clone, Debug)]
@@ -42,8 +48,12 @@ pub struct Config {
     pub scan_share: u32,
     /// The CPU budget of the daemon in percent of one CPU; 0 for no limit.
     pub cpu_budget: u32,
+    /// The memory budget of the daemon and its readers.
+    pub memory_budget: Budget,
     /// How long, and in how many bytes, kills are kept.
     pub keep: Keep,
+    /// Where the programs that record kills are pinned.
+    pub pinning: Pinning,
     /// Whether missed kills are recorded from the kernel log.
     pub backfill: bool,
     /// Sources of container names.
@@ -65,7 +75,9 @@ impl From<AttachError> for DaemonError {
     fn from(error: AttachError) -> Self {
         match error {
             AttachError::NotPermitted(_) => Self::NotPermitted(error.into()),
-            AttachError::Required { .. } | AttachError::Failed(_) => Self::Failed(error.into()),
+            AttachError::Required { .. } | AttachError::PidNamespace(_) | AttachError::Failed(_) => {
+                Self::Failed(error.into())
+            }
         }
     }
 }

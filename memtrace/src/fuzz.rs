@@ -22,7 +22,8 @@ use crate::{
         residency::Measured,
         smaps,
     },
-    model::replay,
+    model::{Model, journal::Journal, replay},
+    reader::messages::{self, Taken},
     unwind::{
         Stack,
         tables::Tables,
@@ -102,17 +103,30 @@ pub fn unwind(bytes: &[u8]) {
     assert!((1..=MOST_FRAMES).contains(&walked.frames.len()), "a walk has a start and an end");
 }
 
+/// A message of a reader process; a scan is taken by a model.
+pub fn protocol(bytes: &[u8]) {
+    let Some(Taken { scan, is_same }) = messages::take(bytes) else { return };
+    assert!(is_same, "a message is another one after it was sent again");
+    let Some(scan) = scan else { return };
+    let mut model = Model::replayed(Journal::replayed(), Geometry::default());
+    model.expect(messages::PID);
+    model.take(scan.clone());
+    model.take(scan);
+    model.snapshot(None);
+}
+
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("ring_record", ring_record),
     ("maps", maps),
     ("smaps", smaps),
     ("recording", recording),
     ("counters", counters),
     ("unwind", unwind),
+    ("protocol", protocol),
 ];
 
 /// Checks the invariants of an address space.
@@ -143,6 +157,17 @@ mod tests {
             count += 1;
         }
         assert!(count > 0, "{} is empty", corpus.display());
+    }
+
+    /// Messages that nobody takes are no start for the fuzzer: the protocol has changed.
+    #[test]
+    fn every_message_of_the_corpus_is_taken() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/protocol");
+        for entry in fs::read_dir(corpus).unwrap() {
+            let path = entry.unwrap().path();
+            let taken = super::messages::take(&fs::read(&path).unwrap());
+            assert!(taken.is_some_and(|taken| taken.is_same), "{}", path.display());
+        }
     }
 
     /// Each corpus contains memory that its reader accepts, as a start for the fuzzer.

@@ -5,6 +5,7 @@
 pub mod address_space;
 pub mod gauge;
 pub mod growth;
+pub mod listing;
 pub mod maps;
 pub mod page_table;
 pub mod process;

@@ -3,6 +3,7 @@
 //! Input: events and /proc. Output: a snapshot. It also works without a daemon, on /proc alone.
 
 pub mod arenas;
+pub mod budget;
 pub mod cgroup_rows;
 pub mod charges;
 pub mod exits;
@@ -39,6 +40,7 @@ use crate::{
         source::ProcSource,
     },
     model::{
+        budget::Budget,
         cgroup_rows::CgroupRows,
         charges::Charges,
         exits::{Ended, Exits},
@@ -51,7 +53,7 @@ use crate::{
         spaces::Spaces,
         walk::{Job, Unwound},
     },
-    snapshot::Snapshot,
+    snapshot::{MemoryUse, Snapshot},
     units::Bytes,
 };
 
@@ -59,7 +61,7 @@ use crate::{
 const OPEN_FILES: usize = 640;
 
 /// The most exits that wait to be taken.
-const MOST_ENDED: usize = 100_000;
+const MOST_ENDED: usize = 10_000;
 
 /// A snapshot and when it was taken, ns since boot.
 #[derive(Clone, Debug)]
@@ -115,7 +117,7 @@ impl Model {
             processes: ProcessTable::default(),
             exits: Exits::default(),
             ended: Vec::new(),
-            spaces: Spaces::new(geometry),
+            spaces: Spaces::new(geometry, Budget::default()),
             limits: Limits::default(),
             charges: Charges::default(),
             labels: Labels::default(),
@@ -199,10 +201,10 @@ impl Model {
         astray
     }
 
-    /// Requests a scan of this process, whether it is worth one or not.
+    /// Requests a scan of this process, whether it is worth one or not, and without others at the same time.
     pub fn expect(&mut self, pid: u32) -> Request {
         let resident = self.processes.get(pid).and_then(|process| process.resident());
-        self.spaces.expect(pid, resident.map_or(0, |reading| reading.bytes), now(&self.journal).1)
+        self.spaces.expect_alone(pid, resident.map_or(0, |reading| reading.bytes), now(&self.journal).1)
     }
 
     /// Takes the result of a scan.
@@ -225,6 +227,16 @@ impl Model {
     /// The number of tracked address spaces, and the memory that they use.
     pub fn followed(&self) -> (usize, Bytes) {
         self.spaces.footprint()
+    }
+
+    /// Keeps within this memory budget; the default is [`Budget::DEFAULT`].
+    pub fn keep_within(&mut self, budget: Budget) {
+        self.spaces.keep_within(budget);
+    }
+
+    /// The memory budget, and what it is used for.
+    pub fn memory(&self) -> MemoryUse {
+        self.spaces.memory()
     }
 
     /// Reads the processes that changed.

@@ -5,9 +5,13 @@
 
 pub mod attach;
 pub mod btf;
+pub mod kill_ring;
+pub mod links;
 pub mod memlock;
 pub mod offsets;
 pub mod options;
+pub mod pid_namespace;
+pub mod pins;
 pub mod plan;
 pub mod self_check;
 pub mod status;

@@ -1,25 +1,28 @@
 //! Reads of other processes: page tables, allocators' counters, stacks, symbol names, mounts.
 //!
 //! Requests of the model -> values. Untrusted input (paths and memory of other processes) is accessed only behind
-//! [`Reader`]. [`Remote`] resolves paths in child processes that may crash; page tables and stacks are still read by
-//! threads of the daemon.
+//! [`Reader`]. The daemon uses [`Remote`], which reads in child processes that may hang or crash; they use [`Local`].
 
 pub mod child;
 pub mod counters;
+pub mod job;
 mod local;
+#[doc(hidden)]
+pub mod messages;
 pub mod pool;
 mod process;
 mod protocol;
 mod remote;
 mod sandbox;
-pub mod scan;
+mod scan;
 pub mod stacks;
 pub mod tmpfs;
+mod wire;
 
 use std::time::Duration;
 
+use self::{job::Job, tmpfs::Tmpfs};
 pub use self::{local::Local, remote::Remote};
-use self::{scan::Job, tmpfs::Tmpfs};
 use crate::{
     allocator::image::process::Budget,
     model::{
@@ -44,6 +47,12 @@ pub enum NotRead {
     /// The process is quarantined: a reader hung or died on it a few minutes ago.
     #[error("a reader process hung or died on it; it is not read again for 5 min")]
     Quarantined,
+    /// The same for several processes of its cgroup.
+    #[error("reader processes hung or died on its cgroup; it is not read again for 5 min")]
+    GroupQuarantined,
+    /// Its data does not fit in a message.
+    #[error("it has too many mappings")]
+    TooLarge,
     /// The bound on reader processes is reached.
     #[error("no reader process is free ({stuck} stuck, {busy} busy)")]
     TooMany {
@@ -71,8 +80,8 @@ pub trait Reader: Send {
     /// Not an error: the job is the remaining work.
     fn scan(&mut self, job: Job) -> Result<Scan, Box<Job>>;
 
-    /// Walks the copy of a stack.
-    fn walk(&mut self, job: walk::Job) -> Unwound;
+    /// Walks copies of stacks: one result for each, in order.
+    fn walk(&mut self, jobs: Vec<walk::Job>) -> Vec<Unwound>;
 
     /// The tmpfs mounts in a process's mount namespace, the fullest first.
     ///
@@ -89,7 +98,7 @@ pub trait Reader: Send {
     /// The function at each place.
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>>;
 
-    /// Called after a time without requests: frees caches.
+    /// Called from time to time: frees what was not used since the last call.
     fn rest(&mut self);
 }
 

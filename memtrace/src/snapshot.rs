@@ -5,12 +5,12 @@
 mod stack;
 mod tracer;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::tracer::{Cpu, Scans, Tracer, Walks};
+pub use self::tracer::{Cpu, MemoryUse, Scans, StoreState, Tracer, Walks};
 use crate::{
     allocator::counters::{Absent, Counters},
     cgroup::{charge::Charge, memcg::Limit},
@@ -86,11 +86,30 @@ pub struct ProcessRow {
     pub growth_window_seconds: Option<f64>,
     /// The lowest limit that it is under, and whose.
     pub limit: Option<Limit>,
-    /// The owners of its memory; `None` until its page tables were read.
+    /// The owners of its memory; `None` until its page tables were read, and if only totals are known.
     pub memory: Option<Memory>,
+    /// Why its page tables could not be read the last time, although it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_read: Option<String>,
+    /// Why only totals are known; `None` when that is not so.
+    #[serde(default)]
+    pub totals_only: Option<TotalsOnly>,
     /// The highest total since the last tick, also when it fell again before.
     #[serde(default)]
     pub peak: Option<Peak>,
+}
+
+/// Why the regions of a process and their owners are not kept: they do not fit the memory budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalsOnly {
+    /// Number of its mappings when it was given up.
+    pub mappings: u64,
+}
+
+impl fmt::Display for TotalsOnly {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "totals only: {} mappings, memory budget", self.mappings)
+    }
 }
 
 impl ProcessRow {

@@ -2,8 +2,9 @@
 //!
 //! [`OomRecord`](crate::oom::record::OomRecord)s -> `memtrace.db` -> the same records, after a crash, a power cut or a
 //! full disk in between. Must not know who writes (the daemon holds the state directory's lock, not this module), must
-//! not judge a record, and must not delete records that it cannot read.
+//! not judge a record, and must not delete records that it cannot read: a damaged database is set aside.
 
+mod aside;
 mod columns;
 #[cfg(test)]
 mod durability;
@@ -11,11 +12,14 @@ mod error;
 mod exits;
 #[cfg(test)]
 pub mod fixture;
+pub mod guard;
+mod identity;
 mod kills;
 mod members;
 mod migrate;
 mod open;
 mod retention;
+mod store_time;
 mod tallies;
 #[cfg(test)]
 mod tests;
@@ -29,6 +33,7 @@ pub use self::{
     kills::{Filter, KillSummary},
     members::MemberKill,
     retention::Retention,
+    store_time::Now,
     tallies::Tally,
 };
 
@@ -41,6 +46,10 @@ pub struct Store {
     connection: Connection,
     path: PathBuf,
     set_aside: Option<PathBuf>,
+    /// The files of the connection; `None` for a reader. It must be dropped after the connection.
+    identity: Option<identity::Identity>,
+    /// The store's time; `None` until the first reading of the clocks.
+    mark: Option<store_time::Mark>,
 }
 
 impl Store {

@@ -4,6 +4,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{Header, Record, fits, task::Task};
 
+/// The layout of the records in the ring of kills, and the meaning of their fields. Raise it with every change: a daemon
+/// reads a ring that an earlier one left in bpffs only if it has this number.
+pub const LAYOUT: u32 = 1;
 /// Memory cgroups that a record holds, from the victim's own up to the root.
 pub const LEVELS: usize = 16;
 /// Bytes of a cgroup's directory name that a record holds; a name of 127 bytes fits whole.
@@ -140,5 +143,31 @@ impl Record for OomKill {
             && fits(self.kernel_stack_len, &self.kernel_stack)
             && fits(self.user_stack_len, &self.user_stack)
             && self.chain.iter().all(|level| fits(level.name_len, &level.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::offset_of;
+
+    use super::{LAYOUT, MemcgLevel, OomKill};
+
+    #[test]
+    fn a_changed_record_has_another_layout() {
+        let record = [
+            offset_of!(OomKill, victim),
+            offset_of!(OomKill, mm),
+            offset_of!(OomKill, request),
+            offset_of!(OomKill, threads),
+            offset_of!(OomKill, trigger),
+            offset_of!(OomKill, flags),
+            offset_of!(OomKill, chain),
+            offset_of!(OomKill, kernel_stack),
+            offset_of!(OomKill, user_stack),
+            size_of::<OomKill>(),
+        ];
+        let level = [offset_of!(MemcgLevel, flags), offset_of!(MemcgLevel, name), size_of::<MemcgLevel>()];
+        let expected = ([24, 88, 136, 160, 168, 232, 248, 3704, 3960, 4216], [80, 88, 216]);
+        assert_eq!((LAYOUT, (record, level)), (1, expected), "raise LAYOUT");
     }
 }

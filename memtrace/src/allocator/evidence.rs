@@ -27,7 +27,7 @@ pub use sign::Sign;
 pub use super::Mark;
 
 /// A program or library in an address space.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
     /// The file.
     pub file: Arc<File>,
@@ -62,7 +62,7 @@ pub fn base_name(path: &[u8]) -> &[u8] {
 }
 
 /// Evidence about a process.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "stored::Stored", into = "stored::Stored")]
 pub struct ProcessEvidence {
     /// Its soft limit on the main stack, which is the default size of thread stacks; `None` when unknown or unlimited.
@@ -104,6 +104,19 @@ impl ProcessEvidence {
     /// Sets its limit on the main stack.
     pub fn with_stack_limit(self, stack_limit: Option<u64>) -> Self {
         Self { stack_limit, ..self }
+    }
+
+    /// Bytes of memory that it uses, from counts. Programs that several processes run count for each.
+    pub fn footprint(&self) -> u64 {
+        let module = |module: &Module| {
+            let ranges = (module.images.capacity() + module.code.capacity()) * size_of::<Range<u64>>();
+            size_of::<Module>() + size_of::<File>() + module.file.path.len() + ranges
+        };
+        let modules: usize = self.modules.iter().map(module).sum();
+        let index = (self.code.capacity() + self.images.capacity()) * size_of::<(Range<u64>, usize)>();
+        let files = self.files.capacity() / 7 * 8 * (size_of::<(Arc<File>, usize)>() + 1);
+        let found = self.found.capacity() * size_of::<Found>() + self.tmpfs.capacity() * size_of::<u64>();
+        (size_of::<Self>() + modules + index + files + found) as u64
     }
 
     /// All modules.

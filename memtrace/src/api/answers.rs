@@ -22,10 +22,9 @@ use super::{
 use crate::{
     explain::{self, Explanation, facts, find},
     health::Health,
-    mm::procfs::Procfs,
     oom::record::OomRecord,
     probe::status::ProbeStatus,
-    reader::{Local, Remote, stacks},
+    reader::{Remote, stacks},
     snapshot::{ProcessRow, Snapshot},
     store::{Filter, Store, StoreError},
     symbols::Symbols,
@@ -170,7 +169,7 @@ pub(super) async fn explain(
     // Reads /proc.
     let found = tokio::task::spawn_blocking(move || {
         let subject = find(&snapshot, &target).ok()?;
-        let mut reader = Remote::new(source.readers.clone(), Local::new(Procfs::new(&*source.proc)));
+        let mut reader = Remote::new(source.readers.clone());
         let facts = facts::gather(&mut reader, &snapshot, &subject);
         let mut explanation = explain::explain(&snapshot, Some(&insights), &facts, &subject);
         facts::name_stacks(&mut reader, &mut explanation);
@@ -220,6 +219,10 @@ pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, String)
     let missing: Vec<_> = hooks.iter().filter(|hook| hook.required && hook.attached.is_none()).collect();
     if let Some(hook) = missing.first() {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("the hook {} is not attached\n", hook.fact));
+    }
+    let latest = Arc::clone(&state.source.snapshots.borrow());
+    if let Some(why) = latest.tracer.as_ref().and_then(|tracer| tracer.store.problem.as_ref()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("OOM kills cannot be stored: {why}\n"));
     }
     let (attached, of) = (hooks.iter().filter(|hook| hook.attached.is_some()).count(), hooks.len());
     match healthy(State(state)).await {

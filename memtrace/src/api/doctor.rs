@@ -5,11 +5,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cgroup::hierarchy::{Hierarchy, Version},
+    cgroup::{
+        hierarchy::{Hierarchy, Version},
+        view,
+    },
     container::sources::{self, SourceStatus},
     health::Health,
     probe::{status::ProbeStatus, support::MissingCapability},
-    snapshot::{Cpu, Snapshot},
+    snapshot::{Cpu, MemoryUse, Snapshot, StoreState},
 };
 
 /// Everything that `doctor` finds out.
@@ -27,6 +30,9 @@ pub struct Diagnosis {
     pub missing_capabilities: Vec<(String, String)>,
     /// The memory controller, in words.
     pub memory_controller: Option<String>,
+    /// Why cgroups of the node are hidden from here; `None` if none are.
+    #[serde(default)]
+    pub hidden_cgroups: Option<String>,
     /// Sources of container names, and whether each works.
     #[serde(default)]
     pub name_sources: Vec<SourceStatus>,
@@ -36,6 +42,12 @@ pub struct Diagnosis {
     /// The threads of the running daemon.
     #[serde(default)]
     pub health: Known<Health>,
+    /// Memory use of the running daemon, and how many processes are shown with totals only.
+    #[serde(default)]
+    pub memory: Known<MemoryUse>,
+    /// The store of the running daemon.
+    #[serde(default)]
+    pub store: Known<StoreState>,
 }
 
 /// A value, or the reason why it is unknown.
@@ -58,6 +70,20 @@ impl Known<Cpu> {
     /// The CPU use of the daemon in a snapshot.
     pub fn governor(snapshot: &Snapshot) -> Self {
         snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.scans.cpu))
+    }
+}
+
+impl Known<MemoryUse> {
+    /// The memory use of the daemon in a snapshot.
+    pub fn memory(snapshot: &Snapshot) -> Self {
+        snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.memory))
+    }
+}
+
+impl Known<StoreState> {
+    /// The state of the store in a snapshot.
+    pub fn store(snapshot: &Snapshot) -> Self {
+        snapshot.tracer.as_ref().map_or_else(Self::default, |tracer| Self::Known(tracer.store.clone()))
     }
 }
 
@@ -87,9 +113,12 @@ impl Diagnosis {
                 };
                 format!("{version}, mounted at {}", hierarchy.mount.display())
             }),
+            hidden_cgroups: hierarchy.and_then(view::hidden),
             name_sources: Vec::new(),
             governor: Known::default(),
             health: Known::default(),
+            memory: Known::default(),
+            store: Known::default(),
         }
     }
 
@@ -99,6 +128,8 @@ impl Diagnosis {
             name_sources: sources::examine(names).await,
             governor: Known::governor(latest),
             health: Known::Known(health),
+            memory: Known::memory(latest),
+            store: Known::store(latest),
             ..self.clone()
         }
     }

@@ -12,7 +12,7 @@ use super::Failure;
 use crate::{
     api::client::ClientError,
     container::sources::{self, kubelet},
-    probe::{options::Options, support::Without},
+    probe::{options::Options, pins, support::Without},
     report::Terminal,
 };
 
@@ -95,6 +95,15 @@ pub struct ProbeArgs {
     /// Do not use a feature of this kernel: to see what is lost without it, or to avoid a broken hook.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub without: Vec<Lacking>,
+}
+
+/// Where programs are pinned.
+#[derive(Clone, Debug, Args)]
+pub struct PinArgs {
+    /// Mount point of bpffs, where the programs that record OOM kills are pinned: they stay attached while no daemon
+    /// runs, and the next one stores what they recorded.
+    #[arg(long, value_name = "DIR", env = "MEMTRACE_BPFFS", default_value = pins::BPFFS)]
+    pub bpffs: PathBuf,
 }
 
 /// Sources of container names.

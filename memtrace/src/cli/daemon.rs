@@ -7,16 +7,24 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{
     Failure,
-    args::{NameArgs, ProbeArgs, SocketArgs},
+    args::{NameArgs, PinArgs, ProbeArgs, SocketArgs},
 };
-use crate::daemon::{self, Config, kills::recorder::Keep};
+use crate::{
+    daemon::{self, Config, kills::recorder::Keep, setup::take_over::Pinning},
+    model::budget::Budget,
+    probe::pins::{Unpinned, unpin},
+    units::Bytes,
+};
+
+/// The default memory budget in MiB.
+const DEFAULT_MIB: u32 = (Budget::DEFAULT.total().0 >> 20) as u32;
 
 /// Arguments of `daemon`.
 #[derive(Debug, Args)]
@@ -54,6 +62,10 @@ pub struct DaemonArgs {
     /// fewer page faults are sampled, then fewer calls of each process are streamed.
     #[arg(long, value_name = "PERCENT", default_value_t = 20)]
     pub cpu_budget: u32,
+    /// Memory budget of the daemon and its readers in MiB. Above it, the processes with the most mappings are shown with
+    /// totals only: without the owners of their memory.
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MIB, value_parser = clap::value_parser!(u32).range(i64::from(Budget::LEAST_MIB)..))]
+    pub memory_budget: u32,
     /// Delete recorded OOM kills after this many days; 0: never.
     #[arg(long, value_name = "DAYS", default_value_t = 90)]
     pub keep_days: u32,
@@ -63,6 +75,16 @@ pub struct DaemonArgs {
     /// Do not record missed OOM kills from the kernel log, such as those from before the daemon started.
     #[arg(long)]
     pub no_backfill: bool,
+    /// Where programs are pinned.
+    #[command(flatten)]
+    pub pins: PinArgs,
+    /// Detach the programs when the daemon ends: OOM kills are then not recorded while no daemon runs, except from the
+    /// kernel log.
+    #[arg(long)]
+    pub no_pins: bool,
+    /// Remove all that memtrace pinned, which detaches its programs, and exit. Run this before uninstalling.
+    #[arg(long)]
+    pub unpin: bool,
     /// Sources of container names.
     #[command(flatten)]
     pub names: NameArgs,
@@ -87,7 +109,10 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// 4 when not permitted, else 1.
-pub fn run(args: &DaemonArgs, _: &mut dyn Write) -> Result<(), Failure> {
+pub fn run(args: &DaemonArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    if args.unpin {
+        return remove_pins(args, out);
+    }
     let filter = EnvFilter::try_from_env("MEMTRACE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -110,14 +135,34 @@ pub fn run(args: &DaemonArgs, _: &mut dyn Write) -> Result<(), Failure> {
         options: args.probe.options(),
         scan_share: args.scan_share,
         cpu_budget: args.cpu_budget,
+        memory_budget: Budget::new(Bytes(u64::from(args.memory_budget) << 20)),
         keep: Keep {
             age: Duration::from_secs(u64::from(args.keep_days) * 86_400),
             bytes: u64::from(args.keep_size) << 20,
+        },
+        // A daemon that ends with another process is not started again.
+        pinning: if args.no_pins || args.end_with.is_some() {
+            Pinning::Off
+        } else {
+            Pinning::At(args.pins.bpffs.clone())
         },
         backfill: !args.no_backfill,
         names: args.names.config(),
     };
     Ok(daemon::run(&config)?)
+}
+
+/// Removes the pins, and says what was removed.
+fn remove_pins(args: &DaemonArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let Unpinned { sets, unread, in_use } = unpin(&args.pins.bpffs).map_err(anyhow::Error::msg)?;
+    writeln!(
+        out,
+        "sets of pinned programs removed: {sets}; records in them that no daemon has stored: {unread}"
+    )?;
+    if in_use > 0 {
+        return Err(anyhow!("{in_use} state directories are in use: stop their daemons first").into());
+    }
+    Ok(())
 }
 
 /// Ends this process together with its parent, also when the parent is killed.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     Failure,
-    args::{Form, NameArgs, ProbeArgs, SocketArgs},
+    args::{Form, NameArgs, PinArgs, ProbeArgs, SocketArgs},
 };
 use crate::{
     api::{
@@ -20,7 +20,12 @@ use crate::{
     daemon::setup::tracer,
     health::Health,
     mm::procfs::Procfs,
-    probe::{attach::AttachError, status::ProbeStatus, tracefs},
+    probe::{
+        attach::AttachError,
+        pins,
+        status::{HookStatus, Outliving, ProbeStatus},
+        tracefs,
+    },
     snapshot::Snapshot,
 };
 
@@ -28,7 +33,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Attaches every hook and detaches it again, so it needs root. A running daemon is not disturbed: doctor only \
-asks it how much CPU it uses, whether it has reduced its work, and whether its threads make progress.
+asks it how much CPU and memory it uses, whether it has reduced its work, and whether its threads make progress.
 
 Examples:
   sudo memtrace doctor
@@ -41,6 +46,9 @@ pub struct DoctorArgs {
     /// How to trace.
     #[command(flatten)]
     pub probe: ProbeArgs,
+    /// Where a daemon pins programs.
+    #[command(flatten)]
+    pub pins: PinArgs,
     /// Sources of container names.
     #[command(flatten)]
     pub names: NameArgs,
@@ -61,9 +69,14 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let hierarchy = Hierarchy::find(Path::new("/proc")).ok().flatten();
     let result = tracer::start(&support, &options, &procfs, hierarchy.as_ref());
     let probes = match &result {
-        Ok(probes) => probes.status.clone(),
+        Ok(probes) => ProbeStatus {
+            outliving: pins::possible(&args.pins.bpffs, &probes.links),
+            ..probes.status.clone()
+        },
         Err(AttachError::Required { status, .. }) => (**status).clone(),
-        Err(AttachError::NotPermitted(_) | AttachError::Failed(_)) => ProbeStatus::default(),
+        Err(AttachError::NotPermitted(_) | AttachError::PidNamespace(_) | AttachError::Failed(_)) => {
+            ProbeStatus::default()
+        }
     };
     // It is only asked what it holds back, and whether it is well.
     let daemon = client::get::<Snapshot>(args.socket.path(), path::SNAPSHOT);
@@ -77,6 +90,14 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             Err(error) => Known::Unknown(error.to_string()),
         },
         health: health.map_or_else(|error| Known::Unknown(error.to_string()), Known::Known),
+        memory: match &daemon {
+            Ok(snapshot) => Known::memory(snapshot),
+            Err(error) => Known::Unknown(error.to_string()),
+        },
+        store: match &daemon {
+            Ok(snapshot) => Known::store(snapshot),
+            Err(error) => Known::Unknown(error.to_string()),
+        },
         ..Diagnosis::working(probes, &support.missing_capabilities, hierarchy.as_ref())
     };
     match args.output {
@@ -102,26 +123,32 @@ fn name_sources(args: &DoctorArgs) -> Result<Vec<SourceStatus>, Failure> {
     Ok(runtime.block_on(sources::examine(&args.names.config())))
 }
 
-/// The state of the daemon: what it uses, and whether its threads are well.
-fn daemon(diagnosis: &Diagnosis, mut line: impl FnMut(&str)) {
-    line("");
-    line("Daemon");
-    match &diagnosis.governor {
-        Known::Known(cpu) => line(&format!("  {}", cpu.describe())),
-        Known::Unknown(why) => line(&format!("  CPU use and limits are unknown: {why}")),
+/// How each hook attached, and what is lost otherwise.
+fn hooks(hooks: &[HookStatus]) -> Vec<String> {
+    let mut lines = vec!["".to_owned(), "Hooks".to_owned()];
+    for hook in hooks {
+        lines.push(match (&hook.attached, &hook.lost) {
+            (Some(form), _) => format!("  ok    {:<12} {form}", hook.fact),
+            (None, lost) => format!("  LOST  {:<12} {}", hook.fact, lost.as_deref().unwrap_or_default()),
+        });
+        let rejected = hook.passed_over.iter();
+        lines.extend(rejected.map(|passed| format!("          rejected {}: {}", passed.hook, passed.why)));
     }
-    match &diagnosis.health {
-        Known::Known(health) => {
-            let troubled = health.troubled();
-            line(&format!(
-                "  {} of {} threads are well",
-                health.threads.len() - troubled.len(),
-                health.threads.len()
-            ));
-            troubled.iter().for_each(|thread| line(&format!("  LATE  {thread}")));
+    lines
+}
+
+/// Whether kills are recorded while no daemon runs.
+fn outliving(Outliving { directory, lost }: &Outliving) -> Vec<String> {
+    let mut lines = vec!["".to_owned(), "OOM kills while no daemon runs".to_owned()];
+    let lost = lost.iter();
+    match directory {
+        Some(directory) => {
+            lines.push(format!("  ok    recorded by programs that stay attached, pinned in {directory}"));
+            lines.extend(lost.map(|lost| format!("  LOST  {lost}")));
         }
-        Known::Unknown(why) => line(&format!("  its threads are unknown: {why}")),
+        None => lines.extend(lost.map(|why| format!("  LOST  all that is not in the kernel log: {why}"))),
     }
+    lines
 }
 
 /// The diagnosis for people.
@@ -133,9 +160,12 @@ fn text(diagnosis: &Diagnosis) -> String {
         probes,
         missing_capabilities,
         memory_controller,
+        hidden_cgroups,
         name_sources,
         governor: _,
         health: _,
+        memory: _,
+        store: _,
     } = diagnosis;
     let mut out = String::new();
     let mut line = |text: &str| {
@@ -148,19 +178,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         (false, None) => line("memtrace does not work here."),
     }
     if !probes.hooks.is_empty() {
-        line("");
-        line("Hooks");
-    }
-    for hook in &probes.hooks {
-        match (&hook.attached, &hook.lost) {
-            (Some(form), _) => line(&format!("  ok    {:<12} {form}", hook.fact)),
-            (None, lost) => {
-                line(&format!("  LOST  {:<12} {}", hook.fact, lost.as_deref().unwrap_or_default()))
-            }
-        }
-        for passed in &hook.passed_over {
-            line(&format!("          rejected {}: {}", passed.hook, passed.why));
-        }
+        hooks(&probes.hooks).iter().chain(&outliving(&probes.outliving)).for_each(|text| line(text));
     }
     line("");
     line("Kernel");
@@ -176,6 +194,9 @@ fn text(diagnosis: &Diagnosis) -> String {
             line("  LOST  memory controller: not mounted (limits and cgroup paths of processes are unknown)")
         }
     }
+    if let Some(why) = hidden_cgroups {
+        line(&format!("  LOST  cgroups: {why}"));
+    }
     if probes.fault_period > 0 && probes.attached("page_fault").is_some() {
         line(&format!(
             "  page faults: 1 in {} is sampled, fewer on a CPU with many faults; each sample carries its weight",
@@ -185,7 +206,9 @@ fn text(diagnosis: &Diagnosis) -> String {
     for (name, purpose) in missing_capabilities {
         line(&format!("  LOST  {name} is missing: cannot {purpose}"));
     }
-    daemon(diagnosis, &mut line);
+    line("");
+    line("Daemon");
+    daemon(diagnosis).iter().for_each(|text| line(&format!("  {text}")));
     line("");
     line("Names");
     for SourceStatus { source, place, works, detail } in name_sources {
@@ -196,4 +219,27 @@ fn text(diagnosis: &Diagnosis) -> String {
         line("  no container runtime found: systemd units and cgroup paths serve as names");
     }
     out
+}
+
+/// What the running daemon says of itself. The reason for what is unknown is told once.
+fn daemon(Diagnosis { governor, health, memory, store, .. }: &Diagnosis) -> Vec<String> {
+    let mut lines = match governor {
+        Known::Known(cpu) => vec![cpu.describe()],
+        Known::Unknown(why) => vec![format!("CPU use and limits are unknown: {why}")],
+    };
+    match health {
+        Known::Known(health) => {
+            let (all, troubled) = (health.threads.len(), health.troubled());
+            lines.push(format!("{} of {all} threads are well", all - troubled.len()));
+            lines.extend(troubled.iter().map(|thread| format!("LATE  {thread}")));
+        }
+        Known::Unknown(why) => lines.push(format!("its threads are unknown: {why}")),
+    }
+    if let Known::Known(memory) = memory {
+        lines.push(memory.describe());
+    }
+    if let Known::Known(store) = store {
+        lines.extend(store.describe());
+    }
+    lines
 }

@@ -10,7 +10,8 @@ use crate::api::{client, v1::path};
 /// Arguments of `health`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 the daemon is tracing, 1 it has stalled or its answer is invalid, 3 no daemon, 4 not permitted.
+Exit codes: 0 the daemon is tracing, 1 it has stalled, cannot store kills, or its answer is invalid, 3 no daemon, \
+4 not permitted.
 It asks through the unix socket, which strangers cannot fill.
 
 Examples:

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::Failure;
-use crate::reader::child;
+use crate::{daemon::setup::malloc, reader::child};
 
 /// Arguments of `reader`: none.
 #[derive(Debug, Args)]
@@ -19,6 +19,7 @@ pub struct ReaderArgs {}
 /// # Errors
 /// When standard input is not a socket, or the sandbox cannot be entered.
 pub fn run(_: &ReaderArgs, _: &mut dyn Write) -> Result<(), Failure> {
+    malloc::keep_small();
     Ok(child::serve(stdin(), "/proc")
         .context("failed to read for the daemon, which alone starts this command")?)
 }

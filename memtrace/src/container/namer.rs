@@ -6,7 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
     time::{Duration, Instant},
 };
 
@@ -43,6 +43,11 @@ const AGAIN: [Duration; 4] = [
 ];
 /// The most bundles that are waited for.
 const MOST_WAITING: usize = 4096;
+
+/// The most changes that wait for the namer: 4 MiB with the longest paths. The next sweep finds those that are dropped.
+const MOST_CHANGES: usize = 4096;
+/// The most requests for ends that wait for a runtime.
+const MOST_ASKED: usize = 4096;
 
 /// A message to the namer.
 #[derive(Debug)]
@@ -89,7 +94,7 @@ impl Change {
 /// The running namer. It ends when all senders are dropped.
 pub struct Namer {
     /// Where changes go.
-    pub changes: Sender<Change>,
+    pub changes: SyncSender<Change>,
     /// The known names.
     pub names: Names,
     /// How killed containers ended.
@@ -107,9 +112,9 @@ pub fn start(
     beat: Beat,
 ) -> anyhow::Result<Namer> {
     let names = Names::default();
-    let (changes, receiver) = channel();
+    let (changes, receiver) = sync_channel(MOST_CHANGES);
     let (wake, woken) = watch::channel(0);
-    let (asked, questions) = mpsc::unbounded_channel();
+    let (asked, questions) = mpsc::channel(MOST_ASKED);
     let (answers, ended) = channel();
     sources::start(config, &names, &woken, questions, answers);
     let bundles = Bundles::new(&config.host_root);
@@ -145,7 +150,7 @@ struct Worker {
     hierarchy: Option<Hierarchy>,
     hierarchy_id: u32,
     wake: watch::Sender<u64>,
-    asked: mpsc::UnboundedSender<Asked>,
+    asked: mpsc::Sender<Asked>,
     /// Containers whose bundle was missing: when to search again, and the number of tries so far.
     waiting: VecDeque<(Instant, String, usize)>,
 }
@@ -189,8 +194,8 @@ impl Worker {
                 self.names.lock().died(id, clock::ktime());
             }
             Change::Made { .. } | Change::Removed { .. } | Change::Missed => {}
-            // The receiver ends with the runtime, as this thread does.
-            Change::Ask(asked) => drop(self.asked.send(asked)),
+            // The receiver ends with the runtime, as this thread does. With too many requests there is no answer.
+            Change::Ask(asked) => drop(self.asked.try_send(asked)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The names of cgroups, from the sources, kept by container id and pod uid.
 //!
 //! Input: cgroups made and removed, names from the sources. Output: the [`Name`] of a cgroup, also for some time after
-//! its removal. Queries nothing itself. Everything is bounded by number and by [`AFTER_DEATH`].
+//! its removal. Queries nothing itself. Everything is bounded by bytes or number, and by [`AFTER_DEATH`].
 
 use std::{
     collections::HashMap,
@@ -14,8 +14,10 @@ use crate::text::{escape, unescape};
 
 /// How long a name is kept after its cgroup is gone and no source lists it.
 pub const AFTER_DEATH: Duration = Duration::from_secs(600);
-/// The most cgroups, containers and pods that are kept; further ones stay unknown.
-const MOST: usize = 100_000;
+/// The most bytes of cgroups that are kept; then those that are gone are dropped, and further ones stay unknown.
+const MOST_BYTES: usize = 8 << 20;
+/// The most containers, pods and counts that are kept; further ones stay unknown.
+const MOST: usize = 10_000;
 /// The most characters of a name. Kubernetes has at most 253; labels of others may contain anything.
 const LONGEST: usize = 512;
 
@@ -29,6 +31,8 @@ pub struct Names {
 #[derive(Debug, Default)]
 pub struct Registry {
     cgroups: HashMap<u64, Cgroup>,
+    /// Bytes of `cgroups` and `by_path`.
+    bytes: usize,
     /// The current cgroup of each path.
     by_path: HashMap<Vec<u8>, u64>,
     containers: HashMap<String, NamedAt>,
@@ -69,10 +73,21 @@ impl Names {
 impl Registry {
     /// Adds a cgroup.
     pub fn born(&mut self, id: u64, path: &[u8]) {
-        if self.cgroups.len() < MOST || self.cgroups.contains_key(&id) {
-            self.cgroups.insert(id, Cgroup { path: path.to_vec(), died: None });
+        if self.bytes + size(path) > MOST_BYTES {
+            self.keep(|cgroup| cgroup.died.is_none());
+        }
+        if self.bytes + size(path) <= MOST_BYTES {
+            self.bytes += size(path);
+            let was = self.cgroups.insert(id, Cgroup { path: path.to_vec(), died: None });
+            self.bytes -= was.map_or(0, |was| size(&was.path));
             self.by_path.insert(path.to_vec(), id);
         }
+    }
+
+    /// Drops the other cgroups.
+    fn keep(&mut self, is_kept: impl Fn(&Cgroup) -> bool) {
+        self.cgroups.retain(|_, cgroup| is_kept(cgroup));
+        self.bytes = self.cgroups.values().map(|cgroup| size(&cgroup.path)).sum();
     }
 
     /// Marks a cgroup as gone; its path may be reused.
@@ -104,7 +119,9 @@ impl Registry {
     /// Sets the number of members of a container that were killed while its first process lived.
     pub fn set_member_kills(&mut self, key: String, count: u64) {
         self.changes += 1;
-        self.member_kills.insert(key, count);
+        if self.member_kills.len() < MOST || self.member_kills.contains_key(&key) {
+            self.member_kills.insert(key, count);
+        }
     }
 
     /// See [`Registry::set_member_kills`]; 0 if there were none.
@@ -190,7 +207,7 @@ impl Registry {
     pub fn prune(&mut self, now: u64) {
         let kept = u64::try_from(AFTER_DEATH.as_nanos()).unwrap_or(u64::MAX);
         let is_old = |at: u64| at.saturating_add(kept) < now;
-        self.cgroups.retain(|_, cgroup| !cgroup.died.is_some_and(is_old));
+        self.keep(|cgroup| !cgroup.died.is_some_and(is_old));
         // A container or pod with a cgroup, existing or gone, counts as seen.
         for cgroup in self.cgroups.values() {
             let Some(Name { container_id, pod_uid, .. }) = path::name(&cgroup.path) else { continue };
@@ -209,6 +226,11 @@ impl Registry {
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.cgroups.len(), self.containers.len(), self.pods.len())
     }
+}
+
+/// Bytes of a cgroup with this path: both maps have the path.
+const fn size(path: &[u8]) -> usize {
+    2 * path.len() + size_of::<(u64, Cgroup)>() + size_of::<(Vec<u8>, u64)>()
 }
 
 /// A key that survives a container's restart: its name in its pod, else its id, else the unit.

@@ -18,7 +18,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::sleep,
 };
 
@@ -41,6 +41,8 @@ const GATHER: Duration = Duration::from_millis(300);
 const RETRY: Duration = Duration::from_secs(2);
 /// How long runtimes are polled for the end of a container.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
+/// The most ends that are asked for at the same time; further requests wait.
+const MOST_ANSWERS: usize = 1024;
 /// Interval of that polling.
 const ASK_AGAIN: Duration = Duration::from_millis(400);
 
@@ -109,7 +111,7 @@ pub fn start(
     config: &Config,
     names: &Names,
     woken: &watch::Receiver<u64>,
-    questions: mpsc::UnboundedReceiver<Asked>,
+    questions: mpsc::Receiver<Asked>,
     answers: Sender<Ended>,
 ) {
     let live = Live::default();
@@ -248,13 +250,20 @@ async fn wait(woken: &mut watch::Receiver<u64>) {
 }
 
 async fn answer_all(
-    mut questions: mpsc::UnboundedReceiver<Asked>,
+    mut questions: mpsc::Receiver<Asked>,
     answers: Sender<Ended>,
     live: Live,
     engines: Arc<[PathBuf]>,
 ) {
+    let places = Arc::new(Semaphore::new(MOST_ANSWERS));
     while let Some(asked) = questions.recv().await {
-        tokio::spawn(answer(asked, answers.clone(), Arc::clone(&live), Arc::clone(&engines)));
+        // Never closed, so there is always a permit in the end.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let answer = answer(asked, answers.clone(), Arc::clone(&live), Arc::clone(&engines));
+        tokio::spawn(async move {
+            answer.await;
+            drop(place);
+        });
     }
 }
 

@@ -4,45 +4,50 @@
 //! immediately. Its only I/O is reading /proc at the tick, and it never waits for another thread.
 
 use std::{
+    path::Path,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, Sender},
+        mpsc::{Receiver, SyncSender, TrySendError},
     },
     time::{Duration, Instant},
 };
 
 use aya::maps::{Array, MapData};
 use jiff::Timestamp;
-use memtrace_common::{
-    counter::Counter,
-    event::{
-        fault::{Fault, copied},
-        oom::OomKill,
-    },
+use memtrace_common::event::{
+    fault::{Fault, copied},
+    oom::OomKill,
 };
 use tokio::sync::watch;
 
-use super::governor::{Governor, Orders};
+mod gaps;
+
+use self::gaps::Gaps;
+use super::{
+    PROC,
+    governor::{Governor, Orders},
+};
 use crate::{
     clock,
     container::namer::Change,
     daemon::{
-        kills::recorder::{Counts, Kill, News},
+        kills::recorder::{Counts, Kill, outgoing::Outgoing},
         threads::{scanner::Scanner, unwinder::Unwinder},
     },
     health::Beat,
     ingest::{
         decode::{Event, KillEvent, SpaceEvent},
-        loss::Loss,
         ring_buffer::Reader,
         stack::StackCopy,
     },
+    metrics::self_usage,
     model::{AtKill, Latest, Model, scan::Order, walk::Unwound},
     oom::recorder::is_kill,
-    probe::status::ProbeStatus,
+    probe::{kill_ring::Key, status::ProbeStatus},
     reader::pool::Readers,
-    snapshot::{Scans, Snapshot, Tracer, Walks},
+    snapshot::{MemoryUse, Scans, Snapshot, Tracer, Walks},
+    units::Bytes,
 };
 
 /// How often a snapshot is published.
@@ -59,11 +64,11 @@ pub struct Engine {
     /// The status of the hooks.
     pub status: ProbeStatus,
     /// Where kills go.
-    pub kills: Sender<News>,
+    pub kills: Outgoing,
     /// Counts of stored kills.
     pub counts: Arc<Counts>,
     /// Where new and removed cgroups are reported.
-    pub changes: Option<Sender<Change>>,
+    pub changes: Option<SyncSender<Change>>,
     /// The last snapshot.
     pub latest: Latest,
     /// Where snapshots go.
@@ -72,8 +77,8 @@ pub struct Engine {
     pub scanner: Scanner,
     /// Walks stacks.
     pub unwinder: Unwinder,
-    /// The reader processes, whose losses are shown; `None` without any.
-    pub readers: Option<Readers>,
+    /// The reader processes, whose losses are shown and whose CPU time counts.
+    pub readers: Readers,
     /// Decides how much work to do.
     pub governor: Governor,
     /// The map through which the kernel programs get the shifts.
@@ -137,7 +142,7 @@ impl Engine {
     /// Takes finished scans. The next ones are requested at the tick.
     fn take_scans(&mut self, scans: &mut Scans) {
         while let Ok(scan) = self.scanner.scans.try_recv() {
-            scans.done += 1;
+            scans.done += u64::from(scan.not_read.is_none());
             scans.seconds += scan.took.as_secs_f64();
             if !scan.parts.is_empty() {
                 scans.by_pages += 1;
@@ -150,7 +155,10 @@ impl Engine {
     /// Takes finished walks.
     fn take_walks(&mut self, walks: &mut Walks) {
         while let Ok(unwound) = self.unwinder.done.try_recv() {
-            walks.done += 1;
+            match &unwound.walked {
+                Some(_) => walks.done += 1,
+                None => walks.passed_over += 1,
+            }
             self.model.unwound(&unwound);
         }
     }
@@ -158,7 +166,7 @@ impl Engine {
     /// Adjusts the amount of work to the CPU budget.
     fn govern(&mut self) -> Orders {
         let before = self.governor.orders();
-        let orders = self.governor.tick(clock::own_cpu(), clock::ktime());
+        let orders = self.governor.tick(clock::own_cpu() + self.readers.cpu(), clock::ktime());
         self.scanner.share.store(orders.scan_share, Ordering::Relaxed);
         let Orders { scan_share: _, fault_shift, budget_shift } = orders;
         if orders != before {
@@ -181,6 +189,11 @@ impl Engine {
         }
     }
 
+    /// Resident memory of the daemon, and private memory of its readers.
+    fn resident(&self) -> Option<Bytes> {
+        self_usage::resident(Path::new(PROC), &self.readers.pids())
+    }
+
     fn ask_for_scans(&mut self) {
         for request in self.model.astray().into_iter().chain(self.model.due()) {
             // The scanner ends only after the engine.
@@ -199,7 +212,8 @@ impl Engine {
     ) {
         let orders = self.govern();
         let mut losses = self.reader.losses();
-        losses.extend(self.readers.as_ref().and_then(Readers::loss));
+        losses.extend(self.readers.loss());
+        losses.extend(self.kills.loss());
         if gaps.need_resync(&losses) {
             if let Err(error) = self.model.resync() {
                 tracing::warn!(%error, "events were lost, and listing the processes again failed");
@@ -210,8 +224,10 @@ impl Engine {
         if gaps.missed_cgroups(&losses)
             && let Some(changes) = &self.changes
         {
-            // `take` reports a namer that has ended.
-            drop(changes.send(Change::Missed));
+            // `take` reports a namer that has ended. One with a full queue is told at the next tick.
+            if let Err(TrySendError::Full(_)) = changes.try_send(Change::Missed) {
+                gaps.tell_again();
+            }
         }
         self.ask_for_scans();
         let (followed, followed_bytes) = self.model.followed();
@@ -234,7 +250,9 @@ impl Engine {
             kills: self.counts.stored.load(Ordering::Relaxed),
             bare_marks,
             kills_not_stored: self.counts.not_stored.load(Ordering::Relaxed),
+            store: self.counts.store.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             losses,
+            memory: MemoryUse { resident_bytes: self.resident(), ..self.model.memory() },
         };
         // It is no error if there is no receiver.
         let snapshot = Arc::new(self.model.snapshot(Some(tracer)));
@@ -262,43 +280,15 @@ impl Sampled {
     }
 }
 
-/// Gaps in the stream, which are filled by reading /proc and the cgroup hierarchy.
-#[derive(Debug, Default)]
-struct Gaps {
-    lost: u64,
-    is_fresh: bool,
-    cgroups: u64,
-}
-
-fn count_of(losses: &[Loss], counter: Counter) -> u64 {
-    losses.iter().find(|loss| loss.name == counter.name()).map_or(0, |loss| loss.count)
-}
-
-impl Gaps {
-    /// True while events are lost, and once more afterwards: at the first resync the ring still holds events from
-    /// before the gap, which are applied only by the second.
-    fn need_resync(&mut self, losses: &[Loss]) -> bool {
-        let lost = count_of(losses, Counter::StreamFull);
-        let was_fresh = std::mem::replace(&mut self.is_fresh, lost > self.lost);
-        self.lost = lost;
-        self.is_fresh || was_fresh
-    }
-
-    /// True when events of cgroups may have been lost since the last call.
-    fn missed_cgroups(&mut self, losses: &[Loss]) -> bool {
-        let lost = count_of(losses, Counter::StreamFull) + count_of(losses, Counter::CgroupsThrottled);
-        std::mem::replace(&mut self.cgroups, lost) < lost
-    }
-}
-
 /// An OOM mark, and what the model knew when it arrived.
 type Marked = (Box<OomKill>, AtKill);
 
-fn take(event: Event, model: &mut Model, changes: &Option<Sender<Change>>, marked: &mut Vec<Marked>) {
+fn take(event: Event, model: &mut Model, changes: &Option<SyncSender<Change>>, marked: &mut Vec<Marked>) {
     model.apply(&event);
+    // If the namer has thousands of changes already, its next sweep of the hierarchy finds this one.
     if let Some(changes) = changes
         && let Some(change) = Change::of(&event)
-        && changes.send(change).is_err()
+        && let Err(TrySendError::Disconnected(_)) = changes.try_send(change)
     {
         tracing::error!("the namer thread has ended; new containers get no names");
     }
@@ -326,7 +316,7 @@ fn send(
     marked: Vec<Marked>,
     reader: &Reader,
     status: &ProbeStatus,
-    (kills, snapshot): (&Sender<News>, &Latest),
+    (kills, snapshot): (&mut Outgoing, &Latest),
 ) -> u64 {
     if marked.is_empty() {
         return 0;
@@ -336,12 +326,10 @@ fn send(
     let mut bare = 0;
     for (frozen, at_kill) in marked {
         if is_kill(&frozen, watches_signals) {
-            // The recorder ends only after the engine.
-            let kill = Kill { frozen, losses: losses.clone(), at_kill, snapshot: snapshot.clone() };
-            if kills.send(News::Kill(Box::new(kill))).is_err() {
-                tracing::error!("the recorder thread has ended; an OOM kill is lost");
-            }
+            let (losses, snapshot) = (losses.clone(), snapshot.clone());
+            kills.kill(Kill { frozen, losses, at_kill, snapshot, earlier: None });
         } else {
+            reader.release(Key::of(&frozen));
             bare += 1;
         }
     }
@@ -349,39 +337,6 @@ fn send(
 }
 
 /// Sends exits of processes, after the kills that may have caused them.
-fn send_ends(model: &mut Model, (news, latest): (&Sender<News>, &Latest)) {
-    for ended in model.ended() {
-        if news.send(News::Ended(Box::new(ended), latest.clone())).is_err() {
-            tracing::error!("the recorder thread has ended; a process exit is lost");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Gaps, Loss};
-
-    #[test]
-    fn a_gap_is_answered_when_it_opens_and_after_it() {
-        let mut gaps = Gaps::default();
-        let full = |count| [Loss { name: "stream_full".into(), count, meaning: String::new() }];
-        let other = [Loss { name: "user_stack".into(), count: 9, meaning: String::new() }];
-        assert!(!gaps.need_resync(&other));
-        assert!(gaps.need_resync(&full(3)));
-        assert!(gaps.need_resync(&full(3)));
-        assert!(!gaps.need_resync(&full(3)));
-        assert!(gaps.need_resync(&full(4)));
-    }
-
-    #[test]
-    fn cgroups_over_the_budget_are_read_again_each_time_that_there_are_more() {
-        let mut gaps = Gaps::default();
-        let lost = |name: &str, count| [Loss { name: name.into(), count, meaning: String::new() }];
-        assert!(!gaps.missed_cgroups(&[]));
-        assert!(gaps.missed_cgroups(&lost("cgroups_throttled", 3)));
-        assert!(!gaps.missed_cgroups(&lost("cgroups_throttled", 3)));
-        assert!(gaps.missed_cgroups(&lost("cgroups_throttled", 4)));
-        assert!(gaps.missed_cgroups(&lost("stream_full", 9)));
-        assert!(!gaps.need_resync(&lost("cgroups_throttled", 99)), "the processes are all known");
-    }
+fn send_ends(model: &mut Model, (kills, latest): (&mut Outgoing, &Latest)) {
+    model.ended().into_iter().for_each(|ended| kills.ended(ended, latest));
 }

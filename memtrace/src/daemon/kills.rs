@@ -2,8 +2,10 @@
 
 pub mod backfill;
 pub mod follow_up;
+pub mod inherited;
 pub mod kernel_log;
 pub mod kmsg;
+pub mod known;
 pub mod member_kills;
 pub mod mounts;
 pub mod recorder;

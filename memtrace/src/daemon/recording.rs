@@ -23,13 +23,14 @@ use tokio::{
     sync::watch,
 };
 
-use super::{DaemonError, PROC, engine::Engine, governor::Governor};
+use super::{DaemonError, OWN_PROGRAM, PROC, engine::Engine, governor::Governor};
 use crate::{
     cgroup::hierarchy::Hierarchy,
     clock,
     daemon::{
+        kills::recorder::outgoing::Outgoing,
         setup::tracer,
-        threads::{ENGINE, SCANNER, UNWINDER, scanner, unwinder},
+        threads::{ENGINE, READERS, SCANNER, UNWINDER, scanner, unwinder},
     },
     health::Beat,
     ingest::{
@@ -42,7 +43,7 @@ use crate::{
         journal::{Header, Journal},
     },
     probe::{attach::Probes, options::Options, tracefs},
-    reader::Local,
+    reader::{Remote, pool::Readers},
     snapshot::Snapshot,
 };
 
@@ -99,23 +100,24 @@ pub fn record(config: &Config) -> Result<Recorded, DaemonError> {
 }
 
 fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Recorded> {
-    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object } = probes;
+    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object, .. } = probes;
     let (snapshots, latest) = watch::channel(Arc::new(model.snapshot(None)));
     // The file contains kills as events, so the channel is not read.
     let (sender, _kills) = channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let local = || Local::new(Procfs::new(PROC));
+    let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), Beat::unwatched(READERS))?;
+    let remote = || Remote::new(readers.clone());
     let engine = Engine {
         beat: Beat::unwatched(ENGINE),
-        scanner: scanner::start(local(), config.scan_share, Beat::unwatched(SCANNER))?,
-        unwinder: unwinder::start(local(), Beat::unwatched(UNWINDER))?,
-        readers: None,
+        scanner: scanner::start(remote(), config.scan_share, Beat::unwatched(SCANNER))?,
+        unwinder: unwinder::start(remote(), Beat::unwatched(UNWINDER))?,
+        readers,
         governor: Governor::new(0, config.scan_share),
         held_back,
         reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
         model,
         status,
-        kills: sender,
+        kills: Outgoing::new(sender, Arc::default()),
         changes: None,
         counts: Arc::default(),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },

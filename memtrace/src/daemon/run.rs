@@ -21,16 +21,23 @@ use tokio::{
 };
 
 use super::{
-    Config, DaemonError, PROC,
+    Config, DaemonError, OWN_PROGRAM, PROC,
     engine::Engine,
     governor::Governor,
     kills::{
         backfill::{self, Backfill},
+        inherited::Inherited,
         mounts::Mounts,
-        recorder::{self, Surroundings},
+        recorder::{self, Surroundings, outgoing::Outgoing},
         stack_names::StackNames,
     },
-    setup::{lock, malloc, privileges, seccomp, systemd::Systemd, tracer},
+    setup::{
+        lock::{self, StateLock},
+        malloc, privileges, seccomp,
+        systemd::Systemd,
+        take_over::take_over,
+        tracer,
+    },
     threads::{
         self,
         history_file::HistoryFile,
@@ -50,11 +57,8 @@ use crate::{
     mm::procfs::Procfs,
     model::{Latest, Model},
     probe::{attach::Probes, status::ProbeStatus, tracefs},
-    reader::{Local, Remote, pool::Readers, tmpfs},
+    reader::{Remote, pool::Readers, tmpfs},
 };
-
-/// This program, even if its file was replaced.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -70,14 +74,18 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     let mut backfill =
         config.backfill.then(|| Backfill::start(backfill::boot(boot_id.clone(), hierarchy.as_ref())));
     let support = tracer::probe(&config.options, tracefs);
-    let _lock = lock::lock(&config.state_dir)?;
-    let probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
-    // Kills before this point were not traced.
+    let lock = lock::lock(&config.state_dir)?;
+    let mut probes = tracer::start(&support, &config.options, &Procfs::new(PROC), hierarchy.as_ref())?;
+    let (_pins, inherited) = take_over(&config.pinning, &config.state_dir, &mut probes);
+    // Kills before this point were not traced by this daemon.
     if let Some(backfill) = &mut backfill {
         backfill.read(Instant::now());
     }
     let diagnosis =
         Diagnosis::working(probes.status.clone(), &support.missing_capabilities, hierarchy.as_ref());
+    if let Some(why) = &diagnosis.hidden_cgroups {
+        tracing::warn!("{why}");
+    }
     // It holds the kernel's BTF, 5 MiB that are not needed again.
     drop(support);
     log_status(&probes.status);
@@ -98,7 +106,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let before = Before { hierarchy, boot_id, backfill, diagnosis, beats };
+    let before = Before { hierarchy, boot_id, backfill, inherited, diagnosis, beats, lock };
     let result = runtime.block_on(run_attached(config, probes, before, listeners));
     // A request that waits for a disk must not delay the shutdown.
     runtime.shutdown_background();
@@ -110,8 +118,10 @@ struct Before {
     hierarchy: Option<Hierarchy>,
     boot_id: String,
     backfill: Option<Backfill>,
+    inherited: Inherited,
     diagnosis: Diagnosis,
     beats: Beats,
+    lock: StateLock,
 }
 
 /// The running threads, and the work after their end.
@@ -170,11 +180,11 @@ async fn run_attached(
 
 /// Starts the threads and tasks, each after those that it sends requests to.
 fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Source, Running)> {
-    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object } = probes;
-    let Before { hierarchy, boot_id, backfill, diagnosis, beats } = before;
-    let local = || Local::new(Procfs::new(PROC));
+    let Probes { stream, kills, signals, stacks, counters, governor: held_back, status, object, .. } = probes;
+    let Before { hierarchy, boot_id, backfill, inherited, diagnosis, beats, lock } = before;
+    let (not_fitting, unreadable) = (inherited.not_fitting, inherited.unreadable);
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), beats.watch(threads::READERS))?;
-    let remote = || Remote::new(readers.clone(), local());
+    let remote = || Remote::new(readers.clone());
     let file = HistoryFile::new(&config.state_dir, &boot_id);
     let shared = Shared::with(file.load());
     file.clone().keep(shared.clone(), beats.watch(threads::HISTORY));
@@ -186,13 +196,15 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let recorder = recorder::start(Surroundings {
         mounts: Mounts::start(remote(), mounts.clone(), beats.watch(threads::KILL_MOUNTS))?,
         stack_names: StackNames::start(remote(), latest.clone(), beats.watch(threads::STACK_NAMES))?,
+        store: recorder::open(&config.state_dir, lock, &boot_id)?,
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),
         watches_signals: status.attached("signal").is_some(),
         hierarchy: hierarchy.clone(),
-        state_dir: config.state_dir.clone(),
         keep: config.keep,
         backfill,
+        inherited,
+        releaser: kills.releaser(),
         shared: shared.clone(),
         names: namer.names.clone(),
         changes: namer.changes.clone(),
@@ -200,26 +212,27 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         beat: beats.watch(threads::RECORDER),
     })?;
     model.name_by(namer.names.clone());
+    model.keep_within(config.memory_budget);
     model.seed().context("failed to list the processes")?;
     snapshots.send_replace(Arc::new(model.snapshot(None)));
-    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, remote(), || {
-        beats.watch(threads::LIMIT_WATCH)
-    })?;
+    let watch_thread = |thread| beats.watch(thread);
+    let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, remote(), watch_thread)?;
     let insights =
         verdict_task::start(latest.clone(), hierarchy, shared.clone(), beats.watch(threads::VERDICT));
     let published = Published { snapshots: latest.clone(), insights, beats: beats.clone() };
     let source = serving::source(config, published, diagnosis, shared.clone(), readers.clone())?;
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine {
-        scanner: scanner::start(local(), config.scan_share, beats.watch(threads::SCANNER))?,
-        unwinder: unwinder::start(local(), beats.watch(threads::UNWINDER))?,
-        readers: Some(readers),
+        scanner: scanner::start(remote(), config.scan_share, beats.watch(threads::SCANNER))?,
+        unwinder: unwinder::start(remote(), beats.watch(threads::UNWINDER))?,
+        readers,
         governor: Governor::new(config.cpu_budget, config.scan_share),
         held_back,
-        reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
+        reader: Reader::new(Rings { stream, kills, signals, stacks }, counters)
+            .after(not_fitting, unreadable),
         model,
         status,
-        kills: recorder.sender,
+        kills: Outgoing::new(recorder.sender, Arc::clone(&recorder.counts)),
         changes: Some(namer.changes),
         counts: Arc::clone(&recorder.counts),
         latest: Latest { snapshot: Arc::clone(&latest.borrow()), at: clock::ktime() },

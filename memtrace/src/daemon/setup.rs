@@ -5,4 +5,5 @@ pub mod malloc;
 pub mod privileges;
 pub mod seccomp;
 pub mod systemd;
+pub mod take_over;
 pub mod tracer;

@@ -5,6 +5,7 @@
 pub mod history_file;
 pub mod judge;
 pub mod limit_watch;
+pub mod mount_watch;
 pub mod scanner;
 pub mod serving;
 pub mod unwinder;
@@ -34,14 +35,16 @@ pub const SOCKET: Thread = vital("socket", 30);
 pub const PORT: Thread = vital("port", 30);
 /// Judges all others. [`SERVING`] judges it.
 pub const JUDGE: Thread = vital("judge", 30);
-/// Reads page tables: waits for locks and file systems of others.
-pub const SCANNER: Thread = helper("scanner", 60);
-/// Reads unwind tables from files of others.
-pub const UNWINDER: Thread = helper("unwinder", 60);
+/// Asks a reader for pieces of scans, each of which may take a minute on a full node.
+pub const SCANNER: Thread = helper("scanner", 300);
+/// Asks a reader for walks of stacks: several requests in turn.
+pub const UNWINDER: Thread = helper("unwinder", 300);
 /// Asks readers for symbol names: several requests in turn, each of which may take a minute on a full node.
 pub const SYMBOLS: Thread = helper("symbols", 300);
-/// Asks readers for the mounts of groups near their limit.
-pub const LIMIT_WATCH: Thread = helper("limit-watch", 300);
+/// Watches the groups near their limit.
+pub const LIMIT_WATCH: Thread = helper("limit-watch", 60);
+/// Asks readers for the mounts of groups that are full of tmpfs pages.
+pub const MOUNT_WATCH: Thread = helper("mount-watch", 300);
 /// Asks readers for the mounts of kills.
 pub const KILL_MOUNTS: Thread = helper("kill-mounts", 300);
 /// Asks readers for the functions in the stacks of kills, and of processes near their limit.

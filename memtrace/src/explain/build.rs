@@ -13,6 +13,9 @@ use crate::{
     verdict::Insights,
 };
 
+/// The most processes for which it is told why they could not be read.
+const MOST_REASONS: usize = 8;
+
 /// Explains a subject.
 pub fn explain(
     snapshot: &Snapshot,
@@ -127,7 +130,7 @@ fn notes_on(picture: &Picture<'_>, has_insights: bool) -> Vec<String> {
     let unread: Vec<&&ProcessRow> = picture
         .processes
         .iter()
-        .filter(|row| row.memory.is_none() && row.rss_bytes > Some(Bytes(0)))
+        .filter(|row| row.memory.is_none() && row.totals_only.is_none() && row.rss_bytes > Some(Bytes(0)))
         .collect();
     if !unread.is_empty() {
         let bytes = unread.iter().filter_map(|row| row.rss_bytes).fold(0, |sum, Bytes(rss)| sum + rss);
@@ -137,7 +140,13 @@ fn notes_on(picture: &Picture<'_>, has_insights: bool) -> Vec<String> {
             Bytes(bytes)
         ));
     }
+    let reason = |row: &&ProcessRow| Some((row.pid, row.not_read.clone()?));
+    let reasons = picture.processes.iter().filter_map(reason).take(MOST_REASONS);
+    notes.extend(reasons.map(|(pid, why)| format!("page tables of pid {pid} could not be read: {why}")));
     for row in &picture.processes {
+        if let Some(totals_only) = row.totals_only {
+            notes.push(format!("owners of pid {} are unknown: {totals_only}", row.pid));
+        }
         if let Some(reason) = row.memory.as_ref().and_then(|memory| memory.stale.as_ref()) {
             notes.push(format!("owners of pid {} are out of date: {reason}", row.pid));
         }

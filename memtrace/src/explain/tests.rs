@@ -60,6 +60,8 @@ fn process(pid: u32, cgroup: &str, arenas: Vec<ArenaRow>, counters: Vec<Counters
             without_counters: Vec::new(),
             counters_read: Some(Timestamp::UNIX_EPOCH),
         }),
+        not_read: None,
+        totals_only: None,
         peak: None,
     })
 }

@@ -16,6 +16,14 @@ pub struct Loss {
     pub meaning: String,
 }
 
+impl Loss {
+    /// A loss in the kernel; `None` if it never happened.
+    pub fn of_kernel(counter: Counter, count: u64) -> Option<Self> {
+        let (name, meaning) = (counter.name().to_owned(), counter.meaning().to_owned());
+        (count > 0).then_some(Self { name, count, meaning })
+    }
+}
+
 /// Losses of the reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReaderLosses {
@@ -30,6 +38,10 @@ pub const READERS: [(&str, &str); 2] = [
     ("undecodable", "records that could not be decoded"),
     ("late", "events that arrived too late to be put in order"),
 ];
+
+/// Name and meaning of the ends of processes that were dropped.
+pub const ENDS_DROPPED: (&str, &str) =
+    ("ends_dropped", "ends of processes that were not recorded, because the recorder waits for the disk");
 
 /// All losses with a count above 0, the kernel's first. `kernel` is in the order of [`Counter::ALL`].
 pub fn losses(kernel: &[u64], reader: &ReaderLosses) -> Vec<Loss> {

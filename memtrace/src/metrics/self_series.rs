@@ -7,10 +7,10 @@ use memtrace_common::counter::Counter;
 use super::family::Family;
 use crate::{
     health::{Health, State},
-    ingest::loss::READERS,
+    ingest::loss::{ENDS_DROPPED, READERS},
     probe::status::ProbeStatus,
     reader::pool::{Counts, NOT_READ},
-    snapshot::{Snapshot, Tracer},
+    snapshot::{MemoryUse, Snapshot, Tracer},
     units::Bytes,
 };
 
@@ -161,9 +161,11 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         fault_period,
         fault_period_now,
         kills_not_stored,
+        store,
         bare_marks,
         losses,
         scans,
+        memory,
         ..
     } = tracer;
     let mut lost = Family::counter(
@@ -174,14 +176,13 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         .iter()
         .map(|counter| counter.name())
         .chain(READERS.map(|(name, _)| name))
-        .chain([NOT_READ.0]);
+        .chain([NOT_READ.0, ENDS_DROPPED.0]);
     for kind in kinds {
         // Each loss has a count of 0 at first, otherwise the first one would not show as an increase.
         let count = losses.iter().find(|loss| loss.name == kind).map_or(0, |loss| loss.count);
         lost.add(&[("kind", kind)], count as f64);
     }
-    let known = |value: u64| Some(value as f64);
-    vec![
+    let mut families = vec![
         lost,
         Family::gauge("process_start_time_seconds", "Start time of memtrace.")
             .one(Some(started.as_millisecond() as f64 / 1000.0)),
@@ -203,6 +204,13 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
         .one(known(*fault_period_now)),
         Family::gauge("memtrace_kills_not_stored", "OOM kills that are not stored on disk yet.")
             .one(known(*kills_not_stored)),
+        Family::gauge("memtrace_store_usable", "1 while OOM kills can be stored, 0 while they cannot.")
+            .one(known(u64::from(store.problem.is_none()))),
+        Family::counter(
+            "memtrace_store_renewals_total",
+            "How often the files of the store were deleted, replaced or damaged while in use.",
+        )
+        .one(known(store.renewals)),
         Family::counter("memtrace_bare_marks_total", "OOM marks that killed nobody.").one(known(*bare_marks)),
         Family::counter("memtrace_scans_total", "Reads of page tables.").one(known(scans.done)),
         Family::counter("memtrace_scan_seconds_total", "Time spent reading page tables, in seconds.")
@@ -212,5 +220,34 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
             "Steps by which the tracer has reduced its work to stay within its CPU budget.",
         )
         .one(known(scans.cpu.step as u64)),
+    ];
+    families.extend(memory_use(memory));
+    families
+}
+
+fn known(value: u64) -> Option<f64> {
+    Some(value as f64)
+}
+
+fn memory_use(memory: &MemoryUse) -> [Family; 6] {
+    [
+        Family::gauge("memtrace_memory_budget_bytes", "Memory budget of memtrace and its readers.")
+            .one(known(memory.budget_bytes.0)),
+        Family::gauge("memtrace_memory_bytes", "Resident memory of memtrace, and private memory of its readers.")
+            .one(memory.resident_bytes.map(|Bytes(bytes)| bytes as f64)),
+        Family::gauge("memtrace_spaces_bytes", "Memory that memtrace uses for address spaces and their owners.")
+            .one(known(memory.spaces_bytes.0)),
+        Family::gauge("memtrace_spaces_limit_bytes", "Share of the memory budget for address spaces.")
+            .one(known(memory.spaces_share_bytes.0)),
+        Family::gauge(
+            "memtrace_totals_only_processes",
+            "Processes of which only totals are known, because their address spaces exceed the memory budget.",
+        )
+        .one(known(memory.totals_only as u64)),
+        Family::counter(
+            "memtrace_totals_only_total",
+            "How often a process fell back to totals because of the memory budget.",
+        )
+        .one(known(memory.given_up)),
     ]
 }

@@ -1,4 +1,5 @@
-//! The daemon's own use of CPU time, memory, descriptors, kernel maps and programs, and disk, for the metrics.
+//! The daemon's own use of CPU time (that of its readers included), memory, descriptors, kernel maps and programs, and
+//! disk, for the metrics.
 //!
 //! /proc/self and the state directory -> [`Own`]. Read at each scrape. What cannot be read is unknown.
 
@@ -13,7 +14,7 @@ use crate::{
     clock,
     health::Health,
     metrics::{Own, Runs},
-    reader::pool::Counts,
+    reader::pool::Readers,
     store::{FILE, Store},
     units::Bytes,
 };
@@ -27,26 +28,36 @@ pub fn own(
     state_dir: &Path,
     store: Option<&Store>,
     refused: &AtomicU64,
-    readers: Counts,
+    readers: &Readers,
 ) -> Own {
     let of_self = proc.join("self");
     let descriptors = descriptors(&of_self);
     let counts = fs::read_to_string(proc.join(COUNTS)).is_ok_and(|text| text.trim() == "1");
-    let page = rustix::param::page_size() as u64;
-    let statm = fs::read_to_string(of_self.join("statm")).ok();
-    let pages = statm.and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
     Own {
-        cpu_seconds: clock::own_cpu().as_secs_f64(),
-        rss: pages.map(|pages| Bytes(pages.saturating_mul(page))),
+        cpu_seconds: (clock::own_cpu() + readers.cpu()).as_secs_f64(),
+        rss: resident(proc, &[]),
         descriptors: descriptors.as_ref().map(|all| all.len() as u64),
         map_bytes: descriptors.as_ref().map(|all| map_bytes(all)),
         runs: descriptors.as_ref().filter(|_| counts).map(|all| runs(all)),
         store_bytes: store_bytes(state_dir),
         store_kills: store.and_then(|store| store.count().ok()),
         refused: refused.load(Ordering::Relaxed),
-        readers,
+        readers: readers.counts(),
         health: Health::default(),
     }
+}
+
+/// Resident memory of this process, and private memory of these others, which run the same program.
+pub fn resident(proc: &Path, others: &[u32]) -> Option<Bytes> {
+    let page = rustix::param::page_size() as u64;
+    let statm = fs::read_to_string(proc.join("self/statm")).ok()?;
+    let own = statm.split_whitespace().nth(1)?.parse::<u64>().ok()?.saturating_mul(page);
+    let private = |pid: &u32| {
+        let status = fs::read_to_string(proc.join(format!("{pid}/status"))).ok()?;
+        let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+        kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib.saturating_mul(1024))
+    };
+    Some(Bytes(others.iter().filter_map(private).fold(own, u64::saturating_add)))
 }
 
 /// The fdinfo of each descriptor; empty for one that was closed meanwhile.

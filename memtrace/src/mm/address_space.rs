@@ -141,6 +141,9 @@ pub struct AddressSpace {
     guesses: BTreeMap<u64, Guess>,
     /// Faults that the last sample stands for.
     period: u64,
+    /// Regions when the tree was packed last, and those inserted since: both tell how full its nodes are.
+    packed: usize,
+    inserted: usize,
 }
 
 impl AddressSpace {
@@ -158,6 +161,8 @@ impl AddressSpace {
             many: MANY,
             guesses: BTreeMap::new(),
             period: 1,
+            packed: 0,
+            inserted: 0,
         }
     }
 
@@ -281,12 +286,25 @@ impl AddressSpace {
         self.spans.iter().map(|(start, span)| span.region(*start))
     }
 
-    /// Bytes of memory that this model uses, for the cost figures. Assumes that the map's nodes are half full.
+    /// Bytes of memory that this model uses, from counts.
     pub fn footprint(&self) -> Bytes {
-        let spans = self.spans.len() * (size_of::<u64>() + size_of::<Span>()) * 2;
-        let traits = self.pool.len() * (size_of::<span::Traits>() + 4 * size_of::<usize>());
-        Bytes((size_of::<Self>() + spans + traits) as u64)
+        let spans = tree::<u64, Span>(self.spans.len(), self.packed, self.inserted);
+        let guesses = tree::<u64, Guess>(self.guesses.len(), 0, self.guesses.len());
+        Bytes((size_of::<Self>() + spans + guesses) as u64 + self.pool.footprint())
     }
+}
+
+/// Bytes of a `BTreeMap` of so many entries. A node has room for 11; packed nodes are full, others to two thirds.
+const fn tree<K, V>(len: usize, packed: usize, inserted: usize) -> usize {
+    let node = 11 * (size_of::<K>() + size_of::<V>()) + 24;
+    let full = packed / 11;
+    // An insertion into a full node splits it.
+    let split = if inserted < full { inserted } else { full };
+    let grown = len.saturating_sub(packed) / 7;
+    let nodes = full + if split < grown { grown } else { split };
+    // Nodes that are less than half full are merged.
+    let nodes = if nodes > len / 5 { len / 5 } else { nodes };
+    (nodes + (len > 0) as usize) * node
 }
 
 #[cfg(test)]

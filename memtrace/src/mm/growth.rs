@@ -180,6 +180,13 @@ impl StackGrowth {
         self.stacks.get(stack).map_or(0, |(growth, _)| growth.over(window, now))
     }
 
+    /// Bytes of memory that it uses, from counts.
+    pub fn footprint(&self) -> u64 {
+        let entry = size_of::<(Box<[u64]>, (Growth, WalkedBy))>() + 1;
+        let frames: usize = self.stacks.keys().map(|stack| size_of_val(&**stack)).sum();
+        (self.stacks.capacity() / 7 * 8 * entry + frames) as u64
+    }
+
     /// Growth without a known stack, in bytes.
     pub fn others(&self, window: Window, now: u64) -> u64 {
         self.others.over(window, now)

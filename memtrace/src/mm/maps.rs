@@ -1,19 +1,22 @@
 //! `/proc/PID/maps`: the kernel's list of mappings.
 //!
-//! Input: the file's bytes, or a /proc to read it from. Output: [`Region`]s in the kernel's order, without a birth.
+//! Input: the file's lines, or a /proc to read them from. Output: [`Region`]s in the kernel's order, without a birth.
 //! Accepts any bytes and counts malformed lines. Only this module interprets the names of mappings.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use super::{
     procfs::{Error, Procfs},
     region::{Backing, File, Prot, Region},
-    text_file::read_file,
+    text_file,
 };
+use crate::units::Bytes;
 
-/// The most bytes of a file that are read: about 600,000 usual lines. A limit is needed because the process chooses the
-/// paths.
-const LIMIT: u64 = 64 << 20;
+/// The most memory that [`read`] and [`parse`] fill: some 100,000 usual mappings.
+const ROOM: Bytes = Bytes(16 << 20);
 
 /// The contents of a maps file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +25,20 @@ pub struct Maps {
     pub regions: Vec<Region>,
     /// Malformed lines.
     pub malformed: u64,
-    /// The file was longer than the limit.
+    /// There were more mappings than memory for them.
     pub is_truncated: bool,
+}
+
+impl Maps {
+    fn take(&mut self, parser: &mut Parser, line: &[u8]) {
+        match parser.region(line) {
+            None => self.malformed += 1,
+            Some(_) if parser.names_take().0 + size_of_val(&*self.regions) as u64 >= ROOM.0 => {
+                self.is_truncated = true;
+            }
+            Some(region) => self.regions.push(region),
+        }
+    }
 }
 
 /// Reads `/proc/PID/maps`. Mappings may change between two pages of the file, so it is not one consistent snapshot.
@@ -31,29 +46,41 @@ pub struct Maps {
 /// # Errors
 /// See [`Error`].
 pub fn read(procfs: &Procfs, pid: u32) -> Result<Maps, Error> {
-    let (bytes, is_truncated) = read_file(procfs, pid, "maps", LIMIT)?;
-    Ok(Maps { is_truncated, ..parse(&bytes) })
+    let (mut maps, mut parser) = (Maps::default(), Parser::default());
+    text_file::read(procfs, pid, "maps", |line| maps.take(&mut parser, line))?;
+    Ok(maps)
+}
+
+/// Reads `/proc/PID/maps`, and gives each mapping to `take`; keeps none.
+///
+/// # Errors
+/// See [`Error`].
+pub fn each(procfs: &Procfs, pid: u32, mut take: impl FnMut(Region)) -> Result<(), Error> {
+    let mut parser = Parser::default();
+    text_file::read(procfs, pid, "maps", |line| {
+        if let Some(region) = parser.region(line) {
+            take(region);
+        }
+    })
 }
 
 /// Parses the bytes of a maps file.
 pub fn parse(bytes: &[u8]) -> Maps {
-    // A line without a path has some 50 bytes, one with a path some 90.
-    let mut maps = Maps { regions: Vec::with_capacity(bytes.len() / 80), ..Maps::default() };
-    let mut lines = Lines::default();
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        match lines.region(line) {
-            Some(region) => maps.regions.push(region),
-            None => maps.malformed += 1,
-        }
-    }
+    let (mut maps, mut parser, mut lines) = (Maps::default(), Parser::default(), text_file::Lines::default());
+    lines.feed(bytes, |line| maps.take(&mut parser, line));
+    lines.finish(|line| maps.take(&mut parser, line));
     maps
 }
 
-/// Parses lines one after the other. Neighbours often have the same file or name, which is then allocated once.
+/// The most files whose names are kept to be shared.
+const MOST_FILES: usize = 256;
+
+/// Parses lines one after the other. Mappings of one file, and neighbours of one name, share it.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
-    file: Option<Arc<File>>,
+pub struct Parser {
+    files: HashMap<(u64, u64), Arc<File>>,
     name: Option<Arc<[u8]>>,
+    names_take: u64,
 }
 
 /// The fields of a line before its path.
@@ -67,9 +94,15 @@ struct Fields {
     inode: u64,
 }
 
-impl Lines {
+impl Parser {
+    /// Memory of all the names so far, in bytes.
+    pub const fn names_take(&self) -> Bytes {
+        Bytes(self.names_take)
+    }
+
+    /// A line; `None` when it is malformed:
     /// `7f57c2e00000-7f57c2e28000 r-xp 00001000 fe:00 1310 /usr/lib/a b (c).so (deleted)`
-    pub(super) fn region(&mut self, line: &[u8]) -> Option<Region> {
+    pub fn region(&mut self, line: &[u8]) -> Option<Region> {
         let (fields, path) = fields(line)?;
         let (backing, name) = self.backing(&fields, path);
         let has_offset = match &backing {
@@ -116,22 +149,36 @@ impl Lines {
         if let Some(last) = self.name.as_ref().filter(|last| ***last == *name) {
             return Arc::clone(last);
         }
+        self.names_take += (name.len() + COUNTS) as u64;
         Arc::clone(self.name.insert(Arc::from(name)))
     }
 
     fn file(&mut self, fields: &Fields, path: &[u8]) -> Arc<File> {
-        let is_escaped = path.windows(NEWLINE.len()).any(|part| part == NEWLINE);
-        let last = self.file.as_ref().filter(|last| {
-            !is_escaped && (last.inode, last.device) == (fields.inode, fields.device) && last.path == path
-        });
-        if let Some(last) = last {
-            return Arc::clone(last);
+        if self.files.len() >= MOST_FILES {
+            self.files.clear();
         }
-        let path = if is_escaped { unescape(path) } else { path.to_vec() };
-        let file = File { device: fields.device, inode: fields.inode, path };
-        Arc::clone(self.file.insert(Arc::new(file)))
+        let (device, inode) = (fields.device, fields.inode);
+        let is_escaped = path.windows(NEWLINE.len()).any(|part| part == NEWLINE);
+        let mut new = || {
+            let path = if is_escaped { unescape(path) } else { path.to_vec() };
+            self.names_take += (path.len() + COUNTS + size_of::<File>()) as u64;
+            Arc::new(File { device, inode, path })
+        };
+        match self.files.entry((device, inode)) {
+            Entry::Vacant(vacant) => Arc::clone(vacant.insert(new())),
+            // A file may have several names.
+            Entry::Occupied(mut known) => {
+                if is_escaped || known.get().path != path {
+                    known.insert(new());
+                }
+                Arc::clone(known.get())
+            }
+        }
     }
 }
+
+/// Bytes of the counts in an [`Arc`].
+const COUNTS: usize = 2 * size_of::<usize>();
 
 /// How the kernel prints a newline in a path; nothing else is escaped, not even the backslash.
 const NEWLINE: &[u8] = b"\\012";

@@ -104,8 +104,9 @@ fn lines_that_are_none_are_counted_and_the_rest_is_read() {
 }
 
 #[test]
-fn neighbours_of_one_file_share_its_path() {
-    let maps = parse(format!("{FRONT}/a\n{FRONT}/a\n{FRONT}/b\n").as_bytes());
+fn mappings_of_one_file_share_its_path() {
+    let other = FRONT.replace("1310", "1311");
+    let maps = parse(format!("{FRONT}/a\n{other}/c\n{FRONT}/a\n{FRONT}/b\n").as_bytes());
     let files: Vec<_> = maps
         .regions
         .iter()
@@ -114,19 +115,30 @@ fn neighbours_of_one_file_share_its_path() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert!(files[0] == files[1] && files[1] != files[2]);
+    assert!(files[0] == files[2] && files[0] != files[1] && files[2] != files[3]);
 }
 
 #[test]
-fn a_truncated_file_ends_in_a_whole_line_and_says_so() {
+fn a_file_that_takes_too_much_memory_is_truncated_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("7")).unwrap();
-    std::fs::write(dir.path().join("7/maps"), format!("{FRONT}/a\n{FRONT}/b\n")).unwrap();
     let procfs = Procfs::new(dir.path());
-    let (bytes, is_truncated) = read_file(&procfs, 7, "maps", FRONT.len() as u64 + 10).unwrap();
-    assert_eq!((bytes.len(), is_truncated), (FRONT.len() + 3, true));
-    assert!(!read(&procfs, 7).unwrap().is_truncated);
+    let write = |text: String| std::fs::write(dir.path().join("7/maps"), text).unwrap();
+    write(format!("{FRONT}/a\n{FRONT}/b\n"));
+    let maps = read(&procfs, 7).unwrap();
+    assert_eq!((maps.regions.len(), maps.is_truncated), (2, false));
+    // The paths take the memory, not the mappings.
+    let path = "d/".repeat(2000);
+    write((0..5000).map(|at| format!("{FRONT}/{at}{path}\n")).collect());
+    let maps = read(&procfs, 7).unwrap();
+    assert!(maps.is_truncated && (4000..5000).contains(&maps.regions.len()), "{}", maps.regions.len());
     assert!(matches!(read(&procfs, 8), Err(Error::Gone)));
+}
+
+#[test]
+fn a_path_longer_than_any_buffer_is_cut_and_its_mapping_kept() {
+    let maps = parse(format!("{FRONT}/{}\n{FRONT}/b\n", "x".repeat(20_000)).as_bytes());
+    assert_eq!((maps.regions.len(), maps.malformed), (2, 0));
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Walk {
 }
 
 /// Whether RSS counts the region's pages: not those of the kernel and of devices.
-fn is_counted(region: &Region) -> bool {
+pub fn is_counted(region: &Region) -> bool {
     if region.vm_flags.is_some_and(|flags| flags.has(VmFlags::PFN_MAP)) {
         return false;
     }
@@ -329,6 +329,9 @@ struct ScanCall {
     return_mask: u64,
 }
 
+/// The number of the call.
+pub const PAGEMAP_SCAN: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write::<ScanCall>(b'f', 16);
+
 /// Returns the pages of a range that have any of the wanted categories, `max_pages` at most, as runs of pages with
 /// equal categories (of the wanted and the returned ones), and the address up to which the range was walked.
 #[expect(unsafe_code, reason = "ioctl is safe only by what it is called with")]
@@ -340,7 +343,6 @@ fn scan<'a>(
     wanted: u64,
     told: u64,
 ) -> io::Result<(&'a [PageRun], u64)> {
-    const PAGEMAP_SCAN: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write::<ScanCall>(b'f', 16);
     let mut call = ScanCall {
         size: size_of::<ScanCall>() as u64,
         flags: 0,

@@ -52,6 +52,13 @@ impl Measured {
         let resident = if region.is_hugetlb { usage.hugetlb? } else { usage.rss? };
         Some(Self { resident, lazy_free: usage.lazy_free, swapped: usage.swap, pss: usage.pss })
     }
+
+    /// The usage that [`Measured::of`] reads this from.
+    pub fn usage(&self, region: &Region) -> Usage {
+        let Self { resident, lazy_free, swapped, pss } = *self;
+        let (rss, hugetlb) = if region.is_hugetlb { (None, Some(resident)) } else { (Some(resident), None) };
+        Usage { rss, hugetlb, lazy_free, swap: swapped, pss, ..Usage::default() }
+    }
 }
 
 /// The sums over an address space, updated with each change.

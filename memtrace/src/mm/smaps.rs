@@ -1,13 +1,13 @@
 //! `/proc/PID/smaps` and `smaps_rollup`: memory use of each mapping, from the page tables.
 //!
-//! Input: the file's bytes, or a /proc to read it from. Output: [`Region`]s with their [`Usage`]. A field that this
+//! Input: the file's lines, or a /proc to read them from. Output: [`Region`]s with their [`Usage`]. A field that this
 //! kernel does not print is `None`, never 0. Reading the file walks all page tables and holds the process's mmap lock.
 
 use super::{
-    maps::{Lines, decimal},
+    maps::{self, decimal},
     procfs::{Error, Procfs},
     region::{Region, VmFlags},
-    text_file::{SMAPS_LIMIT, read_file},
+    text_file,
 };
 use crate::units::Bytes;
 use serde::{Deserialize, Serialize};
@@ -127,8 +127,21 @@ pub struct Smaps {
     pub mappings: Vec<Mapping>,
     /// Lines that are neither a mapping nor a field of one.
     pub malformed: u64,
-    /// The file was longer than the limit.
+    /// There were more mappings than memory for them.
     pub is_truncated: bool,
+}
+
+/// The most memory that [`read`] and [`parse`] fill. [`super::listing`] is for those that keep less of each mapping.
+const ROOM: Bytes = Bytes(32 << 20);
+
+impl Smaps {
+    fn take(&mut self, mapping: Mapping, names_take: Bytes) {
+        if names_take.0 + size_of_val(&*self.mappings) as u64 >= ROOM.0 {
+            self.is_truncated = true;
+        } else {
+            self.mappings.push(mapping);
+        }
+    }
 }
 
 /// Reads `/proc/PID/smaps`.
@@ -136,8 +149,7 @@ pub struct Smaps {
 /// # Errors
 /// See [`Error`].
 pub fn read(procfs: &Procfs, pid: u32) -> Result<Smaps, Error> {
-    let (bytes, is_truncated) = read_file(procfs, pid, "smaps", SMAPS_LIMIT)?;
-    Ok(Smaps { is_truncated, ..parse(&bytes) })
+    read_as(procfs, pid, "smaps")
 }
 
 /// Reads `/proc/PID/smaps_rollup` (since 4.14): the sums over a process.
@@ -145,47 +157,99 @@ pub fn read(procfs: &Procfs, pid: u32) -> Result<Smaps, Error> {
 /// # Errors
 /// See [`Error`].
 pub fn read_rollup(procfs: &Procfs, pid: u32) -> Result<Usage, Error> {
-    let (bytes, _) = read_file(procfs, pid, "smaps_rollup", SMAPS_LIMIT)?;
-    let rollup = parse(&bytes).mappings.into_iter().next();
+    let rollup = read_as(procfs, pid, "smaps_rollup")?.mappings.into_iter().next();
     rollup
         .map(|mapping| mapping.usage)
         .ok_or(Error::Malformed { file: "smaps_rollup", what: "line of addresses" })
 }
 
+fn read_as(procfs: &Procfs, pid: u32, file: &str) -> Result<Smaps, Error> {
+    let (mut smaps, mut parser) = (Smaps::default(), Parser::default());
+    text_file::read(procfs, pid, file, |line| {
+        let names_take = parser.names_take();
+        parser.line(line, |mapping| smaps.take(mapping, names_take));
+    })?;
+    Ok(smaps.ended(parser))
+}
+
 /// Parses the bytes of an smaps or smaps_rollup file.
 pub fn parse(bytes: &[u8]) -> Smaps {
-    let mut smaps = Smaps { mappings: Vec::with_capacity(bytes.len() / 800), ..Smaps::default() };
-    let mut lines = Lines::default();
-    // Fields after a malformed address line belong to no mapping.
-    let mut is_known = false;
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    let (mut smaps, mut parser, mut lines) =
+        (Smaps::default(), Parser::default(), text_file::Lines::default());
+    let mut take = |line: &[u8]| {
+        let names_take = parser.names_take();
+        parser.line(line, |mapping| smaps.take(mapping, names_take));
+    };
+    lines.feed(bytes, &mut take);
+    lines.finish(&mut take);
+    smaps.ended(parser)
+}
+
+impl Smaps {
+    fn ended(mut self, mut parser: Parser) -> Self {
+        let names_take = parser.names_take();
+        self.malformed = parser.malformed();
+        parser.finish(|mapping| self.take(mapping, names_take));
+        self
+    }
+}
+
+/// Parses lines one after the other. Keeps one mapping: the one whose fields are being read.
+#[derive(Debug, Default)]
+pub struct Parser {
+    lines: maps::Parser,
+    /// `None` after a malformed address line too: the fields after it belong to no mapping.
+    current: Option<Mapping>,
+    malformed: u64,
+}
+
+impl Parser {
+    /// Takes a line. `take` gets the mapping that it ends.
+    pub fn line(&mut self, line: &[u8], take: impl FnOnce(Mapping)) {
         let is_read = if line.first().is_some_and(u8::is_ascii_uppercase) {
-            let mapping = smaps.mappings.last_mut().filter(|_| is_known);
-            mapping.and_then(|mapping| take(mapping, line)).is_some()
+            self.current.as_mut().and_then(|mapping| field(mapping, line)).is_some()
         } else {
-            let region = lines.region(line);
-            is_known = region.is_some();
-            let usage = Usage::default();
-            smaps.mappings.extend(region.map(|region| Mapping { region, usage }));
+            let region = self.lines.region(line);
+            let next = region.map(|region| Mapping { region, usage: Usage::default() });
+            let is_known = next.is_some();
+            if let Some(last) = std::mem::replace(&mut self.current, next) {
+                take(last);
+            }
             is_known
         };
-        smaps.malformed += u64::from(!is_read);
+        self.malformed += u64::from(!is_read);
     }
-    smaps
+
+    /// The file has ended. `take` gets the last mapping.
+    pub fn finish(&mut self, take: impl FnOnce(Mapping)) {
+        if let Some(last) = self.current.take() {
+            take(last);
+        }
+    }
+
+    /// Lines so far that are neither a mapping nor a field of one.
+    pub const fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    /// Memory of all the names so far, in bytes.
+    pub const fn names_take(&self) -> Bytes {
+        self.lines.names_take()
+    }
 }
 
 /// `Private_Dirty:        12 kB`, `VmFlags: rd wr mr mw me ac nr`
-fn take(mapping: &mut Mapping, line: &[u8]) -> Option<()> {
+fn field(mapping: &mut Mapping, line: &[u8]) -> Option<()> {
     let colon = line.iter().position(|byte| *byte == b':')?;
-    let (name, value) = line.split_at_checked(colon)?;
-    let mut words = value.get(1..)?.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let (name, text) = line.split_at_checked(colon)?;
+    let mut words = text.get(1..)?.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     if name == b"VmFlags" {
         let flags = words.fold(VmFlags::default(), |flags, word| flags.with(flag(word), true));
         mapping.region.is_hugetlb |= flags.has(VmFlags::HUGETLB);
         mapping.region.vm_flags = Some(flags);
-    } else if let Some(field) = mapping.usage.field(name) {
+    } else if let Some(value) = mapping.usage.field(name) {
         let kib = Bytes::from_kib(decimal(words.next()?)?);
-        *field = Some(Bytes(field.map_or(0, |sum| sum.0).saturating_add(kib.0)));
+        *value = Some(Bytes(value.map_or(0, |sum| sum.0).saturating_add(kib.0)));
     }
     Some(())
 }

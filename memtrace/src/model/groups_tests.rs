@@ -33,8 +33,10 @@ fn row(pid: u32, bytes: u64) -> ProcessRow {
         growth_bytes_per_second: None,
         growth_window_seconds: None,
         limit: None,
+        not_read: None,
         rss_bytes: Some(Bytes(bytes)),
         memory: Some(Memory { arenas: vec![arena], ..Memory::default() }),
+        totals_only: None,
         peak: Some(Peak { bytes: Bytes(bytes), time: None, grade: Grade::Read, owners: [part].into() }),
     }
 }

@@ -79,6 +79,16 @@ impl ProcessPeak {
         (rise > 0).then_some((rise, self.at))
     }
 
+    /// Number of regions of the kept space.
+    pub fn regions(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.len())
+    }
+
+    /// Bytes of memory that the kept space uses.
+    pub fn footprint(&self) -> u64 {
+        self.kept.as_ref().map_or(0, |kept| kept.footprint().0)
+    }
+
     /// The space at its highest sum, if it has fallen since.
     pub fn kept(&self, now: &AddressSpace) -> Option<&AddressSpace> {
         let kept = self.kept.as_deref()?;

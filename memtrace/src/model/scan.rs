@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     allocator::{counters::Reading, evidence::ProcessEvidence},
-    mm::{page_table::Found, process::Resident, region::Region, smaps::Mapping},
+    mm::{listing::Mappings, page_table::Found, process::Resident, region::Region},
     units::Bytes,
 };
 
@@ -38,6 +38,8 @@ pub struct Request {
     pub pid: u32,
     /// What to read of it.
     pub depth: Depth,
+    /// The most memory that the list of its mappings may take.
+    pub room: Bytes,
 }
 
 /// An order to the scanner.
@@ -47,6 +49,15 @@ pub enum Order {
     Read(Request),
     /// If this process is in the queue, read it first: it may be dead soon.
     Hurry(u32),
+}
+
+/// The size of a list of mappings that was not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Over {
+    /// Number of mappings.
+    pub mappings: u64,
+    /// Memory that their list takes.
+    pub list: Bytes,
 }
 
 /// The result of one scan of a process.
@@ -65,7 +76,10 @@ pub struct Scan {
     #[serde(default)]
     pub is_bare: bool,
     /// The mappings, if requested; empty when the process is gone or may not be read.
-    pub mappings: Vec<Mapping>,
+    pub mappings: Mappings,
+    /// The size of the list of mappings, if it is more than the room: the list was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Over>,
     /// The measurements of the ranges, if requested.
     #[serde(default)]
     pub parts: Vec<Found>,
@@ -79,11 +93,33 @@ pub struct Scan {
     pub reading: Option<Reading>,
     /// Duration of the scan.
     pub took: Duration,
+    /// Why nobody could read it, although it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_read: Option<String>,
 }
 
 impl Scan {
+    /// A scan that found nothing.
+    pub fn empty(pid: u32) -> Self {
+        Self {
+            pid,
+            begun: 0,
+            at: 0,
+            resident: None,
+            is_bare: false,
+            mappings: Mappings::default(),
+            over: None,
+            parts: Vec::new(),
+            outside: Bytes(0),
+            evidence: None,
+            reading: None,
+            took: Duration::ZERO,
+            not_read: None,
+        }
+    }
+
     /// True when the process is gone or may not be read.
-    pub const fn is_empty(&self) -> bool {
-        self.mappings.is_empty() && self.parts.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.mappings.is_empty() && self.parts.is_empty() && self.over.is_none()
     }
 }

@@ -7,9 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use memtrace_common::event::fault::Fault;
 
-use self::tracked::Tracked;
+use self::{given_up::GivenUp, schedule::Asked, tracked::Tracked};
 use super::{
     arenas::{self, Arenas},
+    budget::Budget,
     peaks::{GroupPeak, ProcessPeak, ticks::Estimate},
 };
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
 };
 
 mod apply_scan;
+mod given_up;
 mod reconcile;
 mod scan_state;
 mod schedule;
@@ -43,8 +45,13 @@ mod tracked;
 /// All address spaces.
 pub struct Spaces {
     geometry: Geometry,
+    budget: Budget,
     tracked: HashMap<u32, Tracked>,
-    under_way: HashSet<u32>,
+    given_up: GivenUp,
+    /// Requested scans that have not arrived.
+    under_way: HashMap<u32, Asked>,
+    /// Bytes left for events that wait for a scan.
+    room_for_events: u64,
     /// Processes that use the address space of another (`CLONE_VM` without `CLONE_THREAD`), until they end or call
     /// exec.
     guests: HashMap<u32, u32>,
@@ -57,17 +64,20 @@ pub struct Spaces {
     candidates: HashMap<u32, u64>,
     /// Processes whose totals are read at each tick.
     wanting: HashSet<u32>,
-    /// Memory used by all spaces at the last tick, in bytes.
+    /// Memory used by all spaces, in bytes.
     footprint: u64,
 }
 
 impl Spaces {
     /// Without any process.
-    pub fn new(geometry: Geometry) -> Self {
+    pub fn new(geometry: Geometry, budget: Budget) -> Self {
         Self {
             geometry,
+            budget,
             tracked: HashMap::new(),
-            under_way: HashSet::new(),
+            given_up: GivenUp::default(),
+            under_way: HashMap::new(),
+            room_for_events: budget.events(),
             guests: HashMap::new(),
             group_peaks: Vec::new(),
             ticked: 0,
@@ -99,10 +109,14 @@ impl Spaces {
                 let host = self.guests.get(&pid).copied().unwrap_or(pid);
                 let Some(tracked) = self.tracked.get_mut(&host) else { return };
                 let was = tracked.resident();
-                tracked.apply(event);
+                tracked.apply(event, &mut self.room_for_events);
                 list(&mut self.touched, host, tracked);
                 if let Some(group_peak) = tracked.group.and_then(|group| self.group_peaks.get_mut(group)) {
                     group_peak.change(was, tracked.resident(), event.header().ktime);
+                }
+                if Self::has_grown(tracked) {
+                    self.account(host);
+                    self.enforce();
                 }
             }
             _ => {}
@@ -117,6 +131,9 @@ impl Spaces {
             self.guests.insert(child, host);
             return;
         }
+        if !self.has_room_for_child(host, child) {
+            return;
+        }
         let Some(parent) = self.tracked.get_mut(&host) else { return };
         let tracked = parent.fork(self.geometry);
         self.insert(child, tracked);
@@ -125,7 +142,9 @@ impl Spaces {
     fn insert(&mut self, pid: u32, mut tracked: Tracked) {
         list(&mut self.touched, pid, &mut tracked);
         self.remove(pid);
+        self.given_up.forget(pid);
         self.tracked.insert(pid, tracked);
+        self.account(pid);
     }
 
     fn remove(&mut self, pid: u32) -> Option<Tracked> {
@@ -137,6 +156,7 @@ impl Spaces {
     /// Removes a process that ended without an event.
     pub fn forget(&mut self, pid: u32) {
         self.guests.remove(&pid);
+        self.given_up.forget(pid);
         self.remove(pid);
         self.candidates.remove(&pid);
     }
@@ -147,6 +167,7 @@ impl Spaces {
             return self.tracked.get(&host).and_then(|tracked| tracked.group);
         }
         self.candidates.remove(&pid);
+        self.given_up.forget(pid);
         let tracked = self.remove(pid)?;
         if let Some(group_peak) = tracked.group.and_then(|group| self.group_peaks.get_mut(group)) {
             group_peak.change(tracked.resident(), 0, at);
@@ -162,14 +183,16 @@ impl Spaces {
         let mut wants = |pid: &u32| tracked.get_mut(pid).is_some_and(Tracked::wants_totals);
         wanting.retain(&mut wants);
         wanting.extend(self.touched.iter().copied().filter(wants));
-        for pid in self.touched.drain(..) {
+        for pid in std::mem::take(&mut self.touched) {
             if let Some(tracked) = self.tracked.get_mut(&pid) {
                 (tracked.peak, tracked.dirty.is_listed) = (ProcessPeak::new(&tracked.space), false);
-                let takes = tracked.space.footprint().0;
-                let took = std::mem::replace(&mut tracked.shown.footprint, takes);
-                self.footprint = self.footprint.saturating_add(takes).saturating_sub(took);
             }
+            self.account(pid);
         }
+        self.enforce();
+        let kept = self.under_way.keys().filter_map(|pid| self.tracked.get(pid));
+        let kept = kept.map(|tracked| tracked.scan.pending.footprint()).fold(0, u64::saturating_add);
+        self.room_for_events = self.budget.events().saturating_sub(kept);
     }
 
     /// Sets the number of the cgroup of a process.
@@ -228,11 +251,16 @@ impl Spaces {
     /// Takes a scan, and applies the events since then.
     pub fn take(&mut self, scan: Scan) {
         let pid = scan.pid;
-        self.under_way.remove(&pid);
-        if let Some(tracked) = self.tracked.get_mut(&pid) {
-            tracked.take(scan);
+        let asked = self.under_way.remove(&pid).unwrap_or_default();
+        let Some(tracked) = self.tracked.get_mut(&pid) else { return };
+        if let Some(over) = scan.over {
             list(&mut self.touched, pid, tracked);
+            return self.take_size(pid, over, asked.room);
         }
+        tracked.take(scan);
+        list(&mut self.touched, pid, tracked);
+        self.account(pid);
+        self.enforce();
     }
 
     /// The unwinding job for a fault that was just applied; `None` when its stack is not needed.
@@ -313,6 +341,11 @@ impl Spaces {
             space: &tracked.space,
             reading: tracked.attribution.reading.as_ref(),
         })
+    }
+
+    /// Why the page tables of a process could not be read the last time, if so.
+    pub fn not_read(&self, pid: u32) -> Option<&str> {
+        self.tracked.get(&pid)?.scan.not_read.as_ref().map(|(why, _)| why.as_str())
     }
 
     /// The number of tracked processes, and the memory that they used at the last tick.

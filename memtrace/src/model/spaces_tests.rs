@@ -16,12 +16,12 @@ use crate::{
     ingest::decode::SpaceEvent,
     mm::{
         growth::WalkedBy,
+        listing::Mappings,
         page_table::Found,
         region::{Backing, Prot},
         residency::Measured,
-        smaps::{Mapping, Usage},
     },
-    model::scan::{Depth, Request},
+    model::scan::{Depth, Over, Request},
 };
 
 const MIB: u64 = 1 << 20;
@@ -39,24 +39,26 @@ fn due(spaces: &mut Spaces, rss: impl IntoIterator<Item = (u32, u64)>) -> Vec<u3
 }
 
 fn spaces() -> Spaces {
-    Spaces::new(Geometry::default())
+    Spaces::new(Geometry::default(), Budget::default())
 }
 
 /// A heap of 64 MiB with 8 MiB resident.
 fn scan(pid: u32, at: u64) -> Scan {
     let region = Region::new(HEAP, HEAP + 64 * MIB, Prot(Prot::READ | Prot::WRITE), Backing::Heap);
-    let usage = Usage { rss: Some(Bytes(8 * MIB)), pss: Some(Bytes(8 * MIB)), ..Usage::default() };
+    let measured = Measured { resident: Bytes(8 * MIB), pss: Some(Bytes(8 * MIB)), ..Measured::default() };
     Scan {
         reading: None,
         pid,
         at,
-        mappings: vec![Mapping { region, usage }],
+        mappings: [(region, Some(measured))].into_iter().collect(),
+        over: None,
         parts: Vec::new(),
         resident: None,
         is_bare: false,
         outside: Bytes(0),
         begun: at,
         evidence: Some(Arc::new(ProcessEvidence::default())),
+        not_read: None,
         took: Duration::ZERO,
     }
 }
@@ -104,6 +106,22 @@ fn what_a_scan_gave_is_shown_until_something_moves() {
     assert_eq!(arenas.closing.unattributed, Bytes(MIB), "the kernel's total is never hidden");
     assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
     assert_eq!(due(&mut spaces, [(7, 13 * MIB)]), [7]);
+}
+
+#[test]
+fn what_nobody_could_read_says_why_and_is_tried_again_later() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut spaces = spaces();
+    due(&mut spaces, [(7, 8 * MIB)]);
+    let why = "no answer within 2 s";
+    spaces.take(Scan { at: 5 * SECOND, not_read: Some(why.to_owned()), ..Scan::empty(7) });
+    assert_eq!(spaces.not_read(7), Some(why));
+    assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
+    assert!(due(&mut spaces, [(7, 64 * MIB)]).is_empty(), "it is not read, however much it grows");
+    assert_eq!(spaces.due(70 * SECOND).len(), 1);
+    spaces.take(scan(7, 70 * SECOND));
+    assert_eq!(spaces.not_read(7), None);
+    assert_eq!(resident(&mut spaces, 7), 8 * MIB);
 }
 
 #[test]
@@ -182,7 +200,7 @@ fn a_new_program_begins_anew_and_a_child_with_a_copy() {
 fn a_process_that_cannot_be_read_is_not_asked_for_all_the_time() {
     let mut spaces = spaces();
     assert_eq!(due(&mut spaces, [(7, 8 * MIB)]), [7]);
-    spaces.take(Scan { mappings: Vec::new(), ..scan(7, 1) });
+    spaces.take(Scan { mappings: Mappings::default(), ..scan(7, 1) });
     assert!(due(&mut spaces, [(7, 8 * MIB)]).is_empty());
 }
 
@@ -190,7 +208,7 @@ fn a_process_that_cannot_be_read_is_not_asked_for_all_the_time() {
 fn pages(pid: u32, at: u64, resident: u64) -> Scan {
     let measured = Measured { resident: Bytes(resident), swapped: Some(Bytes(0)), ..Measured::default() };
     let found = Found { start: HEAP, end: HEAP + 64 * MIB, measured, ..Found::default() };
-    Scan { mappings: Vec::new(), parts: vec![found], evidence: None, ..scan(pid, at) }
+    Scan { mappings: Mappings::default(), parts: vec![found], evidence: None, ..scan(pid, at) }
 }
 
 #[test]
@@ -237,7 +255,7 @@ fn pages_where_no_region_is_have_the_mappings_read() {
     spaces.take(Scan { outside: Bytes(9 * MIB), ..pages(7, 2, 8 * MIB) });
     spaces.candidates.insert(7, 40 * MIB);
     let asked = spaces.due(3);
-    assert!(matches!(asked[..], [Request { pid: 7, depth: Depth::Mappings }]), "{asked:?}");
+    assert!(matches!(asked[..], [Request { pid: 7, depth: Depth::Mappings, .. }]), "{asked:?}");
 }
 
 #[test]
@@ -262,4 +280,71 @@ fn who_shares_an_address_space_changes_it() {
     spaces.apply(&fault(8, HEAP + MIB, 3));
     assert_eq!(resident(&mut spaces, 7), 8 * MIB + 64 * 4096);
     assert_eq!(resident(&mut spaces, 8), 0);
+}
+
+/// An answer of the scanner: the list of so many mappings did not fit.
+fn over(pid: u32, at: u64, mappings: u64) -> Scan {
+    Scan {
+        mappings: Mappings::default(),
+        over: Some(Over { mappings, list: Bytes(mappings * (Mappings::EACH + 200)) }),
+        evidence: None,
+        ..scan(pid, at)
+    }
+}
+
+fn room(spaces: &mut Spaces, pid: u32, now: u64) -> Option<Bytes> {
+    spaces.candidates.insert(pid, 8 * MIB);
+    spaces.due(now).into_iter().find(|request| request.pid == pid).map(|request| request.room)
+}
+
+#[test]
+fn a_list_that_did_not_fit_is_read_again_with_the_room_that_it_needs() {
+    let mut spaces = spaces();
+    let first = room(&mut spaces, 7, 1).unwrap();
+    spaces.take(over(7, 1, 20_000));
+    let second = room(&mut spaces, 7, 2).unwrap();
+    assert!(first.0 < 20_000 * Mappings::EACH && second.0 >= 20_000 * (Mappings::EACH + 200));
+    spaces.take(scan(7, 3));
+    assert_eq!((resident(&mut spaces, 7), spaces.totals_only(7)), (8 * MIB, None));
+}
+
+/// Its names alone take more than all the room that there is.
+#[test]
+fn a_list_that_does_not_fit_with_all_the_room_is_given_up() {
+    let mut spaces = spaces();
+    let long = |at| Scan { over: Some(Over { mappings: 2000, list: Bytes(1 << 40) }), ..over(7, at, 0) };
+    room(&mut spaces, 7, 1);
+    spaces.take(long(1));
+    assert_eq!(room(&mut spaces, 7, 2), Some(Bytes(Budget::default().scans())));
+    spaces.take(long(2));
+    assert_eq!(spaces.totals_only(7).map(|why| why.mappings), Some(2000));
+    assert!(room(&mut spaces, 7, 3).is_none());
+    assert!(
+        spaces.arm(7, 8 * MIB, 4).iter().all(|order| !matches!(order, crate::model::scan::Order::Read(_)))
+    );
+}
+
+#[test]
+fn more_mappings_than_fit_at_all_are_given_up_at_once_and_a_new_program_is_not() {
+    let mut spaces = spaces();
+    room(&mut spaces, 7, 1);
+    spaces.take(over(7, 1, 10_000_000));
+    assert_eq!(spaces.totals_only(7).unwrap().to_string(), "totals only: 10000000 mappings, memory budget");
+    assert!(spaces.arenas(7, Bytes(0), 2).is_none());
+    assert_eq!((spaces.memory().totals_only, spaces.memory().given_up), (1, 1));
+    let mut exec = Exec::new_zeroed();
+    (exec.header, exec.task.tgid) = (header(Kind::Exec, 7, 20), 7);
+    spaces.apply(&Event::Task(TaskEvent::Exec(exec)));
+    assert_eq!(spaces.totals_only(7), None);
+    assert!(room(&mut spaces, 7, 21).is_some());
+}
+
+#[test]
+fn a_process_that_is_gone_is_not_remembered_as_given_up() {
+    let mut spaces = spaces();
+    room(&mut spaces, 7, 1);
+    spaces.take(over(7, 1, 10_000_000));
+    spaces.forget(7);
+    assert_eq!((spaces.totals_only(7), spaces.memory().totals_only), (None, 0));
+    assert_eq!(spaces.footprint(), (0, Bytes(0)));
 }

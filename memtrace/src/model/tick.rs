@@ -87,9 +87,12 @@ impl Model {
             let limit = group.and_then(|group| groups.get(group)?.limit.clone());
             let total = process.resident().map(|reading| Bytes(reading.bytes)).unwrap_or_default();
             let memory = spaces.arenas(pid, total, now).map(|arenas| rows::memory(&arenas, both));
+            let totals_only = spaces.totals_only(pid);
             let mark = ticks.may_have_risen(process).then(|| high_water(journal, procfs, pid)).flatten();
             let peak = ticks.process(process, mark, spaces.estimate(pid), both);
-            let row = Arc::new(ProcessRow { peak, ..row(process, limit, memory, both) });
+            let not_read = spaces.not_read(pid).map(str::to_owned);
+            let new = row(process, limit, memory, both);
+            let row = Arc::new(ProcessRow { peak, totals_only, not_read, ..new });
             let is_at_rest = process.is_at_rest(now) && row.has_no_peak();
             let until = if is_at_rest { spaces.stands_until(pid) } else { 0 };
             rows.insert(pid, Shown { rss: row.rss_bytes, group, until, row });
@@ -182,6 +185,8 @@ fn row(process: &Process, limit: Option<Limit>, memory: Option<Memory>, now: Now
         growth_window_seconds: growth.map(|growth| seconds(growth.over)),
         limit,
         memory,
+        not_read: None,
+        totals_only: None,
         peak: None,
     }
 }

@@ -18,20 +18,27 @@ use crate::units::Grade;
 pub struct Baselines {
     seen: HashMap<u64, u64>,
     existing: HashMap<u64, Option<u64>>,
+    /// Whether a group that is missing in `existing` may be older.
+    is_partial: bool,
 }
 
 impl Baselines {
     /// From the existing groups, with their counters if these can be read (v2). A group that is missing here is
     /// younger, so its counter started at 0.
     pub fn of_existing(groups: impl IntoIterator<Item = (u64, Option<u64>)>) -> Self {
-        Self { seen: HashMap::new(), existing: groups.into_iter().collect() }
+        Self { seen: HashMap::new(), existing: groups.into_iter().collect(), is_partial: false }
+    }
+
+    /// Of groups that were never read: for kills from before the daemon.
+    pub fn unknown() -> Self {
+        Self { is_partial: true, ..Self::default() }
     }
 
     /// The earlier value of a counter; `None` when it is not known.
     fn before(&self, id: u64) -> Option<u64> {
         match self.seen.get(&id) {
             Some(count) => Some(*count),
-            None => self.existing.get(&id).copied().unwrap_or(Some(0)),
+            None => self.existing.get(&id).copied().unwrap_or((!self.is_partial).then_some(0)),
         }
     }
 
@@ -151,6 +158,16 @@ mod tests {
     #[test]
     fn the_counter_that_grew_tells() {
         let owner = owner(&measured(), &Baselines::default(), &UNASKED).unwrap();
+        assert_eq!((owner.index, owner.grade), (1, Grade::Read));
+    }
+
+    #[test]
+    fn without_any_earlier_count_the_second_kill_tells() {
+        let (mut chain, mut before) = (measured(), Baselines::unknown());
+        assert_eq!(owner(&chain, &before, &UNASKED).unwrap().grade, Grade::Inferred);
+        before.remember(&chain);
+        chain[1].oom_local += 1;
+        let owner = owner(&chain, &before, &UNASKED).unwrap();
         assert_eq!((owner.index, owner.grade), (1, Grade::Read));
     }
 

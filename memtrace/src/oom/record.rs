@@ -53,6 +53,26 @@ pub struct OomRecord {
     pub circumstances: Circumstances,
 }
 
+/// Bytes of the text in a small value.
+const TEXT: usize = 256;
+
+impl OomRecord {
+    /// Bytes of memory that it uses, from counts.
+    pub fn footprint(&self) -> usize {
+        let Circumstances { more_victims, processes, timeline, victim_memory, .. } = &self.circumstances;
+        let frames = self.kernel_stack.len() + self.user_stack.len();
+        let arenas = victim_memory.as_ref().map_or(0, |memory| memory.arenas.len() + memory.counters.len());
+        size_of::<Self>()
+            + 8 * TEXT
+            + more_victims.len() * (size_of::<Victim>() + TEXT)
+            + processes.len() * (size_of::<circumstances::ProcessAtKill>() + TEXT)
+            + size_of_val(&**timeline)
+            + self.chain.len() * (size_of::<MemcgLevel>() + TEXT)
+            + frames * (size_of::<Frame>() + TEXT / 2)
+            + arenas * TEXT
+    }
+}
+
 /// What ran out of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -55,6 +55,10 @@ pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &KnownAtKill<'_
             .unknown
             .push("memory of the limit owner by kind: it was not read before the kill".into());
     }
+    let victim = known.snapshot.rows().find(|row| Some(row.pid) == record.victim.task.pid);
+    if let Some(totals_only) = victim.and_then(|row| row.totals_only).filter(|_| known.victim.is_none()) {
+        record.evidence.unknown.push(format!("owners of the victim's memory: {totals_only}"));
+    }
     let owner = owner_path(record);
     let trigger =
         record.trigger.task.cgroup.clone().filter(|path| record.victim.task.cgroup.as_ref() != Some(path));

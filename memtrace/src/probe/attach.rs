@@ -4,7 +4,7 @@
 
 use aya::{
     Btf, Ebpf, EbpfLoader, include_bytes_aligned,
-    maps::{Array, MapData, PerCpuArray, RingBuf},
+    maps::{Array, Map, MapData, PerCpuArray, RingBuf},
     programs::{
         BtfTracePoint, FEntry, FExit, KProbe, PerfEvent, Program, ProgramError, RawTracePoint,
         RawTracePointRunOptions, TestRun as _, TracePoint,
@@ -18,23 +18,26 @@ use memtrace_common::{
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
+    kill_ring::KillRing,
+    links::{self, AttachedLink, LinkId, chain, program},
     memlock,
     options::Options,
+    pid_namespace::{self, Foreign},
     plan::{self, FactPlan, describe},
     self_check::{self, Mismatch, OwnFacts},
     status::{HookStatus, PassedOver, ProbeStatus, ProgramCost},
     support::{KernelSupport, MissingCapability},
-    table::{Form, Hook, Need, SELF_CHECK},
+    table::{Form, Hook, Need, OUTLIVING, SELF_CHECK},
 };
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrace.bpf.o"));
 
 /// Names of the maps in the object.
 const STREAM: &str = "STREAM";
-const KILLS: &str = "KILLS";
+pub(super) const KILLS: &str = "KILLS";
 const SIGNALS: &str = "SIGNALS";
 const STACKS: &str = "STACKS";
-const COUNTERS: &str = "COUNTERS";
+pub(super) const COUNTERS: &str = "COUNTERS";
 const GOVERNOR: &str = "GOVERNOR";
 
 /// The attached programs and their maps.
@@ -42,7 +45,7 @@ pub struct Probes {
     /// Address-space, fault and task events.
     pub stream: RingBuf<MapData>,
     /// OOM kills.
-    pub kills: RingBuf<MapData>,
+    pub kills: KillRing,
     /// Signals that end processes.
     pub signals: RingBuf<MapData>,
     /// Copies of user stacks.
@@ -53,6 +56,9 @@ pub struct Probes {
     pub governor: Array<MapData, u64>,
     /// The status of each hook.
     pub status: ProbeStatus,
+    /// The links of the programs that can stay attached when this process ends; they are in `object` until they are
+    /// pinned.
+    pub links: Vec<AttachedLink>,
     /// Keeps the programs attached.
     pub object: Ebpf,
 }
@@ -73,6 +79,9 @@ pub enum AttachError {
         /// The status of all hooks.
         status: Box<ProbeStatus>,
     },
+    /// The kernel's process ids mean other processes in /proc.
+    #[error(transparent)]
+    PidNamespace(#[from] Foreign),
     /// The object does not load.
     #[error("{0}")]
     Failed(String),
@@ -93,6 +102,8 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
     if !missing.is_empty() {
         return Err(AttachError::NotPermitted(missing));
     }
+    // Without the kernel programs, which cannot run everywhere.
+    pid_namespace::judge(None, &own.ids)?;
     let page_size = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
     let config = plan::config(support, std::process::id(), page_size, options);
     let (mut object, self_check, mut missing_fields) = load_checked(config, own)?;
@@ -101,11 +112,17 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
     }
     let btf = support.types.is_ok().then(Btf::from_sys_fs).and_then(Result::ok);
     let cpus = support.cpus.as_deref().unwrap_or_default();
-    let mut hooks = Vec::new();
+    let (mut hooks, mut links) = (Vec::new(), Vec::new());
     for plan in plan::plan(support, &options.without) {
-        hooks.push(attach_fact(&mut object, plan, btf.as_ref(), cpus, options.fault_period));
+        hooks.push(attach_fact(&mut object, plan, btf.as_ref(), cpus, options.fault_period, &mut links));
     }
-    let status = ProbeStatus { hooks, missing_fields, self_check, fault_period: options.fault_period };
+    let status = ProbeStatus {
+        hooks,
+        missing_fields,
+        self_check,
+        fault_period: options.fault_period,
+        ..ProbeStatus::default()
+    };
     if let Some(hook) = status.hooks.iter().find(|hook| hook.required && hook.attached.is_none()) {
         let reasons: Vec<_> =
             hook.passed_over.iter().map(|passed| format!("{}: {}", passed.hook, passed.why)).collect();
@@ -119,7 +136,7 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
             .and_then(|map| RingBuf::try_from(map).ok())
             .ok_or_else(|| failed(STREAM))?,
         kills: take(&mut object, KILLS)
-            .and_then(|map| RingBuf::try_from(map).ok())
+            .and_then(|map| if let Map::RingBuf(map) = map { KillRing::open(map).ok() } else { None })
             .ok_or_else(|| failed(KILLS))?,
         signals: take(&mut object, SIGNALS)
             .and_then(|map| RingBuf::try_from(map).ok())
@@ -134,11 +151,12 @@ pub fn attach(support: &KernelSupport, options: &Options, own: &OwnFacts) -> Res
             .and_then(|map| Array::try_from(map).ok())
             .ok_or_else(|| failed(GOVERNOR))?,
         status,
+        links,
         object,
     })
 }
 
-fn take(object: &mut Ebpf, name: &str) -> Option<aya::maps::Map> {
+fn take(object: &mut Ebpf, name: &str) -> Option<Map> {
     object.take_map(name)
 }
 
@@ -161,13 +179,11 @@ fn load_checked(mut config: Config, own: &OwnFacts) -> Result<(Ebpf, String, Vec
         Ok(record) => record,
         Err(why) => return Ok((object, format!("not done: {why}"), wrong)),
     };
+    pid_namespace::judge(Some(record.header.tgid), &own.ids)?;
     let (agreed, mismatches) = self_check::compare(&record, own);
-    let own_tgid = record.header.tgid;
-    if mismatches.is_empty() && own_tgid == config.own_tgid {
+    if mismatches.is_empty() {
         return Ok((object, format!("{agreed} values agree with /proc"), wrong));
     }
-    // In another pid namespace the kernel has another pid for this process.
-    config.own_tgid = own_tgid;
     for Mismatch { fields, what } in &mismatches {
         for (structure, member, offset) in config.offsets.fields() {
             if fields.contains(&format!("{structure}.{member}").as_str()) {
@@ -204,12 +220,16 @@ fn attach_fact(
     btf: Option<&Btf>,
     cpus: &[u32],
     fault_period: u64,
+    links: &mut Vec<AttachedLink>,
 ) -> HookStatus {
     let FactPlan { fact, candidates, mut passed_over } = plan;
     let (mut attached, mut program) = (None, None);
     for hook in candidates {
         match attach_hook(object, hook, btf, cpus, fault_period) {
-            Ok(()) => {
+            Ok(id) => {
+                if let Some(id) = id.filter(|_| OUTLIVING.contains(&fact.name)) {
+                    links.push(AttachedLink { fact: fact.name, hook, id });
+                }
                 attached = Some(describe(hook.form));
                 program = object.program(hook.program).and_then(|loaded| cost(hook.program, loaded));
                 break;
@@ -244,34 +264,34 @@ fn attach_hook(
     btf: Option<&Btf>,
     cpus: &[u32],
     fault_period: u64,
-) -> Result<(), String> {
+) -> Result<Option<LinkId>, String> {
     let error = |error: ProgramError| chain(&error);
     let need_btf = || btf.ok_or_else(|| "no BTF".to_owned());
     match hook.form {
         Form::BtfTracepoint { name } => {
             let program: &mut BtfTracePoint = program(object, hook.program)?;
             program.load(name, need_btf()?).map_err(error)?;
-            program.attach().map(drop).map_err(error)
+            links::attach(object, hook)
         }
         Form::FunctionExit { function } => {
             let program: &mut FExit = program(object, hook.program)?;
             program.load(function, need_btf()?).map_err(error)?;
-            program.attach().map(drop).map_err(error)
+            program.attach().map(|_| None).map_err(error)
         }
         Form::FunctionEntry { function } => {
             let program: &mut FEntry = program(object, hook.program)?;
             program.load(function, need_btf()?).map_err(error)?;
-            program.attach().map(drop).map_err(error)
+            links::attach(object, hook)
         }
-        Form::KernelProbe { function } => {
+        Form::KernelProbe { .. } => {
             let program: &mut KProbe = program(object, hook.program)?;
             program.load().map_err(error)?;
-            program.attach(function, 0).map(drop).map_err(error)
+            links::attach(object, hook)
         }
-        Form::Tracepoint { category, name } => {
+        Form::Tracepoint { .. } => {
             let program: &mut TracePoint = program(object, hook.program)?;
             program.load().map_err(error)?;
-            program.attach(category, name).map(drop).map_err(error)
+            links::attach(object, hook)
         }
         Form::PageFaults => {
             if fault_period == 0 {
@@ -289,44 +309,7 @@ fn attach_hook(
                     )
                     .map_err(error)?;
             }
-            Ok(())
+            Ok(None)
         }
     }
-}
-
-fn program<'a, P>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>
-where
-    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    let program = object.program_mut(name).ok_or_else(|| format!("the object has no program {name}"))?;
-    program.try_into().map_err(|error: ProgramError| chain(&error))
-}
-
-/// An error with its causes; of the verifier's log only the last lines.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = match error.downcast_ref::<ProgramError>() {
-        Some(ProgramError::LoadError { io_error, verifier_log }) => {
-            let log = verifier_log.to_string();
-            let tail: Vec<_> = log.lines().rev().take(4).collect();
-            if tail.is_empty() {
-                format!("refused: {io_error}")
-            } else {
-                format!(
-                    "refused: {io_error}; verifier: {}",
-                    tail.into_iter().rev().collect::<Vec<_>>().join(" | ")
-                )
-            }
-        }
-        _ => error.to_string(),
-    };
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -4,11 +4,14 @@
 
 use memtrace_common::{UNKNOWN, event::oom::OomKill};
 
+use super::pid_namespace::OwnIds;
 use crate::text::until_nul;
 
 /// This process's values in /proc and cgroupfs. `None` is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnFacts {
+    /// Its process ids.
+    pub ids: OwnIds,
     /// Name of the thread that runs the check.
     pub comm: Option<Vec<u8>>,
     /// Real user id, when this user namespace is the initial one.

@@ -42,6 +42,15 @@ pub struct PassedOver {
     pub why: String,
 }
 
+/// Whether the programs that record kills stay attached while no daemon runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outliving {
+    /// The directory in bpffs that keeps them; `None` when they are detached with the daemon.
+    pub directory: Option<String>,
+    /// Without a directory: the reason. Otherwise: what is not recorded of a kill while no daemon runs, and why.
+    pub lost: Vec<String>,
+}
+
 /// The status of all probes, for `doctor`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeStatus {
@@ -53,6 +62,9 @@ pub struct ProbeStatus {
     pub self_check: String,
     /// 1 in this many page faults is sampled; 0 when none is.
     pub fault_period: u64,
+    /// Whether kills are recorded while no daemon runs.
+    #[serde(default)]
+    pub outliving: Outliving,
 }
 
 impl ProbeStatus {

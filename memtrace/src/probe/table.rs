@@ -84,6 +84,11 @@ const fn syscall_exit(program: &'static str, name: &'static str) -> Hook {
 /// The program that checks the offsets on the daemon's own task; it is run once, never attached.
 pub const SELF_CHECK: &str = "self_check";
 
+/// The facts whose programs stay attached when the daemon ends, if there is a bpffs: a kill, and what precedes it. The
+/// first is the one that the others are of no use without. Of signals only the SIGKILL that precedes a mark matters then;
+/// nobody reads their ring.
+pub const OUTLIVING: [&str; 3] = ["oom_kill", "signal", "oom_request"];
+
 /// All facts, in the order in which they are attached: the signal that precedes an OOM mark before the mark.
 pub const FACTS: &[Fact] = &[
     Fact {

@@ -27,6 +27,7 @@ pub(super) struct Counting {
     /// The scan without counters; `None` once it was taken.
     pub(super) scan: Option<Scan>,
     pub(super) process: Arc<ProcessEvidence>,
+    /// The regions; empty if the scan has them.
     pub(super) regions: Vec<Region>,
     /// The budget of the next try. Idle pages can be slow to copy, 30 µs per page and more, if a hypervisor or a slower
     /// memory tier has them.
@@ -54,18 +55,15 @@ impl Counting {
 
     /// `None` for a process that is gone.
     fn read(&self, procfs: &Procfs) -> Option<Reading> {
-        let pid = self.scan.as_ref()?.pid;
-        let owned = attribute(&self.process, &self.regions);
+        let scan = self.scan.as_ref()?;
+        let (pid, regions) = (scan.pid, scan.mappings.regions());
+        let regions = if regions.is_empty() { &self.regions } else { regions };
+        let owned = attribute(&self.process, regions);
         let at = clock::ktime();
         let mut image = Process::open(procfs, pid, self.budget).ok()?;
         let files = Root::open(procfs, pid);
-        let mut target = Target {
-            image: &mut image,
-            files: &files,
-            process: &self.process,
-            regions: &self.regions,
-            owned: &owned,
-        };
+        let mut target =
+            Target { image: &mut image, files: &files, process: &self.process, regions, owned: &owned };
         let (counters, absent) = counters::read_all(&mut target);
         Some(Reading { at, counters, absent })
     }

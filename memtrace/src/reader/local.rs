@@ -6,18 +6,19 @@ use std::fs;
 
 use super::{
     NotRead, Reader,
-    scan::Job,
+    job::{Job, Progress},
+    scan::{Detail, Plan, Work},
     tmpfs::{self, Tmpfs},
 };
 use crate::{
     allocator::evidence::read,
     mm::procfs::Procfs,
     model::{
-        scan::Scan,
+        scan::{Depth, Scan},
         walk::{self, Unwound},
     },
     symbols::{Lookup, Place},
-    unwind::programs::Programs,
+    unwind::{Copy, Module, programs::Programs, walk::Walked},
 };
 
 /// The reader that runs in this process.
@@ -38,15 +39,43 @@ impl Local {
             procfs,
         }
     }
+
+    /// Does one piece of a scan. Returns the scan, or the work to continue with.
+    pub(super) fn piece(&mut self, work: Work) -> Result<Scan, Box<Work>> {
+        work.piece(&self.procfs, &mut self.evidence)
+    }
+
+    /// Adds to evidence from elsewhere what only the files of its programs contain.
+    pub(super) fn complete(&mut self, pid: u32, detail: Detail) -> Detail {
+        let Detail { regions, evidence } = detail;
+        let evidence = evidence.map(|evidence| self.evidence.complete(pid, evidence, &regions));
+        Detail { regions, evidence }
+    }
+
+    /// Walks a stack of a process.
+    pub(super) fn walked(&mut self, pid: u32, copy: &Copy, modules: Option<&[Module]>) -> Walked {
+        self.programs.walk(pid, copy, modules)
+    }
 }
 
 impl Reader for Local {
-    fn scan(&mut self, job: Job) -> Result<Scan, Box<Job>> {
-        job.piece(&self.procfs, &mut self.evidence)
+    fn scan(&mut self, mut job: Job) -> Result<Scan, Box<Job>> {
+        let work = match job.progress {
+            Progress::Near(work) => *work,
+            Progress::Asked | Progress::Far(_) => {
+                let depth = std::mem::replace(&mut job.request.depth, Depth::Mappings);
+                Work::new(job.pid(), Plan::from(depth), job.request.room, job.counters, job.tries)
+            }
+        };
+        self.piece(work).map_err(|work| Box::new(Job { progress: Progress::Near(work), ..job }))
     }
 
-    fn walk(&mut self, walk::Job { key, copy, modules }: walk::Job) -> Unwound {
-        Unwound { key, walked: Some(self.programs.walk(key.pid, &copy, modules.as_deref())) }
+    fn walk(&mut self, jobs: Vec<walk::Job>) -> Vec<Unwound> {
+        let walk = |walk::Job { key, copy, modules }| {
+            let walked = self.walked(key.pid, &copy, modules.as_deref());
+            Unwound { key, walked: Some(walked) }
+        };
+        jobs.into_iter().map(walk).collect()
     }
 
     fn mounts(&mut self, pid: u32) -> Result<Vec<Tmpfs>, NotRead> {

@@ -4,35 +4,36 @@
 //! and the process that it read is quarantined. Must not hold its lock over a call that waits.
 
 use std::{
-    collections::VecDeque,
+    collections::hash_map::DefaultHasher,
+    hash::{Hash as _, Hasher as _},
     io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+pub mod quarantine;
+pub mod session;
+
+use self::quarantine::{Group, Identity, Quarantine};
 use super::{
     NotRead,
-    process::{Failure, Process},
-    protocol::{Answer, Ask},
+    process::{Failure, Process, cpu_time},
+    protocol::{Answer, Ask, frame},
 };
 use crate::{health::Beat, ingest::loss::Loss, mm::procfs::Procfs};
 
-/// How long a process is not read after a reader hung or died on it.
-const QUARANTINE: Duration = Duration::from_secs(300);
-/// The most quarantined processes that are remembered.
-const MOST_QUARANTINED: usize = 256;
 /// The most readers that wait in the kernel and cannot be killed; beyond that no other is started.
 const MOST_STUCK: usize = 4;
 /// The interval at which stuck readers are reaped.
 const REAP: Duration = Duration::from_secs(1);
-/// The most readers that answer at the same time.
+/// The most readers that answer at the same time, besides those of sessions.
 const MOST_BUSY: usize = 6;
 
 /// Name and meaning of the loss that [`Readers::loss`] counts.
@@ -70,13 +71,13 @@ struct State {
     idle: Option<Process>,
     busy: usize,
     stuck: Vec<Process>,
-    /// The oldest entry first.
-    quarantined: VecDeque<(Identity, Instant)>,
+    quarantine: Quarantine,
     counts: Counts,
+    /// The pids of all readers that run.
+    running: Vec<u32>,
+    /// CPU time of those that ended, in ns.
+    spent: u64,
 }
-
-/// Pid and start time in clock ticks since boot.
-type Identity = (u32, u64);
 
 impl Readers {
     /// Starts the thread that starts and reaps readers, and the first reader: when memory is short, a later start may fail.
@@ -108,6 +109,16 @@ impl Readers {
         Counts { stuck: state.stuck.len(), ..state.counts }
     }
 
+    /// CPU time of all readers since the start of the daemon.
+    pub fn cpu(&self) -> Duration {
+        let (running, spent) = {
+            let state = self.lock();
+            (state.running.clone(), state.spent)
+        };
+        let now = running.into_iter().filter_map(cpu_time).fold(0, u64::saturating_add);
+        Duration::from_nanos(spent.saturating_add(now))
+    }
+
     /// The requests without an answer, if there are any.
     pub fn loss(&self) -> Option<Loss> {
         let (name, meaning) = NOT_READ;
@@ -115,11 +126,9 @@ impl Readers {
         (count > 0).then(|| Loss { name: name.to_owned(), count, meaning: meaning.to_owned() })
     }
 
-    /// The pids of idle and stuck readers.
-    #[cfg(test)]
-    fn pids(&self) -> Vec<u32> {
-        let state = self.lock();
-        state.idle.iter().chain(&state.stuck).map(Process::pid).collect()
+    /// The pids of running readers.
+    pub fn pids(&self) -> Vec<u32> {
+        self.lock().running.clone()
     }
 
     /// Sends a request to a reader, and waits for the answer.
@@ -128,27 +137,34 @@ impl Readers {
     /// When there is no answer.
     pub fn ask(&self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
         let answer = self.answer(ask, patience);
-        // A process that ended is no loss.
-        if answer.as_ref().is_err_and(|why| *why != NotRead::Gone) {
-            self.lock().counts.unanswered += 1;
-        }
+        self.count(answer.as_ref().err());
         answer
     }
 
+    /// Counts a request without an answer. A process that ended is no loss.
+    fn count(&self, why: Option<&NotRead>) {
+        if why.is_some_and(|why| *why != NotRead::Gone) {
+            self.lock().counts.unanswered += 1;
+        }
+    }
+
     fn answer(&self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
-        let who = self.identity(ask.pid())?;
-        let idle = self.lock().take(who)?;
+        let pid = ask.pid();
+        let frame = frame(ask).ok_or(NotRead::TooLarge)?;
+        let who = self.identity(pid)?;
+        self.check(pid)?;
+        let idle = self.lock().take()?;
         let was_idle = idle.is_some();
-        let mut end = self.try_one(idle, ask, patience);
-        if was_idle && matches!(end, End::Died(_)) {
+        let mut end = self.try_one(idle, &frame, patience);
+        if was_idle && matches!(end, End::Died(..)) {
             // It may have died while it was idle, for example by an OOM kill.
-            end = self.try_one(None, ask, patience);
+            end = self.try_one(None, &frame, patience);
         }
         // If the pid was reused meanwhile, the answer is about another process.
-        let is_same = self.identity(ask.pid()) == Ok(who);
+        let is_same = self.identity(pid) == Ok(who);
         let mut state = self.lock();
         state.busy = state.busy.saturating_sub(1);
-        let why = match end {
+        let (why, stuck) = match end {
             End::Answered(process, answer) => {
                 let other = state.idle.replace(process);
                 drop(state);
@@ -156,31 +172,62 @@ impl Readers {
                 return if is_same { Ok(answer) } else { Err(NotRead::Gone) };
             }
             End::None(error) => return Err(NotRead::NoReader(error)),
-            End::Late => NotRead::Late(patience),
-            End::Died(error) => NotRead::Died(error),
+            End::Late(stuck) => (NotRead::Late(patience), stuck),
+            End::Died(error, stuck) => (NotRead::Died(error), stuck),
         };
+        drop(state);
+        self.blame(pid, &why, stuck);
+        Err(why)
+    }
+
+    /// Whether this process may be read.
+    fn check(&self, pid: u32) -> Result<(), NotRead> {
+        {
+            let state = &mut *self.lock();
+            let State { stuck, quarantine, .. } = state;
+            stuck.retain_mut(|process| !process.has_ended());
+            quarantine.expire(|reader| stuck.iter().any(|process| process.pid() == reader));
+            if quarantine.is_empty() {
+                return Ok(());
+            }
+        }
+        let (who, group) = (self.identity(pid)?, self.group(pid));
+        self.lock().quarantine.check(who, group)
+    }
+
+    /// Quarantines the process that a reader hung or died on.
+    fn blame(&self, pid: u32, why: &NotRead, stuck: Option<u32>) {
+        let (who, group) = (self.identity(pid), self.group(pid));
+        let mut state = self.lock();
         match why {
             NotRead::Late(_) => state.counts.late += 1,
             _ => state.counts.died += 1,
         }
-        state.quarantine(who);
-        drop(state);
-        tracing::warn!(pid = who.0, %why, "failed to read a process; it is not read again for {} s", QUARANTINE.as_secs());
-        Err(why)
+        // A process that has ended is not read again.
+        if let Ok(who) = who {
+            state.quarantine.add(who, group, stuck);
+            drop(state);
+            tracing::warn!(
+                pid,
+                %why,
+                "failed to read a process; it is not read again for {} s",
+                quarantine::TIME.as_secs()
+            );
+        }
     }
 
-    fn try_one(&self, idle: Option<Process>, ask: &Ask, patience: Duration) -> End {
+    fn try_one(&self, idle: Option<Process>, frame: &[u8], patience: Duration) -> End {
         let mut process = match idle.map_or_else(|| self.started(), Ok) {
             Ok(process) => process,
             Err(error) => return End::None(error.to_string()),
         };
-        match process.ask(ask, patience) {
+        match process.ask(frame, patience) {
             Ok(answer) => End::Answered(process, answer),
             Err(failure) => {
-                self.end(Some(process));
+                let stuck = self.end(Some(process));
                 match failure {
-                    Failure::Late => End::Late,
-                    Failure::Died(error) => End::Died(error.to_string()),
+                    Failure::Late => End::Late(stuck),
+                    Failure::Died(error) => End::Died(error.to_string(), stuck),
                 }
             }
         }
@@ -191,19 +238,39 @@ impl Readers {
         let gone = || io::Error::other("the thread that starts readers is gone");
         self.0.starter.send(answer).map_err(|_| gone())?;
         let process = answered.recv().map_err(|_| gone())??;
-        self.lock().counts.started += 1;
+        let mut state = self.lock();
+        state.counts.started += 1;
+        state.running.push(process.pid());
         Ok(process)
     }
 
-    /// Kills it; keeps it in the list of stuck readers if it does not exit.
-    fn end(&self, process: Option<Process>) {
-        if let Some(stuck) = process.and_then(Process::kill) {
-            self.lock().stuck.push(stuck);
+    /// Kills it. Keeps it in the list of stuck readers if it does not exit, and returns its pid then.
+    fn end(&self, process: Option<Process>) -> Option<u32> {
+        let process = process?;
+        let pid = process.pid();
+        let spent = cpu_time(pid).unwrap_or_default();
+        {
+            let mut state = self.lock();
+            state.running.retain(|running| *running != pid);
+            state.spent = state.spent.saturating_add(spent);
         }
+        let stuck = process.kill()?;
+        self.lock().stuck.push(stuck);
+        Some(pid)
     }
 
     fn identity(&self, pid: u32) -> Result<Identity, NotRead> {
         self.0.procfs.stat(pid).map(|stat| (pid, stat.start_ticks)).map_err(|_| NotRead::Gone)
+    }
+
+    fn group(&self, pid: u32) -> Group {
+        let lines = self.0.procfs.cgroup(pid).ok()?;
+        if lines.iter().all(|line| line.path == b"/") {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        lines.iter().for_each(|line| (line.hierarchy, &line.path).hash(&mut hasher));
+        Some(hasher.finish())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -211,38 +278,23 @@ impl Readers {
     }
 }
 
+/// The end of a request. With the pid of the reader if it is stuck.
 enum End {
     Answered(Process, Answer),
-    Late,
-    Died(String),
+    Late(Option<u32>),
+    Died(String, Option<u32>),
     /// No reader could be started.
     None(String),
 }
 
 impl State {
     /// Reserves a reader: the idle one, or `None` when the caller is to start one.
-    fn take(&mut self, who: Identity) -> Result<Option<Process>, NotRead> {
-        self.quarantined.retain(|(_, since)| since.elapsed() < QUARANTINE);
-        if self.quarantined.iter().any(|(left, _)| *left == who) {
-            return Err(NotRead::Quarantined);
-        }
-        self.reap();
+    fn take(&mut self) -> Result<Option<Process>, NotRead> {
         if self.stuck.len() >= MOST_STUCK || self.busy >= MOST_BUSY {
             return Err(NotRead::TooMany { stuck: self.stuck.len(), busy: self.busy });
         }
         self.busy += 1;
         Ok(self.idle.take())
-    }
-
-    fn reap(&mut self) {
-        self.stuck.retain_mut(|process| !process.has_ended());
-    }
-
-    fn quarantine(&mut self, who: Identity) {
-        self.quarantined.push_back((who, Instant::now()));
-        if self.quarantined.len() > MOST_QUARANTINED {
-            self.quarantined.pop_front();
-        }
     }
 }
 
@@ -256,7 +308,9 @@ fn keep(program: &Path, wanted: &Receiver<Sender<io::Result<Process>>>, state: &
         match beat.wait(|| wanted.recv_timeout(REAP)) {
             // The receiver waits for it, unless the daemon is ending.
             Ok(answer) => drop(answer.send(Process::start(program))),
-            Err(RecvTimeoutError::Timeout) => lock(state).reap(),
+            Err(RecvTimeoutError::Timeout) => {
+                lock(state).stuck.retain_mut(|process| !process.has_ended());
+            }
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }

@@ -1,6 +1,9 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use super::*;
+use super::{
+    session::{Line as _, Session},
+    *,
+};
 use crate::health::Thread;
 
 /// Long enough for a shell to start and write a line.
@@ -69,10 +72,56 @@ fn what_cannot_be_started_is_a_reason() {
 }
 
 #[test]
-fn the_list_of_those_that_are_quarantined_has_an_end() {
-    let mut state = State::default();
-    (0..1000).for_each(|pid| state.quarantine((pid, 1)));
-    assert_eq!(state.quarantined.len(), MOST_QUARANTINED);
-    assert_eq!(state.take((999, 1)).unwrap_err(), NotRead::Quarantined, "the newest are kept");
-    assert!(state.take((999, 2)).is_ok(), "another process with its pid is not meant");
+fn a_session_keeps_its_reader_and_says_when_it_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    // It answers the first request with `Mounts(None)`, and dies at the second.
+    let readers = readers(
+        dir.path(),
+        "head -c 1 >/dev/null; printf '\\002\\000\\000\\000\\000\\000' >&0; exec head -c 1000 >/dev/null <&0",
+    );
+    let mut session = Session::new(readers.clone());
+    assert_eq!(session.ask(&me(), PATIENCE), Ok(Answer::Mounts(None)));
+    assert_eq!((session.number(), readers.counts().started), (0, 2));
+    let pid = *readers.pids().last().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid as i32).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    assert!(matches!(session.ask(&me(), PATIENCE), Err(NotRead::Died(_))));
+    assert_eq!(session.number(), 1);
+    assert_eq!(session.check(std::process::id()), Ok(()), "the caller decides who is blamed");
+    session.blame(std::process::id(), &NotRead::Died(String::new()));
+    assert_eq!(session.check(std::process::id()), Err(NotRead::Quarantined));
+    drop(session);
+    assert_eq!(readers.pids().len(), 1, "the idle one");
+}
+
+#[test]
+fn a_session_without_requests_has_no_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let readers = readers(
+        dir.path(),
+        "head -c 1 >/dev/null; printf '\\002\\000\\000\\000\\000\\000' >&0; exec head -c 1000 >/dev/null <&0",
+    );
+    let mut session = Session::new(readers.clone());
+    session.ask(&me(), PATIENCE).unwrap();
+    session.rest();
+    assert_eq!((session.number(), readers.pids().len()), (0, 2), "it was used");
+    session.rest();
+    assert_eq!((session.number(), readers.pids().len()), (1, 1));
+    session.ask(&me(), PATIENCE).unwrap();
+    assert_eq!(readers.pids().len(), 2);
+}
+
+#[test]
+fn a_session_quarantines_what_its_reader_hangs_on() {
+    let dir = tempfile::tempdir().unwrap();
+    // The idle one ends with its stream.
+    let readers = readers(dir.path(), "exec cat >/dev/null");
+    let mut session = Session::new(readers.clone());
+    let late = Duration::from_millis(50);
+    assert_eq!(session.ask(&me(), late), Err(NotRead::Late(late)));
+    assert_eq!((session.number(), session.check(std::process::id())), (1, Err(NotRead::Quarantined)));
+    assert_eq!(readers.counts().late, 1);
 }

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::protocol::{Answer, Ask, receive, send};
+use super::protocol::{Answer, receive};
 
 /// The longest wait for an answer, on a node whose CPUs are full.
 const MOST: Duration = Duration::from_secs(60);
@@ -55,16 +55,16 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends the request, and waits for the answer for as long as the process computes, at most [`MOST`]. Without any CPU
+    /// Sends the frame of a request, and waits for the answer for as long as the process computes, at most [`MOST`]. Without any CPU
     /// time for `patience` it hangs.
     ///
     /// # Errors
     /// When there is no answer; the process must not be used again.
-    pub fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, Failure> {
+    pub fn ask(&mut self, frame: &[u8], patience: Duration) -> Result<Answer, Failure> {
         let now = Instant::now();
         let mut stream =
             Timed { stream: &self.stream, pid: self.pid(), patience, begun: now, cpu: None, computed: now };
-        let answer = send(&mut stream, ask).and_then(|()| receive(&mut stream));
+        let answer = stream.write_all(frame).and_then(|()| receive(&mut stream));
         answer.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::Late,
             _ => Failure::Died(error),
@@ -129,7 +129,7 @@ impl Timed<'_> {
 }
 
 /// Nanoseconds on a CPU. The process has one thread.
-fn cpu_time(pid: u32) -> Option<u64> {
+pub fn cpu_time(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
     text.split_whitespace().next()?.parse().ok()
 }

@@ -3,18 +3,24 @@
 //! Values <-> frames on a stream: a length of four bytes, then postcard. Neither side trusts the other: the length of a
 //! frame is bounded, and a frame that does not decode is an error. Must not read other processes.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::tmpfs::Tmpfs;
-use crate::symbols::Place;
+use super::{
+    tmpfs::Tmpfs,
+    wire::{
+        scan::{Begin, Detail, Scan},
+        walk::Walk,
+    },
+};
+use crate::{symbols::Place, unwind::walk::Walked};
 
-/// The largest frame in bytes; it holds the places of some thousand stacks.
+/// The largest frame in bytes; it holds the places of some thousand stacks, or some 200,000 mappings.
 const MOST: usize = 16 << 20;
 
 /// A request. Each is about one process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
     /// [`super::Reader::mounts`].
     Mounts(u32),
@@ -22,19 +28,38 @@ pub enum Ask {
     HasThread(u32, Vec<String>),
     /// [`super::Reader::names`]; all places belong to this process.
     Names(u32, Vec<Place>),
+    /// A piece of a scan of this process.
+    Scan(u32, Step),
+    /// [`super::Reader::walk`]; all copies belong to this process.
+    Walk(u32, Walk),
+}
+
+/// The next piece of a scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Step {
+    /// The first piece of a new scan.
+    Begin(Box<Begin>),
+    /// The next piece of the scan with this number.
+    GoOn(u64),
+    /// The same, with what was wanted for its counters; without it they are not read.
+    Detail(u64, Option<Box<Detail>>),
 }
 
 impl Ask {
     /// The process to read.
     pub const fn pid(&self) -> u32 {
         match self {
-            Self::Mounts(pid) | Self::HasThread(pid, _) | Self::Names(pid, _) => *pid,
+            Self::Mounts(pid)
+            | Self::HasThread(pid, _)
+            | Self::Names(pid, _)
+            | Self::Scan(pid, _)
+            | Self::Walk(pid, _) => *pid,
         }
     }
 }
 
 /// The answer to the request of the same name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// `None` when the process is gone.
     Mounts(Option<Vec<Tmpfs>>),
@@ -42,26 +67,44 @@ pub enum Answer {
     HasThread(bool),
     /// One for each place.
     Names(Vec<Option<String>>),
+    /// A piece of a scan.
+    Scan(Piece),
+    /// One walk for each copy; `None` when the key of the code is not known.
+    Walk(Option<Vec<Walked>>),
+    /// The answer does not fit in a frame.
+    TooLarge,
 }
 
-/// Writes one frame.
-///
-/// # Errors
-/// When the stream fails, or the value is too large for a frame.
-pub fn send(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    let body = postcard::to_stdvec(value).map_err(io::Error::other)?;
-    let len = u32::try_from(body.len()).ok().filter(|_| body.len() <= MOST);
-    let len = len.ok_or_else(|| io::Error::other("too large for a frame"))?;
-    to.write_all(&len.to_le_bytes())?;
-    to.write_all(&body)
+/// The result of a piece of a scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Piece {
+    /// There is more to do, under this number.
+    More(u64),
+    /// Regions and evidence are wanted for the counters.
+    Wants(u64),
+    /// It is complete.
+    Done(Box<Scan>),
+    /// No scan has this number, or the request was invalid.
+    Unknown,
 }
+
+/// Encodes one frame; `None` when the value is too large.
+pub fn frame(value: &impl Serialize) -> Option<Vec<u8>> {
+    let mut frame = postcard::to_extend(value, vec![0; LENGTH]).ok()?;
+    let body = frame.len().checked_sub(LENGTH).filter(|body| *body <= MOST)?;
+    frame.first_chunk_mut::<LENGTH>()?.copy_from_slice(&u32::try_from(body).ok()?.to_le_bytes());
+    Some(frame)
+}
+
+/// Bytes of the length.
+const LENGTH: usize = 4;
 
 /// Reads one frame.
 ///
 /// # Errors
 /// When the stream ends or fails, the frame is too long, or it does not decode.
 pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
-    let mut len = [0; 4];
+    let mut len = [0; LENGTH];
     from.read_exact(&mut len)?;
     let len = u32::from_le_bytes(len);
     if usize::try_from(len).is_ok_and(|len| len > MOST) {
@@ -85,7 +128,7 @@ mod tests {
             let place = Place { pid, path: path.into(), offset };
             let asks = [Ask::Mounts(pid), Ask::HasThread(pid, names), Ask::Names(pid, vec![place])];
             let mut stream = Vec::new();
-            asks.iter().for_each(|ask| send(&mut stream, ask).unwrap());
+            asks.iter().for_each(|ask| stream.extend(frame(ask).unwrap()));
             let mut stream = &*stream;
             for ask in asks {
                 prop_assert_eq!(receive::<Ask>(&mut stream).unwrap(), ask);
@@ -98,8 +141,7 @@ mod tests {
             let _ = receive::<Answer>(&mut &*bytes);
             let framed = [&u32::try_from(bytes.len()).unwrap().to_le_bytes()[..], &bytes].concat();
             if let Ok(answer) = receive::<Answer>(&mut &*framed) {
-                let mut again = Vec::new();
-                send(&mut again, &answer).unwrap();
+                let again = frame(&answer).unwrap();
                 prop_assert_eq!(receive::<Answer>(&mut &*again).unwrap(), answer);
             }
         }

@@ -1,14 +1,21 @@
-//! A [`Reader`] that resolves paths in reader processes.
+//! A [`Reader`] that reads in reader processes.
 //!
-//! Calls -> requests to [`Readers`]. Page tables, counters and stacks are still read in the calling thread.
+//! Calls -> requests to [`Readers`]. Scans and walks have a process each, which remembers work under way and the code of
+//! processes; the rest shares one.
+
+mod scans;
+#[cfg(test)]
+mod tests;
+mod walks;
 
 use std::time::Duration;
 
+use self::{scans::Scans, walks::Walks};
 use super::{
-    Local, NotRead, Reader,
-    pool::Readers,
+    NotRead, Reader,
+    job::Job,
+    pool::{Readers, session::Session},
     protocol::{Answer, Ask},
-    scan::Job,
     tmpfs::Tmpfs,
 };
 use crate::{
@@ -22,26 +29,28 @@ use crate::{
 /// A reader that takes no CPU time for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks reader processes for what needs paths.
+/// Asks reader processes.
 pub struct Remote {
     readers: Readers,
-    near: Local,
+    scans: Scans<Session>,
+    walks: Walks<Session>,
 }
 
 impl Remote {
-    /// Uses these readers for paths, and `near` for the rest.
-    pub const fn new(readers: Readers, near: Local) -> Self {
-        Self { readers, near }
+    /// Uses these readers.
+    pub fn new(readers: Readers) -> Self {
+        let session = || Session::new(readers.clone());
+        Self { scans: Scans::new(session()), walks: Walks::new(session()), readers }
     }
 }
 
 impl Reader for Remote {
     fn scan(&mut self, job: Job) -> Result<Scan, Box<Job>> {
-        self.near.scan(job)
+        self.scans.scan(job)
     }
 
-    fn walk(&mut self, job: walk::Job) -> Unwound {
-        self.near.walk(job)
+    fn walk(&mut self, jobs: Vec<walk::Job>) -> Vec<Unwound> {
+        self.walks.walk(jobs)
     }
 
     fn mounts(&mut self, pid: u32) -> Result<Vec<Tmpfs>, NotRead> {
@@ -72,7 +81,9 @@ impl Reader for Remote {
         names
     }
 
+    /// Ends the processes without requests since the last call; the others free their caches themselves.
     fn rest(&mut self) {
-        self.near.rest();
+        self.scans.rest();
+        self.walks.rest();
     }
 }

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use crate::mm::page_table::PAGEMAP_SCAN;
+
 use rustix::{
     process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit},
     thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_name, set_no_new_privs},
@@ -43,6 +45,8 @@ const CAPABILITIES: CapabilitySet =
 pub fn enter(answers: &UnixStream) -> io::Result<()> {
     // A reader that hangs would outlive the daemon; any other ends with the stream.
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It is read once, by calls that the filter does not allow.
+    let _ = rustix::param::page_size();
     // Otherwise the kernel shows the name of the link that was executed.
     set_name(NAME)?;
     be_killable()?;
@@ -155,6 +159,8 @@ fn filter(answers: &UnixStream) -> Result<SeccompFilter, seccompiler::BackendErr
     // Not F_SETOWN, which sends signals too.
     let commands = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC];
     rules.insert(libc::SYS_fcntl, one_of(1, &commands.map(number))?);
+    // Its flags are behind a pointer: they could write-protect pages that their process has given to userfaultfd.
+    rules.insert(libc::SYS_ioctl, one_of(1, &[PAGEMAP_SCAN.into()])?);
     let mode = SeccompCmpOp::MaskedEq(number(libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC));
     rules.insert(libc::SYS_openat, vec![rule(2, mode, number(libc::O_RDONLY))?]);
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());

@@ -14,16 +14,14 @@ use crate::{
     },
     clock,
     mm::{
-        maps,
+        listing::{Lister, Listing},
         page_table::{Budget, Found, Look, PageTable, Walk},
         process::Resident,
         procfs::Procfs,
         region::Region,
-        smaps::{self, Mapping, Usage},
         source,
-        text_file::Slow,
     },
-    model::scan::{Depth, Request, Scan},
+    model::scan::{Depth, Over, Scan},
     reader::counters::Counting,
     units::Bytes,
 };
@@ -38,24 +36,62 @@ const BUDGET: Budget = Budget { pages: 1 << 20, calls: 4096 };
 const COUNTED: u64 = 8 << 20;
 
 /// The most tries to read them, each with twice the budget of the one before.
-const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
 
 /// A process that is being read.
-pub struct Job {
+pub struct Work {
     pid: u32,
     begun: u64,
     took: Duration,
+    room: Bytes,
     counters: ReadBudget,
     tries: u32,
     state: State,
 }
 
 enum State {
-    Asked(Depth),
-    Maps(Slow),
-    Smaps(Slow),
+    Asked(Plan),
+    Maps(Box<Lister>),
+    Smaps(Box<Lister>),
     Pages(Box<Pages>),
+    /// Its page tables are read, and its regions and evidence are wanted for the counters.
+    Wanting(Box<Scan>),
     Counters(Box<Counting>),
+}
+
+/// What to read of a process.
+pub enum Plan {
+    /// [`Depth::Regions`].
+    Regions,
+    /// [`Depth::Mappings`].
+    Mappings,
+    /// [`Depth::Pages`].
+    Pages {
+        /// The ranges.
+        parts: Vec<Region>,
+        /// `None` when it is given later, if at all.
+        detail: Option<Detail>,
+    },
+}
+
+/// What the counters of a process need besides its page tables.
+pub struct Detail {
+    /// Its regions.
+    pub regions: Vec<Region>,
+    /// Evidence about its programs and memory; `None` when it must be collected.
+    pub evidence: Option<Arc<ProcessEvidence>>,
+}
+
+impl From<Depth> for Plan {
+    fn from(depth: Depth) -> Self {
+        match depth {
+            Depth::Regions => Self::Regions,
+            Depth::Mappings => Self::Mappings,
+            Depth::Pages { parts, regions, evidence } => {
+                Self::Pages { parts, detail: Some(Detail { regions, evidence }) }
+            }
+        }
+    }
 }
 
 /// A walk through page tables, with the facts for its scan.
@@ -63,23 +99,30 @@ struct Pages {
     table: PageTable,
     walk: Walk,
     found: Vec<Found>,
-    regions: Vec<Region>,
-    evidence: Option<Arc<ProcessEvidence>>,
+    detail: Option<Detail>,
 }
 
-impl Job {
-    pub fn new(request: Request) -> Self {
-        Self { tries: TRIES, ..Self::with(request, ReadBudget::DEFAULT) }
+impl Work {
+    /// Begins to read a process. The list of its mappings may take `room` bytes. Its counters are tried this often, the
+    /// first time with this budget.
+    pub const fn new(pid: u32, plan: Plan, room: Bytes, counters: ReadBudget, tries: u32) -> Self {
+        Self { pid, begun: 0, took: Duration::ZERO, room, counters, tries, state: State::Asked(plan) }
     }
 
-    /// Id of the process.
-    pub const fn pid(&self) -> u32 {
-        self.pid
+    /// Whether it can only continue with [`Self::go_on`].
+    pub const fn wants_detail(&self) -> bool {
+        matches!(self.state, State::Wanting(_))
     }
 
-    /// A job with this budget for the allocators' counters.
-    pub fn with(Request { pid, depth }: Request, counters: ReadBudget) -> Self {
-        Self { pid, begun: 0, took: Duration::ZERO, counters, tries: 1, state: State::Asked(depth) }
+    /// Continues with regions and evidence, or without counters. Returns the scan if it is complete.
+    pub fn go_on(&mut self, detail: Option<Detail>) -> Option<Scan> {
+        let State::Wanting(scan) = &mut self.state else { return None };
+        let scan = Scan { took: self.took, ..std::mem::replace(&mut **scan, empty(self.pid, self.begun)) };
+        let Some(Detail { regions, evidence: Some(evidence) }) = detail else { return Some(scan) };
+        let (scan, process) = (Some(scan), evidence);
+        let (budget, tries) = (self.counters, self.tries);
+        self.state = State::Counters(Box::new(Counting { scan, process, regions, budget, tries }));
+        None
     }
 
     /// Does one piece. Returns the scan, or the job to continue with.
@@ -97,48 +140,34 @@ impl Job {
     }
 
     fn work(&mut self, procfs: &Procfs, reader: &mut Reader) -> Option<Scan> {
-        let pid = self.pid;
-        if let State::Asked(depth) = &mut self.state {
-            let depth = std::mem::replace(depth, Depth::Mappings);
-            match begin(procfs, pid, depth) {
+        let (pid, begun) = (self.pid, self.begun);
+        if let State::Asked(plan) = &mut self.state {
+            let plan = std::mem::replace(plan, Plan::Mappings);
+            match begin(procfs, pid, plan, self.room) {
                 Some(state) => self.state = state,
                 None => return Some(self.scan()),
             }
         }
         match &mut self.state {
             State::Asked(_) => Some(self.scan()),
-            State::Maps(slow) => {
-                let bytes = match slow.read_on(PIECE) {
-                    Ok(bytes) => bytes?,
-                    Err(_) => return Some(self.scan()),
-                };
-                let at = clock::ktime();
-                let bare = |region| Mapping { region, usage: Usage::default() };
-                let mappings = maps::parse(&bytes).regions.into_iter().map(bare).collect();
-                Some(Scan { at, mappings, is_bare: true, ..self.scan() })
+            State::Maps(lister) => {
+                let Ok(listing) = lister.read_on(PIECE) else { return Some(self.scan()) };
+                let listing = listing?;
+                let (over, mappings) = (over(&listing), listing.mappings);
+                Some(Scan { at: clock::ktime(), mappings, over, is_bare: true, ..self.scan() })
             }
-            State::Smaps(slow) => {
-                let bytes = match slow.read_on(PIECE) {
-                    Ok(bytes) => bytes?,
-                    Err(_) => return Some(self.scan()),
-                };
-                let (at, resident) = (clock::ktime(), resident_now(procfs, pid));
-                let mappings = smaps::parse(&bytes).mappings;
-                let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
-                if regions.is_empty() {
-                    return Some(self.scan());
-                }
-                let process = Arc::new(reader.gather(pid, &regions));
-                let evidence = Some(Arc::clone(&process));
-                self.count(procfs, Scan { at, resident, mappings, evidence, ..self.scan() }, process, regions)
+            State::Smaps(lister) => {
+                let Ok(listing) = lister.read_on(PIECE) else { return Some(self.scan()) };
+                let listing = listing?;
+                self.listed(procfs, reader, listing)
             }
             State::Pages(pages) => {
-                let Pages { table, walk, found, regions, evidence } = &mut **pages;
+                let Pages { table, walk, found, detail } = &mut **pages;
                 match table.look(walk, BUDGET) {
                     Ok(Look::Found(more)) => found.extend(more),
                     // This kernel has no `PAGEMAP_SCAN`.
                     Ok(Look::Unsupported) => {
-                        self.state = State::Asked(Depth::Mappings);
+                        self.state = State::Asked(Plan::Mappings);
                         return None;
                     }
                     Err(_) => return Some(self.scan()),
@@ -148,23 +177,44 @@ impl Job {
                 }
                 let (at, resident) = (clock::ktime(), resident_now(procfs, pid));
                 let (parts, outside) = (std::mem::take(found), walk.outside());
-                let (new, evidence) = match evidence.take() {
+                let scan = Scan { at, resident, parts, outside, ..empty(pid, begun) };
+                let Some(Detail { regions, evidence }) = detail.take() else {
+                    if !is_counted(&scan) {
+                        return Some(scan);
+                    }
+                    self.state = State::Wanting(Box::new(scan));
+                    return None;
+                };
+                let (new, evidence) = match evidence {
                     Some(evidence) => (None, evidence),
                     None => {
-                        let new = Arc::new(reader.gather(pid, regions));
+                        let new = Arc::new(reader.gather(pid, &regions));
                         (Some(Arc::clone(&new)), new)
                     }
                 };
-                let regions = std::mem::take(regions);
-                let scan = Scan { at, resident, parts, outside, evidence: new, ..self.scan() };
-                self.count(procfs, scan, evidence, regions)
+                self.count(procfs, Scan { evidence: new, ..scan }, evidence, regions)
             }
+            // Only `go_on` continues it.
+            State::Wanting(scan) => Some(std::mem::replace(&mut **scan, empty(pid, begun))),
             State::Counters(counting) => counting.once(procfs),
         }
     }
 
-    /// Tries to read the counters if the process is large enough. Returns the scan, unless the next piece is another
-    /// try.
+    /// Continues with the list of mappings.
+    fn listed(&mut self, procfs: &Procfs, reader: &mut Reader, listing: Listing) -> Option<Scan> {
+        let (over, mappings) = (over(&listing), listing.mappings);
+        let (at, resident) = (clock::ktime(), resident_now(procfs, self.pid));
+        if mappings.is_empty() {
+            return Some(Scan { at, resident, over, ..self.scan() });
+        }
+        let process = Arc::new(reader.gather(self.pid, mappings.regions()));
+        let evidence = Some(Arc::clone(&process));
+        let scan = Scan { at, resident, mappings, evidence, ..self.scan() };
+        self.count(procfs, scan, process, Vec::new())
+    }
+
+    /// Tries to read the counters if the process is large enough; `regions` is empty if the scan has them. Returns the
+    /// scan, unless the next piece is another try.
     fn count(
         &mut self,
         procfs: &Procfs,
@@ -172,9 +222,7 @@ impl Job {
         process: Arc<ProcessEvidence>,
         regions: Vec<Region>,
     ) -> Option<Scan> {
-        let sizes = scan.mappings.iter().filter_map(|mapping| mapping.usage.rss);
-        let sizes = sizes.chain(scan.parts.iter().map(|part| part.measured.resident));
-        if sizes.map(|Bytes(bytes)| bytes).fold(0, u64::saturating_add) < COUNTED {
+        if !is_counted(&scan) {
             return Some(scan);
         }
         let (budget, tries) = (self.counters, self.tries);
@@ -186,33 +234,37 @@ impl Job {
 
     /// An empty scan.
     fn scan(&self) -> Scan {
-        Scan {
-            pid: self.pid,
-            begun: self.begun,
-            at: clock::ktime(),
-            resident: None,
-            is_bare: false,
-            mappings: Vec::new(),
-            parts: Vec::new(),
-            outside: Bytes(0),
-            evidence: None,
-            reading: None,
-            took: self.took,
+        empty(self.pid, self.begun)
+    }
+}
+
+fn empty(pid: u32, begun: u64) -> Scan {
+    Scan { begun, at: clock::ktime(), ..Scan::empty(pid) }
+}
+
+/// Whether the process is large enough to read its counters.
+fn is_counted(scan: &Scan) -> bool {
+    let sizes = scan.mappings.measured().filter(|(region, _)| !region.is_hugetlb);
+    let sizes = sizes.map(|(_, measured)| measured.resident);
+    let sizes = sizes.chain(scan.parts.iter().map(|part| part.measured.resident));
+    sizes.map(|Bytes(bytes)| bytes).fold(0, u64::saturating_add) >= COUNTED
+}
+
+/// `None` for a process that is gone.
+fn begin(procfs: &Procfs, pid: u32, plan: Plan, room: Bytes) -> Option<State> {
+    match plan {
+        Plan::Regions => Lister::maps(procfs, pid, room).ok().map(Box::new).map(State::Maps),
+        Plan::Mappings => Lister::smaps(procfs, pid, room).ok().map(Box::new).map(State::Smaps),
+        Plan::Pages { parts, detail } => {
+            let table = PageTable::open(procfs, pid).ok()?;
+            let (walk, found) = (Walk::new(parts), Vec::new());
+            Some(State::Pages(Box::new(Pages { table, walk, found, detail })))
         }
     }
 }
 
-/// `None` for a process that is gone.
-fn begin(procfs: &Procfs, pid: u32, depth: Depth) -> Option<State> {
-    match depth {
-        Depth::Regions => Slow::maps(procfs, pid).ok().map(State::Maps),
-        Depth::Mappings => Slow::smaps(procfs, pid).ok().map(State::Smaps),
-        Depth::Pages { parts, regions, evidence } => {
-            let table = PageTable::open(procfs, pid).ok()?;
-            let (walk, found) = (Walk::new(parts), Vec::new());
-            Some(State::Pages(Box::new(Pages { table, walk, found, regions, evidence })))
-        }
-    }
+fn over(listing: &Listing) -> Option<Over> {
+    listing.is_over.then_some(Over { mappings: listing.count, list: listing.needs })
 }
 
 /// The kernel's current RSS.

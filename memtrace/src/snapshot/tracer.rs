@@ -32,6 +32,9 @@ pub struct Tracer {
     pub bare_marks: u64,
     /// Kills that are not durable yet.
     pub kills_not_stored: u64,
+    /// The state of the store.
+    #[serde(default)]
+    pub store: StoreState,
     /// The losses.
     pub losses: Vec<Loss>,
     /// Statistics of page-table reads.
@@ -39,6 +42,9 @@ pub struct Tracer {
     /// Statistics of stack copies.
     #[serde(default)]
     pub walks: Walks,
+    /// The memory budget, and what it is used for.
+    #[serde(default)]
+    pub memory: MemoryUse,
 }
 
 impl Tracer {
@@ -50,6 +56,29 @@ impl Tracer {
             (period, now) if now > period => Some(format!("1 of {period}, now of {now}")),
             (period, _) => Some(format!("1 of {period}")),
         }
+    }
+}
+
+/// The state of the store of kills, as far as it is the daemon's concern.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreState {
+    /// Why nothing can be stored now; `None` while it works.
+    pub problem: Option<String>,
+    /// How often since the daemon's start the store's files were lost, replaced or damaged, and it was opened again.
+    pub renewals: u64,
+    /// When and why that happened last, in words.
+    pub last_renewal: Option<String>,
+}
+
+impl StoreState {
+    /// What is wrong or was, in words; empty while nothing happened.
+    pub fn describe(&self) -> Vec<String> {
+        let problem = self.problem.iter().map(|why| format!("STORE: {why}"));
+        let last = self.last_renewal.iter();
+        problem
+            .chain(last.map(|last| format!("store opened again {} times; last: {last}", self.renewals)))
+            .collect()
     }
 }
 
@@ -86,6 +115,43 @@ pub struct Scans {
     /// CPU use of the whole daemon.
     #[serde(default)]
     pub cpu: Cpu,
+}
+
+/// The memory budget of the daemon and its readers, and what was given up to keep within it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemoryUse {
+    /// The budget; 0 in snapshots of older versions.
+    pub budget_bytes: Bytes,
+    /// Resident memory of the daemon and private memory of its readers; `None` when not read.
+    pub resident_bytes: Option<Bytes>,
+    /// Memory used by address spaces.
+    pub spaces_bytes: Bytes,
+    /// Their share of the budget.
+    pub spaces_share_bytes: Bytes,
+    /// Processes of which only totals are known now, because their address spaces did not fit.
+    pub totals_only: usize,
+    /// How often a process fell back to totals since the start.
+    pub given_up: u64,
+}
+
+impl MemoryUse {
+    /// A description in words.
+    pub fn describe(&self) -> String {
+        let Self { budget_bytes, resident_bytes, spaces_bytes, spaces_share_bytes, totals_only, given_up } =
+            *self;
+        let resident = resident_bytes.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string());
+        let mut text = format!(
+            "memtrace holds {resident} (budget {budget_bytes}), {spaces_bytes} of it address spaces (at most \
+             {spaces_share_bytes})"
+        );
+        if totals_only > 0 {
+            text.push_str(&format!(", TOTALS ONLY: {totals_only} processes have too many mappings for it"));
+        } else if given_up > 0 {
+            text.push_str(&format!("; {given_up} times a process was shown with totals only"));
+        }
+        text
+    }
 }
 
 /// CPU use of the daemon, and how far it has reduced its work to stay within its budget.

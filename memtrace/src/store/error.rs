@@ -79,6 +79,32 @@ pub enum StoreError {
         /// The message of SQLite.
         reason: String,
     },
+    /// The open database has lost its name.
+    #[error("failed to use {}: the file was deleted while it was open", path.display())]
+    Deleted {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Another file has the path of the open database.
+    #[error("failed to use {}: another file took its place while it was open", path.display())]
+    Replaced {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The log of the open database, or its index, was deleted or replaced.
+    #[error("failed to use {}: the file was deleted or replaced while it was open", path.display())]
+    LogLost {
+        /// The path of the log.
+        path: PathBuf,
+    },
+    /// The directory cannot be used by this process alone.
+    #[error("failed to use {}: {reason}", path.display())]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The prefix of an id matches several records.
     #[error(
         "failed to choose a record: several ids start with {prefix:?}: {}{}",
@@ -161,6 +187,10 @@ impl StoreError {
             | Self::ReadOnly { .. }
             | Self::Newer { .. }
             | Self::Corrupt { .. }
+            | Self::Deleted { .. }
+            | Self::Replaced { .. }
+            | Self::LogLost { .. }
+            | Self::NotOurs { .. }
             | Self::Ambiguous { .. }
             | Self::Record { .. } => None,
         }

@@ -84,13 +84,14 @@ impl Store {
     /// # Errors
     /// When they could not be stored; [`StoreError::is_full`] means that a later try may work.
     pub fn insert_kills(&mut self, records: &[OomRecord]) -> Result<usize, StoreError> {
+        let stored = self.time();
         let Self { connection, path, .. } = self;
         let failed = |error| StoreError::sqlite("store kills in", path, error);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut new = 0;
         for record in records {
-            let inserted = insert(&transaction, path, record)?;
+            let inserted = insert(&transaction, path, record, stored)?;
             if inserted > 0 {
                 let victims = 1 + record.circumstances.more_victims.len() as u64;
                 tallies::add(&transaction, record, 1, victims).map_err(failed)?;
@@ -106,28 +107,38 @@ impl Store {
     /// # Errors
     /// When it could not be stored; then the old record is kept.
     pub fn replace_kill(&mut self, id: &str, record: &OomRecord) -> Result<(), StoreError> {
+        let stored = self.time();
         let Self { connection, path, .. } = self;
         let failed = |error| StoreError::sqlite("store kills in", path, error);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         transaction.execute("DELETE FROM kills WHERE id = ?1", [id]).map_err(failed)?;
-        insert(&transaction, path, record)?;
+        insert(&transaction, path, record, stored)?;
         transaction.commit().map_err(failed)
     }
 
-    /// The records of one boot, oldest first; unreadable ones are left out.
+    /// Passes the records of one boot to `take`, oldest first; unreadable ones are left out. They are never all in
+    /// memory: there may be as many as the store may hold.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn kills_of_boot(&self, boot_id: &str) -> Result<Vec<OomRecord>, StoreError> {
+    pub fn each_kill_of_boot(
+        &self,
+        boot_id: &str,
+        mut take: impl FnMut(&OomRecord),
+    ) -> Result<(), StoreError> {
         let failed = |error| self.read_failed(error);
         let mut statement = self
             .connection
-            .prepare_cached("SELECT record FROM kills WHERE boot_id = ?1 ORDER BY time_ns, rowid")
+            // With the index of boots all records would be sorted, in memory or in a file.
+            .prepare_cached("SELECT record FROM kills WHERE +boot_id = ?1 ORDER BY time_ns, rowid")
             .map_err(failed)?;
-        let rows = statement.query_map([boot_id], |row| row.get::<_, Vec<u8>>(0)).map_err(failed)?;
-        let records = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
-        Ok(records.iter().filter_map(|json| serde_json::from_slice(json).ok()).collect())
+        for json in statement.query_map([boot_id], |row| row.get::<_, Vec<u8>>(0)).map_err(failed)? {
+            if let Ok(record) = serde_json::from_slice(&json.map_err(failed)?) {
+                take(&record);
+            }
+        }
+        Ok(())
     }
 
     /// The record with this id, or the only one whose id has this prefix.
@@ -278,8 +289,13 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<KillSummary> {
     })
 }
 
-/// Inserts a kill; 0 when it already exists.
-fn insert(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Result<usize, StoreError> {
+/// Inserts a kill; 0 when it already exists. `stored` is the store's time; without one, the kill's own is used.
+fn insert(
+    transaction: &Transaction<'_>,
+    path: &Path,
+    record: &OomRecord,
+    stored: Option<i64>,
+) -> Result<usize, StoreError> {
     let failed = |error| StoreError::sqlite("store kills in", path, error);
     let OomRecord { circumstances, victim, .. } = record;
     let (task, name) = (&victim.task, circumstances.container.as_ref());
@@ -287,9 +303,9 @@ fn insert(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Res
     let mut statement = transaction
         .prepare_cached(
             "INSERT INTO kills (id, time_ns, boot_id, scope, victim_pid, victim_comm, cgroup, limit_owner,
-                                namespace, pod, container, container_id, cause, source, record)
+                                namespace, pod, container, container_id, cause, source, record, stored_ns)
              VALUES (:id, :time_ns, :boot_id, :scope, :victim_pid, :victim_comm, :cgroup, :limit_owner,
-                     :namespace, :pod, :container, :container_id, :cause, :source, :record)
+                     :namespace, :pod, :container, :container_id, :cause, :source, :record, :stored_ns)
              ON CONFLICT (id) DO NOTHING",
         )
         .map_err(failed)?;
@@ -310,6 +326,7 @@ fn insert(transaction: &Transaction<'_>, path: &Path, record: &OomRecord) -> Res
             ":cause": circumstances.cause.as_ref().and_then(|cause| word(cause.kind)),
             ":source": word(circumstances.source),
             ":record": json,
+            ":stored_ns": stored.unwrap_or_else(|| nanoseconds(record.time)),
         })
         .map_err(failed)
 }

@@ -247,7 +247,9 @@ mod tests {
         assert_eq!(tallies(&store), [("b".to_owned(), 2), (String::new(), 2)]);
 
         // Rows of an older version, which counted the rows themselves, give the same counts.
-        store.connection.execute_batch("DROP TABLE member_tallies; PRAGMA user_version = 5").unwrap();
+        let older = "DROP TABLE member_tallies; DROP TABLE store_time; DROP INDEX kills_by_age;
+             ALTER TABLE kills DROP COLUMN stored_ns; PRAGMA user_version = 5";
+        store.connection.execute_batch(older).unwrap();
         drop(store);
         assert_eq!(tallies(&Store::open(dir.path()).unwrap()), expected);
     }

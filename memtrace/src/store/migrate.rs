@@ -86,6 +86,16 @@ const STEPS: &[&str] = &[
                     THEN substr(name ->> 'container_id', 1, 12) END, name ->> 'unit', ''),
                 count(*), max(time_ns)
          FROM (SELECT time_ns, CAST(name AS TEXT) AS name FROM member_kills) GROUP BY 1, 2, 3;",
+    // 7: the store's own time, by which kills grow old: that of each kill, and its last reading.
+    "ALTER TABLE kills ADD COLUMN stored_ns INTEGER;
+     UPDATE kills SET stored_ns = time_ns;
+     CREATE INDEX kills_by_age ON kills (stored_ns);
+     CREATE TABLE store_time (
+         one INTEGER PRIMARY KEY CHECK (one = 1),
+         time_ns INTEGER NOT NULL,
+         boot_id TEXT NOT NULL,
+         boot_ns INTEGER NOT NULL
+     ) STRICT;",
 ];
 
 /// The version that this program writes.

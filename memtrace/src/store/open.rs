@@ -8,26 +8,33 @@
 //! directory may be read-only), a reader opens the database as immutable, but only if there is no log.
 
 use std::{
-    ffi::OsString,
     fmt::Write as _,
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io,
     os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, config::DbConfig};
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+};
 
-use super::{FILE, Store, StoreError, migrate};
+use super::{
+    FILE, Store, StoreError, aside,
+    identity::{Identity, LOG, beside},
+    migrate,
+};
 
 /// How long to wait for another process's lock: longer than any transaction of ours on a slow disk.
 const BUSY: Duration = Duration::from_secs(5);
 /// File mode: records contain kernel addresses, so not all users may read them.
 const MODE: u32 = 0o640;
-const LOG: &str = "-wal";
-const LOG_INDEX: &str = "-shm";
+/// The largest store of which all pages are read again and again; that takes some 20 ms.
+const EXAMINED: u64 = 16 << 20;
 
 impl Store {
     /// Opens the store for writing and creates it if it is missing. `dir` must exist, and the caller must be the only
@@ -36,14 +43,18 @@ impl Store {
     /// # Errors
     /// When the store cannot be written, or a newer memtrace wrote it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_at(dir, Timestamp::now())
+    }
+
+    /// The same at a given time.
+    pub(super) fn open_at(dir: &Path, now: Timestamp) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         match writer(&path) {
-            Ok(connection) => Ok(Self { connection, path, set_aside: None }),
             Err(StoreError::Corrupt { .. }) => {
-                let aside = set_aside(&path, Timestamp::now().as_second())?;
-                Ok(Self { connection: writer(&path)?, path, set_aside: Some(aside) })
+                let set_aside = aside::database(&path, now)?;
+                writer(&path).map(|store| Self { set_aside, ..store })
             }
-            Err(error) => Err(error),
+            opened => opened,
         }
     }
 
@@ -53,13 +64,12 @@ impl Store {
     /// [`StoreError::Missing`] when there is none; else when it cannot be read.
     pub fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
-        // The system's error is more precise than SQLite's "unable to open".
-        match File::open(&path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(StoreError::Missing { path });
-            }
-            Err(error) => return Err(StoreError::io("open", &path, error)),
+        // The system's error is more precise than SQLite's "unable to open". Not by opening it: in the daemon, closing it
+        // again would release the locks of the recorder's connection.
+        match access(&path, Access::READ_OK) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => return Err(StoreError::Missing { path }),
+            Err(error) => return Err(StoreError::io("open", &path, error.into())),
         }
         let connection = match reader(&path, Reading::Shared) {
             Err(StoreError::Sqlite { action, path, source }) if needs_write(&source) => {
@@ -71,12 +81,72 @@ impl Store {
             }
             other => other,
         }?;
-        Ok(Self { connection, path, set_aside: None })
+        Ok(Self { connection, path, set_aside: None, identity: None, mark: None })
+    }
+
+    /// Whether the files are still those at the store's path.
+    ///
+    /// # Errors
+    /// When they are not, or the database's header is damaged.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.identity.as_ref().map_or(Ok(()), Identity::check)
+    }
+
+    /// Reads all pages of a store that is not large, with a connection of its own, which has not cached them.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub(super) fn examine(&self) -> Result<(), StoreError> {
+        if self.used()? > EXAMINED {
+            return Ok(());
+        }
+        let found =
+            reader(&self.path, Reading::Shared).and_then(|connection| examine(&connection, &self.path));
+        match found {
+            // Another process may hold a lock, or the path may lead elsewhere by now.
+            Err(error) if !matches!(error, StoreError::Corrupt { .. }) => Ok(()),
+            found => found,
+        }
+    }
+
+    /// Moves all commits from the log to the database, although the log has lost its name. True if none is left there.
+    pub(super) fn save_log(&self) -> bool {
+        let moved = self.connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        moved.is_ok_and(|(busy, all, done)| busy == 0 && all == done)
+    }
+
+    /// Closes it without touching a file. Returns which logs at the path are its own, and which are not.
+    pub(super) fn abandon(self) -> Logs {
+        // Otherwise SQLite may delete the log at the path, whosoever it is.
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        let identity = self.identity.as_ref();
+        Logs {
+            own: identity.map(Identity::logs).unwrap_or_default(),
+            foreign: identity.map(Identity::foreign_logs).unwrap_or_default(),
+        }
     }
 }
 
-fn writer(path: &Path) -> Result<Connection, StoreError> {
-    OpenOptions::new()
+/// Suffixes of logs at the path of an abandoned store.
+pub(super) struct Logs {
+    /// Those that it wrote.
+    pub(super) own: Vec<&'static str>,
+    /// Those that were put there.
+    pub(super) foreign: Vec<&'static str>,
+}
+
+fn examine(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let verdict = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match verdict.map_err(|error| StoreError::sqlite("read", path, error))? {
+        verdict if verdict == "ok" => Ok(()),
+        reason => Err(StoreError::Corrupt { path: path.to_owned(), reason: reason.replace('\n', " ") }),
+    }
+}
+
+fn writer(path: &Path) -> Result<Store, StoreError> {
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -95,11 +165,7 @@ fn writer(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::ReadOnly { path: path.to_owned() });
     }
     // Reads each page once and checks no index, which takes milliseconds for thousands of kills.
-    let verdict: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
-    if verdict != "ok" {
-        return Err(StoreError::Corrupt { path: path.to_owned(), reason: verdict });
-    }
+    examine(&connection, path)?;
     // If memory cannot be shared (some network file systems), SQLite stays in rollback mode: equally durable, but
     // readers may wait.
     let _: String =
@@ -108,7 +174,10 @@ fn writer(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     migrate::migrate(&mut connection).map_err(|error| StoreError::sqlite("migrate", path, error))?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
-    Ok(connection)
+    let identity = Identity::new(path, file)?;
+    // Another file may have taken the path between the two calls.
+    identity.check()?;
+    Ok(Store { connection, path: path.to_owned(), set_aside: None, identity: Some(identity), mark: None })
 }
 
 /// How a reader opens the database.
@@ -171,35 +240,6 @@ fn immutable_uri(path: &Path) -> String {
     }
     uri.push_str("?immutable=1");
     uri
-}
-
-/// Moves a damaged database and its log to matching names, so that SQLite still finds the log.
-fn set_aside(path: &Path, unix_time: i64) -> Result<PathBuf, StoreError> {
-    let first = beside(path, &format!(".corrupt-{unix_time}"));
-    // Never overwrite an older one, even within the same second.
-    let mut aside = first.clone();
-    for number in 2.. {
-        if !aside.exists() {
-            break;
-        }
-        aside = beside(&first, &format!(".{number}"));
-    }
-    // The log first: a new database must never get the log of the old one.
-    for suffix in [LOG, LOG_INDEX, ""] {
-        let from = beside(path, suffix);
-        match fs::rename(&from, beside(&aside, suffix)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => {}
-            Err(error) => return Err(StoreError::io("set aside", &from, error)),
-            Ok(()) => {}
-        }
-    }
-    Ok(aside)
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -184,11 +184,13 @@ fn add_up(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Tally;
     use crate::{
         container::name::Name,
         oom::record::OomRecord,
-        store::{Retention, Store, fixture::record},
+        store::{Now, Retention, Store, fixture::record},
     };
 
     fn of(n: u32, container: &str) -> OomRecord {
@@ -221,7 +223,9 @@ mod tests {
         store.count_victims(&[group]).unwrap();
         let expected = [("web".to_owned(), 1, 4), ("redis".to_owned(), 5, 5)];
         assert_eq!(counts(&store), expected);
-        assert!(store.keep(Retention { since: Some(record(99).time), bytes: u64::MAX }).unwrap() > 0);
+        let now = Now { wall: record(99).time, since_boot: 0, boot_id: "boot".into() };
+        let none = Retention { age: Some(Duration::ZERO), bytes: u64::MAX };
+        assert!(store.keep(none, &now).unwrap() > 0);
         drop(store);
         assert_eq!(counts(&Store::open(dir.path()).unwrap()), expected);
     }

@@ -19,8 +19,13 @@ const SHARE: u32 = 20;
 /// The most cached readings.
 const MOST_KEPT: usize = 256;
 
+/// The most memory of the modules of one process, and of all cached readings.
+const MOST_OF_ONE: usize = 1 << 20;
+const MOST_OF_ALL: usize = 4 << 20;
+
 struct Look {
     modules: Arc<[Module]>,
+    bytes: usize,
     good_until: Instant,
     not_before: Instant,
 }
@@ -35,20 +40,29 @@ impl MapsCache {
     /// The code mappings of a process, sorted by address; empty when it is gone.
     pub fn modules(&mut self, procfs: &Procfs, pid: u32, ip: u64) -> Arc<[Module]> {
         let begun = Instant::now();
-        if let Some(Look { modules, good_until, not_before }) = self.kept.get(&pid) {
+        if let Some(Look { modules, good_until, not_before, .. }) = self.kept.get(&pid) {
             let is_good = begun < *good_until && module_at(modules, ip).is_some();
             if is_good || begun < *not_before {
                 return Arc::clone(modules);
             }
         }
-        let regions = maps::read(procfs, pid).map(|maps| maps.regions).unwrap_or_default();
-        let modules: Arc<[Module]> = regions.iter().filter_map(Module::of).collect();
+        let (mut modules, mut bytes) = (Vec::new(), 0);
+        // A process that is gone has none.
+        let _ = maps::each(procfs, pid, |region| {
+            if let Some(module) = Module::of(&region).filter(|_| bytes < MOST_OF_ONE) {
+                bytes += size_of::<Module>() + module.file.as_ref().map_or(0, |file| file.path.len());
+                modules.push(module);
+            }
+        });
+        let modules: Arc<[Module]> = modules.into();
         let now = Instant::now();
-        if self.kept.len() >= MOST_KEPT {
+        let cached: usize = self.kept.values().map(|look| look.bytes).sum();
+        if self.kept.len() >= MOST_KEPT || cached + bytes > MOST_OF_ALL {
             self.kept.clear();
         }
         let not_before = now + (now - begun) * SHARE;
-        let look = Look { modules: Arc::clone(&modules), good_until: not_before.max(now + GOOD), not_before };
+        let good_until = not_before.max(now + GOOD);
+        let look = Look { modules: Arc::clone(&modules), bytes, good_until, not_before };
         self.kept.insert(pid, look);
         modules
     }

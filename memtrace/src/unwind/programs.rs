@@ -21,7 +21,7 @@ use crate::mm::{
 };
 
 /// The most bytes of cached tables.
-const MOST_BYTES: usize = 24 << 20;
+const MOST_BYTES: usize = 12 << 20;
 /// The most cached files, including those without tables.
 const MOST_FILES: usize = 4096;
 /// The most cached mappings of processes.

@@ -72,6 +72,12 @@ pub fn agent<'a>(
         "run" => containerd.root().join("run"),
         "cgroup" => "/sys/fs/cgroup".into(),
         "tracing" => "/sys/kernel/tracing".into(),
+        // Not the host's: pins would outlive the test.
+        "bpf" => {
+            let directory = place.file("bpf");
+            fs::create_dir_all(&directory).unwrap();
+            directory
+        }
         other => panic!("{other} is mounted, and no test knows where from"),
     });
     let linux = LinuxContainerConfig {

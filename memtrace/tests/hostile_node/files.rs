@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
@@ -82,5 +83,45 @@ fn a_library_that_is_cut_short_while_it_is_read_kills_a_reader_at_most() {
         is_over.store(true, Ordering::Relaxed);
     });
     it_is_well(&place);
+    nothing_is_left(&daemon, &before);
+}
+
+/// A chain of links that ends at whatever the reader itself has open.
+#[test]
+fn a_library_that_became_a_chain_of_links_has_no_names_and_opens_nothing() {
+    let (place, directory) = (Place::new(), tempfile::tempdir().unwrap());
+    let daemon = place.start(&[]);
+    let (program, library) = grown(&daemon, directory.path());
+    let before = Held::by(&daemon);
+    fs::remove_file(&library).unwrap();
+    let links: Vec<PathBuf> = (0..30).map(|number| directory.path().join(number.to_string())).collect();
+    let targets = links.iter().skip(1).map(PathBuf::as_path).chain([Path::new("/proc/self/fd/0")]);
+    for (link, target) in links.iter().zip(targets) {
+        symlink(target, link).unwrap();
+    }
+    symlink(&links[0], &library).unwrap();
+    eventually("it has none any more", PATIENCE, || (!has_name(&daemon, &program)).then_some(()));
+    it_is_well(&place);
+    nothing_is_left(&daemon, &before);
+}
+
+/// Nearly all of it is a hole, which costs its owner nothing.
+#[test]
+fn a_program_of_two_hundred_gib_costs_no_more_than_another() {
+    let (place, directory) = (Place::new(), tempfile::tempdir().unwrap());
+    let daemon = place.start(&[]);
+    it_is_well(&place);
+    let before = Held::by(&daemon);
+    let (huge, library) = (directory.path().join("huge"), directory.path().join("library.so"));
+    fs::copy(compile("grower", &[]), &huge).unwrap();
+    fs::copy(compile("grower", &["-DLIBRARY", "-shared", "-fPIC"]), &library).unwrap();
+    for file in [&huge, &library] {
+        fs::OpenOptions::new().write(true).open(file).unwrap().set_len(200 << 30).unwrap();
+    }
+    let program = Program::shell(&format!("exec {} {}", huge.display(), library.display()));
+    assert_eq!(program.line(), "ready");
+    daemon.row("its page tables", program.pid(), |row| row.memory.is_some());
+    it_is_well(&place);
+    drop(program);
     nothing_is_left(&daemon, &before);
 }

@@ -25,7 +25,8 @@ use crate::{
 /// Facts over the budget: so many that they are a flood, whatever comes from other programs of this machine.
 const MANY: u64 = 5_000;
 
-fn flood(group: &Cgroup, what: &str) -> Program {
+/// `flood` in this group, which has begun.
+pub fn flood(group: &Cgroup, what: &str) -> Program {
     let program =
         Program::shell(&format!("exec {} {} {what}", compile("flood", &[]).display(), group.directory()));
     program.ready();

@@ -11,6 +11,8 @@
 )]
 
 mod afterwards;
+mod chaos;
+mod crowds;
 mod files;
 mod floods;
 /// What the tests of the host stand on as well.
@@ -21,6 +23,8 @@ mod host {
 }
 mod mounts;
 mod processes;
+mod readers;
+mod scans;
 mod strangers;
 
 use host::fixture;

@@ -1,4 +1,5 @@
-//! A full disk: the kill is in the log at once, and in the store as soon as there is room.
+//! A full disk: the kill is in the log at once, and in the store as soon as there is room. A deleted store: there is a new
+//! one.
 
 use std::{
     ffi::CStr,
@@ -10,7 +11,14 @@ use std::{
 use memtrace::oom::record::{OomRecord, circumstances::Circumstances};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::fixture::{PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program};
+use crate::fixture::{
+    PATIENCE,
+    cgroup::Cgroup,
+    daemon::{Place, run},
+    eventually, mib,
+    program::Program,
+    said,
+};
 
 /// A small file system of a test's own.
 struct Disk(PathBuf);
@@ -75,4 +83,38 @@ fn a_kill_that_cannot_be_stored_is_printed_kept_and_stored_later() {
     });
     let times = daemon.log().matches("failed to store an OOM kill").count();
     assert_eq!(times, 1, "it is printed once");
+}
+
+/// The file alone, and the whole directory with the lock.
+#[test]
+fn a_store_that_is_deleted_beneath_the_daemon_is_begun_anew() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    let kill = || {
+        let group = Cgroup::new().limit(mib(16));
+        let mut program = Program::eat(&["cgroup", group.directory(), "grow"]);
+        program.end();
+        place.record(program.pid())
+    };
+    kill();
+    let renewed = |times: u64| {
+        eventually("the loss is noticed", PATIENCE, || {
+            (daemon.tracer().store.renewals == times).then_some(())
+        })
+    };
+    fs::remove_file(place.state().join(memtrace::store::FILE)).unwrap();
+    kill();
+    renewed(1);
+    fs::remove_dir_all(place.state()).unwrap();
+    // Without a kill.
+    renewed(2);
+    kill();
+    let store = daemon.tracer().store;
+    assert_eq!(store.problem, None);
+    assert!(store.last_renewal.is_some_and(|last| last.contains("deleted while it was open")));
+    assert!(daemon.log().contains("opened the store again"), "{}", daemon.log());
+    // The lock is held again.
+    let output = run(&mut place.command(&["--no-backfill"]));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("another daemon uses the state directory"), "{}", said(&output));
 }

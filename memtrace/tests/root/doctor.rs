@@ -51,7 +51,7 @@ fn what_the_daemon_holds_back_is_shown() {
     let health = serde_json::from_slice::<Diagnosis>(&doctor("json").stdout).unwrap().health;
     let Known::Known(health) = health else { panic!("{health:?}") };
     assert_eq!(health.troubled(), [] as [&ThreadHealth; 0]);
-    for name in ["engine", "recorder", "serving", "judge", "scanner", "unwinder", "symbols", "limit-watch"] {
+    for name in ["engine", "recorder", "serving", "judge", "scanner", "unwinder", "symbols", "mount-watch"] {
         assert!(health.threads.iter().any(|thread| thread.name == name), "{name} is not in {health:?}");
     }
     assert!(text.contains(&format!("{0} of {0} threads are well", health.threads.len())), "{text}");

@@ -1,5 +1,6 @@
 //! What the tests stand on: cgroups, programs, daemons, the kernel's log. Each cleans up when it is dropped.
 
+pub mod bpffs;
 pub mod cgroup;
 pub mod daemon;
 pub mod freezer;

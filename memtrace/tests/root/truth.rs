@@ -193,15 +193,16 @@ impl Follower {
         self.workload.say(&self.command);
     }
 
-    /// The rows as events alone made them.
-    fn compare_held_off(&mut self, watch: &Watch) {
+    /// The rows as events alone made them; what is wrong with them.
+    fn compare_held_off(&mut self, watch: &Watch) -> Option<String> {
         let pid = self.workload.pid();
-        let Some(memory) = watch.memory(pid) else { return self.wrong.push("no rows".to_owned()) };
+        let Some(memory) = watch.memory(pid) else { return Some("no rows".to_owned()) };
         let (held, _, why) = error(pid, memory);
-        self.held_off = self.held_off.max(held);
         if held > HELD_OFF {
-            self.wrong.push(format!("{}, held off: {why}", self.command));
+            return Some(format!("{}, held off: {why}", self.command));
         }
+        self.held_off = self.held_off.max(held);
+        None
     }
 
     /// The rows after a read; what is wrong with them.
@@ -224,23 +225,26 @@ impl Follower {
     }
 }
 
-/// Reads page tables until the rows of all fit; those that never do are wrong.
-fn settle(watch: &mut Watch, followers: &mut [Follower]) {
+/// Goes on until the rows of all fit; those that never do are wrong. Page tables are read only if they may be.
+fn settle(watch: &mut Watch, followers: &mut [Follower], may_scan: bool) {
     let end = Instant::now() + PATIENCE;
     let mut open: Vec<&mut Follower> = followers.iter_mut().collect();
     loop {
-        watch.run(2, true);
         let is_over = Instant::now() > end;
-        open.retain_mut(|follower| match follower.compare(watch) {
-            Some(why) if is_over => {
-                follower.wrong.push(why);
-                false
+        open.retain_mut(|follower| {
+            let outcome = if may_scan { follower.compare(watch) } else { follower.compare_held_off(watch) };
+            match outcome {
+                Some(why) if is_over => {
+                    follower.wrong.push(why);
+                    false
+                }
+                outcome => outcome.is_some(),
             }
-            outcome => outcome.is_some(),
         });
         if open.is_empty() {
             return;
         }
+        watch.run(2, may_scan);
     }
 }
 
@@ -272,15 +276,18 @@ fn resident_pages(pid: u32) -> u64 {
 fn follow(mut watch: Watch, mut followers: Vec<Follower>, may_lack: f64) {
     let first = format!("grow {FIRST}");
     followers.iter_mut().for_each(|follower| _ = follower.workload.say(&first));
-    settle(&mut watch, &mut followers);
+    watch.run(2, true);
+    settle(&mut watch, &mut followers, true);
     for _ in 0..STOPS {
         for follower in &mut followers {
             follower.step();
             watch.turn(false);
         }
         rest(&mut watch, &followers);
-        followers.iter_mut().for_each(|follower| follower.compare_held_off(&watch));
-        settle(&mut watch, &mut followers);
+        // One may free while the others are compared; what events alone got wrong stays so until a read.
+        settle(&mut watch, &mut followers, false);
+        watch.run(2, true);
+        settle(&mut watch, &mut followers, true);
     }
     let mut wrong = Vec::new();
     for follower in followers {

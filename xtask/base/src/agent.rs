@@ -47,7 +47,7 @@ impl Agent {
         let log = File::create(dir.path().join("log")).context("failed to create the daemon's log")?;
         let start = Instant::now();
         let mut command = Command::new(bin);
-        command.arg("daemon").arg("--state-dir").arg(dir.path().join("state"));
+        command.args(["daemon", "--no-pins", "--state-dir"]).arg(dir.path().join("state"));
         command.arg("--socket").arg(dir.path().join("socket")).args(arguments);
         fs::create_dir(dir.path().join("state")).context("failed to create the daemon's state")?;
         let errors = log.try_clone().context("failed to share the daemon's log")?;

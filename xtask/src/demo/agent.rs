@@ -36,7 +36,7 @@ impl Agent {
         let mut command = Command::new(bin);
         command.arg("daemon").arg("--state-dir").arg(state).arg("--socket").arg(socket_of(state));
         // The last kill must be this one's, not one that the kernel log still has.
-        command.arg("--no-backfill");
+        command.args(["--no-backfill", "--no-pins"]);
         let child = command.stdout(log).stderr(errors).spawn();
         let child = child.with_context(|| format!("failed to start {} daemon", bin.display()))?;
         Ok(Self { bin: bin.to_owned(), state: state.to_owned(), child })

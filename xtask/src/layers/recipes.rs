@@ -37,6 +37,9 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     }
     let mut cargo = workspace.cargo();
     cargo.current_dir(&copy).args(["check", "--package", "memtrace", "--locked"]);
+    // Cargo takes the packages of the copy for those of the workspace, and would not compile the workspace's again. With
+    // another profile they are others.
+    cargo.args(["--config", "profile.dev.package.memtrace-common.codegen-units=255"]);
     process::run(cargo.env("CARGO_TARGET_DIR", workspace.target()))?;
     println!("recipes: {} apply and compile", patches.len());
     Ok(())

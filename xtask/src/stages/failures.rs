@@ -9,8 +9,10 @@ pub(super) const HEADING: &str = "=== What failed";
 
 /// Most logs that are kept by others are cut to some ten thousand characters.
 const MOST_CHARS: usize = 6_000;
-/// Of each test: its first lines name the assertion and both values, the last ones are mostly a backtrace.
-const LINES_OF_A_TEST: usize = 14;
+/// Of each test: from where it panicked, the assertion and both values; what follows is mostly a backtrace.
+const LINES_OF_A_PANIC: usize = 10;
+/// What it printed last before that.
+const LINES_BEFORE: usize = 4;
 const LINES_OF_THE_REST: usize = 25;
 const CHARS_OF_A_LINE: usize = 600;
 
@@ -23,20 +25,29 @@ pub(super) fn excerpt(output: &str) -> String {
 
 /// The sections `---- name stdout ----` of the test harness.
 fn tests_of(output: &str) -> String {
-    let mut lines = Vec::new();
-    let mut left = 0_usize;
-    for line in output.lines() {
+    let mut sections: Vec<Vec<&str>> = Vec::new();
+    let mut is_inside = false;
+    for line in output.lines().filter(|line| !line.is_empty()) {
         if line.starts_with("---- ") && line.ends_with(" ----") {
-            left = LINES_OF_A_TEST;
+            is_inside = true;
+            sections.push(Vec::new());
         } else if line == "failures:" || line.starts_with("test result:") {
-            left = 0;
+            is_inside = false;
         }
-        if left > 0 && !line.is_empty() {
-            left -= 1;
-            lines.push(line);
+        if let Some(section) = sections.last_mut().filter(|_| is_inside) {
+            section.push(line);
         }
     }
-    lines.join("\n")
+    sections.iter().flat_map(|section| of_test(section)).collect::<Vec<_>>().join("\n")
+}
+
+/// Its name, and the lines around its panic.
+fn of_test<'a>(section: &[&'a str]) -> Vec<&'a str> {
+    let panic = section.iter().position(|line| line.contains("panicked at"));
+    let panic = panic.unwrap_or_else(|| section.len().saturating_sub(LINES_OF_A_PANIC)).max(1);
+    let from = panic.saturating_sub(LINES_BEFORE).max(1);
+    let shown = section.iter().skip(from).take(panic - from + LINES_OF_A_PANIC);
+    section.iter().take(1).chain(shown).copied().collect()
 }
 
 fn bounded(text: &str) -> String {
@@ -60,6 +71,15 @@ mod tests {
     fn a_test_that_failed_is_told_with_its_assertion() {
         let told = "---- b stdout ----\nthread 'b' panicked at x.rs:1:\nassertion failed: `left`";
         assert_eq!(excerpt(HARNESS), told);
+    }
+
+    #[test]
+    fn what_it_printed_does_not_hide_its_panic() {
+        let said: String = (1..=50).map(|n| format!("said {n}\n")).collect();
+        let told = excerpt(&HARNESS.replace("\n\nthread", &format!("\n\n{said}thread")));
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines[..2], ["---- b stdout ----", "said 47"]);
+        assert_eq!(lines[5..], ["thread 'b' panicked at x.rs:1:", "assertion failed: `left`"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Marks, Module, ProcessEvidence, base_name, inspect, memory};
+use super::{Mark, Marks, Module, ProcessEvidence, base_name, inspect, memory};
 use crate::mm::{
     procfs::Procfs,
     program::{self, Version},
@@ -50,6 +50,29 @@ impl Reader {
         };
         let found = memory::look(&self.procfs, pid, &process, regions, deadline);
         process.with_found(found)
+    }
+
+    /// Adds to evidence that came from elsewhere what only the files contain.
+    pub fn complete(
+        &mut self,
+        pid: u32,
+        evidence: Arc<ProcessEvidence>,
+        regions: &[Region],
+    ) -> Arc<ProcessEvidence> {
+        let lacks_names = |module: &Module| module.names.is_none() && module.marks.has(Mark::Hotspot);
+        if !evidence.modules.iter().any(lacks_names) {
+            return evidence;
+        }
+        let mut evidence = Arc::unwrap_or_clone(evidence);
+        for module in evidence.modules.iter_mut().filter(|module| lacks_names(module)) {
+            let maps_it = |region: &&Region| match &region.backing {
+                Backing::File(file) => *file == module.file,
+                _ => false,
+            };
+            let mapped: Vec<&Region> = regions.iter().filter(maps_it).collect();
+            module.names = self.program(pid, &module.file, &mapped).and_then(|program| program.names.clone());
+        }
+        Arc::new(evidence)
     }
 
     fn modules(&mut self, pid: u32, regions: &[Region], deadline: Instant) -> Vec<Module> {

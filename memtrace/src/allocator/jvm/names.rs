@@ -11,6 +11,9 @@ use crate::allocator::evidence::elf::Elf;
 
 /// HotSpot has 1 MB of constants.
 const MOST_CONSTANTS: u64 = 16 << 20;
+/// The most exported variables, and the longest name of one; HotSpot has some ten.
+const MOST_VARIABLES: usize = 64;
+const LONGEST: usize = 64;
 /// The most places of one name: short names also occur as the end of longer ones.
 const MOST_PLACES: usize = 256;
 
@@ -108,7 +111,10 @@ impl Names {
     pub fn of(elf: &Elf<'_>) -> Option<Self> {
         let mut variables = HashMap::new();
         elf.exports(|name, address| {
-            if let Some(name) = name.strip_prefix(b"gHotSpotVMStruct") {
+            if let Some(name) = name.strip_prefix(b"gHotSpotVMStruct")
+                && name.len() <= LONGEST
+                && variables.len() < MOST_VARIABLES
+            {
                 variables.insert(name.to_vec(), address);
             }
         });

@@ -11,14 +11,16 @@ use std::{
 };
 
 use jiff::Timestamp;
+use memtrace_common::event::oom::OomKill;
 
 use super::kmsg::Kmsg;
 use crate::{
     cgroup::hierarchy::Hierarchy,
     clock,
     oom::{
+        dump::Dump,
         kernel_log::{Boot, LoggedKill, Reader, Trace, record},
-        record::OomRecord,
+        record::{OomRecord, circumstances::Source},
     },
 };
 
@@ -51,6 +53,8 @@ pub struct Backfill {
     recorded: VecDeque<Trace>,
     /// Kills that were recorded from the log.
     backfilled: VecDeque<Trace>,
+    /// The victims of all recorded kills.
+    known: usize,
 }
 
 impl Backfill {
@@ -68,23 +72,37 @@ impl Backfill {
             pending: VecDeque::new(),
             recorded: VecDeque::new(),
             backfilled: VecDeque::new(),
+            known: 0,
         };
         backfill.read(Instant::now());
         backfill
     }
 
-    /// Takes the recorded kills of this boot. Logs how many kills are neither in the store nor in the kernel log.
-    pub fn know(&mut self, recorded: impl IntoIterator<Item = Trace>) {
-        let mut known = 0;
-        for trace in recorded {
-            known += trace.tids.len();
-            // Each logged kill of a group has its own trace; a trace without one stays in `recorded`.
-            while let Some(index) = self.pending_of(&trace) {
-                self.pending.remove(index);
-            }
-            push(&mut self.recorded, trace);
+    /// Takes a recorded kill of this boot.
+    pub fn know(&mut self, record: &OomRecord) {
+        let trace = Trace::of(record);
+        self.known += trace.tids.len();
+        // Each logged kill of a group has its own trace; a trace without one stays in `recorded`.
+        while let Some(index) = self.pending_of(&trace) {
+            self.pending.remove(index);
         }
-        let known = known + self.pending.iter().map(|(_, kill)| 1 + kill.others.len()).sum::<usize>();
+        // The ring of an earlier daemon may have it.
+        if record.circumstances.source == Source::KernelLog {
+            push(&mut self.backfilled, trace.clone());
+        }
+        push(&mut self.recorded, trace);
+    }
+
+    /// The kernel's report of a kill that is not recorded yet.
+    pub fn report(&self, kill: &OomKill) -> Option<Dump> {
+        let trace = Trace { id: String::new(), tids: vec![kill.victim.tid], ktime_ns: kill.header.ktime };
+        let (_, logged) = self.pending.get(self.pending_of(&trace)?)?;
+        Some(logged.report.as_ref()?.dump.clone())
+    }
+
+    /// Logs how many kills are neither in the store nor in the kernel log.
+    pub fn tell_unrecorded(&self) {
+        let known = self.known + self.pending.iter().map(|(_, kill)| 1 + kill.others.len()).sum::<usize>();
         let counted = fs::read_to_string("/proc/vmstat").ok().and_then(|text| kills_counted(&text));
         if let Some(more) =
             counted.and_then(|counted| counted.checked_sub(known as u64)).filter(|more| *more > 0)
@@ -119,6 +137,7 @@ impl Backfill {
     /// there is one.
     pub fn seen(&mut self, record: &OomRecord) -> Option<String> {
         let trace = Trace::of(record);
+        self.known += trace.tids.len();
         if let Some(index) = nearest(&trace, self.backfilled.iter().map(first)) {
             return self.backfilled.remove(index).map(|old| old.id);
         }

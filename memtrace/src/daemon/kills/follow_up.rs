@@ -28,8 +28,9 @@ use crate::{
     units::Bytes,
 };
 
-/// The most records that may still get more facts.
+/// The most records that may still get more facts, and their size.
 const MOST: usize = 512;
+const MOST_BYTES: usize = 8 << 20;
 /// How long they may, in ns.
 const KEPT: u64 = 60_000_000_000;
 /// The least time between two reads of mounts: hundreds of kills must not cause as many reads of /proc.
@@ -38,6 +39,9 @@ const MOUNTS_EVERY: Duration = Duration::from_millis(500);
 struct Recent {
     record: OomRecord,
     is_changed: bool,
+    /// Whether it is of a kill from before this daemon: no fact of now is taken for one of then.
+    is_earlier: bool,
+    /// With the victim's ancestors.
     mounts: Wish<Vec<u32>>,
     names: Wish<()>,
 }
@@ -60,19 +64,22 @@ pub struct FollowUp {
 }
 
 impl FollowUp {
-    /// Remembers a record that has just been stored.
-    pub fn add(&mut self, record: &OomRecord, ancestors: Vec<u32>) {
+    /// Remembers a stored record, with the victim's ancestors. There are none for a kill from before this daemon: other
+    /// processes may have the ids now, so neither mounts nor names are read.
+    pub fn add(&mut self, record: &OomRecord, ancestors: Option<Vec<u32>>) {
         let is_of_files = |cause: &Cause| cause.kind == CauseKind::FileOrTmpfs;
         let is_of_files = record.circumstances.cause.as_ref().is_some_and(is_of_files);
         self.recent.push_back(Recent {
             record: record.clone(),
             is_changed: false,
-            // The victim's ancestors.
-            mounts: if is_of_files { Wish::Needed(ancestors) } else { Wish::Done },
-            names: Wish::Needed(()),
+            is_earlier: ancestors.is_none(),
+            names: if ancestors.is_some() { Wish::Needed(()) } else { Wish::Done },
+            mounts: ancestors.filter(|_| is_of_files).map_or(Wish::Done, Wish::Needed),
         });
         let oldest = record.ktime_ns.saturating_sub(KEPT);
+        let size = |recent: &Recent| recent.record.footprint();
         while self.recent.len() > MOST
+            || (self.recent.len() > 1 && self.recent.iter().map(size).sum::<usize>() > MOST_BYTES)
             || self.recent.front().is_some_and(|first| first.record.ktime_ns < oldest)
         {
             self.recent.pop_front();
@@ -176,7 +183,8 @@ impl FollowUp {
 
     /// Takes whether the first process of a victim's cgroup lives on.
     pub fn lives_on(&mut self, id: &str, lives: bool) {
-        if let Some(recent) = self.recent.iter_mut().find(|recent| recent.record.id == id) {
+        let recent = self.recent.iter_mut().find(|recent| recent.record.id == id);
+        if let Some(recent) = recent.filter(|recent| !recent.is_earlier) {
             recent.record.circumstances.lives_on = Some(lives);
             recent.is_changed = true;
         }
@@ -231,12 +239,22 @@ impl FollowUp {
         self.recent.iter().any(waits)
     }
 
+    /// The records, oldest first.
+    pub fn records(&self) -> impl Iterator<Item = &OomRecord> {
+        self.recent.iter().map(|recent| &recent.record)
+    }
+
+    /// Whether a record got more facts.
+    pub fn is_changed(&self) -> bool {
+        self.recent.iter().any(|recent| recent.is_changed)
+    }
+
     /// Writes the records that got more facts.
     ///
     /// # Errors
     /// When the write failed; the next call tries again.
     pub fn write(&mut self, store: &mut Store) -> Result<(), StoreError> {
-        if !self.recent.iter().any(|recent| recent.is_changed) {
+        if !self.is_changed() {
             return Ok(());
         }
         store.update_kills(
@@ -244,5 +262,27 @@ impl FollowUp {
         )?;
         self.recent.iter_mut().for_each(|recent| recent.is_changed = false);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FollowUp, Wish};
+    use crate::oom::cause::fixture;
+
+    #[test]
+    fn a_kill_from_before_this_daemon_gets_no_fact_of_now() {
+        let record = fixture::record(10);
+        let mut follow_up = FollowUp::default();
+        follow_up.add(&record, None);
+        follow_up.lives_on(&record.id, true);
+        assert!(!follow_up.is_waiting(), "for mounts, names, or to be written");
+
+        let mut follow_up = FollowUp::default();
+        follow_up.add(&record, Some(Vec::new()));
+        assert_eq!(follow_up.recent[0].names, Wish::Needed(()));
+        follow_up.lives_on(&record.id, true);
+        assert_eq!(follow_up.recent[0].record.circumstances.lives_on, Some(true));
+        assert!(follow_up.recent[0].is_changed);
     }
 }

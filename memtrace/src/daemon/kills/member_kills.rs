@@ -2,7 +2,7 @@
 //! exit and the kubelet no restart.
 //!
 //! Input: kills, and the processes of their cgroup. Output: whether its first process lives on, for each kill; for
-//! containers entries in the store, and their count, which survives restarts. A kill is judged `AFTER` it happened: a
+//! containers entries in the store, and their count, which survives restarts. A kill is judged `AFTER` it was recorded: a
 //! container that dies with its member is gone by then.
 
 use std::{
@@ -80,7 +80,9 @@ impl MemberKills {
         let (Some(path), Some(hierarchy)) = (path, self.hierarchy.as_ref()) else { return };
         let Some(directory) = hierarchy.directory(whole(path)) else { return };
         let Some(first) = first(&self.procfs, &directory) else { return };
-        if self.waiting.len() >= MOST {
+        // The cgroup of a unit is used again, and the kill may be from before the daemon started.
+        let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
+        if first.start.saturating_mul(tick) > record.ktime_ns || self.waiting.len() >= MOST {
             return;
         }
         let victim = &record.victim.task;

@@ -149,7 +149,7 @@ mod tests {
             scan::Scan,
             walk::{self, Unwound},
         },
-        reader::scan::Job,
+        reader::job::Job,
         symbols::Place,
     };
 
@@ -161,8 +161,8 @@ mod tests {
             Err(Box::new(job))
         }
 
-        fn walk(&mut self, job: walk::Job) -> Unwound {
-            Unwound { key: job.key, walked: None }
+        fn walk(&mut self, jobs: Vec<walk::Job>) -> Vec<Unwound> {
+            jobs.into_iter().map(|job| Unwound { key: job.key, walked: None }).collect()
         }
 
         fn mounts(&mut self, pid: u32) -> Result<Vec<Tmpfs>, NotRead> {

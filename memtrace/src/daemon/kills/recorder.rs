@@ -5,10 +5,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::AtomicU64,
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
@@ -17,40 +16,47 @@ use std::{
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use memtrace_common::event::oom::OomKill;
 
-use super::{backfill::Backfill, kernel_log::KernelLog};
+use super::kernel_log::KernelLog;
 use crate::{
-    cgroup::{hierarchy::Hierarchy, memcg},
+    cgroup::hierarchy::Hierarchy,
     clock,
-    container::{namer::Change, names::Names, sources::Ended as EndedSaid},
-    daemon::kills::{
-        follow_up::FollowUp, member_kills::MemberKills, mounts::Mounts, stack_names::StackNames,
-    },
-    health::Beat,
-    history::shared::Shared,
-    ingest::loss::Loss,
+    container::names::Names,
+    daemon::kills::{follow_up::FollowUp, known::Known, member_kills::MemberKills},
     mm::procfs::Procfs,
-    model::{AtKill, Latest, exits::Ended},
+    model::{Latest, exits::Ended},
     oom::{
         cause::cause,
         exit::ExitRecord,
         group::is_member,
-        kernel_log::Trace,
         owner::Baselines,
         record::OomRecord,
         recorder::{Context, record},
         surroundings::{KnownAtKill, surround},
         symbols::{Kallsyms, KernelSymbols as _},
     },
-    store::Store,
+    probe::kill_ring::Key,
+    store::Now,
     text::escape,
 };
 
 mod commit;
+mod inherit;
+mod inputs;
+pub mod outgoing;
+mod upkeep;
 
-/// The most kills that wait for the disk. Above that the oldest are dropped and counted; the log has them.
+pub use self::{
+    inputs::{Counts, Keep, Kill, News, Surroundings},
+    upkeep::open,
+};
+
+/// The most kills that wait for the disk, and their size as JSON. Above that the oldest are dropped and counted; the log
+/// has them.
 const MAX_WAITING: usize = 10_000;
+const MAX_WAITING_BYTES: usize = 16 << 20;
+/// The most records that wait to replace one from the kernel log.
+const MAX_REPLACED: usize = 512;
 /// Delay before a failed write is retried.
 const RETRY: Duration = Duration::from_secs(2);
 /// How often the kernel log is searched for missed kills.
@@ -62,78 +68,8 @@ const BATCH: Duration = Duration::from_millis(20);
 const LATER: Duration = Duration::from_millis(500);
 /// How often old kills are deleted.
 const TIDY: Duration = Duration::from_secs(600);
-
-/// How many kills are kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Keep {
-    /// The longest age; zero means for ever.
-    pub age: Duration,
-    /// The largest size of the store, in bytes.
-    pub bytes: u64,
-}
 /// How often due kills are judged.
 const SOON: Duration = Duration::from_millis(500);
-
-/// A kill, and what the engine knew when it arrived.
-pub struct Kill {
-    /// The record from the kernel programs.
-    pub frozen: Box<OomKill>,
-    /// Losses until then.
-    pub losses: Vec<Loss>,
-    /// What the model knew of the victim.
-    pub at_kill: AtKill,
-    /// The last snapshot before.
-    pub snapshot: Latest,
-}
-
-/// A message from the engine.
-pub enum News {
-    /// A kill.
-    Kill(Box<Kill>),
-    /// The end of a process, and the last snapshot before it.
-    Ended(Box<Ended>, Latest),
-}
-
-/// Counts that the snapshot shows.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Durable.
-    pub stored: AtomicU64,
-    /// Waiting for the disk, or given up.
-    pub not_stored: AtomicU64,
-}
-
-/// Facts and handles that do not change while the daemon runs.
-pub struct Surroundings {
-    /// This boot.
-    pub boot_id: String,
-    /// The hook.
-    pub hook: String,
-    /// Whether the signal hook is attached.
-    pub watches_signals: bool,
-    /// The cgroup hierarchy.
-    pub hierarchy: Option<Hierarchy>,
-    /// The directory of the store.
-    pub state_dir: PathBuf,
-    /// The history: counts kills, and has the usage before them.
-    pub shared: Shared,
-    /// How many are kept.
-    pub keep: Keep,
-    /// Kills of the kernel log; `None` when backfill is disabled.
-    pub backfill: Option<Backfill>,
-    /// Reads the mounts of kills.
-    pub mounts: Mounts,
-    /// Names of the functions in the stacks of kills.
-    pub stack_names: StackNames,
-    /// Names of cgroups.
-    pub names: Names,
-    /// Channel on which the namer is asked how a killed container ended.
-    pub changes: Sender<Change>,
-    /// Its answers.
-    pub ended: Receiver<EndedSaid>,
-    /// The thread's beat.
-    pub beat: Beat,
-}
 
 /// The running recorder. It ends when the engine's sender is dropped and all is stored.
 pub struct Recorder {
@@ -145,28 +81,25 @@ pub struct Recorder {
     pub thread: JoinHandle<()>,
 }
 
-/// Opens the store and starts the thread.
+/// Starts the thread.
 ///
 /// # Errors
-/// When the store cannot be opened or the thread not started.
+/// When the store cannot be read or the thread not started.
 pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
-    let store = open(&surroundings.state_dir)?;
+    let store = surroundings.store.store().context("the store is not open")?;
     for tally in store.tallies()? {
         surroundings.shared.count_kills(tally.join, tally.kills);
     }
     // Read after the programs are attached, so a group that is missing here is younger than the tracer.
-    let baselines = baselines(surroundings.hierarchy.as_ref());
+    let baselines = inherit::baselines(surroundings.hierarchy.as_ref());
     let member_kills = MemberKills::open(
         Procfs::new("/proc"),
         surroundings.hierarchy.clone(),
         surroundings.names.clone(),
-        &store,
+        store,
     )?;
     let log = KernelLog::from_now();
-    if let Some(backfill) = &mut surroundings.backfill {
-        let recorded = store.kills_of_boot(&surroundings.boot_id)?;
-        backfill.know(recorded.iter().map(Trace::of));
-    }
+    let (known, follow_up) = inherit::recall(&mut surroundings)?;
     let (sender, receiver) = channel();
     let counts = Arc::new(Counts::default());
     let shared = Arc::clone(&counts);
@@ -174,9 +107,11 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
         .name("recorder".to_owned())
         .spawn(move || {
             let worker = Worker {
+                clock: upkeep::now(&surroundings.boot_id),
                 surroundings,
-                store,
                 baselines,
+                earlier: Baselines::unknown(),
+                known,
                 // Cannot be sent to another thread.
                 symbols: Kallsyms::default(),
                 log,
@@ -186,9 +121,11 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 waiting: VecDeque::new(),
                 ancestors: HashMap::new(),
                 exits: Vec::new(),
-                follow_up: FollowUp::default(),
+                follow_up,
+                taken: Vec::new(),
+                merged: Vec::new(),
                 more_victims: Vec::new(),
-                in_log: 0,
+                in_log: VecDeque::new(),
                 given_up: 0,
                 counts: shared,
             };
@@ -198,24 +135,14 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
     Ok(Recorder { sender, counts, thread })
 }
 
-fn open(state_dir: &Path) -> anyhow::Result<Store> {
-    let store = Store::open(state_dir)?;
-    if let Some(aside) = store.set_aside() {
-        tracing::error!(path = %aside.display(), "the store is corrupt; moved it aside and created a new one");
-    }
-    Ok(store)
-}
-
-fn baselines(hierarchy: Option<&Hierarchy>) -> Baselines {
-    let Some(hierarchy) = hierarchy else { return Baselines::default() };
-    let groups = hierarchy.walk().into_iter();
-    Baselines::of_existing(groups.map(|(id, path)| (id, memcg::oom_events(hierarchy, &path))))
-}
-
 struct Worker {
     surroundings: Surroundings,
-    store: Store,
+    /// The last reading of the clocks.
+    clock: Now,
     baselines: Baselines,
+    /// For kills from before the groups were read.
+    earlier: Baselines,
+    known: Known,
     symbols: Kallsyms,
     log: KernelLog,
     /// Ids of backfilled records whose kill the tracer did see, with the records that replace them.
@@ -227,10 +154,13 @@ struct Worker {
     ancestors: HashMap<String, Vec<u32>>,
     exits: Vec<ExitRecord>,
     follow_up: FollowUp,
+    /// Kills whose records in the ring are needed until the next commit, and until further victims are stored.
+    taken: Vec<Key>,
+    merged: Vec<Key>,
     /// Further victims of groups with a stored record, still to be counted.
     more_victims: Vec<OomRecord>,
-    /// How many of the waiting records were printed to the log.
-    in_log: usize,
+    /// Sizes of those of the waiting records that were printed to the log.
+    in_log: VecDeque<usize>,
     given_up: u64,
     counts: Arc<Counts>,
 }
@@ -239,6 +169,7 @@ impl Worker {
     fn run(mut self, news: &Receiver<News>) {
         // The first lookup of kernel symbols takes long and must not delay the first kill.
         self.symbols.names(&[0]);
+        self.inherit();
         let (mut looked, mut followed) = (Instant::now(), Instant::now());
         loop {
             let patience = match () {
@@ -251,15 +182,21 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => (Vec::new(), true),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.store_waiting();
+                    self.look_after_store();
                     self.follow_up();
                     return;
                 }
             };
+            self.read_clocks();
             if looked.elapsed() >= LOOK {
                 self.look(is_idle);
                 looked = Instant::now();
             }
             self.store_waiting();
+            // Each step may wait for the disk.
+            self.surroundings.beat.beat();
+            self.look_after_store();
+            self.surroundings.beat.beat();
             self.judge(&ends);
             if is_idle || followed.elapsed() >= LATER {
                 self.follow_up();
@@ -274,6 +211,7 @@ impl Worker {
         let (begun, mut ends) = (Instant::now(), Vec::new());
         let mut told = first;
         loop {
+            self.counts.queued.fetch_sub(told.size(), Ordering::Relaxed);
             match told {
                 News::Kill(kill) => self.take(&kill),
                 News::Ended(ended, latest) => ends.push((ended, latest)),
@@ -289,26 +227,36 @@ impl Worker {
     }
 
     fn take(&mut self, kill: &Kill) {
+        let key = Key::of(&kill.frozen);
+        if !self.known.is_new(key) {
+            return self.surroundings.releaser.release([key]);
+        }
         let Surroundings { boot_id, hook, watches_signals, hierarchy, names, .. } = &self.surroundings;
-        let raw_path_of = |id| {
-            let known = names.lock().path(id).map(<[u8]>::to_vec);
-            known.or_else(|| hierarchy.as_ref()?.walk().remove(&id))
-        };
+        let raw_path_of = |id| path(id, names, hierarchy.as_ref(), kill.earlier.as_ref());
         let path_of = |id| Some(escape(&raw_path_of(id)?));
         let context = Context {
             now: (Timestamp::now(), clock::ktime()),
             boot_id,
             cgroup_version: hierarchy.as_ref().map(Hierarchy::version_number),
             page_size: rustix::param::page_size() as u64,
-            hook,
-            watches_signals: *watches_signals,
+            hook: kill.earlier.as_ref().map_or(hook, |earlier| &earlier.hook),
+            watches_signals: kill
+                .earlier
+                .as_ref()
+                .map_or(*watches_signals, |earlier| earlier.watches_signals),
             losses: kill.losses.clone(),
             symbols: &self.symbols,
             path_of: &path_of,
         };
-        let mut record = record(&kill.frozen, &context, &mut self.baselines);
-        let victim = &record.victim.task;
-        let dump = self.log.report(victim.pid.unwrap_or_default(), victim.tid);
+        let baselines = if kill.earlier.is_some() { &mut self.earlier } else { &mut self.baselines };
+        let mut record = record(&kill.frozen, &context, baselines);
+        let dump = match &kill.earlier {
+            Some(earlier) => earlier.note(&mut record),
+            None => {
+                let victim = &record.victim.task;
+                self.log.report(victim.pid.unwrap_or_default(), victim.tid)
+            }
+        };
         let owner = record.limit_owner.as_ref().and_then(|owner| owner.path.as_deref());
         let history =
             owner.and_then(|owner| Some(self.surroundings.shared.history().container(owner)?.points()));
@@ -331,23 +279,42 @@ impl Worker {
         if replaced.is_none() {
             if let Some(first) = self.waiting.iter_mut().rev().find(|first| is_member(first, &record)) {
                 first.circumstances.more_victims.push(record.victim);
+                self.taken.push(key);
                 return;
             }
             if self.follow_up.merge(&record) {
                 self.more_victims.push(record);
+                self.merged.push(key);
                 return;
             }
         }
+        self.taken.push(key);
         record.circumstances.cause = Some(cause(&record));
         self.member_kills.note(&record, path.as_deref());
         match replaced {
             Some(id) => self.replaced.push((id, record)),
             None => {
-                self.ancestors.insert(record.id.clone(), kill.at_kill.ancestors.clone());
+                if kill.earlier.is_none() {
+                    self.ancestors.insert(record.id.clone(), kill.at_kill.ancestors.clone());
+                }
                 self.waiting.push_back(record);
             }
         }
     }
+}
+
+/// The path of a cgroup.
+fn path(
+    id: u64,
+    names: &Names,
+    hierarchy: Option<&Hierarchy>,
+    earlier: Option<&inputs::Earlier>,
+) -> Option<Vec<u8>> {
+    let known = names.lock().path(id).map(<[u8]>::to_vec);
+    known.or_else(|| match earlier {
+        Some(earlier) => earlier.paths.get(&id).cloned(),
+        None => hierarchy?.walk().remove(&id),
+    })
 }
 
 /// Names the cgroups, each by its own id: victim, trigger and owner of the limit may be in different ones.
@@ -365,16 +332,4 @@ fn name(record: &mut OomRecord, names: &Names) {
     record.circumstances.container = container;
     record.circumstances.trigger_container = trigger_container;
     record.circumstances.limit_owner_name = limit_owner_name;
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -8,7 +8,7 @@ use crate::{
     },
     oom::cause::fixture,
     oom::record::circumstances::VictimMemory,
-    reader::{NotRead, scan::Job, tmpfs::Tmpfs},
+    reader::{NotRead, job::Job, tmpfs::Tmpfs},
     snapshot::{Memory, Node, UserFrame},
     symbols::Place,
     units::{Bytes, Grade},
@@ -28,8 +28,8 @@ impl Reader for Fake {
         Err(Box::new(job))
     }
 
-    fn walk(&mut self, job: walk::Job) -> Unwound {
-        Unwound { key: job.key, walked: None }
+    fn walk(&mut self, _: Vec<walk::Job>) -> Vec<Unwound> {
+        Vec::new()
     }
 
     fn mounts(&mut self, _: u32) -> Result<Vec<Tmpfs>, NotRead> {
@@ -98,6 +98,8 @@ fn snapshot(usage: u64) -> Snapshot {
         growth_window_seconds: None,
         limit: None,
         memory: Some(Memory { growth_stacks: stacks(), ..Memory::default() }),
+        not_read: None,
+        totals_only: None,
         peak: None,
     };
     Snapshot {

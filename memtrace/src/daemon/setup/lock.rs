@@ -5,7 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -14,8 +14,26 @@ use rustix::fs::{FlockOperation, flock};
 /// Held for as long as the daemon runs.
 #[derive(Debug)]
 pub struct StateLock {
-    _file: File,
+    directory: PathBuf,
+    file: File,
 }
+
+impl StateLock {
+    /// Takes the lock again if the directory or the lock file was deleted or replaced: the old one excludes nobody.
+    ///
+    /// # Errors
+    /// See [`lock`]; then the old lock is kept.
+    pub fn renew(&mut self) -> Result<(), LockError> {
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let there = fs::metadata(self.directory.join(FILE)).ok().map(identity);
+        if there.is_none() || there != self.file.metadata().ok().map(identity) {
+            *self = lock(&self.directory)?;
+        }
+        Ok(())
+    }
+}
+
+const FILE: &str = "lock";
 
 /// Why the directory cannot be locked.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +81,7 @@ pub fn lock(state_dir: &Path) -> Result<StateLock, LockError> {
     if is_world_writable(state_dir) {
         return Err(LockError::WorldWritable(state_dir.to_owned()));
     }
-    let path = state_dir.join("lock");
+    let path = state_dir.join(FILE);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -72,7 +90,7 @@ pub fn lock(state_dir: &Path) -> Result<StateLock, LockError> {
         .open(&path)
         .map_err(|source| LockError::Io { action: "open the lock file", path: path.clone(), source })?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(StateLock { _file: file }),
+        Ok(()) => Ok(StateLock { directory: state_dir.to_owned(), file }),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::InUse(state_dir.to_owned())),
         Err(error) => Err(LockError::Io { action: "lock", path, source: error.into() }),
     }
@@ -90,6 +108,23 @@ mod tests {
         assert!(matches!(lock(&state), Err(LockError::InUse(_))));
         drop(first);
         assert!(lock(&state).is_ok());
+    }
+
+    #[test]
+    fn a_lock_is_taken_again_where_its_directory_was_deleted_unless_somebody_else_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let mut held = lock(&state).unwrap();
+        held.renew().unwrap();
+        std::fs::remove_dir_all(&state).unwrap();
+        held.renew().unwrap();
+        assert!(matches!(lock(&state), Err(LockError::InUse(_))));
+        std::fs::remove_file(state.join("lock")).unwrap();
+        let other = lock(&state).unwrap();
+        assert!(matches!(held.renew(), Err(LockError::InUse(_))));
+        drop(other);
+        held.renew().unwrap();
+        assert!(matches!(lock(&state), Err(LockError::InUse(_))));
     }
 
     #[test]

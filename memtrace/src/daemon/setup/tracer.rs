@@ -2,7 +2,11 @@
 //!
 //! Input: options. Output: [`Probes`]. The one place where `probe` meets /proc and cgroupfs.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     cgroup::{hierarchy::Hierarchy, memcg},
@@ -10,6 +14,7 @@ use crate::{
     probe::{
         attach::{AttachError, Probes, attach},
         options::Options,
+        pid_namespace::OwnIds,
         self_check::OwnFacts,
         support::{self, KernelSupport},
     },
@@ -45,11 +50,12 @@ fn own_facts(procfs: &Procfs, hierarchy: Option<&Hierarchy>) -> OwnFacts {
         .and_then(|(lines, hierarchy)| Some((hierarchy, hierarchy.absolute(hierarchy.path_of(&lines)?))));
     let cpus = support_cpus();
     OwnFacts {
-        comm: std::fs::read(procfs.root().join("thread-self/comm"))
+        ids: own_ids(procfs.root()),
+        comm: fs::read(procfs.root().join("thread-self/comm"))
             .ok()
             .map(|comm| comm.trim_ascii_end().to_vec()),
         uid: status.as_ref().and_then(|status| status.uid).filter(|_| is_initial_user_namespace(procfs)),
-        oom_score_adj: std::fs::read_to_string(procfs.root().join("self/oom_score_adj"))
+        oom_score_adj: fs::read_to_string(procfs.root().join("self/oom_score_adj"))
             .ok()
             .and_then(|text| text.trim().parse().ok()),
         start_ticks: procfs
@@ -78,6 +84,19 @@ fn own_facts(procfs: &Procfs, hierarchy: Option<&Hierarchy>) -> OwnFacts {
     }
 }
 
+/// The ids of this process in /proc, and its pid namespace.
+fn own_ids(proc: &Path) -> OwnIds {
+    let own = proc.join("self");
+    let status = fs::read_to_string(own.join("status")).unwrap_or_default();
+    let levels = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    OwnIds {
+        own: std::process::id(),
+        in_proc: fs::read_link(&own).ok().and_then(|target| target.to_str()?.parse().ok()),
+        levels: levels.split_whitespace().filter_map(|id| id.parse().ok()).collect(),
+        namespace: fs::metadata(own.join("ns/pid")).ok().map(|namespace| namespace.ino()),
+    }
+}
+
 fn support_cpus() -> u64 {
     aya::util::nr_cpus().map_or(1, |cpus| cpus as u64)
 }
@@ -85,6 +104,6 @@ fn support_cpus() -> u64 {
 /// Whether uids are those of the kernel: in another user namespace they differ. `0 0 4294967295` is the initial one's
 /// map.
 fn is_initial_user_namespace(procfs: &Procfs) -> bool {
-    std::fs::read_to_string(procfs.root().join("self/uid_map"))
+    fs::read_to_string(procfs.root().join("self/uid_map"))
         .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
 }

@@ -1,8 +1,9 @@
 //! Watches for groups near their limit, so that they are scanned before a kill.
 //!
 //! Input: snapshots, and two small files of the groups that own a limit: usage, and `memory.events` (v2), whose change
-//! wakes it. Output: paths of groups to scan now, and the mounts of those that are full of tmpfs pages. It requests at
-//! most `A_SECOND` groups per second and never walks /proc, so a storm of kills costs it no more than calm does.
+//! wakes it. Output: paths of groups to scan now, and requests for the mounts of those that are full of tmpfs pages. It
+//! requests at most `A_SECOND` groups per second, never walks /proc, and waits for no reader, so neither a storm of kills
+//! nor a mount that hangs delays it.
 
 use std::{
     collections::HashMap,
@@ -11,7 +12,7 @@ use std::{
     os::fd::AsFd as _,
     sync::{
         Arc,
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, Sender, SyncSender, channel},
     },
     time::{Duration, Instant},
 };
@@ -25,11 +26,12 @@ use crate::{
         hierarchy::{Hierarchy, is_within},
         memcg,
     },
-    health::Beat,
-    reader::{
-        Reader,
-        tmpfs::{self, KnownMounts},
+    daemon::threads::{
+        LIMIT_WATCH, MOUNT_WATCH,
+        mount_watch::{self, Wanted},
     },
+    health::{Beat, Thread},
+    reader::{Reader, tmpfs::KnownMounts},
     snapshot::Snapshot,
     text::unescape,
 };
@@ -65,15 +67,16 @@ pub fn start(
     hierarchy: Option<Hierarchy>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     mounts: KnownMounts,
-    mut reader: impl Reader + 'static,
-    beat: impl FnOnce() -> Beat,
+    reader: impl Reader + 'static,
+    beat: impl Fn(Thread) -> Beat,
 ) -> anyhow::Result<Receiver<String>> {
     let (sender, receiver) = channel();
     if let Some(hierarchy) = hierarchy {
-        let beat = beat();
+        let wanted = mount_watch::start(reader, mounts, beat(MOUNT_WATCH))?;
+        let beat = beat(LIMIT_WATCH);
         std::thread::Builder::new()
             .name("limit-watch".to_owned())
-            .spawn(move || run(&hierarchy, snapshots, &sender, (&mounts, &mut reader), &beat))
+            .spawn(move || run(&hierarchy, snapshots, (&sender, &wanted), &beat))
             .context("failed to start the limit watch thread")?;
     }
     Ok(receiver)
@@ -82,8 +85,7 @@ pub fn start(
 fn run(
     hierarchy: &Hierarchy,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
-    armed: &Sender<String>,
-    (mounts, reader): (&KnownMounts, &mut dyn Reader),
+    (armed, mounts): (&Sender<String>, &SyncSender<Wanted>),
     beat: &Beat,
 ) {
     let mut groups: HashMap<String, Group> = HashMap::new();
@@ -110,25 +112,27 @@ fn run(
                     return;
                 }
                 let snapshot = Arc::clone(&snapshots.borrow());
-                learn(path, &snapshot, mounts, reader);
+                if let Some(wanted) = wanted(path, &snapshot) {
+                    // With too many waiting, the next scan of the group asks again.
+                    drop(mounts.try_send(wanted));
+                }
             }
         }
         beat.wait(|| wait(groups.values().filter_map(|group| group.events.as_ref())));
     }
 }
 
-/// Remembers the mounts of a group that is full of tmpfs pages.
-fn learn(group: &str, snapshot: &Snapshot, mounts: &KnownMounts, reader: &mut dyn Reader) {
+/// The request for the mounts of a group, if it is full of tmpfs pages.
+fn wanted(group: &str, snapshot: &Snapshot) -> Option<Wanted> {
     let full = snapshot.containers.iter().filter(|row| row.cgroup == group).find_map(|row| {
         let shmem = row.charge.as_ref()?.shmem_bytes?;
         (shmem.0 >= (row.limit.as_ref()?.bytes.0 / OF_FILES).max(LEAST)).then_some(shmem)
     });
-    let Some(shmem) = full else { return };
+    let shmem = full?;
     let is_inside = |cgroup: &str| is_within(cgroup, group);
     let inside = snapshot.processes.iter().filter(|process| process.cgroup.as_deref().is_some_and(is_inside));
-    if let Some(seen) = inside.take(ASKED).find_map(|process| reader.mounts(process.pid).ok()) {
-        mounts.put(group, tmpfs::likely(seen, shmem));
-    }
+    let pids = inside.take(ASKED).map(|process| process.pid).collect();
+    Some(Wanted { group: group.to_owned(), shmem, pids })
 }
 
 /// Waits until a `memory.events` changes or the interval is over. v1 has no such file, so there it waits for the

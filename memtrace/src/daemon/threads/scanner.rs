@@ -1,9 +1,9 @@
-//! The scanner: reads page tables and programs of processes, in a thread of its own.
+//! The scanner: has page tables and programs of processes read, in a thread of its own.
 //!
 //! Input: `Request`s, by channel. Output: [`Scan`]s, by channel. A process is read in pieces of a few milliseconds,
-//! in turn with the other requested ones, so that none blocks the rest. A process whose mmap lock is held, or whose
-//! programs are on a slow file system, delays only the next piece. The thread rests between pieces to keep to its share
-//! of one CPU.
+//! in turn with a few other requested ones, so that none blocks the rest. A process whose mmap lock is held, or whose
+//! programs are on a file system that hangs, delays the next piece by two seconds. The thread rests between pieces to keep
+//! to its share of one CPU.
 
 use std::{
     collections::VecDeque,
@@ -20,9 +20,13 @@ use anyhow::Context as _;
 use crate::{
     health::Beat,
     model::scan::{Depth, Order, Scan},
-    reader::{Reader, scan::Job},
+    reader::{Reader, job::Job},
 };
 
+/// The most processes that are read in turn: a half-read one takes memory.
+const MOST_BEGUN: usize = 4;
+/// How long a reader is kept without requests.
+const KEPT: Duration = Duration::from_secs(60);
 /// The longest single rest, because the engine may shut down meanwhile.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 /// The most rest that may be postponed to read a process that may be dead soon: the share is kept on average over some
@@ -66,7 +70,13 @@ fn run(
     loop {
         let rest = rested.saturating_duration_since(Instant::now());
         let next = if queue.jobs.is_empty() {
-            beat.wait(|| asked.recv()).map_err(|_| RecvTimeoutError::Disconnected)
+            match beat.wait(|| asked.recv_timeout(KEPT)) {
+                Err(RecvTimeoutError::Timeout) => {
+                    reader.rest();
+                    continue;
+                }
+                next => next,
+            }
         } else {
             let rest = if queue.may_go(rest) { Duration::ZERO } else { rest };
             beat.wait(|| asked.recv_timeout(rest))
@@ -80,7 +90,7 @@ fn run(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let Some(job) = queue.jobs.pop_front() else { continue };
+        let Some(job) = queue.next() else { continue };
         let begun = Instant::now();
         match reader.scan(job) {
             Ok(scan) => {
@@ -124,6 +134,16 @@ impl Queue {
         }
     }
 
+    /// The next one: that in front, unless it would be one too many in turn.
+    fn next(&mut self) -> Option<Job> {
+        let is_first =
+            self.jobs.front().is_some_and(|job| job.is_cheap() || self.hurried.contains(&job.pid()));
+        let begun = self.jobs.iter().filter(|job| job.is_begun()).count();
+        let place =
+            if is_first || begun < MOST_BEGUN { None } else { self.jobs.iter().position(Job::is_begun) };
+        self.jobs.remove(place.unwrap_or(0))
+    }
+
     fn put_back(&mut self, job: Job) {
         if self.hurried.contains(&job.pid()) { self.jobs.push_front(job) } else { self.jobs.push_back(job) }
     }
@@ -138,16 +158,40 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::scan::Request;
+    use crate::{model::scan::Request, units::Bytes};
 
     fn order(queue: &Queue) -> Vec<u32> {
         queue.jobs.iter().map(Job::pid).collect()
     }
 
     #[test]
+    fn a_few_are_read_in_turn_and_the_urgent_before_them() {
+        let begun = |pid| {
+            let request = Request { pid, depth: Depth::Mappings, room: Bytes(0) };
+            Job::new(request).begun()
+        };
+        let mut queue = Queue::default();
+        let read = |pid| Order::Read(Request { pid, depth: Depth::Mappings, room: Bytes(0) });
+        (1..10).for_each(|pid| queue.take(read(pid)));
+        for pid in 11..15 {
+            queue.put_back(begun(pid));
+        }
+        let next = |queue: &mut Queue| queue.next().map(|job| job.pid());
+        assert_eq!(next(&mut queue), Some(11), "four have begun, so no fifth one begins");
+        assert_eq!(next(&mut queue), Some(1));
+        queue.put_back(begun(1));
+        queue.take(Order::Hurry(9));
+        assert_eq!(next(&mut queue), Some(9));
+        queue.take(Order::Read(Request { pid: 20, depth: Depth::Regions, room: Bytes(0) }));
+        assert_eq!(next(&mut queue), Some(20));
+        assert_eq!(next(&mut queue), Some(12));
+    }
+
+    #[test]
     fn what_is_near_its_limit_goes_first_and_owes_its_rest() {
         let mut queue = Queue::default();
-        (1..4).for_each(|pid| queue.take(Order::Read(Request { pid, depth: Depth::Mappings })));
+        (1..4)
+            .for_each(|pid| queue.take(Order::Read(Request { pid, depth: Depth::Mappings, room: Bytes(0) })));
         let rest = Duration::from_millis(100);
         assert!(!queue.may_go(rest) && queue.may_go(Duration::ZERO));
         queue.take(Order::Hurry(3));

@@ -23,8 +23,7 @@ use crate::{
     health::{Beats, Judge, ROUND},
     history::shared::Shared,
     metrics::{Exporter, Inputs, Own, self_usage},
-    mm::procfs::Procfs,
-    reader::{Local, Reader as _, Remote, pool::Readers},
+    reader::{Reader as _, Remote, pool::Readers},
     snapshot::Snapshot,
     store::Store,
     symbols::Symbols,
@@ -90,8 +89,7 @@ pub fn source(
         let beats = beats.clone();
         move || {
             let store = Store::open_read_only(&state_dir).ok();
-            let own =
-                self_usage::own(Path::new(PROC), &state_dir, store.as_ref(), &refused, readers.counts());
+            let own = self_usage::own(Path::new(PROC), &state_dir, store.as_ref(), &refused, &readers);
             Inputs {
                 snapshot: Arc::clone(&snapshots.borrow()),
                 insights: Arc::clone(&insights.borrow()),
@@ -103,7 +101,7 @@ pub fn source(
         }
     };
     let exporter = Exporter::new(config.metrics_containers, facts)?;
-    let mut reader = Remote::new(readers.clone(), Local::new(Procfs::new(PROC)));
+    let mut reader = Remote::new(readers.clone());
     Ok(Source {
         diagnosis: Arc::new(diagnosis),
         names: Arc::new(config.names.clone()),

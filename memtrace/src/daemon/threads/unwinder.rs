@@ -1,5 +1,5 @@
-//! The unwinder: walks copies of stacks in a thread of its own, because it reads program files, which may be on slow
-//! file systems.
+//! The unwinder: has copies of stacks walked, in a thread of its own, because program files are read for that, which may
+//! be on slow file systems.
 //!
 //! Input: [`Job`]s, by a short channel; senders never wait and drop what does not fit. Output: one [`Unwound`] per job,
 //! by channel.
@@ -19,6 +19,9 @@ use crate::{
 
 /// The most jobs that wait: twice the capacity of the ring buffer of stacks.
 const MOST_WAITING: usize = 256;
+
+/// The most jobs that are given to the reader at once.
+const MOST_AT_ONCE: usize = 32;
 
 /// How long unused unwind tables are kept: those of a large program take megabytes, and are read again in milliseconds.
 const KEPT: Duration = Duration::from_secs(60);
@@ -45,7 +48,9 @@ pub fn start(mut reader: impl Reader + 'static, beat: Beat) -> anyhow::Result<Un
             loop {
                 match beat.wait(|| asked.recv_timeout(KEPT)) {
                     Ok(job) => {
-                        if answers.send(reader.walk(job)).is_err() {
+                        let jobs = std::iter::once(job).chain(asked.try_iter().take(MOST_AT_ONCE - 1));
+                        let walked = reader.walk(jobs.collect());
+                        if walked.into_iter().any(|unwound| answers.send(unwound).is_err()) {
                             return;
                         }
                     }

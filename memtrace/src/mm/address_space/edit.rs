@@ -76,6 +76,7 @@ impl AddressSpace {
         if span.end > at {
             let right = span.split(*start, at, page);
             self.spans.insert(at, right);
+            self.inserted = self.inserted.saturating_add(1);
         }
     }
 
@@ -105,6 +106,7 @@ impl AddressSpace {
     pub(super) fn put(&mut self, start: u64, span: Span) {
         self.count_in(start, &span, true);
         self.spans.insert(start, span);
+        self.inserted = self.inserted.saturating_add(1);
     }
 
     /// Joins the region that begins at an address to the one that ends there, if they differ in nothing else.

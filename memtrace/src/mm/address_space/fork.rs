@@ -37,6 +37,9 @@ impl AddressSpace {
             };
             child.put(*start, Span { held, ..span.clone() });
         }
+        // As in a resync: nodes filled in ascending order are half empty.
+        child.spans = std::mem::take(&mut child.spans).into_iter().collect();
+        (child.packed, child.inserted) = (child.spans.len(), 0);
         child.pool = self.pool.clone();
         child.brk = self.brk;
         child.stale = self.stale;

@@ -49,6 +49,7 @@ impl AddressSpace {
         self.brk = heap_end.map(|(_, span)| span.end).or(was.brk);
         // Insertion in ascending order leaves each node of the tree half empty, so rebuild it.
         self.spans = std::mem::take(&mut self.spans).into_iter().collect();
+        (self.packed, self.inserted) = (self.spans.len(), 0);
         report
     }
 

@@ -5,7 +5,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use crate::mm::{
-    region::{Backing, Born, Prot, Region, VmFlags},
+    region::{Backing, Born, File, Prot, Region, VmFlags},
     residency::Held,
 };
 
@@ -126,19 +126,22 @@ impl Span {
     }
 }
 
-/// The distinct traits of an address space's regions.
+/// The distinct traits of an address space's regions, and the distinct files in them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pool {
     all: HashSet<Arc<Traits>>,
+    files: HashSet<Arc<File>>,
     last: Option<Arc<Traits>>,
     sweep_at: usize,
+    /// Bytes of the paths of `files`, and of the names in `all`.
+    names: usize,
 }
 
 impl Pool {
     const SMALL: usize = 64;
 
     /// The shared copy of some traits.
-    pub(super) fn share(&mut self, traits: Traits) -> Arc<Traits> {
+    pub(super) fn share(&mut self, mut traits: Traits) -> Arc<Traits> {
         if let Some(last) = self.last.as_ref().filter(|last| ***last == traits) {
             return Arc::clone(last);
         }
@@ -146,9 +149,13 @@ impl Pool {
             Some(known) => Arc::clone(known),
             None => {
                 if self.all.len() >= self.sweep_at.max(Self::SMALL) {
-                    self.all.retain(|known| Arc::strong_count(known) > 1);
-                    self.sweep_at = self.all.len().saturating_mul(2);
+                    self.sweep();
                 }
+                // A later list of mappings has the same files as new allocations.
+                if let Backing::File(file) = &mut traits.backing {
+                    *file = self.file(file);
+                }
+                self.names += name_of(&traits);
                 let new = Arc::new(traits);
                 self.all.insert(Arc::clone(&new));
                 new
@@ -158,8 +165,45 @@ impl Pool {
         shared
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
+    fn file(&mut self, file: &Arc<File>) -> Arc<File> {
+        if let Some(known) = self.files.get(file) {
+            return Arc::clone(known);
+        }
+        self.names += file.path.len();
+        self.files.insert(Arc::clone(file));
+        Arc::clone(file)
     }
+
+    fn sweep(&mut self) {
+        self.all.retain(|known| Arc::strong_count(known) > 1);
+        let used: HashSet<*const File> = self.all.iter().filter_map(|traits| file_of(traits)).collect();
+        self.files.retain(|file| used.contains(&Arc::as_ptr(file)));
+        self.sweep_at = self.all.len().saturating_mul(2);
+        let paths: usize = self.files.iter().map(|file| file.path.len()).sum();
+        self.names = paths + self.all.iter().map(|traits| name_of(traits)).sum::<usize>();
+    }
+
+    /// Bytes of memory that it uses, from counts.
+    pub(super) fn footprint(&self) -> u64 {
+        let shared = 2 * size_of::<usize>();
+        let traits =
+            self.all.len() * (size_of::<Traits>() + shared) + table::<Arc<Traits>>(self.all.capacity());
+        let files =
+            self.files.len() * (size_of::<File>() + shared) + table::<Arc<File>>(self.files.capacity());
+        (traits + files + self.names) as u64
+    }
+}
+
+/// Bytes of a hash table with room for so many entries: an eighth of its slots stays free, and each has a control byte.
+const fn table<T>(capacity: usize) -> usize {
+    (capacity + capacity / 7) * (size_of::<T>() + 1)
+}
+
+fn file_of(traits: &Traits) -> Option<*const File> {
+    if let Backing::File(file) = &traits.backing { Some(Arc::as_ptr(file)) } else { None }
+}
+
+fn name_of(traits: &Traits) -> usize {
+    let special = if let Backing::Special(name) = &traits.backing { name.len() } else { 0 };
+    special + traits.name.as_ref().map_or(0, |name| name.len())
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ingest::decode::{Event, SpaceEvent},
-    mm::{address_space::Stale, page_table::Found, region::Region, residency::Measured, smaps::Mapping},
+    mm::{address_space::Stale, listing::Mappings, page_table::Found, residency::Measured},
     model::scan::Scan,
     units::Bytes,
 };
@@ -24,30 +24,37 @@ impl Tracked {
             resident,
             is_bare,
             mappings,
+            over: _,
             parts,
             outside,
             evidence,
             reading,
             took: _,
+            not_read,
         } = scan;
         let kept = self.scan.pending.take();
         if at <= self.born {
             return; // a scan of the previous program
         }
         self.scan.is_unreadable = is_empty;
+        if self.scan.not_read.is_some() || not_read.is_some() {
+            self.touch();
+        }
+        self.scan.not_read = not_read.map(|why| (why, at));
         if is_empty {
             // The space is kept, and the next scan is requested only after a change.
             self.totals.gap = self.gap(self.scan.rss_at_request);
             return;
         }
         if is_bare {
-            return self.take_regions(&mappings, at, kept);
+            return self.take_regions(mappings.regions(), at, kept);
         }
         let was = self.resident();
         let is_detailed = !mappings.is_empty();
         let mut last = self.scan.last.unwrap_or_default();
         let taken = if is_detailed {
             self.take_mappings(&mappings, at);
+            (self.scan.expected, self.scan.list) = (mappings.len() as u64, Bytes(0));
             (last.detailed_at, last.doubt) = (at, Doubt::Nothing);
             Vec::new()
         } else {
@@ -85,14 +92,11 @@ impl Tracked {
         }
     }
 
-    fn take_mappings(&mut self, mappings: &[Mapping], at: u64) {
-        let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
-        self.space.resync(&regions);
+    fn take_mappings(&mut self, mappings: &Mappings, at: u64) {
+        self.space.resync(mappings.regions());
         self.stacks.forget_modules();
-        for Mapping { region, usage } in mappings {
-            if let Some(measured) = Measured::of(region, usage) {
-                self.space.set_truth(region.start, region.end, &measured, at);
-            }
+        for (region, measured) in mappings.measured() {
+            self.space.set_truth(region.start, region.end, measured, at);
         }
         (self.dirty.owners, self.dirty.evidence) = (true, false);
     }

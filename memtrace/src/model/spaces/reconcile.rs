@@ -12,7 +12,6 @@ use crate::{
         address_space::{Kinds, Stale},
         process::Resident,
         region::Region,
-        smaps::Mapping,
     },
 };
 
@@ -45,10 +44,9 @@ impl Tracked {
     }
 
     /// Takes mappings without their pages: a mapping without a call is newer than the last scan and began empty.
-    pub(super) fn take_regions(&mut self, mappings: &[Mapping], at: u64, kept: Option<Vec<Event>>) {
-        let regions: Vec<Region> = mappings.iter().map(|mapping| mapping.region.clone()).collect();
+    pub(super) fn take_regions(&mut self, regions: &[Region], at: u64, kept: Option<Vec<Event>>) {
         let (was, is_stale) = (self.resident(), self.space.stale().is_some());
-        self.space.resync(&regions);
+        self.space.resync(regions);
         self.space.begin_unread();
         self.peak.close(was, self.resident());
         self.stacks.forget_modules();

@@ -2,10 +2,13 @@
 //!
 //! Times of scans and events -> whether an event is new, whether a scan is due. Pure.
 
-use crate::ingest::decode::Event;
+use memtrace_common::event::fault::Fault;
 
-/// The most events kept during a scan. With more, its result is stale immediately.
-const MOST_KEPT: usize = 10_000;
+use crate::{
+    ingest::decode::{Event, SpaceEvent},
+    model::scan::Over,
+    units::Bytes,
+};
 
 /// The scans of one process.
 #[derive(Default)]
@@ -16,9 +19,15 @@ pub(super) struct ScanState {
     pub(super) pending: Pending,
     /// The last scan was empty: the process is gone or may not be read.
     pub(super) is_unreadable: bool,
+    /// Why nobody could read it, and when that was tried; it is tried again later.
+    pub(super) not_read: Option<(String, u64)>,
     /// The kernel's total when the last scan was requested. Never the sum of a scan: smaps counts pages that the total
     /// does not (those of a ring buffer), and such a process would be scanned for ever.
     pub(super) rss_at_request: u64,
+    /// Number of mappings that the next list of them will have at least; 0 when not known.
+    pub(super) expected: u64,
+    /// Memory of that list, if it was too long at the last scan.
+    pub(super) list: Bytes,
     /// When its mappings were last read without their pages: earlier calls are not applied again.
     pub(super) mapped_at: u64,
 }
@@ -66,6 +75,12 @@ pub(super) enum Pending {
     Pages(Vec<Event>),
 }
 
+/// Bytes of a kept event.
+pub(super) const fn size_of_event(event: &Event) -> u64 {
+    let boxed = if let Event::Space(SpaceEvent::Fault(_)) = event { size_of::<Fault>() } else { 0 };
+    (size_of::<Event>() + boxed) as u64
+}
+
 impl ScanState {
     /// The state that a forked child inherits: its pages are those of its parent.
     pub(super) fn fork(&self) -> Self {
@@ -77,6 +92,13 @@ impl ScanState {
     pub(super) fn has_seen(&self, ktime: u64, is_about_pages: bool) -> bool {
         let is_in = |last: LastScan| ktime <= last.detailed_at || (is_about_pages && ktime <= last.at);
         self.last.is_some_and(is_in) || (!is_about_pages && ktime <= self.mapped_at)
+    }
+
+    /// A scan returned no list of mappings, because there are so many.
+    pub(super) fn expect_more(&mut self, over: Over) {
+        (self.pending, self.not_read) = (Pending::Nothing, None);
+        (self.expected, self.list) = (over.mappings, over.list);
+        self.doubt_mappings();
     }
 
     /// Takes an event that the scan includes. True when it occurred while the pages were read.
@@ -112,20 +134,30 @@ impl LastScan {
 }
 
 impl Pending {
-    /// Keeps an event until the scan arrives; false when there are too many.
-    pub(super) fn keep(&mut self, event: &Event, is_about_pages: bool) -> bool {
+    /// Keeps an event until the scan arrives, and takes its bytes from `room`. False when there is no room: the result
+    /// of the scan is stale immediately.
+    pub(super) fn keep(&mut self, event: &Event, is_about_pages: bool, room: &mut u64) -> bool {
         let events = match self {
             Self::Nothing => return true,
             // Already applied, and the scan does not undo it.
             Self::Pages(_) if !is_about_pages => return true,
             Self::Mappings(events) | Self::Pages(events) => events,
         };
-        if events.len() >= MOST_KEPT {
+        let Some(left) = room.checked_sub(size_of_event(event)) else {
             *self = Self::Nothing;
             return false;
-        }
+        };
+        *room = left;
         events.push(event.clone());
         true
+    }
+
+    /// Bytes of the kept events.
+    pub(super) fn footprint(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Mappings(events) | Self::Pages(events) => events.iter().map(size_of_event).sum(),
+        }
     }
 
     /// Takes the events since the scan was requested; `None` when they were not kept.

@@ -92,6 +92,13 @@ impl Stacks {
         self.settle(waiting, walked);
     }
 
+    /// Bytes of memory that it uses, from counts.
+    pub(super) fn footprint(&self) -> u64 {
+        let waiting = self.waiting.iter().map(|waiting| size_of_val(&*waiting.by_pointers)).sum::<usize>();
+        let modules = self.modules.iter().flatten().map(|modules| size_of_val(&**modules)).sum::<usize>();
+        (self.waiting.capacity() * size_of::<Waiting>() + waiting + modules) as u64 + self.growth.footprint()
+    }
+
     /// Whether any fault waits for a walk.
     pub(super) fn are_waiting(&self) -> bool {
         !self.waiting.is_empty()

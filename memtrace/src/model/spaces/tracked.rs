@@ -18,6 +18,7 @@ use crate::{
     },
     model::{
         arenas::{self, Gauges, Row, Split},
+        budget,
         peaks::ProcessPeak,
         scan::Depth,
     },
@@ -32,6 +33,11 @@ const MOVED: u64 = 4 << 20;
 /// elsewhere.
 const DETAILS: u64 = 10_000_000_000;
 const OLD: u64 = 60_000_000_000;
+/// Time until a process that nobody could read is tried again, in ns.
+const AGAIN: u64 = 60_000_000_000;
+
+/// Bytes of a row and of its gauge.
+const ROW: usize = size_of::<Row>() + 1024;
 
 /// The tracked state of a process.
 pub(super) struct Tracked {
@@ -47,6 +53,8 @@ pub(super) struct Tracked {
     pub(super) group: Option<usize>,
     /// When its program started, ns since boot; 0 if that was before the tracer.
     pub(super) born: u64,
+    /// How often it was given up for lack of memory.
+    pub(super) tries: u32,
 }
 
 /// The owners of its memory.
@@ -82,8 +90,10 @@ pub(super) struct Shown {
     pub(super) gauged_at: u64,
     /// Until when the rows and gauges are valid, ns since boot; 0 after an event.
     pub(super) stands_until: u64,
-    /// Memory that its space used at the last tick, in bytes.
+    /// Memory that it used when that was last computed, in bytes; its regions then, and those of its kept peak.
     pub(super) footprint: u64,
+    pub(super) regions: usize,
+    pub(super) kept: usize,
 }
 
 impl Tracked {
@@ -105,11 +115,14 @@ impl Tracked {
                 gauged_at: 0,
                 stands_until: 0,
                 footprint: 0,
+                regions: 0,
+                kept: 0,
             },
             stacks: Stacks::default(),
             peak: ProcessPeak::default(),
             group: None,
             born: 0,
+            tries: 0,
         }
     }
 
@@ -141,7 +154,24 @@ impl Tracked {
         self.touch();
     }
 
-    pub(super) fn apply(&mut self, event: &Event) {
+    /// Bytes of memory that it uses, from counts. Events that wait for a scan have their own share of the budget.
+    pub(super) fn footprint(&self) -> u64 {
+        let Attribution { evidence, owned, split, reading: _ } = &self.attribution;
+        // The owners are determined at the next tick.
+        let owned = owned.capacity().max(self.space.len()) * size_of::<Owned>();
+        let split = split.capacity() / 7 * 8 * (size_of::<((u64, u64), u64)>() + 1);
+        let rows = self.shown.rows.len() * ROW;
+        let all = (size_of::<Self>() + owned + split + rows) as u64
+            + self.space.footprint().0
+            + evidence.footprint()
+            + self.stacks.footprint()
+            + self.peak.footprint();
+        // Room for the scan that was requested.
+        if self.scan.last.is_none() { all.max(budget::held(self.scan.expected)) } else { all }
+    }
+
+    /// Applies an event. If it must be kept for a scan, it takes its bytes from `room`.
+    pub(super) fn apply(&mut self, event: &Event, room: &mut u64) {
         // Events are read with a delay: those that the last scan includes are not applied again.
         let ktime = event.header().ktime;
         let is_about_pages = is_about_pages(event);
@@ -173,7 +203,7 @@ impl Tracked {
             }
         }
         self.peak.after(event, &self.space);
-        if !self.scan.pending.keep(event, is_about_pages) {
+        if !self.scan.pending.keep(event, is_about_pages, room) {
             self.space.mark_stale(Stale::Budget);
         }
     }
@@ -181,18 +211,22 @@ impl Tracked {
     /// Called once a tick. Returns the value of a scan, and whether it may rise until the next tick without events.
     pub(super) fn look(&mut self, rss: u64, now: u64) -> (u64, bool) {
         self.totals.rss = rss;
-        let worth = self.worth(rss);
+        let worth = self.worth(rss, now);
         let was_busy = std::mem::take(&mut self.dirty.is_busy);
         if self.stacks.give_up(now) {
             self.touch();
         }
-        (worth, was_busy || self.dirty.owners || self.stacks.are_waiting())
+        let may_be_more = was_busy || self.dirty.owners || self.stacks.are_waiting();
+        (worth, may_be_more || self.scan.not_read.is_some())
     }
 
     /// The value of a scan, in bytes; 0 for a process that needs none.
-    fn worth(&self, rss: u64) -> u64 {
+    fn worth(&self, rss: u64, now: u64) -> u64 {
         let drift = self.gap(rss).abs_diff(self.totals.gap).max(self.totals.closed);
         let moved = self.space.moved().0.max(rss.abs_diff(self.scan.rss_at_request)).max(drift);
+        if let Some((_, at)) = self.scan.not_read {
+            return if now.saturating_sub(at) < AGAIN { 0 } else { moved.max(MOVED).min(rss) };
+        }
         if self.scan.is_unreadable && moved < MOVED.max(rss / 100) {
             return 0;
         }
@@ -233,8 +267,9 @@ impl Tracked {
         }
     }
 
-    /// The least that must be read. Keeps the events until the scan arrives.
-    pub(super) fn request(&mut self, now: u64) -> Depth {
+    /// The least that must be read, if it takes no more than `most` bytes to ask for it. Keeps the events until the scan
+    /// arrives.
+    pub(super) fn request(&mut self, now: u64, most: u64) -> Depth {
         let needs_details = match &self.scan.last {
             None => true,
             Some(last) => {
@@ -248,6 +283,10 @@ impl Tracked {
             return Depth::Mappings;
         }
         self.own();
+        if budget::pages(self.space.len() as u64, self.attribution.owned.len() as u64) > most {
+            self.scan.pending = Pending::Mappings(Vec::new());
+            return Depth::Mappings;
+        }
         let regions: Vec<Region> = self.space.regions().collect();
         let part = |owned: &Owned| {
             let region = regions.get(owned.region)?;

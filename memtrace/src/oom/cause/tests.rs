@@ -140,6 +140,18 @@ fn a_start_on_a_slow_machine_is_one() {
     assert_eq!(Case::new(&record).settled(), Some(Bytes(60 * MIB)));
 }
 
+/// It rested at two levels on its way, as on a machine whose processor others use.
+#[test]
+fn a_start_in_steps_is_a_guess() {
+    let mut record = record(9);
+    usage(&mut record, [9, 22, 25, 25, 25, 25, 44, 45, 45, 60]);
+    let found = cause(&record);
+    assert_eq!((found.kind, found.confidence), (CauseKind::StartUp, Confidence::Low));
+    assert!(found.sentence.contains("in steps"), "{}", found.sentence);
+    record.time += jiff::SignedDuration::from_secs(100);
+    assert_eq!(cause(&record).kind, CauseKind::Unknown, "it is no start any more");
+}
+
 #[test]
 fn settling_does_not_hang_on_how_often_the_daemon_looked() {
     let mut record = record(100);

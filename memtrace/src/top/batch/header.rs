@@ -32,9 +32,11 @@ fn tracer_lines(tracer: &Tracer) -> String {
         kills,
         bare_marks: _,
         kills_not_stored,
+        store,
         losses,
         scans,
         walks: _,
+        memory,
     } = tracer;
     let sampling = tracer
         .sampling()
@@ -57,11 +59,17 @@ fn tracer_lines(tracer: &Tracer) -> String {
         "page tables: {done} reads, {by_pages} of them without mappings, {seconds:.2} s (budget {share_percent}% of a CPU)   {followed} processes followed"
     );
     let _ = writeln!(out, "{}", cpu.describe());
+    if memory.budget_bytes.0 > 0 {
+        let _ = writeln!(out, "{}", memory.describe());
+    }
     if *kills_not_stored > 0 {
         let _ = writeln!(
             out,
             "NOT STORED: {kills_not_stored} OOM kills are not on disk yet (see the daemon's log)"
         );
+    }
+    for line in store.describe() {
+        let _ = writeln!(out, "{line}");
     }
     if losses.is_empty() {
         out.push_str("losses: none\n");

@@ -2,7 +2,7 @@
 //!
 //! The shown rows -> lines about their processes: counters, the remainder of the sum, growth stacks.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use crate::{
     allocator::counters::Counters,
@@ -35,7 +35,13 @@ pub(super) fn notes(data: &Data, table: &Table) -> String {
             rest(&mut out, process, memory, data.snapshot.age(memory.counters_read));
         }
     }
-    let unread = data.snapshot.processes.iter().filter(|process| process.memory.is_none()).count();
+    for process in &data.snapshot.processes {
+        if let Some(totals_only) = process.totals_only {
+            let _ = writeln!(out, "{:>8} {:<16} {totals_only}", process.pid, printable(&process.comm));
+        }
+    }
+    let is_unread = |process: &&Arc<ProcessRow>| process.memory.is_none() && process.totals_only.is_none();
+    let unread = data.snapshot.processes.iter().filter(is_unread).count();
     if unread > 0 {
         let _ =
             writeln!(out, "page tables of {unread} processes were not read (small, or not their turn yet)");

@@ -57,6 +57,9 @@ static CELLS: &[(Column, Get)] = &[
         Column::new("top_owner", "MOST OF IT", Kind::Words(26), 5, "largest owner: allocator, use, size")
             .or(&["owner"]),
         |of| {
+            if let Some(totals_only) = of.row.totals_only {
+                return Value::Text(totals_only.to_string());
+            }
             let most = of.row.memory.as_ref().and_then(|memory| memory.arenas.first());
             most.map_or(Value::Unknown, |arena| {
                 let size = super::super::format::bytes(arena.resident_bytes);

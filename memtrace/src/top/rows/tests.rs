@@ -13,8 +13,8 @@ use crate::{
     oom::record::{ScopeKind, circumstances::Source},
     probe::status::{HookStatus, PassedOver, ProbeStatus},
     snapshot::{
-        ArenaRow, ContainerRow, GrowthStack, Memory, Node, ProcessRow, SCHEMA, Scans, Snapshot, Tracer,
-        UserFrame, Walks,
+        ArenaRow, ContainerRow, GrowthStack, Memory, Node, ProcessRow, SCHEMA, Scans, Snapshot, StoreState,
+        Tracer, UserFrame, Walks,
     },
     store::KillSummary,
     top::value::Value,
@@ -94,6 +94,8 @@ fn process(
         growth_window_seconds: Some(10.0),
         limit: Some(Limit { bytes: mib(512), owner: cgroup.into() }),
         memory,
+        not_read: None,
+        totals_only: None,
         peak: None,
     })
 }
@@ -222,6 +224,7 @@ fn probes() -> ProbeStatus {
         missing_fields: vec!["mem_cgroup.memory_events".into()],
         self_check: "12 fields agree with /proc".into(),
         fault_period: 64,
+        ..ProbeStatus::default()
     }
 }
 
@@ -243,6 +246,7 @@ pub fn data() -> Data {
             kills: 1,
             bare_marks: 0,
             kills_not_stored: 0,
+            store: StoreState::default(),
             losses: vec![Loss {
                 name: "stream_full".into(),
                 count: 1234,
@@ -250,6 +254,7 @@ pub fn data() -> Data {
             }],
             scans: Scans { followed: 3, done: 7, seconds: 0.25, share_percent: 5, ..Scans::default() },
             walks: Walks::default(),
+            memory: crate::snapshot::MemoryUse::default(),
         }),
         processes: vec![
             process(4242, "redis-server", &redis, 400, 1_258_291.0, Some(memory())),

@@ -154,9 +154,16 @@ pub(super) fn banner(app: &App) -> Option<String> {
     if tracer.kills_not_stored > 0 {
         return Some(format!("NOT STORED: {} OOM kills are not on disk yet", tracer.kills_not_stored));
     }
+    if let Some(why) = &tracer.store.problem {
+        return Some(format!("STORE: {why}"));
+    }
     let losses: Vec<_> =
         tracer.losses.iter().map(|loss| format!("{} {}", format::count(loss.count), loss.meaning)).collect();
-    (!losses.is_empty()).then(|| format!("LOST: {}", losses.join(" · ")))
+    if !losses.is_empty() {
+        return Some(format!("LOST: {}", losses.join(" · ")));
+    }
+    let totals_only = tracer.memory.totals_only;
+    (totals_only > 0).then(|| format!("TOTALS ONLY: {totals_only} processes do not fit the memory budget"))
 }
 
 pub(super) fn banner_line(app: &App, painter: &mut Painter<'_>, area: Rect) {

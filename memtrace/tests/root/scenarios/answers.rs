@@ -108,18 +108,29 @@ fn a_burst_that_page_cache_gives_way_to() {
     let file = folder.path().join("file");
     fs::write(&file, vec![1; 96 << 20]).unwrap();
     let (directory, eat) = (group.directory(), Program::eat_path());
+    let copy = folder.path().join("copy");
     let script = format!(
-        "echo $$ > {directory}/cgroup.procs; dd if={0} of={0}.copy bs=1M conv=fsync 2> /dev/null; cat {0}.copy {0} > \
-         /dev/null; exec {eat} touch 4 wait grow",
-        file.display()
+        "echo $$ > {directory}/cgroup.procs; dd if={} of={} bs=1M conv=fsync 2> /dev/null; exec {eat} touch 4 wait grow",
+        file.display(),
+        copy.display()
     );
     let mut program = Program::shell(&script);
     program.ready();
+    // The node may take page cache at any time, so it is read again until it is seen.
+    let mut again = Program::shell(&format!(
+        "echo $$ > {directory}/cgroup.procs; while read line; do cat {} {} | wc -c; done",
+        copy.display(),
+        file.display()
+    ));
     calm(&place, &program, mib(4));
-    let snapshot = place.top();
-    let row = snapshot.containers.iter().find(|row| row.cgroup == group.path()).unwrap();
-    let cache = row.charge.as_ref().and_then(|charge| charge.file()).unwrap_or_default().0;
-    assert!(cache >= mib(32), "{row:?}");
+    eventually("its group is full of page cache", LONGEST, || {
+        again.go_on();
+        again.line();
+        let snapshot = place.top();
+        let row = snapshot.containers.iter().find(|row| row.cgroup == group.path())?;
+        let cache = row.charge.as_ref().and_then(|charge| charge.file()).unwrap_or_default().0;
+        (cache >= mib(32)).then_some(())
+    });
     program.go_on();
     let (record, cause) = judged(&place, program.pid(), CauseKind::Burst);
     let party = (program.pid(), &group);

@@ -30,7 +30,12 @@ pub(super) fn panel(process: &ProcessRow, now: Timestamp, painter: &mut Painter<
         ],
     );
     let Some(memory) = &process.memory else {
-        painter.put(row(inside, 1), inside.x, "page tables not read yet", Role::Faint);
+        let (text, role) = match (process.totals_only, &process.not_read) {
+            (Some(totals_only), _) => (totals_only.to_string(), Role::Warning),
+            (None, Some(why)) => (format!("page tables not read: {why}"), Role::Faint),
+            (None, None) => ("page tables not read yet".to_owned(), Role::Faint),
+        };
+        painter.put(row(inside, 1), inside.x, &text, role);
         return;
     };
     let known = well_known(memory, now);

@@ -1,0 +1,124 @@
+//! A reader process for one caller.
+//!
+//! Requests in turn -> answers. What the reader remembers between requests is there for the next one, unless it was
+//! replaced: then its number is another.
+
+use std::time::Duration;
+
+use super::{MOST_STUCK, Readers};
+use crate::reader::{
+    NotRead,
+    process::{Failure, Process},
+    protocol::{Answer, Ask, frame},
+};
+
+/// A caller's own reader, which is started with the first request.
+#[derive(Debug)]
+pub struct Session {
+    readers: Readers,
+    process: Option<Process>,
+    number: u64,
+    /// Whether there was a request since the last rest.
+    is_used: bool,
+}
+
+impl Session {
+    /// Without a process yet.
+    pub const fn new(readers: Readers) -> Self {
+        Self { readers, process: None, number: 0, is_used: false }
+    }
+
+    fn process(&mut self) -> Result<&mut Process, NotRead> {
+        if self.process.is_none() {
+            let stuck = self.readers.lock().stuck.len();
+            if stuck >= MOST_STUCK {
+                return Err(NotRead::TooMany { stuck, busy: 0 });
+            }
+            // When memory is short, none may start: then that of all others is better than none.
+            let idle = || self.readers.lock().idle.take();
+            let started = self.readers.started().or_else(|error| idle().ok_or(error));
+            self.process = Some(started.map_err(|error| NotRead::NoReader(error.to_string()))?);
+        }
+        self.process.as_mut().ok_or(NotRead::Gone)
+    }
+}
+
+/// A line to a reader process that remembers.
+pub trait Line {
+    /// Rises when the process is lost, so that the caller knows what it can no longer refer to.
+    fn number(&self) -> u64;
+
+    /// Whether a process may be read.
+    ///
+    /// # Errors
+    /// When it is quarantined.
+    fn check(&self, pid: u32) -> Result<(), NotRead>;
+
+    /// Sends a request, and waits for the answer. A process that a reader hangs on is quarantined; if the reader died, the
+    /// caller decides, because it may have died before.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead>;
+
+    /// Called from time to time: ends a process without requests since the last call.
+    fn rest(&mut self);
+
+    /// Quarantines a process that readers died on.
+    fn blame(&self, pid: u32, why: &NotRead);
+
+    /// Counts a request that has no answer.
+    fn count(&self, why: &NotRead);
+}
+
+impl Line for Session {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn check(&self, pid: u32) -> Result<(), NotRead> {
+        self.readers.check(pid)
+    }
+
+    fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
+        let frame = frame(ask).ok_or(NotRead::TooLarge)?;
+        self.is_used = true;
+        let process = self.process()?;
+        let failure = match process.ask(&frame, patience) {
+            Ok(Answer::TooLarge) => return Err(NotRead::TooLarge),
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        let stuck = self.readers.end(self.process.take());
+        self.number += 1;
+        match failure {
+            Failure::Late => {
+                let why = NotRead::Late(patience);
+                self.readers.blame(ask.pid(), &why, stuck);
+                Err(why)
+            }
+            Failure::Died(error) => Err(NotRead::Died(error.to_string())),
+        }
+    }
+
+    fn rest(&mut self) {
+        if !std::mem::take(&mut self.is_used) && self.process.is_some() {
+            self.readers.end(self.process.take());
+            self.number += 1;
+        }
+    }
+
+    fn blame(&self, pid: u32, why: &NotRead) {
+        self.readers.blame(pid, why, None);
+    }
+
+    fn count(&self, why: &NotRead) {
+        self.readers.count(Some(why));
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.readers.end(self.process.take());
+    }
+}

@@ -288,6 +288,8 @@ mod tests {
             limit: None,
             memory: Some(Memory { counters: vec![counters], ..Memory::default() }),
             peak: None,
+            not_read: None,
+            totals_only: None,
         }));
         snapshot
     }

@@ -49,7 +49,7 @@ fn twenty_thousand_children_do_not_bloat_it() {
     it_is_well(&place);
     let grew = memory(&daemon).saturating_sub(before);
     println!("20,000 children: {} MiB more", grew / mib(1));
-    assert!(grew < mib(96), "{grew}");
+    assert!(grew < mib(160), "docs/limits.md: some 4 KiB for each: {grew}");
     drop((program, group));
     it_is_well(&place);
     nothing_is_left(&daemon, &held);

@@ -22,8 +22,8 @@ use xtask_base::process;
 /// The longest that a boot with everything in it may take: a backstop for one that hangs. On two idle cores it takes five
 /// minutes, and on a slow and busy machine up to a quarter of an hour.
 const PATIENCE: Duration = Duration::from_secs(1800);
-/// So small that the node is soon out of memory.
-const MEMORY: &str = "256M";
+/// So small that the node is soon out of memory, and enough for the daemon and its readers on the largest kernel.
+const MEMORY: &str = "320M";
 /// Two, so that a victim and the one who asked for memory run at the same time, for a guest that turns from one to the
 /// other.
 pub(crate) const CPUS: u32 = 2;

@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use crate::{
     clock,
     daemon::kills::inherited::{self, Inherited},
-    probe::{attach::Probes, pins::Pins, status::Outliving},
+    probe::{
+        attach::Probes,
+        pins::{self, Pins},
+        status::Outliving,
+    },
 };
 
 /// Where programs are pinned.
@@ -35,10 +39,18 @@ pub fn take_over(pinning: &Pinning, state_dir: &Path, probes: &mut Probes) -> (O
             return (None, Inherited::default());
         }
     };
+    let can = match pinning {
+        Pinning::At(bpffs) => pins::possible(bpffs, &probes.links).directory.is_some(),
+        Pinning::Off => false,
+    };
     probes.status.outliving = pins.pin(probes, clock::ktime());
     let Outliving { directory, lost } = &probes.status.outliving;
     match directory {
         Some(directory) => tracing::info!(%directory, ?lost, "OOM kills are recorded while no daemon runs"),
+        // What this kernel cannot do is no failure.
+        None if !can => {
+            tracing::info!(?lost, "OOM kills while no daemon runs are recorded from the kernel log only");
+        }
         None => tracing::warn!(
             ?lost,
             "failed to pin; OOM kills while no daemon runs are recorded from the kernel log only"

@@ -196,7 +196,10 @@ fn a_scan_whose_process_dies_begins_again() {
     let scan = scan(&mut Scans::new(line), me(), Depth::Regions);
     assert!(!scan.mappings.is_empty());
     let seen = seen.lock().unwrap();
-    assert_eq!((&*seen.asked, seen.blamed.len()), (&["begin"; 3][..], 0));
+    // On a slow machine it takes more than one slice.
+    let (begun, rest) = seen.asked.split_at(3);
+    assert_eq!((begun, seen.blamed.len()), (&["begin"; 3][..], 0));
+    assert!(rest.iter().all(|asked| *asked == "go on"), "{rest:?}");
 }
 
 #[test]

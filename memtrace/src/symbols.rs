@@ -173,7 +173,7 @@ impl Tables {
         // The symbol table is enough for the function; debug information would be many MiB.
         elf.debug_syms = false;
         match self.symbolizer.symbolize_single(&Source::Elf(elf), place).ok()? {
-            Symbolized::Sym(symbol) => Some(crate::text::escape(symbol.name.as_bytes())),
+            Symbolized::Sym(symbol) => Some(crate::text::name(symbol.name.as_bytes())),
             Symbolized::Unknown(_) => None,
         }
     }

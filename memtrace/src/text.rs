@@ -9,7 +9,7 @@ mod wrap;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 pub use self::{
-    escape::{comm, escape, printable, printable_start, unescape, until_nul},
+    escape::{comm, cut, escape, name, printable, printable_start, unescape, until_nul},
     wrap::{wrap, wrap_paths},
 };
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     mm::{address_space::AddressSpace, growth::Window, region::Backing},
     snapshot::{ArenaRow, GrowthStack, Memory, UserFrame},
-    text::escape,
+    text::name,
     units::{Bytes, Grade},
 };
 
@@ -77,11 +77,10 @@ fn frame(space: &AddressSpace, address: u64, is_return: bool) -> UserFrame {
     let at = address.saturating_sub(u64::from(is_return));
     let (module, file_offset) = match space.at(at) {
         Some((region, _)) => match &region.backing {
-            Backing::File(file) => (
-                Some(escape(&file.path)),
-                Some(region.offset.saturating_add(at.saturating_sub(region.start))),
-            ),
-            Backing::Special(name) => (Some(escape(name)), None),
+            Backing::File(file) => {
+                (Some(name(&file.path)), Some(region.offset.saturating_add(at.saturating_sub(region.start))))
+            }
+            Backing::Special(special) => (Some(name(special)), None),
             Backing::Anonymous
             | Backing::SharedAnonymous
             | Backing::UnknownFile

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub mod quarantine;
 pub mod session;
 
-use self::quarantine::{Group, Identity, Quarantine};
+use self::quarantine::{Group, Identity, Quarantine, Whom};
 use super::{
     NotRead,
     process::{Failure, Process, cpu_time},
@@ -151,8 +151,9 @@ impl Readers {
     fn answer(&self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
         let pid = ask.pid();
         let frame = frame(ask).ok_or(NotRead::TooLarge)?;
-        let who = self.identity(pid)?;
-        self.check(pid)?;
+        // Known before: a process that ends while it holds a reader up does not escape, and its group counts.
+        let whom = self.whom(pid)?;
+        self.check(whom)?;
         let idle = self.lock().take()?;
         let was_idle = idle.is_some();
         let mut end = self.try_one(idle, &frame, patience);
@@ -161,7 +162,7 @@ impl Readers {
             end = self.try_one(None, &frame, patience);
         }
         // If the pid was reused meanwhile, the answer is about another process.
-        let is_same = self.identity(pid) == Ok(who);
+        let is_same = self.identity(pid) == Ok(whom.0);
         let mut state = self.lock();
         state.busy = state.busy.saturating_sub(1);
         let (why, stuck) = match end {
@@ -176,44 +177,34 @@ impl Readers {
             End::Died(error, stuck) => (NotRead::Died(error), stuck),
         };
         drop(state);
-        self.blame(pid, &why, stuck);
+        self.blame(whom, &why, stuck);
         Err(why)
     }
 
     /// Whether this process may be read.
-    fn check(&self, pid: u32) -> Result<(), NotRead> {
-        {
-            let state = &mut *self.lock();
-            let State { stuck, quarantine, .. } = state;
-            stuck.retain_mut(|process| !process.has_ended());
-            quarantine.expire(|reader| stuck.iter().any(|process| process.pid() == reader));
-            if quarantine.is_empty() {
-                return Ok(());
-            }
-        }
-        let (who, group) = (self.identity(pid)?, self.group(pid));
-        self.lock().quarantine.check(who, group)
+    fn check(&self, (who, group): Whom) -> Result<(), NotRead> {
+        let state = &mut *self.lock();
+        let State { stuck, quarantine, .. } = state;
+        stuck.retain_mut(|process| !process.has_ended());
+        quarantine.expire(|reader| stuck.iter().any(|process| process.pid() == reader));
+        quarantine.check(who, group)
     }
 
     /// Quarantines the process that a reader hung or died on.
-    fn blame(&self, pid: u32, why: &NotRead, stuck: Option<u32>) {
-        let (who, group) = (self.identity(pid), self.group(pid));
+    fn blame(&self, (who, group): Whom, why: &NotRead, stuck: Option<u32>) {
         let mut state = self.lock();
         match why {
             NotRead::Late(_) => state.counts.late += 1,
             _ => state.counts.died += 1,
         }
-        // A process that has ended is not read again.
-        if let Ok(who) = who {
-            state.quarantine.add(who, group, stuck);
-            drop(state);
-            tracing::warn!(
-                pid,
-                %why,
-                "failed to read a process; it is not read again for {} s",
-                quarantine::TIME.as_secs()
-            );
-        }
+        state.quarantine.add(who, group, stuck);
+        drop(state);
+        tracing::warn!(
+            pid = who.0,
+            %why,
+            "failed to read a process; it is not read again for {} s",
+            quarantine::TIME.as_secs()
+        );
     }
 
     fn try_one(&self, idle: Option<Process>, frame: &[u8], patience: Duration) -> End {
@@ -257,6 +248,10 @@ impl Readers {
         let stuck = process.kill()?;
         self.lock().stuck.push(stuck);
         Some(pid)
+    }
+
+    fn whom(&self, pid: u32) -> Result<Whom, NotRead> {
+        Ok((self.identity(pid)?, self.group(pid)))
     }
 
     fn identity(&self, pid: u32) -> Result<Identity, NotRead> {

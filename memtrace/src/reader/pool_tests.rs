@@ -39,6 +39,19 @@ fn one_that_does_not_answer_is_killed_and_what_it_read_is_quarantined() {
     assert!(!Path::new(&format!("/proc/{}", first[0])).exists(), "killed, and nothing is left of it");
 }
 
+/// A container would otherwise let one process after the other hang a reader and end.
+#[test]
+fn who_ends_while_a_reader_hangs_on_it_does_not_escape() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sleeper = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = sleeper.id();
+    let readers = readers(dir.path(), &format!("head -c 4 >/dev/null; kill -9 {pid}; exec sleep 1000"));
+    let late = Duration::from_millis(500);
+    assert_eq!(readers.ask(&Ask::Mounts(pid), late), Err(NotRead::Late(late)));
+    sleeper.wait().unwrap();
+    assert_eq!(readers.lock().quarantine.len(), 1);
+}
+
 #[test]
 fn one_that_dies_is_replaced_once_for_a_question() {
     let dir = tempfile::tempdir().unwrap();

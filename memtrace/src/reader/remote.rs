@@ -74,7 +74,10 @@ impl Reader for Remote {
             let pid = of_one.first().map_or(0, |place| place.pid);
             let answer = self.readers.ask(&Ask::Names(pid, of_one.to_vec()), PATIENCE);
             match answer {
-                Ok(Answer::Names(found)) if found.len() == of_one.len() => names.extend(found),
+                Ok(Answer::Names(found)) if found.len() == of_one.len() => {
+                    // A reader that was taken over cuts nothing.
+                    names.extend(found.into_iter().map(|name| name.map(crate::text::cut)));
+                }
                 _ => names.extend(of_one.iter().map(|_| None)),
             }
         }

@@ -23,6 +23,8 @@ use seccompiler::{
 
 /// Bytes of address space: a program is mapped as a whole while its symbols are looked up.
 const MEMORY: u64 = 8 << 30;
+/// Bytes of memory of its own: the tables of the largest programs have some ten MiB. The chart's limit for all is 256 MiB.
+const PRIVATE: u64 = 128 << 20;
 /// Seconds of CPU time for one request; after that the kernel kills the process.
 const SECONDS: u64 = 10;
 /// Descriptors: one per program of a request.
@@ -56,6 +58,7 @@ pub fn enter(answers: &UnixStream) -> io::Result<()> {
     let inheritable = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
     limit(Resource::As, MEMORY)?;
+    limit(Resource::Data, PRIVATE)?;
     limit(Resource::Nofile, FILES)?;
     // No file can grow, and no core dump holds what was read.
     limit(Resource::Fsize, 0)?;

@@ -6,7 +6,8 @@
 use std::{
     collections::{HashSet, VecDeque},
     ffi::OsStr,
-    fs,
+    fs::File,
+    io::Read as _,
     os::unix::ffi::OsStrExt as _,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -31,6 +32,8 @@ const LEAST: u64 = 1 << 20;
 const MOST: usize = 8;
 /// The most mounts that are read.
 const MOST_SEEN: usize = 256;
+/// The most bytes of mountinfo that are read; a mount namespace may have 100,000 mounts.
+const MOST_TEXT: u64 = 4 << 20;
 
 /// The most groups whose mounts are remembered.
 const MOST_GROUPS: usize = 64;
@@ -74,7 +77,9 @@ pub fn likely(mut mounts: Vec<Tmpfs>, shmem: Bytes) -> Vec<Tmpfs> {
 /// All mounts that are not empty; `None` when the process is gone or may not be read.
 pub fn seen(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
     let process = proc.join(pid.to_string());
-    let mountinfo = fs::read(process.join("mountinfo")).ok().filter(|text| !text.is_empty())?;
+    let mut mountinfo = Vec::new();
+    let file = File::open(process.join("mountinfo")).ok()?;
+    file.take(MOST_TEXT).read_to_end(&mut mountinfo).ok().filter(|length| *length > 0)?;
     let root = Root::of(proc, pid).ok()?;
     let mut devices = HashSet::new();
     let (mut asked, mut answered) = (0, 0);

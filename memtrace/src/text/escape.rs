@@ -34,6 +34,28 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
+/// The most bytes of a name that is kept; the names of C++ templates have hundreds.
+pub const LONGEST_NAME: usize = 1024;
+/// The most bytes of such a name once it is escaped: a character of one byte may become `\u{10ffff}`.
+const LONGEST_ESCAPED: usize = 4 * LONGEST_NAME;
+
+/// A name of a function or file that somebody else chose, escaped. A longer one is cut, because many are kept.
+pub fn name(bytes: &[u8]) -> String {
+    match bytes.get(..LONGEST_NAME) {
+        Some(start) if start.len() < bytes.len() => cut(escape(start) + "..."),
+        _ => cut(escape(bytes)),
+    }
+}
+
+/// The same for a name that another process has escaped.
+pub fn cut(mut name: String) -> String {
+    if name.len() > LONGEST_ESCAPED {
+        let end = (0..=LONGEST_ESCAPED).rev().find(|at| name.is_char_boundary(*at));
+        name.truncate(end.unwrap_or_default());
+    }
+    name
+}
+
 /// Text that may already contain escapes, which are kept: only characters that would control a terminal are escaped.
 /// Names should go through [`escape`]; this is a second line of defence.
 pub fn printable(text: &str) -> String {
@@ -107,7 +129,7 @@ fn is_invisible(c: char) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{escape, printable, printable_start, unescape};
+    use super::{LONGEST_ESCAPED, LONGEST_NAME, cut, escape, name, printable, printable_start, unescape};
 
     #[test]
     fn names_cannot_drive_a_terminal() {
@@ -117,6 +139,16 @@ mod tests {
         assert_eq!(escape("größe".as_bytes()), "größe");
         assert_eq!(escape("a\u{202e}b".as_bytes()), "a\\u{202e}b");
         assert_eq!(escape(b"a\\x1b"), "a\\\\x1b");
+    }
+
+    #[test]
+    fn a_name_of_megabytes_is_cut_wherever_it_comes_from() {
+        assert_eq!(name(b"main"), "main");
+        assert_eq!(name(&[b'a'; LONGEST_NAME]).len(), LONGEST_NAME);
+        let long = name(&vec![b'a'; 16 << 20]);
+        assert!(long.ends_with("a...") && long.len() == LONGEST_NAME + 3);
+        assert!(name(&vec![0xff; 1 << 20]).len() <= LONGEST_ESCAPED);
+        assert!(cut("ä".repeat(1 << 20)).len() <= LONGEST_ESCAPED);
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub type Identity = (u32, u64);
 /// A number for a cgroup; `None` for the root, whose processes have nothing in common.
 pub type Group = Option<u64>;
 
+/// A process and its cgroup.
+pub type Whom = (Identity, Group);
+
 /// Quarantined processes, the oldest first.
 #[derive(Debug, Default)]
 pub struct Quarantine(VecDeque<Entry>);

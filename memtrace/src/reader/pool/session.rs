@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{MOST_STUCK, Readers};
+use super::{MOST_STUCK, Readers, quarantine::Whom};
 use crate::reader::{
     NotRead,
     process::{Failure, Process},
@@ -20,12 +20,14 @@ pub struct Session {
     number: u64,
     /// Whether there was a request since the last rest.
     is_used: bool,
+    /// Whom the last request was about, found before it was sent.
+    asked: Option<Whom>,
 }
 
 impl Session {
     /// Without a process yet.
     pub const fn new(readers: Readers) -> Self {
-        Self { readers, process: None, number: 0, is_used: false }
+        Self { readers, process: None, number: 0, is_used: false, asked: None }
     }
 
     fn process(&mut self) -> Result<&mut Process, NotRead> {
@@ -77,12 +79,13 @@ impl Line for Session {
     }
 
     fn check(&self, pid: u32) -> Result<(), NotRead> {
-        self.readers.check(pid)
+        self.readers.check(self.readers.whom(pid)?)
     }
 
     fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
         let frame = frame(ask).ok_or(NotRead::TooLarge)?;
         self.is_used = true;
+        self.asked = self.readers.whom(ask.pid()).ok();
         let process = self.process()?;
         let failure = match process.ask(&frame, patience) {
             Ok(Answer::TooLarge) => return Err(NotRead::TooLarge),
@@ -94,7 +97,9 @@ impl Line for Session {
         match failure {
             Failure::Late => {
                 let why = NotRead::Late(patience);
-                self.readers.blame(ask.pid(), &why, stuck);
+                if let Some(whom) = self.asked {
+                    self.readers.blame(whom, &why, stuck);
+                }
                 Err(why)
             }
             Failure::Died(error) => Err(NotRead::Died(error.to_string())),
@@ -109,7 +114,11 @@ impl Line for Session {
     }
 
     fn blame(&self, pid: u32, why: &NotRead) {
-        self.readers.blame(pid, why, None);
+        // One that ends meanwhile does not escape.
+        let asked = self.asked.filter(|((asked, _), _)| *asked == pid);
+        if let Some(whom) = asked.or_else(|| self.readers.whom(pid).ok()) {
+            self.readers.blame(whom, why, None);
+        }
     }
 
     fn count(&self, why: &NotRead) {

@@ -22,8 +22,9 @@ use xtask_base::process;
 /// The longest that a boot with everything in it may take: a backstop for one that hangs. On two idle cores it takes five
 /// minutes, and on a slow and busy machine up to a quarter of an hour.
 const PATIENCE: Duration = Duration::from_secs(1800);
-/// So small that the node is soon out of memory, and enough for the daemon and its readers on the largest kernel.
-const MEMORY: &str = "320M";
+/// MiB of each node: so small that it is soon out of memory, and enough for the daemon and its readers on the largest
+/// kernel. The second is for a cpuset to be out of.
+const NODES: [u32; 2] = [256, 64];
 /// Two, so that a victim and the one who asked for memory run at the same time, for a guest that turns from one to the
 /// other.
 pub(crate) const CPUS: u32 = 2;
@@ -100,10 +101,10 @@ impl Machine<'_> {
         // once fell over the int3 that a static key passes through. It also leaves the host's other cores to others.
         // cx16: QEMU 7.2 corrupts flags around cmpxchg16b, and one boot in eight of 6.12 hangs or panics.
         command.args(["-accel", "tcg,thread=single", "-cpu", "max,-cx16", "-machine", "q35"]);
-        command.args(["-m", MEMORY, "-smp", &CPUS.to_string()]);
-        // A second node of memory, for a cpuset to be out of.
-        for (node, size, cpus) in [(0, "192M", ",cpus=0-1"), (1, "64M", "")] {
-            command.arg("-object").arg(format!("memory-backend-ram,id=ram{node},size={size}"));
+        command.args(["-m", &format!("{}M", NODES.iter().sum::<u32>()), "-smp", &CPUS.to_string()]);
+        for (node, size) in NODES.into_iter().enumerate() {
+            let cpus = if node == 0 { ",cpus=0-1" } else { "" };
+            command.arg("-object").arg(format!("memory-backend-ram,id=ram{node},size={size}M"));
             command.arg("-numa").arg(format!("node,nodeid={node}{cpus},memdev=ram{node}"));
         }
         // NVMe is built into every one of these kernels; what is written is thrown away.

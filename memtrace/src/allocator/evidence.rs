@@ -11,6 +11,7 @@ use super::jvm::names::Names;
 use crate::mm::region::File;
 
 pub mod content;
+pub mod deadline;
 pub mod elf;
 pub mod inspect;
 pub mod mark;

@@ -8,16 +8,16 @@ use std::{
     fs::File,
     ops::Range,
     sync::{Arc, LazyLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::{Mark, Marks, Sign, elf::Elf, scan::Scanner};
+use super::{Mark, Marks, Sign, deadline::Deadline, elf::Elf, scan::Scanner};
 use crate::allocator::{AllocatorId, jvm::names::Names};
 
 /// The most bytes of symbol names and of constants that are searched.
 const MOST_NAMES: u64 = 64 << 20;
 const MOST_CONSTANTS: u64 = 32 << 20;
-/// The most time for one file.
+/// The most processor time for one file.
 const TIME: Duration = Duration::from_millis(500);
 
 /// The findings about a file.
@@ -64,7 +64,7 @@ static SIGNS: LazyLock<Signs> = LazyLock::new(|| {
 /// Inspects a file; `None` when it is no program or library.
 pub fn inspect(file: &File, name: &[u8]) -> Option<Program> {
     let elf = Elf::read(file)?;
-    let deadline = Instant::now() + TIME;
+    let deadline = Deadline::after(TIME);
     let mut marks = Marks::default();
     for sign in &SIGNS.all {
         let is_named = sign.files.iter().any(|prefix| name.starts_with(prefix));

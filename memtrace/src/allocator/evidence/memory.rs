@@ -4,11 +4,12 @@
 //! a few words each, with limits on count and time. The process keeps running, so a read may be torn, and no single
 //! field is trusted.
 
-use std::{fs::File, os::unix::fs::FileExt as _, time::Instant};
+use std::{fs::File, os::unix::fs::FileExt as _};
 
 use super::{
     Mark, ProcessEvidence,
     content::{self, HEAP_SIZE, heap_of},
+    deadline::Deadline,
 };
 use crate::{
     allocator::{
@@ -32,7 +33,7 @@ struct Memory {
     words: File,
     pages: PageTable,
     left: u32,
-    deadline: Instant,
+    deadline: Deadline,
 }
 
 /// The structures found in the regions; empty if the memory may not be read.
@@ -41,7 +42,7 @@ pub fn look(
     pid: u32,
     process: &ProcessEvidence,
     regions: &[Region],
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Vec<Found> {
     let mut found = Vec::new();
     let words = File::open(procfs.root().join(pid.to_string()).join("mem"));
@@ -107,7 +108,7 @@ impl Memory {
     /// Words at an address: `Some(None)` when its page is not resident, `None` when the budget is spent.
     fn read<const N: usize>(&mut self, address: u64) -> Option<Option<[u64; N]>> {
         self.left = self.left.checked_sub(1)?;
-        if self.left.is_multiple_of(64) && Instant::now() > self.deadline {
+        if self.left.is_multiple_of(64) && self.deadline.is_over() {
             self.left = 0;
             return None;
         }

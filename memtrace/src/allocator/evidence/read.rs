@@ -4,23 +4,16 @@
 //! system may be slow or controlled by the process: must not be called by a thread that others wait for. Findings about
 //! a program are cached for all processes that map it.
 
-use std::{
-    collections::HashMap,
-    fs::File as Handle,
-    io::Read as _,
-    ops::Range,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, fs::File as Handle, io::Read as _, ops::Range, sync::Arc, time::Duration};
 
-use super::{Mark, Marks, Module, ProcessEvidence, base_name, inspect, memory};
+use super::{Mark, Marks, Module, ProcessEvidence, base_name, deadline::Deadline, inspect, memory};
 use crate::mm::{
     procfs::Procfs,
     program::{self, Version},
     region::{Backing, File, Region},
 };
 
-/// The time after which no further program is opened; the rest is inspected the next time.
+/// The processor time after which no further program is opened; the rest is inspected the next time.
 const TIME: Duration = Duration::from_secs(2);
 const MOST_MODULES: usize = 4096;
 const MOST_KEPT: usize = 8192;
@@ -41,7 +34,7 @@ impl Reader {
 
     /// Gathers the evidence about a process. What cannot be read, or is gone, is missing from it.
     pub fn gather(&mut self, pid: u32, regions: &[Region]) -> ProcessEvidence {
-        let deadline = Instant::now() + TIME;
+        let deadline = Deadline::after(TIME);
         let modules = self.modules(pid, regions, deadline);
         let process = ProcessEvidence {
             stack_limit: self.text(pid, "limits").as_deref().and_then(stack_limit),
@@ -75,7 +68,7 @@ impl Reader {
         Arc::new(evidence)
     }
 
-    fn modules(&mut self, pid: u32, regions: &[Region], deadline: Instant) -> Vec<Module> {
+    fn modules(&mut self, pid: u32, regions: &[Region], deadline: Deadline) -> Vec<Module> {
         let mut files: Vec<(&Arc<File>, Vec<&Region>)> = Vec::new();
         let mut places: HashMap<&File, usize> = HashMap::new();
         for region in regions {
@@ -94,8 +87,8 @@ impl Reader {
         programs.map(|(file, mapped)| self.module(pid, file, &mapped, deadline)).collect()
     }
 
-    fn module(&mut self, pid: u32, file: &Arc<File>, mapped: &[&Region], deadline: Instant) -> Module {
-        let is_late = Instant::now() > deadline;
+    fn module(&mut self, pid: u32, file: &Arc<File>, mapped: &[&Region], deadline: Deadline) -> Module {
+        let is_late = deadline.is_over();
         let program = if is_late { None } else { self.program(pid, file, mapped) };
         let code = mapped.iter().filter(|region| is_code(region)).map(|region| region.start..region.end);
         let read =

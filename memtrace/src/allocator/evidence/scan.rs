@@ -3,7 +3,9 @@
 //! Input: a file, a range of it, needles. Output: the needles that occur. The file is untrusted: it is read in pieces,
 //! up to a limit and a deadline.
 
-use std::{fs::File, os::unix::fs::FileExt as _, time::Instant};
+use std::{fs::File, os::unix::fs::FileExt as _};
+
+use super::deadline::Deadline;
 
 const STEP: usize = 256 << 10;
 
@@ -29,13 +31,13 @@ impl<'n> Scanner<'n> {
     }
 
     /// The needles within `len` bytes of a file from an offset on, as a bit set; `None` when not all could be read.
-    pub fn scan(&self, file: &File, offset: u64, len: u64, deadline: Instant) -> Option<u64> {
+    pub fn scan(&self, file: &File, offset: u64, len: u64, deadline: Deadline) -> Option<u64> {
         let mut found = 0;
         let mut buffer = vec![0; STEP + self.longest];
         let (mut at, end) = (offset, offset.checked_add(len)?);
         let mut kept = 0;
         while at < end {
-            if Instant::now() > deadline {
+            if deadline.is_over() {
                 return None;
             }
             let want = usize::try_from(end - at).unwrap_or(STEP).min(STEP);
@@ -82,7 +84,7 @@ mod tests {
         let mut bytes = vec![b'x'; STEP * 2];
         bytes[STEP - 3..STEP + 3].copy_from_slice(b"needle");
         file.write_all(&bytes).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Deadline::after(Duration::from_secs(120));
         assert_eq!(scanner.scan(&file, 0, bytes.len() as u64, deadline), Some(0b101));
         assert_eq!(scanner.scan(&file, STEP as u64, STEP as u64, deadline), Some(0));
     }
@@ -91,7 +93,7 @@ mod tests {
     fn a_range_that_the_file_does_not_have_is_said_so() {
         let scanner = Scanner::new(&[b"needle"]);
         let file = tempfile::tempfile().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Deadline::after(Duration::from_secs(120));
         assert_eq!(scanner.scan(&file, u64::MAX, 5, deadline), None);
         assert_eq!(scanner.scan(&file, 0, u64::MAX, deadline), None);
         assert_eq!(scanner.scan(&file, 0, 0, deadline), Some(0));

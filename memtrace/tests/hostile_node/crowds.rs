@@ -79,6 +79,7 @@ fn ten_containers_that_flood_at_once_hide_no_kill() {
 fn a_cgroup_whose_name_is_hostile_is_recorded_and_shown_harmlessly() {
     let place = Place::new();
     let daemon = place.start(&[]);
+    it_is_well(&place);
     let held = Held::by(&daemon);
     let parent = Cgroup::new();
     let line = fs::create_dir(format!("{}/a\nb", parent.directory()));

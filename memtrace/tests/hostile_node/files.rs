@@ -54,6 +54,7 @@ fn has_name(daemon: &Daemon<'_>, program: &Program) -> bool {
 fn a_library_that_became_a_pipe_has_no_names_and_holds_nobody_up() {
     let (place, directory) = (Place::new(), tempfile::tempdir().unwrap());
     let daemon = place.start(&[]);
+    it_is_well(&place);
     let (program, library) = grown(&daemon, directory.path());
     let before = Held::by(&daemon);
     fs::remove_file(&library).unwrap();
@@ -67,6 +68,7 @@ fn a_library_that_became_a_pipe_has_no_names_and_holds_nobody_up() {
 fn a_library_that_is_cut_short_while_it_is_read_kills_a_reader_at_most() {
     let (place, directory) = (Place::new(), tempfile::tempdir().unwrap());
     let daemon = place.start(&[]);
+    it_is_well(&place);
     let (program, library) = grown(&daemon, directory.path());
     let (before, whole, is_over) = (Held::by(&daemon), fs::read(&library).unwrap(), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -91,6 +93,7 @@ fn a_library_that_is_cut_short_while_it_is_read_kills_a_reader_at_most() {
 fn a_library_that_became_a_chain_of_links_has_no_names_and_opens_nothing() {
     let (place, directory) = (Place::new(), tempfile::tempdir().unwrap());
     let daemon = place.start(&[]);
+    it_is_well(&place);
     let (program, library) = grown(&daemon, directory.path());
     let before = Held::by(&daemon);
     fs::remove_file(&library).unwrap();

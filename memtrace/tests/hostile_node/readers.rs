@@ -9,7 +9,7 @@ use crate::{
         PATIENCE,
         cgroup::Cgroup,
         daemon::{Daemon, Place},
-        eventually, mib,
+        eventually,
         program::Program,
     },
 };

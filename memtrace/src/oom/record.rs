@@ -61,6 +61,11 @@ impl OomRecord {
     pub fn footprint(&self) -> usize {
         let Circumstances { more_victims, processes, timeline, victim_memory, .. } = &self.circumstances;
         let frames = self.kernel_stack.len() + self.user_stack.len();
+        let stacks = victim_memory.iter().flat_map(|memory| &memory.growth_stacks);
+        let named = stacks.flat_map(|stack| &stack.frames).map(|frame| {
+            let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+            size_of_val(frame) + frame.address.len() + text(&frame.module) + text(&frame.symbol)
+        });
         let arenas = victim_memory.as_ref().map_or(0, |memory| memory.arenas.len() + memory.counters.len());
         size_of::<Self>()
             + 8 * TEXT
@@ -70,6 +75,7 @@ impl OomRecord {
             + self.chain.len() * (size_of::<MemcgLevel>() + TEXT)
             + frames * (size_of::<Frame>() + TEXT / 2)
             + arenas * TEXT
+            + named.sum::<usize>()
     }
 }
 

@@ -29,20 +29,17 @@ pub enum Pinning {
 pub fn take_over(pinning: &Pinning, state_dir: &Path, probes: &mut Probes) -> (Option<Pins>, Inherited) {
     let opened = match pinning {
         Pinning::Off => Err("switched off".to_owned()),
-        Pinning::At(bpffs) => Pins::open(bpffs, state_dir),
+        Pinning::At(bpffs) => Pins::open(bpffs, state_dir).map(|pins| (pins, bpffs)),
     };
-    let pins = match opened {
-        Ok(pins) => pins,
+    let (pins, bpffs) = match opened {
+        Ok(opened) => opened,
         Err(why) => {
             tracing::info!(%why, "OOM kills while no daemon runs are recorded from the kernel log only");
             probes.status.outliving = Outliving { directory: None, lost: vec![why] };
             return (None, Inherited::default());
         }
     };
-    let can = match pinning {
-        Pinning::At(bpffs) => pins::possible(bpffs, &probes.links).directory.is_some(),
-        Pinning::Off => false,
-    };
+    let can = pins::possible(bpffs, &probes.links).directory.is_some();
     probes.status.outliving = pins.pin(probes, clock::ktime());
     let Outliving { directory, lost } = &probes.status.outliving;
     match directory {

@@ -57,11 +57,6 @@ impl Quarantine {
         self.0.retain(|entry| entry.stuck.is_some() || entry.since.elapsed() < TIME);
     }
 
-    /// Whether nothing is quarantined.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether a process may be read.
     ///
     /// # Errors

@@ -50,6 +50,8 @@ struct Watch {
     latest: Option<Snapshot>,
     /// Whether all that there was was taken since the last tick.
     is_empty: bool,
+    /// Reads that were ordered and have not arrived.
+    under_way: usize,
 }
 
 impl Watch {
@@ -59,13 +61,13 @@ impl Watch {
         model.seed().unwrap();
         let scanner =
             scanner::start(Local::new(Procfs::new("/proc")), 100, Beat::unwatched(SCANNER)).unwrap();
-        Self { tracer, model, scanner, tick: Instant::now(), latest: None, is_empty: false }
+        Self { tracer, model, scanner, tick: Instant::now(), latest: None, is_empty: false, under_way: 0 }
     }
 
     /// Takes what there is, and at a tick looks at the processes; page tables only if they are not held off. True for a tick
     /// at which all was taken that had come before.
     fn turn(&mut self, may_scan: bool) -> bool {
-        let Self { tracer, model, scanner, tick, latest, is_empty } = self;
+        let Self { tracer, model, scanner, tick, latest, is_empty, under_way } = self;
         let mut taken = false;
         tracer.pump(|event| {
             taken = true;
@@ -74,6 +76,7 @@ impl Watch {
         *is_empty |= !taken;
         while let Ok(scan) = scanner.scans.try_recv() {
             model.take(scan);
+            *under_way -= 1;
         }
         if tick.elapsed() >= TICK {
             model.refresh();
@@ -82,6 +85,7 @@ impl Watch {
             if may_scan {
                 requests.extend(model.due());
             }
+            *under_way += requests.len();
             requests.into_iter().for_each(|request| scanner.requests.send(Order::Read(request)).unwrap());
             *latest = Some(model.snapshot(None));
             *tick = Instant::now();
@@ -97,6 +101,18 @@ impl Watch {
             assert!(Instant::now() < end, "events come faster than they are taken");
             seen += usize::from(self.turn(may_scan));
         }
+    }
+
+    /// Takes the reads that were ordered; whether there were any. One that a program grows under is torn: what it says
+    /// stays wrong until the next one.
+    fn finish_reads(&mut self) -> bool {
+        let end = Instant::now() + PATIENCE;
+        let has_any = self.under_way > 0;
+        while self.under_way > 0 {
+            assert!(Instant::now() < end, "{} reads never arrive", self.under_way);
+            self.turn(false);
+        }
+        has_any
     }
 
     fn memory(&self, pid: u32) -> Option<&Memory> {
@@ -225,9 +241,18 @@ impl Follower {
     }
 }
 
-/// Goes on until the rows of all fit; those that never do are wrong. Page tables are read only if they may be.
+/// Goes on until the rows of all fit and no read is under way; those that never fit are wrong. Page tables are read only
+/// if they may be.
 fn settle(watch: &mut Watch, followers: &mut [Follower], may_scan: bool) {
     let end = Instant::now() + PATIENCE;
+    fit(watch, followers, may_scan, end);
+    while may_scan && watch.finish_reads() {
+        watch.run(1, false);
+        fit(watch, followers, may_scan, end);
+    }
+}
+
+fn fit(watch: &mut Watch, followers: &mut [Follower], may_scan: bool, end: Instant) {
     let mut open: Vec<&mut Follower> = followers.iter_mut().collect();
     loop {
         let is_over = Instant::now() > end;

@@ -41,6 +41,9 @@ pub enum NotRead {
     /// The reader hung for so long, and was killed.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Late(Duration),
+    /// The reader took so much CPU time for one request, and was killed.
+    #[error("no answer within {} s of CPU time", .0.as_secs_f32())]
+    Busy(Duration),
     /// The reader crashed or was killed.
     #[error("the reader process died ({0})")]
     Died(String),

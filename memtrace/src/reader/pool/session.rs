@@ -96,6 +96,7 @@ impl Line for Session {
         self.number += 1;
         let why = match failure {
             Failure::Late => NotRead::Late(patience),
+            Failure::Busy(time) => NotRead::Busy(time),
             Failure::Died(error) => return Err(NotRead::Died(error.to_string())),
         };
         self.readers.blame(whom, &why, stuck);

@@ -101,7 +101,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        // These threads wait for disks; a flood of requests must not start a thread for each.
+        // These threads wait for disks; a flood of requests must not start a thread for each. Those that wait for readers
+        // take three at most (`api::lane`).
         .max_blocking_threads(4)
         .enable_all()
         .build()

@@ -136,7 +136,8 @@ fn add(holding: &mut Holding, memory: &Memory, counters: &Counters, settings: Ve
 fn settings(picture: &Picture<'_>, row: &ProcessRow, counters: &Counters) -> Vec<Setting> {
     let mut settings = counters.settings.clone();
     let id = AllocatorId::named(&counters.allocator);
-    if let Some(helper) = id.and_then(|id| id.allocator().advice().helper()) {
+    let helper = id.and_then(|id| id.allocator().advice().helper());
+    if let Some(helper) = helper.filter(|_| !picture.facts.not_looked.contains(&row.pid)) {
         let is_on = picture.facts.purging.contains(&row.pid);
         settings.push(Setting { name: helper.setting.to_owned(), value: is_on.to_string() });
     }

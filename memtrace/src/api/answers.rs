@@ -120,7 +120,7 @@ pub(super) async fn history(
     let at = at.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
     // Reads every series.
     let latest = Arc::clone(&source.snapshots.borrow());
-    let found = tokio::task::spawn_blocking(move || history_at(&source.history.history(), &latest, at)).await;
+    let found = tokio::task::spawn_blocking(move || history_at(&source.history, &latest, at)).await;
     found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 

@@ -44,9 +44,11 @@ pub fn start(
             beat.beat();
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
             let now = clock::ktime();
+            // Read before the lock is taken: the recorder and the API wait for it.
+            let owners = owners(&snapshot, hierarchy.as_ref());
             let mut history = shared.history();
             history.take(&snapshot, now);
-            for (path, figures) in owners(&snapshot, hierarchy.as_ref()) {
+            for (path, figures) in owners {
                 history.read(&path, None, figures, now);
             }
             drop(history);

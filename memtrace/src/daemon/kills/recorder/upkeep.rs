@@ -2,7 +2,11 @@
 //!
 //! The clocks and the store -> fewer old kills, a store that works, messages. Must not delay a kill.
 
-use std::{path::Path, sync::PoisonError, time::Instant};
+use std::{
+    path::Path,
+    sync::{MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
@@ -56,24 +60,28 @@ impl Worker {
         for renewed in self.surroundings.store.news() {
             let aside = renewed.aside.as_ref().map(|aside| aside.display().to_string());
             tracing::error!(reason = %renewed.reason, aside, kills = renewed.kills, "opened the store again: its files were lost or damaged");
-            let mut state = self.counts.store.lock().unwrap_or_else(PoisonError::into_inner);
-            state.renewals += 1;
             let moved =
                 aside.map_or_else(String::new, |aside| format!("; what was left of it is in {aside}"));
-            state.last_renewal = Some(format!("{}: {}{moved}", renewed.time, renewed.reason));
+            let last = format!("{}: {}{moved}", renewed.time, renewed.reason);
+            let mut state = self.store_state();
+            state.renewals += 1;
+            state.last_renewal = Some(last);
             drop(state);
             self.store_recent();
         }
         let problem = self.surroundings.store.problem();
-        let mut state = self.counts.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let StoreState { problem: told, .. } = &mut *state;
-        if told.as_deref() != problem {
+        if self.store_state().problem.as_deref() != problem {
+            self.store_state().problem = problem.map(str::to_owned);
+            // Not under the lock, for which the engine waits: the log may be a pipe that nobody reads.
             match problem {
                 Some(why) => tracing::error!("OOM kills cannot be stored now: {why}"),
                 None => tracing::info!("OOM kills can be stored again"),
             }
-            *told = problem.map(str::to_owned);
         }
+    }
+
+    fn store_state(&self) -> MutexGuard<'_, StoreState> {
+        self.counts.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The kills that are still in memory are not lost with their store.

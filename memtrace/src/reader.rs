@@ -25,6 +25,7 @@ use self::{job::Job, tmpfs::Tmpfs};
 pub use self::{local::Local, remote::Remote};
 use crate::{
     allocator::image::process::Budget,
+    mm::procfs::Procfs,
     model::{
         scan::{Request, Scan},
         walk::{self, Unwound},
@@ -101,8 +102,18 @@ pub trait Reader: Send {
     /// The function at each place.
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>>;
 
+    /// Whether the process with this id was there at this time, in ns since boot. A pid is used again, but not at one time.
+    /// Reads a file of the kernel that never waits.
+    fn was_there(&self, pid: u32, at: u64) -> bool;
+
     /// Called from time to time: frees what was not used since the last call.
     fn rest(&mut self);
+}
+
+/// [`Reader::was_there`], from this /proc.
+fn was_there(procfs: &Procfs, pid: u32, at: u64) -> bool {
+    let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
+    procfs.stat(pid).is_ok_and(|stat| stat.start_ticks.saturating_mul(tick) <= at)
 }
 
 /// Does a whole scan of a process, with this budget for its allocators' counters.
@@ -113,5 +124,19 @@ pub fn scan(reader: &mut dyn Reader, request: Request, counters: Budget) -> Scan
             Ok(scan) => return scan,
             Err(unfinished) => job = *unfinished,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Procfs, was_there};
+    use crate::clock;
+
+    #[test]
+    fn a_process_that_started_later_is_another_one_with_the_pid() {
+        let (procfs, own) = (Procfs::new("/proc"), std::process::id());
+        assert!(was_there(&procfs, own, clock::ktime()));
+        assert!(!was_there(&procfs, own, 0));
+        assert!(!was_there(&procfs, u32::MAX, clock::ktime()), "gone");
     }
 }

@@ -94,6 +94,10 @@ impl Reader for Local {
         self.names.names(places)
     }
 
+    fn was_there(&self, pid: u32, at: u64) -> bool {
+        super::was_there(&self.procfs, pid, at)
+    }
+
     fn rest(&mut self) {
         self.programs.forget_unused();
     }

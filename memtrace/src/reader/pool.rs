@@ -131,6 +131,11 @@ impl Readers {
         self.lock().running.clone()
     }
 
+    /// See [`super::Reader::was_there`].
+    pub fn was_there(&self, pid: u32, at: u64) -> bool {
+        super::was_there(&self.0.procfs, pid, at)
+    }
+
     /// Sends a request to a reader, and waits for the answer.
     ///
     /// # Errors

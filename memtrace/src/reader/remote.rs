@@ -84,6 +84,10 @@ impl Reader for Remote {
         names
     }
 
+    fn was_there(&self, pid: u32, at: u64) -> bool {
+        self.readers.was_there(pid, at)
+    }
+
     /// Ends the processes without requests since the last call; the others free their caches themselves.
     fn rest(&mut self) {
         self.scans.rest();

@@ -38,6 +38,9 @@ const MOST_READ: usize = 512;
 /// Budget for the counters of one process; larger than the daemon's, as no other process waits.
 const ONCE: Budget = Budget { bytes: 1 << 30, time: Duration::from_secs(2) };
 
+/// How often a process is read again whose programs were not searched before the time was over.
+const MORE_TIMES: usize = 2;
+
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -177,7 +180,15 @@ fn alone(words: &[impl AsRef<str>]) -> Result<Snapshot, Failure> {
     let mut reader = Local::new(procfs.clone());
     for process in pids.iter().filter(|process| process.rss_bytes > Some(Bytes(0))).take(MOST_READ) {
         let request = model.expect(process.pid);
-        model.take(reader::scan(&mut reader, request, ONCE));
+        let mut scan = reader::scan(&mut reader, request.clone(), ONCE);
+        // The reader remembers the programs that it has searched.
+        for _ in 0..MORE_TIMES {
+            if scan.evidence.as_ref().is_none_or(|evidence| evidence.unfinished.is_none()) {
+                break;
+            }
+            scan = reader::scan(&mut reader, request.clone(), ONCE);
+        }
+        model.take(scan);
     }
     // Fresh totals, to match the page tables.
     model.touch_all();

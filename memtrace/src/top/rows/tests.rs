@@ -131,6 +131,7 @@ fn memory() -> Memory {
         unaccounted_bytes: Bytes(123 << 10),
         excess_bytes: Bytes(0),
         stale: None,
+        unfinished: None,
         scanned: Some("2026-01-02T03:04:01.8Z".parse().unwrap()),
         samples: Some(64),
         growth_stacks: vec![

@@ -153,6 +153,7 @@ fn what_was_not_learned_is_read_in_a_process_of_the_same_container() {
         copied_seconds_ago: None,
         is_victim: false,
         grade: Grade::Read,
+        age_seconds: None,
     };
     dead.circumstances.processes = vec![sibling];
     let (_sender, snapshots) = watch::channel(Arc::new(snapshot(0)));

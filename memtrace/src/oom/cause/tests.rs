@@ -2,6 +2,10 @@ use super::{
     Bytes, Case, Cause, CauseKind, Confidence, cause,
     fixture::{LIMIT, MIB, record, task},
 };
+
+#[path = "instants_tests.rs"]
+mod instants;
+
 use crate::{
     allocator::counters::Counters,
     cgroup::charge::Charge,
@@ -55,6 +59,7 @@ fn process(pid: u32, cgroup: &str, rss: u64, growth: f64) -> ProcessAtKill {
         copied_seconds_ago: None,
         is_victim: pid == 10,
         grade: Grade::Read,
+        age_seconds: Some(0.0),
     }
 }
 

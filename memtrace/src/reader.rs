@@ -30,6 +30,7 @@ use crate::{
         walk::{self, Unwound},
     },
     symbols::Place,
+    units::Bytes,
 };
 
 /// Why a process was not read.
@@ -94,6 +95,15 @@ pub trait Reader: Send {
     /// # Errors
     /// When nobody could look.
     fn has_thread(&mut self, pid: u32, names: &[&str]) -> Result<bool, NotRead>;
+
+    /// The resident memory of the process in anonymous huge pages, which are filled where the program may have touched a
+    /// few bytes only.
+    ///
+    /// # Errors
+    /// When it is gone, or could not be read.
+    fn huge_pages(&mut self, _pid: u32) -> Result<Bytes, NotRead> {
+        Err(NotRead::Gone)
+    }
 
     /// The function at each place.
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>>;

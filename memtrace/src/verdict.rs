@@ -62,6 +62,8 @@ pub enum Kind {
     Sawtooth,
     /// An allocator retains much free memory.
     Retention,
+    /// An allocator's figures do not cover its memory: huge pages, or another allocator.
+    Coverage,
     /// Its peak is too close to its limit.
     Headroom,
     /// A runtime may grow beyond the limit.
@@ -79,6 +81,7 @@ impl Kind {
             Self::Step => "step",
             Self::Sawtooth => "sawtooth",
             Self::Retention => "retention",
+            Self::Coverage => "coverage",
             Self::Headroom => "headroom",
             Self::Ceiling => "ceiling",
             Self::Growth => "growth",

@@ -2,11 +2,14 @@
 //!
 //! A snapshot, a subject, a reader -> [`Facts`].
 
+use std::collections::BTreeMap;
+
 use crate::{
     allocator::AllocatorId,
     explain::{Explanation, Grown, Subject},
     reader::{NotRead, Reader, stacks, tmpfs::Tmpfs},
     snapshot::Snapshot,
+    units::Bytes,
 };
 
 /// Facts that a snapshot does not contain.
@@ -20,7 +23,13 @@ pub struct Facts {
     pub not_read: Option<NotRead>,
     /// Whether swap is available.
     pub has_swap: bool,
+    /// The memory in anonymous huge pages of its largest processes, by pid.
+    pub huge: BTreeMap<u32, Bytes>,
 }
+
+/// The most processes whose huge pages are read, the largest first, and the size from which they matter.
+const MOST_HUGE: usize = 16;
+const LARGE: Bytes = Bytes(16 << 20);
 
 /// Reads the facts.
 pub fn gather(reader: &mut dyn Reader, snapshot: &Snapshot, subject: &Subject<'_>) -> Facts {
@@ -36,7 +45,11 @@ pub fn gather(reader: &mut dyn Reader, snapshot: &Snapshot, subject: &Subject<'_
     let mounts = members.first().map(|process| reader.mounts(process.pid));
     let tmpfs = mounts.and_then(|mounts| known(mounts, &mut not_read)).unwrap_or_default();
     let has_swap = snapshot.node.swap_free_bytes.is_some_and(|free| free.0 > 0);
-    Facts { purging, tmpfs, not_read, has_swap }
+    let large = members.iter().filter(|process| process.rss_bytes >= Some(LARGE)).take(MOST_HUGE);
+    let huge = large
+        .filter_map(|process| Some((process.pid, known(reader.huge_pages(process.pid), &mut not_read)?)));
+    let huge = huge.collect();
+    Facts { purging, tmpfs, not_read, has_swap, huge }
 }
 
 /// Looks up the functions in an explanation's call stacks.

@@ -12,12 +12,13 @@ use super::{
 };
 use crate::{
     allocator::evidence::read,
-    mm::procfs::Procfs,
+    mm::{procfs::Procfs, smaps},
     model::{
         scan::{Depth, Scan},
         walk::{self, Unwound},
     },
     symbols::{Lookup, Place},
+    units::Bytes,
     unwind::{Copy, Module, programs::Programs, walk::Walked},
 };
 
@@ -88,6 +89,10 @@ impl Reader for Local {
         };
         let comms = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
         Ok(comms.into_iter().any(|comm| names.contains(&comm.trim_end())))
+    }
+
+    fn huge_pages(&mut self, pid: u32) -> Result<Bytes, NotRead> {
+        smaps::read_rollup(&self.procfs, pid).ok().and_then(|sums| sums.anon_huge).ok_or(NotRead::Gone)
     }
 
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {

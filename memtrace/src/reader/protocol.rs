@@ -14,7 +14,7 @@ use super::{
         walk::Walk,
     },
 };
-use crate::{symbols::Place, unwind::walk::Walked};
+use crate::{symbols::Place, units::Bytes, unwind::walk::Walked};
 
 /// The largest frame in bytes; it holds the places of some thousand stacks, or some 200,000 mappings.
 const MOST: usize = 16 << 20;
@@ -26,6 +26,8 @@ pub enum Ask {
     Mounts(u32),
     /// [`super::Reader::has_thread`].
     HasThread(u32, Vec<String>),
+    /// [`super::Reader::huge_pages`].
+    HugePages(u32),
     /// [`super::Reader::names`]; all places belong to this process.
     Names(u32, Vec<Place>),
     /// A piece of a scan of this process.
@@ -51,6 +53,7 @@ impl Ask {
         match self {
             Self::Mounts(pid)
             | Self::HasThread(pid, _)
+            | Self::HugePages(pid)
             | Self::Names(pid, _)
             | Self::Scan(pid, _)
             | Self::Walk(pid, _) => *pid,
@@ -65,6 +68,8 @@ pub enum Answer {
     Mounts(Option<Vec<Tmpfs>>),
     /// Whether the process has such a thread.
     HasThread(bool),
+    /// `None` when the process is gone, or its kernel does not say.
+    HugePages(Option<Bytes>),
     /// One for each place.
     Names(Vec<Option<String>>),
     /// A piece of a scan.
@@ -126,7 +131,7 @@ mod tests {
         #[test]
         fn what_is_sent_is_received(pid: u32, names: Vec<String>, path in "/[a-z]{0,20}", offset: u64) {
             let place = Place { pid, path: path.into(), offset };
-            let asks = [Ask::Mounts(pid), Ask::HasThread(pid, names), Ask::Names(pid, vec![place])];
+            let asks = [Ask::Mounts(pid), Ask::HasThread(pid, names), Ask::HugePages(pid), Ask::Names(pid, vec![place])];
             let mut stream = Vec::new();
             asks.iter().for_each(|ask| stream.extend(frame(ask).unwrap()));
             let mut stream = &*stream;

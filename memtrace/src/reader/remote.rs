@@ -24,6 +24,7 @@ use crate::{
         walk::{self, Unwound},
     },
     symbols::Place,
+    units::Bytes,
 };
 
 /// A reader that takes no CPU time for so long hangs.
@@ -64,6 +65,13 @@ impl Reader for Remote {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         match self.readers.ask(&Ask::HasThread(pid, names), PATIENCE)? {
             Answer::HasThread(has) => Ok(has),
+            _ => Err(NotRead::protocol_error()),
+        }
+    }
+
+    fn huge_pages(&mut self, pid: u32) -> Result<Bytes, NotRead> {
+        match self.readers.ask(&Ask::HugePages(pid), PATIENCE)? {
+            Answer::HugePages(bytes) => bytes.ok_or(NotRead::Gone),
             _ => Err(NotRead::protocol_error()),
         }
     }

@@ -26,14 +26,14 @@ pub enum Ask {
     Mounts(u32),
     /// [`super::Reader::has_thread`].
     HasThread(u32, Vec<String>),
-    /// [`super::Reader::huge_pages`].
-    HugePages(u32),
     /// [`super::Reader::names`]; all places belong to this process.
     Names(u32, Vec<Place>),
     /// A piece of a scan of this process.
     Scan(u32, Step),
     /// [`super::Reader::walk`]; all copies belong to this process.
     Walk(u32, Walk),
+    /// [`super::Reader::huge_pages`].
+    HugePages(u32),
 }
 
 /// The next piece of a scan.
@@ -68,8 +68,6 @@ pub enum Answer {
     Mounts(Option<Vec<Tmpfs>>),
     /// Whether the process has such a thread.
     HasThread(bool),
-    /// `None` when the process is gone, or its kernel does not say.
-    HugePages(Option<Bytes>),
     /// One for each place.
     Names(Vec<Option<String>>),
     /// A piece of a scan.
@@ -78,6 +76,8 @@ pub enum Answer {
     Walk(Option<Vec<Walked>>),
     /// The answer does not fit in a frame.
     TooLarge,
+    /// `None` when the process is gone, or its kernel does not say.
+    HugePages(Option<Bytes>),
 }
 
 /// The result of a piece of a scan.

@@ -17,8 +17,8 @@ pub struct Stored {
     stack_limit: Option<u64>,
     tmpfs: Vec<u64>,
     found: Vec<Found>,
-    unfinished: Option<String>,
     modules: Vec<StoredModule>,
+    unfinished: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -29,11 +29,32 @@ fn figures_that_were_read_before_the_kill_are_not_those_of_the_kill() {
     assert_ne!(judged(&record).0, CauseKind::ForkCopyOnWrite);
 }
 
+#[test]
+fn memory_that_its_allocator_keeps_needs_fresh_counters() {
+    let mut record = record(100);
+    charge(&mut record, Charge { anon_bytes: Some(Bytes(95 * MIB)), ..Charge::default() });
+    let counters = Counters {
+        allocator: "glibc".into(),
+        free_resident_bytes: Some(Bytes(60 * MIB)),
+        allocated_bytes: Some(Bytes(30 * MIB)),
+        ..Counters::default()
+    };
+    let memory = |age| VictimMemory {
+        counters: vec![counters.clone()],
+        counters_age_seconds: Some(age),
+        ..VictimMemory::default()
+    };
+    record.circumstances.victim_memory = Some(memory(2.0));
+    assert_eq!(judged(&record), (CauseKind::AllocatorRetention, Confidence::High));
+    record.circumstances.victim_memory = Some(memory(90.0));
+    assert_eq!(judged(&record).0, CauseKind::Unknown);
+}
+
 /// Counters are read before the kill, and what was free then may be what grew since.
 #[test]
 fn memory_that_was_free_and_was_used_since_is_no_retention() {
     let mut record = record(100);
-    super::charge(&mut record, Charge { anon_bytes: Some(Bytes(95 * MIB)), ..Charge::default() });
+    charge(&mut record, Charge { anon_bytes: Some(Bytes(95 * MIB)), ..Charge::default() });
     let counters = Counters {
         allocator: "glibc".into(),
         free_resident_bytes: Some(Bytes(60 * MIB)),

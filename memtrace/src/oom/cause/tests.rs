@@ -223,27 +223,6 @@ fn a_child_that_is_a_copy_makes_copies() {
 }
 
 #[test]
-fn memory_that_its_allocator_keeps_needs_fresh_counters() {
-    let mut record = record(100);
-    charge(&mut record, Charge { anon_bytes: Some(Bytes(95 * MIB)), ..Charge::default() });
-    let counters = Counters {
-        allocator: "glibc".into(),
-        free_resident_bytes: Some(Bytes(60 * MIB)),
-        allocated_bytes: Some(Bytes(30 * MIB)),
-        ..Counters::default()
-    };
-    let memory = |age| VictimMemory {
-        counters: vec![counters.clone()],
-        counters_age_seconds: Some(age),
-        ..VictimMemory::default()
-    };
-    record.circumstances.victim_memory = Some(memory(2.0));
-    assert_eq!(judged(&record), (CauseKind::AllocatorRetention, Confidence::High));
-    record.circumstances.victim_memory = Some(memory(90.0));
-    assert_eq!(judged(&record).0, CauseKind::Unknown);
-}
-
-#[test]
 fn a_neighbour_is_who_grew_and_asked() {
     let mut record = record(100);
     record.victim.task.cgroup = Some("/pod/a".into());

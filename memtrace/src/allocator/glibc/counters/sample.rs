@@ -151,7 +151,7 @@ mod tests {
                 let (used, free) = (number * pattern, number * pattern + block);
                 let at = |offset: u64| (offset / 8) as usize;
                 words[at(used) + 1] = block | u64::from(number == 0);
-                words[at(free) + 1] = 4 * block | 1;
+                words[at(free) + 1] = (4 * block) | 1;
                 words[at(used + pattern)] = 4 * block;
                 if 4 * block >= LEAST_LARGE {
                     large.chunks.push((start + free, 4 * block));

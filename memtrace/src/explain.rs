@@ -5,6 +5,7 @@
 //! unknown; sums are closed by a remainder that is shown.
 
 mod allocators;
+pub mod alone;
 mod balance;
 mod build;
 pub mod facts;

@@ -14,6 +14,7 @@ pub mod explanation;
 mod html;
 mod markdown;
 mod page;
+pub mod run;
 mod sentence;
 mod stack;
 mod story;

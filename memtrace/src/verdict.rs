@@ -180,6 +180,14 @@ pub fn findings(picture: &Picture<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Whether there is a leak, or why that is not known.
+///
+/// # Errors
+/// The reason.
+pub fn leak(picture: &Picture<'_>) -> Outcome {
+    leak::check(picture)
+}
+
 /// Bytes for a sentence, without sign.
 fn number(bytes: f64) -> String {
     Bytes(bytes.abs() as u64).to_string()

@@ -1,7 +1,7 @@
 //! Looks at the owners of a run's memory, near its peak.
 //!
 //! A cgroup -> an [`Explanation`](crate::explain::Explanation), read in a thread of its own, so that signals and samples go on. Looks are spaced by what they cost:
-//! at most 1 % of the time is looked. A daemon that runs adds call stacks and verdicts over time.
+//! at most 2 % of the time is looked. A daemon that runs adds call stacks and verdicts over time.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,11 +23,13 @@ use crate::{
 };
 
 /// A look costs at most one part in so many of the time.
-const SPACING: f64 = 100.0;
+const SPACING: f64 = 50.0;
 /// Growth since the last look that is worth another one.
 const RISE: f64 = 1.05;
 /// The first look, in seconds after the start: before that, most commands are still being loaded.
-const FIRST: f64 = 0.05;
+const FIRST: f64 = 0.25;
+/// The part of the limit from which on one look is due, whatever it costs: a kill may be near.
+const NEAR: f64 = 0.9;
 /// Less memory is not worth a look: 1 MiB.
 const LEAST: u64 = 1 << 20;
 
@@ -38,6 +40,8 @@ pub struct Looks {
     socket: Option<PathBuf>,
     running: Option<Running>,
     next: f64,
+    /// The charge at which one look is due in any case.
+    near: Option<u64>,
     looked: u64,
     best: Option<Look>,
 }
@@ -49,14 +53,15 @@ struct Running {
 }
 
 impl Looks {
-    /// At the cgroup, escaped; `socket`: where a daemon may be.
-    pub fn at(proc: &Path, cgroup: String, socket: Option<&Path>) -> Self {
+    /// At the cgroup, escaped, with its limit; `socket`: where a daemon may be.
+    pub fn at(proc: &Path, cgroup: String, limit: Option<Bytes>, socket: Option<&Path>) -> Self {
         Self {
             proc: proc.into(),
             cgroup,
             socket: socket.map(Path::to_owned),
             running: None,
             next: FIRST,
+            near: limit.map(|limit| (limit.0 as f64 * NEAR) as u64),
             looked: 0,
             best: None,
         }
@@ -68,8 +73,12 @@ impl Looks {
             self.take(at);
         }
         let is_worth = usage.0 >= LEAST && usage.0 as f64 > self.looked as f64 * RISE;
-        if self.running.is_some() || at < self.next || !is_worth {
+        let is_near = self.near.is_some_and(|near| usage.0 >= near);
+        if self.running.is_some() || !(is_near || (at >= self.next && is_worth)) {
             return;
+        }
+        if is_near {
+            self.near = None;
         }
         self.looked = usage.0;
         let (proc, cgroup, socket) = (self.proc.clone(), self.cgroup.clone(), self.socket.clone());
@@ -79,9 +88,11 @@ impl Looks {
         self.running = thread.ok().map(|thread| Running { at, begin: Instant::now(), thread });
     }
 
-    /// The last look; waits for one that is under way, which ends soon, as its processes have.
+    /// The last look. One that is under way is left alone: what it looks at is gone, and nobody waits for it.
     pub fn end(mut self, at: f64) -> Option<Look> {
-        self.take(at);
+        if self.running.as_ref().is_some_and(|running| running.thread.is_finished()) {
+            self.take(at);
+        }
         self.best
     }
 

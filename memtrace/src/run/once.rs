@@ -148,7 +148,7 @@ impl<'a> Watch<'a> {
         let path = escape(&group.path);
         let socket = plan.daemon.map(|(_, socket)| socket);
         Self {
-            looks: plan.looks.then(|| Looks::at(plan.proc, path.clone(), socket)),
+            looks: plan.looks.then(|| Looks::at(plan.proc, path.clone(), plan.limit, socket)),
             outside: Outside::of(plan.proc, &home.hierarchy, &group.path),
             gauges: memcg::Gauges::new(2),
             reader: stat::Reader::default(),
@@ -275,7 +275,7 @@ impl<'a> Watch<'a> {
             at_peak: gathered.highest().cloned(),
             look: looks.and_then(|looks| looks.end(seconds)),
             oom_kills: kills,
-            limit_hits: charge.max_events,
+            limit_hits: charge.max_events.map(|hits| hits + group.swap_limit_hits().unwrap_or(0)),
             stalled_seconds: group.stalled().map(|microseconds| microseconds as f64 / 1e6),
             left,
             outside: outside.told(),

@@ -16,8 +16,12 @@ use crate::{
         judge::BROKEN,
         search::Found,
     },
+    text::{GAP, keep_start},
     units::Bytes,
 };
+
+/// Width of the command in the last line.
+const COMMAND: usize = 160;
 
 pub(super) fn document(page: &Page) -> Document {
     let shown = highest(page);
@@ -57,9 +61,13 @@ fn lead(page: &Page, shown: Option<&Run>) -> Vec<String> {
 
 fn killed(run: &Run) -> Option<String> {
     let kills = run.oom_kills.filter(|kills| *kills > 0)?;
-    let at = match (run.limit_bytes, &run.outer_limit, run.limit_hits) {
-        (Some(limit), _, hits) if hits != Some(0) => format!("at its limit of {limit}"),
-        (_, Some(outer), _) => format!("below its own limit: that of {} is {}", outer.owner, outer.bytes),
+    // Where hits are not counted, the peak tells.
+    let is_at = |limit: Bytes| {
+        run.limit_hits.is_some_and(|hits| hits > 0) || run.peak.is_some_and(|peak| peak.bytes >= limit)
+    };
+    let at = match (run.limit_bytes, &run.outer_limit) {
+        (Some(limit), _) if is_at(limit) => format!("at its limit of {limit}"),
+        (_, Some(outer)) => format!("below its own limit: that of {} is {}", outer.owner, outer.bytes),
         _ => "without a limit of its own: the node ran out of memory".to_owned(),
     };
     let what = match (kills, run.end) {
@@ -240,5 +248,5 @@ fn closing(page: &Page) -> String {
         BROKEN => "memtrace exits with 5: a budget was broken, or the kernel killed for memory".to_owned(),
         code => format!("memtrace exits with {code}"),
     };
-    format!("{}: {code}", page.command.join(" "))
+    format!("{}: {code}", keep_start(&page.command.join(" "), COMMAND, GAP))
 }

@@ -34,10 +34,9 @@ pub(super) fn peak(run: &Run) -> Block {
         }
         None => block.doubt("charge", "unknown"),
     }
-    block.field(
-        "firm memory",
-        format!("{} at most, of {} readings", figure(run.course.firm_peak_bytes), run.course.samples),
-    );
+    if let Some(firm) = run.course.firm_peak_bytes {
+        block.field("firm memory", format!("{firm} at most, of {} readings", run.course.samples));
+    }
     let Some(reading) = &run.at_peak else {
         block.note("it ended before its memory was read by kind");
         return block;
@@ -126,8 +125,8 @@ pub(super) fn course(run: &Run) -> Block {
     block.field("start-up", figure(course.startup_seconds.map(seconds)));
     block.field("plateau", figure(course.plateau_bytes));
     match course.growth() {
-        Ok(growth) => block.field("growth at the end", rate(growth)),
-        Err(why) => block.doubt("growth at the end", format!("unknown: {why}")),
+        Ok(growth) => block.field("growth", format!("{} at the end", rate(growth))),
+        Err(why) => block.doubt("growth", format!("unknown: {why}")),
     }
     match (&course.leak, &course.no_leak_verdict) {
         (Some(_), _) => {}
@@ -153,13 +152,13 @@ fn drawing(points: &[Option<Bytes>]) -> String {
 pub(super) fn kernel(page: &Page, run: &Run) -> Block {
     let mut block = Block::new("Counted by the kernel");
     block.field("OOM kills", figure(run.oom_kills));
-    block.field("times at the limit", figure(run.limit_hits));
+    block.field("limit hits", figure(run.limit_hits));
     let stall = run.stall().map(|share| {
         format!("{:.2} s, {:.1} % of its time", run.stalled_seconds.unwrap_or_default(), share * 100.0)
     });
     let version = page.cgroup_version;
     block.field(
-        "stalled for memory",
+        "stalled",
         stall.unwrap_or_else(|| format!("unknown: cgroups of version {version} do not count it here")),
     );
     if let Some(outer) = &run.outer_limit {

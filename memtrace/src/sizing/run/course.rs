@@ -22,6 +22,9 @@ const MOST: usize = 2048;
 const SHORTEST: f64 = 10.0;
 /// A start has ended where this fraction of the later level is reached.
 const STARTED: f64 = 0.9;
+/// So many samples may be taken while a command ends, each lower than the one before by more than this fraction.
+const LAST: usize = 2;
+const FALL: f64 = 0.2;
 /// The points of the drawing.
 const DRAWN: usize = 60;
 
@@ -129,9 +132,11 @@ impl Gathered {
             .iter()
             .filter_map(|kept| Some(Sample { at: kept.at, value: kept.firm?.0 as f64 }))
             .collect();
-        let shape = Shape::of(&samples, None);
+        let samples = before_the_end(&samples);
+        // A run is one: what falls in it is no restart.
+        let shape = Shape::of(samples, Some(f64::NEG_INFINITY));
         let picture = Picture {
-            samples: &samples,
+            samples,
             shape: shape.as_ref().map_err(Clone::clone),
             age: Some(seconds),
             firm: samples.last().map(|last| Bytes(last.value as u64)),
@@ -142,12 +147,12 @@ impl Gathered {
         let findings = verdict::findings(&picture);
         let leak = findings.iter().find(|finding| finding.kind == Kind::Leak);
         let growth = growth(&shape);
-        let plateau = plateau(&samples);
+        let plateau = plateau(samples);
         Course {
             samples: self.taken,
             firm_peak_bytes: self.firm_peak,
             plateau_bytes: plateau.map(|level| Bytes(level as u64)),
-            startup_seconds: plateau.and_then(|level| started(&samples, level)),
+            startup_seconds: plateau.and_then(|level| started(samples, level)),
             growth_bytes_per_second: growth.as_ref().ok().copied(),
             no_growth: growth.err(),
             leak: leak.map(|finding| finding.sentence.clone()),
@@ -168,6 +173,20 @@ impl Gathered {
         }
         points
     }
+}
+
+/// Without the last samples if the command was giving its memory back as it ended.
+fn before_the_end(samples: &[Sample]) -> &[Sample] {
+    let mut kept = samples;
+    for _ in 0..LAST {
+        match kept {
+            [rest @ .., before, last] if last.value < before.value * (1.0 - FALL) => {
+                kept = samples.get(..=rest.len()).unwrap_or(samples);
+            }
+            _ => break,
+        }
+    }
+    kept
 }
 
 /// The slope of the floors in the last third.
@@ -229,6 +248,18 @@ mod tests {
         let mib = course.growth().unwrap() / 1_048_576.0;
         assert!((mib - 1.0).abs() < 0.05, "{mib}");
         assert!(course.leak.is_some() && course.no_leak_verdict.is_none(), "{course:?}");
+    }
+
+    #[test]
+    fn what_a_command_gives_back_at_its_end_is_no_part_of_its_course() {
+        let up = || (0..60).map(|at| 100 + at);
+        let whole = gathered(up()).course(60.0, None);
+        let ended = gathered(up().chain([80, 3])).course(62.0, None);
+        assert_eq!(ended.growth(), whole.growth());
+        assert!(whole.growth().unwrap() > 0.0);
+        // One that lets go of its memory and goes on is another matter.
+        let fallen = gathered(up().chain([3; 60])).course(120.0, None);
+        assert_eq!((fallen.growth(), fallen.plateau_bytes), (Ok(0.0), Some(Bytes(3 << 20))));
     }
 
     #[test]

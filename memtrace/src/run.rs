@@ -159,7 +159,7 @@ impl Series<'_> {
         let plan = Plan {
             command,
             limit,
-            swap: *swap,
+            swap: *swap || !has_swap(self.proc),
             waits_for_all: *waits_for_all,
             is_one_of_many: self.is_series(),
             looks,

@@ -115,11 +115,6 @@ impl Group {
         pressure::full_total(&text)
     }
 
-    /// How often a charge failed for the limit of memory and swap together, which v1 checks first.
-    pub fn swap_limit_hits(&self) -> Option<u64> {
-        fs::read_to_string(self.directory.join("memory.memsw.failcnt")).ok()?.trim().parse().ok()
-    }
-
     /// Kills all that is in it, and returns when nothing is.
     ///
     /// # Errors

@@ -9,6 +9,8 @@ use std::{
     time::Instant,
 };
 
+use rustix::process::setpriority_process;
+
 use crate::{
     api::{
         client,
@@ -26,10 +28,12 @@ use crate::{
 const SPACING: f64 = 50.0;
 /// Growth since the last look that is worth another one.
 const RISE: f64 = 1.05;
-/// The first look, in seconds after the start: before that, most commands are still being loaded.
-const FIRST: f64 = 0.25;
+/// The first look, in seconds after the start: a shorter command would wait for it on a busy machine.
+const FIRST: f64 = 1.0;
 /// The part of the limit from which on one look is due, whatever it costs: a kill may be near.
 const NEAR: f64 = 0.9;
+/// The priority of the thread that looks: the least there is.
+const LEAST_URGENT: i32 = 19;
 /// Less memory is not worth a look: 1 MiB.
 const LEAST: u64 = 1 << 20;
 
@@ -109,6 +113,8 @@ impl Looks {
 }
 
 fn look(proc: &Path, cgroup: &str, socket: Option<&Path>) -> Option<Explanation> {
+    // The command goes first; where that is refused, a look costs what it costs.
+    let _ = setpriority_process(None, LEAST_URGENT);
     let fresh = alone::snapshot(proc, &[cgroup]).ok()?;
     let known = socket.and_then(|socket| client::get::<Snapshot>(socket, SNAPSHOT).ok());
     let insights = known.as_ref().and(socket).and_then(|socket| client::get(socket, INSIGHTS).ok());

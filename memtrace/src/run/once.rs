@@ -24,7 +24,7 @@ use super::{
     signals::{Received, Signals},
 };
 use crate::{
-    cgroup::{memcg, stat},
+    cgroup::{hierarchy::Version, memcg, stat},
     sizing::run::{End, Peak, Run, course::Gathered},
     text::escape,
     units::{Bytes, Grade},
@@ -47,7 +47,7 @@ pub struct Plan<'a> {
     pub command: &'a [OsString],
     /// Its limit.
     pub limit: Option<Bytes>,
-    /// Whether it may swap.
+    /// Whether it may swap, or there is no swap.
     pub swap: bool,
     /// Whether to wait for processes that it leaves behind.
     pub waits_for_all: bool,
@@ -256,6 +256,9 @@ impl<'a> Watch<'a> {
                     .to_owned(),
             );
         }
+        // v1 does not count charges that fail for the limit of memory and swap together, which it checks first.
+        let is_v2 = home.hierarchy.version == Version::V2;
+        let counts_hits = is_v2 || plan.swap || plan.limit.is_none();
         let limit = |of: &[u8]| memcg::lowest(of, |path| memcg::own_limit(&home.hierarchy, path));
         let kills = charge.oom_kills;
         let records = match plan.daemon {
@@ -275,7 +278,7 @@ impl<'a> Watch<'a> {
             at_peak: gathered.highest().cloned(),
             look: looks.and_then(|looks| looks.end(seconds)),
             oom_kills: kills,
-            limit_hits: charge.max_events.map(|hits| hits + group.swap_limit_hits().unwrap_or(0)),
+            limit_hits: charge.max_events.filter(|hits| *hits > 0 || counts_hits),
             stalled_seconds: group.stalled().map(|microseconds| microseconds as f64 / 1e6),
             left,
             outside: outside.told(),

@@ -115,7 +115,7 @@ pub fn once(
     while let Some(received) = signals.next() {
         watch.pass_on(Received { is_from_kernel: false, ..received });
     }
-    let end = watch.to_the_end(signals, progress)?;
+    let end = watch.until_end(signals, progress)?;
     let seconds = begin.elapsed().as_secs_f64();
     progress.clear();
     let (run, asked) = watch.measure(end, seconds, started);
@@ -167,7 +167,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Watches until the command has ended, and those it left behind, if they count.
-    fn to_the_end(&mut self, signals: &Signals, progress: &mut Progress) -> io::Result<End> {
+    fn until_end(&mut self, signals: &Signals, progress: &mut Progress) -> io::Result<End> {
         let end = loop {
             if let Some(end) = self.child.ended()? {
                 break end;

@@ -250,7 +250,7 @@ mod tests {
     fn what_needs_more_than_its_peak_gets_more_and_then_nothing() {
         let found = search(&base(64 << 20, 60 << 20), |_| 70 << 20);
         let limit = found.limit_bytes.unwrap().0;
-        assert!(limit >= 70 << 20 && limit <= 72 << 20, "{limit}");
+        assert!((70 << 20..=72 << 20).contains(&limit), "{limit}");
         let never = search(&base(64 << 20, 60 << 20), |_| u64::MAX);
         assert_eq!(never.limit_bytes, None);
     }

@@ -3,6 +3,7 @@
 //! Input: arguments. Output: text on stdout, errors on stderr, an exit code. A subcommand is a file with its arguments
 //! and `run`, and one entry in [`commands!`](self).
 
+pub mod advise;
 pub mod args;
 pub mod completions;
 pub mod daemon;
@@ -43,6 +44,7 @@ Examples:
   memtrace top                       live view of containers: usage, limit, growth, verdict
   memtrace explain redis.service     who owns the memory of this unit, and what to do
   memtrace report --last             the last OOM kill: victim, limit, trigger, cause
+  memtrace advise                    requests and limits from true peaks, as a table or a patch
   memtrace report list -o json       all OOM kills, for scripts
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon or store, 4 not permitted.";
@@ -73,6 +75,8 @@ commands! {
     Report(report::ReportArgs),
     /// Explain the memory of a process, container or pod on one page: used or reserved, and what to do.
     Explain(explain::ExplainArgs),
+    /// Advise memory requests and limits from the history of workloads.
+    Advise(advise::AdviseArgs),
     /// Check what this kernel supports, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),
     /// Check that the daemon is tracing.

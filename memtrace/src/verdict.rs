@@ -116,6 +116,12 @@ pub struct Insight {
     pub kills: u64,
     /// Findings, most important first.
     pub findings: Vec<Finding>,
+    /// The memory request that the history of its workload gives (docs/sizing.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advised_request_bytes: Option<Bytes>,
+    /// The memory limit; a lower bound where the present one was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advised_limit_bytes: Option<Bytes>,
 }
 
 /// Insights into each container, by the path of its cgroup, escaped as in the snapshot.

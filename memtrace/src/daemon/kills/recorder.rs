@@ -184,6 +184,7 @@ impl Worker {
                     self.store_waiting();
                     self.look_after_store();
                     self.follow_up();
+                    self.store_rows(true);
                     return;
                 }
             };

@@ -179,6 +179,7 @@ fn insights() -> Insights {
         seconds_to_limit: eta,
         kills,
         findings,
+        ..Insight::default()
     };
     Insights::from([
         (format!("{POD}/redis"), insight(trend(300, 440), Some(1_258_291.2), Some(61.0), 0, vec![leak])),

@@ -114,6 +114,7 @@ impl Worker {
             self.waiting.push_back(record);
         }
         if is_idle {
+            self.store_rows(false);
             self.tidy();
         }
     }

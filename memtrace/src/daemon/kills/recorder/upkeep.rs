@@ -1,6 +1,6 @@
 //! The upkeep of the store: retention, the files beneath it, and what others are told about it.
 //!
-//! The clocks and the store -> fewer old kills, a store that works, messages. Must not delay a kill.
+//! The clocks and the store -> rows of workloads, fewer old kills, a store that works, messages. Must not delay a kill.
 
 use std::{path::Path, sync::PoisonError, time::Instant};
 
@@ -91,6 +91,21 @@ impl Worker {
         }
     }
 
+    /// Stores the finished rows of workloads; at the end also the present ones.
+    pub(super) fn store_rows(&mut self, is_end: bool) {
+        let rows = self.surroundings.shared.finished_rows(is_end);
+        if rows.is_empty() {
+            return;
+        }
+        match self.surroundings.store.write(&self.clock, |store| store.insert_rows(&rows)) {
+            Ok(()) => self.surroundings.shared.forget_rows(rows.len()),
+            // They wait, up to a bound; the store's problem is told elsewhere.
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), rows = rows.len(), "failed to store the history of workloads; retrying");
+            }
+        }
+    }
+
     /// Deletes old kills if that is due.
     pub(super) fn tidy(&mut self) {
         if self.tidied.is_some_and(|at| at.elapsed() < TIDY) {
@@ -104,6 +119,9 @@ impl Worker {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "deleted old OOM kills"),
             Err(error) => tracing::warn!(error = %chain(&error), "failed to delete old OOM kills"),
+        }
+        if let Err(error) = self.surroundings.store.write(now, |store| store.keep_rows(now)) {
+            tracing::warn!(error = %chain(&error), "failed to delete old history of workloads");
         }
         if let Err(error) = self.surroundings.store.write(now, |store| store.keep_tallies()) {
             tracing::warn!(error = %chain(&error), "failed to add up the counts of old OOM kills");

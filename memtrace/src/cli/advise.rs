@@ -208,8 +208,11 @@ fn urgency(advice: &Advice) -> (bool, bool, std::cmp::Reverse<u64>, String) {
     (is_calm, advice.limit_bytes.is_none() && is_calm, std::cmp::Reverse(apart), advice.workload.clone())
 }
 
+/// Workloads and their days.
+type Known = Vec<(Workload, Vec<Day>)>;
+
 /// The days of the wanted workloads, each under its newest image; and the number of damaged rows.
-fn read(args: &AdviseArgs, now: Timestamp) -> Result<(Vec<(Workload, Vec<Day>)>, u64), AdviseError> {
+fn read(args: &AdviseArgs, now: Timestamp) -> Result<(Known, u64), AdviseError> {
     let dir = || args.state_dir.clone();
     let store = Store::open_read_only(&args.state_dir).map_err(|error| match error {
         StoreError::Missing { .. } => AdviseError::NoStore { dir: dir() },

@@ -193,7 +193,7 @@ fn rhythm(trace: &mut Trace, base: f64, weekend: f64, random: &mut Random) {
         let day = slot / ROWS as usize;
         let hour = (slot % ROWS as usize) as f64 / f64::from(ROWS);
         // 1970 began on a Thursday.
-        let is_weekend = (FIRST as usize + day + 4) % 7 % 6 == 0;
+        let is_weekend = matches!((FIRST as usize + day + 4) % 7, 0 | 6);
         let load = (1.0 - (hour * std::f64::consts::TAU).cos()) / 2.0;
         let load = load * days[day] * (1.0 + growth * day as f64) * if is_weekend { weekend } else { 1.0 };
         *level = base * (1.0 + amplitude * load);

@@ -65,9 +65,19 @@ pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::C
 #[map]
 pub static LAST_KILLED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
 
+/// A failed allocation, and who asked. The kernel copies an entry in this order.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Asked {
+    /// The key of the entry. An entry that is evicted becomes another task's while it is read.
+    pub by: u64,
+    /// What was asked for.
+    pub request: Request,
+}
+
 /// The failed allocation that started a kill. Key: pid and tgid of the running task.
 #[map]
-pub static REQUESTS: LruHashMap<u64, Request> = LruHashMap::with_max_entries(4096, 0);
+pub static REQUESTS: LruHashMap<u64, Asked> = LruHashMap::with_max_entries(4096, 0);
 
 /// The use of a process's event budget.
 #[derive(Clone, Copy)]

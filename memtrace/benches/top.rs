@@ -69,6 +69,7 @@ fn update(containers: u64, processes: u64, round: u64) -> Update {
             unaccounted_bytes: Bytes(0),
             excess_bytes: Bytes(0),
             stale: None,
+            unfinished: None,
             scanned: Some(Timestamp::UNIX_EPOCH),
             samples: Some(64),
             growth_stacks: Vec::new(),

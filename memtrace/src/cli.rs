@@ -3,6 +3,7 @@
 //! Input: arguments. Output: text on stdout, errors on stderr, an exit code. A subcommand is a file with its arguments
 //! and `run`, and one entry in [`commands!`](self).
 
+pub mod advise;
 pub mod args;
 pub mod completions;
 pub mod daemon;
@@ -15,6 +16,7 @@ pub mod reader;
 pub mod record;
 pub mod replay;
 pub mod report;
+pub mod run;
 pub mod show;
 pub mod top;
 
@@ -42,10 +44,13 @@ Examples:
   sudo memtrace daemon               trace this node; OOM kills are stored in /var/lib/memtrace
   memtrace top                       live view of containers: usage, limit, growth, verdict
   memtrace explain redis.service     who owns the memory of this unit, and what to do
+  memtrace run -- make test          the peak of a command, and what it was made of
   memtrace report --last             the last OOM kill: victim, limit, trigger, cause
+  memtrace advise                    requests and limits from true peaks, as a table or a patch
   memtrace report list -o json       all OOM kills, for scripts
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon or store, 4 not permitted.";
+Exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon or store, 4 not permitted, 5 a budget was
+broken. `run` passes on the exit code of its command.";
 
 /// Makes [`Command`], and the call of each one's `run` with its arguments.
 macro_rules! commands {
@@ -73,6 +78,10 @@ commands! {
     Report(report::ReportArgs),
     /// Explain the memory of a process, container or pod on one page: used or reserved, and what to do.
     Explain(explain::ExplainArgs),
+    /// Run a command in a cgroup of its own, and tell what memory it needs.
+    Run(run::RunArgs),
+    /// Advise memory requests and limits from the history of workloads.
+    Advise(advise::AdviseArgs),
     /// Check what this kernel supports, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),
     /// Check that the daemon is tracing.
@@ -97,7 +106,7 @@ commands! {
 /// See [`Failure`]. A closed pipe (`memtrace top | head`) is not an error.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
     match dispatch(&cli.command, &mut io::stdout().lock()) {
-        Err(failure) if is_closed_pipe(failure.error()) => Ok(()),
+        Err(failure) if failure.error().is_some_and(is_closed_pipe) => Ok(()),
         result => result,
     }
 }
@@ -119,7 +128,7 @@ mod tests {
     fn failure(arguments: &[&str]) -> (u8, String) {
         let cli = Cli::try_parse_from([&["memtrace"], arguments].concat()).unwrap();
         let failure = dispatch(&cli.command, &mut Vec::new()).unwrap_err();
-        (failure.code(), format!("{:#}", failure.error()))
+        (failure.code(), failure.error().map_or_else(String::new, |error| format!("{error:#}")))
     }
 
     #[test]

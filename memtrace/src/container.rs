@@ -8,4 +8,5 @@ pub mod namer;
 pub mod names;
 pub mod path;
 pub mod sources;
+pub mod workload;
 pub mod workload_labels;

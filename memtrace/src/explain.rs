@@ -5,8 +5,10 @@
 //! unknown; sums are closed by a remainder that is shown.
 
 mod allocators;
+pub mod alone;
 mod balance;
 mod build;
+mod coverage;
 pub mod facts;
 pub mod fresh;
 mod growth;
@@ -67,6 +69,12 @@ pub struct Explanation {
     pub reclaimable: Vec<Part>,
     /// What it cannot reclaim without swap.
     pub firm: Vec<Part>,
+    /// Seconds between the oldest reading of the charge by kind in these figures and `time`.
+    #[serde(default)]
+    pub charge_age_seconds: Option<f64>,
+    /// The same for the page tables of its processes.
+    #[serde(default)]
+    pub scan_age_seconds: Option<f64>,
     /// How it grows; `None` when too little is known.
     #[serde(default)]
     pub growth: Option<Growth>,
@@ -155,6 +163,13 @@ pub struct Holding {
     pub metadata_bytes: Option<Bytes>,
     /// Resident, and in none of these figures; `None` when no counters were read.
     pub untold_bytes: Option<Bytes>,
+    /// The part of `untold_bytes` that huge pages may have filled, at most; `None` when not known, or when the figures
+    /// cover the memory.
+    #[serde(default)]
+    pub huge_fill_bytes: Option<Bytes>,
+    /// When the counters were read; the oldest reading of several processes. The figures are of that instant.
+    #[serde(default)]
+    pub counters_read: Option<Timestamp>,
     /// Arenas, heaps or generations.
     pub arenas: usize,
     /// The largest arenas, largest first, if there is one process with more than one arena.

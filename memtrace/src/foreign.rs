@@ -5,6 +5,8 @@
 //! open, because opening a device or a FIFO has side effects or blocks. The file system may never answer, so only a reader
 //! process may call this.
 
+mod resolve;
+
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -15,7 +17,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+
+use self::resolve::resolve;
 
 /// The largest file that is read, in bytes; no program is larger.
 const LARGEST: u64 = 4 << 30;
@@ -40,8 +44,7 @@ impl Root {
     /// # Errors
     /// When there is no file at the path.
     pub fn at(&self, path: &Path) -> io::Result<OwnedFd> {
-        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        Ok(openat2(&self.0, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how)?)
+        resolve(self.0.as_fd(), path)
     }
 
     /// Opens the regular file at this path for reading.

@@ -6,6 +6,7 @@
 //! Verdicts on growth use the lowest firm memory of each interval, kills and plots its highest usage.
 
 pub mod file;
+pub mod lasting;
 pub mod series;
 pub mod shared;
 

@@ -24,6 +24,8 @@ pub mod oom;
 pub mod probe;
 pub mod reader;
 pub mod report;
+pub mod run;
+pub mod sizing;
 pub mod snapshot;
 pub mod store;
 pub mod symbols;

@@ -3,13 +3,21 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use memtrace::cli::{Cli, run};
+use memtrace::{
+    cli::{Cli, run},
+    run::signals::end_by,
+};
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("memtrace: {:#}", failure.error());
+            if let Some(error) = failure.error() {
+                eprintln!("memtrace: {error:#}");
+            }
+            if let Some(signal) = failure.signal() {
+                end_by(signal);
+            }
             ExitCode::from(failure.code())
         }
     }

@@ -25,11 +25,13 @@ use self::{job::Job, tmpfs::Tmpfs};
 pub use self::{local::Local, remote::Remote};
 use crate::{
     allocator::image::process::Budget,
+    mm::procfs::Procfs,
     model::{
         scan::{Request, Scan},
         walk::{self, Unwound},
     },
     symbols::Place,
+    units::Bytes,
 };
 
 /// Why a process was not read.
@@ -41,6 +43,9 @@ pub enum NotRead {
     /// The reader hung for so long, and was killed.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Late(Duration),
+    /// The reader took so much CPU time for one request, and was killed.
+    #[error("no answer within {} s of CPU time", .0.as_secs_f32())]
+    Busy(Duration),
     /// The reader crashed or was killed.
     #[error("the reader process died ({0})")]
     Died(String),
@@ -95,11 +100,30 @@ pub trait Reader: Send {
     /// When nobody could look.
     fn has_thread(&mut self, pid: u32, names: &[&str]) -> Result<bool, NotRead>;
 
+    /// The resident memory of the process in anonymous huge pages, which are filled where the program may have touched a
+    /// few bytes only.
+    ///
+    /// # Errors
+    /// When it is gone, or could not be read.
+    fn huge_pages(&mut self, _pid: u32) -> Result<Bytes, NotRead> {
+        Err(NotRead::Gone)
+    }
+
     /// The function at each place.
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>>;
 
+    /// Whether the process with this id was there at this time, in ns since boot. A pid is used again, but not at one time.
+    /// Reads a file of the kernel that never waits.
+    fn was_there(&self, pid: u32, at: u64) -> bool;
+
     /// Called from time to time: frees what was not used since the last call.
     fn rest(&mut self);
+}
+
+/// [`Reader::was_there`], from this /proc.
+fn was_there(procfs: &Procfs, pid: u32, at: u64) -> bool {
+    let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
+    procfs.stat(pid).is_ok_and(|stat| stat.start_ticks.saturating_mul(tick) <= at)
 }
 
 /// Does a whole scan of a process, with this budget for its allocators' counters.
@@ -110,5 +134,19 @@ pub fn scan(reader: &mut dyn Reader, request: Request, counters: Budget) -> Scan
             Ok(scan) => return scan,
             Err(unfinished) => job = *unfinished,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Procfs, was_there};
+    use crate::clock;
+
+    #[test]
+    fn a_process_that_started_later_is_another_one_with_the_pid() {
+        let (procfs, own) = (Procfs::new("/proc"), std::process::id());
+        assert!(was_there(&procfs, own, clock::ktime()));
+        assert!(!was_there(&procfs, own, 0));
+        assert!(!was_there(&procfs, u32::MAX, clock::ktime()), "gone");
     }
 }

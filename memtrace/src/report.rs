@@ -1,4 +1,4 @@
-//! Reports of a kill: text, Markdown and HTML.
+//! Reports of a kill: text, Markdown and HTML; advice as tables and patches.
 //!
 //! `&OomRecord` -> a document -> one of its forms. Pure: reads nothing, draws no conclusions beyond the record, and
 //! prints unknown values as unknown. Names in the record are already escaped; other text is escaped here, never printed
@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+mod advice;
 mod block;
 mod describe;
 mod document;
@@ -14,6 +15,7 @@ pub mod explanation;
 mod html;
 mod markdown;
 mod page;
+pub mod run;
 mod sentence;
 mod stack;
 mod story;
@@ -22,6 +24,7 @@ mod table;
 mod text;
 
 pub use self::{
+    advice::{PatchError, advice, outcomes, patch},
     html::html,
     markdown::markdown,
     sentence::sentence,

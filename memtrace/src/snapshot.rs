@@ -130,6 +130,10 @@ pub struct Memory {
     pub excess_bytes: Bytes,
     /// Why the rows must not be trusted until the next scan, if so.
     pub stale: Option<String>,
+    /// Why some owners may be unknown or wrong: what was not searched before the time was over. It is searched at the
+    /// next scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
     /// When its page tables were last read.
     pub scanned: Option<Timestamp>,
     /// Pages that the faults sampled since then stand for.

@@ -1,6 +1,6 @@
-//! Persistent storage: OOM kills in one SQLite file of the state directory.
+//! Persistent storage: OOM kills and the history of workloads in one SQLite file of the state directory.
 //!
-//! [`OomRecord`](crate::oom::record::OomRecord)s -> `memtrace.db` -> the same records, after a crash, a power cut or a
+//! [`OomRecord`](crate::oom::record::OomRecord)s, rows -> `memtrace.db` -> the same again, after a crash, a power cut or a
 //! full disk in between. Must not know who writes (the daemon holds the state directory's lock, not this module), must
 //! not judge a record, and must not delete records that it cannot read: a damaged database is set aside.
 
@@ -23,6 +23,7 @@ mod store_time;
 mod tallies;
 #[cfg(test)]
 mod tests;
+pub mod workload_rows;
 
 use std::path::{Path, PathBuf};
 

@@ -62,6 +62,8 @@ pub enum Kind {
     Sawtooth,
     /// An allocator retains much free memory.
     Retention,
+    /// An allocator's figures do not cover its memory: huge pages, or another allocator.
+    Coverage,
     /// Its peak is too close to its limit.
     Headroom,
     /// A runtime may grow beyond the limit.
@@ -79,6 +81,7 @@ impl Kind {
             Self::Step => "step",
             Self::Sawtooth => "sawtooth",
             Self::Retention => "retention",
+            Self::Coverage => "coverage",
             Self::Headroom => "headroom",
             Self::Ceiling => "ceiling",
             Self::Growth => "growth",
@@ -116,6 +119,12 @@ pub struct Insight {
     pub kills: u64,
     /// Findings, most important first.
     pub findings: Vec<Finding>,
+    /// The memory request that the history of its workload gives (docs/sizing.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advised_request_bytes: Option<Bytes>,
+    /// The memory limit; a lower bound where the present one was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advised_limit_bytes: Option<Bytes>,
 }
 
 /// Insights into each container, by the path of its cgroup, escaped as in the snapshot.
@@ -178,6 +187,14 @@ pub fn findings(picture: &Picture<'_>) -> Vec<Finding> {
     // Stable sort: of equally certain findings the more important stays first.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.confidence));
     findings
+}
+
+/// Whether there is a leak, or why that is not known.
+///
+/// # Errors
+/// The reason.
+pub fn leak(picture: &Picture<'_>) -> Outcome {
+    leak::check(picture)
 }
 
 /// Bytes for a sentence, without sign.

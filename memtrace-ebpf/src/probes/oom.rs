@@ -23,7 +23,7 @@ use memtrace_common::{
 use crate::{
     emit::{header, kill_with, lost},
     kernel::{Pointer, memcg, mm, read, read_pointer, stack, task},
-    maps::{LAST_KILLED, REQUESTS, config, offsets},
+    maps::{Asked, LAST_KILLED, REQUESTS, config, offsets},
 };
 
 const UNKNOWN_REQUEST: Request =
@@ -59,9 +59,35 @@ fn remember_request(control: Pointer) {
         constraint: read(control, fields.oc_constraint, Counter::MemcgRead, 0),
         is_known: 1,
     };
-    if REQUESTS.insert(bpf_get_current_pid_tgid(), request, 0).is_err() {
+    let by = bpf_get_current_pid_tgid();
+    if REQUESTS.insert(by, Asked { by, request }, 0).is_err() {
         lost(Counter::KillForgotten);
     }
+}
+
+/// The request of the running task.
+#[inline(always)]
+fn request() -> Request {
+    let key = bpf_get_current_pid_tgid();
+    let Some(entry) = REQUESTS.get_ptr(key) else { return UNKNOWN_REQUEST };
+    // SAFETY: the memory of a map stays. Other tasks may write to it meanwhile, so each field is read once, and last the
+    // one that is written first.
+    let (request, by) = unsafe {
+        let from = &raw const (*entry).request;
+        let request = Request {
+            memcg: (&raw const (*from).memcg).read_volatile(),
+            order: (&raw const (*from).order).read_volatile(),
+            gfp_mask: (&raw const (*from).gfp_mask).read_volatile(),
+            constraint: (&raw const (*from).constraint).read_volatile(),
+            is_known: (&raw const (*from).is_known).read_volatile(),
+        };
+        (request, (&raw const (*entry).by).read_volatile())
+    };
+    if by != key {
+        lost(Counter::KillForgotten);
+        return UNKNOWN_REQUEST;
+    }
+    request
 }
 
 /// `mark_victim(int pid)` or `mark_victim(struct task_struct *, uid_t)`: `CONFIG.victim_form` says which.
@@ -158,10 +184,7 @@ unsafe fn freeze(ctx: &impl EbpfContext, kind: Kind, victim: Pointer, out: *mut 
         (*out).user_stack = [0; FRAMES];
         task::fill_current(&raw mut (*out).trigger);
         (*out).mm = mm::UNKNOWN_USE;
-        (*out).request = match REQUESTS.get(bpf_get_current_pid_tgid()) {
-            Some(request) => *request,
-            None => UNKNOWN_REQUEST,
-        };
+        (*out).request = request();
         (*out).threads = 0;
         (*out).parent = 0;
         (*out).chain_len = 0;

@@ -67,6 +67,17 @@ pub struct Ceiling {
     pub held: Bytes,
     /// The form of its setting.
     pub form: Form,
+    /// What its setting does not bound.
+    pub beside: Beside,
+}
+
+/// The part of a ceiling that its setting does not bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The part of `most` that may not be there, because a default is only known within limits.
+    pub unsure: Bytes,
+    /// What comes on top of an advised setting.
+    pub advised: Bytes,
 }
 
 /// How a setting says a size.
@@ -82,9 +93,14 @@ impl Ceiling {
     /// In place of a kind: all rows of the allocator.
     pub const ANY_KIND: &'static str = "";
 
+    /// What it may grow to without doubt; `None` if there is no bound.
+    pub fn sure(&self) -> Option<Bytes> {
+        self.most.map(|most| Bytes(most.0.saturating_sub(self.beside.unsure.0)))
+    }
+
     /// The setting for another bound, in whole MiB.
     pub fn bounded(&self, most: Bytes) -> String {
-        let mib = most.0 >> 20;
+        let mib = (most.0.saturating_sub(self.beside.advised.0) >> 20).max(1);
         match self.form {
             Form::Mib(before, after) => format!("{before}{mib}{after}"),
             Form::Hex(before) => format!("{before}{:x}", mib << 20),

@@ -72,6 +72,8 @@ pub struct ProcessEvidence {
     pub tmpfs: Vec<u64>,
     /// Allocator structures found in its memory, sorted by address.
     pub found: Vec<Found>,
+    /// What was not searched before the time was over, so that it is gathered again at the next look.
+    pub unfinished: Option<String>,
     modules: Vec<Module>,
     files: HashMap<Arc<File>, usize>,
     marks: Marks,
@@ -102,6 +104,11 @@ impl ProcessEvidence {
         Self { found, ..self }
     }
 
+    /// Notes what was not searched, if anything.
+    pub fn with_unfinished(self, unfinished: Option<String>) -> Self {
+        Self { unfinished, ..self }
+    }
+
     /// Sets its limit on the main stack.
     pub fn with_stack_limit(self, stack_limit: Option<u64>) -> Self {
         Self { stack_limit, ..self }
@@ -117,6 +124,7 @@ impl ProcessEvidence {
         let index = (self.code.capacity() + self.images.capacity()) * size_of::<(Range<u64>, usize)>();
         let files = self.files.capacity() / 7 * 8 * (size_of::<(Arc<File>, usize)>() + 1);
         let found = self.found.capacity() * size_of::<Found>() + self.tmpfs.capacity() * size_of::<u64>();
+        let found = found + self.unfinished.as_ref().map_or(0, String::len);
         (size_of::<Self>() + modules + index + files + found) as u64
     }
 

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{
     doctor::Diagnosis,
     history_at::history_at,
+    lane::{Refusal, bare},
     state::{ApiState, Source},
     v1::{Arenas, Containers, Kills, Processes, Update},
 };
@@ -100,15 +101,16 @@ fn name(process: &mut ProcessRow, symbols: &Symbols) {
 pub(super) async fn process(
     State(ApiState { source, .. }): State<ApiState>,
     UrlPath(pid): UrlPath<u32>,
-) -> Result<Json<ProcessRow>, StatusCode> {
+) -> Result<Json<ProcessRow>, Refusal> {
     let latest = Arc::clone(&source.snapshots.borrow());
-    let row = latest.rows().find(|row| row.pid == pid).ok_or(StatusCode::NOT_FOUND)?;
+    let row = latest.rows().find(|row| row.pid == pid).ok_or(bare(StatusCode::NOT_FOUND))?;
     let mut row = row.clone();
-    let named = tokio::task::spawn_blocking(move || {
-        name(&mut row, &source.symbols);
+    let Source { lane, symbols, .. } = source;
+    let named = move || {
+        name(&mut row, &symbols);
         row
-    });
-    named.await.map(Json).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    };
+    lane.run(named).await.map(Json)
 }
 
 pub(super) async fn history(
@@ -118,7 +120,7 @@ pub(super) async fn history(
     let at = at.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
     // Reads every series.
     let latest = Arc::clone(&source.snapshots.borrow());
-    let found = tokio::task::spawn_blocking(move || history_at(&source.history.history(), &latest, at)).await;
+    let found = tokio::task::spawn_blocking(move || history_at(&source.history, &latest, at)).await;
     found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
@@ -163,20 +165,19 @@ fn stored<T>(
 pub(super) async fn explain(
     State(ApiState { source, .. }): State<ApiState>,
     UrlPath(target): UrlPath<String>,
-) -> Result<Json<Explanation>, StatusCode> {
+) -> Result<Json<Explanation>, Refusal> {
     let (snapshot, insights) =
         (Arc::clone(&source.snapshots.borrow()), Arc::clone(&source.insights.borrow()));
-    // Reads /proc.
-    let found = tokio::task::spawn_blocking(move || {
+    let Source { lane, readers, .. } = source;
+    let explained = move || {
         let subject = find(&snapshot, &target).ok()?;
-        let mut reader = Remote::new(source.readers.clone());
+        let mut reader = Remote::new(readers);
         let facts = facts::gather(&mut reader, &snapshot, &subject);
         let mut explanation = explain::explain(&snapshot, Some(&insights), &facts, &subject);
         facts::name_stacks(&mut reader, &mut explanation);
         Some(explanation)
-    })
-    .await;
-    found.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map(Json).ok_or(StatusCode::NOT_FOUND)
+    };
+    lane.run(explained).await?.map(Json).ok_or(bare(StatusCode::NOT_FOUND))
 }
 
 pub(super) async fn doctor(State(ApiState { source, .. }): State<ApiState>) -> Json<Diagnosis> {

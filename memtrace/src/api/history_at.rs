@@ -2,7 +2,7 @@
 //!
 //! The history and the latest snapshot -> an [`Update`] of that time. It contains the containers with their usage,
 //! limit and kinds; history has no processes or allocator counters. Names are the current ones, for containers that
-//! still exist.
+//! still exist. Must not hold the lock on the history over more than one series: the verdict and the recorder wait for it.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     api::v1::Update,
     cgroup::{charge::Charge, memcg::Limit},
     clock,
-    history::{FIGURES, Figure, History, series::Point},
+    history::{FIGURES, Figure, series::Point, shared::Shared},
     snapshot::{ContainerRow, Node, SCHEMA, Snapshot},
     units::Bytes,
     verdict::{Insight, Insights},
@@ -22,7 +22,7 @@ use crate::{
 const TREND: u64 = 120;
 
 /// The update of a wall-clock time; `None` when history has nothing of it.
-pub fn history_at(history: &History, latest: &Snapshot, at: Timestamp) -> Option<Update> {
+pub fn history_at(history: &Shared, latest: &Snapshot, at: Timestamp) -> Option<Update> {
     // In nanoseconds: rounded to seconds, the same time could become another second in the next request.
     let ago = Timestamp::now().duration_since(at).as_nanos();
     let second = u64::try_from(i128::from(clock::ktime()) - ago).ok()? / 1_000_000_000;
@@ -30,18 +30,19 @@ pub fn history_at(history: &History, latest: &Snapshot, at: Timestamp) -> Option
 }
 
 /// The update of a second since boot; `None` when history has nothing of it.
-fn update(history: &History, latest: &Snapshot, at: Timestamp, second: u64) -> Option<Update> {
+fn update(history: &Shared, latest: &Snapshot, at: Timestamp, second: u64) -> Option<Update> {
     let now: HashMap<&str, &ContainerRow> =
         latest.containers.iter().map(|row| (row.cgroup.as_str(), row)).collect();
     let mut insights = Insights::new();
-    let mut containers: Vec<ContainerRow> = history
-        .containers()
-        .filter_map(|(cgroup, series)| {
-            let points = series.points();
+    let cgroups: Vec<String> = history.history().containers().map(|(cgroup, _)| cgroup.to_owned()).collect();
+    let mut containers: Vec<ContainerRow> = cgroups
+        .iter()
+        .filter_map(|cgroup| {
+            let points = history.history().container(cgroup)?.points();
             let then = points.iter().find(|point| holds(point, second))?;
             let insight = Insight { trend_bytes: trend(&points, second), ..Insight::default() };
-            insights.insert(cgroup.to_owned(), insight);
-            Some(row(cgroup, then, now.get(cgroup).copied()))
+            insights.insert(cgroup.clone(), insight);
+            Some(row(cgroup, then, now.get(cgroup.as_str()).copied()))
         })
         .collect();
     containers.sort_by(|a, b| (b.usage_bytes, &a.cgroup).cmp(&(a.usage_bytes, &b.cgroup)));
@@ -105,19 +106,19 @@ fn row(cgroup: &str, then: &Point<FIGURES>, now: Option<&ContainerRow>) -> Conta
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, Figure, History, Snapshot, Timestamp, update};
+    use super::{Bytes, Figure, Shared, Snapshot, Timestamp, update};
     use crate::snapshot::Node;
 
     const SECOND: u64 = 1_000_000_000;
 
     #[test]
     fn then_is_what_was_read_then() {
-        let mut history = History::default();
+        let history = Shared::default();
         for second in 100..400_u64 {
             let mut figures = [None; 6];
             figures[Figure::Usage as usize] = Some(Bytes(second * 4096));
             figures[Figure::Limit as usize] = Some(Bytes(1 << 30));
-            history.read("/a", Some(1), figures, second * SECOND);
+            history.history().read("/a", Some(1), figures, second * SECOND);
         }
         let latest = Snapshot {
             schema: 1,

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{cache::Cache, doctor::Diagnosis};
+use super::{cache::Cache, doctor::Diagnosis, lane::Lane};
 use crate::{
     container::sources, health::Beats, history::shared::Shared, metrics::Exporter,
     probe::status::ProbeStatus, reader::pool::Readers, snapshot::Snapshot, symbols::Symbols,
@@ -45,6 +45,8 @@ pub struct Source {
     pub beats: Beats,
     /// Connections that were refused.
     pub refused: Arc<AtomicU64>,
+    /// The lane of requests that wait for readers.
+    pub lane: Arc<Lane>,
 }
 
 /// The cached bytes of the most requested paths.

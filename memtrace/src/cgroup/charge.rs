@@ -46,6 +46,9 @@ pub struct Charge {
     pub percpu_bytes: Option<Bytes>,
     /// vmalloc memory.
     pub vmalloc_bytes: Option<Bytes>,
+    /// Pages of files that were read again soon after they were reclaimed, since the group's beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_refaults: Option<u64>,
     /// How often the limit was hit.
     pub max_events: Option<u64>,
     /// How often `memory.high` was exceeded.

@@ -132,8 +132,16 @@ fn events(text: &[u8], charge: &mut Charge) {
 /// `anon 4096` (v2), `total_rss 4096` (v1). On v1 `rss` is anonymous memory only, and shared memory is in no file list.
 fn kinds(text: &[u8], charge: &mut Charge) {
     for (key, value) in lines(text) {
-        if let Some(field) = charge.by_kind(key) {
-            *field = Some(Bytes(value));
+        match key {
+            // v1 prints the group's own count first, and then the one with descendants. Before 5.9 it was of all pages.
+            b"workingset_refault_file" | b"total_workingset_refault_file" | b"workingset_refault" => {
+                charge.file_refaults = Some(value);
+            }
+            key => {
+                if let Some(field) = charge.by_kind(key) {
+                    *field = Some(Bytes(value));
+                }
+            }
         }
     }
 }

@@ -31,7 +31,8 @@ fn v1_counts_the_whole_group() {
             (
                 "a/memory.stat",
                 b"cache 9\nrss 8\ntotal_cache 500\ntotal_rss 400\ntotal_shmem 50\ntotal_swap 7\n\
-                  total_inactive_file 300\ntotal_active_file 150\n",
+                  workingset_refault_file 1\ntotal_inactive_file 300\ntotal_active_file 150\n\
+                  total_workingset_refault_file 6\n",
             ),
         ],
     );
@@ -40,7 +41,7 @@ fn v1_counts_the_whole_group() {
     assert_eq!(Some(reading.cgroup_id), v1.id(b"/a"));
     let kinds = [charge.anon_bytes, charge.shmem_bytes, charge.active_file_bytes, charge.inactive_file_bytes];
     assert_eq!(kinds, [400, 50, 150, 300].map(|bytes| Some(Bytes(bytes))));
-    assert_eq!(charge.working_set_bytes, Some(Bytes(700)));
+    assert_eq!((charge.working_set_bytes, charge.file_refaults), (Some(Bytes(700)), Some(6)));
     assert_eq!((charge.peak_bytes, charge.swap_bytes), (Some(Bytes(1200)), Some(Bytes(7))));
     assert_eq!((charge.max_events, charge.oom_kills, charge.oom_events), (Some(3), Some(2), None));
     assert_eq!((charge.kernel(), charge.remainder()), (Some(Bytes(70)), Some(Bytes(30))));

@@ -3,7 +3,6 @@
 use std::{
     io::{self, IsTerminal as _, Write},
     path::Path,
-    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -14,29 +13,24 @@ use super::{
     args::{ColorArgs, Form, SocketArgs},
 };
 use crate::{
-    allocator::image::process::Budget,
     api::{
         client,
         v1::path::{INSIGHTS, SNAPSHOT},
     },
-    explain::{self, Explanation, Facts, Subject, facts, find, fresh},
+    explain::{
+        self, Explanation, Subject,
+        alone::{self, Alone},
+        facts, find, fresh,
+    },
     mm::procfs::Procfs,
-    model::Model,
-    reader::{self, Local},
+    reader::Local,
     report::{Style, Terminal, explanation},
     snapshot::Snapshot,
-    units::Bytes,
     verdict::Insights,
 };
 
 /// Where processes are.
 const PROC: &str = "/proc";
-
-/// Maximum number of processes whose page tables are read.
-const MOST_READ: usize = 512;
-
-/// Budget for the counters of one process; larger than the daemon's, as no other process waits.
-const ONCE: Budget = Budget { bytes: 1 << 30, time: Duration::from_secs(2) };
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -163,23 +157,8 @@ fn cgroups(snapshot: &Snapshot, words: &[&str]) -> Result<Vec<String>, Failure> 
 
 /// A snapshot of /proc, with page tables and counters of the targets.
 fn alone(words: &[impl AsRef<str>]) -> Result<Snapshot, Failure> {
-    let proc = Path::new(PROC);
-    let mut model = Model::of_host(proc);
-    model.seed().context("failed to list the processes")?;
-    model.touch_all();
-    let first = model.snapshot(None);
-    let mut pids = Vec::new();
-    for word in words {
-        let subject = find(&first, word.as_ref()).map_err(|error| Failure::Usage(error.into()))?;
-        pids.extend(explain::explain(&first, None, &Facts::default(), &subject).processes);
-    }
-    let procfs = Procfs::new(proc);
-    let mut reader = Local::new(procfs.clone());
-    for process in pids.iter().filter(|process| process.rss_bytes > Some(Bytes(0))).take(MOST_READ) {
-        let request = model.expect(process.pid);
-        model.take(reader::scan(&mut reader, request, ONCE));
-    }
-    // Fresh totals, to match the page tables.
-    model.touch_all();
-    Ok(model.snapshot(None))
+    alone::snapshot(Path::new(PROC), words).map_err(|error| match error {
+        Alone::NotFound(error) => Failure::Usage(error.into()),
+        error @ Alone::NotListed(_) => Failure::Failed(error.into()),
+    })
 }

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use crate::{api::client::ClientError, daemon::DaemonError};
+use crate::{api::client::ClientError, daemon::DaemonError, sizing::run::End};
 
 /// Why a command failed; each variant has its exit code.
 #[derive(Debug)]
@@ -17,6 +17,10 @@ pub enum Failure {
     NoDaemon(anyhow::Error),
     /// 4: this process lacks the permission.
     NotPermitted(anyhow::Error),
+    /// 126, 127: the command of `memtrace run` was not run.
+    NotRun(u8, anyhow::Error),
+    /// The exit code of `memtrace run`; all is said already.
+    Ended(End),
 }
 
 impl Failure {
@@ -27,14 +31,29 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::NoDaemon(_) => 3,
             Self::NotPermitted(_) => 4,
+            Self::NotRun(code, _) => *code,
+            Self::Ended(end) => end.code(),
         }
     }
 
-    /// What to print.
-    pub fn error(&self) -> &anyhow::Error {
-        let (Self::Failed(error) | Self::Usage(error) | Self::NoDaemon(error) | Self::NotPermitted(error)) =
-            self;
-        error
+    /// What to print; nothing when all is said.
+    pub fn error(&self) -> Option<&anyhow::Error> {
+        match self {
+            Self::Failed(error)
+            | Self::Usage(error)
+            | Self::NoDaemon(error)
+            | Self::NotPermitted(error)
+            | Self::NotRun(_, error) => Some(error),
+            Self::Ended(_) => None,
+        }
+    }
+
+    /// The signal that ends this process too, as it ended the command of `memtrace run`.
+    pub fn signal(&self) -> Option<u8> {
+        match self {
+            Self::Ended(End::Signalled(signal)) => Some(*signal),
+            _ => None,
+        }
     }
 }
 

@@ -58,7 +58,7 @@ pub enum Change {
         hierarchy: u32,
         /// Its id.
         id: u64,
-        /// Its path; truncated if it has the maximum length of a record.
+        /// Its path; truncated if it has the maximum length of a record, and then found by the next sweep.
         path: Vec<u8>,
     },
     /// A cgroup was removed.
@@ -164,8 +164,11 @@ impl Worker {
             let now = Instant::now();
             let due = self.waiting.iter().map(|(due, ..)| *due).min().unwrap_or(next_sweep).min(next_sweep);
             match beat.wait(|| changes.recv_timeout(due.saturating_duration_since(now))) {
-                Ok(Change::Missed) => next_sweep = next_sweep.min(soonest),
-                Ok(change) => self.take(change),
+                Ok(change) => {
+                    if !self.take(change) {
+                        next_sweep = next_sweep.min(soonest);
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -180,27 +183,27 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, change: Change) {
+    /// Takes a change; false if only a sweep tells what changed. A walk for each cgroup with a long path would let a
+    /// container that makes them in a loop take a CPU.
+    #[must_use]
+    fn take(&mut self, change: Change) -> bool {
         match change {
             Change::Made { hierarchy, id, path } if hierarchy == self.hierarchy_id => {
-                // The last byte of the kernel's buffer is the terminator, so a path of that length may be truncated.
-                let path = if path.len() + 1 < PATH_LEN { Some(path) } else { self.walked_path(id) };
-                if let Some(path) = path {
-                    self.names.lock().born(id, &path);
-                    self.name(&path);
+                if is_truncated(&path) {
+                    return false;
                 }
+                self.names.lock().born(id, &path);
+                self.name(&path);
             }
             Change::Removed { hierarchy, id } if hierarchy == self.hierarchy_id => {
                 self.names.lock().died(id, clock::ktime());
             }
-            Change::Made { .. } | Change::Removed { .. } | Change::Missed => {}
+            Change::Made { .. } | Change::Removed { .. } => {}
+            Change::Missed => return false,
             // The receiver ends with the runtime, as this thread does. With too many requests there is no answer.
             Change::Ask(asked) => drop(self.asked.try_send(asked)),
         }
-    }
-
-    fn walked_path(&self, id: u64) -> Option<Vec<u8>> {
-        self.hierarchy.as_ref()?.walk().remove(&id)
+        true
     }
 
     /// If the cgroup is a container, reads its bundle, and wakes the runtime queries: they know more, and also
@@ -255,6 +258,11 @@ impl Worker {
         }
         self.names.lock().prune(now);
     }
+}
+
+/// The last byte of the kernel's buffer is the terminator, so a path of that length may be truncated.
+const fn is_truncated(path: &[u8]) -> bool {
+    path.len() + 1 >= PATH_LEN
 }
 
 /// The least time from the end of a walk to the next one.

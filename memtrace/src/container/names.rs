@@ -4,7 +4,7 @@
 //! its removal. Queries nothing itself. Everything is bounded by bytes or number, and by [`AFTER_DEATH`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     time::Duration,
 };
@@ -37,6 +37,8 @@ pub struct Registry {
     by_path: HashMap<Vec<u8>, u64>,
     containers: HashMap<String, NamedAt>,
     pods: HashMap<String, NamedAt>,
+    /// Ids of containers and uids of pods that have a cgroup which the node itself made.
+    own: HashSet<String>,
     /// Kills of members while the first process lived, by [`key`].
     member_kills: HashMap<String, u64>,
     changes: u64,
@@ -81,7 +83,20 @@ impl Registry {
             let was = self.cgroups.insert(id, Cgroup { path: path.to_vec(), died: None });
             self.bytes -= was.map_or(0, |was| size(&was.path));
             self.by_path.insert(path.to_vec(), id);
+            // Somebody else may have been believed to be it.
+            self.changes += u64::from(self.learn_own(path));
         }
+    }
+
+    /// Notes which container and pod the node itself made this cgroup for. Returns whether one of them is new.
+    fn learn_own(&mut self, path: &[u8]) -> bool {
+        let name = Some(path).filter(|path| path::own(path) == *path).and_then(path::name);
+        let Some(Name { container_id, pod_uid, .. }) = name else { return false };
+        let mut is_new = false;
+        for id in [container_id, pod_uid].into_iter().flatten() {
+            is_new |= self.own.len() < MOST && self.own.insert(id);
+        }
+        is_new
     }
 
     /// Drops the other cgroups.
@@ -184,7 +199,7 @@ impl Registry {
 
     /// The name of the cgroup with this path.
     pub fn of_path(&self, path: &[u8]) -> Option<Name> {
-        let mut name = path::name(path)?;
+        let mut name = self.believed(path)?;
         let from_path = name.source.take();
         if let Some(known) = name.container_id.as_ref().and_then(|id| self.containers.get(id)) {
             fill(&mut name, &known.name);
@@ -196,6 +211,23 @@ impl Registry {
         }
         name.source = name.source.or(from_path);
         Some(name)
+    }
+
+    /// The name in a path. Below a container or a user's manager anybody may have put it there: a container or a pod that has
+    /// a cgroup elsewhere is not believed to be there as well. Then it is the one above.
+    fn believed(&self, path: &[u8]) -> Option<Name> {
+        let (own, name) = (path::own(path), path::name(path)?);
+        if own.len() == path.len() {
+            return Some(name);
+        }
+        let outer = path::name(own);
+        let is_of_others = |of: fn(&Name) -> Option<&String>| {
+            let claimed = of(&name).filter(|id| outer.as_ref().and_then(of) != Some(*id));
+            claimed.is_some_and(|id| self.own.contains(id))
+        };
+        let is_claim =
+            is_of_others(|name| name.container_id.as_ref()) || is_of_others(|name| name.pod_uid.as_ref());
+        if is_claim { outer } else { Some(name) }
     }
 
     /// The same for the escaped path of records and rows.
@@ -210,7 +242,8 @@ impl Registry {
         self.keep(|cgroup| !cgroup.died.is_some_and(is_old));
         // A container or pod with a cgroup, existing or gone, counts as seen.
         for cgroup in self.cgroups.values() {
-            let Some(Name { container_id, pod_uid, .. }) = path::name(&cgroup.path) else { continue };
+            let name = path::name(path::own(&cgroup.path));
+            let Some(Name { container_id, pod_uid, .. }) = name else { continue };
             if let Some(known) = container_id.and_then(|id| self.containers.get_mut(&id)) {
                 known.seen = now;
             }
@@ -220,6 +253,11 @@ impl Registry {
         }
         self.containers.retain(|_, known| !is_old(known.seen));
         self.pods.retain(|_, known| !is_old(known.seen));
+        self.own.clear();
+        let paths: Vec<Vec<u8>> = self.cgroups.values().map(|cgroup| cgroup.path.clone()).collect();
+        for path in &paths {
+            self.learn_own(path);
+        }
     }
 
     /// The numbers of known cgroups, containers and pods.

@@ -122,3 +122,44 @@ fn a_path_as_it_is_shown_has_the_same_name() {
     );
     assert_eq!(registry.of_shown(&escape(path)), Some(name));
 }
+
+/// A container whose cgroup is delegated to it makes cgroups below, with ids of its choice.
+#[test]
+fn a_container_that_makes_a_cgroup_with_the_id_of_another_does_not_get_its_name() {
+    let (mut registry, other) = (Registry::default(), "b".repeat(64));
+    registry.born(7, &container_path());
+    let own = format!("/kubepods/burstable/pod{OTHER}/{other}");
+    registry.born(8, own.as_bytes());
+    let claims = [
+        format!("{own}/{ID}"),
+        format!("{own}/docker/{ID}/x"),
+        format!("{own}/kubepods/pod{UID}/{}", "c".repeat(64)),
+        format!("{own}/system.slice/cri-containerd-{ID}.scope"),
+        format!("{own}/kubepods/pod{UID}"),
+    ];
+    let is_own = |registry: &Registry, path: &str| {
+        let name = registry.of_path(path.as_bytes()).unwrap();
+        (name.container_id.as_deref(), name.pod_uid.as_deref()) == (Some(&*other), Some(OTHER))
+    };
+    for path in &claims {
+        assert!(is_own(&registry, path), "{path}");
+    }
+    // Also once a source has named the other, and when its cgroup is gone.
+    registry.container(ID, named(), 0);
+    registry.died(7, 0);
+    registry.prune(0);
+    for path in &claims {
+        assert!(is_own(&registry, path), "{path}");
+    }
+    // This one has no other cgroup. A node in a container has its own source of names.
+    let inner = "d".repeat(64);
+    registry.container(&inner, Name { container: Some("inner".into()), ..Name::default() }, 0);
+    let name = registry.of_path(format!("{own}/docker/{inner}").as_bytes()).unwrap();
+    assert_eq!((name.container_id.as_deref(), name.container.as_deref()), (Some(&*inner), Some("inner")));
+    // A user's own manager makes cgroups for him.
+    let user = "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod";
+    let name = registry.of_path(format!("{user}-{ID}.scope").as_bytes()).unwrap();
+    assert_eq!((name.container_id, name.unit.as_deref()), (None, Some("user@1000.service")));
+    let name = registry.of_path(format!("{user}-{inner}.scope").as_bytes()).unwrap();
+    assert_eq!(name.container_id.as_deref(), Some(&*inner));
+}

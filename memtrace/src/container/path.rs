@@ -2,7 +2,8 @@
 //!
 //! Input: a path below the root of its hierarchy, as runtimes, the kubelet and systemd make them. Output: [`Name`] with
 //! the source `path`. Pure. The deepest container counts, because a node may itself be a container (kind). A process in
-//! a cgroup below its container's belongs to the nearest container above.
+//! a cgroup below its container's belongs to the nearest container above. What is below a container is named by whoever
+//! runs there, so it is a claim: [`own`] tells where it begins.
 
 use super::name::Name;
 use crate::text::escape;
@@ -13,6 +14,8 @@ pub const SOURCE: &str = "path";
 const ID: usize = 64;
 /// Namespaces that containerd puts in the path when a client gives no other: `/k8s.io/NAME` is not an id.
 const CONTAINERD_NAMESPACES: [&[u8]; 3] = [b"k8s.io", b"default", b"moby"];
+/// Where podman puts its pods with the cgroupfs driver.
+const PODMAN_PODS: &[u8] = b"libpod_parent";
 /// Suffixes of systemd units.
 const UNITS: [&[u8]; 7] = [b".service", b".scope", b".slice", b".mount", b".socket", b".swap", b".automount"];
 
@@ -44,6 +47,31 @@ pub fn name(path: &[u8]) -> Option<Name> {
         || name.container_id.is_some()
         || name.container.is_some();
     is_known.then_some(name)
+}
+
+/// The part of a path that only the node's own runtimes, kubelet and systemd make: up to the outermost container, or to the
+/// manager of a user. Cgroups below may be delegated, so that those in them choose the names, also ids of others.
+pub fn own(path: &[u8]) -> &[u8] {
+    let (mut parts, mut end) = (Vec::new(), 0);
+    for part in path.split(|byte| *byte == b'/') {
+        end += part.len();
+        if !part.is_empty() {
+            parts.push(part);
+            let last = parts.len() - 1;
+            // A pod of podman has an id too, and only podman makes what is below it.
+            let is_pod = last.checked_sub(1).and_then(|above| parts.get(above)) == Some(&PODMAN_PODS);
+            if is_users(part) || (container(&parts, last).is_some() && !is_pod) {
+                return path.get(..end).unwrap_or(path);
+            }
+        }
+        end += 1;
+    }
+    path
+}
+
+/// `user@1000.service`: the systemd of a user, who makes the cgroups below it.
+fn is_users(part: &[u8]) -> bool {
+    part.starts_with(b"user@") && part.ends_with(b".service")
 }
 
 /// A container, as recognised in a path.

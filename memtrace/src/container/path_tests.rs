@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::name;
+use super::{name, own};
 
 const ID: &str = "2a5d4ad6ed4b8bd0ba5d9d7e5bd6b6b0c1f0a3b2c4d5e6f708192a3b4c5d6e7f";
 const OUTER: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
@@ -101,6 +101,27 @@ fn containers_without_a_pod() {
 }
 
 #[test]
+fn what_is_below_the_outermost_container_or_a_users_manager_is_a_claim() {
+    let sliced = format!("/kubepods.slice/kubepods-pod{SLICED}.slice/cri-containerd-{ID}.scope");
+    for (made, claimed) in [
+        (format!("/kubepods/burstable/pod{UID}/{ID}"), format!("/kubepods/pod{UID}/{OUTER}")),
+        (sliced, "/init".to_owned()),
+        (format!("/docker/{OUTER}"), format!("/docker/{ID}")),
+        (format!("/system.slice/docker-{OUTER}.scope"), format!("/kubepods/burstable/pod{UID}/{ID}")),
+        ("/lxc.payload.web".to_owned(), format!("/docker/{ID}")),
+        ("/user.slice/user-1000.slice/user@1000.service".to_owned(), format!("/libpod-{ID}.scope")),
+        // A pod of podman is not a container.
+        (format!("/libpod_parent/{OUTER}/libpod-{ID}"), "/x".to_owned()),
+        (format!("/kubepods/burstable/pod{UID}"), String::new()),
+        ("/system.slice/redis.service/workers/3".to_owned(), String::new()),
+        ("/".to_owned(), String::new()),
+    ] {
+        let path = format!("{made}{claimed}");
+        assert_eq!(String::from_utf8_lossy(own(path.as_bytes())), made);
+    }
+}
+
+#[test]
 fn a_pods_own_cgroup_is_no_container() {
     let slice = format!("kubelet-kubepods-besteffort-pod{SLICED}.slice");
     check(&format!("/kubepods/burstable/pod{UID}"), (Some(UID), None, None, None));
@@ -165,7 +186,10 @@ proptest! {
             Just(b"/k8s.io/".to_vec()), Just(UID.as_bytes().to_vec()), Just(b"/lxc.payload.".to_vec()),
             prop::collection::vec(any::<u8>(), 0..12),
         ], 0..12)) {
-        if let Some(name) = name(&parts.concat()) {
+        let path = parts.concat();
+        prop_assert!(path.starts_with(own(&path)));
+        prop_assert_eq!(own(own(&path)), own(&path));
+        if let Some(name) = name(&path) {
             let text = format!("{:?}{:?}{:?}", name.unit, name.container, name.container_id);
             prop_assert!(!text.chars().any(char::is_control));
         }

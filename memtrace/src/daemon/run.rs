@@ -39,7 +39,7 @@ use super::{
         tracer,
     },
     threads::{
-        self,
+        self, advice,
         history_file::HistoryFile,
         judge, limit_watch, scanner,
         serving::{self, Listeners, Published},
@@ -101,7 +101,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        // These threads wait for disks; a flood of requests must not start a thread for each.
+        // These threads wait for disks; a flood of requests must not start a thread for each. Those that wait for readers
+        // take three at most (`api::lane`).
         .max_blocking_threads(4)
         .enable_all()
         .build()
@@ -217,8 +218,14 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     snapshots.send_replace(Arc::new(model.snapshot(None)));
     let watch_thread = |thread| beats.watch(thread);
     let armed = limit_watch::start(hierarchy.clone(), latest.clone(), mounts, remote(), watch_thread)?;
-    let insights =
-        verdict_task::start(latest.clone(), hierarchy, shared.clone(), beats.watch(threads::VERDICT));
+    let advised = advice::start(&config.state_dir);
+    let insights = verdict_task::start(
+        latest.clone(),
+        hierarchy,
+        shared.clone(),
+        advised,
+        beats.watch(threads::VERDICT),
+    );
     let published = Published { snapshots: latest.clone(), insights, beats: beats.clone() };
     let source = serving::source(config, published, diagnosis, shared.clone(), readers.clone())?;
     let stop = Arc::new(AtomicBool::new(false));

@@ -2,6 +2,7 @@
 //!
 //! Here is also the list of all that beat: which are vital, and how many rounds (seconds) each may work without a beat.
 
+pub mod advice;
 pub mod history_file;
 pub mod judge;
 pub mod limit_watch;

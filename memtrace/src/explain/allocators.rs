@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Holding, balance::is_anonymous, picture::Picture};
+use super::{Holding, balance::is_anonymous, coverage, picture::Picture};
 use crate::{
     allocator::{
         AllocatorId,
@@ -26,7 +26,10 @@ pub(super) fn holdings(picture: &Picture<'_>) -> Vec<Holding> {
     for (row, memory) in picture.processes.iter().filter_map(|row| Some((*row, row.memory.as_ref()?))) {
         for counters in &memory.counters {
             let settings = settings(picture, row, counters);
-            add(place(&mut holdings, &counters.allocator), memory, counters, settings);
+            let holding = place(&mut holdings, &counters.allocator);
+            add(holding, memory, counters, settings);
+            let huge = picture.facts.huge.get(&row.pid);
+            holding.huge_fill_bytes = coverage::more(holding.huge_fill_bytes, huge.copied());
         }
         for Absent { allocator, reason } in &memory.without_counters {
             let holding = place(&mut holdings, allocator);
@@ -79,6 +82,8 @@ fn place<'h>(holdings: &'h mut BTreeMap<String, Holding>, allocator: &str) -> &'
         retained_bytes: None,
         metadata_bytes: None,
         untold_bytes: None,
+        huge_fill_bytes: None,
+        counters_read: None,
         arenas: 0,
         by_arena: Vec::new(),
         settings: Vec::new(),
@@ -120,6 +125,10 @@ fn add(holding: &mut Holding, memory: &Memory, counters: &Counters, settings: Ve
     if holding.grade != counters.grade {
         holding.grade = Grade::Inferred;
     }
+    holding.counters_read = match holding.counters_read {
+        Some(read) => Some(memory.counters_read.map_or(read, |other| read.min(other))),
+        None => memory.counters_read,
+    };
     for missing in &counters.missing {
         if !holding.missing.contains(missing) {
             holding.missing.push(missing.clone());
@@ -136,7 +145,8 @@ fn add(holding: &mut Holding, memory: &Memory, counters: &Counters, settings: Ve
 fn settings(picture: &Picture<'_>, row: &ProcessRow, counters: &Counters) -> Vec<Setting> {
     let mut settings = counters.settings.clone();
     let id = AllocatorId::named(&counters.allocator);
-    if let Some(helper) = id.and_then(|id| id.allocator().advice().helper()) {
+    let helper = id.and_then(|id| id.allocator().advice().helper());
+    if let Some(helper) = helper.filter(|_| !picture.facts.not_looked.contains(&row.pid)) {
         let is_on = picture.facts.purging.contains(&row.pid);
         settings.push(Setting { name: helper.setting.to_owned(), value: is_on.to_string() });
     }
@@ -165,10 +175,12 @@ fn finish(holding: &mut Holding) {
     if holding.processes > 0 {
         // Without any figure, all would be left over.
         if told.iter().all(Option::is_none) {
+            holding.huge_fill_bytes = None;
             return;
         }
         let told = told.into_iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(part.0));
         holding.untold_bytes = Some(Bytes(holding.resident_bytes.0.saturating_sub(told)));
+        coverage::judge(holding);
     } else if holding.absent.is_none() {
         holding.absent = Some("none were found that can be read from outside the process".to_owned());
     }

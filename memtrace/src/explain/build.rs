@@ -13,6 +13,8 @@ use crate::{
     verdict::Insights,
 };
 
+/// A figure is of the same instant as the page if it is not older, in seconds.
+const AT_ONCE: f64 = 2.0;
 /// The most processes for which it is told why they could not be read.
 const MOST_REASONS: usize = 8;
 
@@ -63,6 +65,10 @@ pub fn explain(
     let mut findings = verdict::findings(&picture, &allocators, balance.total, told, firm_now);
     findings.splice(..0, grows);
     notes.extend(notes_on(&picture, insights.is_some()));
+    let charge_age = rows.iter().filter_map(|row| row.charge_age_seconds).max_by(f64::total_cmp);
+    let memories = picture.processes.iter().filter_map(|row| row.memory.as_ref());
+    let scan_age = memories.filter_map(|memory| snapshot.age(memory.scanned)).max_by(f64::total_cmp);
+    notes.extend(ages(charge_age, scan_age));
     Explanation {
         schema: SCHEMA,
         time: snapshot.time,
@@ -77,6 +83,8 @@ pub fn explain(
         allocators,
         reclaimable,
         firm,
+        charge_age_seconds: charge_age,
+        scan_age_seconds: scan_age,
         growth,
         findings,
         notes,
@@ -110,6 +118,16 @@ fn charge(rows: &[&ContainerRow]) -> Option<Charge> {
     let mut charges = rows.iter().map(|row| row.charge.as_ref());
     let first = charges.next()??.clone();
     charges.try_fold(first, |sum, more| Some(balance::add(&sum, more?)))
+}
+
+/// What on this page is older than the page.
+fn ages(charge: Option<f64>, scan: Option<f64>) -> impl Iterator<Item = String> {
+    let said = |what: &str, age: Option<f64>| {
+        let age = age.filter(|age| *age > AT_ONCE)?;
+        Some(format!("{what} up to {age:.0} s before this page; as root, explain reads anew"))
+    };
+    let charge = said("the charge by kind was read", charge);
+    charge.into_iter().chain(said("page tables were read", scan))
 }
 
 fn notes_on(picture: &Picture<'_>, has_insights: bool) -> Vec<String> {
@@ -149,6 +167,9 @@ fn notes_on(picture: &Picture<'_>, has_insights: bool) -> Vec<String> {
         }
         if let Some(reason) = row.memory.as_ref().and_then(|memory| memory.stale.as_ref()) {
             notes.push(format!("owners of pid {} are out of date: {reason}", row.pid));
+        }
+        if let Some(reason) = row.memory.as_ref().and_then(|memory| memory.unfinished.as_ref()) {
+            notes.push(format!("owners of pid {} may be incomplete: {reason}", row.pid));
         }
     }
     notes

@@ -31,7 +31,8 @@ pub(super) fn under_pressure(picture: &Picture<'_>, holdings: &[Holding]) -> (Ve
     let anonymous = charge.anon_bytes.unwrap_or_else(|| {
         Bytes(rows_sum(picture, |row| if is_anonymous(row) { row.resident_bytes.0 } else { 0 }))
     });
-    let in_use = Bytes(anonymous.0.saturating_sub(free.0).saturating_sub(lazy));
+    let fill = sum(|holding| holding.huge_fill_bytes).unwrap_or_default();
+    let in_use = Bytes(anonymous.0.saturating_sub(free.0).saturating_sub(lazy).saturating_sub(fill.0));
     let back = [
         ("file cache, inactive", "read again from disk when needed", inactive),
         ("file cache, active", "reclaimed after the inactive part", active),
@@ -40,6 +41,7 @@ pub(super) fn under_pressure(picture: &Picture<'_>, holdings: &[Holding]) -> (Ve
     ];
     let stays = [
         ("heaps and stacks in use", "needed by the program", Some(in_use)),
+        ("filled by huge pages, at most", "gaps around memory in use", Some(fill)),
         ("free inside allocators", "looks used to the kernel", Some(free.min(anonymous))),
         ("shared memory, tmpfs", "until its files are deleted", charge.shmem_bytes),
         ("kernel memory", "open files, threads, page tables", kernel),

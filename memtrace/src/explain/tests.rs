@@ -1,5 +1,7 @@
 //! Pages from values.
 
+mod cases;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -53,6 +55,7 @@ fn process(pid: u32, cgroup: &str, arenas: Vec<ArenaRow>, counters: Vec<Counters
             unaccounted_bytes: Bytes(4096),
             excess_bytes: Bytes(0),
             stale: None,
+            unfinished: None,
             scanned: Some(Timestamp::UNIX_EPOCH),
             samples: Some(0),
             growth_stacks: Vec::new(),

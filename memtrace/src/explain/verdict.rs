@@ -3,7 +3,7 @@
 //! Holdings, a total and the findings of history -> findings, most important first. Pure. Makes no claim that the
 //! numbers do not support.
 
-use super::{Holding, picture::Picture};
+use super::{Holding, coverage, picture::Picture};
 use crate::{
     allocator::counters::Counters,
     snapshot::ArenaRow,
@@ -47,7 +47,8 @@ pub(super) fn findings(
         .into_iter()
         .filter(|finding| !is_said(finding))
         .partition(|finding| finding.kind == Kind::Leak);
-    leaks.into_iter().chain(above).chain(retained).chain(others).collect()
+    let uncovered = holdings.iter().filter_map(coverage::finding);
+    leaks.into_iter().chain(above).chain(retained).chain(uncovered).chain(others).collect()
 }
 
 /// Applies the common retention rule; also `None` when its figures are unknown.

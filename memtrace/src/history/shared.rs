@@ -7,8 +7,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::History;
-use crate::container::workload_labels::WorkloadLabels;
+use super::{
+    History,
+    lasting::{Fold, Row},
+};
+use crate::{
+    container::{workload::Workload, workload_labels::WorkloadLabels},
+    snapshot::Snapshot,
+};
 
 /// The history, and how often each workload's processes were killed.
 #[derive(Clone, Debug, Default)]
@@ -16,12 +22,14 @@ pub struct Shared {
     history: Arc<Mutex<History>>,
     /// By labels, which survive a container's restart.
     kills: Arc<Mutex<HashMap<WorkloadLabels, u64>>>,
+    /// Rows that last, in the making.
+    lasting: Arc<Mutex<Fold>>,
 }
 
 impl Shared {
     /// Shares an existing history.
     pub fn with(history: History) -> Self {
-        Self { history: Arc::new(Mutex::new(history)), kills: Arc::default() }
+        Self { history: Arc::new(Mutex::new(history)), ..Self::default() }
     }
 
     /// Locks the history. Hold the lock no longer than reading one series takes, because kills wait for it.
@@ -37,6 +45,39 @@ impl Shared {
     /// Kills of this container's processes so far.
     pub fn kills(&self, of: &WorkloadLabels) -> u64 {
         self.counts().get(of).copied().unwrap_or_default()
+    }
+
+    /// Folds a snapshot into the rows that last.
+    pub fn fold(&self, snapshot: &Snapshot, now: u64) {
+        self.lasting().take(snapshot, now);
+    }
+
+    /// The rows that are finished; all, also the present ones, if `is_end`. They stay until [`Self::forget_rows`].
+    pub fn finished_rows(&self, is_end: bool) -> Vec<(Arc<Workload>, Row)> {
+        if is_end {
+            let mut fold = self.lasting();
+            fold.flush(None);
+            return fold.finished();
+        }
+        // The recorder of kills asks, and waits for nobody.
+        match self.lasting.try_lock() {
+            Ok(fold) if fold.has_finished() => fold.finished(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Readings and rows that had no room.
+    pub fn dropped_rows(&self) -> u64 {
+        self.lasting().dropped()
+    }
+
+    /// Drops so many finished rows, which are stored.
+    pub fn forget_rows(&self, rows: usize) {
+        self.lasting().forget(rows);
+    }
+
+    fn lasting(&self) -> MutexGuard<'_, Fold> {
+        self.lasting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<WorkloadLabels, u64>> {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The usual number of series of a container, here and among the kills, to count omitted series.
-pub(super) const EACH: u64 = 8;
+pub(super) const EACH: u64 = 10;
 
 /// A container.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub(super) struct Row {
     growth: Option<f64>,
     seconds: Option<f64>,
     free: Option<u64>,
+    advised_request: Option<u64>,
+    advised_limit: Option<u64>,
     findings: BTreeSet<&'static str>,
 }
 
@@ -89,6 +91,9 @@ impl Row {
         merge(&mut self.free, free, u64::saturating_add);
         merge(&mut self.growth, insight.and_then(|of| of.growth_bytes_per_second), |a, b| a + b);
         merge(&mut self.seconds, insight.and_then(|of| of.seconds_to_limit), f64::min);
+        let advised = |get: fn(&Insight) -> Option<Bytes>| insight.and_then(get).map(|Bytes(bytes)| bytes);
+        merge(&mut self.advised_request, advised(|of| of.advised_request_bytes), u64::max);
+        merge(&mut self.advised_limit, advised(|of| of.advised_limit_bytes), u64::max);
         let findings = insight.into_iter().flat_map(|of| &of.findings);
         // Findings of low confidence must not cause alerts.
         let sure = findings.filter(|finding| finding.confidence > Confidence::Low);
@@ -99,7 +104,7 @@ impl Row {
 type Get = fn(&Row) -> Option<f64>;
 
 pub(super) fn families(rows: &BTreeMap<WorkloadLabels, Row>) -> Vec<Family> {
-    let gauges: [(&str, &str, Get); 6] = [
+    let gauges: [(&str, &str, Get); 8] = [
         (
             "memtrace_container_effective_limit_bytes",
             "The lowest memory limit from the container's cgroup up to the root: its own, its pod's or another's.",
@@ -130,6 +135,17 @@ pub(super) fn families(rows: &BTreeMap<WorkloadLabels, Row>) -> Vec<Family> {
             "memtrace_container_allocator_free_bytes",
             "Free memory in allocators that is still resident.",
             |row| row.free.map(|bytes| bytes as f64),
+        ),
+        (
+            "memtrace_container_advised_request_bytes",
+            "The memory request that the history of its workload gives (memtrace advise); absent without a day of it and \
+             for growth without end.",
+            |row| row.advised_request.map(|bytes| bytes as f64),
+        ),
+        (
+            "memtrace_container_advised_limit_bytes",
+            "The memory limit that the history of its workload gives; a lower bound if its limit was reached.",
+            |row| row.advised_limit.map(|bytes| bytes as f64),
         ),
     ];
     let mut families: Vec<Family> = gauges

@@ -34,6 +34,8 @@ pub struct Own {
     pub store_kills: Option<u64>,
     /// Connections that were refused.
     pub refused: u64,
+    /// Requests that were refused because too many waited for readers.
+    pub overloaded: u64,
     /// Its reader processes.
     pub readers: Counts,
     /// Its threads.
@@ -61,6 +63,7 @@ pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> 
         store_bytes,
         store_kills,
         refused,
+        overloaded,
         readers,
         health,
     } = own;
@@ -81,6 +84,11 @@ pub(super) fn families(own: &Own, snapshot: &Snapshot, probes: &ProbeStatus) -> 
         Family::gauge("memtrace_store_kills", "Records of OOM kills in the store.").one(count(*store_kills)),
         Family::counter("memtrace_api_refused_total", "Rejected connections of users without permission.")
             .one(Some(*refused as f64)),
+        Family::counter(
+            "memtrace_api_overload_total",
+            "Requests for explanations and call stacks that were refused because too many waited for processes to be read.",
+        )
+        .one(Some(*overloaded as f64)),
         Family::gauge("memtrace_snapshot_timestamp_seconds", "Time of the last snapshot.")
             .one(Some(snapshot.time.as_millisecond() as f64 / 1000.0)),
         Family::gauge("memtrace_containers", "Cgroups with processes that memtrace follows.")

@@ -42,6 +42,7 @@ pub fn own(
         store_bytes: store_bytes(state_dir),
         store_kills: store.and_then(|store| store.count().ok()),
         refused: refused.load(Ordering::Relaxed),
+        overloaded: 0,
         readers: readers.counts(),
         health: Health::default(),
     }

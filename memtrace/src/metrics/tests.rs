@@ -55,6 +55,7 @@ fn facts(rows: Vec<ContainerRow>) -> Inputs {
             growth_bytes_per_second: Some(1024.0),
             seconds_to_limit: Some(61.5),
             findings: vec![finding(Kind::Leak, Confidence::High), finding(Kind::Step, Confidence::Low)],
+            advised_limit_bytes: Some(Bytes(4096)),
             ..Insight::default()
         },
     )]);
@@ -132,6 +133,8 @@ fn a_container_has_the_labels_that_other_exporters_give_it() {
     };
     assert_eq!(of("container_limit_used_ratio", ""), Some(0.5));
     assert_eq!(of("container_time_to_limit_seconds", ""), Some(61.5));
+    assert_eq!(of("container_advised_limit_bytes", ""), Some(4096.0));
+    assert_eq!(of("container_advised_request_bytes", ""), None);
     assert_eq!(of("container_finding", ",kind=\"leak\""), Some(1.0));
     assert_eq!(of("container_finding", ",kind=\"step\""), None, "a low one wakes nobody");
     assert_eq!(of("container_allocator_free_bytes", ""), None, "unknown is not 0");

@@ -49,6 +49,8 @@ pub struct Arenas<'a> {
     pub closing: Closing,
     /// Why they must not be trusted, if so.
     pub stale: Option<Stale>,
+    /// Why the evidence on their owners is not complete, if so.
+    pub unfinished: Option<&'a str>,
     /// When the page tables were last read.
     pub scanned_at: Option<u64>,
     /// Pages that the faults sampled since the last scan stand for.

@@ -9,7 +9,10 @@ use std::{
 };
 
 use lru::LruCache;
-use memtrace_common::event::{kill::Signal, task::Exit};
+use memtrace_common::{
+    UNKNOWN,
+    event::{kill::Signal, task::Exit},
+};
 
 use crate::{
     ingest::decode::{Event, KillEvent, SpaceEvent, TaskEvent},
@@ -51,8 +54,8 @@ struct Before {
 #[derive(Debug)]
 pub struct Exits {
     before: LruCache<u32, Before>,
-    /// The oldest process of each cgroup, as of the last tick.
-    mains: HashSet<u32>,
+    /// The oldest process of each cgroup, as of the last tick, with its start.
+    mains: HashSet<(u64, u32)>,
 }
 
 impl Default for Exits {
@@ -73,7 +76,7 @@ impl Exits {
             let key = (start, process.pid);
             oldest.entry(cgroup).and_modify(|known| *known = key.min(*known)).or_insert(key);
         }
-        self.mains = oldest.into_values().map(|(_, pid)| pid).collect();
+        self.mains = oldest.into_values().collect();
     }
 
     /// Takes an event, before it is applied to the table.
@@ -111,17 +114,21 @@ impl Exits {
 
     fn ended(&mut self, exit: &Exit, processes: &ProcessTable) -> Option<Ended> {
         let pid = exit.task.tgid;
-        let Before { signals, refused } = self.before.pop(&pid).unwrap_or_default();
+        let Before { mut signals, mut refused } = self.before.pop(&pid).unwrap_or_default();
+        // If the end of another process with this pid was lost, what came before this one started is about that one.
+        let start = Some(exit.task.start_boottime).filter(|start| *start != UNKNOWN).unwrap_or_default();
+        signals.retain(|signal| signal.header.ktime >= start);
+        refused = refused.filter(|(_, at)| *at >= start);
         let process = processes.get(pid);
         let cgroup = process.and_then(|process| process.cgroup.as_deref());
-        let was_main = self.mains.remove(&pid);
+        let started = process.and_then(|process| process.start);
+        let was_main = started.is_some_and(|start| self.mains.remove(&(start, pid)));
         let is_by_signal = exit.exit_code & 0x7f != 0;
         // For a process that lived less than a tick, only exits that show a failure matter.
         let is_alone = || {
-            let start = process.and_then(|process| process.start);
             !processes
                 .iter()
-                .any(|other| other.pid != pid && other.cgroup.as_deref() == cgroup && other.start < start)
+                .any(|other| other.pid != pid && other.cgroup.as_deref() == cgroup && other.start < started)
         };
         let is_main =
             was_main || (exit.exit_code != 0 && cgroup.is_some_and(|path| path != b"/") && is_alone());
@@ -199,6 +206,24 @@ mod tests {
         let ended = exits.take(&exit(7, 9), &none).unwrap();
         let kept: Vec<_> = ended.signals.iter().map(|sent| (sent.signal, sent.header.ktime)).collect();
         assert_eq!(kept, [(15, 1), (9, 1002), (11, 1003)]);
+    }
+
+    /// The end of the process before it was lost.
+    #[test]
+    fn what_came_before_a_process_started_is_not_its() {
+        let (mut exits, none) = (Exits::default(), ProcessTable::default());
+        for at in [10, 30] {
+            let Event::Kill(KillEvent::Signal(mut sent)) = signal(7, 10 + at as u32) else { unreachable!() };
+            sent.header.ktime = at;
+            exits.take(&Event::Kill(KillEvent::Signal(sent)), &none);
+        }
+        let header = Header { tgid: 7, ktime: 10, ..Header::new_zeroed() };
+        exits.take(&Event::Space(SpaceEvent::Refused(Refused { header, len: 99 })), &none);
+        let Event::Task(TaskEvent::Exit(mut end)) = exit(7, 9) else { unreachable!() };
+        end.task.start_boottime = 20;
+        let ended = exits.take(&Event::Task(TaskEvent::Exit(end)), &none).unwrap();
+        let sent: Vec<_> = ended.signals.iter().map(|sent| sent.header.ktime).collect();
+        assert_eq!((sent, ended.refused), (vec![30], None));
     }
 
     #[test]

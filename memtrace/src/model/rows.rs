@@ -21,7 +21,8 @@ const STACKS: usize = 3;
 /// The memory of a process, as a snapshot shows it.
 pub fn memory(arenas: &Arenas<'_>, both: Now) -> Memory {
     let now = both.ktime;
-    let Arenas { rows, closing, stale, scanned_at, sampled, gauges, stacks, space, reading } = arenas;
+    let Arenas { rows, closing, stale, unfinished, scanned_at, sampled, gauges, stacks, space, reading } =
+        arenas;
     let is_shown = |row: &&Row| row.resident.0 > 0 || row.swapped.0 > 0;
     let mut arenas = Vec::with_capacity(rows.iter().filter(is_shown).count());
     arenas.extend(rows.iter().filter(is_shown).map(|row| {
@@ -33,6 +34,7 @@ pub fn memory(arenas: &Arenas<'_>, both: Now) -> Memory {
         unaccounted_bytes: closing.unattributed,
         excess_bytes: closing.excess,
         stale: stale.map(|reason| format!("{reason:?}").to_lowercase()),
+        unfinished: unfinished.map(str::to_owned),
         scanned: scanned_at.map(|at| both.wall(at)),
         samples: Some(*sampled),
         growth_stacks: stacks

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use memtrace_common::event::fault::Fault;
 
-use self::{given_up::GivenUp, schedule::Asked, tracked::Tracked};
+use self::{given_up::GivenUp, reread::Reread, schedule::Asked, tracked::Tracked};
 use super::{
     arenas::{self, Arenas},
     budget::Budget,
@@ -36,6 +36,7 @@ use crate::{
 mod apply_scan;
 mod given_up;
 mod reconcile;
+mod reread;
 mod scan_state;
 mod schedule;
 mod stacks;
@@ -64,6 +65,8 @@ pub struct Spaces {
     candidates: HashMap<u32, u64>,
     /// Processes whose totals are read at each tick.
     wanting: HashSet<u32>,
+    /// Counters that are read again by time.
+    reread: Reread,
     /// Memory used by all spaces, in bytes.
     footprint: u64,
 }
@@ -84,6 +87,7 @@ impl Spaces {
             touched: Vec::new(),
             candidates: HashMap::new(),
             wanting: HashSet::new(),
+            reread: Reread::default(),
             footprint: 0,
         }
     }
@@ -251,6 +255,7 @@ impl Spaces {
     /// Takes a scan, and applies the events since then.
     pub fn take(&mut self, scan: Scan) {
         let pid = scan.pid;
+        self.reread.done(&scan);
         let asked = self.under_way.remove(&pid).unwrap_or_default();
         let Some(tracked) = self.tracked.get_mut(&pid) else { return };
         if let Some(over) = scan.over {
@@ -334,6 +339,7 @@ impl Spaces {
             rows: &tracked.shown.rows,
             closing: tracked.space.totals().close(total),
             stale: tracked.space.stale(),
+            unfinished: tracked.attribution.evidence.unfinished.as_deref(),
             scanned_at: tracked.scan.last.map(|last| last.at),
             sampled: tracked.scan.last.map_or(0, |last| last.sampled),
             gauges: &tracked.shown.gauges,

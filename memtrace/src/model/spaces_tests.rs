@@ -12,7 +12,7 @@ use zerocopy::FromZeros;
 
 use super::*;
 use crate::{
-    allocator::evidence::ProcessEvidence,
+    allocator::{counters::Reading, evidence::ProcessEvidence},
     ingest::decode::SpaceEvent,
     mm::{
         growth::WalkedBy,
@@ -228,6 +228,52 @@ fn a_known_process_is_asked_for_its_pages_and_after_a_while_for_its_mappings() {
     spaces.take(pages(7, 3, 20 * MIB));
     assert_eq!(resident(&mut spaces, 7), 20 * MIB);
     assert!(matches!(depth(&mut spaces, 40 * MIB, 61_000_000_000), Depth::Mappings));
+}
+
+#[test]
+fn evidence_that_a_deadline_cut_is_gathered_again() {
+    const LATER: u64 = 11_000_000_000;
+    let mut spaces = spaces();
+    let cut = ProcessEvidence::default().with_unfinished(Some("no time was left".to_owned()));
+    let depth = |spaces: &mut Spaces, now: u64| {
+        spaces.candidates.insert(7, 8 * MIB);
+        spaces.due(now).into_iter().next().map(|request| request.depth)
+    };
+    assert!(matches!(depth(&mut spaces, 1), Some(Depth::Mappings)));
+    spaces.take(Scan { evidence: Some(Arc::new(cut)), ..scan(7, 1) });
+    let why = spaces.arenas(7, Bytes(8 * MIB), 2).unwrap().unfinished;
+    assert_eq!(why, Some("no time was left"));
+    assert!(depth(&mut spaces, 2).is_none(), "not at once");
+    // It stays a candidate although nothing happens.
+    let asked = spaces.due(LATER).into_iter().next().map(|request| request.depth);
+    let Some(Depth::Pages { evidence: None, .. }) = asked else { panic!("{asked:?}") };
+    spaces.take(Scan { evidence: Some(Arc::default()), ..pages(7, LATER, 8 * MIB) });
+    assert_eq!(spaces.arenas(7, Bytes(8 * MIB), LATER).unwrap().unfinished, None);
+    assert!(depth(&mut spaces, 2 * LATER).is_none(), "it is complete");
+}
+
+/// `free` makes no event: a quiet process is read again, one after the other, and all of that takes little time.
+#[test]
+fn counters_are_read_again_by_time() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut spaces = spaces();
+    let reading = |at| Some(Reading { at, ..Reading::default() });
+    for (pid, at) in [(7, SECOND), (8, 2 * SECOND)] {
+        due(&mut spaces, [(pid, 8 * MIB)]);
+        spaces.take(Scan { reading: reading(at), ..scan(pid, at) });
+    }
+    due(&mut spaces, [(9, 8 * MIB)]);
+    spaces.take(scan(9, SECOND));
+    let asked = |spaces: &mut Spaces, second: u64| {
+        spaces.due(second * SECOND).into_iter().map(|request| request.pid).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&mut spaces, 20), [0_u32; 0]);
+    assert_eq!(asked(&mut spaces, 40), [7], "the oldest; none of a process without counters");
+    assert_eq!(asked(&mut spaces, 41), [0_u32; 0], "one at a time");
+    let (at, took) = (42 * SECOND, Duration::from_millis(50));
+    spaces.take(Scan { reading: reading(at), took, ..pages(7, at, 8 * MIB) });
+    assert_eq!(asked(&mut spaces, 46), [0_u32; 0], "a hundred times 50 ms");
+    assert_eq!(asked(&mut spaces, 48), [8]);
 }
 
 #[test]

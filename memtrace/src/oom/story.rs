@@ -13,7 +13,7 @@ use super::{
     record::{OomRecord, circumstances::Point},
 };
 use crate::{
-    container::{name::Name, workload_labels::WorkloadLabels},
+    container::{name::Name, workload},
     units::Bytes,
     verdict::trend::{self, Sample},
 };
@@ -22,11 +22,6 @@ use crate::{
 const MOST_IDS: usize = 10;
 /// The fewest kills of a story.
 const FEWEST: usize = 2;
-/// Random suffix of a pod, and hash of its template (kube-controller-manager's names).
-const SUFFIX: usize = 5;
-const HASH: std::ops::RangeInclusive<usize> = 8..=10;
-/// Letters and digits of these suffixes (apimachinery's `rand.SafeEncodeString`): no vowels, no 0, 1 or 3.
-const SAFE: &str = "bcdfghjklmnpqrstvwxz2456789";
 
 /// The kills of a workload.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -85,24 +80,7 @@ pub fn workload(record: &OomRecord) -> String {
 
 /// The workload of a container, or of a cgroup without a name.
 pub fn workload_of(name: Option<&Name>, cgroup: Option<&str>) -> String {
-    let labels = WorkloadLabels::of(name, cgroup);
-    let pod = template(&labels.pod).to_owned();
-    let parts = [labels.namespace, pod, labels.container];
-    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() { "the node".to_owned() } else { parts.join("/") }
-}
-
-/// The name of a pod without its random suffix and the hash of its template. Other names stay as they are.
-fn template(pod: &str) -> &str {
-    let is_safe = |part: &str| part.chars().all(|letter| SAFE.contains(letter));
-    let Some((rest, _)) = pod.rsplit_once('-').filter(|(_, last)| last.len() == SUFFIX && is_safe(last))
-    else {
-        return pod;
-    };
-    match rest.rsplit_once('-') {
-        Some((name, hash)) if HASH.contains(&hash.len()) && is_safe(hash) => name,
-        _ => rest,
-    }
+    workload::label(name, cgroup)
 }
 
 fn story(workload: String, mut kills: Vec<&OomRecord>) -> Option<Story> {

@@ -33,14 +33,6 @@ fn kill(pod: &str, number: i64, age: i64, rate: u64) -> OomRecord {
 }
 
 #[test]
-fn pods_of_a_deployment_are_one_workload() {
-    assert_eq!(template("cart-7d9c5b8f6-x2x4q"), "cart");
-    assert_eq!(template("cart-0"), "cart-0", "a StatefulSet's pods keep their names");
-    assert_eq!(template("node-exporter-x2x4q"), "node-exporter", "a DaemonSet has no hash");
-    assert_eq!(template("my-database"), "my-database");
-}
-
-#[test]
 fn a_crash_loop_is_one_story_with_what_its_kills_have_in_common() {
     let pods = ["cart-7d9c5b8f6-x2x4q", "cart-7d9c5b8f6-bcdfg", "cart-7d9c5b8f6-x2x4q"];
     let mut records: Vec<OomRecord> =

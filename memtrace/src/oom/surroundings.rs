@@ -59,9 +59,13 @@ pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &KnownAtKill<'_
     if let Some(totals_only) = victim.and_then(|row| row.totals_only).filter(|_| known.victim.is_none()) {
         record.evidence.unknown.push(format!("owners of the victim's memory: {totals_only}"));
     }
+    if let Some(why) = known.victim.and_then(|memory| memory.unfinished.as_ref()) {
+        record.evidence.unknown.push(format!("some owners of the victim's memory: {why}"));
+    }
     let owner = owner_path(record);
     let trigger =
         record.trigger.task.cgroup.clone().filter(|path| record.victim.task.cgroup.as_ref() != Some(path));
+    let node = Some(known.snapshot.node.clone()).filter(|node| node.total_bytes.is_some());
     record.circumstances = Circumstances {
         container: record.victim.task.cgroup.as_deref().and_then(|path| name(known.snapshot, path)),
         trigger_container: trigger.and_then(|path| name(known.snapshot, &path)),
@@ -71,7 +75,8 @@ pub fn surround(record: &mut OomRecord, frozen: &OomKill, known: &KnownAtKill<'_
         processes: processes(record, frozen, known),
         victim_memory: known.victim.map(|memory| victim_memory(memory, record.time)),
         timeline: timeline(record, frozen.header.ktime, known.history),
-        node: Some(known.snapshot.node.clone()).filter(|node| node.total_bytes.is_some()),
+        node_age_seconds: node.is_some().then(|| snapshot_age(frozen, known)),
+        node,
         ..std::mem::take(&mut record.circumstances)
     };
 }
@@ -122,13 +127,20 @@ fn composition(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) ->
         });
     }
     let row = known.snapshot.containers.iter().find(|row| row.cgroup == owner)?;
+    // A snapshot holds the last reading of each group's kinds, which may be older than the snapshot.
+    let read_before = row.charge_age_seconds.unwrap_or_default();
     Some(Composition {
         charge: row.charge.clone().filter(|charge| charge.anon_bytes.is_some())?,
         tmpfs: Vec::new(),
         tmpfs_not_read: None,
         grade: Grade::Read,
-        age_seconds: frozen.header.ktime.saturating_sub(known.snapshot_at) as f64 / 1e9,
+        age_seconds: snapshot_age(frozen, known) + read_before,
     })
+}
+
+/// Seconds between the snapshot and the kill.
+fn snapshot_age(frozen: &OomKill, known: &KnownAtKill<'_>) -> f64 {
+    frozen.header.ktime.saturating_sub(known.snapshot_at) as f64 / 1e9
 }
 
 /// The processes under the limit, from the kernel's report, with other known facts.
@@ -148,10 +160,9 @@ fn processes(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) -> V
         process.is_victim = pid.is_some() && pid == victim;
         if process.is_victim {
             process.threads = (frozen.threads > 0).then_some(frozen.threads);
-            (process.rss_bytes, process.grade) = match record.victim.memory.rss() {
-                Some(rss) => (Some(rss), Grade::Read),
-                None => (process.rss_bytes, process.grade),
-            };
+            if let Some(rss) = record.victim.memory.rss() {
+                (process.rss_bytes, process.grade, process.age_seconds) = (Some(rss), Grade::Read, Some(0.0));
+            }
         }
         if let Some(copy) = pid.and_then(|pid| copies.get(&pid)) {
             process.copy_of = Some(copy.parent);
@@ -163,9 +174,11 @@ fn processes(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) -> V
         Some(dump) => dump
             .tasks
             .iter()
-            .map(|task| decorate(of_dump(task, rows.get(&task.tgid).copied(), known.page_size)))
+            .map(|task| decorate(of_dump(task, rows.get(&task.tgid).copied(), known.page_size, record.time)))
             .collect(),
-        None => known.snapshot.rows().filter(is_under).map(|row| decorate(of_row(row))).collect(),
+        None => {
+            known.snapshot.rows().filter(is_under).map(|row| decorate(of_row(row, record.time))).collect()
+        }
     };
     if !processes.iter().any(|process| process.is_victim) {
         processes.push(decorate(of_victim(&record.victim.task)));
@@ -180,7 +193,7 @@ fn processes(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) -> V
     processes
 }
 
-fn of_dump(task: &DumpTask, row: Option<&ProcessRow>, page_size: u64) -> ProcessAtKill {
+fn of_dump(task: &DumpTask, row: Option<&ProcessRow>, page_size: u64, killed: Timestamp) -> ProcessAtKill {
     let rss_bytes = task.rss.map(|pages| Bytes(pages.saturating_mul(page_size)));
     let facts = TaskFacts {
         pid: Some(task.tgid),
@@ -193,7 +206,7 @@ fn of_dump(task: &DumpTask, row: Option<&ProcessRow>, page_size: u64) -> Process
         cgroup: None,
         cgroup_id: None,
     };
-    let known = row.map(of_row);
+    let known = row.map(|row| of_row(row, killed));
     let task = match &known {
         Some(known) => TaskFacts { started: known.task.started, cgroup: known.task.cgroup.clone(), ..facts },
         None => facts,
@@ -207,10 +220,11 @@ fn of_dump(task: &DumpTask, row: Option<&ProcessRow>, page_size: u64) -> Process
         copied_seconds_ago: None,
         is_victim: false,
         grade: Grade::Read,
+        age_seconds: Some(0.0),
     }
 }
 
-fn of_row(row: &ProcessRow) -> ProcessAtKill {
+fn of_row(row: &ProcessRow, killed: Timestamp) -> ProcessAtKill {
     ProcessAtKill {
         task: TaskFacts {
             pid: Some(row.pid),
@@ -230,6 +244,7 @@ fn of_row(row: &ProcessRow) -> ProcessAtKill {
         copied_seconds_ago: None,
         is_victim: false,
         grade: row.rss_grade,
+        age_seconds: row.rss_read.map(|read| age(killed, read)),
     }
 }
 
@@ -243,6 +258,7 @@ fn of_victim(task: &TaskFacts) -> ProcessAtKill {
         copied_seconds_ago: None,
         is_victim: true,
         grade: Grade::Read,
+        age_seconds: None,
     }
 }
 
@@ -288,3 +304,7 @@ fn timeline(record: &OomRecord, ktime: u64, history: &[series::Point<FIGURES>]) 
     }
     points
 }
+
+#[cfg(test)]
+#[path = "surroundings_tests.rs"]
+mod tests;

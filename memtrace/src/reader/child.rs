@@ -74,6 +74,7 @@ impl Server {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 Answer::HasThread(local.has_thread(pid, &names).unwrap_or_default())
             }
+            Ask::HugePages(pid) => Answer::HugePages(local.huge_pages(pid).ok()),
             Ask::Names(_, places) => Answer::Names(local.names(places)),
             Ask::Scan(pid, step) => Answer::Scan(jobs.step(local, pid, step)),
             Ask::Walk(pid, walk) => {

@@ -3,7 +3,10 @@
 //! A request -> a job that any reader can begin and the same one can continue. It keeps the request, because a reader
 //! process may die and take its work with it.
 
-use super::scan::{TRIES, Work};
+use super::{
+    pool::quarantine::Whom,
+    scan::{TRIES, Work},
+};
 use crate::{
     allocator::image::process::Budget,
     model::scan::{Depth, Request},
@@ -17,6 +20,8 @@ pub struct Job {
     /// The most tries to read them.
     pub(super) tries: u32,
     pub(super) progress: Progress,
+    /// The process and its cgroup, as they were found before a reader process began.
+    pub(super) whom: Option<Whom>,
     /// How often a reader process died during the scan.
     pub(super) deaths: u32,
 }
@@ -49,7 +54,7 @@ impl Job {
 
     /// A job with this budget for the allocators' counters, which are read once.
     pub const fn with(request: Request, counters: Budget) -> Self {
-        Self { request, counters, tries: 1, progress: Progress::Asked, deaths: 0 }
+        Self { request, counters, tries: 1, progress: Progress::Asked, whom: None, deaths: 0 }
     }
 
     /// Id of the process.

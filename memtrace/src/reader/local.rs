@@ -12,12 +12,13 @@ use super::{
 };
 use crate::{
     allocator::evidence::read,
-    mm::procfs::Procfs,
+    mm::{procfs::Procfs, smaps},
     model::{
         scan::{Depth, Scan},
         walk::{self, Unwound},
     },
     symbols::{Lookup, Place},
+    units::Bytes,
     unwind::{Copy, Module, programs::Programs, walk::Walked},
 };
 
@@ -90,8 +91,16 @@ impl Reader for Local {
         Ok(comms.into_iter().any(|comm| names.contains(&comm.trim_end())))
     }
 
+    fn huge_pages(&mut self, pid: u32) -> Result<Bytes, NotRead> {
+        smaps::read_rollup(&self.procfs, pid).ok().and_then(|sums| sums.anon_huge).ok_or(NotRead::Gone)
+    }
+
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {
         self.names.names(places)
+    }
+
+    fn was_there(&self, pid: u32, at: u64) -> bool {
+        super::was_there(&self.procfs, pid, at)
     }
 
     fn rest(&mut self) {

@@ -45,7 +45,7 @@ pub const NOT_READ: (&str, &str) =
 pub struct Counts {
     /// Readers that were started.
     pub started: u64,
-    /// Readers that were killed because they hung.
+    /// Readers that were killed because they hung, or took too much CPU time for one request.
     pub late: u64,
     /// Readers that died while they answered.
     pub died: u64,
@@ -131,6 +131,11 @@ impl Readers {
         self.lock().running.clone()
     }
 
+    /// See [`super::Reader::was_there`].
+    pub fn was_there(&self, pid: u32, at: u64) -> bool {
+        super::was_there(&self.0.procfs, pid, at)
+    }
+
     /// Sends a request to a reader, and waits for the answer.
     ///
     /// # Errors
@@ -174,6 +179,7 @@ impl Readers {
             }
             End::None(error) => return Err(NotRead::NoReader(error)),
             End::Late(stuck) => (NotRead::Late(patience), stuck),
+            End::Busy(time, stuck) => (NotRead::Busy(time), stuck),
             End::Died(error, stuck) => (NotRead::Died(error), stuck),
         };
         drop(state);
@@ -194,7 +200,7 @@ impl Readers {
     fn blame(&self, (who, group): Whom, why: &NotRead, stuck: Option<u32>) {
         let mut state = self.lock();
         match why {
-            NotRead::Late(_) => state.counts.late += 1,
+            NotRead::Late(_) | NotRead::Busy(_) => state.counts.late += 1,
             _ => state.counts.died += 1,
         }
         state.quarantine.add(who, group, stuck);
@@ -218,6 +224,7 @@ impl Readers {
                 let stuck = self.end(Some(process));
                 match failure {
                     Failure::Late => End::Late(stuck),
+                    Failure::Busy(time) => End::Busy(time, stuck),
                     Failure::Died(error) => End::Died(error.to_string(), stuck),
                 }
             }
@@ -277,6 +284,7 @@ impl Readers {
 enum End {
     Answered(Process, Answer),
     Late(Option<u32>),
+    Busy(Duration, Option<u32>),
     Died(String, Option<u32>),
     /// No reader could be started.
     None(String),

@@ -25,6 +25,12 @@ fn me() -> Ask {
     Ask::Mounts(std::process::id())
 }
 
+/// What a session answers to that.
+fn answer(session: &mut Session, patience: Duration) -> Result<Answer, NotRead> {
+    let whom = session.check(std::process::id())?;
+    session.ask(whom, &me(), patience)
+}
+
 #[test]
 fn one_that_does_not_answer_is_killed_and_what_it_read_is_quarantined() {
     let dir = tempfile::tempdir().unwrap();
@@ -93,7 +99,7 @@ fn a_session_keeps_its_reader_and_says_when_it_is_lost() {
         "head -c 1 >/dev/null; printf '\\002\\000\\000\\000\\000\\000' >&0; exec head -c 1000 >/dev/null <&0",
     );
     let mut session = Session::new(readers.clone());
-    assert_eq!(session.ask(&me(), PATIENCE), Ok(Answer::Mounts(None)));
+    assert_eq!(answer(&mut session, PATIENCE), Ok(Answer::Mounts(None)));
     assert_eq!((session.number(), readers.counts().started), (0, 2));
     let pid = *readers.pids().last().unwrap();
     rustix::process::kill_process(
@@ -101,10 +107,10 @@ fn a_session_keeps_its_reader_and_says_when_it_is_lost() {
         rustix::process::Signal::KILL,
     )
     .unwrap();
-    assert!(matches!(session.ask(&me(), PATIENCE), Err(NotRead::Died(_))));
+    assert!(matches!(answer(&mut session, PATIENCE), Err(NotRead::Died(_))));
     assert_eq!(session.number(), 1);
-    assert_eq!(session.check(std::process::id()), Ok(()), "the caller decides who is blamed");
-    session.blame(std::process::id(), &NotRead::Died(String::new()));
+    let whom = session.check(std::process::id()).expect("the caller decides who is blamed");
+    session.blame(whom, &NotRead::Died(String::new()));
     assert_eq!(session.check(std::process::id()), Err(NotRead::Quarantined));
     drop(session);
     assert_eq!(readers.pids().len(), 1, "the idle one");
@@ -118,12 +124,12 @@ fn a_session_without_requests_has_no_reader() {
         "head -c 1 >/dev/null; printf '\\002\\000\\000\\000\\000\\000' >&0; exec head -c 1000 >/dev/null <&0",
     );
     let mut session = Session::new(readers.clone());
-    session.ask(&me(), PATIENCE).unwrap();
+    answer(&mut session, PATIENCE).unwrap();
     session.rest();
     assert_eq!((session.number(), readers.pids().len()), (0, 2), "it was used");
     session.rest();
     assert_eq!((session.number(), readers.pids().len()), (1, 1));
-    session.ask(&me(), PATIENCE).unwrap();
+    answer(&mut session, PATIENCE).unwrap();
     assert_eq!(readers.pids().len(), 2);
 }
 
@@ -134,7 +140,7 @@ fn a_session_quarantines_what_its_reader_hangs_on() {
     let readers = readers(dir.path(), "exec cat >/dev/null");
     let mut session = Session::new(readers.clone());
     let late = Duration::from_millis(50);
-    assert_eq!(session.ask(&me(), late), Err(NotRead::Late(late)));
+    assert_eq!(answer(&mut session, late), Err(NotRead::Late(late)));
     assert_eq!((session.number(), session.check(std::process::id())), (1, Err(NotRead::Quarantined)));
     assert_eq!(readers.counts().late, 1);
 }

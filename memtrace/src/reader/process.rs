@@ -19,6 +19,9 @@ use super::protocol::{Answer, receive};
 
 /// The longest wait for an answer, on a node whose CPUs are full.
 const MOST: Duration = Duration::from_secs(60);
+/// The most CPU time for one request, and the most time that is spent neither on a CPU nor waiting for one, as multiples of
+/// the caller's patience. A process could otherwise work a little now and then, and hold a reader up until [`MOST`].
+const TIMES: u32 = 5;
 /// The longest wait for the exit of a killed process.
 const ITS_END: Duration = Duration::from_millis(100);
 
@@ -34,6 +37,8 @@ pub struct Process {
 pub enum Failure {
     /// The process hung.
     Late,
+    /// It took so much CPU time.
+    Busy(Duration),
     /// The process ended, or its answer did not decode.
     Died(io::Error),
 }
@@ -55,20 +60,22 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends the frame of a request, and waits for the answer for as long as the process computes, at most [`MOST`]. Without any CPU
-    /// time for `patience` it hangs.
+    /// Sends the frame of a request, and waits for the answer for as long as [`Watch`] lets the process go on.
     ///
     /// # Errors
     /// When there is no answer; the process must not be used again.
     pub fn ask(&mut self, frame: &[u8], patience: Duration) -> Result<Answer, Failure> {
-        let now = Instant::now();
-        let mut stream =
-            Timed { stream: &self.stream, pid: self.pid(), patience, begun: now, cpu: None, computed: now };
+        let watch = Watch::new(patience);
+        let mut stream = Timed {
+            stream: &self.stream,
+            pid: self.pid(),
+            patience,
+            begun: Instant::now(),
+            watch,
+            end: None,
+        };
         let answer = stream.write_all(frame).and_then(|()| receive(&mut stream));
-        answer.map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::Late,
-            _ => Failure::Died(error),
-        })
+        answer.map_err(|error| stream.end.take().unwrap_or(Failure::Died(error)))
     }
 
     /// Kills the process; returns it if it does not exit.
@@ -98,10 +105,9 @@ struct Timed<'a> {
     pid: u32,
     patience: Duration,
     begun: Instant,
-    /// CPU time of the process in ns at the last look, as far as the kernel tells.
-    cpu: Option<u64>,
-    /// When that had changed.
-    computed: Instant,
+    watch: Watch,
+    /// Why a call failed, if not for the stream.
+    end: Option<Failure>,
 }
 
 impl Timed<'_> {
@@ -114,26 +120,78 @@ impl Timed<'_> {
     fn wait<T>(&mut self, mut call: impl FnMut(&UnixStream) -> io::Result<T>) -> io::Result<T> {
         loop {
             match call(self.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.end = self.watch.look(self.begun.elapsed(), usage(self.pid));
+                }
                 // An answer in small pieces has an end, too.
-                Ok(_) if self.begun.elapsed() >= MOST => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) if self.begun.elapsed() >= MOST => self.end = Some(Failure::Late),
                 result => return result,
             }
-            let cpu = cpu_time(self.pid);
-            if cpu != self.cpu {
-                (self.cpu, self.computed) = (cpu, Instant::now());
-            }
-            if self.computed.elapsed() >= self.patience || self.begun.elapsed() >= MOST {
+            if self.end.is_some() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }
     }
 }
 
-/// Nanoseconds on a CPU. The process has one thread.
-pub fn cpu_time(pid: u32) -> Option<u64> {
+/// What a process has got of the CPUs, in ns, as far as the kernel tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Usage {
+    /// On a CPU.
+    computed: u64,
+    /// Waiting for one.
+    waited: u64,
+}
+
+/// Follows a process during a request. CPU time is no progress, only the answer is.
+#[derive(Debug)]
+struct Watch {
+    patience: Duration,
+    /// The first look, with its time since the request.
+    first: Option<(Duration, Usage)>,
+    last: Option<Usage>,
+    /// When that had changed.
+    changed: Duration,
+}
+
+impl Watch {
+    const fn new(patience: Duration) -> Self {
+        Self { patience, first: None, last: None, changed: Duration::ZERO }
+    }
+
+    /// Looks at the process at a time since the request. It is given up after [`MOST`]; without any CPU time for `patience`;
+    /// and when it has computed, or done neither that nor waited for a CPU, for [`TIMES`] as long.
+    fn look(&mut self, at: Duration, now: Option<Usage>) -> Option<Failure> {
+        if now != self.last {
+            (self.last, self.changed) = (now, at);
+        }
+        if at.saturating_sub(self.changed) >= self.patience || at >= MOST {
+            return Some(Failure::Late);
+        }
+        let now = now?;
+        let (begun, first) = *self.first.get_or_insert((at, now));
+        let since = |now: u64, first: u64| Duration::from_nanos(now.saturating_sub(first));
+        let computed = since(now.computed, first.computed);
+        let with_cpus = computed.saturating_add(since(now.waited, first.waited));
+        let most = self.patience.saturating_mul(TIMES);
+        match () {
+            () if computed >= most => Some(Failure::Busy(most)),
+            () if at.saturating_sub(begun).saturating_sub(with_cpus) >= most => Some(Failure::Late),
+            () => None,
+        }
+    }
+}
+
+/// The process has one thread.
+fn usage(pid: u32) -> Option<Usage> {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
-    text.split_whitespace().next()?.parse().ok()
+    let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());
+    Some(Usage { computed: numbers.next()?, waited: numbers.next()? })
+}
+
+/// Nanoseconds of a process on a CPU.
+pub fn cpu_time(pid: u32) -> Option<u64> {
+    usage(pid).map(|usage| usage.computed)
 }
 
 impl Read for Timed<'_> {
@@ -151,5 +209,54 @@ impl Write for Timed<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    /// Looks five times a second at a process that gets so much of each fifth, in ms, until it is given up.
+    fn until_the_end(computed: u64, waited: u64) -> (Duration, Failure) {
+        let mut watch = Watch::new(PATIENCE);
+        let ms = |number: u64| number * 1_000_000;
+        (0..)
+            .find_map(|look| {
+                let at = Duration::from_millis(200 * look);
+                let now = Usage { computed: ms(computed * look), waited: ms(waited * look) };
+                watch.look(at, Some(now)).map(|end| (at, end))
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_process_has_so_much_time_for_a_request_whatever_it_does_with_it() {
+        let seconds = Duration::from_secs;
+        // It sleeps.
+        assert!(matches!(until_the_end(0, 0), (at, Failure::Late) if at == PATIENCE));
+        // It works a little now and then.
+        assert!(matches!(until_the_end(1, 0), (at, Failure::Late) if at < seconds(11)));
+        // It computes, on an idle node and on one whose CPUs are full.
+        let most = 5 * PATIENCE;
+        assert!(
+            matches!(until_the_end(200, 0), (at, Failure::Busy(most_of)) if (at, most_of) == (most, most))
+        );
+        assert!(matches!(until_the_end(100, 100), (at, Failure::Busy(_)) if at == 2 * most));
+        // It waits for a CPU nearly all the time: that is not its fault.
+        assert!(matches!(until_the_end(1, 199), (at, Failure::Late) if at == MOST));
+    }
+
+    #[test]
+    fn a_kernel_that_tells_nothing_leaves_the_patience() {
+        let mut watch = Watch::new(PATIENCE);
+        assert!(watch.look(PATIENCE / 2, None).is_none());
+        assert!(matches!(watch.look(PATIENCE, None), Some(Failure::Late)));
+    }
+
+    #[test]
+    fn this_process_has_computed() {
+        assert!(cpu_time(std::process::id()).is_some_and(|time| time > 0));
     }
 }

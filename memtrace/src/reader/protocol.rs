@@ -14,7 +14,7 @@ use super::{
         walk::Walk,
     },
 };
-use crate::{symbols::Place, unwind::walk::Walked};
+use crate::{symbols::Place, units::Bytes, unwind::walk::Walked};
 
 /// The largest frame in bytes; it holds the places of some thousand stacks, or some 200,000 mappings.
 const MOST: usize = 16 << 20;
@@ -32,6 +32,8 @@ pub enum Ask {
     Scan(u32, Step),
     /// [`super::Reader::walk`]; all copies belong to this process.
     Walk(u32, Walk),
+    /// [`super::Reader::huge_pages`].
+    HugePages(u32),
 }
 
 /// The next piece of a scan.
@@ -51,6 +53,7 @@ impl Ask {
         match self {
             Self::Mounts(pid)
             | Self::HasThread(pid, _)
+            | Self::HugePages(pid)
             | Self::Names(pid, _)
             | Self::Scan(pid, _)
             | Self::Walk(pid, _) => *pid,
@@ -73,6 +76,8 @@ pub enum Answer {
     Walk(Option<Vec<Walked>>),
     /// The answer does not fit in a frame.
     TooLarge,
+    /// `None` when the process is gone, or its kernel does not say.
+    HugePages(Option<Bytes>),
 }
 
 /// The result of a piece of a scan.
@@ -126,7 +131,7 @@ mod tests {
         #[test]
         fn what_is_sent_is_received(pid: u32, names: Vec<String>, path in "/[a-z]{0,20}", offset: u64) {
             let place = Place { pid, path: path.into(), offset };
-            let asks = [Ask::Mounts(pid), Ask::HasThread(pid, names), Ask::Names(pid, vec![place])];
+            let asks = [Ask::Mounts(pid), Ask::HasThread(pid, names), Ask::HugePages(pid), Ask::Names(pid, vec![place])];
             let mut stream = Vec::new();
             asks.iter().for_each(|ask| stream.extend(frame(ask).unwrap()));
             let mut stream = &*stream;

@@ -24,6 +24,7 @@ use crate::{
         walk::{self, Unwound},
     },
     symbols::Place,
+    units::Bytes,
 };
 
 /// A reader that takes no CPU time for so long hangs.
@@ -68,6 +69,13 @@ impl Reader for Remote {
         }
     }
 
+    fn huge_pages(&mut self, pid: u32) -> Result<Bytes, NotRead> {
+        match self.readers.ask(&Ask::HugePages(pid), PATIENCE)? {
+            Answer::HugePages(bytes) => bytes.ok_or(NotRead::Gone),
+            _ => Err(NotRead::protocol_error()),
+        }
+    }
+
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {
         let mut names = Vec::with_capacity(places.len());
         for of_one in places.chunk_by(|a, b| a.pid == b.pid) {
@@ -82,6 +90,10 @@ impl Reader for Remote {
             }
         }
         names
+    }
+
+    fn was_there(&self, pid: u32, at: u64) -> bool {
+        self.readers.was_there(pid, at)
     }
 
     /// Ends the processes without requests since the last call; the others free their caches themselves.

@@ -1,7 +1,8 @@
 //! The sandbox of a reader process.
 //!
 //! This process -> the same process, able to read and to answer only: no new privileges, three capabilities, limits on
-//! memory, descriptors and CPU time, and a seccomp filter without calls that create, write, send, mount or trace.
+//! memory, descriptors and CPU time, and a seccomp filter without calls that create, write, send, mount, trace or run other
+//! code.
 
 use std::{
     collections::BTreeMap,
@@ -96,7 +97,6 @@ pub fn grant_time() -> io::Result<()> {
 const CALLS: &[libc::c_long] = &[
     libc::SYS_brk,
     libc::SYS_clock_gettime,
-    libc::SYS_close,
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_faccessat,
@@ -110,8 +110,6 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_gettid,
     libc::SYS_lseek,
     libc::SYS_madvise,
-    libc::SYS_mmap,
-    libc::SYS_mprotect,
     libc::SYS_mremap,
     libc::SYS_munmap,
     libc::SYS_newfstatat,
@@ -127,12 +125,9 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sched_yield,
-    libc::SYS_setsockopt,
     libc::SYS_sigaltstack,
     libc::SYS_statfs,
     libc::SYS_statx,
-    // A filter cannot see its flags, so a reader that was taken over could truncate a file; it could not write to one.
-    libc::SYS_openat2,
 ];
 
 /// System calls that other architectures lack.
@@ -150,11 +145,19 @@ const OLD_CALLS: &[libc::c_long] = &[libc::SYS_getrlimit, libc::SYS_setrlimit];
 
 /// Any other call fails with EPERM instead of killing the process, because libraries probe for features.
 fn filter(answers: &UnixStream) -> Result<SeccompFilter, seccompiler::BackendError> {
-    let number = |number: i32| u64::from(number.unsigned_abs());
     let mut rules: BTreeMap<_, _> = CALLS.iter().chain(OLD_CALLS).map(|call| (*call, Vec::new())).collect();
+    let written = [number(answers.as_raw_fd()), number(STDERR)];
     for call in [libc::SYS_write, libc::SYS_writev, libc::SYS_sendto] {
-        rules.insert(call, one_of(0, &[number(answers.as_raw_fd()), number(STDERR)])?);
+        rules.insert(call, one_of(0, &written)?);
     }
+    // Their numbers must not become those of other files.
+    let closed = written.map(|kept| condition(0, SeccompCmpOp::Ne, kept));
+    rules.insert(libc::SYS_close, vec![all_of(closed)?]);
+    rules.insert(libc::SYS_mmap, maps()?);
+    rules.insert(libc::SYS_mprotect, vec![all_of([without_code(2)])?]);
+    let timeout = [(1, libc::SOL_SOCKET), (2, libc::SO_RCVTIMEO)];
+    let timeout = timeout.map(|(argument, value)| condition(argument, SeccompCmpOp::Eq, number(value)));
+    rules.insert(libc::SYS_setsockopt, vec![all_of(timeout)?]);
     // The daemon has the same user: limits and signals for this process only.
     let own = number(rustix::process::getpid().as_raw_pid());
     rules.insert(libc::SYS_prlimit64, one_of(0, &[0, own])?);
@@ -164,17 +167,50 @@ fn filter(answers: &UnixStream) -> Result<SeccompFilter, seccompiler::BackendErr
     rules.insert(libc::SYS_fcntl, one_of(1, &commands.map(number))?);
     // Its flags are behind a pointer: they could write-protect pages that their process has given to userfaultfd.
     rules.insert(libc::SYS_ioctl, one_of(1, &[PAGEMAP_SCAN.into()])?);
+    // Not openat2, whose flags a filter cannot see.
     let mode = SeccompCmpOp::MaskedEq(number(libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC));
-    rules.insert(libc::SYS_openat, vec![rule(2, mode, number(libc::O_RDONLY))?]);
+    rules.insert(libc::SYS_openat, vec![all_of([condition(2, mode, number(libc::O_RDONLY))])?]);
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, refuse, SeccompAction::Allow, std::env::consts::ARCH.try_into()?)
 }
 
-/// Rules that allow these values of an argument.
-fn one_of(argument: u8, values: &[u64]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-    values.iter().map(|value| rule(argument, SeccompCmpOp::Eq, *value)).collect()
+/// Maps of its own memory, and of files that cannot be written: programs are mapped shared. No file can be open for
+/// writing, so the kernel does not let such a map become writable.
+fn maps() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let of = |kind| condition(3, SeccompCmpOp::MaskedEq(number(libc::MAP_TYPE)), number(kind));
+    let read_only = condition(2, SeccompCmpOp::Eq, number(libc::PROT_READ));
+    Ok(vec![all_of([of(libc::MAP_PRIVATE), without_code(2)])?, all_of([of(libc::MAP_SHARED), read_only])?])
 }
 
-fn rule(argument: u8, compare: SeccompCmpOp, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, value)?])
+/// Memory that this argument protects has no code.
+fn without_code(argument: u8) -> Result<SeccompCondition, seccompiler::BackendError> {
+    condition(argument, SeccompCmpOp::MaskedEq(number(libc::PROT_EXEC)), 0)
 }
+
+fn number(number: i32) -> u64 {
+    u64::from(number.unsigned_abs())
+}
+
+/// Rules that allow these values of an argument.
+fn one_of(argument: u8, values: &[u64]) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    values.iter().map(|value| all_of([condition(argument, SeccompCmpOp::Eq, *value)])).collect()
+}
+
+fn condition(
+    argument: u8,
+    compare: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, value)
+}
+
+/// A rule that allows calls that meet all conditions.
+fn all_of<const N: usize>(
+    conditions: [Result<SeccompCondition, seccompiler::BackendError>; N],
+) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(conditions.into_iter().collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+#[path = "sandbox_tests.rs"]
+mod tests;

@@ -37,15 +37,7 @@ pub fn html(record: &OomRecord, again: Option<&str>) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="generator" content="memtrace";
-                link rel="icon" href="data:,";
-                title { "OOM kill " (printable(&record.id)) }
-                style { (PreEscaped(STYLE)) }
-            }
+            (head(&format!("OOM kill {}", printable(&record.id))))
             body {
                 main {
                     header {
@@ -55,17 +47,64 @@ pub fn html(record: &OomRecord, again: Option<&str>) -> String {
                         (chips(record))
                         (tiles(record))
                     }
-                    @for block in &blocks { (section(record, block)) }
-                    footer {
-                        p { (closing) }
-                        p {
-                            "Every figure has a grade: "
-                            (grade("read")) " by the kernel or an allocator itself, "
-                            (grade("measured")) " from page tables, "
-                            (grade("sampled")) " from samples, "
-                            (grade("inferred")) " by a rule. Unknown figures are shown as unknown, never as 0."
+                    @for block in &blocks { (section(block, block.figure.and_then(|figure| draw(record, figure)))) }
+                    (footer(&closing))
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// The head of a page.
+fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(POLICY);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="generator" content="memtrace";
+            link rel="icon" href="data:,";
+            title { (title) }
+            style { (PreEscaped(STYLE)) }
+        }
+    }
+}
+
+/// The foot of a page.
+fn footer(closing: &str) -> Markup {
+    html! {
+        footer {
+            p { (closing) }
+            p {
+                "Every figure has a grade: "
+                (grade("read")) " by the kernel or an allocator itself, "
+                (grade("measured")) " from page tables, "
+                (grade("sampled")) " from samples, "
+                (grade("inferred")) " by a rule. Unknown figures are shown as unknown, never as 0."
+            }
+        }
+    }
+}
+
+/// Writes a document without drawings of a record as a page; `drawing` is put above its first block.
+pub(super) fn page(title: &str, document: &Document, drawing: Option<&Markup>) -> String {
+    let Document { lead, blocks, closing } = document;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(title))
+            body {
+                main {
+                    header {
+                        p.kicker { (title) }
+                        @for (index, paragraph) in lead.iter().enumerate() {
+                            @if index == 0 { h1 { (printable(paragraph)) } } @else { p.lead { (printable(paragraph)) } }
                         }
                     }
+                    @if let Some(drawing) = drawing { section { (drawing) } }
+                    @for block in blocks { (section(block, None)) }
+                    (footer(closing))
                 }
             }
         }
@@ -114,8 +153,7 @@ fn tiles(record: &OomRecord) -> Markup {
     }
 }
 
-fn section(record: &OomRecord, block: &Block) -> Markup {
-    let drawing = block.figure.and_then(|figure| draw(record, figure));
+fn section(block: &Block, drawing: Option<Markup>) -> Markup {
     let is_drawn = drawing.is_some() && block.figure == Some(Figure::Timeline);
     html! {
         section {

@@ -1,6 +1,6 @@
-//! One kill as Markdown, for a ticket or a chat.
+//! A document as Markdown, for a ticket or a chat.
 //!
-//! `&OomRecord` -> GitHub's Markdown. Untrusted text is escaped, so that it can neither format nor mention users.
+//! [`Document`] -> GitHub's Markdown. Untrusted text is escaped, so that it can neither format nor mention users.
 
 use super::{
     block,
@@ -13,13 +13,18 @@ use crate::{
 
 /// Writes the report of one kill.
 pub fn markdown(record: &OomRecord, again: Option<&str>) -> String {
-    let Document { lead, blocks, closing } = block::document(record, again);
+    lay_out(&block::document(record, again))
+}
+
+/// Lays out a document.
+pub(super) fn lay_out(document: &Document) -> String {
+    let Document { lead, blocks, closing } = document;
     let mut out = String::new();
     for (index, paragraph) in lead.iter().enumerate() {
         let text = escape(paragraph);
         out.push_str(&if index == 0 { format!("# {text}\n") } else { format!("\n{text}\n") });
     }
-    for Block { heading, items, .. } in &blocks {
+    for Block { heading, items, .. } in blocks {
         out.push_str(&format!("\n## {}\n", escape(heading)));
         for group in items.chunk_by(|a, b| std::mem::discriminant(a) == std::mem::discriminant(b)) {
             out.push('\n');
@@ -28,7 +33,7 @@ pub fn markdown(record: &OomRecord, again: Option<&str>) -> String {
             }
         }
     }
-    out.push_str(&format!("\n{}\n", escape(&closing)));
+    out.push_str(&format!("\n{}\n", escape(closing)));
     out
 }
 

@@ -81,8 +81,14 @@ fn function(frame: &Frame) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{kernel, lines};
-    use crate::{oom::record::Frame, store::fixture::record};
+    use super::{callers, kernel, lines};
+    use crate::{
+        mm::growth::WalkedBy,
+        oom::record::Frame,
+        snapshot::{GrowthStack, UserFrame},
+        store::fixture::record,
+        units::Bytes,
+    };
 
     fn frames(symbols: &[&str]) -> Vec<Frame> {
         let frame = |symbol: &&str| Frame { address: "0x1".to_owned(), symbol: Some((*symbol).to_owned()) };
@@ -105,5 +111,31 @@ mod tests {
         let lines = lines(kernel(&record(0).kernel_stack));
         assert_eq!(lines.len(), 13);
         assert_eq!(lines.last().unwrap(), "and 2 more in the JSON record");
+    }
+
+    /// As the demo's program grows, without optimisation.
+    #[test]
+    fn the_headline_begins_with_the_program_s_own_function() {
+        let functions = [
+            "<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem",
+            "alloc::vec::from_elem",
+            "xtask_base::grow::run",
+            "xtask::main",
+            "core::ops::function::FnOnce::call_once",
+            "std::rt::lang_start::{{closure}}",
+            "main",
+        ];
+        let frame = |function: &str| UserFrame {
+            address: "0x1".to_owned(),
+            module: Some("/target/debug/xtask".to_owned()),
+            file_offset: Some(1),
+            symbol: Some(function.to_owned()),
+        };
+        let stack = GrowthStack {
+            bytes: [Bytes(0); 3],
+            walked_by: WalkedBy::default(),
+            frames: functions.map(frame).to_vec(),
+        };
+        assert_eq!(callers(&stack), "xtask_base::grow::run < xtask::main < main");
     }
 }

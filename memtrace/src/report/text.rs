@@ -1,6 +1,6 @@
-//! One kill as text: the answer first, the evidence below it.
+//! A document as text: the answer first, the evidence below it.
 //!
-//! `&OomRecord` -> lines of at most [`Style::width`] columns. Long paths are shortened in tables and complete in the
+//! [`Document`] -> lines of at most [`Style::width`] columns. Long paths are shortened in tables and complete in the
 //! blocks; only a single name longer than a line may be wider.
 
 use super::{
@@ -23,7 +23,12 @@ const PATH: usize = 12;
 
 /// Writes the report of one kill.
 pub fn text(record: &OomRecord, again: Option<&str>, style: Style) -> String {
-    let Document { lead, blocks, closing } = block::document(record, again);
+    lay_out(&block::document(record, again), style)
+}
+
+/// Lays out a document.
+pub(super) fn lay_out(document: &Document, style: Style) -> String {
+    let Document { lead, blocks, closing } = document;
     let mut page = Page::new(style);
     for (index, paragraph) in lead.iter().enumerate() {
         if index > 0 {
@@ -31,14 +36,14 @@ pub fn text(record: &OomRecord, again: Option<&str>, style: Style) -> String {
         }
         page.paragraph(paragraph, if index == 0 { Paint::Heading } else { Paint::Plain });
     }
-    for Block { heading, items, figure: _ } in &blocks {
+    for Block { heading, items, figure: _ } in blocks {
         page.heading(heading);
         for item in items {
             put(&mut page, item);
         }
     }
     page.blank();
-    page.paragraph(&closing, Paint::Plain);
+    page.paragraph(closing, Paint::Plain);
     page.finish()
 }
 

@@ -4,18 +4,24 @@
 
 use super::{GrowthStack, UserFrame};
 
+mod library;
+
 /// Files of allocators, of the C and C++ libraries, of the loader, and of interpreters, whose functions say nothing about
 /// the program that they run; by the beginning of their name.
 const LIBRARIES: &[&str] = &[
     "ld-",
     "ld.so",
+    "libc++",
     "libc-",
     "libc.",
+    "libcoreclr",
     "libgcc_s",
     "libjemalloc",
     "libjvm",
     "libm.",
     "libmimalloc",
+    "libnode",
+    "libperl",
     "libphp",
     "libpthread",
     "libpython",
@@ -26,52 +32,9 @@ const LIBRARIES: &[&str] = &[
     "[",
 ];
 
-/// Functions that allocate or copy for others. They may be linked into the program.
-const HELPERS: &[&str] = &[
-    "aligned_alloc",
-    "brk",
-    "calloc",
-    "malloc",
-    "memcpy",
-    "memmove",
-    "memset",
-    "mmap",
-    "mmap64",
-    "posix_memalign",
-    "realloc",
-    "reallocarray",
-    "sbrk",
-    "strdup",
-    "sysmalloc",
-];
-
-/// More of them, by the beginning of their name.
-const FAMILIES: &[&str] = &[
-    "__GI_",
-    "__libc_",
-    "__mem",
-    "__mmap",
-    "__rdl_",
-    "__rg_",
-    "__rust",
-    "_int_",
-    "_rjem_",
-    "<alloc::",
-    "<core::",
-    "<std::",
-    "alloc::",
-    "core::",
-    "hashbrown::",
-    "je_",
-    "mi_",
-    "operator new",
-    "runtime.",
-    "runtime/",
-    "snmalloc::",
-    "std::",
-    "tc_",
-    "tcmalloc",
-    "void std::",
+/// Programs that are interpreters, by their name without a version.
+const INTERPRETERS: &[&str] = &[
+    "beam.smp", "bun", "deno", "lua", "luajit", "node", "nodejs", "perl", "php", "php-fpm", "python", "ruby",
 ];
 
 impl GrowthStack {
@@ -93,11 +56,10 @@ impl UserFrame {
             return false;
         }
         let file = self.module.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-        let is_library = LIBRARIES.iter().any(|library| file.starts_with(library));
-        let is_helper = |symbol: &str| {
-            HELPERS.contains(&symbol) || FAMILIES.iter().any(|family| symbol.starts_with(family))
-        };
-        !is_library && !self.symbol.as_deref().is_some_and(is_helper)
+        let name = file.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+        let is_library =
+            LIBRARIES.iter().any(|library| file.starts_with(library)) || INTERPRETERS.contains(&name);
+        !is_library && !self.symbol.as_deref().is_some_and(library::has)
     }
 }
 
@@ -137,6 +99,13 @@ mod tests {
             ("/app/api", Some("api::cache::insert")),
         ];
         assert_eq!(own(&rust).as_deref(), Some("api::cache::insert"));
+        let demo = [
+            ("/target/debug/xtask", Some("<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem")),
+            ("/target/debug/xtask", Some("alloc::vec::from_elem")),
+            ("/target/debug/xtask", Some("xtask_base::grow::run")),
+            ("/target/debug/xtask", Some("xtask::main")),
+        ];
+        assert_eq!(own(&demo).as_deref(), Some("xtask_base::grow::run"));
         let go = [("/app/svc", Some("runtime.mallocgc")), ("/app/svc", Some("main.(*Store).Put"))];
         assert_eq!(own(&go).as_deref(), Some("main.(*Store).Put"));
     }
@@ -146,5 +115,11 @@ mod tests {
         assert_eq!(own(&[("/app/x", None), ("/lib/libc.so.6", Some("malloc"))]), None);
         let java = [("/usr/lib/jvm/lib/server/libjvm.so", Some("MemAllocator::allocate() const"))];
         assert_eq!(own(&java), None, "the interpreter is not the program");
+        let python = [
+            ("/usr/bin/python3.11", Some("_PyEval_EvalFrameDefault")),
+            ("/app/engine.abi3.so", Some("engine::load")),
+            ("/usr/bin/python3.11", Some("Py_RunMain")),
+        ];
+        assert_eq!(own(&python).as_deref(), Some("engine::load"), "an extension is");
     }
 }

@@ -248,6 +248,7 @@ mod tests {
 
         // Rows of an older version, which counted the rows themselves, give the same counts.
         let older = "DROP TABLE member_tallies; DROP TABLE store_time; DROP INDEX kills_by_age;
+             DROP TABLE workloads; DROP TABLE workload_rows; DROP TABLE workload_rows_size;
              ALTER TABLE kills DROP COLUMN stored_ns; PRAGMA user_version = 5";
         store.connection.execute_batch(older).unwrap();
         drop(store);

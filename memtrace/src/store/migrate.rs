@@ -96,6 +96,27 @@ const STEPS: &[&str] = &[
          boot_id TEXT NOT NULL,
          boot_ns INTEGER NOT NULL
      ) STRICT;",
+    // 8: five-minute rows of workloads. A key is the number of the five minutes since 1970 and that of the workload.
+    "CREATE TABLE workloads (
+         number INTEGER PRIMARY KEY,
+         namespace TEXT NOT NULL,
+         owner TEXT NOT NULL,
+         container TEXT NOT NULL,
+         image TEXT NOT NULL,
+         kind TEXT NOT NULL,
+         last_slot INTEGER NOT NULL,
+         UNIQUE (namespace, owner, container, image)
+     ) STRICT;
+     CREATE TABLE workload_rows (
+         key INTEGER PRIMARY KEY,
+         row BLOB NOT NULL
+     ) STRICT;
+     CREATE TABLE workload_rows_size (
+         one INTEGER PRIMARY KEY CHECK (one = 1),
+         rows INTEGER NOT NULL,
+         bytes INTEGER NOT NULL
+     ) STRICT;
+     INSERT INTO workload_rows_size VALUES (1, 0, 0);",
 ];
 
 /// The version that this program writes.

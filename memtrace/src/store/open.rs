@@ -33,8 +33,11 @@ use super::{
 const BUSY: Duration = Duration::from_secs(5);
 /// File mode: records contain kernel addresses, so not all users may read them.
 const MODE: u32 = 0o640;
-/// The largest store of which all pages are read again and again; that takes some 20 ms.
+/// The largest store of which all pages are read again and again; that takes some 20 ms. Where only the rows of workloads
+/// make it larger, the tables that hold kills are read.
 const EXAMINED: u64 = 16 << 20;
+/// The tables of kills.
+const OF_KILLS: [&str; 6] = ["kills", "member_kills", "exits", "tallies", "member_tallies", "store_time"];
 
 impl Store {
     /// Opens the store for writing and creates it if it is missing. `dir` must exist, and the caller must be the only
@@ -97,11 +100,13 @@ impl Store {
     /// # Errors
     /// When it is damaged.
     pub(super) fn examine(&self) -> Result<(), StoreError> {
-        if self.used()? > EXAMINED {
+        let used = self.used()?;
+        if used.saturating_sub(self.rows_used()?) > EXAMINED {
             return Ok(());
         }
-        let found =
-            reader(&self.path, Reading::Shared).and_then(|connection| examine(&connection, &self.path));
+        let tables: &[&str] = if used > EXAMINED { &OF_KILLS } else { &[] };
+        let found = reader(&self.path, Reading::Shared)
+            .and_then(|connection| examine(&connection, &self.path, tables));
         match found {
             // Another process may hold a lock, or the path may lead elsewhere by now.
             Err(error) if !matches!(error, StoreError::Corrupt { .. }) => Ok(()),
@@ -137,12 +142,18 @@ pub(super) struct Logs {
     pub(super) foreign: Vec<&'static str>,
 }
 
-fn examine(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let verdict = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-    match verdict.map_err(|error| StoreError::sqlite("read", path, error))? {
-        verdict if verdict == "ok" => Ok(()),
-        reason => Err(StoreError::Corrupt { path: path.to_owned(), reason: reason.replace('\n', " ") }),
+/// Reads the pages of these tables, or of the whole database if none is named.
+fn examine(connection: &Connection, path: &Path, tables: &[&str]) -> Result<(), StoreError> {
+    let checks: &[&str] = if tables.is_empty() { &["1"] } else { tables };
+    for what in checks {
+        let check = format!("PRAGMA quick_check({what})");
+        let verdict = connection.query_row(&check, [], |row| row.get::<_, String>(0));
+        let verdict = verdict.map_err(|error| StoreError::sqlite("read", path, error))?;
+        if verdict != "ok" {
+            return Err(StoreError::Corrupt { path: path.to_owned(), reason: verdict.replace('\n', " ") });
+        }
     }
+    Ok(())
 }
 
 fn writer(path: &Path) -> Result<Store, StoreError> {
@@ -165,7 +176,7 @@ fn writer(path: &Path) -> Result<Store, StoreError> {
         return Err(StoreError::ReadOnly { path: path.to_owned() });
     }
     // Reads each page once and checks no index, which takes milliseconds for thousands of kills.
-    examine(&connection, path)?;
+    examine(&connection, path, &[])?;
     // If memory cannot be shared (some network file systems), SQLite stays in rollback mode: equally durable, but
     // readers may wait.
     let _: String =

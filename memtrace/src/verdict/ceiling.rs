@@ -30,6 +30,8 @@ pub struct Above {
     pub count: usize,
     /// What they may hold together; `None` without a bound.
     pub most: Option<Bytes>,
+    /// What they may hold together without doubt.
+    pub sure: Option<Bytes>,
     /// What they hold.
     pub held: Bytes,
     /// What everything else under the limit takes.
@@ -50,12 +52,14 @@ pub fn above(counters: &[Counters], rows: &[ArenaRow], limit: Bytes, firm: Bytes
     let held = Bytes(resident.unwrap_or_else(|| sum(|ceiling| ceiling.held.0)));
     let is_bounded = ceilings.iter().all(|ceiling| ceiling.most.is_some());
     let most = is_bounded.then(|| Bytes(sum(|ceiling| ceiling.most.unwrap_or_default().0)));
+    let sure = is_bounded.then(|| Bytes(sum(|ceiling| ceiling.sure().unwrap_or_default().0)));
     let outside = Bytes(firm.0.saturating_sub(held.0));
     let fits = most.is_some_and(|most| most.0.saturating_add(outside.0) <= limit.0);
     if fits || (held.0 as f64) < LEAST_HELD * limit.0 as f64 {
         return None;
     }
-    Some(Above { count: ceilings.len(), first: ceilings.into_iter().next()?, most, held, outside, limit })
+    let count = ceilings.len();
+    Some(Above { first: ceilings.into_iter().next()?, count, most, sure, held, outside, limit })
 }
 
 /// Whether a row is a part of what the ceiling bounds.
@@ -103,9 +107,9 @@ impl Above {
         }
     }
 
-    /// Whether the ceiling alone is above the limit.
+    /// Whether the ceiling alone is above the limit without doubt.
     pub fn is_by_itself(&self) -> bool {
-        self.most.is_none_or(|most| most.0 >= self.limit.0)
+        self.sure.is_none_or(|sure| sure.0 >= self.limit.0)
     }
 
     /// The figures.
@@ -205,6 +209,41 @@ mod tests {
         let four = [jvm(100, 60), jvm(100, 50), jvm(100, 40), jvm(100, 30)];
         assert_eq!(judged(&four, 500, 250), None);
         assert!(judged(&four, 400, 250).unwrap().sentence.starts_with("4 × the Java heap"));
+    }
+
+    #[test]
+    fn a_default_that_is_not_known_exactly_is_not_sure() {
+        let node = |old: &str| Counters {
+            allocator: "v8".to_owned(),
+            settings: vec![Setting { name: "--max-old-space-size".to_owned(), value: old.to_owned() }],
+            ..Counters::default()
+        };
+        let row = ArenaRow {
+            allocator: "v8".into(),
+            kind: "page".into(),
+            arenas: 1,
+            mapped_bytes: Bytes(200 * MIB),
+            resident_bytes: Bytes(200 * MIB),
+            lazy_free_bytes: Bytes(0),
+            swapped_bytes: Bytes(0),
+            pss_bytes: None,
+            grade: Grade::Measured,
+            growth_bytes: [None; 3],
+        };
+        let judged = |old| {
+            above(&[node(old)], std::slice::from_ref(&row), Bytes(320 * MIB), Bytes(240 * MIB)).map(|above| {
+                let found = finding(&above);
+                (found.confidence, found.sentence)
+            })
+        };
+        assert_eq!(judged("200"), None, "248 beside 40");
+        let (confidence, sentence) = judged("300").unwrap();
+        assert_eq!(confidence, Confidence::Medium, "its semi-spaces may take 3 MiB only");
+        assert!(
+            sentence.starts_with("V8's heap may grow to 348.0 MiB (--max-old-space-size=300, and"),
+            "{sentence}"
+        );
+        assert_eq!(judged("320").unwrap().0, Confidence::High);
     }
 
     #[test]

@@ -41,6 +41,19 @@ fn v8_s_heap_has_the_bound_that_it_says() {
     }
 }
 
+/// The default size of its semi-spaces depends on the memory that V8 saw.
+#[test]
+fn v8_s_default_semi_spaces_are_within_the_stated_limits() {
+    let arguments = ["--max-old-space-size=300"];
+    let mut command = Command::new("node");
+    command.args(arguments).arg("--expose-gc").arg(folder().join("node.js")).env_remove("NODE_OPTIONS");
+    let workload = Workload::driven(command, &["grow 16"]);
+    let counters = counters(workload.pid(), "v8");
+    let ceiling = advice::ceiling(&counters, None).unwrap_or_else(|| panic!("{counters:?}"));
+    let said = Some(Bytes(said(&arguments, "")));
+    assert!(ceiling.sure() <= said && said <= ceiling.most, "{ceiling:?}, {said:?}");
+}
+
 #[test]
 fn without_a_flag_nothing_is_said_of_v8() {
     let mut command = Command::new("node");

@@ -150,6 +150,20 @@ fn a_reader_process_walks_stacks_and_finds_names() {
     assert!(far.mounts(pid).is_ok());
 }
 
+/// The sandbox lets the symbols of a program be mapped.
+#[test]
+fn a_reader_process_finds_the_name_of_a_function() {
+    let (mut far, pid) = (Remote::new(readers()), std::process::id());
+    let here = a_reader_process_finds_the_name_of_a_function as fn() as usize as u64;
+    let regions = regions(&scan(&mut far, pid, Depth::Regions));
+    let module = regions.iter().filter_map(Module::of).find(|module| module.range.contains(&here)).unwrap();
+    let path = String::from_utf8(module.file.unwrap().path.clone()).unwrap();
+    let place = Place { pid, path: path.into(), offset: here - module.range.start + module.offset };
+    let names = far.names(vec![place]);
+    let name = names.first().unwrap().as_ref().unwrap();
+    assert!(name.contains("a_reader_process_finds_the_name_of_a_function"), "{name}");
+}
+
 #[test]
 fn a_reader_process_that_is_stopped_is_replaced_and_its_scan_says_so() {
     let (program, other, readers) = (Waiting::new(), Waiting::new(), readers());

@@ -31,6 +31,7 @@ mod odd;
 mod outliving;
 mod peaks;
 mod record;
+mod runs;
 mod scenarios;
 #[path = "../../src/report/tests/schema_check.rs"]
 mod schema_check;

@@ -6,7 +6,7 @@
 //! (`freeMemoryGetNotCountedMemory` in evict.c); free memory in the allocator comes on top. PostgreSQL: `shared_buffers`
 //! bounds its cache in shared memory, which fills as blocks are read; the memory of its backends has no bound together.
 
-use super::{Ceiling, Form, Keeper};
+use super::{Beside, Ceiling, Form, Keeper};
 use crate::{
     allocator::{
         AllocatorId,
@@ -28,6 +28,7 @@ pub fn ceiling(of: &Counters) -> Option<Ceiling> {
             rows: (AllocatorId::named(&of.allocator)?.name(), Ceiling::ANY_KIND),
             held: of.allocated_bytes.unwrap_or_default(),
             form: Form::Mib("--maxmemory ", "mb"),
+            beside: Beside::default(),
         });
     }
     let most = kept.number(SHARED_BUFFERS)?;
@@ -38,6 +39,7 @@ pub fn ceiling(of: &Counters) -> Option<Ceiling> {
         rows: ("shmem", "shared anonymous"),
         held: Bytes(0),
         form: Form::Mib("shared_buffers=", "MB"),
+        beside: Beside::default(),
     })
 }
 

@@ -61,6 +61,11 @@ impl Launch {
         words.find_map(|word| assigned(word, name)).and_then(plain)
     }
 
+    /// Whether an argument is the path of this program, as that of a script is.
+    pub fn runs(&self, program: &str) -> bool {
+        self.arguments().any(|word| word.rsplit(|byte| *byte == b'/').next() == Some(program.as_bytes()))
+    }
+
     /// The number or size in an argument `NAME=...`. The last one counts.
     pub fn argument(&self, name: &str) -> Option<String> {
         self.arguments().find_map(|word| assigned(word, name)).and_then(plain)

@@ -8,7 +8,7 @@
 use super::counters::{LIMIT, OF_HEAPS, PERCENT};
 use crate::{
     allocator::{
-        advice::{Advice, Ceiling, Form, Keeper},
+        advice::{Advice, Beside, Ceiling, Form, Keeper},
         counters::Counters,
     },
     units::Bytes,
@@ -36,6 +36,7 @@ impl Advice for Dotnet {
             rows: ("dotnet", "gc heap"),
             held: Bytes(0),
             form: Form::Hex("DOTNET_GCHeapHardLimit=0x"),
+            beside: Beside::default(),
         })
     }
 }

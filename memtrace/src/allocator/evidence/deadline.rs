@@ -23,6 +23,12 @@ impl Deadline {
         Self { cpu: clock::thread_cpu().saturating_add(time), clock: Instant::now() + time * CLOCK }
     }
 
+    /// One that is over.
+    #[cfg(test)]
+    pub fn past() -> Self {
+        Self { cpu: Duration::ZERO, clock: Instant::now() }
+    }
+
     /// Whether the time is over.
     pub fn is_over(&self) -> bool {
         self.is_past(clock::thread_cpu(), Instant::now())

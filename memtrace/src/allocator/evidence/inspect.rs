@@ -8,7 +8,6 @@ use std::{
     fs::File,
     ops::Range,
     sync::{Arc, LazyLock},
-    time::Duration,
 };
 
 use super::{Mark, Marks, Sign, deadline::Deadline, elf::Elf, scan::Scanner};
@@ -17,8 +16,6 @@ use crate::allocator::{AllocatorId, jvm::names::Names};
 /// The most bytes of symbol names and of constants that are searched.
 const MOST_NAMES: u64 = 64 << 20;
 const MOST_CONSTANTS: u64 = 32 << 20;
-/// The most processor time for one file.
-const TIME: Duration = Duration::from_millis(500);
 
 /// The findings about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +26,8 @@ pub struct Program {
     pub marks: Marks,
     /// Names of HotSpot's fields.
     pub names: Option<Arc<Names>>,
+    /// Whether all of it was searched before the time was over.
+    pub is_whole: bool,
 }
 
 /// The file exports `malloc`.
@@ -62,9 +61,8 @@ static SIGNS: LazyLock<Signs> = LazyLock::new(|| {
 });
 
 /// Inspects a file; `None` when it is no program or library.
-pub fn inspect(file: &File, name: &[u8]) -> Option<Program> {
+pub fn inspect(file: &File, name: &[u8], deadline: Deadline) -> Option<Program> {
     let elf = Elf::read(file)?;
-    let deadline = Deadline::after(TIME);
     let mut marks = Marks::default();
     for sign in &SIGNS.all {
         let is_named = sign.files.iter().any(|prefix| name.starts_with(prefix));
@@ -79,11 +77,15 @@ pub fn inspect(file: &File, name: &[u8]) -> Option<Program> {
             marks = marks.with(*mark);
         }
     });
+    let mut is_whole = true;
     let mut scan = |section: &[u8], most: u64, known: &Known| {
         let needles: Vec<&[u8]> = known.iter().map(|(needle, _)| *needle).collect();
         let scanner = Scanner::new(&needles);
         for section in elf.sections(section) {
-            let found = scanner.scan(file, section.offset, section.size.min(most), deadline).unwrap_or(0);
+            let found = scanner.scan(file, section.offset, section.size.min(most), deadline);
+            // What is no part of the file is not there the next time either.
+            is_whole &= found.is_some() || !deadline.is_over();
+            let found = found.unwrap_or(0);
             for (bit, (_, mark)) in known.iter().enumerate() {
                 if found & 1 << bit != 0 {
                     marks = marks.with(*mark);
@@ -94,7 +96,8 @@ pub fn inspect(file: &File, name: &[u8]) -> Option<Program> {
     scan(b".strtab", MOST_NAMES, &SIGNS.symbols);
     scan(b".rodata", MOST_CONSTANTS, &SIGNS.constants);
     let names = marks.has(Mark::Hotspot).then(|| Names::of(&elf));
-    Some(Program { loaded: elf.loaded, marks: cleaned(marks), names: names.flatten().map(Arc::new) })
+    let names = names.flatten().map(Arc::new);
+    Some(Program { loaded: elf.loaded, marks: cleaned(marks), names, is_whole })
 }
 
 /// Removes marks that another present mark excludes.
@@ -105,17 +108,25 @@ fn cleaned(marks: Marks) -> Marks {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn deadline() -> Deadline {
+        Deadline::after(Duration::from_secs(600))
+    }
 
     #[test]
     fn our_own_program_has_no_allocator_in_it() {
         let file = File::open("/proc/self/exe").unwrap();
-        assert!(inspect(&file, b"memtrace").is_some());
+        assert!(inspect(&file, b"memtrace", deadline()).unwrap().is_whole);
+        let cut = inspect(&file, b"memtrace", Deadline::past()).unwrap();
+        assert!(!cut.is_whole, "its constants were not searched");
     }
 
     #[test]
     fn what_is_no_program_is_said_so() {
-        assert_eq!(inspect(&tempfile::tempfile().unwrap(), b"libc.so.6"), None);
+        assert_eq!(inspect(&tempfile::tempfile().unwrap(), b"libc.so.6", deadline()), None);
     }
 
     #[test]

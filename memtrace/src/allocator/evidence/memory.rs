@@ -34,20 +34,21 @@ struct Memory {
     pages: PageTable,
     left: u32,
     deadline: Deadline,
+    is_late: bool,
 }
 
-/// The structures found in the regions; empty if the memory may not be read.
+/// The structures found in the regions, and whether the time was enough; empty if the memory may not be read.
 pub fn look(
     procfs: &Procfs,
     pid: u32,
     process: &ProcessEvidence,
     regions: &[Region],
     deadline: Deadline,
-) -> Vec<Found> {
+) -> (Vec<Found>, bool) {
     let mut found = Vec::new();
     let words = File::open(procfs.root().join(pid.to_string()).join("mem"));
-    let (Ok(words), Ok(pages)) = (words, PageTable::open(procfs, pid)) else { return found };
-    let mut memory = Memory { words, pages, left: MOST_LOOKS, deadline };
+    let (Ok(words), Ok(pages)) = (words, PageTable::open(procfs, pid)) else { return (found, true) };
+    let mut memory = Memory { words, pages, left: MOST_LOOKS, deadline, is_late: false };
     for piece in claim::pieces(regions) {
         if !piece.is_data() || piece.is_executable() || piece.born().is_some() {
             continue;
@@ -59,7 +60,7 @@ pub fn look(
             chunks(&mut memory, &piece, process.has(Mark::Glibc), process.has(Mark::Cpython), &mut found);
         }
     }
-    found
+    (found, !memory.is_late)
 }
 
 /// Searches glibc heaps, at every multiple of 64 MiB.
@@ -109,7 +110,7 @@ impl Memory {
     fn read<const N: usize>(&mut self, address: u64) -> Option<Option<[u64; N]>> {
         self.left = self.left.checked_sub(1)?;
         if self.left.is_multiple_of(64) && self.deadline.is_over() {
-            self.left = 0;
+            (self.left, self.is_late) = (0, true);
             return None;
         }
         let mut entry = [0; 8];

@@ -15,6 +15,10 @@ use crate::mm::{
 
 /// The processor time after which no further program is opened; the rest is inspected the next time.
 const TIME: Duration = Duration::from_secs(2);
+/// The same for one program, the first time; each further time it is twice as much.
+const TIME_OF_ONE: Duration = Duration::from_millis(500);
+/// After so many times what was found in a part of a program is all that there will be.
+const MOST_TIMES: u32 = 4;
 const MOST_MODULES: usize = 4096;
 const MOST_KEPT: usize = 8192;
 const MOST_TEXT: u64 = 4 << 20;
@@ -23,7 +27,23 @@ const MOST_TEXT: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Reader {
     procfs: Procfs,
-    programs: HashMap<Version, Option<Arc<inspect::Program>>>,
+    programs: HashMap<Version, Known>,
+}
+
+/// What is known about a version of a file.
+#[derive(Debug, Default)]
+struct Known {
+    /// `None` when it is no program.
+    program: Option<Arc<inspect::Program>>,
+    /// How often it was inspected.
+    times: u32,
+}
+
+impl Known {
+    /// Whether another inspection, with more time, may find more.
+    fn may_be_more(&self) -> bool {
+        self.times < MOST_TIMES && self.program.as_ref().is_none_or(|program| !program.is_whole)
+    }
 }
 
 impl Reader {
@@ -34,15 +54,24 @@ impl Reader {
 
     /// Gathers the evidence about a process. What cannot be read, or is gone, is missing from it.
     pub fn gather(&mut self, pid: u32, regions: &[Region]) -> ProcessEvidence {
-        let deadline = Deadline::after(TIME);
-        let modules = self.modules(pid, regions, deadline);
+        self.gather_until(pid, regions, Deadline::after(TIME))
+    }
+
+    fn gather_until(&mut self, pid: u32, regions: &[Region], deadline: Deadline) -> ProcessEvidence {
+        let (modules, unread) = self.modules(pid, regions, deadline);
+        let of_programs = (unread > 0)
+            .then(|| format!("{unread} of {} programs were not searched to the end", modules.len()));
         let process = ProcessEvidence {
             stack_limit: self.text(pid, "limits").as_deref().and_then(stack_limit),
             tmpfs: self.text(pid, "mountinfo").as_deref().map(tmpfs).unwrap_or_default(),
             ..ProcessEvidence::new(modules)
         };
-        let found = memory::look(&self.procfs, pid, &process, regions, deadline);
-        process.with_found(found)
+        let (found, is_whole) = memory::look(&self.procfs, pid, &process, regions, deadline);
+        let of_memory = (!is_whole).then(|| "its memory was not searched to the end".to_owned());
+        let unfinished: Vec<String> = of_programs.into_iter().chain(of_memory).collect();
+        let unfinished =
+            (!unfinished.is_empty()).then(|| format!("{}: no time was left", unfinished.join(", ")));
+        process.with_found(found).with_unfinished(unfinished)
     }
 
     /// Adds to evidence that came from elsewhere what only the files contain.
@@ -68,7 +97,8 @@ impl Reader {
         Arc::new(evidence)
     }
 
-    fn modules(&mut self, pid: u32, regions: &[Region], deadline: Deadline) -> Vec<Module> {
+    /// The modules, and how many of them were not searched to the end.
+    fn modules(&mut self, pid: u32, regions: &[Region], deadline: Deadline) -> (Vec<Module>, usize) {
         let mut files: Vec<(&Arc<File>, Vec<&Region>)> = Vec::new();
         let mut places: HashMap<&File, usize> = HashMap::new();
         for region in regions {
@@ -84,28 +114,14 @@ impl Reader {
         let is_program =
             |(_, mapped): &(&Arc<File>, Vec<&Region>)| mapped.iter().any(|region| is_code(region));
         let programs = files.into_iter().filter(is_program).take(MOST_MODULES);
-        programs.map(|(file, mapped)| self.module(pid, file, &mapped, deadline)).collect()
-    }
-
-    fn module(&mut self, pid: u32, file: &Arc<File>, mapped: &[&Region], deadline: Deadline) -> Module {
-        let is_late = deadline.is_over();
-        let program = if is_late { None } else { self.program(pid, file, mapped) };
-        let code = mapped.iter().filter(|region| is_code(region)).map(|region| region.start..region.end);
-        let read =
-            program.iter().flat_map(|program| mapped.iter().filter_map(|at| image(at, &program.loaded)));
-        let mut images: Vec<_> = read.collect();
-        if images.is_empty() {
-            // These images lack bss.
-            images.extend(mapped.iter().map(|region| region.start..region.end));
-        }
-        Module {
-            file: Arc::clone(file),
-            images,
-            code: code.collect(),
-            marks: program.as_ref().map_or(Marks::default(), |program| program.marks),
-            is_read: program.is_some(),
-            names: program.and_then(|program| program.names.clone()),
-        }
+        let mut unread = 0;
+        let modules = programs.map(|(file, mapped)| {
+            let is_late = deadline.is_over();
+            let program = if is_late { None } else { self.program(pid, file, &mapped) };
+            unread += usize::from(is_late || program.as_ref().is_some_and(|program| !program.is_whole));
+            module(file, &mapped, program)
+        });
+        (modules.collect(), unread)
     }
 
     fn program(&mut self, pid: u32, file: &File, mapped: &[&Region]) -> Option<Arc<inspect::Program>> {
@@ -115,8 +131,14 @@ impl Reader {
         if self.programs.len() >= MOST_KEPT {
             self.programs.clear();
         }
-        let program = self.programs.entry(version);
-        program.or_insert_with(|| inspect::inspect(&handle, base_name(&file.path)).map(Arc::new)).clone()
+        let known = self.programs.entry(version).or_default();
+        if known.may_be_more() {
+            let deadline = Deadline::after(TIME_OF_ONE * 2_u32.pow(known.times));
+            known.program = inspect::inspect(&handle, base_name(&file.path), deadline).map(Arc::new);
+            // What is no program will not become one.
+            known.times = if known.program.is_some() { known.times + 1 } else { MOST_TIMES };
+        }
+        known.program.clone()
     }
 
     fn text(&self, pid: u32, file: &str) -> Option<Vec<u8>> {
@@ -124,6 +146,24 @@ impl Reader {
         let mut text = Vec::new();
         Handle::open(path).ok()?.take(MOST_TEXT).read_to_end(&mut text).ok()?;
         Some(text)
+    }
+}
+
+fn module(file: &Arc<File>, mapped: &[&Region], program: Option<Arc<inspect::Program>>) -> Module {
+    let code = mapped.iter().filter(|region| is_code(region)).map(|region| region.start..region.end);
+    let read = program.iter().flat_map(|program| mapped.iter().filter_map(|at| image(at, &program.loaded)));
+    let mut images: Vec<_> = read.collect();
+    if images.is_empty() {
+        // These images lack bss.
+        images.extend(mapped.iter().map(|region| region.start..region.end));
+    }
+    Module {
+        file: Arc::clone(file),
+        images,
+        code: code.collect(),
+        marks: program.as_ref().map_or(Marks::default(), |program| program.marks),
+        is_read: program.is_some(),
+        names: program.and_then(|program| program.names.clone()),
     }
 }
 
@@ -167,7 +207,7 @@ fn tmpfs(mounts: &[u8]) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{inspect::Program, *};
     use crate::mm::maps;
 
     #[test]
@@ -184,6 +224,34 @@ mod tests {
         let count = reader.programs.len();
         reader.gather(pid, &regions);
         assert_eq!(reader.programs.len(), count);
+    }
+
+    #[test]
+    fn what_a_deadline_cut_is_gathered_the_next_time() {
+        let procfs = Procfs::new("/proc");
+        let pid = std::process::id();
+        let regions = maps::read(&procfs, pid).unwrap().regions;
+        let mut reader = Reader::new(procfs);
+        let cut = reader.gather_until(pid, &regions, Deadline::past());
+        assert!(cut.modules().iter().all(|module| !module.is_read));
+        let why = cut.unfinished.unwrap();
+        let all = cut.modules.len();
+        assert!(why.starts_with(&format!("{all} of {all} programs were not searched to the end")), "{why}");
+        // A program that was searched in part is inspected again, until it is given up.
+        reader.gather(pid, &regions);
+        let in_part = |known: &mut Known, times: u32| {
+            let program = Program { is_whole: false, ..Program::clone(known.program.as_ref().unwrap()) };
+            (known.program, known.times) = (Some(Arc::new(program)), times);
+        };
+        let known = reader.programs.values_mut().filter(|known| known.program.is_some());
+        known.for_each(|known| in_part(known, MOST_TIMES));
+        let why = reader.gather(pid, &regions).unfinished.unwrap();
+        assert!(why.contains("programs were not searched to the end: no time was left"), "{why}");
+        let known = reader.programs.values_mut().filter(|known| known.program.is_some());
+        known.for_each(|known| in_part(known, 1));
+        reader.gather(pid, &regions);
+        let again = reader.programs.values().filter(|known| known.program.is_some());
+        assert!(again.clone().any(|known| known.times == 2), "{:?}", again.collect::<Vec<_>>());
     }
 
     #[test]

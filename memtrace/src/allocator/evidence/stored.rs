@@ -18,6 +18,7 @@ pub struct Stored {
     tmpfs: Vec<u64>,
     found: Vec<Found>,
     modules: Vec<StoredModule>,
+    unfinished: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +45,7 @@ impl From<ProcessEvidence> for Stored {
             stack_limit: evidence.stack_limit,
             tmpfs: evidence.tmpfs,
             found: evidence.found,
+            unfinished: evidence.unfinished,
         }
     }
 }
@@ -63,6 +65,8 @@ impl From<Stored> for ProcessEvidence {
         };
         let found = stored.found.into_iter().filter(|found| found.start <= found.end).collect();
         let evidence = Self::new(stored.modules.into_iter().map(module).collect());
-        Self { tmpfs: stored.tmpfs, ..evidence }.with_stack_limit(stored.stack_limit).with_found(found)
+        Self { tmpfs: stored.tmpfs, unfinished: stored.unfinished, ..evidence }
+            .with_stack_limit(stored.stack_limit)
+            .with_found(found)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     allocator::{
-        advice::{Advice, Ceiling, Form, Keeper, Remedy},
+        advice::{Advice, Beside, Ceiling, Form, Keeper, Remedy},
         counters::Counters,
     },
     units::Bytes,
@@ -31,6 +31,7 @@ impl Advice for Go {
             set_by,
             held: Bytes(held),
             form: Form::Mib("GOMEMLIMIT=", "MiB"),
+            beside: Beside::default(),
         })
     }
 

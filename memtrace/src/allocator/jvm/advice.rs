@@ -2,7 +2,7 @@
 
 use crate::{
     allocator::{
-        advice::{Advice, Ceiling, Form, Keeper, Remedy},
+        advice::{Advice, Beside, Ceiling, Form, Keeper, Remedy},
         counters::Counters,
     },
     units::Bytes,
@@ -37,6 +37,7 @@ impl Advice for Jvm {
             set_by: set_by.map_or_else(|| "the JVM's default".to_owned(), str::to_owned),
             held: Bytes(held),
             form: Form::Mib("-Xmx", "m"),
+            beside: Beside::default(),
         })
     }
 

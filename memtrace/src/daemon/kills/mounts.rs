@@ -37,6 +37,8 @@ pub struct Wanted {
     outside: Vec<u32>,
     /// The pod of the victim.
     pod: Option<String>,
+    /// When they were there: that of the kill, in ns since boot.
+    at: u64,
 }
 
 impl Wanted {
@@ -58,6 +60,7 @@ impl Wanted {
             inside,
             outside: outside.chain([1, std::process::id()]).collect(),
             pod: record.circumstances.container.as_ref().and_then(|name| name.pod_uid.clone()),
+            at: record.ktime_ns,
         }
     }
 }
@@ -110,10 +113,13 @@ impl Mounts {
 }
 
 fn look(reader: &mut dyn Reader, wanted: &Wanted, known: &KnownMounts) -> Result<Vec<Tmpfs>, NotRead> {
-    let Wanted { owner, shmem, inside, outside, pod, .. } = wanted;
+    let Wanted { owner, shmem, inside, outside, pod, at, .. } = wanted;
     let mut why = None;
     let mut seen = None;
     for pid in inside {
+        if !reader.was_there(*pid, *at) {
+            continue;
+        }
         match reader.mounts(*pid) {
             Ok(mounts) => seen = Some(mounts),
             Err(NotRead::Gone) => continue,
@@ -134,7 +140,8 @@ fn look(reader: &mut dyn Reader, wanted: &Wanted, known: &KnownMounts) -> Result
         Some(uid) => mount.mount.contains(uid),
         None => (shmem.0 / 2..=shmem.0 + shmem.0 / 8).contains(&mount.used_bytes.0),
     };
-    let seen = outside.iter().filter_map(|pid| reader.mounts(*pid).ok());
+    let were_there = outside.iter().filter(|pid| reader.was_there(**pid, *at)).copied().collect::<Vec<_>>();
+    let seen = were_there.into_iter().filter_map(|pid| reader.mounts(pid).ok());
     let mut its = seen.map(|seen| tmpfs::likely(seen.into_iter().filter(is_its).collect(), *shmem));
     Ok(its.find(|its| !its.is_empty()).unwrap_or_default())
 }
@@ -153,7 +160,7 @@ mod tests {
         symbols::Place,
     };
 
-    /// Knows the mounts of some processes, and hangs on pid 666.
+    /// Knows the mounts of some processes, and hangs on pid 666. Another process has pid 70 now.
     struct Fake(HashMap<u32, Vec<Tmpfs>>);
 
     impl Reader for Fake {
@@ -180,6 +187,10 @@ mod tests {
             vec![None; places.len()]
         }
 
+        fn was_there(&self, pid: u32, _: u64) -> bool {
+            pid != 70
+        }
+
         fn rest(&mut self) {}
     }
 
@@ -195,12 +206,17 @@ mod tests {
             inside: inside.to_vec(),
             outside: vec![1],
             pod: pod.map(str::to_owned),
+            at: 0,
         }
     }
 
     fn found(wanted: &Wanted, known: &KnownMounts) -> Result<Vec<String>, NotRead> {
         let host = vec![tmpfs("/dev/shm", 500), tmpfs("/pods/uid-7/cache", 20), tmpfs("/other", 60)];
-        let mut reader = Fake(HashMap::from([(7, vec![tmpfs("/cache", 64)]), (1, host)]));
+        let mut reader = Fake(HashMap::from([
+            (7, vec![tmpfs("/cache", 64)]),
+            (70, vec![tmpfs("/strange", 64)]),
+            (1, host),
+        ]));
         let mounts = look(&mut reader, wanted, known)?;
         Ok(mounts.into_iter().map(|tmpfs| tmpfs.mount).collect())
     }
@@ -208,7 +224,7 @@ mod tests {
     #[test]
     fn processes_under_the_limit_are_asked_first() {
         let known = KnownMounts::default();
-        assert_eq!(found(&wanted(&[5, 6, 7], None), &known).unwrap(), ["/cache"]);
+        assert_eq!(found(&wanted(&[5, 6, 70, 7], None), &known).unwrap(), ["/cache"]);
         known.put("/owner", vec![tmpfs("/earlier", 50)]);
         assert_eq!(found(&wanted(&[5, 6], None), &known).unwrap(), ["/earlier"]);
     }

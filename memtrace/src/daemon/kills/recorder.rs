@@ -184,6 +184,7 @@ impl Worker {
                     self.store_waiting();
                     self.look_after_store();
                     self.follow_up();
+                    self.store_rows(true);
                     return;
                 }
             };
@@ -232,8 +233,7 @@ impl Worker {
             return self.surroundings.releaser.release([key]);
         }
         let Surroundings { boot_id, hook, watches_signals, hierarchy, names, .. } = &self.surroundings;
-        let raw_path_of = |id| path(id, names, hierarchy.as_ref(), kill.earlier.as_ref());
-        let path_of = |id| Some(escape(&raw_path_of(id)?));
+        let path_of = |id| Some(escape(&path(id, names, hierarchy.as_ref(), kill.earlier.as_ref())?));
         let context = Context {
             now: (Timestamp::now(), clock::ktime()),
             boot_id,
@@ -271,7 +271,6 @@ impl Worker {
         };
         surround(&mut record, &kill.frozen, &known);
         self.surroundings.stack_names.fill(&mut record);
-        let path = record.victim.task.cgroup_id.and_then(raw_path_of);
         name(&mut record, names);
         // The kernel log has a line for each victim, so tell the backfill of this one in any case.
         let replaced = self.surroundings.backfill.as_mut().and_then(|backfill| backfill.seen(&record));
@@ -290,7 +289,6 @@ impl Worker {
         }
         self.taken.push(key);
         record.circumstances.cause = Some(cause(&record));
-        self.member_kills.note(&record, path.as_deref());
         match replaced {
             Some(id) => self.replaced.push((id, record)),
             None => {

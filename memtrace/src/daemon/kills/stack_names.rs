@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::{
     cgroup::hierarchy::is_within,
+    clock,
     health::Beat,
     oom::record::{OomRecord, is_same_start},
     reader::{Reader, stacks},
@@ -98,6 +99,8 @@ pub struct Wanted {
     stacks: Vec<GrowthStack>,
     /// The victim, and other processes of its container, which have the same files.
     pids: Vec<u32>,
+    /// When they were there: that of the kill, in ns since boot.
+    at: u64,
 }
 
 impl Wanted {
@@ -114,6 +117,7 @@ impl Wanted {
             id: record.id.clone(),
             stacks: memory.growth_stacks.clone(),
             pids: record.victim.task.pid.into_iter().chain(survivors).take(ASKED).collect(),
+            at: record.ktime_ns,
         })
     }
 }
@@ -152,10 +156,12 @@ impl StackNames {
             .spawn(move || {
                 loop {
                     match beat.wait(|| asked.recv_timeout(LOOK)) {
-                        Ok(Wanted { id, stacks: mut unnamed, pids }) => {
-                            pids.iter().for_each(|pid| {
-                                stacks::name(*pid, &mut unnamed, |places| reader.names(places))
-                            });
+                        Ok(Wanted { id, stacks: mut unnamed, pids, at }) => {
+                            for pid in pids {
+                                if reader.was_there(pid, at) {
+                                    stacks::name(pid, &mut unnamed, |places| reader.names(places));
+                                }
+                            }
                             if answers.send(Found { id, stacks: unnamed }).is_err() {
                                 return;
                             }
@@ -166,7 +172,7 @@ impl StackNames {
                     // An error means that the engine has ended; kills may still want names.
                     if snapshots.has_changed().unwrap_or(false) {
                         let snapshot = Arc::clone(&snapshots.borrow_and_update());
-                        learn(&mut reader, &snapshot, &learned);
+                        learn(&mut reader, (&snapshot, clock::ktime()), &learned);
                     }
                 }
             })
@@ -199,13 +205,13 @@ fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Names the stacks of the processes that may soon be killed.
-fn learn(reader: &mut dyn Reader, snapshot: &Snapshot, known: &Mutex<Known>) {
+/// Names the stacks of the processes that may soon be killed, which were there at this time.
+fn learn(reader: &mut dyn Reader, (snapshot, at): (&Snapshot, u64), known: &Mutex<Known>) {
     for row in endangered(snapshot) {
         let (Some(started), Some(memory)) = (row.started, row.memory.as_ref()) else { continue };
         let mut unnamed = memory.growth_stacks.clone();
         // The lock is not held while the reader works.
-        if !lock(known).fill(row.pid, started, &mut unnamed) {
+        if !lock(known).fill(row.pid, started, &mut unnamed) || !reader.was_there(row.pid, at) {
             continue;
         }
         stacks::name(row.pid, &mut unnamed, |places| reader.names(places));

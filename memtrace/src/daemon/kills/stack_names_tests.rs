@@ -21,6 +21,8 @@ const MIB: u64 = 1 << 20;
 struct Fake {
     alive: Vec<u32>,
     asked: usize,
+    /// Started after the kill.
+    later: Vec<u32>,
 }
 
 impl Reader for Fake {
@@ -46,6 +48,10 @@ impl Reader for Fake {
             (self.alive.contains(&place.pid) && place.offset == 7).then(|| "remember_session".to_owned())
         };
         places.into_iter().map(name).collect()
+    }
+
+    fn was_there(&self, pid: u32, _: u64) -> bool {
+        !self.later.contains(&pid)
     }
 
     fn rest(&mut self) {}
@@ -121,22 +127,37 @@ fn filled(known: Mutex<Known>, mut record: OomRecord) -> OomRecord {
 
 #[test]
 fn names_learned_near_the_limit_are_there_after_the_process_is_gone() {
-    let (mut reader, known) = (Fake { alive: vec![10], asked: 0 }, Mutex::default());
-    learn(&mut reader, &snapshot(30 * MIB), &known);
+    let (mut reader, known) = (Fake { alive: vec![10], ..Fake::default() }, Mutex::default());
+    learn(&mut reader, (&snapshot(30 * MIB), 0), &known);
     assert_eq!(reader.asked, 0, "far from its limit");
-    learn(&mut reader, &snapshot(80 * MIB), &known);
-    learn(&mut reader, &snapshot(90 * MIB), &known);
+    learn(&mut reader, (&snapshot(80 * MIB), 0), &known);
+    learn(&mut reader, (&snapshot(90 * MIB), 0), &known);
     assert_eq!(reader.asked, 2, "each place once, also the one without a name");
     assert_eq!(symbols(&filled(known, record())), [Some("remember_session"), None]);
 }
 
 #[test]
 fn another_process_with_the_pid_has_other_names() {
-    let (mut reader, known) = (Fake { alive: vec![10], asked: 0 }, Mutex::default());
-    learn(&mut reader, &snapshot(80 * MIB), &known);
+    let (mut reader, known) = (Fake { alive: vec![10], ..Fake::default() }, Mutex::default());
+    learn(&mut reader, (&snapshot(80 * MIB), 0), &known);
     let mut later = record();
     later.victim.task.started = later.victim.task.started.map(|at| at + jiff::SignedDuration::from_secs(60));
     assert_eq!(symbols(&filled(known, later)), [None, None]);
+}
+
+#[test]
+fn a_process_that_got_the_pid_later_has_no_names_to_give() {
+    let mut reader = Fake { alive: vec![10], later: vec![10], asked: 0 };
+    let known = Mutex::default();
+    learn(&mut reader, (&snapshot(80 * MIB), 0), &known);
+    assert_eq!((reader.asked, symbols(&filled(known, record()))), (0, vec![None, None]));
+    let (_sender, snapshots) = watch::channel(Arc::new(snapshot(0)));
+    let beat = Beat::unwatched(crate::daemon::threads::STACK_NAMES);
+    let names = StackNames::start(reader, snapshots, beat).unwrap();
+    assert!(names.ask(Wanted::of(&record()).unwrap()));
+    let mut record = record();
+    record.circumstances.victim_memory.as_mut().unwrap().growth_stacks = names.found.recv().unwrap().stacks;
+    assert_eq!(symbols(&record), [None, None]);
 }
 
 #[test]
@@ -153,11 +174,12 @@ fn what_was_not_learned_is_read_in_a_process_of_the_same_container() {
         copied_seconds_ago: None,
         is_victim: false,
         grade: Grade::Read,
+        age_seconds: None,
     };
     dead.circumstances.processes = vec![sibling];
     let (_sender, snapshots) = watch::channel(Arc::new(snapshot(0)));
     let beat = Beat::unwatched(crate::daemon::threads::STACK_NAMES);
-    let names = StackNames::start(Fake { alive: vec![11], asked: 0 }, snapshots, beat).unwrap();
+    let names = StackNames::start(Fake { alive: vec![11], ..Fake::default() }, snapshots, beat).unwrap();
     assert!(names.ask(Wanted::of(&dead).unwrap()));
     let found = names.found.recv().unwrap();
     dead.circumstances.victim_memory.as_mut().unwrap().growth_stacks = found.stacks;

@@ -26,6 +26,7 @@ use crate::{
         hierarchy::{Hierarchy, is_within},
         memcg,
     },
+    clock,
     daemon::threads::{
         LIMIT_WATCH, MOUNT_WATCH,
         mount_watch::{self, Wanted},
@@ -132,7 +133,7 @@ fn wanted(group: &str, snapshot: &Snapshot) -> Option<Wanted> {
     let is_inside = |cgroup: &str| is_within(cgroup, group);
     let inside = snapshot.processes.iter().filter(|process| process.cgroup.as_deref().is_some_and(is_inside));
     let pids = inside.take(ASKED).map(|process| process.pid).collect();
-    Some(Wanted { group: group.to_owned(), shmem, pids })
+    Some(Wanted { group: group.to_owned(), shmem, pids, at: clock::ktime() })
 }
 
 /// Waits until a `memory.events` changes or the interval is over. v1 has no such file, so there it waits for the

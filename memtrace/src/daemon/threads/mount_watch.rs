@@ -28,6 +28,8 @@ pub struct Wanted {
     pub shmem: Bytes,
     /// Processes in it, which all see its mounts, usually.
     pub pids: Vec<u32>,
+    /// When they were in it, in ns since boot: a request may wait, and a pid is used again.
+    pub at: u64,
 }
 
 /// Starts the thread, which ends with the sender.
@@ -51,8 +53,11 @@ pub fn start(
     Ok(sender)
 }
 
-fn learn(reader: &mut dyn Reader, known: &KnownMounts, Wanted { group, shmem, pids }: Wanted) {
+fn learn(reader: &mut dyn Reader, known: &KnownMounts, Wanted { group, shmem, pids, at }: Wanted) {
     for pid in pids {
+        if !reader.was_there(pid, at) {
+            continue;
+        }
         match reader.mounts(pid) {
             Ok(seen) => return known.put(&group, tmpfs::likely(seen, shmem)),
             Err(NotRead::Gone) => {}
@@ -105,18 +110,23 @@ mod tests {
             vec![None; places.len()]
         }
 
+        fn was_there(&self, pid: u32, at: u64) -> bool {
+            at >= u64::from(pid)
+        }
+
         fn rest(&mut self) {}
     }
 
     fn wanted(group: &str, pids: &[u32]) -> Wanted {
-        Wanted { group: group.to_owned(), shmem: Bytes(8 << 20), pids: pids.to_vec() }
+        Wanted { group: group.to_owned(), shmem: Bytes(8 << 20), pids: pids.to_vec(), at: 100 }
     }
 
     #[test]
     fn nobody_waits_for_a_mount_that_hangs_and_what_came_is_remembered() {
         let (known, (asked, asks), (answer, answers)) = (KnownMounts::default(), channel(), channel());
         let sender = start(Slow { asked, answers }, known.clone(), Beat::unwatched(MOUNT_WATCH)).unwrap();
-        sender.try_send(wanted("/hangs", &[1, 2])).unwrap();
+        // The first one ended while the request waited, and another has its id.
+        sender.try_send(wanted("/hangs", &[101, 1, 2])).unwrap();
         assert_eq!(asks.recv().unwrap(), 1);
         // It hangs. Others may ask, and are told when there are too many.
         (0..MOST).for_each(|_| sender.try_send(wanted("/good", &[3, 4])).unwrap());

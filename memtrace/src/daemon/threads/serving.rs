@@ -14,6 +14,7 @@ use super::{BLOCKING, JUDGE, PORT, SERVING, SOCKET, SYMBOLS, judge};
 use crate::{
     api::{
         doctor::Diagnosis,
+        lane::Lane,
         listen::{self, Socket},
         server::{self, Port},
         state::Source,
@@ -81,10 +82,10 @@ pub fn source(
 ) -> anyhow::Result<Source> {
     let Published { snapshots, insights, beats } = published;
     let probes = Arc::new(diagnosis.probes.clone());
-    let refused = Arc::new(AtomicU64::new(0));
+    let (refused, lane) = (Arc::new(AtomicU64::new(0)), Arc::<Lane>::default());
     let facts = {
         let (snapshots, insights) = (snapshots.clone(), insights.clone());
-        let (probes, refused) = (Arc::clone(&probes), Arc::clone(&refused));
+        let (probes, refused, lane) = (Arc::clone(&probes), Arc::clone(&refused), Arc::clone(&lane));
         let (state_dir, readers): (PathBuf, Readers) = (config.state_dir.clone(), readers.clone());
         let beats = beats.clone();
         move || {
@@ -96,7 +97,7 @@ pub fn source(
                 probes: Arc::clone(&probes),
                 tallies: store.as_ref().and_then(|store| store.tallies().ok()),
                 members: store.as_ref().and_then(|store| store.member_tallies().ok()),
-                own: Own { health: beats.health(), ..own },
+                own: Own { health: beats.health(), overloaded: lane.refused(), ..own },
             }
         }
     };
@@ -116,6 +117,7 @@ pub fn source(
         metrics: Arc::new(exporter),
         beats,
         refused,
+        lane,
     })
 }
 

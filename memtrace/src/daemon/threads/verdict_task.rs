@@ -10,11 +10,12 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::advice::{Advised, Sizes};
 use crate::{
     allocator::counters::Counters,
     cgroup::{hierarchy::Hierarchy, memcg},
     clock,
-    container::workload_labels::WorkloadLabels,
+    container::{workload::Workload, workload_labels::WorkloadLabels},
     health::Beat,
     history::{self, FIGURES, Figure, Figures, series::Point, shared::Shared},
     snapshot::{ContainerRow, ProcessRow, Snapshot},
@@ -35,22 +36,33 @@ pub fn start(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     hierarchy: Option<Hierarchy>,
     shared: Shared,
+    advised: watch::Receiver<Arc<Advised>>,
     beat: Beat,
 ) -> watch::Receiver<Arc<Insights>> {
     let (sender, receiver) = watch::channel(Arc::default());
-    let mut judged = Judged::default();
+    let (mut judged, mut told) = (Judged::default(), 0);
     tokio::spawn(async move {
         while snapshots.changed().await.is_ok() {
             beat.beat();
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
             let now = clock::ktime();
+            // Read before the lock is taken: the recorder and the API wait for it.
+            let owners = owners(&snapshot, hierarchy.as_ref());
             let mut history = shared.history();
             history.take(&snapshot, now);
-            for (path, figures) in owners(&snapshot, hierarchy.as_ref()) {
+            for (path, figures) in owners {
                 history.read(&path, None, figures, now);
             }
             drop(history);
-            let insights = insights(&snapshot, &shared, &mut judged, now);
+            shared.fold(&snapshot, now);
+            let dropped = shared.dropped_rows();
+            // On a node with too many workloads it grows each second.
+            if dropped > told * 2 {
+                tracing::warn!(dropped, "no room for the history of more workloads");
+                told = dropped;
+            }
+            let sizes = Arc::clone(&advised.borrow());
+            let insights = insights(&snapshot, (&shared, &sizes), &mut judged, now);
             sender.send_replace(Arc::new(insights));
             beat.rest();
         }
@@ -94,6 +106,8 @@ struct Verdict {
     started: Option<f64>,
     /// Whether it grows inside a part that has a bound below the limit.
     is_bounded: bool,
+    /// What the history of its workload gives.
+    sizes: Option<Sizes>,
 }
 
 /// The processes of a container.
@@ -106,7 +120,12 @@ struct Members<'a> {
 }
 
 /// Insights from history for each row of the snapshot.
-fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64) -> Insights {
+fn insights(
+    snapshot: &Snapshot,
+    (shared, advised): (&Shared, &Advised),
+    judged: &mut Judged,
+    now: u64,
+) -> Insights {
     let is_due = |judged: &Judged, row: &ContainerRow| {
         judged.get(&row.cgroup).is_none_or(|verdict| verdict.made.saturating_add(JUDGED_FOR) <= now)
     };
@@ -125,6 +144,8 @@ fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64)
         if let Some(points) = all {
             let members = members.get(row.cgroup.as_str()).unwrap_or(&nobody);
             *verdict = judge(snapshot, row, &points, members, now);
+            verdict.sizes = Workload::of(row.name.as_deref(), &row.cgroup)
+                .and_then(|workload| advised.get(&workload.label()).copied());
         }
         let samples = trend::samples(&recent, history::low);
         let growth = trend::slope(trend::since_restart(&samples, verdict.started));
@@ -141,6 +162,8 @@ fn insights(snapshot: &Snapshot, shared: &Shared, judged: &mut Judged, now: u64)
                 .map(|(growth, room)| room as f64 / growth),
             kills: shared.kills(&WorkloadLabels::of(row.name.as_deref(), Some(&row.cgroup))),
             findings: verdict.findings.clone(),
+            advised_request_bytes: verdict.sizes.map(|sizes| sizes.request),
+            advised_limit_bytes: verdict.sizes.map(|sizes| sizes.limit),
         })
     };
     let insights: Insights =
@@ -197,14 +220,16 @@ fn judge(
         .zip(row.firm())
         .is_some_and(|(limit, firm)| ceiling::above(counters, &row.arenas, limit, firm).is_none());
     let is_bounded = fits && ceiling::grows_within(counters, &row.arenas, limit);
-    Verdict { made: now, findings, started, is_bounded }
+    Verdict { made: now, findings, started, is_bounded, sizes: None }
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
 
-    use super::{Arc, Bytes, Counters, Judged, ProcessRow, Shared, Snapshot, WorkloadLabels, insights};
+    use super::{
+        Advised, Arc, Bytes, Counters, Judged, ProcessRow, Shared, Sizes, Snapshot, WorkloadLabels, insights,
+    };
     use crate::{
         allocator::counters::Setting,
         cgroup::{charge::Charge, memcg::Limit},
@@ -241,7 +266,12 @@ mod tests {
         }
         let now = 100_500_000_000;
         (0..3).for_each(|_| shared.count_kills(WorkloadLabels::of(None, Some("/a")), 1));
-        let insight = &insights(&snapshot(500 * MIB), &shared, &mut Judged::default(), now)["/a"];
+        let insight = &insights(
+            &snapshot(500 * MIB),
+            (&shared, &Advised::default()),
+            &mut Judged::default(),
+            now,
+        )["/a"];
         assert_eq!(insight.growth_bytes_per_second, Some((5 * MIB) as f64));
         assert_eq!(insight.seconds_to_limit, Some(100.0));
         assert_eq!(insight.kills, 3);
@@ -302,7 +332,12 @@ mod tests {
                 shared.history().take(&with_heap(second * 5 * MIB, most), second * 1_000_000_000);
             }
             let last = with_heap(500 * MIB, most);
-            let insight = &insights(&last, &shared, &mut Judged::default(), 100_500_000_000)["/a"];
+            let insight = &insights(
+                &last,
+                (&shared, &Advised::default()),
+                &mut Judged::default(),
+                100_500_000_000,
+            )["/a"];
             assert_eq!(insight.growth_bytes_per_second, Some((5 * MIB) as f64));
             assert_eq!(insight.seconds_to_limit.is_some(), is_known, "{most}");
             let found = |kind| insight.findings.iter().any(|finding| finding.kind == kind);
@@ -311,10 +346,24 @@ mod tests {
     }
 
     #[test]
+    fn advised_sizes_are_those_of_the_workload() {
+        let shared = Shared::default();
+        shared.history().take(&snapshot(MIB), 1_000_000_000);
+        let sizes = Sizes { request: Bytes(MIB), limit: Bytes(2 * MIB) };
+        let advised = Advised::from([("/a".to_owned(), sizes), ("/b".to_owned(), sizes)]);
+        let now = 1_000_000_000;
+        let insight = &insights(&snapshot(MIB), (&shared, &advised), &mut Judged::default(), now)["/a"];
+        assert_eq!(insight.advised_limit_bytes, Some(Bytes(2 * MIB)));
+        assert_eq!(insight.advised_request_bytes, Some(Bytes(MIB)));
+    }
+
+    #[test]
     fn one_reading_is_no_trend() {
         let shared = Shared::default();
         shared.history().take(&snapshot(MIB), 1_000_000_000);
-        let insight = &insights(&snapshot(MIB), &shared, &mut Judged::default(), 1_000_000_000)["/a"];
+        let insight =
+            &insights(&snapshot(MIB), (&shared, &Advised::default()), &mut Judged::default(), 1_000_000_000)
+                ["/a"];
         assert_eq!((insight.growth_bytes_per_second, insight.seconds_to_limit), (None, None));
     }
 }

@@ -84,7 +84,19 @@ impl Spaces {
             }
             requests.push(self.expect(pid, rss, now));
         }
+        requests.extend(self.by_time(now));
         requests
+    }
+
+    /// The process whose counters are so old that they are read again, if it is time for one.
+    fn by_time(&mut self, now: u64) -> Option<Request> {
+        let pid = self.reread.due(&self.tracked, |pid| self.under_way.contains_key(&pid), now)?;
+        if self.under_way.len() >= UNDER_WAY || !self.has_room_to_ask(pid) {
+            return None;
+        }
+        self.reread.begun(pid, now);
+        let rss = self.tracked.get(&pid)?.totals.rss;
+        Some(self.expect(pid, rss, now))
     }
 
     /// Requests a scan of this process, and expects its result.

@@ -35,6 +35,8 @@ const DETAILS: u64 = 10_000_000_000;
 const OLD: u64 = 60_000_000_000;
 /// Time until a process that nobody could read is tried again, in ns.
 const AGAIN: u64 = 60_000_000_000;
+/// Time until a process is read again whose evidence was not gathered to the end, in ns.
+const UNFINISHED: u64 = 10_000_000_000;
 
 /// Bytes of a row and of its gauge.
 const ROW: usize = size_of::<Row>() + 1024;
@@ -65,6 +67,13 @@ pub(super) struct Attribution {
     pub(super) split: Split,
     /// The last reading of its allocators' counters.
     pub(super) reading: Option<Reading>,
+}
+
+impl Attribution {
+    /// Whether the evidence was not gathered to the end.
+    fn is_unfinished(&self) -> bool {
+        self.evidence.unfinished.is_some()
+    }
 }
 
 /// The parts that must be computed again after events.
@@ -217,7 +226,7 @@ impl Tracked {
             self.touch();
         }
         let may_be_more = was_busy || self.dirty.owners || self.stacks.are_waiting();
-        (worth, may_be_more || self.scan.not_read.is_some())
+        (worth, may_be_more || self.scan.not_read.is_some() || self.attribution.is_unfinished())
     }
 
     /// The value of a scan, in bytes; 0 for a process that needs none.
@@ -237,6 +246,9 @@ impl Tracked {
         let much = much(rss);
         if moved >= much {
             return moved;
+        }
+        if self.attribution.is_unfinished() && now.saturating_sub(last.at) >= UNFINISHED {
+            return moved.max(SMALL);
         }
         let unmeasured = self.unmeasured();
         let is_unclear = unmeasured >= last.unmeasured.saturating_add(much);
@@ -293,7 +305,7 @@ impl Tracked {
             Some(Region { start: owned.start, end: owned.end, ..region.clone() })
         };
         let parts = self.attribution.owned.iter().filter_map(part).collect();
-        let is_explored = !std::mem::take(&mut self.dirty.evidence);
+        let is_explored = !std::mem::take(&mut self.dirty.evidence) && !self.attribution.is_unfinished();
         self.scan.pending = Pending::Pages(Vec::new());
         Depth::Pages { parts, regions, evidence: is_explored.then(|| Arc::clone(&self.attribution.evidence)) }
     }

@@ -12,7 +12,7 @@ use crate::{
     },
     snapshot::ArenaRow,
     units::{Bytes, Grade},
-    verdict::{Fact, trend::Sample},
+    verdict::{Confidence, Fact, trend::Sample},
 };
 
 /// Usage that varies by at most this part of the limit for [`SETTLED_FOR`] has settled.
@@ -26,6 +26,8 @@ const FEWEST_SETTLED: usize = 3;
 const START_SLACK: f64 = SECOND;
 /// Page cache is worth a word from this part of the limit.
 const MUCH_CACHE: f64 = 0.1;
+/// Figures that were read longer before the kill are not those of the kill, in seconds.
+const FRESH: f64 = 5.0;
 /// The longest start-up, in seconds.
 pub const LONGEST_START: f64 = 30.0;
 
@@ -71,6 +73,23 @@ impl<'a> Case<'a> {
         let composition = self.record.circumstances.composition.as_ref();
         let composition = composition.ok_or("its memory by kind is unknown")?;
         Ok((&composition.charge, composition.grade))
+    }
+
+    /// Seconds between the reading of its memory by kind and the kill, if that is long enough to matter.
+    pub fn charge_age(&self) -> Option<f64> {
+        let composition = self.record.circumstances.composition.as_ref()?;
+        Some(composition.age_seconds.abs()).filter(|age| *age > FRESH)
+    }
+
+    /// The age of its memory by kind, as evidence.
+    pub fn charge_age_fact(&self) -> Option<Fact> {
+        let age = self.charge_age()?;
+        Some(fact("these figures were read before the kill by", format!("{age:.0} s"), Grade::Read))
+    }
+
+    /// A conclusion from its memory by kind: what was read long before the kill is not sure.
+    pub fn from_charge(&self, confidence: Confidence) -> Confidence {
+        if self.charge_age().is_some() { confidence.min(Confidence::Medium) } else { confidence }
     }
 
     /// The usage that kinds are compared with: that of the same reading, else the one at the kill.
@@ -120,6 +139,12 @@ impl<'a> Case<'a> {
     /// The last point of the timeline at least `seconds` before the kill.
     pub fn point_before(&self, seconds: f64) -> Option<&'a Point> {
         self.record.circumstances.timeline.iter().rev().find(|point| point.seconds_before >= seconds)
+    }
+
+    /// How much firm memory grew in the last seconds; 0 if it did not, or is not known.
+    pub fn grown_since(&self, seconds: f64) -> Bytes {
+        let then = self.point_before(seconds).and_then(Point::firm);
+        Bytes(then.zip(self.firm).map_or(0, |(then, now)| now.0.saturating_sub(then.0)))
     }
 
     /// The timeline since the victim's container started; all of it when the start is not known.

@@ -34,6 +34,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
     if share(cache, usage) < LEAST_CACHE {
         return Ok(None);
     }
+    if let Some(age) = case.charge_age() {
+        // Page cache comes and goes: what there was then was reclaimed since.
+        return Err(format!("its page cache was read {age:.0} s before the kill"));
+    }
     Ok(Some(page_cache(charge, cache, usage, grade)))
 }
 
@@ -96,6 +100,7 @@ fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
         fact("mapped by the victim", mapped, Grade::Read),
     ];
     evidence.extend(mounts.map(|tmpfs| fact(format!("in {}", tmpfs.mount), tmpfs.used_bytes, Grade::Read)));
+    evidence.extend(case.charge_age_fact());
     let mut remedies = Vec::new();
     if is_tmpfs {
         remedies.push(Remedy {
@@ -110,7 +115,7 @@ fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
     let and = if is_tmpfs { "; a restart will not free them" } else { "" };
     Cause {
         kind: CauseKind::FileOrTmpfs,
-        confidence: if part >= MOST { Confidence::High } else { Confidence::Medium },
+        confidence: case.from_charge(if part >= MOST { Confidence::High } else { Confidence::Medium }),
         sentence: format!("{what}, {} of the usage{and}", percent(part)),
         evidence,
         remedies,

@@ -40,6 +40,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     if let Some((kind, bytes)) = largest {
         evidence.push(fact(format!("most of it: {kind}"), bytes, grade));
     }
+    evidence.extend(case.charge_age_fact());
     let mut symbols = case.stack_symbols();
     let hint = symbols.find_map(|symbol| HINTS.iter().find(|(of, _)| symbol.contains(of)));
     if let Some((_, what)) = hint {
@@ -50,7 +51,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let what = what.map_or_else(String::new, |what| format!(", by {what}"));
     Ok(Some(Cause {
         kind: CauseKind::KernelMemory,
-        confidence: if part >= MOST { Confidence::High } else { Confidence::Medium },
+        confidence: case.from_charge(if part >= MOST { Confidence::High } else { Confidence::Medium }),
         sentence: format!("the kernel uses {kernel} for it{what}: {} of the usage", percent(part)),
         evidence,
         remedies: vec![Remedy {

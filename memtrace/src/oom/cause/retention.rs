@@ -8,7 +8,7 @@ use super::{
     case::{fact, percent, share},
 };
 use crate::{
-    units::Grade,
+    units::{Bytes, Grade},
     verdict::{
         Confidence,
         retention::{self, Keeper, LEAST_SHARE},
@@ -30,7 +30,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
         return Err(format!("the allocators' counters are {age:.0} s old"));
     }
     let usage = case.charged().ok_or("the usage is unknown")?;
-    if part < LEAST_SHARE || share(free, usage) < LEAST_OF_USAGE {
+    // What grew since the counters were read may be in what was free then.
+    let grown = case.grown_since(age);
+    let left = Bytes(free.0.saturating_sub(grown.0));
+    if part < LEAST_SHARE || share(left, usage) < LEAST_OF_USAGE {
         return Ok(None);
     }
     let most = memory.counters.iter().max_by_key(|of| of.free_resident_bytes);
@@ -47,11 +50,15 @@ pub fn check(case: &Case<'_>) -> Outcome {
         })
         .collect();
     evidence.push(fact("age of these counters", format!("{age:.0} s"), Grade::Read));
+    if grown.0 > 0 {
+        evidence.push(fact("growth since then", grown, Grade::Read));
+    }
+    let at_least = if grown.0 > 0 { "at least " } else { "" };
     Ok(Some(Cause {
         kind: CauseKind::AllocatorRetention,
         confidence: if part >= 0.5 && age <= 10.0 { Confidence::High } else { Confidence::Medium },
         sentence: format!(
-            "{free} was free but kept by {}: {} of the memory of its allocators",
+            "{at_least}{left} was free but kept by {}: {} of the memory of its allocators was free when it was read",
             most.map_or("its allocator", |of| of.allocator.as_str()),
             percent(part)
         ),

@@ -2,6 +2,10 @@ use super::{
     Bytes, Case, Cause, CauseKind, Confidence, cause,
     fixture::{LIMIT, MIB, record, task},
 };
+
+#[path = "instants_tests.rs"]
+mod instants;
+
 use crate::{
     allocator::counters::Counters,
     cgroup::charge::Charge,
@@ -55,6 +59,7 @@ fn process(pid: u32, cgroup: &str, rss: u64, growth: f64) -> ProcessAtKill {
         copied_seconds_ago: None,
         is_victim: pid == 10,
         grade: Grade::Read,
+        age_seconds: Some(0.0),
     }
 }
 
@@ -215,27 +220,6 @@ fn a_child_that_is_a_copy_makes_copies() {
     assert_eq!(judged(&record), (CauseKind::ForkCopyOnWrite, Confidence::High));
     record.circumstances.processes[1].copy_of = None;
     assert_eq!(judged(&record).0, CauseKind::Unknown, "two programs are no copies");
-}
-
-#[test]
-fn memory_that_its_allocator_keeps_needs_fresh_counters() {
-    let mut record = record(100);
-    charge(&mut record, Charge { anon_bytes: Some(Bytes(95 * MIB)), ..Charge::default() });
-    let counters = Counters {
-        allocator: "glibc".into(),
-        free_resident_bytes: Some(Bytes(60 * MIB)),
-        allocated_bytes: Some(Bytes(30 * MIB)),
-        ..Counters::default()
-    };
-    let memory = |age| VictimMemory {
-        counters: vec![counters.clone()],
-        counters_age_seconds: Some(age),
-        ..VictimMemory::default()
-    };
-    record.circumstances.victim_memory = Some(memory(2.0));
-    assert_eq!(judged(&record), (CauseKind::AllocatorRetention, Confidence::High));
-    record.circumstances.victim_memory = Some(memory(90.0));
-    assert_eq!(judged(&record).0, CauseKind::Unknown);
 }
 
 #[test]

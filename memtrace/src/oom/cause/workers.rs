@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Case, case::share};
 use crate::{
+    allocator::counters::launch::server::WORKERS,
     oom::record::circumstances::ProcessAtKill,
     units::{Bytes, Grade},
     verdict::{Fact, Remedy},
@@ -17,7 +18,7 @@ const FEWEST: usize = 3;
 /// The least part of the usage that their sizes together would take.
 const LEAST_SHARE: f64 = 0.5;
 /// What sets the number of processes, by the start of the program's name.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("gunicorn", "--workers or WEB_CONCURRENCY"),
     ("uvicorn", "--workers or WEB_CONCURRENCY"),
     ("puma", "workers in its configuration, or WEB_CONCURRENCY"),
@@ -27,6 +28,7 @@ const SETTINGS: [(&str, &str); 9] = [
     ("celery", "--concurrency"),
     ("apache2", "MaxRequestWorkers"),
     ("httpd", "MaxRequestWorkers"),
+    ("postgres", "max_connections"),
 ];
 
 /// The processes of the program that has most of them, if they matter.
@@ -36,6 +38,8 @@ pub struct Workers {
     smallest: Bytes,
     largest: Bytes,
     grade: Grade,
+    /// How many workers the program was told to run, if that is known.
+    told: Option<u64>,
 }
 
 impl Workers {
@@ -57,6 +61,7 @@ impl Workers {
             smallest: sizes.iter().min().copied()?,
             largest: sizes.iter().max().copied()?,
             grade: members.iter().max_by_key(|process| process.rss_bytes)?.grade,
+            told: members.iter().any(|process| process.is_victim).then(|| told(case)).flatten(),
         })
     }
 
@@ -65,29 +70,53 @@ impl Workers {
         if smallest == largest { smallest.to_string() } else { format!("{smallest} to {largest}") }
     }
 
-    /// "8 × gunicorn, resident in each (shared pages count in each): 61.2 MiB to 70.1 MiB".
+    /// "9 × gunicorn (8 workers by its settings), resident in each (shared pages count in each): 61.2 MiB to 70.1 MiB".
     pub fn fact(&self) -> Fact {
-        let Self { program, count, grade, .. } = self;
-        let what = format!("{count} × {program}, resident in each (shared pages count in each)");
+        let Self { program, count, grade, told, .. } = self;
+        let told = told.map_or_else(String::new, |told| format!(" ({told} workers by its settings)"));
+        let what = format!("{count} × {program}{told}, resident in each (shared pages count in each)");
         Fact { what, value: self.each(), grade: *grade }
     }
 
     /// Fewer of them, and the setting for that, if it is known.
     pub fn remedy(&self) -> Remedy {
-        let Self { program, count, .. } = self;
-        let setting = SETTINGS.iter().find(|(name, _)| program.starts_with(name));
-        let by = setting.map_or_else(String::new, |(_, setting)| format!(" ({setting})"));
+        let Self { program, count, told, .. } = self;
+        let setting =
+            SETTINGS.iter().find(|(name, _)| program.starts_with(name)).map(|(_, setting)| *setting);
+        let now = told.map(|told| format!("{told} now"));
+        let by: Vec<&str> = setting.into_iter().chain(now.as_deref()).collect();
+        let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join("; ")) };
         Remedy { text: format!("or run fewer than {count} processes of {program}{by}"), setting: None }
     }
+}
+
+/// The number of workers in the settings of the victim.
+fn told(case: &Case<'_>) -> Option<u64> {
+    let memory = case.record.circumstances.victim_memory.as_ref()?;
+    let mut settings = memory.counters.iter().flat_map(|counters| &counters.settings);
+    settings.find(|setting| setting.name == WORKERS)?.value.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oom::cause::fixture::{MIB, record, task};
+    use crate::{
+        allocator::counters::{Counters, Setting},
+        oom::{
+            cause::fixture::{MIB, record, task},
+            record::circumstances::VictimMemory,
+        },
+    };
 
     fn workers(name: &str, sizes: &[u64]) -> Option<Workers> {
+        workers_told(name, sizes, None)
+    }
+
+    fn workers_told(name: &str, sizes: &[u64], told: Option<&str>) -> Option<Workers> {
         let mut record = record(600);
+        let settings = told.map(|told| Setting { name: WORKERS.to_owned(), value: told.to_owned() });
+        let counters = vec![Counters { settings: settings.into_iter().collect(), ..Counters::default() }];
+        record.circumstances.victim_memory = Some(VictimMemory { counters, ..VictimMemory::default() });
         let of = |(pid, mib): (u32, &u64)| ProcessAtKill {
             task: task(pid, name, "/pod"),
             rss_bytes: Some(Bytes(mib * MIB)),
@@ -97,6 +126,7 @@ mod tests {
             copied_seconds_ago: None,
             is_victim: pid == 10,
             grade: Grade::Read,
+            age_seconds: Some(0.0),
         };
         record.circumstances.processes = (10..).zip(sizes).map(of).collect();
         record.circumstances.processes.push(of((9, &5)));
@@ -116,6 +146,18 @@ mod tests {
             workers("job", &[30, 30, 30]).unwrap().remedy().text,
             "or run fewer than 3 processes of job"
         );
+    }
+
+    #[test]
+    fn a_number_that_was_read_is_told() {
+        let found = workers_told("gunicorn", &[20, 21, 19], Some("8")).unwrap();
+        assert!(
+            found.fact().what.starts_with("3 × gunicorn (8 workers by its settings), "),
+            "{:?}",
+            found.fact()
+        );
+        let text = found.remedy().text;
+        assert_eq!(text, "or run fewer than 3 processes of gunicorn (--workers or WEB_CONCURRENCY; 8 now)");
     }
 
     #[test]

@@ -184,6 +184,7 @@ fn processes(report: &Report, kill: &LoggedKill, page_size: u64) -> Vec<ProcessA
             copied_seconds_ago: None,
             is_victim: *tgid == kill.tid,
             grade: Grade::Read,
+            age_seconds: Some(0.0),
         })
         .collect();
     processes.sort_by_key(|process| std::cmp::Reverse(process.rss_bytes));

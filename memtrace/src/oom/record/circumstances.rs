@@ -42,6 +42,9 @@ pub struct Circumstances {
     pub timeline: Vec<Point>,
     /// The node's memory.
     pub node: Option<Node>,
+    /// Seconds between the reading of the node's memory and the kill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_age_seconds: Option<f64>,
     /// The cause.
     pub cause: Option<Cause>,
     /// How the victim ended, and the runtime's report.
@@ -115,6 +118,9 @@ pub struct ProcessAtKill {
     pub is_victim: bool,
     /// How its size was determined.
     pub grade: Grade,
+    /// Seconds between the reading of its size and the kill; 0 when the kernel told it at the kill.
+    #[serde(default)]
+    pub age_seconds: Option<f64>,
 }
 
 /// The owners of the victim's memory.

@@ -20,14 +20,12 @@ pub struct Session {
     number: u64,
     /// Whether there was a request since the last rest.
     is_used: bool,
-    /// Whom the last request was about, found before it was sent.
-    asked: Option<Whom>,
 }
 
 impl Session {
     /// Without a process yet.
     pub const fn new(readers: Readers) -> Self {
-        Self { readers, process: None, number: 0, is_used: false, asked: None }
+        Self { readers, process: None, number: 0, is_used: false }
     }
 
     fn process(&mut self) -> Result<&mut Process, NotRead> {
@@ -50,24 +48,25 @@ pub trait Line {
     /// Rises when the process is lost, so that the caller knows what it can no longer refer to.
     fn number(&self) -> u64;
 
-    /// Whether a process may be read.
+    /// The process and its cgroup, if it may be read. They are found before a reader is asked, so that a process that ends
+    /// while a reader hangs on it does not escape, and once for all requests of one task.
     ///
     /// # Errors
-    /// When it is quarantined.
-    fn check(&self, pid: u32) -> Result<(), NotRead>;
+    /// When it is gone, or quarantined.
+    fn check(&self, pid: u32) -> Result<Whom, NotRead>;
 
-    /// Sends a request, and waits for the answer. A process that a reader hangs on is quarantined; if the reader died, the
-    /// caller decides, because it may have died before.
+    /// Sends a request about this process, and waits for the answer. A process that a reader hangs on is quarantined; if the
+    /// reader died, the caller decides, because it may have died before.
     ///
     /// # Errors
     /// When there is no answer.
-    fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead>;
+    fn ask(&mut self, whom: Whom, ask: &Ask, patience: Duration) -> Result<Answer, NotRead>;
 
     /// Called from time to time: ends a process without requests since the last call.
     fn rest(&mut self);
 
     /// Quarantines a process that readers died on.
-    fn blame(&self, pid: u32, why: &NotRead);
+    fn blame(&self, whom: Whom, why: &NotRead);
 
     /// Counts a request that has no answer.
     fn count(&self, why: &NotRead);
@@ -78,14 +77,15 @@ impl Line for Session {
         self.number
     }
 
-    fn check(&self, pid: u32) -> Result<(), NotRead> {
-        self.readers.check(self.readers.whom(pid)?)
+    fn check(&self, pid: u32) -> Result<Whom, NotRead> {
+        let whom = self.readers.whom(pid)?;
+        self.readers.check(whom)?;
+        Ok(whom)
     }
 
-    fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
+    fn ask(&mut self, whom: Whom, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
         let frame = frame(ask).ok_or(NotRead::TooLarge)?;
         self.is_used = true;
-        self.asked = self.readers.whom(ask.pid()).ok();
         let process = self.process()?;
         let failure = match process.ask(&frame, patience) {
             Ok(Answer::TooLarge) => return Err(NotRead::TooLarge),
@@ -94,16 +94,13 @@ impl Line for Session {
         };
         let stuck = self.readers.end(self.process.take());
         self.number += 1;
-        match failure {
-            Failure::Late => {
-                let why = NotRead::Late(patience);
-                if let Some(whom) = self.asked {
-                    self.readers.blame(whom, &why, stuck);
-                }
-                Err(why)
-            }
-            Failure::Died(error) => Err(NotRead::Died(error.to_string())),
-        }
+        let why = match failure {
+            Failure::Late => NotRead::Late(patience),
+            Failure::Busy(time) => NotRead::Busy(time),
+            Failure::Died(error) => return Err(NotRead::Died(error.to_string())),
+        };
+        self.readers.blame(whom, &why, stuck);
+        Err(why)
     }
 
     fn rest(&mut self) {
@@ -113,12 +110,8 @@ impl Line for Session {
         }
     }
 
-    fn blame(&self, pid: u32, why: &NotRead) {
-        // One that ends meanwhile does not escape.
-        let asked = self.asked.filter(|((asked, _), _)| *asked == pid);
-        if let Some(whom) = asked.or_else(|| self.readers.whom(pid).ok()) {
-            self.readers.blame(whom, why, None);
-        }
+    fn blame(&self, whom: Whom, why: &NotRead) {
+        self.readers.blame(whom, why, None);
     }
 
     fn count(&self, why: &NotRead) {

@@ -46,8 +46,8 @@ impl<L: Line> Scans<L> {
                 Err(Box::new(job))
             }
             Err(why) => {
-                if matches!(why, NotRead::Died(_)) {
-                    self.line.blame(pid, &why);
+                if let Some(whom) = job.whom.filter(|_| matches!(why, NotRead::Died(_))) {
+                    self.line.blame(whom, &why);
                 }
                 Ok(self.unread(pid, &why))
             }
@@ -66,14 +66,15 @@ impl<L: Line> Scans<L> {
             }
             (Progress::Far(ticket), _) => Step::GoOn(ticket.number),
             (Progress::Asked | Progress::Near(_), _) => {
-                self.line.check(pid)?;
+                job.whom = Some(self.line.check(pid)?);
                 Step::Begin(Box::new(Begin::pack(&job.request, job.counters, job.tries)))
             }
         };
-        let answer = match (self.line.ask(&Ask::Scan(pid, step), PATIENCE), &job.progress) {
+        let whom = job.whom.map_or_else(|| self.line.check(pid), Ok)?;
+        let answer = match (self.line.ask(whom, &Ask::Scan(pid, step), PATIENCE), &job.progress) {
             // Too many regions for counters.
             (Err(NotRead::TooLarge), Progress::Far(Ticket { number, wants_detail: true, .. })) => {
-                self.line.ask(&Ask::Scan(pid, Step::Detail(*number, None)), PATIENCE)
+                self.line.ask(whom, &Ask::Scan(pid, Step::Detail(*number, None)), PATIENCE)
             }
             (answer, _) => answer,
         };

@@ -26,7 +26,7 @@ use crate::{
         NotRead,
         child::Server,
         job::Job,
-        pool::session::Line,
+        pool::{quarantine::Whom, session::Line},
         protocol::{Answer, Ask, Step, frame, receive},
     },
     units::Bytes,
@@ -44,6 +44,8 @@ enum Fate {
 #[derive(Default)]
 struct Seen {
     asked: Vec<&'static str>,
+    /// Looks at a process and its cgroup.
+    looks: usize,
     blamed: Vec<u32>,
     counted: usize,
 }
@@ -89,11 +91,13 @@ impl Line for Near {
         self.number
     }
 
-    fn check(&self, _: u32) -> Result<(), NotRead> {
-        Ok(())
+    fn check(&self, pid: u32) -> Result<Whom, NotRead> {
+        self.seen.lock().unwrap().looks += 1;
+        Ok(((pid, 1), None))
     }
 
-    fn ask(&mut self, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
+    fn ask(&mut self, whom: Whom, ask: &Ask, patience: Duration) -> Result<Answer, NotRead> {
+        assert_eq!(whom, ((ask.pid(), 1), None), "what was found before it began");
         let bytes = frame(ask).ok_or(NotRead::TooLarge)?;
         self.seen.lock().unwrap().asked.push(name(ask));
         let why = match self.fates.pop_front().flatten() {
@@ -110,7 +114,7 @@ impl Line for Near {
 
     fn rest(&mut self) {}
 
-    fn blame(&self, pid: u32, _: &NotRead) {
+    fn blame(&self, ((pid, _), _): Whom, _: &NotRead) {
         self.seen.lock().unwrap().blamed.push(pid);
     }
 
@@ -199,6 +203,7 @@ fn a_scan_whose_process_dies_begins_again() {
     // On a slow machine it takes more than one slice.
     let (begun, rest) = seen.asked.split_at(3);
     assert_eq!((begun, seen.blamed.len()), (&["begin"; 3][..], 0));
+    assert_eq!(seen.looks, 3, "one for each begin, however many pieces follow");
     assert!(rest.iter().all(|asked| *asked == "go on"), "{rest:?}");
 }
 

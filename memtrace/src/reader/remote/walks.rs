@@ -82,7 +82,7 @@ impl<L: Line> Walks<L> {
         modules: Option<&Arc<[Module]>>,
         copies: Vec<PackedCopy>,
     ) -> Result<Vec<Walked>, NotRead> {
-        self.line.check(pid)?;
+        let whom = self.line.check(pid)?;
         let count = copies.len();
         let mut walk = Walk { modules: None, copies };
         let mut death = None;
@@ -90,7 +90,7 @@ impl<L: Line> Walks<L> {
         for _ in 0..2 {
             walk.modules = modules.map(|modules| self.refer(pid, modules));
             let ask = Ask::Walk(pid, walk);
-            match self.line.ask(&ask, PATIENCE) {
+            match self.line.ask(whom, &ask, PATIENCE) {
                 Ok(Answer::Walk(Some(walked))) if is_valid(&walked, count) => return Ok(walked),
                 Ok(Answer::Walk(None)) => drop(self.known.pop(&pid)),
                 Err(NotRead::Died(error)) => death = Some(NotRead::Died(error)),
@@ -100,7 +100,7 @@ impl<L: Line> Walks<L> {
             let Ask::Walk(_, again) = ask else { break };
             walk = again;
         }
-        let why = death.inspect(|why| self.line.blame(pid, why));
+        let why = death.inspect(|why| self.line.blame(whom, why));
         Err(why.unwrap_or_else(NotRead::protocol_error))
     }
 

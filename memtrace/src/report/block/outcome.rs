@@ -5,7 +5,7 @@
 use crate::{
     oom::record::{OomRecord, circumstances::Outcome},
     report::{
-        describe::{age, cgroup, figure, moment, name, percent},
+        describe::{age, cgroup, figure, moment, name, percent, span},
         document::{Block, Column, Fit, Table},
     },
     snapshot::Node,
@@ -69,6 +69,8 @@ pub(super) fn node(record: &OomRecord) -> Option<Block> {
         )
     });
     block.known("pressure", pressure);
+    let age = record.circumstances.node_age_seconds.filter(|_| !block.items.is_empty());
+    block.known("read", age.map(|age| format!("{} before the kill", span(age))));
     (!block.items.is_empty()).then_some(block)
 }
 

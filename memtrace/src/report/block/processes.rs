@@ -13,6 +13,8 @@ use crate::{
 
 /// The most rows; the record has all.
 const SHOWN: usize = 20;
+/// A size is that of the kill if it is not older, in seconds.
+const AT_ONCE: f64 = 1.0;
 
 pub(super) fn processes(record: &OomRecord) -> Option<Block> {
     let processes = &record.circumstances.processes;
@@ -55,6 +57,10 @@ pub(super) fn processes(record: &OomRecord) -> Option<Block> {
     }
     if let Some(more @ 1..) = processes.len().checked_sub(SHOWN) {
         block.note(format!("and {more} more in the JSON record"));
+    }
+    let ages = processes.iter().filter_map(|process| process.age_seconds);
+    if let Some(oldest) = ages.max_by(f64::total_cmp).filter(|age| *age > AT_ONCE) {
+        block.note(format!("sizes were read up to {} before the kill", span(oldest)));
     }
     for process in processes {
         if let (Some(pid), Some(parent)) = (process.task.pid, process.copy_of) {

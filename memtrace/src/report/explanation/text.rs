@@ -2,6 +2,8 @@
 //!
 //! [`Explanation`] -> lines that fit. Must not add information.
 
+use jiff::Timestamp;
+
 use crate::{
     allocator::counters::ArenaCounters,
     explain::{Explanation, Grown, Growth, Holding, Member, Part},
@@ -37,7 +39,7 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
     if !explanation.allocators.is_empty() {
         page.heading("ALLOCATORS");
         for holding in &explanation.allocators {
-            allocator(&mut page, holding);
+            allocator(&mut page, holding, explanation.time);
         }
     }
     if !explanation.reclaimable.is_empty() || !explanation.firm.is_empty() {
@@ -197,7 +199,7 @@ fn parts(page: &mut Page, parts: &[Part], depth: usize) {
     }
 }
 
-fn allocator(page: &mut Page, holding: &Holding) {
+fn allocator(page: &mut Page, holding: &Holding, now: Timestamp) {
     let version = holding.version.as_deref().map_or_else(String::new, |version| format!(" {version}"));
     let many =
         if holding.processes > 1 { format!(", {} processes", holding.processes) } else { String::new() };
@@ -206,12 +208,7 @@ fn allocator(page: &mut Page, holding: &Holding) {
     if let Some(reason) = &holding.absent {
         bullet(page, "  no counters:", reason, Paint::Doubt);
     }
-    let bound = match holding.error_bytes {
-        _ if holding.allocated_bytes.is_none() => String::new(),
-        Some(Bytes(0)) => "allocated by the program; exact".to_owned(),
-        Some(error) => format!("allocated by the program; error at most {error}"),
-        None => "allocated by the program, at most; see below".to_owned(),
-    };
+    let bound = holding.exactness(now);
     let rows: [(&str, Option<Bytes>, &str); 6] = [
         (IN_USE, holding.allocated_bytes, &bound),
         ("  free, still resident", holding.free_resident_bytes, "kept for new allocations"),

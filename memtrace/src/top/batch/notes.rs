@@ -56,6 +56,7 @@ fn rest(out: &mut String, process: &ProcessRow, memory: &Memory, counters_age: O
         unaccounted_bytes,
         excess_bytes,
         stale,
+        unfinished,
         growth_stacks,
         counters,
         without_counters,
@@ -78,6 +79,9 @@ fn rest(out: &mut String, process: &ProcessRow, memory: &Memory, counters_age: O
     }
     if let Some(reason) = stale {
         line(format!("out of date: {reason}"));
+    }
+    if let Some(reason) = unfinished {
+        line(format!("owners may be incomplete: {reason}"));
     }
     if let Some(GrowthStack { bytes: [_, minute, _], frames, .. }) = growth_stacks.first()
         && minute.0 > 0

@@ -167,6 +167,14 @@ static CELLS: &[(Column, Get)] = &[
             .or(&["rss"]),
         |of| Value::Bytes(of.row.rss_bytes),
     ),
+    (
+        Column::new("advised_limit_bytes", "ADV LIM", Kind::Bytes, H, "limit by `memtrace advise`")
+            .or(&["advised"]),
+        |of| Value::bytes(of.insight.and_then(|insight| insight.advised_limit_bytes)),
+    ),
+    (Column::new("advised_request_bytes", "ADV REQ", Kind::Bytes, H, "request by `memtrace advise`"), |of| {
+        Value::bytes(of.insight.and_then(|insight| insight.advised_request_bytes))
+    }),
     (Column::new("charge_age_seconds", "READ", Kind::Seconds, H, "age of the figures").or(&["read"]), |of| {
         Value::seconds(of.row.charge_age_seconds)
     }),

@@ -131,6 +131,7 @@ fn memory() -> Memory {
         unaccounted_bytes: Bytes(123 << 10),
         excess_bytes: Bytes(0),
         stale: None,
+        unfinished: None,
         scanned: Some("2026-01-02T03:04:01.8Z".parse().unwrap()),
         samples: Some(64),
         growth_stacks: vec![
@@ -179,6 +180,7 @@ fn insights() -> Insights {
         seconds_to_limit: eta,
         kills,
         findings,
+        ..Insight::default()
     };
     Insights::from([
         (format!("{POD}/redis"), insight(trend(300, 440), Some(1_258_291.2), Some(61.0), 0, vec![leak])),

@@ -20,6 +20,8 @@ const MOST_FAST: u32 = 1 << 18;
 
 /// The most chunks of one arena's other bins, in case a list never ends.
 const MOST_BINNED: u32 = 1 << 18;
+/// Free chunks from this size on are in the bins of large ones: `largebin_index` gives 113 for it.
+pub const LEAST_LARGE: u64 = 12 << 10;
 /// The most large free chunks that are remembered.
 const MOST_LARGE: usize = 1 << 14;
 
@@ -191,10 +193,10 @@ impl Arena {
         held
     }
 
-    /// The free chunks of the largest bins, from 32 KiB on, the largest first. Incomplete when only `end` of the budget
+    /// The free chunks of the largest bins, from 10.5 KiB on, the largest first. Incomplete when only `end` of the budget
     /// is left.
     pub fn large(&self, image: &mut dyn Image, end: u64) -> Large {
-        /// `largebin_index` of 32 KiB, minus the unused bin 0.
+        /// `largebin_index` of 10.5 KiB.
         const FIRST: u64 = 112;
         let mut large = Large { chunks: Vec::new(), is_complete: true };
         for bin in (FIRST - 1..layout::BINS).rev() {

@@ -251,6 +251,24 @@ impl Piece {
         None
     }
 
+    /// The end of the free chunk around an address, if it is smaller than `most`: its size stands at both of its ends.
+    /// `None` also if the piece does not reach that far.
+    pub fn free_around(&self, image: &mut dyn Image, address: u64, most: u64) -> Option<u64> {
+        let first = address.checked_add(ALIGNMENT)?;
+        let last = address.saturating_add(most);
+        (first..last).step_by(ALIGNMENT as usize).take_while(|at| self.holds(at.saturating_add(8))).find(
+            |at| {
+                let (size, head) = (self.word(*at), self.word(at.saturating_add(8)));
+                let (Some(size), Some(head)) = (size, head) else { return false };
+                let is_after_free = is_sized(head) && head & PREV_INUSE == 0;
+                let start = at.checked_sub(size).filter(|start| *start <= address);
+                let is_size = size >= SMALLEST && size <= most && size.is_multiple_of(ALIGNMENT);
+                let start = start.filter(|_| is_after_free && is_size);
+                start.is_some_and(|start| image.word(start + 8).is_some_and(|head| head & !FLAGS == size))
+            },
+        )
+    }
+
     fn is_chain(&self, start: u64, span: Span) -> bool {
         let mut at = start;
         for count in 0..CHAIN {

@@ -1,11 +1,11 @@
 //! Samples a heap that is too large to walk, in evenly spread pieces.
 //!
 //! Input: an image and spans of chunks. Output: an estimated [`Tally`] with its error. A piece starts at any address;
-//! the first chain of valid chunks in it is accepted. A piece inside one large chunk has no chain, and is free if a
-//! list contains the chunk.
+//! the first chain of valid chunks in it is accepted. A piece with a few large chunks has no chain: it is like the chunk
+//! at its start, which is free if a list contains it, or if it has its size at both ends.
 
 use super::{
-    arena::Large,
+    arena::{LEAST_LARGE, Large},
     chunk::{PIECE, Piece, Span, Step, Tally, step},
     layout::MOST_FAST,
 };
@@ -61,12 +61,21 @@ fn look(image: &mut dyn Image, span: Span, (place, len): (u64, u64), large: &Lar
     piece.load(image, place, span);
     let end = piece.end().min(span.end);
     let Some(mut at) = piece.chain(place, span) else {
-        let has_it = |(start, size): &(u64, u64)| (*start..start.saturating_add(*size)).contains(&place);
-        let is_free = large.chunks.iter().any(has_it);
+        let ends = large.chunks.iter().map(|(start, size)| (*start, start.saturating_add(*size)));
+        let listed = ends.clone().find(|(start, end)| (*start..*end).contains(&place)).map(|(_, end)| end);
+        let free_to = listed.or_else(|| piece.free_around(image, place, LEAST_LARGE));
         let bytes = end.saturating_sub(place);
-        let (free, resident) = if is_free { (bytes, image.resident(place, end)) } else { (0, 0) };
-        let unknown = if is_free || large.is_complete { 0 } else { bytes };
-        return Some(Seen { bytes, free, resident, small: 0, unknown });
+        // A smaller free chunk would have been seen, if the piece reaches to its end.
+        let is_known = large.is_complete && bytes >= LEAST_LARGE;
+        return Some(match free_to.map(|to| to.min(end)) {
+            Some(to) => {
+                let (len, resident) = (to.saturating_sub(place), image.resident(place, to));
+                let resident = u128::from(bytes) * u128::from(resident) / u128::from(len.max(1));
+                let resident = u64::try_from(resident).unwrap_or(bytes).min(bytes);
+                Seen { bytes, free: bytes, resident, small: 0, unknown: 0 }
+            }
+            None => Seen { bytes, unknown: if is_known { 0 } else { bytes }, ..Seen::default() },
+        });
     };
     let is_whole = piece.is_whole();
     // After the piece only the head of one chunk is read.
@@ -128,6 +137,39 @@ mod tests {
         many.iter_mut().step_by(2).for_each(|piece| piece.free = 1000);
         assert!(off(&many) > 1 << 20);
         assert!(estimate(&[], 1 << 30).is_none());
+    }
+
+    /// One block of five is kept, in chunks so large that a piece may hold two of them.
+    #[test]
+    fn a_few_large_chunks_in_a_piece_are_no_memory_in_use() {
+        let start = 0x5555_5555_0000;
+        for block in [2 << 10, 2900 / 16 * 16, 5 << 10, 10 << 10_u64] {
+            let (pattern, count) = (5 * block, (24 << 20) / (5 * block));
+            let mut words = vec![0_u64; ((count * pattern + 16) / 8) as usize];
+            let mut large = Large { chunks: Vec::new(), is_complete: true };
+            for number in 0..count {
+                let (used, free) = (number * pattern, number * pattern + block);
+                let at = |offset: u64| (offset / 8) as usize;
+                words[at(used) + 1] = block | u64::from(number == 0);
+                words[at(free) + 1] = (4 * block) | 1;
+                words[at(used + pattern)] = 4 * block;
+                if 4 * block >= LEAST_LARGE {
+                    large.chunks.push((start + free, 4 * block));
+                }
+            }
+            words[(count * pattern / 8) as usize + 1] = 4096;
+            let fake = Fake::default().with_words(start, &words);
+            let span = Span { start, end: start + count * pattern, has_top: true };
+            for share in [512 << 10, 4 << 20] {
+                let mut fake = fake.slowed(share, 0);
+                let tally = sample(&mut fake, &[span], &large, 0).unwrap();
+                let off = tally.free.abs_diff(count * 4 * block);
+                assert!(off <= tally.doubt.off() + tally.unknown, "{block}, {share}: {off}, {tally:?}");
+                if share > 1 << 20 {
+                    assert!(off < count * pattern / 4, "{block}, {share}: {off}, {tally:?}");
+                }
+            }
+        }
     }
 
     /// Every second chunk is free in the first half of the heap only: a sample that ends early must cover both halves.

@@ -114,17 +114,21 @@ impl Worker {
             self.waiting.push_back(record);
         }
         if is_idle {
+            self.store_rows(false);
             self.tidy();
         }
     }
 
     /// Replaces records from the kernel log. What cannot be written now is kept for the next try.
     fn replace(&mut self) {
-        let Self { surroundings, clock, replaced, .. } = self;
+        let Self { surroundings, clock, replaced, member_kills, .. } = self;
         let mut failed = None;
         replaced.retain(|(id, record)| {
             if failed.is_none() {
                 failed = surroundings.store.write(clock, |store| store.replace_kill(id, record)).err();
+                if failed.is_none() {
+                    member_kills.note(record);
+                }
             }
             failed.is_some()
         });
@@ -156,6 +160,8 @@ impl Worker {
                     }
                     let of = WorkloadLabels::of(container_name, record.victim.task.cgroup.as_deref());
                     self.surroundings.shared.count_kills(of, 1);
+                    self.member_kills.note(record);
+                    self.surroundings.beat.beat();
                     self.follow_up.add(record, self.ancestors.remove(&record.id));
                 }
                 self.counts.stored.fetch_add(records.len() as u64, Ordering::Relaxed);

@@ -1,8 +1,12 @@
 //! The upkeep of the store: retention, the files beneath it, and what others are told about it.
 //!
-//! The clocks and the store -> fewer old kills, a store that works, messages. Must not delay a kill.
+//! The clocks and the store -> rows of workloads, fewer old kills, a store that works, messages. Must not delay a kill.
 
-use std::{path::Path, sync::PoisonError, time::Instant};
+use std::{
+    path::Path,
+    sync::{MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
@@ -56,24 +60,28 @@ impl Worker {
         for renewed in self.surroundings.store.news() {
             let aside = renewed.aside.as_ref().map(|aside| aside.display().to_string());
             tracing::error!(reason = %renewed.reason, aside, kills = renewed.kills, "opened the store again: its files were lost or damaged");
-            let mut state = self.counts.store.lock().unwrap_or_else(PoisonError::into_inner);
-            state.renewals += 1;
             let moved =
                 aside.map_or_else(String::new, |aside| format!("; what was left of it is in {aside}"));
-            state.last_renewal = Some(format!("{}: {}{moved}", renewed.time, renewed.reason));
+            let last = format!("{}: {}{moved}", renewed.time, renewed.reason);
+            let mut state = self.store_state();
+            state.renewals += 1;
+            state.last_renewal = Some(last);
             drop(state);
             self.store_recent();
         }
         let problem = self.surroundings.store.problem();
-        let mut state = self.counts.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let StoreState { problem: told, .. } = &mut *state;
-        if told.as_deref() != problem {
+        if self.store_state().problem.as_deref() != problem {
+            self.store_state().problem = problem.map(str::to_owned);
+            // Not under the lock, for which the engine waits: the log may be a pipe that nobody reads.
             match problem {
                 Some(why) => tracing::error!("OOM kills cannot be stored now: {why}"),
                 None => tracing::info!("OOM kills can be stored again"),
             }
-            *told = problem.map(str::to_owned);
         }
+    }
+
+    fn store_state(&self) -> MutexGuard<'_, StoreState> {
+        self.counts.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The kills that are still in memory are not lost with their store.
@@ -91,6 +99,21 @@ impl Worker {
         }
     }
 
+    /// Stores the finished rows of workloads; at the end also the present ones.
+    pub(super) fn store_rows(&mut self, is_end: bool) {
+        let rows = self.surroundings.shared.finished_rows(is_end);
+        if rows.is_empty() {
+            return;
+        }
+        match self.surroundings.store.write(&self.clock, |store| store.insert_rows(&rows)) {
+            Ok(()) => self.surroundings.shared.forget_rows(rows.len()),
+            // They wait, up to a bound; the store's problem is told elsewhere.
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), rows = rows.len(), "failed to store the history of workloads; retrying");
+            }
+        }
+    }
+
     /// Deletes old kills if that is due.
     pub(super) fn tidy(&mut self) {
         if self.tidied.is_some_and(|at| at.elapsed() < TIDY) {
@@ -104,6 +127,9 @@ impl Worker {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "deleted old OOM kills"),
             Err(error) => tracing::warn!(error = %chain(&error), "failed to delete old OOM kills"),
+        }
+        if let Err(error) = self.surroundings.store.write(now, |store| store.keep_rows(now)) {
+            tracing::warn!(error = %chain(&error), "failed to delete old history of workloads");
         }
         if let Err(error) = self.surroundings.store.write(now, |store| store.keep_tallies()) {
             tracing::warn!(error = %chain(&error), "failed to add up the counts of old OOM kills");

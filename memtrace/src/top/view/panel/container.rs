@@ -28,7 +28,13 @@ pub(super) fn panel(data: &Data, cgroup: &str, painter: &mut Painter<'_>, area: 
     let title =
         text::keep_end(&label(container), usize::from(left.width.saturating_sub(8)), painter.theme.gap());
     let inside = painter.frame(left, &format!(" {title} "));
-    let used = composition(container, painter, inside);
+    let mut used = composition(container, painter, inside);
+    let advised = insight.and_then(|of| of.advised_limit_bytes.zip(of.advised_request_bytes));
+    if let Some((limit, request)) = advised.filter(|_| used < inside.height) {
+        let text = format!("advised: limit {}, request {}", format::bytes(limit), format::bytes(request));
+        painter.put(row(inside, used), inside.x, &text, Role::Plain);
+        used += 1;
+    }
     let findings = insight.map_or(&[][..], |insight| &insight.findings);
     let mut lines = findings.iter().flat_map(|finding| {
         let mut lines = text::wrap(&finding.sentence, usize::from(inside.width));

@@ -1,0 +1,14 @@
+//! Sizing: the memory that a workload needs, from its history or from runs.
+//!
+//! Five-minute rows -> days -> terms -> a request and a limit, or why there are none; and what other tools would have
+//! said on the same data. Figures of runs -> budgets, the least limit. Pure. docs/sizing.md explains the formulas.
+
+pub mod advise;
+pub mod backtest;
+pub mod days;
+pub mod growth;
+pub mod others;
+pub mod run;
+#[cfg(test)]
+mod tests;
+pub mod versions;

@@ -109,11 +109,14 @@ fn run(options: &[&str], command: &[&str]) -> (u32, Output) {
     (child.id(), child.wait_with_output().unwrap())
 }
 
+/// Options, a command, and the exit code or else the signal by which memtrace ends.
+type Case<'a> = (&'a [&'a str], &'a [&'a str], Result<i32, i32>);
+
 #[test]
 fn exit_codes_are_those_of_the_command_and_five_for_memory() {
     let eat = Program::eat_path();
     let child_dies = format!("{eat} grow; exit 0");
-    let table: &[(&[&str], &[&str], Result<i32, i32>)] = &[
+    let table: &[Case<'_>] = &[
         (&[], &["true"], Ok(0)),
         (&[], &["sh", "-c", "exit 7"], Ok(7)),
         (&["--budget", "peak=1G,leak=none"], &["sh", "-c", "exit 3"], Ok(3)),

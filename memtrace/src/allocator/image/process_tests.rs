@@ -12,8 +12,9 @@ fn ourselves(budget: Budget) -> Process {
 
 /// Pages of this process, the first `touched` of them touched.
 fn pages(count: usize, touched: usize) -> Vec<u8> {
-    // Large enough for malloc to map it: its pages become present when written.
-    let mut pages = vec![0_u8; (count + 1) * PAGE + (40 << 20)];
+    // No arena of a thread has so much room (`HEAP_MAX_SIZE` is 64 MiB), whatever other tests have freed in it: malloc maps
+    // it, and its pages become present when written.
+    let mut pages = vec![0_u8; (count + 1) * PAGE + (128 << 20)];
     let start = first_page(&pages);
     for page in 0..touched {
         pages[start + page * PAGE] = 7;

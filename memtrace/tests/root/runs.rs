@@ -27,9 +27,26 @@ struct Started {
     dir: tempfile::TempDir,
 }
 
+/// memtrace with the default actions of signals: a shell starts what runs in its background with SIGINT ignored, nohup with
+/// SIGHUP, and the command would inherit that.
+#[expect(unsafe_code, reason = "what runs between fork and exec has no safe form")]
+fn memtrace() -> Command {
+    let mut command = Command::new(binary());
+    let reset = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            // SAFETY: signal(2) may be called between fork and exec, and the default action needs no code.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls and allocates nothing.
+    unsafe { command.pre_exec(reset) };
+    command
+}
+
 fn start(options: &[&str], command: &[&str]) -> Started {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = Command::new(binary())
+    let mut child = memtrace()
         .args(["run", "--alone", "-o", "json", "--page"])
         .arg(dir.path().join("page"))
         .args(options)
@@ -96,7 +113,7 @@ fn nothing_is_left(pid: u32) {
 }
 
 fn run(options: &[&str], command: &[&str]) -> (u32, Output) {
-    let child = Command::new(binary())
+    let child = memtrace()
         .args(["run", "--alone"])
         .args(options)
         .arg("--")

@@ -56,7 +56,7 @@ impl Shared {
     pub fn finished_rows(&self, is_end: bool) -> Vec<(Arc<Workload>, Row)> {
         if is_end {
             let mut fold = self.lasting();
-            fold.flush(None);
+            fold.flush();
             return fold.finished();
         }
         // The recorder of kills asks, and waits for nobody.

@@ -1,7 +1,7 @@
 //! Looks at the owners of a run's memory, near its peak.
 //!
-//! A cgroup -> an [`Explanation`](crate::explain::Explanation), read in a thread of its own, so that signals and samples go on. Looks are spaced by what they cost:
-//! at most 2 % of the time is looked. A daemon that runs adds call stacks and verdicts over time.
+//! A cgroup -> an [`Explanation`], read in a thread of its own, so that signals and samples go on. Looks are spaced by what
+//! they cost: at most 2 % of the time is looked. A daemon that runs adds call stacks and verdicts over time.
 
 use std::{
     path::{Path, PathBuf},

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    cgroup::hierarchy::Hierarchy,
+    cgroup::hierarchy::{Hierarchy, is_within},
     mm::procfs::Procfs,
     text::{comm, escape},
 };
@@ -23,14 +23,15 @@ const MOST_TOLD: usize = 8;
 pub struct Outside {
     proc: PathBuf,
     hierarchy: Hierarchy,
-    path: Vec<u8>,
+    /// Escaped.
+    path: String,
     seen: BTreeMap<u32, String>,
 }
 
 impl Outside {
     /// Watches for processes outside of the cgroup at `path`.
     pub fn of(proc: &Path, hierarchy: &Hierarchy, path: &[u8]) -> Self {
-        Self { proc: proc.into(), hierarchy: hierarchy.clone(), path: path.into(), seen: BTreeMap::new() }
+        Self { proc: proc.into(), hierarchy: hierarchy.clone(), path: escape(path), seen: BTreeMap::new() }
     }
 
     /// Looks at the command and its descendants.
@@ -50,8 +51,9 @@ impl Outside {
             // A process that is ending is in the root group already.
             let Ok(stat) = procfs.stat(pid) else { continue };
             let is_ending = matches!(stat.state, b'Z' | b'X');
+            let path = escape(&path);
             if !is_ending && !is_within(&path, &self.path) {
-                let told = format!("{} (pid {pid}) in {}", comm(&stat.comm), escape(&path));
+                let told = format!("{} (pid {pid}) in {path}", comm(&stat.comm));
                 self.seen.entry(pid).or_insert(told);
             }
             open.extend(self.children(pid));
@@ -68,20 +70,5 @@ impl Outside {
         let of = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
         let lists: Vec<String> = tasks.take(MOST_VISITED).map(of).collect();
         lists.iter().flat_map(|list| list.split_whitespace()).filter_map(|pid| pid.parse().ok()).collect()
-    }
-}
-
-fn is_within(path: &[u8], outer: &[u8]) -> bool {
-    path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_within;
-
-    #[test]
-    fn a_group_below_is_inside() {
-        assert!(is_within(b"/a/b", b"/a") && is_within(b"/a", b"/a"));
-        assert!(!is_within(b"/ab", b"/a") && !is_within(b"/", b"/a"));
     }
 }

@@ -114,8 +114,8 @@ impl Fold {
     }
 
     /// Ends the present five minutes early, at the end of the daemon.
-    pub fn flush(&mut self, snapshot: Option<&Snapshot>) {
-        self.close(snapshot);
+    pub fn flush(&mut self) {
+        self.close(None);
     }
 
     fn close(&mut self, snapshot: Option<&Snapshot>) {

@@ -132,7 +132,7 @@ fn pods_of_one_owner_are_one_row_and_each_rises_by_itself() {
 fn what_ends_early_is_kept_and_what_nobody_takes_is_bounded() {
     let (mut fold, rows) = folded(0..100, -1000, |_| MIB);
     assert!(rows.is_empty());
-    fold.flush(None);
+    fold.flush();
     assert_eq!(fold.finished()[0].1.readings, 100);
     fold.forget(1);
     assert!(!fold.has_finished());

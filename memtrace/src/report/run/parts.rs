@@ -35,7 +35,7 @@ pub(super) fn peak(run: &Run) -> Block {
         None => block.doubt("charge", "unknown"),
     }
     if let Some(firm) = run.course.firm_peak_bytes {
-        block.field("firm memory", format!("{firm} at most, of {} readings", run.course.samples));
+        block.field("firm memory", format!("{firm}, the highest of {} readings", run.course.samples));
     }
     let Some(reading) = &run.at_peak else {
         block.note("it ended before its memory was read by kind");

@@ -33,8 +33,8 @@ const SCHEMA: u32 = 1;
 /// Arguments of `advise`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-limit = P + C + m: the highest memory that cannot be reclaimed, the page cache that the workload needs, and a margin for
-what its days differ by. request = the median of the days' peaks + C. docs/sizing.md explains the terms.
+limit = P + C + m: the highest memory that cannot be reclaimed, the page cache that the workload needs, and a margin for \
+the differences between its days. request = the median of the daily peaks + C. docs/sizing.md explains the terms.
 
 Examples:
   memtrace advise                            all workloads of this node, those in danger first
@@ -46,7 +46,7 @@ Examples:
 
 Exit codes: 0 ok, 1 failed (no such workload, no patch possible), 2 usage, 3 no store or no history yet, 4 not permitted.")]
 pub struct AdviseArgs {
-    /// Only workloads with this name, or else with this text in it; all if none is given.
+    /// Workloads with this name, or with this text in their names [default: all].
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// Output format.

@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     Failure,
@@ -27,7 +27,7 @@ Examples:
   memtrace replay one.rec --by arena")]
 pub struct RecordArgs {
     /// File to write; it must not exist yet.
-    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    #[arg(long = "out", value_name = "FILE")]
     pub file: PathBuf,
     /// Stop after this many seconds [default: on ^C].
     #[arg(long = "for", value_name = "SECONDS")]
@@ -41,12 +41,21 @@ pub struct RecordArgs {
     /// CPU limit for reading page tables, in percent of one CPU.
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub scan_share: u32,
-    /// Print the last snapshot as JSON at the end.
-    #[arg(long)]
-    pub json: bool,
+    /// What to print at the end.
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Table)]
+    pub output: Form,
     /// Options of the tracer.
     #[command(flatten)]
     pub probe: ProbeArgs,
+}
+
+/// What is printed of the last snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Table of the ten largest processes.
+    Table,
+    /// JSON: the whole snapshot.
+    Json,
 }
 
 /// Runs the command.
@@ -63,7 +72,7 @@ pub fn run(args: &RecordArgs, out: &mut dyn Write) -> Result<(), Failure> {
         scan_share: args.scan_share,
     };
     let recorded = record(&config)?;
-    if args.json {
+    if args.output == Form::Json {
         return show::json(&recorded.snapshot, out);
     }
     let show_args = ShowArgs { by: Some(By::Process), most: Some(10), ..ShowArgs::default() };

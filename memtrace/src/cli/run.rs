@@ -31,51 +31,51 @@ const MOST_RUNS: u16 = 1000;
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command has stdin, stdout, the terminal and all signals as if memtrace were not there. All of its children are \
-measured with it; what it leaves behind is killed at the end. The page goes to stderr.
+Stdin, stdout, the terminal and signals reach the command as if memtrace were not there. Its children are measured with \
+it; processes that it leaves behind are killed at the end. The page goes to stderr.
 
-It needs a cgroup that it may make: root, or a session of systemd (cgroup v2), also in a container whose /sys/fs/cgroup \
-is writable. It needs no daemon; one that runs adds call stacks and the record of an OOM kill.
+memtrace must be allowed to create a cgroup: as root, in a systemd session (cgroup v2), or in a container with a writable \
+/sys/fs/cgroup. No daemon is needed; a running one adds call stacks and the record of an OOM kill.
 
 Examples:
   memtrace run -- make test
   memtrace run --memory-limit 512M -- ./server --selftest
   memtrace run --budget peak=512M,growth=1M/h,leak=none -- ./soak.sh
   memtrace run --repeat 5 -- ./bench               median and spread of the peak
-  memtrace run --find-limit -- ./batch < input     the least limit that it lives with
+  memtrace run --find-limit -- ./batch < input     the lowest limit that is enough
   memtrace run --budget peak=1G -o markdown --page memory.md --junit memory.xml -- cargo test
 
-Exit codes: that of the command; 5 a budget was broken, or the kernel killed for memory; 126 the command cannot be \
-executed, 127 it was not found; 1 failed, 2 usage, 4 no cgroup may be made here.")]
+Exit codes: that of the command; 5 a budget was broken, or the OOM killer killed a process; 126 the command cannot be \
+executed, 127 it was not found; 1 failed, 2 usage, 4 not allowed to create a cgroup.")]
 pub struct RunArgs {
     /// Memory limit of the command and its children.
     #[arg(long, value_name = "SIZE", value_parser = amount::size)]
     pub memory_limit: Option<Bytes>,
-    /// What it may use: peak=SIZE, growth=RATE (1M/h) at its end, leak=none; several with commas.
+    /// Memory budget: peak=SIZE, growth=RATE at the end of the run (such as 1M/h), leak=none; separated by commas.
     #[arg(long, value_name = "BUDGET", value_parser = Budget::parse)]
     pub budget: Option<Budget>,
-    /// Run it N times, and tell how its peak differs.
+    /// Run the command N times and show the spread of its peak.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_RUNS)))]
     pub repeat: u16,
-    /// Search the least limit with which it exits 0, in at most 1.1 times its time; up to 12 runs.
+    /// Find the lowest limit with which the command exits with 0 and takes at most 1.1 times as long; up to 12 runs.
     #[arg(long, conflicts_with = "memory_limit")]
     pub find_limit: bool,
-    /// Let it swap; by default it may not, so that its limit holds and its peak is all of it.
+    /// Allow swap [default: no swap, so that the peak contains all memory of the command].
     #[arg(long)]
     pub swap: bool,
-    /// Wait also for processes that the command leaves behind, such as a daemon.
+    /// Also wait for processes that the command leaves behind, such as a daemon.
     #[arg(long)]
     pub wait_all: bool,
-    /// Form of the page.
+    /// Output format of the page.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Text)]
     pub output: Form,
-    /// Write the page to this file, and not to stderr.
+    /// Write the page to this file instead of stderr.
     #[arg(long, value_name = "FILE")]
     pub page: Option<PathBuf>,
-    /// Write JUnit XML to this file as well.
+    /// Also write JUnit XML to this file.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Show progress also on a terminal that the command writes on.
+    /// Show progress even if the command writes to the same terminal.
     #[arg(long)]
     pub progress: bool,
     /// Do not ask the daemon.
@@ -118,7 +118,7 @@ pub enum Form {
 /// See [`Failure`]; the command's own exit code is one too.
 pub fn run(args: &RunArgs, _: &mut dyn Write) -> Result<(), Failure> {
     if args.output == Form::Svg && !args.find_limit {
-        return Err(Failure::Usage(anyhow!("-o svg is the curve of --find-limit, which is not given")));
+        return Err(Failure::Usage(anyhow!("-o svg draws the curve of --find-limit; add --find-limit")));
     }
     let request = Request {
         command: args.command.clone(),

@@ -15,7 +15,7 @@ use crate::{
 
 fn record(file: &str, arguments: &[&str]) -> Child {
     Command::new(binary())
-        .args(["record", "--json", "-o", file])
+        .args(["record", "-o", "json", "--out", file])
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -105,7 +105,8 @@ fn the_whole_node_is_recorded_and_replayed() {
     let place = Place::new();
     let file = place.file("node.rec");
     let file = file.to_str().unwrap();
-    let recorded = shown(&memtrace(&["record", "--json", "--for", "4", "--scan-share", "50", "-o", file]));
+    let recorded =
+        shown(&memtrace(&["record", "-o", "json", "--for", "4", "--scan-share", "50", "--out", file]));
     assert!(recorded.processes.iter().any(|row| row.pid == std::process::id()));
     assert_eq!(shown(&memtrace(&["replay", file, "-o", "json"])), recorded);
 }
@@ -115,14 +116,14 @@ fn a_file_that_is_there_is_not_written_over_and_one_that_is_full_is_whole() {
     let place = Place::new();
     let file = place.file("small.rec");
     std::fs::write(&file, "mine").unwrap();
-    let output = memtrace(&["record", "--for", "1", "-o", file.to_str().unwrap()]);
+    let output = memtrace(&["record", "--for", "1", "--out", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
     let other = memtrace(&["replay", file.to_str().unwrap()]);
     assert_eq!(other.status.code(), Some(1));
     assert!(said(&other).contains("not a recording"), "{}", said(&other));
     let full = place.file("full.rec");
-    let output = memtrace(&["record", "--for", "9", "--max-size", "0", "-o", full.to_str().unwrap()]);
+    let output = memtrace(&["record", "--for", "9", "--max-size", "0", "--out", full.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("limit"), "{}", said(&output));
 }

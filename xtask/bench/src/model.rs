@@ -108,7 +108,7 @@ fn replay(bin: &Path, programs: &Programs) -> Result<(f64, u64)> {
     let dir = tempfile::tempdir().context("failed to create a directory")?;
     let file = dir.path().join("recording");
     let mut recorder = Command::new(bin)
-        .args(["record", "--json", "--for", RECORDED, "--event-budget", "0", "--out"])
+        .args(["record", "-o", "json", "--for", RECORDED, "--event-budget", "0", "--out"])
         .arg(&file)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

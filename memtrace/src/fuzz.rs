@@ -6,9 +6,12 @@
 #![doc(hidden)]
 
 mod image;
+mod outside;
 mod stack;
 
 use std::sync::Arc;
+
+pub use self::outside::{elf, kernel_log, names, proc};
 
 use gimli::UnwindContext;
 use memtrace_common::event::stack::MOST_BYTES;
@@ -119,7 +122,7 @@ pub fn protocol(bytes: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("ring_record", ring_record),
     ("maps", maps),
     ("smaps", smaps),
@@ -127,6 +130,10 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("counters", counters),
     ("unwind", unwind),
     ("protocol", protocol),
+    ("kernel_log", kernel_log),
+    ("proc", proc),
+    ("names", names),
+    ("elf", elf),
 ];
 
 /// Checks the invariants of an address space.

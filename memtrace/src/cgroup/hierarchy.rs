@@ -188,7 +188,7 @@ fn candidates(mountinfo: &[u8]) -> Vec<Hierarchy> {
 
 /// `34 25 0:30 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory` (proc(5)): optional fields
 /// end at `-`; space, tab, newline and backslash in paths are octal escapes.
-fn parse_mount(line: &[u8]) -> Option<Hierarchy> {
+pub(crate) fn parse_mount(line: &[u8]) -> Option<Hierarchy> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let separator = fields.iter().position(|field| *field == b"-")?;
     let (root, mount) = (fields.get(3)?, fields.get(4)?);

@@ -156,7 +156,7 @@ impl Procfs {
 }
 
 /// `1234 (a b) c) S 1 ...`: the name may hold spaces and parentheses, the last `)` ends it.
-fn parse_stat(bytes: &[u8]) -> Result<Stat, Error> {
+pub(crate) fn parse_stat(bytes: &[u8]) -> Result<Stat, Error> {
     let missing = |what| Error::Malformed { file: "stat", what };
     let open = bytes.iter().position(|byte| *byte == b'(').ok_or(missing("name"))?;
     let close = bytes.iter().rposition(|byte| *byte == b')').ok_or(missing("end of the name"))?;
@@ -170,14 +170,14 @@ fn parse_stat(bytes: &[u8]) -> Result<Stat, Error> {
 }
 
 /// `4633 1210 892 163 0 337 0`
-fn parse_statm(bytes: &[u8]) -> Result<Statm, Error> {
+pub(crate) fn parse_statm(bytes: &[u8]) -> Result<Statm, Error> {
     let mut fields = bytes.split(u8::is_ascii_whitespace).map(number);
     let mut next = |what| fields.next().flatten().ok_or(Error::Malformed { file: "statm", what });
     Ok(Statm { size: next("size")?, resident: next("resident")?, shared: next("shared")? })
 }
 
 /// `RssAnon:\t    1234 kB`
-fn parse_status(bytes: &[u8]) -> Status {
+pub(crate) fn parse_status(bytes: &[u8]) -> Status {
     let mut status = Status::default();
     for line in bytes.split(|byte| *byte == b'\n') {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
@@ -201,7 +201,7 @@ fn parse_status(bytes: &[u8]) -> Status {
 }
 
 /// `4:memory:/kubepods/burstable/...` (v1), `0::/system.slice/x.service` (v2). The path may hold colons.
-fn parse_cgroup(bytes: &[u8]) -> Vec<CgroupLine> {
+pub(crate) fn parse_cgroup(bytes: &[u8]) -> Vec<CgroupLine> {
     bytes
         .split(|byte| *byte == b'\n')
         .filter_map(|line| {

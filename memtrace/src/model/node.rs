@@ -15,7 +15,7 @@ pub fn read(proc: &Path) -> Node {
 }
 
 /// `MemAvailable:   23780772 kB`
-fn parse(meminfo: &[u8], pressure: &[u8]) -> Node {
+pub(crate) fn parse(meminfo: &[u8], pressure: &[u8]) -> Node {
     let (pressure_some10, pressure_full10) = pressure::parse(pressure);
     let mut node = Node { pressure_some10, pressure_full10, ..Node::default() };
     for line in meminfo.split(|byte| *byte == b'\n') {

@@ -23,6 +23,8 @@ use crate::units::Bytes;
 
 /// Members of a group that is killed as a whole die within this time, in µs.
 const GROUP: u64 = 1_000_000;
+/// The most members that are kept with the first; further ones are kills of their own.
+const MOST_MEMBERS: usize = 4096;
 /// The largest relative drift between the log's clock and the boot clock: both are disciplined, but not together
 /// (`CLOCK_BOOTTIME` may be slewed by 500 ppm).
 const DRIFT: f64 = 500e-6;
@@ -129,7 +131,11 @@ impl Reader {
         let is_its = |report: &Report| report.dump.victim.is_none_or(|victim| victim == kill.tid);
         kill.report = self.ready.take().filter(is_its);
         match &mut self.last {
-            Some(first) if self.in_group && microseconds.abs_diff(first.microseconds) < GROUP => {
+            Some(first)
+                if self.in_group
+                    && microseconds.abs_diff(first.microseconds) < GROUP
+                    && first.others.len() < MOST_MEMBERS =>
+            {
                 first.others.push(kill);
                 None
             }

@@ -215,6 +215,7 @@ impl Write for Timed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::thread_cpu;
 
     const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -256,7 +257,19 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_computed() {
-        assert!(cpu_time(std::process::id()).is_some_and(|time| time > 0));
+    fn the_time_of_a_thread_is_what_its_own_clock_says() {
+        let tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        let outer = thread_cpu();
+        let before = cpu_time(tid).unwrap();
+        let begun = thread_cpu();
+        while thread_cpu() - begun < Duration::from_millis(20) {
+            std::hint::black_box(0);
+        }
+        let inner = thread_cpu() - begun;
+        let computed = Duration::from_nanos(cpu_time(tid).unwrap() - before);
+        // The kernel accounts at its own ticks and at each switch, and when the thread's clock is read.
+        let tick = Duration::from_millis(10);
+        assert!(computed + tick >= inner, "{computed:?} of {inner:?}");
+        assert!(computed <= thread_cpu() - outer + tick, "{computed:?} of {:?}", thread_cpu() - outer);
     }
 }

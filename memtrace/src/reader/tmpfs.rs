@@ -105,7 +105,7 @@ pub fn seen(proc: &Path, pid: u32) -> Option<Vec<Tmpfs>> {
 }
 
 /// `36 35 98:0 /root /mount rw,noatime master:1 - tmpfs source rw`: device and mount of each tmpfs.
-fn parse(mountinfo: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
+pub(crate) fn parse(mountinfo: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
     let lines = mountinfo.split(|byte| *byte == b'\n');
     lines
         .filter_map(|line| {

@@ -18,12 +18,6 @@ use crate::fixture::{
 const GROUPS: usize = 20;
 const CHILDREN: usize = 15;
 
-/// All kills of this node since boot, as the kernel counts them.
-fn node_kills() -> u64 {
-    let text = std::fs::read_to_string("/proc/vmstat").unwrap();
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap()
-}
-
 /// Fifty groups, in each of which twenty children are killed one after another, when they are told to.
 struct Storm {
     _parent: Cgroup,
@@ -83,7 +77,6 @@ fn a_thousand_kills_from_fifty_cgroups_with_the_daemon_killed_in_the_middle() {
     let place = Place::new();
     let mut daemon = place.start(&[]);
     let mut storm = Storm::new();
-    let before = node_kills();
     storm.rage(0..ALL / 2);
     daemon.signal(Signal::KILL);
     daemon.end();
@@ -107,7 +100,6 @@ fn a_thousand_kills_from_fifty_cgroups_with_the_daemon_killed_in_the_middle() {
         eventually("all are recorded", PATIENCE, || Some(of_storm()).filter(|records| records.len() >= ALL));
     let distinct: HashSet<u32> = records.iter().map(|record| record.victim.task.tid).collect();
     assert_eq!((records.len(), distinct.len()), (ALL, ALL), "all, and none twice");
-    assert_eq!(node_kills() - before, ALL as u64, "as many as the kernel counts");
     let backfilled = records.iter().filter(|record| record.circumstances.source == Source::KernelLog).count();
     assert!((40..ALL / 2).contains(&backfilled), "{backfilled}");
     latencies.extend(self::latencies(&records, &daemon.log()));
@@ -148,7 +140,7 @@ fn three_hundred_kills_from_twenty_cgroups() {
     let parent = Cgroup::new();
     let names: Vec<_> = (0..GROUPS).map(|index| format!("g{index}")).collect();
     let groups: Vec<_> = names.iter().map(|name| parent.child(name).limit(mib(8))).collect();
-    let (mut log, before) = (KernelLog::from_now(), node_kills());
+    let mut log = KernelLog::from_now();
     let children = CHILDREN.to_string();
     let start = Instant::now();
     let storms: Vec<_> = groups
@@ -173,8 +165,11 @@ fn three_hundred_kills_from_twenty_cgroups() {
 
     let counted: u64 = groups.iter().map(Cgroup::oom_kills).sum();
     assert_eq!(counted, (GROUPS * CHILDREN) as u64, "each child was killed once");
+    // Others on this node may be killed meanwhile.
+    let ours: HashSet<u32> = dead.iter().flatten().copied().collect();
     let all = eventually("all are stored", PATIENCE, || {
-        Some(place.records()).filter(|records| records.len() as u64 >= counted)
+        let all = place.records().into_iter().filter(|record| ours.contains(&record.victim.task.tid));
+        Some(all.collect::<Vec<OomRecord>>()).filter(|records| records.len() as u64 >= counted)
     });
     println!(
         "{counted} kills in {:.1} s, stored after {:.1} s",
@@ -182,13 +177,14 @@ fn three_hundred_kills_from_twenty_cgroups() {
         start.elapsed().as_secs_f64()
     );
 
-    let logged: Vec<u32> = log.kills().iter().map(|killed| killed.tid).collect();
+    let logged: HashSet<u32> =
+        log.kills().iter().map(|killed| killed.tid).filter(|tid| ours.contains(tid)).collect();
     let stored: Vec<u32> = all.iter().map(|record| record.victim.task.tid).collect();
     let distinct: HashSet<u32> = stored.iter().copied().collect();
     assert_eq!(distinct.len(), stored.len(), "none is doubled");
-    assert_eq!(distinct, logged.iter().copied().collect(), "those that the kernel says it killed");
-    assert_eq!(stored.len() as u64, node_kills() - before, "as many as the kernel counts");
-    eventually("top counts them", PATIENCE, || (daemon.tracer().kills == stored.len() as u64).then_some(()));
+    assert_eq!(distinct, logged, "those that the kernel says it killed");
+    assert_eq!(stored.len() as u64, counted, "as many as the kernel counts");
+    eventually("top counts them", PATIENCE, || (daemon.tracer().kills >= counted).then_some(()));
     assert_eq!(unexpected(&daemon.tracer().losses), [] as [&Loss; 0]);
     assert_eq!(daemon.tracer().kills_not_stored, 0);
 

@@ -116,14 +116,7 @@ impl Cri {
     pub async fn names(&self) -> Result<(Vec<Named>, Vec<Named>), CriError> {
         let sandboxes: ListPodSandboxResponse = self.ask("ListPodSandbox", ListPodSandboxRequest {}).await?;
         let containers: ListContainersResponse = self.ask("ListContainers", ListContainersRequest {}).await?;
-        let pods = sandboxes.items.iter().filter_map(|sandbox| pod(sandbox, &self.runtime)).collect();
-        let containers = containers
-            .containers
-            .iter()
-            .filter_map(|container| named(container, &self.runtime))
-            .chain(sandboxes.items.iter().filter_map(|sandbox| sandbox_name(sandbox, &self.runtime)))
-            .collect();
-        Ok((containers, pods))
+        Ok(names_in(&containers, &sandboxes, &self.runtime))
     }
 
     /// How a container ended; `None` while it has not.
@@ -160,7 +153,23 @@ impl Cri {
     }
 }
 
-fn end(status: &ContainerStatus) -> Option<End> {
+/// The containers, sandboxes included, and the pods of two answers.
+pub(crate) fn names_in(
+    containers: &ListContainersResponse,
+    sandboxes: &ListPodSandboxResponse,
+    runtime: &str,
+) -> (Vec<Named>, Vec<Named>) {
+    let pods = sandboxes.items.iter().filter_map(|sandbox| pod(sandbox, runtime)).collect();
+    let containers = containers
+        .containers
+        .iter()
+        .filter_map(|container| named(container, runtime))
+        .chain(sandboxes.items.iter().filter_map(|sandbox| sandbox_name(sandbox, runtime)))
+        .collect();
+    (containers, pods)
+}
+
+pub(crate) fn end(status: &ContainerStatus) -> Option<End> {
     let ContainerStatus { state, finished_at, exit_code, reason } = status;
     // 0 means that the runtime does not know the time.
     let finished_at = Timestamp::from_nanosecond(i128::from(*finished_at)).ok().filter(|_| *finished_at > 0);

@@ -81,7 +81,7 @@ async fn in_time(socket: &Path, path: &str) -> Result<Bytes, String> {
     http::in_time(PATIENCE, answer).await.map_err(|error| format!("{error:#}"))
 }
 
-fn parse(json: &[u8], runtime: &str) -> serde_json::Result<Vec<(String, Name)>> {
+pub(crate) fn parse(json: &[u8], runtime: &str) -> serde_json::Result<Vec<(String, Name)>> {
     let containers: Vec<Container> = serde_json::from_slice(json)?;
     let named = |container: Container| {
         let Container { id, names, image, labels } = container;
@@ -107,7 +107,7 @@ fn parse(json: &[u8], runtime: &str) -> serde_json::Result<Vec<(String, Name)>> 
     Ok(containers.into_iter().filter_map(named).collect())
 }
 
-fn end(json: &[u8]) -> serde_json::Result<Option<End>> {
+pub(crate) fn end(json: &[u8]) -> serde_json::Result<Option<End>> {
     let State { status, oom_killed, exit_code, finished_at } =
         serde_json::from_slice::<Inspected>(json)?.state;
     // Docker only has the flag; the other reasons are those that cri-dockerd reports for the same exit codes.

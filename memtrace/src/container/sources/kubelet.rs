@@ -170,7 +170,7 @@ struct ContainerStatus {
     restart_count: Option<u32>,
 }
 
-fn parse(json: &[u8]) -> serde_json::Result<(Vec<Named>, Vec<Named>)> {
+pub(crate) fn parse(json: &[u8]) -> serde_json::Result<(Vec<Named>, Vec<Named>)> {
     let list: PodList = serde_json::from_slice(json)?;
     let (mut containers, mut pods) = (Vec::new(), Vec::new());
     for Pod { metadata: Metadata { name, namespace, uid }, status } in list.items.unwrap_or_default() {

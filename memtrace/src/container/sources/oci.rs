@@ -94,7 +94,7 @@ fn read(bundle: &Path) -> Option<Name> {
 }
 
 /// Parses the annotations of either runtime; containers of Docker or ctr have none.
-fn parse(json: &[u8]) -> Option<Name> {
+pub(crate) fn parse(json: &[u8]) -> Option<Name> {
     let Config { annotations } = serde_json::from_slice(json).ok()?;
     let get = |names: [&str; 2]| names.into_iter().find_map(|name| text(annotations.get(name)?.as_bytes()));
     let kind = get(["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]);

@@ -1,0 +1,18 @@
+#!/bin/sh
+# A redis in the small Debian that was full and is flushed: redis-at-rest.sh TREE KEYS SIZE NUMBER. Its own INFO is the truth.
+set -e
+tree=$1 socket=/tmp/incident-$4.sock
+chroot "$tree" redis-server --port 0 --unixsocket "$socket" --save '' --dir /tmp --loglevel warning &
+server=$!
+ask() { chroot "$tree" redis-cli -s "$socket" "$@"; }
+until ask ping > ping 2>&1 && grep -q PONG ping; do kill -0 $server; sleep 0.1; done
+ask debug populate "$2" key "$3" > populate
+ask flushall > flushall
+# Its background thread gives pages back within ten seconds.
+sleep 15
+allocated=$(ask info memory | tr -d '\r' | sed -n 's/^allocator_allocated://p')
+nanoseconds=$(cut -d' ' -f1 /proc/uptime | tr -d .)0000000
+echo "$nanoseconds allocated $allocated" >> "$INCIDENT_TRUTH"
+rm -f "$tree$socket"
+echo ready
+wait

@@ -51,6 +51,9 @@ int main(int count, char **arguments) {
     size = (size_t)atol(arguments[1]);
     keep_one_of = (size_t)atol(arguments[3]);
     size_t threads = (size_t)atol(arguments[4]);
+    /* A program that has run for a while has freed larger blocks, and glibc has raised its threshold for mmap. */
+    void *volatile larger = malloc(size * 2);
+    free(larger);
     each = (size_t)atol(arguments[2]) * MIB / size / threads;
     pthread_barrier_init(&all_taken, NULL, (unsigned)threads + 1);
     pthread_barrier_init(&all_freed, NULL, (unsigned)threads + 1);

@@ -1,20 +1,25 @@
 #!/bin/sh
-# A redis in the small Debian that saves while all of it is written anew: redis-save.sh TREE KEYS SIZE NUMBER.
+# A redis in the small Debian that saves while all of it is written anew: redis-save.sh TREE KEYS SIZE.
+# It has a mount namespace of its own, in which the directory of the run is the tree's /tmp.
 set -e
-tree=$1 socket=/tmp/incident-$4.sock
-chroot "$tree" redis-server --port 0 --unixsocket "$socket" --save '' --dir /tmp --dbfilename "incident-$4.rdb" \
-    --rdb-key-save-delay 1000 --loglevel warning &
+tree=$1
+mount --bind "$PWD" "$tree/tmp"
+chroot "$tree" redis-server --port 0 --unixsocket /tmp/socket --save '' --dir /tmp --rdb-key-save-delay 1000 \
+    --loglevel warning &
 server=$!
-trap 'rm -f "$tree$socket"' EXIT
-ask() { chroot "$tree" redis-cli -s "$socket" "$@"; }
-until ask ping > ping 2>&1 && grep -q PONG ping; do kill -0 $server; sleep 0.1; done
-ask eval "for i = 1, $2 do redis.call('set', 'key' .. i, string.rep('x', $3)) end" 0 > populate
+ask() { chroot "$tree" redis-cli -s /tmp/socket "$@"; }
+until ask ping > ping 2>&1 && grep -q PONG ping; do
+    kill -0 $server
+    sleep 0.1
+done
+write() { ask eval "for i = $1, $2 do redis.call('set', 'key' .. i, string.rep('$4', $3)) end" 0 >> written; }
+write 1 "$2" "$3" x
 sleep 8
 ask bgsave > bgsave
-i=0
-while [ $i -lt "$2" ]; do
-    i=$((i + 500))
-    ask eval "for i = $((i - 500)), $i do redis.call('set', 'key' .. i, string.rep('y', $3)) end" 0 > write
+from=1
+while [ $from -lt "$2" ]; do
+    write $from $((from + 500)) "$3" y
+    from=$((from + 501))
 done
 echo ready
 wait

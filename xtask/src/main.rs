@@ -51,6 +51,9 @@ enum Verb {
     /// Measure what memtrace costs, against the same work without it
     #[command(disable_help_flag = true)]
     Bench(parts::Args),
+    /// Let programs fail in known ways, and judge what memtrace says of each
+    #[command(disable_help_flag = true)]
+    Incidents(parts::Args),
     Demo(demo::Args),
     Image(image::Args),
     Chart(chart::Args),
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(&args),
         Verb::Vm(args) => parts::VM.hand_over(&args),
         Verb::Bench(args) => parts::BENCH.hand_over(&args),
+        Verb::Incidents(args) => parts::INCIDENTS.hand_over(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Chart(args) => chart::run(&args),
         Verb::Image(args) => image::run(&args),

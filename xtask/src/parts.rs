@@ -27,6 +27,7 @@ pub(crate) struct Part {
 
 pub(crate) const VM: Part = Part { package: "xtask-vm" };
 pub(crate) const BENCH: Part = Part { package: "xtask-bench" };
+pub(crate) const INCIDENTS: Part = Part { package: "xtask-incidents" };
 
 impl Part {
     /// Runs it in our place.

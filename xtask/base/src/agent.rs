@@ -70,9 +70,19 @@ impl Agent {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
+    /// Where it answers, for `--socket`.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("socket")
+    }
+
+    /// Where it keeps records, for `--state-dir`.
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
     /// The answer of its API.
     pub fn get(&self, path: &str) -> Result<Value> {
-        let mut socket = UnixStream::connect(self.dir.path().join("socket")).context("failed to connect")?;
+        let mut socket = UnixStream::connect(self.socket()).context("failed to connect")?;
         write!(socket, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").context("failed to ask")?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).context("failed to read the answer")?;

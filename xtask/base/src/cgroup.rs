@@ -127,7 +127,8 @@ impl Cgroup {
         Ok(())
     }
 
-    fn limit(&self, bytes: u64) -> Result<()> {
+    /// Sets its limit, also while it is in use.
+    pub fn limit(&self, bytes: u64) -> Result<()> {
         // Without the swap limits a machine with swap would never kill.
         let (limit, swap, swap_bytes) = match self.home.version {
             Version::V1 => ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", bytes),
@@ -145,6 +146,14 @@ impl Cgroup {
             Version::V2 => "memory.current",
         };
         fs::read_to_string(self.dir.join(file)).ok()?.trim().parse().ok()
+    }
+
+    /// How many tasks of the group in this directory, without those below it, the OOM killer has killed.
+    pub fn oom_kills(dir: &Path) -> Option<u64> {
+        let texts =
+            ["memory.oom_control", "memory.events.local"].map(|name| fs::read_to_string(dir.join(name)));
+        let mut lines = texts.iter().flatten().flat_map(|text| text.lines());
+        lines.find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
     }
 
     /// The file that takes the pids of its members.

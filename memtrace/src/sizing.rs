@@ -10,5 +10,5 @@ pub mod growth;
 pub mod others;
 pub mod run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod versions;

@@ -5,6 +5,7 @@
 
 pub mod advise;
 pub mod args;
+pub mod baseline;
 pub mod completions;
 pub mod daemon;
 pub mod doctor;
@@ -80,6 +81,8 @@ commands! {
     Explain(explain::ExplainArgs),
     /// Run a command in a cgroup of its own, and tell what memory it needs.
     Run(run::RunArgs),
+    /// List, show and remove runs that `memtrace run --save` has saved.
+    Baseline(baseline::BaselineArgs),
     /// Advise memory requests and limits from the history of workloads.
     Advise(advise::AdviseArgs),
     /// Check what this kernel supports, and what is lost without the rest.

@@ -9,6 +9,7 @@ pub mod days;
 pub mod growth;
 pub mod others;
 pub mod run;
+pub mod saved;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod versions;

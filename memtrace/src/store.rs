@@ -5,6 +5,7 @@
 //! not judge a record, and must not delete records that it cannot read: a damaged database is set aside.
 
 mod aside;
+pub mod baselines;
 mod columns;
 #[cfg(test)]
 mod durability;

@@ -221,7 +221,7 @@ fn read(args: &AdviseArgs, now: Timestamp) -> Result<(Known, u64), AdviseError> 
     let begin = now.checked_sub(SignedDuration::from_hours(i64::from(DAYS) * 24)).unwrap_or(Timestamp::MIN);
     let mut known = Histories::default();
     let damaged = store
-        .each_row(slot_of(begin.as_second()), |_| true, |workload, row| known.push(workload, &row))
+        .each_row(slot_of(begin.as_second()), u32::MAX, |_| true, |workload, row| known.push(workload, &row))
         .map_err(AdviseError::Store)?;
     if known.labels().next().is_none() {
         return Err(AdviseError::NoHistory { dir: dir() });

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 
 use super::{
     Failure,
@@ -20,7 +21,11 @@ use super::{
 use crate::{
     report::{Style, Terminal, run as forms},
     run::{NoHome, NotRun, Request, RunError, Stopped, run as run_command, scope, signals::Signals},
-    sizing::run::{End, Page, amount, budget::Budget},
+    sizing::{
+        run::{End, Page, amount, budget::Budget},
+        saved::{self, Saved},
+    },
+    store::baselines::{BaselineError, Baselines},
     units::Bytes,
 };
 
@@ -43,6 +48,7 @@ Examples:
   memtrace run --budget peak=512M,growth=1M/h,leak=none -- ./soak.sh
   memtrace run --repeat 5 -- ./bench               median and spread of the peak
   memtrace run --find-limit -- ./batch < input     the lowest limit that is enough
+  memtrace run --save before -- ./bench            keep it for `memtrace baseline show before`
   memtrace run --budget peak=1G -o markdown --page memory.md --junit memory.xml -- cargo test
 
 Exit codes: that of the command; 5 a budget was broken, or the OOM killer killed a process; 126 the command cannot be \
@@ -75,6 +81,9 @@ pub struct RunArgs {
     /// Also write JUnit XML to this file.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Keep the measurements under this name for `memtrace baseline`; replaces an earlier run of that name.
+    #[arg(long, value_name = "NAME", value_parser = saved::name)]
+    pub save: Option<String>,
     /// Show progress even if the command writes to the same terminal.
     #[arg(long)]
     pub progress: bool,
@@ -87,7 +96,7 @@ pub struct RunArgs {
     /// The daemon's address.
     #[command(flatten)]
     pub socket: SocketArgs,
-    /// State directory of the daemon, with the recorded kills.
+    /// State directory of the daemon, with the recorded kills; saved runs go there too.
     #[arg(long, value_name = "DIR", env = "MEMTRACE_STATE_DIR", default_value = "/var/lib/memtrace")]
     pub state_dir: PathBuf,
     /// The command and its arguments.
@@ -120,6 +129,10 @@ pub fn run(args: &RunArgs, _: &mut dyn Write) -> Result<(), Failure> {
     if args.output == Form::Svg && !args.find_limit {
         return Err(Failure::Usage(anyhow!("-o svg draws the curve of --find-limit; add --find-limit")));
     }
+    let baselines = Baselines::of(&args.state_dir);
+    if let Some(name) = &args.save {
+        baselines.prepare(name).map_err(not_saved)?;
+    }
     let request = Request {
         command: args.command.clone(),
         limit: args.memory_limit,
@@ -144,8 +157,24 @@ pub fn run(args: &RunArgs, _: &mut dyn Write) -> Result<(), Failure> {
         Err(error) => return Err(failure(error)),
     };
     publish(args, &page)?;
+    let saved = args.save.as_ref().and_then(|name| Saved::of(&page, name, Timestamp::now()));
+    if let Some(saved) = saved {
+        baselines.save(&saved).map_err(not_saved)?;
+    }
     drop(signals);
     end(&page)
+}
+
+/// A directory of root's is the usual reason.
+fn not_saved(error: BaselineError) -> Failure {
+    let is_denied = error.is_denied();
+    let error = anyhow::Error::new(error);
+    if is_denied {
+        return Failure::NotPermitted(
+            error.context("failed to save the run: name a directory of yours with --state-dir"),
+        );
+    }
+    Failure::Failed(error.context("failed to save the run"))
 }
 
 /// Writes the page where it is asked for.
@@ -226,6 +255,7 @@ mod tests {
             &["--memory-limit", "x", "--", "true"],
             &["--budget", "leak=some", "--", "true"],
             &["--find-limit", "--memory-limit", "1M", "--", "true"],
+            &["--save", "../x", "--", "true"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }

@@ -9,6 +9,6 @@ mod instance;
 mod row;
 
 pub use self::{
-    fold::Fold,
+    fold::{Dropped, Fold},
     row::{ArenaUse, Kinds, Row, SLOT, slot_of},
 };

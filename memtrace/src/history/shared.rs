@@ -4,12 +4,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{
     History,
-    lasting::{Fold, Row},
+    lasting::{Dropped, Fold, Row},
 };
 use crate::{
     container::{workload::Workload, workload_labels::WorkloadLabels},
@@ -24,6 +27,14 @@ pub struct Shared {
     kills: Arc<Mutex<HashMap<WorkloadLabels, u64>>>,
     /// Rows that last, in the making.
     lasting: Arc<Mutex<Fold>>,
+    /// What they had no room for, for readers that must not wait.
+    dropped: Arc<DroppedSoFar>,
+}
+
+#[derive(Debug, Default)]
+struct DroppedSoFar {
+    readings: AtomicU64,
+    rows: AtomicU64,
 }
 
 impl Shared {
@@ -48,8 +59,12 @@ impl Shared {
     }
 
     /// Folds a snapshot into the rows that last.
-    pub fn fold(&self, snapshot: &Snapshot, now: u64) {
-        self.lasting().take(snapshot, now);
+    pub fn fold(&self, snapshot: &Arc<Snapshot>, now: u64) {
+        let mut fold = self.lasting();
+        fold.take(snapshot, now);
+        let Dropped { readings, rows } = fold.dropped();
+        self.dropped.readings.store(readings, Ordering::Relaxed);
+        self.dropped.rows.store(rows, Ordering::Relaxed);
     }
 
     /// The rows that are finished; all, also the present ones, if `is_end`. They stay until [`Self::forget_rows`].
@@ -66,9 +81,10 @@ impl Shared {
         }
     }
 
-    /// Readings and rows that had no room.
-    pub fn dropped_rows(&self) -> u64 {
-        self.lasting().dropped()
+    /// What the rows that last had no room for so far. Does not wait.
+    pub fn dropped(&self) -> Dropped {
+        let DroppedSoFar { readings, rows } = &*self.dropped;
+        Dropped { readings: readings.load(Ordering::Relaxed), rows: rows.load(Ordering::Relaxed) }
     }
 
     /// Drops so many finished rows, which are stored.

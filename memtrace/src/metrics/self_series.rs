@@ -10,7 +10,7 @@ use crate::{
     ingest::loss::{ENDS_DROPPED, READERS},
     probe::status::ProbeStatus,
     reader::pool::{Counts, NOT_READ},
-    snapshot::{MemoryUse, Snapshot, Tracer},
+    snapshot::{MemoryUse, Snapshot, StoreState, Tracer},
     units::Bytes,
 };
 
@@ -219,6 +219,7 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
             "How often the files of the store were deleted, replaced or damaged while in use.",
         )
         .one(known(store.renewals)),
+        history_dropped(store),
         Family::counter("memtrace_bare_marks_total", "OOM marks that killed nobody.").one(known(*bare_marks)),
         Family::counter("memtrace_scans_total", "Reads of page tables.").one(known(scans.done)),
         Family::counter("memtrace_scan_seconds_total", "Time spent reading page tables, in seconds.")
@@ -231,6 +232,17 @@ fn tracer(tracer: &Tracer) -> Vec<Family> {
     ];
     families.extend(memory_use(memory));
     families
+}
+
+fn history_dropped(store: &StoreState) -> Family {
+    let mut dropped = Family::counter(
+        "memtrace_history_dropped_total",
+        "What is missing in the history of workloads: readings beyond the most workloads that are followed, and \
+         five-minute rows that could not be stored.",
+    );
+    dropped.add(&[("what", "readings")], store.history_readings_dropped as f64);
+    dropped.add(&[("what", "rows")], store.history_rows_dropped as f64);
+    dropped
 }
 
 fn known(value: u64) -> Option<f64> {

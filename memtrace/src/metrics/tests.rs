@@ -11,7 +11,7 @@ use crate::{
     container::{name::Name, workload_labels::WorkloadLabels},
     health::{Health, State, ThreadHealth},
     probe::status::{HookStatus, ProbeStatus, ProgramCost},
-    snapshot::{ContainerRow, Node, Snapshot},
+    snapshot::{ContainerRow, Node, Scans, Snapshot, StoreState},
     store::Tally,
     units::Bytes,
     verdict::{Confidence, Finding, Insight, Insights, Kind},
@@ -228,4 +228,21 @@ fn there_are_never_too_many_and_what_is_left_out_is_counted() {
 fn odd_names_stay_in_their_quotes() {
     let found = exported(10, vec![row("/a", name("cart-0", "a\"b\\\\c\u{1f980}"), 1, None)]);
     assert!(found.keys().any(|name| name.contains(r#"container="a\"b\\\\c🦀""#)), "{found:?}");
+}
+
+#[test]
+fn what_is_missing_in_the_history_of_workloads_is_counted() {
+    let tracer = serde_json::json!({
+        "started": "2026-01-02T03:00:00Z", "events": 0, "fault_period": 0, "hooks_attached": 0, "hooks_total": 0,
+        "kills": 0, "bare_marks": 0, "kills_not_stored": 0, "losses": [], "scans": Scans::default(),
+        "store": StoreState { history_readings_dropped: 7, ..StoreState::default() },
+    });
+    let facts = facts(Vec::new());
+    let snapshot =
+        Snapshot { tracer: Some(serde_json::from_value(tracer).unwrap()), ..(*facts.snapshot).clone() };
+    let facts = Mutex::new(Some(Inputs { snapshot: Arc::new(snapshot), ..facts }));
+    let exporter = Exporter::new(10, move || facts.lock().unwrap().take().unwrap()).unwrap();
+    let found = series(&exporter.text());
+    assert_eq!(found["memtrace_history_dropped_total{what=\"readings\"}"], 7.0);
+    assert_eq!(found["memtrace_history_dropped_total{what=\"rows\"}"], 0.0);
 }

@@ -1,4 +1,4 @@
-//! The page of `memtrace run`: text, Markdown, HTML, JUnit, annotations for GitHub.
+//! The page of `memtrace run`: text, Markdown, HTML, JUnit, annotations for GitHub; and what was saved of it.
 //!
 //! [`Page`](crate::sizing::run::Page) -> a document -> one of its forms. Must not add information.
 
@@ -7,8 +7,14 @@ mod curve;
 mod document;
 mod junit;
 mod parts;
+mod saved;
 
-pub use self::{annotations::annotations, curve::svg, junit::junit};
+pub use self::{
+    annotations::annotations,
+    curve::svg,
+    junit::junit,
+    saved::{list, saved},
+};
 use super::{html as html_form, markdown as markdown_form, style::Style, text as text_form};
 use crate::sizing::run::Page;
 

@@ -33,7 +33,7 @@ pub enum NotRun {
     #[error("{0}: {1}")]
     NotExecutable(String, io::Error),
     /// It could not be put into its cgroup.
-    #[error("failed to put the command into its cgroup: writing to its cgroup.procs was refused")]
+    #[error("failed to put the command into its cgroup: the kernel refused it")]
     NotEntered,
     /// It could not be started.
     #[error("failed to start the command")]

@@ -88,12 +88,18 @@ impl Group {
         Ok(())
     }
 
-    /// The file by which a process enters it.
+    /// The file by which a process with one thread enters it.
     ///
     /// # Errors
     /// When it cannot be opened.
     pub fn entrance(&self) -> io::Result<fs::File> {
-        fs::OpenOptions::new().write(true).open(self.directory.join("cgroup.procs"))
+        // For a process the kernel keeps all forks and exits waiting, which takes it an RCU grace period (10 to 30 ms)
+        // where nobody did so just before. For the calling thread it does not.
+        let name = match self.version {
+            Version::V1 => "tasks",
+            Version::V2 => "cgroup.procs",
+        };
+        fs::OpenOptions::new().write(true).open(self.directory.join(name))
     }
 
     /// Its processes, and those of groups below it.

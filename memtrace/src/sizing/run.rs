@@ -145,6 +145,13 @@ pub struct Record {
     pub sentence: String,
 }
 
+impl Page {
+    /// The run with the highest peak, which the page shows and `--save` keeps.
+    pub fn shown(&self) -> Option<&Run> {
+        self.runs.iter().rev().max_by_key(|run| run.peak.map(|peak| peak.bytes))
+    }
+}
+
 impl Run {
     /// Whether the OOM killer killed a process of it.
     pub fn was_killed(&self) -> bool {
@@ -160,7 +167,25 @@ impl Run {
 /// Runs for the tests.
 #[cfg(test)]
 pub(crate) mod fixture {
-    use super::{Bytes, Course, End, Grade, Peak, Run};
+    use super::{Bytes, Course, End, Grade, Page, Peak, Run, SCHEMA};
+
+    /// A page of one run.
+    pub(crate) fn page(run: Run) -> Page {
+        Page {
+            schema: SCHEMA,
+            command: vec!["make".to_owned(), "test".to_owned()],
+            started: "2026-11-30T12:00:00Z".parse().unwrap_or_default(),
+            cgroup_version: 1,
+            limit_bytes: run.limit_bytes,
+            swap: None,
+            runs: vec![run],
+            spread: None,
+            budget: Vec::new(),
+            search: None,
+            exit_code: 0,
+            notes: Vec::new(),
+        }
+    }
 
     /// A run that exits 0, with this peak.
     pub(crate) fn run(peak: u64) -> Run {

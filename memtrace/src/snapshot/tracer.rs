@@ -69,6 +69,11 @@ pub struct StoreState {
     pub renewals: u64,
     /// When and why that happened last, in words.
     pub last_renewal: Option<String>,
+    /// Readings that are missing in the history that lasts, because the node has more workloads or cgroups than are
+    /// followed.
+    pub history_readings_dropped: u64,
+    /// Five-minute rows of that history which waited for the store until there was no room.
+    pub history_rows_dropped: u64,
 }
 
 impl StoreState {
@@ -76,9 +81,21 @@ impl StoreState {
     pub fn describe(&self) -> Vec<String> {
         let problem = self.problem.iter().map(|why| format!("STORE: {why}"));
         let last = self.last_renewal.iter();
-        problem
-            .chain(last.map(|last| format!("store opened again {} times; last: {last}", self.renewals)))
-            .collect()
+        let last = last.map(|last| format!("store opened again {} times; last: {last}", self.renewals));
+        let readings = match self.history_readings_dropped {
+            0 => None,
+            count => Some(format!(
+                "HISTORY: {count} readings have no room in the history that `memtrace advise` reads: there are more \
+                 than 512 workloads or 2048 cgroups"
+            )),
+        };
+        let rows = match self.history_rows_dropped {
+            0 => None,
+            count => Some(format!(
+                "HISTORY: {count} five-minute rows of workloads were dropped, because they could not be stored"
+            )),
+        };
+        problem.chain(last).chain(readings).chain(rows).collect()
     }
 }
 
@@ -190,5 +207,22 @@ impl Cpu {
             text.push_str(&format!(", event budgets are divided by {}", 1_u64 << budget_shift.min(63)));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::StoreState;
+
+    #[test]
+    fn a_store_tells_what_is_missing_and_nothing_else() {
+        assert!(StoreState::default().describe().is_empty());
+        let state =
+            StoreState { history_readings_dropped: 12, history_rows_dropped: 3, ..StoreState::default() };
+        let told = state.describe();
+        assert!(
+            told.len() == 2 && told[0].contains("12 readings") && told[1].contains("3 five-minute rows"),
+            "{told:?}"
+        );
     }
 }

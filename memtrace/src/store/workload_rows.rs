@@ -124,14 +124,15 @@ impl Store {
         Ok(size.map_err(|error| self.read_failed(error))?.used())
     }
 
-    /// All workloads with rows, and the rows since a number, in the order of time; none for an older version of the
-    /// database. `each` is called for the rows of the workloads that `is_wanted`.
+    /// The rows since a number, in the order of time; none for an older version of the database. `each` is called for the
+    /// rows of those of the `most` workloads seen last that `is_wanted`.
     ///
     /// # Errors
     /// When the store cannot be read. A damaged row is passed over; their number is returned.
     pub fn each_row(
         &self,
         since: u32,
+        most: u32,
         is_wanted: impl Fn(&Workload) -> bool,
         mut each: impl FnMut(&Workload, Row),
     ) -> Result<u64, StoreError> {
@@ -147,10 +148,13 @@ impl Store {
         }
         let mut statement = self
             .connection
-            .prepare("SELECT number, namespace, owner, container, image, kind FROM workloads")
+            .prepare(
+                "SELECT number, namespace, owner, container, image, kind FROM workloads
+                 ORDER BY last_slot DESC, number DESC LIMIT ?1",
+            )
             .map_err(failed)?;
         let workloads = statement
-            .query_map([], |row| {
+            .query_map([most], |row| {
                 let workload = Workload {
                     namespace: row.get(1)?,
                     owner: row.get(2)?,

@@ -7,11 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::{A_DAY, DAYS, Now, Row, Store, Workload};
 use crate::{
     history::lasting::{ArenaUse, Kinds, slot_of},
+    sizing::tests::node,
     store::{FILE, Retention, fixture::record},
     units::Bytes,
 };
 
 const MIB: u64 = 1 << 20;
+/// The most workloads.
+const ALL: u32 = u32::MAX;
 const BEGIN: i64 = 1_780_000_200;
 
 fn now(days: i64) -> Now {
@@ -73,7 +76,7 @@ fn row(slot: u32, number: u32) -> Row {
 fn read(store: &Store, since: u32) -> Vec<(String, Row)> {
     let mut rows = Vec::new();
     let damaged =
-        store.each_row(since, |_| true, |workload, row| rows.push((workload.label(), row))).unwrap();
+        store.each_row(since, ALL, |_| true, |workload, row| rows.push((workload.label(), row))).unwrap();
     assert_eq!(damaged, 0);
     rows
 }
@@ -94,8 +97,11 @@ fn rows_come_back_in_the_order_of_time_and_parts_are_added() {
     assert_eq!(rows[1].1.slot, slot + 1);
     assert_eq!(read(&store, slot + 1).len(), 1);
     let mut wanted = 0;
-    store.each_row(0, |workload| workload.owner == "service-1", |_, _| wanted += 1).unwrap();
+    store.each_row(0, ALL, |workload| workload.owner == "service-1", |_, _| wanted += 1).unwrap();
     assert_eq!(wanted, 1);
+    let mut last = Vec::new();
+    store.each_row(0, 1, |_| true, |workload, _| last.push(workload.label())).unwrap();
+    assert_eq!(last, ["shop/service-1/main"], "the one that was seen last");
 }
 
 #[test]
@@ -161,11 +167,7 @@ fn the_oldest_go_when_there_is_no_room_and_kills_stay() {
 fn thirty_five_days_of_thirty_containers_take_less_than_60_mb() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    for day in 0..DAYS {
-        let slots = first_slot() + day * A_DAY..first_slot() + (day + 1) * A_DAY;
-        let rows: Vec<_> = slots.flat_map(|slot| (0..30).map(move |n| (workload(n), row(slot, n)))).collect();
-        store.insert_rows(&rows).unwrap();
-    }
+    node::each_day(&node::node(30), first_slot(), |rows| store.insert_rows(rows).unwrap());
     store.tick(&now(0)).unwrap();
     for day in 1..=i64::from(DAYS) {
         store.tick(&now(day)).unwrap();
@@ -178,6 +180,6 @@ fn thirty_five_days_of_thirty_containers_take_less_than_60_mb() {
     assert!(told.abs_diff(bytes) < bytes / 10, "told {told} of {bytes}");
     let mut rows = 0;
     let store = Store::open_read_only(dir.path()).unwrap();
-    store.each_row(0, |_| true, |_, _| rows += 1).unwrap();
+    store.each_row(0, ALL, |_| true, |_, _| rows += 1).unwrap();
     assert_eq!(rows, DAYS * A_DAY * 30);
 }

@@ -2,6 +2,7 @@
 
 mod limits;
 mod moments;
+mod saved;
 
 use std::{
     fs,

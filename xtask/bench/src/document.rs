@@ -3,8 +3,16 @@
 //! Figures -> Markdown. Pure.
 
 use super::{
-    Measured, alone::Alone, containers::Idle, load::LOADS, machine::Machine, model::Model, rounds::STATES,
-    stats::Summary, targets::targets,
+    Measured,
+    alone::Alone,
+    containers::Idle,
+    load::LOADS,
+    machine::Machine,
+    model::Model,
+    rounds::STATES,
+    running::Running,
+    stats::{Interval, Summary},
+    targets::targets,
 };
 
 const HEAD: &str = "# Performance
@@ -29,6 +37,7 @@ pub(crate) fn render(measured: &Measured) -> String {
     peers_section(measured, &mut text);
     programs_section(measured, &mut text);
     alone_section(measured, &mut text);
+    running_section(measured, &mut text);
     text
 }
 
@@ -139,6 +148,25 @@ fn alone_section(measured: &Measured, text: &mut String) {
     ));
     text.push_str(&format!("- From start to ready: {}\n", shown(*ready_ms, 0, " ms")));
     text.push_str(&format!("- The binary: {binary_mib:.1} MiB, static, including the kernel programs\n"));
+}
+
+fn running_section(measured: &Measured, text: &mut String) {
+    text.push_str(
+        "\n## A command under `memtrace run`\n\nThe time of the whole program, against the command alone, in pairs that \
+         take turns. The interval has the median with 95 % confidence.\n\n\
+         | command | alone | ratio | median is in | added |\n|---|---|---|---|---|\n",
+    );
+    for Running { does, alone_seconds, ratio, interval, added_ms } in &measured.running {
+        let interval = interval.map_or("unknown: too few pairs".to_owned(), |Interval { from, to }| {
+            format!("{from:.3} to {to:.3}")
+        });
+        text.push_str(&format!(
+            "| {does} | {} | {} | {interval} | {} |\n",
+            shown(*alone_seconds, 2, " s"),
+            shown(*ratio, 3, "×"),
+            shown(*added_ms, 1, " ms")
+        ));
+    }
 }
 
 /// `1.017× (1.010 to 1.022)`

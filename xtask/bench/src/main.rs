@@ -29,6 +29,7 @@ mod peers;
 mod programs;
 mod redis;
 mod rounds;
+mod running;
 mod stats;
 mod targets;
 
@@ -39,7 +40,7 @@ mod targets;
     after_help = "Needs root. Everything runs on this machine, without a network. No result is a failure.
 
 Examples:
-  sudo -E cargo xtask bench           everything, about 10 minutes
+  sudo -E cargo xtask bench           everything, about 15 minutes
   sudo -E cargo xtask bench --quick   fewer rounds and containers, about 3 minutes
   sudo -E cargo xtask bench --update  everything, and rewrite docs/performance.md"
 )]
@@ -76,6 +77,7 @@ pub(crate) struct Measured {
     pub(crate) containers: Vec<containers::Idle>,
     pub(crate) model: model::Model,
     pub(crate) alone: alone::Alone,
+    pub(crate) running: Vec<running::Running>,
 }
 
 const DOCUMENT: &str = "docs/performance.md";
@@ -112,6 +114,7 @@ fn run(args: &Args) -> Result<()> {
         containers: containers::measure(&bin, scale.containers)?,
         model: model::measure(&bin, &programs)?,
         alone: alone::measure(&bin, scale.kills)?,
+        running: running::measure(&bin, &programs, scale.pairs)?,
     };
     let json = serde_json::to_string_pretty(&measured).context("failed to write JSON")?;
     let text = document::render(&measured);
@@ -141,13 +144,15 @@ struct Scale {
     /// Containers, and the processes in each.
     containers: &'static [(usize, usize)],
     kills: usize,
+    /// Pairs of a command with and without `memtrace run`.
+    pairs: usize,
 }
 
 impl Scale {
     const FULL: Self =
-        Self { rounds: 12, peer_rounds: 3, containers: &[(0, 0), (50, 8), (250, 8)], kills: 20 };
+        Self { rounds: 12, peer_rounds: 3, containers: &[(0, 0), (50, 8), (250, 8)], kills: 20, pairs: 40 };
     /// To see that all of it works, and roughly how it stands: too few rounds for a difference of a percent.
-    const QUICK: Self = Self { rounds: 3, peer_rounds: 1, containers: &[(50, 8)], kills: 5 };
+    const QUICK: Self = Self { rounds: 3, peer_rounds: 1, containers: &[(50, 8)], kills: 5, pairs: 6 };
 }
 
 fn say(what: &str) {

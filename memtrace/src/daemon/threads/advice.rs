@@ -24,6 +24,10 @@ use crate::{
 /// How often it is computed: days change slowly.
 const EVERY: Duration = Duration::from_secs(3600);
 
+/// The most workloads, those that were seen last: jobs may leave thousands behind. A workload takes some 1 KiB a day while
+/// it is computed, and the store has room for 4,000 whole days.
+const MOST_WORKLOADS: u32 = 2_048;
+
 /// Advised request and limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -63,7 +67,8 @@ fn advised(dir: &Path, now: Timestamp) -> Result<Advised, StoreError> {
     let store = Store::open_read_only(dir)?;
     let begin = now.checked_sub(SignedDuration::from_hours(i64::from(DAYS) * 24)).unwrap_or(Timestamp::MIN);
     let mut histories = Histories::default();
-    store.each_row(slot_of(begin.as_second()), |_| true, |workload, row| histories.push(workload, &row))?;
+    let since = slot_of(begin.as_second());
+    store.each_row(since, MOST_WORKLOADS, |_| true, |workload, row| histories.push(workload, &row))?;
     let all = histories.finish(|_| true);
     let sizes = all.iter().filter_map(|(workload, days)| {
         let advice = advise(workload, days, now);

@@ -17,7 +17,7 @@ use crate::{
     clock,
     container::{workload::Workload, workload_labels::WorkloadLabels},
     health::Beat,
-    history::{self, FIGURES, Figure, Figures, series::Point, shared::Shared},
+    history::{self, FIGURES, Figure, Figures, lasting::Dropped, series::Point, shared::Shared},
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     text::unescape,
     units::Bytes,
@@ -55,11 +55,11 @@ pub fn start(
             }
             drop(history);
             shared.fold(&snapshot, now);
-            let dropped = shared.dropped_rows();
+            let Dropped { readings, rows } = shared.dropped();
             // On a node with too many workloads it grows each second.
-            if dropped > told * 2 {
-                tracing::warn!(dropped, "no room for the history of more workloads");
-                told = dropped;
+            if readings + rows > told * 2 {
+                tracing::warn!(readings, rows, "no room for the history of more workloads");
+                told = readings + rows;
             }
             let sizes = Arc::clone(&advised.borrow());
             let insights = insights(&snapshot, (&shared, &sizes), &mut judged, now);

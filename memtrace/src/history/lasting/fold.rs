@@ -1,7 +1,7 @@
 //! The fold: snapshots, one a second, into rows of five minutes.
 //!
 //! Input: snapshots. Output: finished rows, which wait until somebody takes them. Pure. Memory is bounded: at most
-//! `MOST_WORKLOADS` workloads at a time and `MOST_FINISHED` rows that wait; what has no room is counted.
+//! `MOST_WORKLOADS` workloads at a time and `MOST_FINISHED` rows that wait; what has no room is counted ([`Dropped`]).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -46,7 +46,18 @@ pub struct Fold {
     open: HashMap<Arc<Workload>, Open>,
     finished: VecDeque<(Arc<Workload>, Row)>,
     looked_up: u64,
-    dropped: u64,
+    /// The last snapshot, which the publisher keeps too: it has the allocators of rows that end early.
+    last: Option<Arc<Snapshot>>,
+    dropped: Dropped,
+}
+
+/// What had no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Readings of cgroups and workloads beyond the most that are followed, one a second each.
+    pub readings: u64,
+    /// Finished rows that waited for the disk.
+    pub rows: u64,
 }
 
 /// The row of one workload in the present five minutes.
@@ -64,10 +75,10 @@ struct Open {
 
 impl Fold {
     /// Takes a snapshot, `now` ns since boot.
-    pub fn take(&mut self, snapshot: &Snapshot, now: u64) {
+    pub fn take(&mut self, snapshot: &Arc<Snapshot>, now: u64) {
         let slot = slot_of(snapshot.time.as_second());
         if slot != self.slot {
-            self.close(Some(snapshot));
+            self.close(Some(&**snapshot));
             self.slot = slot;
         }
         let rows = || snapshot.containers.iter().filter(|row| !row.is_group);
@@ -83,6 +94,7 @@ impl Fold {
             self.take_row(row, started.get(row.cgroup.as_str()).copied(), snapshot.time, now);
         }
         self.instances.retain(|_, instance| instance.seen.saturating_add(KEPT) >= now);
+        self.last = Some(Arc::clone(snapshot));
     }
 
     fn take_row(&mut self, row: &ContainerRow, started: Option<Timestamp>, wall: Timestamp, now: u64) {
@@ -91,7 +103,7 @@ impl Fold {
         let is_new = is_replaced || known.is_none();
         if is_new {
             if known.is_none() && self.instances.len() >= MOST_INSTANCES {
-                self.dropped += 1;
+                self.dropped.readings += 1;
                 return;
             }
             self.instances.insert(row.cgroup.clone(), Instance::new(row));
@@ -104,7 +116,7 @@ impl Fold {
         let has_restarted = has_started && (is_replaced || instance.is_restart());
         let Some(workload) = instance.workload.clone() else { return };
         if !self.open.contains_key(&workload) && self.open.len() >= MOST_WORKLOADS {
-            self.dropped += 1;
+            self.dropped.readings += 1;
             return;
         }
         let open = self.open.entry(workload).or_default();
@@ -115,7 +127,8 @@ impl Fold {
 
     /// Ends the present five minutes early, at the end of the daemon.
     pub fn flush(&mut self) {
-        self.close(None);
+        let last = self.last.take();
+        self.close(last.as_deref());
     }
 
     fn close(&mut self, snapshot: Option<&Snapshot>) {
@@ -136,7 +149,7 @@ impl Fold {
         self.finished.extend(rows);
         while self.finished.len() > MOST_FINISHED {
             self.finished.pop_front();
-            self.dropped += 1;
+            self.dropped.rows += 1;
         }
     }
 
@@ -155,8 +168,8 @@ impl Fold {
         self.finished.drain(..rows.min(self.finished.len()));
     }
 
-    /// Readings and rows that had no room.
-    pub fn dropped(&self) -> u64 {
+    /// What had no room so far.
+    pub fn dropped(&self) -> Dropped {
         self.dropped
     }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Bytes, ContainerRow, Fold, MOST_FINISHED, Row, Snapshot};
+use super::{
+    ArenaUse, Bytes, ContainerRow, Counters, Dropped, Fold, MOST_FINISHED, MOST_WORKLOADS, Row, Snapshot,
+};
 use crate::{
     cgroup::{charge::Charge, memcg::Limit},
     container::name::Name,
     history::lasting::SLOT,
-    snapshot::{Node, ProcessRow},
+    snapshot::{Memory, Node, ProcessRow},
     units::Grade,
 };
 
@@ -45,7 +47,13 @@ fn container(pod: &str, firm: u64) -> ContainerRow {
     }
 }
 
-fn snapshot(second: i64, containers: Vec<ContainerRow>, started: i64) -> Snapshot {
+fn snapshot(second: i64, containers: Vec<ContainerRow>, started: i64) -> Arc<Snapshot> {
+    let counters = Counters {
+        allocator: "glibc".to_owned(),
+        allocated_bytes: Some(Bytes(3 * MIB)),
+        free_resident_bytes: Some(Bytes(MIB)),
+        ..Counters::default()
+    };
     let process = |(pid, row): (u32, &ContainerRow)| {
         Arc::new(ProcessRow {
             pid,
@@ -59,20 +67,21 @@ fn snapshot(second: i64, containers: Vec<ContainerRow>, started: i64) -> Snapsho
             growth_bytes_per_second: None,
             growth_window_seconds: None,
             limit: None,
-            memory: None,
+            memory: Some(Memory { counters: vec![counters.clone()], ..Memory::default() }),
             peak: None,
             not_read: None,
             totals_only: None,
         })
     };
-    Snapshot {
+    let processes = (1..).zip(&containers).map(process).collect();
+    Arc::new(Snapshot {
         schema: 1,
         time: at(second),
         tracer: None,
-        processes: (1..).zip(&containers).map(process).collect(),
+        processes,
         containers,
         node: Node::default(),
-    }
+    })
 }
 
 /// Folds seconds, of a container that started at `started`.
@@ -133,7 +142,14 @@ fn what_ends_early_is_kept_and_what_nobody_takes_is_bounded() {
     let (mut fold, rows) = folded(0..100, -1000, |_| MIB);
     assert!(rows.is_empty());
     fold.flush();
-    assert_eq!(fold.finished()[0].1.readings, 100);
+    let part = fold.finished().remove(0).1;
+    let arena = ArenaUse {
+        allocator: "glibc".to_owned(),
+        used: Some(Bytes(3 * MIB)),
+        free: Some(Bytes(MIB)),
+        setting: None,
+    };
+    assert_eq!((part.readings, part.arenas), (100, vec![arena]));
     fold.forget(1);
     assert!(!fold.has_finished());
     let mut second = 100;
@@ -144,7 +160,24 @@ fn what_ends_early_is_kept_and_what_nobody_takes_is_bounded() {
     }
     second += SLOT as i64;
     fold.take(&snapshot(second, Vec::new(), -1000), second as u64 * 1_000_000_000);
-    assert_eq!((fold.finished().len(), fold.dropped()), (MOST_FINISHED, 1));
+    assert_eq!((fold.finished().len(), fold.dropped()), (MOST_FINISHED, Dropped { readings: 0, rows: 1 }));
+}
+
+#[test]
+fn workloads_without_room_are_counted() {
+    let mut fold = Fold::default();
+    let rows: Vec<_> = (0..MOST_WORKLOADS + 3)
+        .map(|number| {
+            let pod = format!("service-{number}");
+            let name = Name { pod: None, container: Some(pod.clone()), ..Name::default() };
+            ContainerRow { name: Some(Arc::new(name)), ..container(&pod, MIB) }
+        })
+        .collect();
+    fold.take(&snapshot(0, rows.clone(), -1000), 0);
+    fold.take(&snapshot(1, rows, -1000), 1_000_000_000);
+    assert_eq!(fold.dropped(), Dropped { readings: 6, rows: 0 });
+    fold.flush();
+    assert_eq!(fold.finished().len(), MOST_WORKLOADS);
 }
 
 #[test]

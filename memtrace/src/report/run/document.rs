@@ -24,7 +24,7 @@ use crate::{
 const COMMAND: usize = 160;
 
 pub(super) fn document(page: &Page) -> Document {
-    let shown = highest(page);
+    let shown = page.shown();
     let mut blocks = vec![budget(&page.budget), search(page.search.as_ref()), runs(page)];
     if let Some(run) = shown {
         blocks.extend([Some(peak(run)), made_of(run), Some(course(run)), Some(kernel(page, run))]);
@@ -35,11 +35,6 @@ pub(super) fn document(page: &Page) -> Document {
         blocks: blocks.into_iter().flatten().collect(),
         closing: closing(page),
     }
-}
-
-/// The run with the highest peak.
-fn highest(page: &Page) -> Option<&Run> {
-    page.runs.iter().rev().max_by_key(|run| run.peak.map(|peak| peak.bytes))
 }
 
 /// The answer: what failed, else the peak.

@@ -3,6 +3,7 @@
 //! [`Run`] -> [`Block`]s.
 
 use crate::{
+    cgroup::charge::Charge,
     explain::{Explanation, Grown, Part},
     report::{
         block,
@@ -52,17 +53,22 @@ pub(super) fn peak(run: &Run) -> Block {
             of.map_or_else(String::new, |of| format!(" ({of} % of the peak)"))
         ),
     );
+    kinds(&mut block, &reading.charge);
+    block
+}
+
+/// The charge by kind, as a table.
+pub(super) fn kinds(block: &mut Block, charge: &Charge) {
     let mut table = figures();
     let mut zero = Vec::new();
-    for part in block::parts(&reading.charge) {
+    for part in block::parts(charge) {
         match part.bytes {
             Some(Bytes(0)) => zero.push(part.name),
-            bytes => table.row(row(part.name.to_owned(), bytes, usage, Grade::Read)),
+            bytes => table.row(row(part.name.to_owned(), bytes, charge.usage_bytes, Grade::Read)),
         }
     }
     block.table(table);
     block.absent(&zero);
-    block
 }
 
 /// The owners of the memory, when they were looked at last.
@@ -168,7 +174,7 @@ pub(super) fn kernel(page: &Page, run: &Run) -> Block {
     block
 }
 
-fn figures() -> Table {
+pub(super) fn figures() -> Table {
     Table::new(vec![
         Column::left("", Fit::Rest),
         Column::right(""),
@@ -178,7 +184,7 @@ fn figures() -> Table {
     ])
 }
 
-fn row(name: String, bytes: Option<Bytes>, whole: Option<Bytes>, grade: Grade) -> Vec<Cell> {
+pub(super) fn row(name: String, bytes: Option<Bytes>, whole: Option<Bytes>, grade: Grade) -> Vec<Cell> {
     let share = bytes.zip(whole).and_then(|(part, whole)| percent(part, whole));
     vec![
         name.into(),

@@ -15,6 +15,7 @@ use super::{Keep, TIDY, Worker};
 use crate::{
     clock,
     daemon::setup::lock::StateLock,
+    history::lasting::Dropped,
     probe::links::chain,
     snapshot::StoreState,
     store::{Now, Retention, guard::Guard},
@@ -69,6 +70,10 @@ impl Worker {
             drop(state);
             self.store_recent();
         }
+        let Dropped { readings, rows } = self.surroundings.shared.dropped();
+        let mut state = self.store_state();
+        (state.history_readings_dropped, state.history_rows_dropped) = (readings, rows);
+        drop(state);
         let problem = self.surroundings.store.problem();
         if self.store_state().problem.as_deref() != problem {
             self.store_state().problem = problem.map(str::to_owned);

@@ -85,8 +85,8 @@ impl StoreState {
         let readings = match self.history_readings_dropped {
             0 => None,
             count => Some(format!(
-                "HISTORY: {count} readings have no room in the history that `memtrace advise` reads: there are more \
-                 than 512 workloads or 2048 cgroups"
+                "HISTORY: {count} readings have no room in the history that `memtrace advise` reads: the node has more \
+                 workloads or cgroups than are followed"
             )),
         };
         let rows = match self.history_rows_dropped {

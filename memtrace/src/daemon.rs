@@ -27,7 +27,7 @@ use crate::{
 /// Mount point of procfs.
 const PROC: &str = "/proc";
 /// This program, even if its file was replaced.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The daemon's configuration.
 #[derive(Clone, Debug)]

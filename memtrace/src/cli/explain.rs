@@ -17,13 +17,15 @@ use crate::{
         client,
         v1::path::{INSIGHTS, SNAPSHOT},
     },
+    daemon::{OWN_PROGRAM, threads::READERS},
     explain::{
         self, Explanation, Subject,
         alone::{self, Alone},
         facts, find, fresh,
     },
+    health::Beat,
     mm::procfs::Procfs,
-    reader::Local,
+    reader::{Reader, Remote, pool::Readers},
     report::{Style, Terminal, explanation},
     snapshot::Snapshot,
     verdict::Insights,
@@ -74,11 +76,13 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let terminal = Terminal::from_env(io::stdout().is_terminal());
     let words: Vec<&str> =
         [Some(args.target.as_str()), args.other.as_deref()].into_iter().flatten().collect();
-    let (snapshot, insights) = look(args, &words)?;
+    // What is asked about may be hostile: processes with a sandbox, limits and deadlines read it.
+    let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), Beat::unwatched(READERS))?;
+    let mut reader = Remote::new(readers);
+    let (snapshot, insights) = look(args, &mut reader, &words)?;
     let mut explanations = Vec::new();
     for word in words {
         let subject = find(&snapshot, word).map_err(|error| Failure::Usage(error.into()))?;
-        let mut reader = Local::new(Procfs::new(PROC));
         let facts = facts::gather(&mut reader, &snapshot, &subject);
         let mut explanation = explain::explain(&snapshot, insights.as_ref(), &facts, &subject);
         facts::name_stacks(&mut reader, &mut explanation);
@@ -110,7 +114,11 @@ fn print(all: &[Explanation], form: Form, style: Style, out: &mut dyn Write) -> 
 
 /// The targets as they are now, with the daemon's history if one runs. Without permission to read page tables, the
 /// daemon's last reading.
-fn look(args: &ExplainArgs, words: &[&str]) -> Result<(Snapshot, Option<Insights>), Failure> {
+fn look(
+    args: &ExplainArgs,
+    reader: &mut dyn Reader,
+    words: &[&str],
+) -> Result<(Snapshot, Option<Insights>), Failure> {
     let is_root = rustix::process::geteuid().is_root();
     if !args.alone {
         let socket = args.socket.path();
@@ -119,7 +127,7 @@ fn look(args: &ExplainArgs, words: &[&str]) -> Result<(Snapshot, Option<Insights
                 if is_root {
                     let plain = cgroups(&snapshot, words)?;
                     // What has ended in between keeps its last figures.
-                    let fresh = alone(&plain).ok();
+                    let fresh = alone(reader, &plain).ok();
                     for (fresh, word) in
                         fresh.iter().flat_map(|fresh| plain.iter().map(move |word| (fresh, word)))
                     {
@@ -139,7 +147,7 @@ fn look(args: &ExplainArgs, words: &[&str]) -> Result<(Snapshot, Option<Insights
         );
         return Err(Failure::NotPermitted(error));
     }
-    Ok((alone(words)?, None))
+    Ok((alone(reader, words)?, None))
 }
 
 /// The targets as words that need no names of containers, which only the daemon knows.
@@ -156,8 +164,8 @@ fn cgroups(snapshot: &Snapshot, words: &[&str]) -> Result<Vec<String>, Failure> 
 }
 
 /// A snapshot of /proc, with page tables and counters of the targets.
-fn alone(words: &[impl AsRef<str>]) -> Result<Snapshot, Failure> {
-    alone::snapshot(Path::new(PROC), words).map_err(|error| match error {
+fn alone(reader: &mut dyn Reader, words: &[impl AsRef<str>]) -> Result<Snapshot, Failure> {
+    alone::snapshot(Path::new(PROC), reader, words).map_err(|error| match error {
         Alone::NotFound(error) => Failure::Usage(error.into()),
         error @ Alone::NotListed(_) => Failure::Failed(error.into()),
     })

@@ -1,15 +1,15 @@
 //! A snapshot without a daemon: /proc, with page tables and counters of some targets.
 //!
-//! /proc and words -> [`Snapshot`]. What may not be read is told in the rows.
+//! /proc, words and a [`Reader`] -> [`Snapshot`]. What may not be read is told in the rows.
 
 use std::{path::Path, time::Duration};
 
 use super::{Facts, NotFound, explain, find};
 use crate::{
     allocator::image::process::Budget,
-    mm::procfs::{Error, Procfs},
+    mm::procfs::Error,
     model::Model,
-    reader::{self, Local},
+    reader::{self, Reader},
     snapshot::Snapshot,
     units::Bytes,
 };
@@ -38,7 +38,7 @@ pub enum Alone {
 ///
 /// # Errors
 /// See [`Alone`].
-pub fn snapshot(proc: &Path, words: &[impl AsRef<str>]) -> Result<Snapshot, Alone> {
+pub fn snapshot(proc: &Path, reader: &mut dyn Reader, words: &[impl AsRef<str>]) -> Result<Snapshot, Alone> {
     let mut model = Model::of_host(proc);
     model.seed()?;
     model.touch_all();
@@ -48,17 +48,15 @@ pub fn snapshot(proc: &Path, words: &[impl AsRef<str>]) -> Result<Snapshot, Alon
         let subject = find(&first, word.as_ref())?;
         pids.extend(explain(&first, None, &Facts::default(), &subject).processes);
     }
-    let procfs = Procfs::new(proc);
-    let mut reader = Local::new(procfs.clone());
     for process in pids.iter().filter(|process| process.rss_bytes > Some(Bytes(0))).take(MOST_READ) {
         let request = model.expect(process.pid);
-        let mut scan = reader::scan(&mut reader, request.clone(), ONCE);
+        let mut scan = reader::scan(reader, request.clone(), ONCE);
         // The reader remembers the programs that it has searched.
         for _ in 0..MORE_TIMES {
             if scan.evidence.as_ref().is_none_or(|evidence| evidence.unfinished.is_none()) {
                 break;
             }
-            scan = reader::scan(&mut reader, request.clone(), ONCE);
+            scan = reader::scan(reader, request.clone(), ONCE);
         }
         model.take(scan);
     }

@@ -115,7 +115,9 @@ impl Looks {
 fn look(proc: &Path, cgroup: &str, socket: Option<&Path>) -> Option<Explanation> {
     // The command goes first; where that is refused, a look costs what it costs.
     let _ = setpriority_process(None, LEAST_URGENT);
-    let fresh = alone::snapshot(proc, &[cgroup]).ok()?;
+    // Its own command, at the lowest priority, which a process of its own would not have.
+    let mut reader = Local::new(Procfs::new(proc));
+    let fresh = alone::snapshot(proc, &mut reader, &[cgroup]).ok()?;
     let known = socket.and_then(|socket| client::get::<Snapshot>(socket, SNAPSHOT).ok());
     let insights = known.as_ref().and(socket).and_then(|socket| client::get(socket, INSIGHTS).ok());
     let snapshot = match known {
@@ -126,7 +128,6 @@ fn look(proc: &Path, cgroup: &str, socket: Option<&Path>) -> Option<Explanation>
         None => fresh,
     };
     let subject = find(&snapshot, cgroup).ok()?;
-    let mut reader = Local::new(Procfs::new(proc));
     let facts = facts::gather(&mut reader, &snapshot, &subject);
     let mut explanation = explain::explain(&snapshot, insights.as_ref(), &facts, &subject);
     facts::name_stacks(&mut reader, &mut explanation);

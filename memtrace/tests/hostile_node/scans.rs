@@ -10,7 +10,7 @@ use crate::{
     fixture::{
         PATIENCE,
         cgroup::Cgroup,
-        daemon::{Daemon, Place},
+        daemon::{Daemon, Place, run},
         eventually,
         program::Program,
     },
@@ -90,6 +90,34 @@ fn a_process_whose_lock_is_held_costs_its_own_rows_and_nothing_else() {
     let daemon = place.start(&[]);
     let before = Held::by(&daemon);
     it_alone_is_not_read(&place, &daemon, scene.program.pid());
+    drop(scene);
+    nothing_is_left(&daemon, &before);
+}
+
+/// Whoever asks about such a process is told why it was not read, with a daemon and without.
+#[test]
+fn explain_of_a_process_whose_lock_is_held_ends_and_says_why() {
+    let (place, group) = (Place::new(), Cgroup::new());
+    let mut slow = Slow::new(&library(), "all");
+    let lock = compile("lock", &["-pthread"]);
+    let program = contained(&group, &format!("{} {}", lock.display(), slow.file()));
+    assert_eq!(program.line(), "ready");
+    slow.silence();
+    let mut scene = Scene { slow, program, group };
+    scene.program.go_on();
+    assert_eq!(scene.program.line(), "locked");
+    let pid = scene.program.pid().to_string();
+    let daemon = place.start(&[]);
+    let before = Held::by(&daemon);
+    daemon.row("why it is not read", scene.program.pid(), |row| row.not_read.is_some());
+    for more in [&["--alone"][..], &[]] {
+        let output = run(place.command(&["explain", &pid]).args(more));
+        let page = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(output.status.success(), "{output:?}");
+        let why = ["no answer within 2 s", "it is not read again for 5 min"];
+        assert!(why.iter().any(|why| page.contains(why)), "{more:?}: {page}");
+    }
+    it_is_well(&place);
     drop(scene);
     nothing_is_left(&daemon, &before);
 }

@@ -10,8 +10,8 @@ use crate::{
     fixture::{
         PATIENCE,
         cgroup::Cgroup,
-        daemon::{Daemon, Place, run},
-        eventually,
+        daemon::{Daemon, Place},
+        eventually, memtrace,
         program::Program,
     },
 };
@@ -110,8 +110,9 @@ fn explain_of_a_process_whose_lock_is_held_ends_and_says_why() {
     let daemon = place.start(&[]);
     let before = Held::by(&daemon);
     daemon.row("why it is not read", scene.program.pid(), |row| row.not_read.is_some());
-    for more in [&["--alone"][..], &[]] {
-        let output = run(place.command(&["explain", &pid]).args(more));
+    let socket = place.socket();
+    for more in [&["--alone"][..], &["--socket", socket.to_str().unwrap()]] {
+        let output = memtrace(&[&["explain", &pid], more].concat());
         let page = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(output.status.success(), "{output:?}");
         let why = ["no answer within 2 s", "it is not read again for 5 min"];

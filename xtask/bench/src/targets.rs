@@ -145,6 +145,7 @@ mod reason {
         process takes some 20 KiB: its regions 9 KiB, their owners 3 KiB, its row and growth 4 KiB, facts \
         about its program the rest";
     pub(super) const RUNNING: &str = "start and end of memtrace take some milliseconds, whatever the command \
-        takes. The rest is one reading of the usage every 20 ms and one by kind every second";
+        takes; on cgroup v2 the move into the group takes up to 30 ms more (an RCU grace period). The rest is \
+        the reading of the usage every 20 ms, and of the kinds up to as often";
     pub(super) const MAPS: &str = "not examined, because the target was met when this was written (8.2 MiB)";
 }

@@ -18,6 +18,7 @@ mod kills;
 mod members;
 mod migrate;
 mod open;
+mod pages;
 mod retention;
 mod store_time;
 mod tallies;
@@ -33,6 +34,7 @@ pub use self::{
     error::StoreError,
     kills::{Filter, KillSummary},
     members::MemberKill,
+    pages::{KillPage, Place, RowPage},
     retention::Retention,
     store_time::Now,
     tallies::Tally,

@@ -84,7 +84,7 @@ commands! {
     Run(run::RunArgs),
     /// Advise memory requests and limits from the history of workloads.
     Advise(advise::AdviseArgs),
-    /// Export kills and history for other programs.
+    /// Export kills, history and profiles for other programs.
     Export(export::ExportArgs),
     /// Check what this kernel supports, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),

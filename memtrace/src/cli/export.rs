@@ -1,9 +1,10 @@
-//! `memtrace export`: kills and history in forms that other programs read.
+//! `memtrace export`: kills, history and profiles in forms that other programs read.
 //!
-//! Arguments, the store -> rows on stdout or in a file. Must not write to the store.
+//! Arguments, the store, the daemon -> bytes on stdout or in a file. Must not write to the store.
 
 mod kills;
 mod output;
+mod pprof;
 mod rows;
 
 use std::{io::Write, path::PathBuf};
@@ -26,6 +27,7 @@ Examples:
   memtrace export kills --since 7d > kills.ndjson
   memtrace export kills --format csv -o kills.csv
   memtrace export rows --since 1d --format csv -o rows.csv
+  memtrace export pprof shop/cart-0 -o cart.pb.gz
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon or store, 4 not permitted.")]
 pub struct ExportArgs {
@@ -41,6 +43,8 @@ pub enum What {
     Kills(kills::KillsArgs),
     /// The lasting history of workloads, one row for each five minutes; works without a daemon.
     Rows(rows::RowsArgs),
+    /// The call stacks of a target that touched new memory, as a profile.
+    Pprof(pprof::PprofArgs),
 }
 
 /// Where rows come from, and their form.
@@ -105,6 +109,7 @@ pub fn run(args: &ExportArgs, out: &mut dyn Write) -> Result<(), Failure> {
     match &args.what {
         What::Kills(args) => kills::run(args, out),
         What::Rows(args) => rows::run(args, out),
+        What::Pprof(args) => pprof::run(args, out),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod history_at;
 pub mod lane;
 pub mod listen;
 mod peer;
+mod profile;
 pub mod server;
 pub mod state;
 mod stream;

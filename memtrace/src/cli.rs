@@ -10,6 +10,7 @@ pub mod completions;
 pub mod daemon;
 pub mod doctor;
 pub mod explain;
+pub mod export;
 pub mod failure;
 pub mod health;
 pub mod man;
@@ -49,6 +50,7 @@ Examples:
   memtrace report --last             the last OOM kill: victim, limit, trigger, cause
   memtrace advise                    requests and limits from true peaks, as a table or a patch
   memtrace report list -o json       all OOM kills, for scripts
+  memtrace export kills -o k.ndjson  the same as flat rows, for other engines
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon or store, 4 not permitted, 5 a budget was
 broken. `run` passes on the exit code of its command.";
@@ -85,6 +87,8 @@ commands! {
     Baseline(baseline::BaselineArgs),
     /// Advise memory requests and limits from the history of workloads.
     Advise(advise::AdviseArgs),
+    /// Export kills, history and profiles for other programs.
+    Export(export::ExportArgs),
     /// Check what this kernel supports, and what is lost without the rest.
     Doctor(doctor::DoctorArgs),
     /// Check that the daemon is tracing.
@@ -167,10 +171,14 @@ mod tests {
         assert_eq!(known(&["--fields", "pid,x"]), sorted);
     }
 
-    /// A form is asked for in one way; `record` has none, and writes a file with `-o`.
+    /// What is printed is asked for in one way. `record` and `export` write files, which `-o` names; `export` has forms of
+    /// files.
     #[test]
     fn forms_are_asked_for_with_output_alone() {
         fn check(command: &clap::Command) {
+            if command.get_name() == "export" {
+                return command.get_subcommands().for_each(check_files);
+            }
             for argument in command.get_arguments() {
                 let (long, short) = (argument.get_long().unwrap_or_default(), argument.get_short());
                 assert!(!matches!(long, "format" | "form"), "{}", command.get_name());
@@ -182,6 +190,16 @@ mod tests {
                 }
             }
             command.get_subcommands().for_each(check);
+        }
+        fn check_files(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let name = argument.get_value_names().unwrap_or_default().first().map(|name| name.as_str());
+                match argument.get_long() {
+                    Some("output") => assert_eq!((argument.get_short(), name), (Some('o'), Some("FILE"))),
+                    Some("format") => assert_eq!((argument.get_short(), name), (None, Some("FORMAT"))),
+                    long => assert_ne!(argument.get_short(), Some('o'), "{long:?}"),
+                }
+            }
         }
         let mut all = Cli::command();
         all.build();

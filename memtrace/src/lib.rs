@@ -11,6 +11,7 @@ pub mod container;
 pub mod daemon;
 pub mod elf;
 pub mod explain;
+pub mod export;
 pub mod foreign;
 pub mod fuzz;
 pub mod health;

@@ -121,4 +121,6 @@ fn families(facts: &Inputs, most: usize) -> (Vec<Family>, u64) {
 }
 
 #[cfg(test)]
+mod board_tests;
+#[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ pub mod child;
 pub mod counters;
 pub mod job;
 mod local;
+pub mod mapped;
 #[doc(hidden)]
 pub mod messages;
 pub mod pool;
@@ -21,7 +22,7 @@ mod wire;
 
 use std::time::Duration;
 
-use self::{job::Job, tmpfs::Tmpfs};
+use self::{job::Job, mapped::Mapped, tmpfs::Tmpfs};
 pub use self::{local::Local, remote::Remote};
 use crate::{
     allocator::image::process::Budget,
@@ -106,6 +107,14 @@ pub trait Reader: Send {
     /// # Errors
     /// When it is gone, or could not be read.
     fn huge_pages(&mut self, _pid: u32) -> Result<Bytes, NotRead> {
+        Err(NotRead::Gone)
+    }
+
+    /// Where the process has mapped the code of these files, which are named as in frames of stacks.
+    ///
+    /// # Errors
+    /// When it is gone, or could not be read.
+    fn mapped(&mut self, _pid: u32, _files: &[String]) -> Result<Vec<Mapped>, NotRead> {
         Err(NotRead::Gone)
     }
 

@@ -19,6 +19,7 @@ mod kills;
 mod members;
 mod migrate;
 mod open;
+mod pages;
 mod retention;
 mod store_time;
 mod tallies;
@@ -34,6 +35,7 @@ pub use self::{
     error::StoreError,
     kills::{Filter, KillSummary},
     members::MemberKill,
+    pages::{KillPage, Place, RowPage},
     retention::Retention,
     store_time::Now,
     tallies::Tally,

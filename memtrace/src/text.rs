@@ -3,6 +3,7 @@
 //! Any text -> text that fits a terminal's columns. Untrusted text must go through [`printable`] first. Must not
 //! interpret the text.
 
+pub mod csv;
 mod escape;
 mod wrap;
 

@@ -10,6 +10,7 @@ use hyper::{
 };
 use serde::de::DeserializeOwned;
 
+use super::v1::STACKS;
 use crate::http::{self, Connection};
 
 /// The longest time for a response.
@@ -46,6 +47,19 @@ pub fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientEr
 pub fn text(socket: &Path, path: &str) -> Result<String, ClientError> {
     let bytes = blocking(in_time(socket, body(socket, path)))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Sends a GET and returns the bytes of a profile, and the number of its call stacks. Blocks.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn file(socket: &Path, path: &str) -> Result<(Bytes, Option<usize>), ClientError> {
+    let answer = async {
+        let answer = open(socket, path).await?;
+        let stacks = answer.headers().get(STACKS).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok((http::body(answer, MAX_BODY).await.context("failed to read the answer")?, stacks))
+    };
+    blocking(in_time(socket, answer))
 }
 
 /// Asks the daemon at `socket` for `path`.

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::{
     answers,
     listen::{self, Socket},
+    profile,
     state::{ApiState, Source},
     stream,
     v1::path,
@@ -98,6 +99,7 @@ fn v1(end: watch::Receiver<bool>) -> Router<ApiState> {
         .route(path::KILLS, get(answers::kills))
         .route(&format!("{}{{id}}", path::KILL), get(answers::kill))
         .route(&format!("{}{{target}}", path::EXPLAIN), get(answers::explain))
+        .route(path::PROFILE, get(profile::memory))
         .route(path::DOCTOR, get(answers::doctor))
         .route(path::HEALTH, get(answers::health))
 }

@@ -44,6 +44,8 @@ pub mod path {
     pub const DOCTOR: &str = "/v1/doctor";
     /// The [`crate::health::Health`] of the daemon's threads.
     pub const HEALTH: &str = "/v1/health";
+    /// A profile of the functions that touched new memory, for pprof: `target`, `over` and `format` are in the query.
+    pub const PROFILE: &str = "/debug/pprof/memory";
     /// Series for Prometheus.
     pub const METRICS: &str = "/metrics";
     /// 200 while the daemon's threads work, else 503 with the names of those that do not.
@@ -51,6 +53,9 @@ pub mod path {
     /// 200 while it is healthy and the required hooks are attached, else 503.
     pub const READY: &str = "/readyz";
 }
+
+/// The header with the number of call stacks in a profile.
+pub const STACKS: &str = "memtrace-stacks";
 
 /// The containers of a snapshot, each with its insight from history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -99,7 +99,7 @@ pub struct Span {
 
 impl Span {
     /// The store's filter.
-    fn filter(&self, now: Timestamp) -> Filter {
+    pub(super) fn filter(&self, now: Timestamp) -> Filter {
         Filter {
             since: self.since.map(|when| when.at(now)),
             until: self.until.map(|when| when.at(now)),

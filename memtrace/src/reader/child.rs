@@ -75,6 +75,7 @@ impl Server {
                 Answer::HasThread(local.has_thread(pid, &names).unwrap_or_default())
             }
             Ask::HugePages(pid) => Answer::HugePages(local.huge_pages(pid).ok()),
+            Ask::Mapped(pid, files) => Answer::Mapped(local.mapped(pid, &files).ok()),
             Ask::Names(_, places) => Answer::Names(local.names(places)),
             Ask::Scan(pid, step) => Answer::Scan(jobs.step(local, pid, step)),
             Ask::Walk(pid, walk) => {

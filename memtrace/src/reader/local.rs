@@ -7,6 +7,7 @@ use std::fs;
 use super::{
     NotRead, Reader,
     job::{Job, Progress},
+    mapped::{self, Mapped},
     scan::{Detail, Plan, Work},
     tmpfs::{self, Tmpfs},
 };
@@ -93,6 +94,10 @@ impl Reader for Local {
 
     fn huge_pages(&mut self, pid: u32) -> Result<Bytes, NotRead> {
         smaps::read_rollup(&self.procfs, pid).ok().and_then(|sums| sums.anon_huge).ok_or(NotRead::Gone)
+    }
+
+    fn mapped(&mut self, pid: u32, files: &[String]) -> Result<Vec<Mapped>, NotRead> {
+        mapped::mapped(&self.procfs, pid, files).ok_or(NotRead::Gone)
     }
 
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {

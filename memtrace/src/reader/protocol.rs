@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    mapped::Mapped,
     tmpfs::Tmpfs,
     wire::{
         scan::{Begin, Detail, Scan},
@@ -34,6 +35,8 @@ pub enum Ask {
     Walk(u32, Walk),
     /// [`super::Reader::huge_pages`].
     HugePages(u32),
+    /// [`super::Reader::mapped`].
+    Mapped(u32, Vec<String>),
 }
 
 /// The next piece of a scan.
@@ -54,6 +57,7 @@ impl Ask {
             Self::Mounts(pid)
             | Self::HasThread(pid, _)
             | Self::HugePages(pid)
+            | Self::Mapped(pid, _)
             | Self::Names(pid, _)
             | Self::Scan(pid, _)
             | Self::Walk(pid, _) => *pid,
@@ -78,6 +82,8 @@ pub enum Answer {
     TooLarge,
     /// `None` when the process is gone, or its kernel does not say.
     HugePages(Option<Bytes>),
+    /// `None` when the process is gone.
+    Mapped(Option<Vec<Mapped>>),
 }
 
 /// The result of a piece of a scan.
@@ -131,7 +137,13 @@ mod tests {
         #[test]
         fn what_is_sent_is_received(pid: u32, names: Vec<String>, path in "/[a-z]{0,20}", offset: u64) {
             let place = Place { pid, path: path.into(), offset };
-            let asks = [Ask::Mounts(pid), Ask::HasThread(pid, names), Ask::HugePages(pid), Ask::Names(pid, vec![place])];
+            let asks = [
+                Ask::Mounts(pid),
+                Ask::HasThread(pid, names.clone()),
+                Ask::HugePages(pid),
+                Ask::Names(pid, vec![place]),
+                Ask::Mapped(pid, names),
+            ];
             let mut stream = Vec::new();
             asks.iter().for_each(|ask| stream.extend(frame(ask).unwrap()));
             let mut stream = &*stream;

@@ -14,6 +14,7 @@ use self::{scans::Scans, walks::Walks};
 use super::{
     NotRead, Reader,
     job::Job,
+    mapped::{MOST, Mapped},
     pool::{Readers, session::Session},
     protocol::{Answer, Ask},
     tmpfs::Tmpfs,
@@ -72,6 +73,16 @@ impl Reader for Remote {
     fn huge_pages(&mut self, pid: u32) -> Result<Bytes, NotRead> {
         match self.readers.ask(&Ask::HugePages(pid), PATIENCE)? {
             Answer::HugePages(bytes) => bytes.ok_or(NotRead::Gone),
+            _ => Err(NotRead::protocol_error()),
+        }
+    }
+
+    fn mapped(&mut self, pid: u32, files: &[String]) -> Result<Vec<Mapped>, NotRead> {
+        match self.readers.ask(&Ask::Mapped(pid, files.to_vec()), PATIENCE)? {
+            Answer::Mapped(found) => {
+                let found = found.ok_or(NotRead::Gone)?;
+                Ok(found.into_iter().take(MOST).map(Mapped::bounded).collect())
+            }
             _ => Err(NotRead::protocol_error()),
         }
     }

@@ -26,12 +26,12 @@ const BESIDE: u64 = 16;
 const NUMBER: u32 = 32;
 
 /// A key.
-fn key(slot: u32, number: u32) -> i64 {
+pub(super) fn key(slot: u32, number: u32) -> i64 {
     i64::from(slot) << NUMBER | i64::from(number)
 }
 
 /// Row number and workload of a key.
-fn parts(key: i64) -> (u32, u32) {
+pub(super) fn parts(key: i64) -> (u32, u32) {
     let key = key.cast_unsigned();
     (u32::try_from(key >> NUMBER).unwrap_or(u32::MAX), key as u32)
 }
@@ -136,16 +136,42 @@ impl Store {
         is_wanted: impl Fn(&Workload) -> bool,
         mut each: impl FnMut(&Workload, Row),
     ) -> Result<u64, StoreError> {
-        let failed = |error| self.read_failed(error);
-        let there: i64 = self
-            .connection
-            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'workload_rows'", [], |row| {
-                row.get(0)
-            })
-            .map_err(failed)?;
-        if there == 0 {
+        if !self.has_rows()? {
             return Ok(0);
         }
+        let failed = |error| self.read_failed(error);
+        let workloads = self.workloads(most)?;
+        let wanted: BTreeMap<u32, Workload> =
+            workloads.into_iter().filter(|(_, workload)| is_wanted(workload)).collect();
+        let mut statement = self
+            .connection
+            .prepare("SELECT key, row FROM workload_rows WHERE key >= ?1 ORDER BY key")
+            .map_err(failed)?;
+        let mut rows = statement.query([key(since, 0)]).map_err(failed)?;
+        let mut damaged = 0;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let (slot, number) = parts(row.get(0).map_err(failed)?);
+            let Some(workload) = wanted.get(&number) else { continue };
+            let bytes = row.get_ref(1).map_err(failed)?.as_blob().unwrap_or_default();
+            match Row::unpacked(slot, bytes) {
+                Some(row) => each(workload, row),
+                None => damaged += 1,
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Whether the database has a table of rows: not in older versions.
+    pub(super) fn has_rows(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'workload_rows'";
+        let there: i64 =
+            self.connection.query_row(sql, [], |row| row.get(0)).map_err(|error| self.read_failed(error))?;
+        Ok(there > 0)
+    }
+
+    /// Those of the `most` workloads seen last, by their number.
+    pub(super) fn workloads(&self, most: u32) -> Result<BTreeMap<u32, Workload>, StoreError> {
+        let failed = |error| self.read_failed(error);
         let mut statement = self
             .connection
             .prepare(
@@ -166,27 +192,8 @@ impl Store {
             })
             .map_err(failed)?;
         let workloads = workloads.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
-        let wanted: BTreeMap<u32, Workload> = workloads
-            .into_iter()
-            .filter(|(_, workload)| is_wanted(workload))
-            .filter_map(|(number, workload)| Some((u32::try_from(number).ok()?, workload)))
-            .collect();
-        let mut statement = self
-            .connection
-            .prepare("SELECT key, row FROM workload_rows WHERE key >= ?1 ORDER BY key")
-            .map_err(failed)?;
-        let mut rows = statement.query([key(since, 0)]).map_err(failed)?;
-        let mut damaged = 0;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let (slot, number) = parts(row.get(0).map_err(failed)?);
-            let Some(workload) = wanted.get(&number) else { continue };
-            let bytes = row.get_ref(1).map_err(failed)?.as_blob().unwrap_or_default();
-            match Row::unpacked(slot, bytes) {
-                Some(row) => each(workload, row),
-                None => damaged += 1,
-            }
-        }
-        Ok(damaged)
+        let numbered = workloads.into_iter();
+        Ok(numbered.filter_map(|(number, workload)| Some((u32::try_from(number).ok()?, workload))).collect())
     }
 }
 

@@ -71,7 +71,7 @@ fn the_port_has_metrics_and_health_and_with_a_token_the_rest() {
         for path in ["/metrics", "/healthz", "/readyz"] {
             assert_eq!(status(&address, path, ""), 200, "{path}");
         }
-        for path in ["/v1/snapshot", "/v1/stream", "/v1/kills", "/"] {
+        for path in ["/v1/snapshot", "/v1/stream", "/v1/kills", "/debug/pprof/memory?target=1", "/"] {
             assert_eq!(status(&address, path, "Authorization: Bearer 0123456789abcdef\r\n"), 404, "{path}");
         }
     }
@@ -100,7 +100,8 @@ fn every_path_answers() {
     let mut client = Client::unix(&place.socket());
     let pid = std::process::id();
     let (process, explain) = (format!("/v1/processes/{pid}"), format!("/v1/explain/{pid}"));
-    for path in PATHS.into_iter().chain(["/v1/doctor", "/v1/health", &process, &explain]) {
+    let profile = format!("/debug/pprof/memory?target={pid}&format=speedscope");
+    for path in PATHS.into_iter().chain(["/v1/doctor", "/v1/health", &process, &explain, &profile]) {
         let answer = client.get(path, "").unwrap();
         assert_eq!(answer.status, 200, "{path}");
         let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_else(|error| {
@@ -116,10 +117,13 @@ fn every_path_answers() {
         "/v1/explain/no-such-thing",
         "/v1/processes/4294967295",
         "/v1/history/1970-01-01T00:00:00Z",
+        "/debug/pprof/memory?target=no-such-thing",
     ] {
         assert_eq!(client.get(path, "").unwrap().status, 404, "{path}");
     }
-    assert_eq!(client.get("/v1/history/yesterday", "").unwrap().status, 400);
+    for path in ["/v1/history/yesterday", "/debug/pprof/memory", "/debug/pprof/memory?target=1&over=1h"] {
+        assert_eq!(client.get(path, "").unwrap().status, 400, "{path}");
+    }
 }
 
 #[test]

@@ -7,10 +7,13 @@ use std::fmt::Write as _;
 use serde_json::{Map, json};
 
 use super::{Options, chosen};
-use crate::top::{
-    column::Column,
-    rows::{Data, Row, Table},
-    value::Value,
+use crate::{
+    text::csv,
+    top::{
+        column::Column,
+        rows::{Data, Row, Table},
+        value::Value,
+    },
 };
 
 /// Version of the rows' JSON form.
@@ -68,17 +71,14 @@ pub(super) fn csv(data: &Data, table: &Table, options: &Options) -> String {
 }
 
 fn csv_field(value: &Value) -> String {
-    let text = match value.json() {
+    match value.json() {
         serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => crate::text::printable(&text),
+        serde_json::Value::String(text) if matches!(value, Value::Text(_)) => csv::field(&text),
+        serde_json::Value::String(text) => text,
         serde_json::Value::Array(points) => {
             // A list in one field, space-separated.
             points.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         }
         other => other.to_string(),
-    };
-    // A spreadsheet would interpret text with such a start as a formula.
-    let is_text = matches!(value, Value::Text(_));
-    let text = if is_text && text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    }
 }

@@ -40,10 +40,15 @@ impl Memtrace {
         complete.map_or_else(show, Ok)
     }
 
-    /// The page on a pid or a cgroup.
-    pub(crate) fn explanation(&self, target: &str) -> Result<Value> {
+    /// The page on a pid or a cgroup; on request without the daemon.
+    pub(crate) fn explanation(&self, target: &str, is_alone: bool) -> Result<Value> {
         let mut command = Command::new(&self.bin);
-        command.args(["explain", target, "-o", "json", "--socket"]).arg(self.agent.socket());
+        command.args(["explain", target, "-o", "json"]);
+        if is_alone {
+            command.arg("--alone");
+        } else {
+            command.arg("--socket").arg(self.agent.socket());
+        }
         json(&mut command)
     }
 

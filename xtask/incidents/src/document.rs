@@ -4,7 +4,7 @@
 
 use super::results::{Count, Results, Row, repeat};
 
-const HEADS: [&str; 12] = [
+const HEADS: [&str; 13] = [
     "recipe",
     "kind",
     "draws",
@@ -15,6 +15,7 @@ const HEADS: [&str; 12] = [
     "98 % owned",
     "function",
     "figures",
+    "alone",
     "remedy",
     "seconds",
 ];
@@ -28,6 +29,7 @@ way. Sizes, rates and limits are drawn at random. [incidents.md](incidents.md) s
 - *owner*: the allocator with most of the memory, or the kind of memory; *98 % owned*: so much anonymous memory has an owner
 - *function*: the function that takes the memory is among the first three frames
 - *figures*: within 2 % of what the program says itself, unless its recipe says otherwise; in brackets the largest error
+- *alone*: `memtrace explain --alone` says the same as the daemon, in what needs no history
 - *remedy*: with the advice the same load lives, or frees what was promised
 ";
 
@@ -114,6 +116,7 @@ fn cells(row: &Row) -> Vec<String> {
         count(row.owned),
         count(row.function),
         format!("{}{worst}", count(row.figures)),
+        count(row.alone),
         count(row.remedy),
         format!("{:.0}", row.seconds),
     ]

@@ -63,6 +63,8 @@ pub(crate) struct Row {
     pub(crate) figures: Count,
     /// The largest error of a figure, in percent.
     pub(crate) worst_percent: Option<f64>,
+    /// `--alone` says the same as the daemon.
+    pub(crate) alone: Count,
     pub(crate) remedy: Count,
     pub(crate) seconds: f64,
 }
@@ -88,6 +90,7 @@ impl Row {
             self.figures.add(Some(figure.is_right()));
             self.worst_percent = largest(self.worst_percent, figure.error_percent());
         }
+        self.alone.add(judgement.alone.as_ref().map(Vec::is_empty));
         self.remedy.add(match judgement.remedy {
             Remedied::Proved => Some(true),
             Remedied::Failed(_) => Some(false),
@@ -108,6 +111,7 @@ impl Row {
             function: self.function.plus(other.function),
             figures: self.figures.plus(other.figures),
             worst_percent: largest(self.worst_percent, other.worst_percent),
+            alone: self.alone.plus(other.alone),
             remedy: self.remedy.plus(other.remedy),
             seconds: self.seconds + other.seconds,
         }
@@ -176,6 +180,7 @@ pub(crate) mod tests {
             function: None,
             owned: Some(said <= 100.0),
             figures: vec![figure],
+            alone: None,
             remedy: Remedied::NotTried("none".to_owned()),
         };
         let misses = if headline == Headline::Right { Vec::new() } else { vec!["headline".to_owned()] };

@@ -146,7 +146,11 @@ fn run(args: &Args) -> Result<()> {
         draws: draw(&scene, &ready, args, seed)?,
         not_run: not_run.into_iter().map(why_not).collect(),
     };
-    publish(&results, args, &workspace, &target)
+    publish(&results, args, &workspace, &target)?;
+    if interrupted.load(Ordering::Relaxed) {
+        bail!("interrupted after {} draws", results.draws.len());
+    }
+    Ok(())
 }
 
 fn draw(scene: &Scene<'_>, recipes: &[&Recipe], args: &Args, seed: u64) -> Result<Vec<Drawn>> {
@@ -160,7 +164,7 @@ fn draw(scene: &Scene<'_>, recipes: &[&Recipe], args: &Args, seed: u64) -> Resul
         let Some(recipe) = recipes.get(recipe) else { continue };
         let drawn = scene.draw(recipe, seed);
         if scene.interrupted.load(Ordering::Relaxed) {
-            bail!("interrupted");
+            break;
         }
         eprintln!("{} of {draws}: {}", number + 1, told(&drawn));
         all.push(drawn);

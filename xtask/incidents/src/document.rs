@@ -63,7 +63,7 @@ pub(crate) fn text(results: &Results) -> String {
 
 /// docs/diagnosis.md.
 pub(crate) fn markdown(results: &Results) -> String {
-    let Results { seed, kernel, cgroups, draws, not_run } = results;
+    let Results { seed, kernel, cgroups, draws, not_run, not_drawn } = results;
     let mut text = INTRODUCTION.to_owned();
     text.push_str(&format!(
         "\n{} draws from seed {seed}, Linux {kernel}, cgroup {cgroups}; {} recipes could not be run.\n\n",
@@ -85,8 +85,11 @@ pub(crate) fn markdown(results: &Results) -> String {
         text.push_str(&format!("- `{}`: {}\n", repeat(drawn), misses.join("; ")));
     }
     text.push_str("\n## Not run\n\n");
-    if not_run.is_empty() {
+    if not_run.is_empty() && not_drawn.is_empty() {
         text.push_str("None.\n");
+    }
+    if !not_drawn.is_empty() {
+        text.push_str(&format!("- not chosen in this run: {}\n", not_drawn.join(", ")));
     }
     for not_run in not_run {
         text.push_str(&format!("- {}: {}\n", not_run.recipe, not_run.why));
@@ -125,6 +128,11 @@ fn cells(row: &Row) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{super::results::tests::results, *};
+
+    #[test]
+    fn what_was_not_chosen_is_told_in_the_document() {
+        assert!(markdown(&results()).contains("not chosen in this run: tight"));
+    }
 
     #[test]
     fn every_row_has_as_many_cells_as_the_head() {

@@ -139,11 +139,15 @@ fn run(args: &Args) -> Result<()> {
         interrupted: &interrupted,
     };
     let seed = args.seed.unwrap_or_else(now);
+    let draws = draw(&scene, &ready, args, seed)?;
+    let is_drawn = |recipe: &&Recipe| draws.iter().any(|drawn| drawn.recipe == recipe.name);
+    let not_drawn = recipes.iter().filter(|recipe| !is_drawn(recipe) && prepare::lacks(recipe).is_none());
     let results = Results {
         seed,
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
         cgroups,
-        draws: draw(&scene, &ready, args, seed)?,
+        not_drawn: not_drawn.map(|recipe| recipe.name.clone()).collect(),
+        draws,
         not_run: not_run.into_iter().map(why_not).collect(),
     };
     publish(&results, args, &workspace, &target)?;

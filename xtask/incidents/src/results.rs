@@ -18,6 +18,8 @@ pub(crate) struct Results {
     pub(crate) cgroups: &'static str,
     pub(crate) draws: Vec<Drawn>,
     pub(crate) not_run: Vec<NotRun>,
+    /// Recipes that could have been run, and were not chosen or not reached.
+    pub(crate) not_drawn: Vec<String>,
 }
 
 /// A recipe that was chosen and could not be run here.
@@ -206,7 +208,14 @@ pub(crate) mod tests {
             failed,
         ];
         let not_run = vec![NotRun { recipe: "php".to_owned(), why: "needs php".to_owned() }];
-        Results { seed: 7, kernel: "6.1".to_owned(), cgroups: "v2", draws, not_run }
+        Results {
+            seed: 7,
+            kernel: "6.1".to_owned(),
+            cgroups: "v2",
+            draws,
+            not_run,
+            not_drawn: vec!["tight".to_owned()],
+        }
     }
 
     #[test]

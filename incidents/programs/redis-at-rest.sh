@@ -11,7 +11,7 @@ until ask ping > ping 2>&1 && grep -q PONG ping; do
     kill -0 $server
     sleep 0.1
 done
-ask debug populate "$2" key "$3" > populate
+ask eval "for i = 1, $2 do redis.call('set', 'key' .. i, string.rep('x', $3)) end" 0 > populate
 ask flushall > flushall
 # Its background thread gives pages back within ten seconds.
 sleep 15

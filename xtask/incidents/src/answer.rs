@@ -111,6 +111,43 @@ pub(crate) fn of_explanation(page: &Value, owner: Option<&str>) -> Answer {
     }
 }
 
+/// Kinds of findings that a single reading gives.
+const OF_ONE_READING: [&str; 3] = ["retention", "coverage", "ceiling"];
+/// Two readings of a program at rest differ by less.
+const SAME_PERCENT: f64 = 2.0;
+/// Smaller differences do not count, in bytes.
+const SAME_BYTES: f64 = 1048576.0;
+
+/// In what a page without a daemon differs from the daemon's; empty where both say the same. What needs history is left out.
+pub(crate) fn differences(daemon: &Answer, alone: &Answer) -> Vec<String> {
+    let kinds = |of: &Answer| -> Vec<String> {
+        let all = [&of.headline].into_iter().chain(&of.besides);
+        all.filter(|kind| OF_ONE_READING.contains(&kind.as_str())).cloned().collect()
+    };
+    let mut differences = Vec::new();
+    if kinds(daemon) != kinds(alone) {
+        differences.push(format!(
+            "findings [{}], not [{}]",
+            kinds(alone).join(", "),
+            kinds(daemon).join(", ")
+        ));
+    }
+    if daemon.owner != alone.owner {
+        let name = |of: &Answer| of.owner.clone().unwrap_or_else(|| "none".to_owned());
+        differences.push(format!("owner {}, not {}", name(alone), name(daemon)));
+    }
+    for (name, said) in daemon.figures.iter().filter(|(name, _)| *name != "seconds_to_limit") {
+        let other = alone.figures.get(name);
+        let is_same =
+            |other: &f64| (other - said).abs() <= (said.abs() * SAME_PERCENT / 100.0).max(SAME_BYTES);
+        if !other.is_some_and(is_same) {
+            let other = other.map_or_else(|| "none".to_owned(), |other| format!("{other:.0}"));
+            differences.push(format!("{name} {other}, not {said:.0}"));
+        }
+    }
+    differences
+}
+
 /// Owners divide the anonymous memory of a cgroup, and all of a process.
 fn owners_of_parts(page: &Value) -> Vec<(String, f64)> {
     let anonymous = list(page, "parts").find(|part| text(part, "what") == "anonymous memory");

@@ -82,3 +82,17 @@ fn what_says_nothing_is_no_answer() {
     assert_eq!((answer.headline.as_str(), answer.owner, answer.owned), ("none", None, None));
     assert_eq!(of_record(&json!({}), None).headline, "");
 }
+
+#[test]
+fn a_page_without_a_daemon_is_compared_in_what_it_can_know() {
+    let page = |kinds: &[&str], free: f64| Answer {
+        headline: kinds.first().map_or_else(|| "none".to_owned(), |&kind| kind.to_owned()),
+        besides: kinds.iter().skip(1).map(|&kind| kind.to_owned()).collect(),
+        figures: [("free".to_owned(), free), ("seconds_to_limit".to_owned(), 1.0)].into(),
+        ..Answer::default()
+    };
+    let same = differences(&page(&["growth", "retention"], 100e6), &page(&["retention"], 101e6));
+    assert_eq!(same, Vec::<String>::new());
+    let other = differences(&page(&["retention"], 100e6), &page(&[], 50e6));
+    assert_eq!(other, ["findings [], not [retention]", "free 50000000, not 100000000"]);
+}

@@ -17,6 +17,8 @@ use xtask_base::{agent::Agent, process};
 const RECORD: Duration = Duration::from_secs(20);
 /// What is added to it later is there within this time; names take longest.
 const COMPLETE: Duration = Duration::from_secs(20);
+/// A daemon on a busy machine answers within this time; the command itself waits for five seconds.
+const ANSWER: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(250);
 
 /// A daemon, and the program that asks it.
@@ -40,11 +42,19 @@ impl Memtrace {
         complete.map_or_else(show, Ok)
     }
 
-    /// The page on a pid or a cgroup.
-    pub(crate) fn explanation(&self, target: &str) -> Result<Value> {
-        let mut command = Command::new(&self.bin);
-        command.args(["explain", target, "-o", "json", "--socket"]).arg(self.agent.socket());
-        json(&mut command)
+    /// The page on a pid or a cgroup; on request without the daemon.
+    pub(crate) fn explanation(&self, target: &str, is_alone: bool) -> Result<Value> {
+        let ask = || {
+            let mut command = Command::new(&self.bin);
+            command.args(["explain", target, "-o", "json"]);
+            if is_alone {
+                command.arg("--alone");
+            } else {
+                command.arg("--socket").arg(self.agent.socket());
+            }
+            json(&mut command)
+        };
+        until(ANSWER, || Ok(ask().ok()))?.map_or_else(ask, Ok)
     }
 
     fn id(&self, cgroup: &str) -> Result<Option<String>> {

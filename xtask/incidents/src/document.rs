@@ -4,7 +4,7 @@
 
 use super::results::{Count, Results, Row, repeat};
 
-const HEADS: [&str; 12] = [
+const HEADS: [&str; 13] = [
     "recipe",
     "kind",
     "draws",
@@ -15,6 +15,7 @@ const HEADS: [&str; 12] = [
     "98 % owned",
     "function",
     "figures",
+    "alone",
     "remedy",
     "seconds",
 ];
@@ -28,6 +29,7 @@ way. Sizes, rates and limits are drawn at random. [incidents.md](incidents.md) s
 - *owner*: the allocator with most of the memory, or the kind of memory; *98 % owned*: so much anonymous memory has an owner
 - *function*: the function that takes the memory is among the first three frames
 - *figures*: within 2 % of what the program says itself, unless its recipe says otherwise; in brackets the largest error
+- *alone*: `memtrace explain --alone` says the same as the daemon, in what needs no history
 - *remedy*: with the advice the same load lives, or frees what was promised
 ";
 
@@ -61,7 +63,7 @@ pub(crate) fn text(results: &Results) -> String {
 
 /// docs/diagnosis.md.
 pub(crate) fn markdown(results: &Results) -> String {
-    let Results { seed, kernel, cgroups, draws, not_run } = results;
+    let Results { seed, kernel, cgroups, draws, not_run, not_drawn } = results;
     let mut text = INTRODUCTION.to_owned();
     text.push_str(&format!(
         "\n{} draws from seed {seed}, Linux {kernel}, cgroup {cgroups}; {} recipes could not be run.\n\n",
@@ -83,8 +85,11 @@ pub(crate) fn markdown(results: &Results) -> String {
         text.push_str(&format!("- `{}`: {}\n", repeat(drawn), misses.join("; ")));
     }
     text.push_str("\n## Not run\n\n");
-    if not_run.is_empty() {
+    if not_run.is_empty() && not_drawn.is_empty() {
         text.push_str("None.\n");
+    }
+    if !not_drawn.is_empty() {
+        text.push_str(&format!("- not chosen in this run: {}\n", not_drawn.join(", ")));
     }
     for not_run in not_run {
         text.push_str(&format!("- {}: {}\n", not_run.recipe, not_run.why));
@@ -114,6 +119,7 @@ fn cells(row: &Row) -> Vec<String> {
         count(row.owned),
         count(row.function),
         format!("{}{worst}", count(row.figures)),
+        count(row.alone),
         count(row.remedy),
         format!("{:.0}", row.seconds),
     ]
@@ -122,6 +128,11 @@ fn cells(row: &Row) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{super::results::tests::results, *};
+
+    #[test]
+    fn what_was_not_chosen_is_told_in_the_document() {
+        assert!(markdown(&results()).contains("not chosen in this run: tight"));
+    }
 
     #[test]
     fn every_row_has_as_many_cells_as_the_head() {

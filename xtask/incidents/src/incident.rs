@@ -19,7 +19,7 @@ use super::{
     ask::Memtrace,
     draw::{self, Values},
     group::Group,
-    judge::{self, Judgement},
+    judge::{self, Judgement, Seen},
     recipe::{Ask, Ends, How, Recipe},
     remedy::{self, Change, End, Remedied},
     run::{Plan, Run},
@@ -66,14 +66,6 @@ pub(crate) struct Scene<'a> {
     pub(crate) interrupted: &'a AtomicBool,
 }
 
-/// What the first run gave.
-struct Seen {
-    answer: Answer,
-    told: Told,
-    usage: Option<u64>,
-    killed_after: Option<f64>,
-}
-
 impl Scene<'_> {
     /// Draws once. What goes wrong is the draw's outcome; only an interrupt ends the bench.
     pub(crate) fn draw(&self, recipe: &Recipe, seed: u64) -> Drawn {
@@ -99,7 +91,7 @@ impl Scene<'_> {
             Err(remedied) => remedied,
             Ok(change) => self.second(recipe, seed, values, limit, &change, &seen)?,
         };
-        let judgement = judge::judge(&recipe.truth, &seen.answer, &seen.told, seen.killed_after, remedy);
+        let judgement = judge::judge(&recipe.truth, &seen, remedy);
         let misses = judgement.misses(&recipe.truth, &seen.answer);
         Ok(Outcome::Judged { answer: Box::new(seen.answer), judgement: Box::new(judgement), misses })
     }
@@ -134,7 +126,7 @@ impl Scene<'_> {
         let record = self.memtrace.record(cgroup, is_complete)?;
         self.keep(recipe, seed, &record)?;
         let answer = answer::of_record(&record, owner);
-        Ok(Seen { answer, told: Told::parse(&run.told()), usage: None, killed_after: None })
+        Ok(Seen { answer, told: Told::parse(&run.told()), ..Seen::default() })
     }
 
     fn of_life(&self, recipe: &Recipe, seed: u64, run: &mut Run<'_>) -> Result<Seen> {
@@ -146,8 +138,12 @@ impl Scene<'_> {
             Ask::Beside => run.pid(1).context("there is no program beside it")?.to_string(),
         };
         let asked = Instant::now();
-        let page = self.memtrace.explanation(&target)?;
+        let page = self.memtrace.explanation(&target, false)?;
         self.keep(recipe, seed, &page)?;
+        // Of a program that grows they are of two instants.
+        let is_at_rest = !recipe.truth.is_killed_later;
+        let alone = is_at_rest.then(|| self.memtrace.explanation(&target, true)).transpose()?;
+        let read = |page: &Value| answer::of_explanation(page, recipe.truth.owner.as_deref());
         let told = Told::parse(&run.told());
         let killed_after = match recipe.truth.is_killed_later {
             false => None,
@@ -156,8 +152,7 @@ impl Scene<'_> {
                 end => bail!("the program was to be killed after the question, but: {end:?}"),
             },
         };
-        let answer = answer::of_explanation(&page, recipe.truth.owner.as_deref());
-        Ok(Seen { answer, told, usage, killed_after })
+        Ok(Seen { answer: read(&page), alone: alone.as_ref().map(read), told, usage, killed_after })
     }
 
     /// The same load with the advice.

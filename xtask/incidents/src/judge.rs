@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::{
-    answer::{Answer, Confidence},
+    answer::{self, Answer, Confidence},
     recipe::Truth,
     remedy::Remedied,
     truth::{Compared, Told},
@@ -41,19 +41,29 @@ pub(crate) struct Judgement {
     /// `None` without anonymous memory that was read.
     pub(crate) owned: Option<bool>,
     pub(crate) figures: Vec<Compared>,
+    /// In what `explain --alone` differs; `None` where it was not asked.
+    pub(crate) alone: Option<Vec<String>>,
     pub(crate) remedy: Remedied,
 }
 
-/// Judges an answer. `killed_after`: seconds from the question to the kill, where the recipe waits for it.
-pub(crate) fn judge(
-    truth: &Truth,
-    answer: &Answer,
-    told: &Told,
-    killed_after: Option<f64>,
-    remedy: Remedied,
-) -> Judgement {
+/// What the first run showed.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) answer: Answer,
+    /// The same without the daemon, of a program at rest.
+    pub(crate) alone: Option<Answer>,
+    pub(crate) told: Told,
+    /// Bytes of the cgroup.
+    pub(crate) usage: Option<u64>,
+    /// Seconds from the question to the kill, where the recipe waits for it.
+    pub(crate) killed_after: Option<f64>,
+}
+
+/// Judges an answer.
+pub(crate) fn judge(truth: &Truth, seen: &Seen, remedy: Remedied) -> Judgement {
+    let answer = &seen.answer;
     let is = |wanted: &Option<String>, said: &Option<String>| wanted.as_ref().map(|_| wanted == said);
-    let foretold = killed_after.map(|seconds| Compared {
+    let foretold = seen.killed_after.map(|seconds| Compared {
         name: "seconds_to_limit".to_owned(),
         truth: seconds,
         said: answer.figures.get("seconds_to_limit").copied(),
@@ -69,7 +79,8 @@ pub(crate) fn judge(
             .as_ref()
             .map(|wanted| answer.functions.iter().take(FRAMES).any(|name| has_word(name, wanted))),
         owned: answer.owned.map(|owned| owned >= OWNED),
-        figures: figures(truth, answer, told).into_iter().chain(foretold).collect(),
+        figures: figures(truth, answer, &seen.told).into_iter().chain(foretold).collect(),
+        alone: seen.alone.as_ref().map(|alone| answer::differences(answer, alone)),
         remedy,
     }
 }
@@ -136,6 +147,9 @@ impl Judgement {
             let said = figure.said.map_or_else(unknown, |said| format!("{said:.0}"));
             let error = figure.error_percent().map(|error| format!(", {error:.1} % off")).unwrap_or_default();
             misses.push(format!("{} {said}, not {:.0}{error}", figure.name, figure.truth));
+        }
+        if let Some(differences) = self.alone.as_ref().filter(|differences| !differences.is_empty()) {
+            misses.push(format!("--alone: {}", differences.join(", ")));
         }
         if let Remedied::Failed(why) = &self.remedy {
             misses.push(format!("remedy: {why}"));

@@ -17,7 +17,7 @@ fn right() -> Answer {
 
 fn judged(answer: &Answer) -> Judgement {
     let told = Told::parse("100 allocated 50\n200 allocated 150\n");
-    judge(&leak().truth, answer, &told, None, Remedied::Proved)
+    judge(&leak().truth, &Seen { answer: answer.clone(), told, ..Seen::default() }, Remedied::Proved)
 }
 
 fn misses(answer: &Answer) -> Vec<String> {
@@ -75,7 +75,7 @@ fn figures_are_compared_at_their_instant() {
 
 #[test]
 fn a_figure_without_a_truth_is_no_success() {
-    let judged = judge(&leak().truth, &right(), &Told::default(), None, Remedied::Proved);
+    let judged = judge(&leak().truth, &Seen { answer: right(), ..Seen::default() }, Remedied::Proved);
     assert!(!judged.figures[0].is_right());
 }
 
@@ -92,7 +92,8 @@ fn an_owner_is_judged_by_name_and_by_how_much_it_leaves() {
 fn the_time_to_the_kill_is_a_figure_of_its_own() {
     let answer = |seconds| Answer { figures: [("seconds_to_limit".to_owned(), seconds)].into(), ..right() };
     let of = |seconds, killed| {
-        let judged = judge(&leak().truth, &answer(seconds), &Told::default(), Some(killed), Remedied::Proved);
+        let seen = Seen { answer: answer(seconds), killed_after: Some(killed), ..Seen::default() };
+        let judged = judge(&leak().truth, &seen, Remedied::Proved);
         judged.figures.iter().find(|figure| figure.name == "seconds_to_limit").unwrap().is_right()
     };
     assert!(of(20.0, 22.0) && !of(20.0, 30.0));
@@ -102,4 +103,15 @@ fn the_time_to_the_kill_is_a_figure_of_its_own() {
 fn a_remedy_that_failed_is_a_miss() {
     let judged = Judgement { remedy: Remedied::Failed("it was killed again".to_owned()), ..judged(&right()) };
     assert_eq!(judged.misses(&leak().truth, &right()), ["remedy: it was killed again"]);
+}
+
+#[test]
+fn a_page_without_a_daemon_that_differs_is_a_miss() {
+    let with = |alone: Answer| {
+        let told = Told::parse("100 allocated 100\n");
+        let seen = Seen { answer: right(), alone: Some(alone), told, ..Seen::default() };
+        judge(&leak().truth, &seen, Remedied::Proved).misses(&leak().truth, &right())
+    };
+    assert_eq!(with(right()), Vec::<String>::new());
+    assert_eq!(with(Answer { owner: None, ..right() }), ["--alone: owner none, not glibc"]);
 }

@@ -139,14 +139,22 @@ fn run(args: &Args) -> Result<()> {
         interrupted: &interrupted,
     };
     let seed = args.seed.unwrap_or_else(now);
+    let draws = draw(&scene, &ready, args, seed)?;
+    let is_drawn = |recipe: &&Recipe| draws.iter().any(|drawn| drawn.recipe == recipe.name);
+    let not_drawn = recipes.iter().filter(|recipe| !is_drawn(recipe) && prepare::lacks(recipe).is_none());
     let results = Results {
         seed,
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
         cgroups,
-        draws: draw(&scene, &ready, args, seed)?,
+        not_drawn: not_drawn.map(|recipe| recipe.name.clone()).collect(),
+        draws,
         not_run: not_run.into_iter().map(why_not).collect(),
     };
-    publish(&results, args, &workspace, &target)
+    publish(&results, args, &workspace, &target)?;
+    if interrupted.load(Ordering::Relaxed) {
+        bail!("interrupted after {} draws", results.draws.len());
+    }
+    Ok(())
 }
 
 fn draw(scene: &Scene<'_>, recipes: &[&Recipe], args: &Args, seed: u64) -> Result<Vec<Drawn>> {
@@ -160,7 +168,7 @@ fn draw(scene: &Scene<'_>, recipes: &[&Recipe], args: &Args, seed: u64) -> Resul
         let Some(recipe) = recipes.get(recipe) else { continue };
         let drawn = scene.draw(recipe, seed);
         if scene.interrupted.load(Ordering::Relaxed) {
-            bail!("interrupted");
+            break;
         }
         eprintln!("{} of {draws}: {}", number + 1, told(&drawn));
         all.push(drawn);

@@ -18,6 +18,8 @@ pub(crate) struct Results {
     pub(crate) cgroups: &'static str,
     pub(crate) draws: Vec<Drawn>,
     pub(crate) not_run: Vec<NotRun>,
+    /// Recipes that could have been run, and were not chosen or not reached.
+    pub(crate) not_drawn: Vec<String>,
 }
 
 /// A recipe that was chosen and could not be run here.
@@ -63,6 +65,8 @@ pub(crate) struct Row {
     pub(crate) figures: Count,
     /// The largest error of a figure, in percent.
     pub(crate) worst_percent: Option<f64>,
+    /// `--alone` says the same as the daemon.
+    pub(crate) alone: Count,
     pub(crate) remedy: Count,
     pub(crate) seconds: f64,
 }
@@ -88,6 +92,7 @@ impl Row {
             self.figures.add(Some(figure.is_right()));
             self.worst_percent = largest(self.worst_percent, figure.error_percent());
         }
+        self.alone.add(judgement.alone.as_ref().map(Vec::is_empty));
         self.remedy.add(match judgement.remedy {
             Remedied::Proved => Some(true),
             Remedied::Failed(_) => Some(false),
@@ -108,6 +113,7 @@ impl Row {
             function: self.function.plus(other.function),
             figures: self.figures.plus(other.figures),
             worst_percent: largest(self.worst_percent, other.worst_percent),
+            alone: self.alone.plus(other.alone),
             remedy: self.remedy.plus(other.remedy),
             seconds: self.seconds + other.seconds,
         }
@@ -176,6 +182,7 @@ pub(crate) mod tests {
             function: None,
             owned: Some(said <= 100.0),
             figures: vec![figure],
+            alone: None,
             remedy: Remedied::NotTried("none".to_owned()),
         };
         let misses = if headline == Headline::Right { Vec::new() } else { vec!["headline".to_owned()] };
@@ -201,7 +208,14 @@ pub(crate) mod tests {
             failed,
         ];
         let not_run = vec![NotRun { recipe: "php".to_owned(), why: "needs php".to_owned() }];
-        Results { seed: 7, kernel: "6.1".to_owned(), cgroups: "v2", draws, not_run }
+        Results {
+            seed: 7,
+            kernel: "6.1".to_owned(),
+            cgroups: "v2",
+            draws,
+            not_run,
+            not_drawn: vec!["tight".to_owned()],
+        }
     }
 
     #[test]

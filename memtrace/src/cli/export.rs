@@ -25,9 +25,9 @@ Nothing is sent anywhere: export writes to stdout, or to the file that you name.
 
 Examples:
   memtrace export kills --since 7d > kills.ndjson
-  memtrace export kills --format csv -o kills.csv
-  memtrace export rows --since 1d --format csv -o rows.csv
-  memtrace export pprof shop/cart-0 -o cart.pb.gz
+  memtrace export kills -o csv --out kills.csv
+  memtrace export rows --since 1d -o csv --out rows.csv
+  memtrace export pprof shop/cart-0 --out cart.pb.gz
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon or store, 4 not permitted.")]
 pub struct ExportArgs {
@@ -50,12 +50,12 @@ pub enum What {
 /// Where rows come from, and their form.
 #[derive(Debug, Args)]
 pub struct TableArgs {
-    /// Format of the rows.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Ndjson)]
-    pub format: Format,
-    /// Output.
+    /// Output format.
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Format::Ndjson)]
+    pub output: Format,
+    /// Where they go.
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub to: OutputArgs,
     /// State directory of the daemon.
     #[arg(long, value_name = "DIR", env = "MEMTRACE_STATE_DIR", default_value = "/var/lib/memtrace")]
     pub state_dir: PathBuf,
@@ -73,7 +73,7 @@ pub enum Format {
 
 impl TableArgs {
     fn form(&self) -> Form {
-        match self.format {
+        match self.output {
             Format::Ndjson => Form::Ndjson,
             Format::Csv => Form::Csv,
         }

@@ -19,8 +19,8 @@ them. docs/export.md describes the columns.
 
 Examples:
   memtrace export kills                                    all kills as NDJSON, on stdout
-  memtrace export kills --since 1h -o /srv/kills.ndjson    a file that is there only when it is complete
-  memtrace export kills --format csv | column -s, -t | less -S
+  memtrace export kills --since 1h --out /srv/kills.ndjson    a file that is there only when it is complete
+  memtrace export kills -o csv | column -s, -t | less -S
   memtrace export kills --since 30d | jq -r '[.cause, .image] | @tsv' | sort | uniq -c")]
 pub struct KillsArgs {
     /// Which kills.
@@ -39,7 +39,7 @@ pub fn run(args: &KillsArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let store = args.table.store()?;
     let filter = args.span.filter(Timestamp::now());
     let mut damaged = 0;
-    args.table.output.fill(out, |out| {
+    args.table.to.fill(out, |out| {
         let mut rows = Rows::begin(COLUMNS, args.table.form(), out)?;
         let mut place = Some(store.first_kill(&filter).map_err(failure)?);
         while let Some(from) = place {

@@ -22,14 +22,14 @@ const MODE: u32 = 0o640;
 #[derive(Debug, Args)]
 pub struct OutputArgs {
     /// File to write, or - for stdout. The file is written anew, and takes its name when it is complete.
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub output: PathBuf,
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub out: PathBuf,
 }
 
 impl OutputArgs {
     /// Whether it is stdout.
     pub(super) fn is_stdout(&self) -> bool {
-        self.output == Path::new("-")
+        self.out == Path::new("-")
     }
 
     /// Writes there what `write` writes.
@@ -47,7 +47,7 @@ impl OutputArgs {
             return Ok(out.flush()?);
         }
         // A link stays a link to what is written.
-        let path = fs::canonicalize(&self.output).unwrap_or_else(|_| self.output.clone());
+        let path = fs::canonicalize(&self.out).unwrap_or_else(|_| self.out.clone());
         match fs::metadata(&path) {
             Ok(data) if data.is_dir() => {
                 Err(Failure::Usage(anyhow!("{} is a directory: name a file in it", path.display())))

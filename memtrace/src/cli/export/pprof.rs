@@ -23,23 +23,23 @@ of it is in use now. Its bytes add up to those of `memtrace top --by stack`. TAR
 pod, a systemd unit or a cgroup path.
 
 Examples:
-  memtrace export pprof shop/cart-0 -o cart.pb.gz && go tool pprof -top cart.pb.gz
+  memtrace export pprof shop/cart-0 --out cart.pb.gz && go tool pprof -top cart.pb.gz
   memtrace export pprof redis.service --over 1m | go tool pprof -http :8080 /dev/stdin
-  memtrace export pprof 4711 --format speedscope -o redis.json     open it in https://www.speedscope.app
+  memtrace export pprof 4711 -o speedscope --out redis.json     open it in https://www.speedscope.app
   curl -o cart.pb.gz --unix-socket /run/memtrace/memtrace.sock 'localhost/debug/pprof/memory?target=cart'")]
 pub struct PprofArgs {
     /// Process, container, pod, unit or cgroup.
     #[arg(value_name = "TARGET")]
     pub target: String,
-    /// Format of the profile.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Pprof)]
-    pub format: Format,
+    /// Output format.
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Form::Pprof)]
+    pub output: Form,
     /// Growth over this time until now.
     #[arg(long, value_name = "TIME", value_enum, default_value_t = Over::Minutes10)]
     pub over: Over,
-    /// Output.
+    /// Where it goes.
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub to: OutputArgs,
     /// The daemon's address.
     #[command(flatten)]
     pub socket: SocketArgs,
@@ -47,7 +47,7 @@ pub struct PprofArgs {
 
 /// Format of a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum Form {
     /// profile.proto with gzip, for pprof, Pyroscope and Parca.
     Pprof,
     /// JSON of speedscope.
@@ -78,11 +78,11 @@ fn word(value: impl ValueEnum) -> String {
 /// # Errors
 /// See [`Failure`].
 pub fn run(args: &PprofArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let PprofArgs { target, format, over, output, socket } = args;
-    if *format == Format::Pprof && output.is_stdout() && io::stdout().is_terminal() {
-        return Err(Failure::Usage(anyhow!("a profile is no text for a terminal: name a file with -o")));
+    let PprofArgs { target, output, over, to, socket } = args;
+    if *output == Form::Pprof && to.is_stdout() && io::stdout().is_terminal() {
+        return Err(Failure::Usage(anyhow!("a profile is no text for a terminal: name a file with --out")));
     }
-    let (over, form) = (word(*over), word(*format));
+    let (over, form) = (word(*over), word(*output));
     let named = utf8_percent_encode(target, NON_ALPHANUMERIC);
     let asked = client::file(socket.path(), &format!("{PROFILE}?target={named}&over={over}&format={form}"));
     let (file, stacks) = asked.map_err(|error| match error {
@@ -92,7 +92,7 @@ pub fn run(args: &PprofArgs, out: &mut dyn Write) -> Result<(), Failure> {
         )),
         error => error.into(),
     })?;
-    output.fill(out, |out| Ok(out.write_all(&file).context("failed to write the profile")?))?;
+    to.fill(out, |out| Ok(out.write_all(&file).context("failed to write the profile")?))?;
     if stacks == Some(0) {
         eprintln!(
             "memtrace: no call stack of {target} touched new memory in the last {over}; the profile is empty"

@@ -24,7 +24,7 @@ daemon keeps 35 days. docs/export.md describes the columns.
 
 Examples:
   memtrace export rows --since 1d > day.ndjson
-  memtrace export rows --since 2026-11-01T00:00:00Z --until 2026-11-02T00:00:00Z --format csv -o day.csv")]
+  memtrace export rows --since 2026-11-01T00:00:00Z --until 2026-11-02T00:00:00Z -o csv --out day.csv")]
 pub struct RowsArgs {
     /// Only rows since this time: RFC 3339, or an age (90s, 30m, 2h, 7d).
     #[arg(long, value_name = "TIME", value_parser = When::parse)]
@@ -47,7 +47,7 @@ pub fn run(args: &RowsArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let slot = |when: When| slot_of(when.at(now).as_second());
     let until = args.until.map(slot);
     let mut damaged = 0;
-    args.table.output.fill(out, |out| {
+    args.table.to.fill(out, |out| {
         let mut rows = Rows::begin(COLUMNS, args.table.form(), out)?;
         let mut place = Some(Store::first_row(args.since.map_or(0, slot)));
         while let Some(from) = place {

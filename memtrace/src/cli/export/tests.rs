@@ -45,8 +45,8 @@ fn kills_come_oldest_first_in_both_forms_and_in_their_time() {
     let since = records[1].time.to_string();
     assert_eq!(ids(&exported(dir.path(), &["kills", "--since", &since]).unwrap()), all[1..]);
     assert_eq!(ids(&exported(dir.path(), &["kills", "--until", &since]).unwrap()), all[..1]);
-    assert_eq!(ids(&exported(dir.path(), &["kills", "-n", "2", "-o", "-"]).unwrap()), all[1..]);
-    let csv = exported(dir.path(), &["kills", "--format", "csv"]).unwrap();
+    assert_eq!(ids(&exported(dir.path(), &["kills", "-n", "2", "--out", "-"]).unwrap()), all[1..]);
+    let csv = exported(dir.path(), &["kills", "-o", "csv"]).unwrap();
     assert!(csv.starts_with("schema,time,id,") && csv.matches("\r\n").count() == 4, "{csv}");
     assert_eq!(exported(dir.path(), &["kills", "--since", "1s"]).unwrap(), "", "no kill is no error");
 }
@@ -61,7 +61,7 @@ fn rows_of_workloads_come_in_their_time() {
     let lines = |arguments: &[&str]| exported(dir.path(), arguments).unwrap().lines().count();
     assert_eq!(lines(&["rows"]), 10);
     assert_eq!(lines(&["rows", "--since", "1970-01-01T01:00:00Z"]), 8);
-    assert_eq!(lines(&["rows", "--until", "1970-01-01T01:00:00Z", "--format", "csv"]), 3, "with the header");
+    assert_eq!(lines(&["rows", "--until", "1970-01-01T01:00:00Z", "-o", "csv"]), 3, "with the header");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_file_is_whole_or_as_it_was() {
     let place = tempfile::tempdir().unwrap();
     let (file, link) = (place.path().join("kills"), place.path().join("link"));
     std::os::unix::fs::symlink(&file, &link).unwrap();
-    let to = |path: &Path| exported(dir.path(), &["kills", "-o", path.to_str().unwrap()]);
+    let to = |path: &Path| exported(dir.path(), &["kills", "--out", path.to_str().unwrap()]);
     assert_eq!(to(&file).unwrap(), "");
     assert_eq!(ids(&fs::read_to_string(&file).unwrap()), [fixture::record(0).id]);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o007, 0, "names are not for everybody");
@@ -80,7 +80,7 @@ fn a_file_is_whole_or_as_it_was() {
     assert_ne!(fs::read_to_string(&file).unwrap(), "old");
     // The store is damaged in the middle of the export.
     fs::write(&file, "old").unwrap();
-    let failing = super::OutputArgs { output: file.clone() };
+    let failing = super::OutputArgs { out: file.clone() };
     let error = failing.fill(&mut Vec::new(), |out| {
         out.write_all(b"half")?;
         Err(Failure::Failed(anyhow::anyhow!("the store is gone")))
@@ -106,10 +106,10 @@ fn errors_say_what_to_do() {
         assert!(said.contains("run `memtrace daemon`, or name its state directory"), "{said}");
     }
     let dir = store_with(&[]);
-    let (code, said) = told(exported(dir.path(), &["kills", "-o", empty.path().to_str().unwrap()]));
+    let (code, said) = told(exported(dir.path(), &["kills", "--out", empty.path().to_str().unwrap()]));
     assert_eq!((code, said.contains("name a file in it")), (2, true), "{said}");
     let nowhere = empty.path().join("no/such/file");
-    let (code, said) = told(exported(dir.path(), &["kills", "-o", nowhere.to_str().unwrap()]));
+    let (code, said) = told(exported(dir.path(), &["kills", "--out", nowhere.to_str().unwrap()]));
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("failed to create a file in") && said.contains("No such file"), "{said}");
 }

@@ -76,9 +76,9 @@ fn it_alone_is_not_read(place: &Place, daemon: &Daemon<'_>, pid: u32) {
     it_is_well(place);
 }
 
-#[test]
-fn a_process_whose_lock_is_held_costs_its_own_rows_and_nothing_else() {
-    let (place, group) = (Place::new(), Cgroup::new());
+/// A process whose list of mappings nobody can read.
+fn locked() -> Scene {
+    let group = Cgroup::new();
     let mut slow = Slow::new(&library(), "all");
     let lock = compile("lock", &["-pthread"]);
     let program = contained(&group, &format!("{} {}", lock.display(), slow.file()));
@@ -87,6 +87,12 @@ fn a_process_whose_lock_is_held_costs_its_own_rows_and_nothing_else() {
     let mut scene = Scene { slow, program, group };
     scene.program.go_on();
     assert_eq!(scene.program.line(), "locked");
+    scene
+}
+
+#[test]
+fn a_process_whose_lock_is_held_costs_its_own_rows_and_nothing_else() {
+    let (place, scene) = (Place::new(), locked());
     let daemon = place.start(&[]);
     let before = Held::by(&daemon);
     it_alone_is_not_read(&place, &daemon, scene.program.pid());
@@ -97,15 +103,7 @@ fn a_process_whose_lock_is_held_costs_its_own_rows_and_nothing_else() {
 /// Whoever asks about such a process is told why it was not read, with a daemon and without.
 #[test]
 fn explain_of_a_process_whose_lock_is_held_ends_and_says_why() {
-    let (place, group) = (Place::new(), Cgroup::new());
-    let mut slow = Slow::new(&library(), "all");
-    let lock = compile("lock", &["-pthread"]);
-    let program = contained(&group, &format!("{} {}", lock.display(), slow.file()));
-    assert_eq!(program.line(), "ready");
-    slow.silence();
-    let mut scene = Scene { slow, program, group };
-    scene.program.go_on();
-    assert_eq!(scene.program.line(), "locked");
+    let (place, scene) = (Place::new(), locked());
     let pid = scene.program.pid().to_string();
     let daemon = place.start(&[]);
     let before = Held::by(&daemon);

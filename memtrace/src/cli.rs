@@ -13,6 +13,7 @@ pub mod explain;
 pub mod export;
 pub mod failure;
 pub mod health;
+pub mod kubectl;
 pub mod man;
 pub mod reader;
 pub mod record;

@@ -1,19 +1,20 @@
 //! The `memtrace` binary: parses the command line, runs the command, and turns a failure into an exit code.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser as _;
 use memtrace::{
-    cli::{Cli, run},
+    cli::{Cli, kubectl, run},
     run::signals::end_by,
 };
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    let is_plugin = kubectl::is_called_as_plugin(env::args_os().next().as_deref());
+    match if is_plugin { kubectl::run(env::args_os()) } else { run(&Cli::parse()) } {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(error) = failure.error() {
-                eprintln!("memtrace: {error:#}");
+                eprintln!("{}: {error:#}", if is_plugin { "kubectl memtrace" } else { "memtrace" });
             }
             if let Some(signal) = failure.signal() {
                 end_by(signal);

@@ -5,6 +5,7 @@
 mod again;
 mod exits;
 mod story;
+mod which;
 
 use std::{
     io::{self, IsTerminal as _, Write},
@@ -17,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use thiserror::Error;
 
-pub use self::{exits::ExitsArgs, story::StoryArgs};
+pub use self::{exits::ExitsArgs, story::StoryArgs, which::Which};
 use super::{Failure, args::ColorArgs};
 use crate::{
     oom::record::OomRecord,
@@ -36,6 +37,7 @@ const LIST_SCHEMA: u32 = 1;
     after_help = "\
 Examples:
   memtrace report --last                      the newest kill: victim, limit, trigger, cause
+  memtrace report --last --pod cart-0         the newest kill in this pod
   memtrace report list --since 2h             kills of the last two hours
   memtrace report list --cgroup pod6e0b4bb2   kills in one pod, or because of its limit
   memtrace report list --namespace shop --cause leak
@@ -53,6 +55,9 @@ pub struct ReportArgs {
     /// Show the newest kill.
     #[arg(long, required = true)]
     pub last: bool,
+    /// Whose kills.
+    #[command(flatten)]
+    pub which: Which,
     /// Output format for --last.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Format::Text)]
     pub output: Format,
@@ -120,24 +125,9 @@ pub struct ListArgs {
     /// Which entries.
     #[command(flatten)]
     pub span: Span,
-    /// Only kills with this text in the cgroup path of the victim, or of the limit that was hit.
-    #[arg(long, value_name = "TEXT")]
-    pub cgroup: Option<String>,
-    /// Only kills with this text in the victim's name.
-    #[arg(long, value_name = "TEXT")]
-    pub comm: Option<String>,
-    /// Only kills in pods of this namespace.
-    #[arg(long, value_name = "NAME")]
-    pub namespace: Option<String>,
-    /// Only kills in the pod with exactly this name.
-    #[arg(long, value_name = "NAME")]
-    pub pod: Option<String>,
-    /// Only kills in the container with this name, or whose id starts with it.
-    #[arg(long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Only kills with this cause, such as leak, burst or limit_too_tight; docs/record.md lists all.
-    #[arg(long, value_name = "KIND")]
-    pub cause: Option<String>,
+    /// Whose kills.
+    #[command(flatten)]
+    pub which: Which,
     /// Output format.
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = ListFormat::Table)]
     pub output: ListFormat,
@@ -244,8 +234,14 @@ pub enum ReportError {
         /// Where.
         store: PathBuf,
     },
+    /// There are kills, but not such ones.
+    #[error("failed to find an OOM kill that matches these filters in {}: `memtrace report list` shows all kills", store.display())]
+    NoMatch {
+        /// Where.
+        store: PathBuf,
+    },
     /// The arguments exclude each other.
-    #[error("--last cannot be used with a subcommand")]
+    #[error("--last cannot be used with a subcommand; filters follow the subcommand")]
     Usage,
     /// The record cannot be written as JSON.
     #[error("failed to write JSON")]
@@ -271,7 +267,7 @@ impl ReportError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage => 2,
-            Self::Store(StoreError::Missing { .. }) | Self::NoKills { .. } => 3,
+            Self::Store(StoreError::Missing { .. }) | Self::NoKills { .. } | Self::NoMatch { .. } => 3,
             Self::Store(error) if error.is_denied() => 4,
             Self::Store(_) | Self::NoSuchRecord { .. } | Self::Json(_) | Self::Write(_) => 1,
         }
@@ -296,8 +292,8 @@ fn print(args: &ReportArgs, terminal: Terminal, out: &mut dyn Write) -> Result<(
 }
 
 fn produce(args: &ReportArgs, terminal: Terminal, now: Timestamp) -> Result<String, ReportError> {
-    let ReportArgs { command, last, output, state_dir, color } = args;
-    if *last && command.is_some() {
+    let ReportArgs { command, last, which, output, state_dir, color } = args;
+    if command.is_some() && (*last || *which != Which::default()) {
         return Err(ReportError::Usage);
     }
     let style = Style { color: color.is_on(terminal), ..Style::default() };
@@ -313,10 +309,23 @@ fn produce(args: &ReportArgs, terminal: Terminal, now: Timestamp) -> Result<Stri
             Some(record) => one(&record, &store, *output, style),
             None => Err(ReportError::NoSuchRecord { id: id.clone(), store: path() }),
         },
-        None => match store.last_kill()? {
+        None => match newest(&store, which)? {
             Some(record) => one(&record, &store, *output, style),
-            None => Err(ReportError::NoKills { store: path() }),
+            None if store.count()? == 0 => Err(ReportError::NoKills { store: path() }),
+            None => Err(ReportError::NoMatch { store: path() }),
         },
+    }
+}
+
+/// The newest kill that matches.
+fn newest(store: &Store, which: &Which) -> Result<Option<OomRecord>, ReportError> {
+    if *which == Which::default() {
+        return Ok(store.last_kill()?);
+    }
+    let filter = which.filter(Filter { limit: Some(1), ..Filter::default() });
+    match store.list(&filter)?.first() {
+        Some(kill) => Ok(store.kill(&kill.id)?),
+        None => Ok(None),
     }
 }
 
@@ -341,17 +350,8 @@ fn list(args: &ListArgs, store: &Store, now: Timestamp, style: Style) -> Result<
         kills: Vec<KillSummary>,
     }
 
-    let ListArgs { span, cgroup, comm, namespace, pod, container, cause, output } = args;
-    let filter = Filter {
-        cgroup: cgroup.clone(),
-        comm: comm.clone(),
-        namespace: namespace.clone(),
-        pod: pod.clone(),
-        container: container.clone(),
-        // As people type it: leak, limit-too-tight.
-        cause: cause.as_ref().map(|cause| cause.to_lowercase().replace('-', "_")),
-        ..span.filter(now)
-    };
+    let ListArgs { span, which, output } = args;
+    let filter = which.filter(span.filter(now));
     let kills = store.list(&filter)?;
     match output {
         ListFormat::Json => Ok(serde_json::to_string_pretty(&List { schema: LIST_SCHEMA, kills })? + "\n"),

@@ -95,6 +95,11 @@ fn joined(parts: [&str; 3]) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
 
+/// The name of a pod's owner, by the pod's name.
+pub fn owner_of(pod: &str) -> &str {
+    owner(pod).0
+}
+
 /// The owner of a pod, by the pod's name.
 fn owner(pod: &str) -> (&str, OwnerKind) {
     if pod.is_empty() {

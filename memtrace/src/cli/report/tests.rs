@@ -109,6 +109,24 @@ fn the_last_kill_is_shown_as_text_and_as_json() {
 }
 
 #[test]
+fn the_last_kill_of_a_pod_is_shown() {
+    let of = |n: u32, pod: &str| {
+        let mut record = fixture::record(n);
+        let pod = Some(pod.to_owned());
+        record.circumstances.container = Some(crate::container::name::Name { pod, ..Default::default() });
+        record
+    };
+    let dir = store_with(&[of(0, "cart-0"), of(1, "cart-0"), of(2, "pay-0")]);
+    let json = output(dir.path(), &["--last", "--pod", "cart-0", "-o", "json"]).unwrap();
+    assert_eq!(serde_json::from_str::<OomRecord>(&json).unwrap().id, fixture::record(1).id);
+    let none = output(dir.path(), &["--last", "--pod", "cart-1"]);
+    assert!(none.as_ref().unwrap_err().to_string().contains("that matches these filters"), "{none:?}");
+    assert_eq!(code(none), 3);
+    // A filter before the subcommand would be ignored.
+    assert_eq!(code(output(dir.path(), &["--pod", "cart-0", "list"])), 2);
+}
+
+#[test]
 fn a_kill_is_shown_by_the_beginning_of_its_id() {
     let dir = store_with(&[fixture::record(0), fixture::record(1)]);
     let id = fixture::record(0).id;

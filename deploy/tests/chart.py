@@ -36,6 +36,8 @@ GOOD = [
     {"image": {"repository": "registry.example/memtrace", "tag": "2"}, "podAnnotations": {"a": "b"}},
     {"networkPolicy": {"enabled": True, "scrapers": SCRAPERS}},
     {"networkPolicy": {"enabled": True, "scrapers": SCRAPERS}, "kubelet": {"enabled": True}},
+    {"otlp": {"url": "http://collector:4318"}, "networkPolicy": {"enabled": True, "scrapers": SCRAPERS}},
+    {"otlp": {"url": "https://collector", "port": 443, "headersSecret": "token", "caConfigMap": "ca"}},
 ]
 BAD = [
     {"resources": {"cpu": "1", "memory": "lots"}},
@@ -44,6 +46,8 @@ BAD = [
     {"stateDirectory": "relative"},
     {"kubelet": {"enabled": "yes"}},
     {"unknown": 1},
+    {"otlp": {"url": "collector:4318"}},
+    {"otlp": {"url": "https://collector", "caConfigMap": ""}},
     # An empty list of peers admits everybody.
     {"networkPolicy": {"enabled": True}},
     {"networkPolicy": {"enabled": True, "scrapers": []}},

@@ -58,6 +58,8 @@ pub struct Config {
     pub backfill: bool,
     /// Sources of container names.
     pub names: sources::Config,
+    /// A collector that gets kills.
+    pub otlp: Option<threads::otlp::Config>,
 }
 
 /// Why the daemon did not start, or ended.

@@ -1,12 +1,15 @@
-//! One HTTP request and its response: the client for the daemon, Docker and the kubelet.
+//! One HTTP request and its response: the client for the daemon, Docker, the kubelet and collectors.
 //!
-//! A unix socket, or an address with or without TLS -> the response to a GET. Bounds the size of a body that is read
+//! A unix socket, or an address with or without TLS -> the response to a GET or POST. Bounds the size of a body that is read
 //! whole, and the time by [`in_time`]. Must not interpret the contents.
+
+mod address;
+pub mod tls;
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{anyhow, ensure};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
@@ -21,6 +24,8 @@ use tokio_rustls::{
     TlsConnector,
     rustls::{ClientConfig, pki_types::ServerName},
 };
+
+pub use self::address::Address;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -70,7 +75,26 @@ impl Connection {
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let request = request.body(Empty::<Bytes>::new())?;
+        self.send(request.body(Full::default())?).await
+    }
+
+    /// Sends a POST of this body with these headers.
+    ///
+    /// # Errors
+    /// When the connection fails, or the path or a header contains invalid characters.
+    pub async fn post(
+        self,
+        host: &str,
+        path: &str,
+        headers: &[(String, String)],
+        body: Bytes,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let request = Request::post(path).header("host", host);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        self.send(request.body(Full::new(body))?).await
+    }
+
+    async fn send(self, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
         let (mut sender, connection) = handshake(TokioIo::new(self.0)).await?;
         // The response reports its error too.
         tokio::spawn(connection);

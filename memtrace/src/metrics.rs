@@ -7,6 +7,7 @@
 mod containers;
 mod family;
 mod kills;
+mod otlp;
 mod self_series;
 pub mod self_usage;
 
@@ -24,8 +25,8 @@ use prometheus::{
 use self::family::Family;
 pub use self::self_series::{Own, Runs};
 use crate::{
-    container::workload_labels::WorkloadLabels, probe::status::ProbeStatus, snapshot::Snapshot, store::Tally,
-    verdict::Insights,
+    container::workload_labels::WorkloadLabels, export::otlp::Counts, probe::status::ProbeStatus,
+    snapshot::Snapshot, store::Tally, verdict::Insights,
 };
 
 /// The data that series are made from.
@@ -40,6 +41,8 @@ pub struct Inputs {
     pub tallies: Option<Vec<Tally>>,
     /// Kills of members of containers that lived on; `None` when the store cannot be read.
     pub members: Option<Vec<(WorkloadLabels, u64)>>,
+    /// What became of the kills for a collector; `None` when there is none.
+    pub otlp: Option<Counts>,
     /// The daemon's own use of memory and CPU.
     pub own: Own,
 }
@@ -102,7 +105,7 @@ impl<F: Fn() -> Inputs + Send + Sync> Collector for Node<F> {
 
 /// All families, and the number of omitted series.
 fn families(facts: &Inputs, most: usize) -> (Vec<Family>, u64) {
-    let Inputs { snapshot, insights, probes, tallies, members, own } = facts;
+    let Inputs { snapshot, insights, probes, tallies, members, otlp, own } = facts;
     let (rows, left_out) = containers::rows(snapshot, insights, most);
     let mut families = containers::families(&rows);
     let mut dropped = left_out * containers::EACH;
@@ -116,6 +119,7 @@ fn families(facts: &Inputs, most: usize) -> (Vec<Family>, u64) {
         families.push(family);
         dropped += left_out;
     }
+    families.extend(otlp.iter().flat_map(otlp::families));
     families.extend(self_series::families(own, snapshot, probes));
     (families, dropped)
 }

@@ -21,6 +21,7 @@ mod migrate;
 mod open;
 mod pages;
 mod retention;
+mod sequence;
 mod store_time;
 mod tallies;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use self::{
     members::MemberKill,
     pages::{KillPage, Place, RowPage},
     retention::Retention,
+    sequence::Stored,
     store_time::Now,
     tallies::Tally,
 };

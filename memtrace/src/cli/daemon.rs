@@ -1,5 +1,7 @@
 //! `memtrace daemon`: trace this node.
 
+mod otlp;
+
 use std::{
     io::{IsTerminal as _, Write},
     net::SocketAddr,
@@ -12,6 +14,7 @@ use clap::{Args, ValueEnum};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tracing_subscriber::EnvFilter;
 
+use self::otlp::OtlpArgs;
 use super::{
     Failure,
     args::{NameArgs, PinArgs, ProbeArgs, SocketArgs},
@@ -35,6 +38,7 @@ The log goes to stderr. MEMTRACE_LOG sets its level or tracing directives (error
 Examples:
   sudo memtrace daemon
   sudo memtrace daemon --listen 127.0.0.1:9477
+  sudo memtrace daemon --otlp http://127.0.0.1:4318
   sudo memtrace daemon --state-dir /tmp/mt --socket /tmp/mt/memtrace.sock --log-format json")]
 pub struct DaemonArgs {
     /// Directory for recorded OOM kills and history; created if missing.
@@ -88,6 +92,9 @@ pub struct DaemonArgs {
     /// Sources of container names.
     #[command(flatten)]
     pub names: NameArgs,
+    /// A collector.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// Log format.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -148,6 +155,7 @@ pub fn run(args: &DaemonArgs, out: &mut dyn Write) -> Result<(), Failure> {
         },
         backfill: !args.no_backfill,
         names: args.names.config(),
+        otlp: args.otlp.config(),
     };
     Ok(daemon::run(&config)?)
 }

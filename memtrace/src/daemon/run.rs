@@ -41,7 +41,7 @@ use super::{
     threads::{
         self, advice,
         history_file::HistoryFile,
-        judge, limit_watch, scanner,
+        judge, limit_watch, otlp, scanner,
         serving::{self, Listeners, Published},
         unwinder, verdict_task,
     },
@@ -227,7 +227,8 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         beats.watch(threads::VERDICT),
     );
     let published = Published { snapshots: latest.clone(), insights, beats: beats.clone() };
-    let source = serving::source(config, published, diagnosis, shared.clone(), readers.clone())?;
+    let sent = config.otlp.as_ref().map(|otlp| otlp::start(otlp, &config.state_dir)).transpose()?;
+    let source = serving::source(config, published, diagnosis, shared.clone(), readers.clone(), sent)?;
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine {
         scanner: scanner::start(remote(), config.scan_share, beats.watch(threads::SCANNER))?,

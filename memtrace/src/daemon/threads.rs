@@ -7,6 +7,7 @@ pub mod history_file;
 pub mod judge;
 pub mod limit_watch;
 pub mod mount_watch;
+pub mod otlp;
 pub mod scanner;
 pub mod serving;
 pub mod unwinder;

@@ -87,6 +87,7 @@ fn facts(rows: Vec<ContainerRow>) -> Inputs {
             }],
             ..ProbeStatus::default()
         }),
+        otlp: Some(crate::export::otlp::Counts { sent: 5, dropped: 1, failures: 2 }),
         tallies: Some(vec![tally("redis", "memcg", "leak", 2), tally("gone", "node", "burst", 1), rest]),
         members: Some(vec![
             (WorkloadLabels::of(Some(&name("cart-0", "gone")), None), 3),

@@ -5,8 +5,6 @@
 //! pods. One request, bounded in time and size; its values are escaped and truncated. Must not write to the Kubernetes
 //! API, nor send any other request.
 
-mod tls;
-
 use std::{
     fs::File,
     io::{ErrorKind, Read as _},
@@ -15,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::{Uri, body::Bytes};
+use hyper::body::Bytes;
 use serde::Deserialize;
 use tokio::{task::spawn_blocking, time::timeout};
 use tokio_rustls::rustls;
@@ -23,7 +21,7 @@ use tokio_rustls::rustls;
 use super::cri::Named;
 use crate::{
     container::{name::Name, names::text},
-    http::{self, Connection},
+    http::{self, Address, Connection, tls},
 };
 
 /// The source's name.
@@ -73,16 +71,7 @@ impl Kubelet {
     /// # Errors
     /// When the address is invalid, or a file cannot be read.
     pub fn new(config: Config) -> Result<Self, String> {
-        let uri: Uri = config.url.parse().map_err(|error| format!("{}: {error}", config.url))?;
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(format!("{}: the URL must start with https:// or http://", config.url)),
-        };
-        let host = uri.host().ok_or_else(|| format!("{}: the URL has no host", config.url))?;
-        // An IPv6 address has brackets in a URL, but not in a certificate.
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().unwrap_or(if is_tls { 10250 } else { 10255 });
+        let Address { host, port, is_tls, .. } = Address::parse(&config.url, 10255, 10250)?;
         let tls = is_tls.then(|| tls::config(config.authority.as_deref())).transpose()?;
         Ok(Self { config, host, port, tls })
     }

@@ -21,6 +21,7 @@ use crate::{
     },
     clock,
     daemon::{Config, PROC},
+    export::otlp::Sent,
     health::{Beats, Judge, ROUND},
     history::shared::Shared,
     metrics::{Exporter, Inputs, Own, self_usage},
@@ -79,6 +80,7 @@ pub fn source(
     diagnosis: Diagnosis,
     history: Shared,
     readers: Readers,
+    sent: Option<Sent>,
 ) -> anyhow::Result<Source> {
     let Published { snapshots, insights, beats } = published;
     let probes = Arc::new(diagnosis.probes.clone());
@@ -97,6 +99,7 @@ pub fn source(
                 probes: Arc::clone(&probes),
                 tallies: store.as_ref().and_then(|store| store.tallies().ok()),
                 members: store.as_ref().and_then(|store| store.member_tallies().ok()),
+                otlp: sent.as_ref().map(Sent::counts),
                 own: Own { health: beats.health(), overloaded: lane.refused(), ..own },
             }
         }

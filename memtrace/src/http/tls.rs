@@ -1,4 +1,4 @@
-//! Verification of a kubelet's certificate.
+//! Verification of a server's certificate.
 //!
 //! A file with certificates, or none -> a TLS 1.3 configuration, which every kubelet since 1.12 supports.
 
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{
 ///
 /// # Errors
 /// When the file cannot be read or has no certificate.
-pub(super) fn config(authority: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+pub fn config(authority: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

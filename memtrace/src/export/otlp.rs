@@ -28,8 +28,8 @@ const EVENT: &str = "memtrace.oom_kill";
 const ERROR: i32 = 17;
 
 /// Columns that the record has elsewhere: in its time, its body and its resource.
-const ELSEWHERE: [&str; 9] =
-    ["schema", "time", "sentence", "namespace", "pod", "pod_uid", "container", "container_id", "image"];
+const ELSEWHERE: [&str; 10] =
+    ["schema", "time", "id", "sentence", "namespace", "pod", "pod_uid", "container", "container_id", "image"];
 
 /// A request with a log record for each kill. `node` are attributes of the node, such as `host.name`.
 pub fn request<'a>(kills: impl IntoIterator<Item = &'a OomRecord>, node: &[(String, String)]) -> Vec<u8> {

@@ -108,11 +108,11 @@ impl<'a> Cluster<'a> {
 
     /// Where a pod runs.
     pub(super) fn place_of(&self, pod: &str) -> Result<Place, Failure> {
-        let mut command = self.kubectl();
+        let mut command = self.kubectl("get");
         if let Some(namespace) = &self.access.namespace {
             command.args(["--namespace", namespace]);
         }
-        command.args(["get", "pod", pod, "--output=json"]);
+        command.args(["pod", pod, "--output=json"]);
         let what = || {
             format!("failed to find pod {pod} (for a deleted pod, name the node that it ran on with --node)")
         };
@@ -126,12 +126,12 @@ impl<'a> Cluster<'a> {
 
     /// The memtrace pod on a node.
     pub(super) fn tracer_on(&self, node: &str) -> Result<Tracer, Failure> {
-        let mut command = self.kubectl();
+        let mut command = self.kubectl("get");
         match &self.access.memtrace_namespace {
             Some(namespace) => command.args(["--namespace", namespace]),
             None => command.arg("--all-namespaces"),
         };
-        command.args(["get", "pods", "--output=json", "--selector", LABEL]);
+        command.args(["pods", "--output=json", "--selector", LABEL]);
         command.args(["--field-selector", &format!("spec.nodeName={node}")]);
         let what = || {
             let hint = match self.access.memtrace_namespace {
@@ -166,8 +166,8 @@ impl<'a> Cluster<'a> {
 
     /// Runs memtrace in its pod, with this process's input and output. Returns its exit code.
     pub(super) fn exec(&self, tracer: &Tracer, words: &[String], is_terminal: bool) -> Result<u8, Failure> {
-        let mut command = self.kubectl();
-        command.args(["--namespace", &tracer.namespace, "exec", &tracer.pod]);
+        let mut command = self.kubectl("exec");
+        command.args(["--namespace", &tracer.namespace, &tracer.pod]);
         if is_terminal {
             command.args(["--stdin", "--tty"]);
         }
@@ -177,9 +177,11 @@ impl<'a> Cluster<'a> {
         Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
     }
 
-    fn kubectl(&self) -> Command {
+    /// kubectl takes an option before the verb for the name of a plugin, unless it knows it for all verbs.
+    fn kubectl(&self, verb: &str) -> Command {
         let Access { context, kubeconfig, user, kubectl, .. } = self.access;
         let mut command = Command::new(kubectl);
+        command.arg(verb);
         if let Some(file) = kubeconfig {
             command.arg("--kubeconfig").arg(file);
         }

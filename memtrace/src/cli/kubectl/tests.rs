@@ -9,10 +9,11 @@ use crate::cli::{Cli, Failure};
 /// A kubectl that writes its arguments down, one call a line, and answers by what it is asked.
 const KUBECTL: &str = r#"#!/bin/sh
 printf '%s\037' "$@" >> "$(dirname "$0")/calls"; echo >> "$(dirname "$0")/calls"
-case " $* " in
-*" get pod "*) cat "$(dirname "$0")/pod" 2>/dev/null || { echo 'Error from server (NotFound): pods "cart-0" not found' >&2; exit 1; } ;;
-*" get pods "*) cat "$(dirname "$0")/pods" 2>/dev/null || { echo 'Error from server (Forbidden): pods is forbidden: User "eve" cannot list resource "pods" in API group "" at the cluster scope' >&2; exit 1; } ;;
-*" exec "*) exit "$(cat "$(dirname "$0")/code")" ;;
+case "$1 $* " in
+-*) echo "Error: flags cannot be placed before plugin name: $1" >&2; exit 1 ;;
+"get "*" pod "*) cat "$(dirname "$0")/pod" 2>/dev/null || { echo 'Error from server (NotFound): pods "cart-0" not found' >&2; exit 1; } ;;
+"get "*" pods "*) cat "$(dirname "$0")/pods" 2>/dev/null || { echo 'Error from server (Forbidden): pods is forbidden: User "eve" cannot list resource "pods" in API group "" at the cluster scope' >&2; exit 1; } ;;
+"exec "*) exit "$(cat "$(dirname "$0")/code")" ;;
 esac
 "#;
 
@@ -90,7 +91,7 @@ fn each_subcommand_runs_a_command_of_memtrace_on_the_node_of_the_pod() {
         assert_eq!(scene.ask(words).unwrap(), 0, "{words:?}");
         assert_eq!(scene.remote(), remote, "{words:?}");
         let call = scene.calls().pop().unwrap();
-        assert_eq!(call[..4], ["--namespace", "ops", "exec", "memtrace-x"], "the one that runs");
+        assert_eq!(call[..4], ["exec", "--namespace", "ops", "memtrace-x"], "the one that runs");
         // What is sent is a command line of this very program.
         let line = std::iter::once("memtrace".to_owned()).chain(scene.remote());
         Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{words:?}: {error}"));
@@ -112,7 +113,7 @@ fn kubectl_gets_the_access_that_was_given() {
     let calls = scene.calls();
     assert_eq!(calls.len(), 3);
     for call in &calls {
-        assert_eq!(call[..6], ["--kubeconfig", "/k", "--context", "west", "--as", "eve"]);
+        assert_eq!(call[1..7], ["--kubeconfig", "/k", "--context", "west", "--as", "eve"]);
     }
     assert!(calls[0].contains(&"cart-0".to_owned()));
     assert!(calls[1].windows(2).any(|pair| pair == ["--namespace", "ops"]), "{:?}", calls[1]);

@@ -47,7 +47,8 @@ Examples:
 Permissions: get on pods in the namespace of the pod; list on pods and create on pods/exec where memtrace runs
 (--memtrace-namespace, else list in all namespaces).
 
-Exit codes: those of the command on the node; 1 if it could not be run there, 4 if the API server refused."
+Exit codes: those of the command on the node; 1 if it could not be run there, 3 if no memtrace pod runs on the node, 4 if \
+you may not look for pods."
 )]
 pub struct Plugin {
     /// The subcommand.

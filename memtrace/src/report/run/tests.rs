@@ -133,11 +133,12 @@ fn annotations_are_one_line_each_and_nothing_for_a_run_that_kept_all() {
 fn a_regression_is_in_every_form() {
     let side = |mib: u64, name: &str| {
         let course = Course { firm_peak_bytes: Some(Bytes(mib << 20)), ..Course::default() };
-        let saved = Saved::of(&page(vec![Run { course, ..run(mib << 20) }], ""), name, Timestamp::UNIX_EPOCH);
+        let saved =
+            Saved::of(&page(vec![Run { course, ..run(mib << 20) }], "peak=1G"), name, Timestamp::UNIX_EPOCH);
         Side::of_saved(&saved.unwrap())
     };
     let against = Some(compare(&side(100, "main"), &side(150, "this run"), false).unwrap());
-    let page = Page { against, ..page(vec![run(150 << 20)], "") };
+    let page = Page { against, ..page(vec![run(150 << 20)], "peak=1G") };
     let answer = "B uses 50.0 MiB (50 %) more than A";
     assert!(
         text(&page, Style::default())

@@ -8,6 +8,7 @@ pub mod args;
 pub mod baseline;
 pub mod completions;
 pub mod daemon;
+pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod export;
@@ -21,6 +22,7 @@ pub mod replay;
 pub mod report;
 pub mod run;
 pub mod show;
+pub mod sides;
 pub mod top;
 
 use std::io::{self, Write};
@@ -48,6 +50,7 @@ Examples:
   memtrace top                       live view of containers: usage, limit, growth, verdict
   memtrace explain redis.service     who owns the memory of this unit, and what to do
   memtrace run -- make test          the peak of a command, and what it was made of
+  memtrace diff before after         what a version did to memory, and whether it is noise
   memtrace report --last             the last OOM kill: victim, limit, trigger, cause
   memtrace advise                    requests and limits from true peaks, as a table or a patch
   memtrace report list -o json       all OOM kills, for scripts
@@ -84,8 +87,10 @@ commands! {
     Explain(explain::ExplainArgs),
     /// Run a command in a cgroup of its own, and tell what memory it needs.
     Run(run::RunArgs),
-    /// List, show and remove runs that `memtrace run --save` has saved.
+    /// Keep what a run or a workload used, to compare with later.
     Baseline(baseline::BaselineArgs),
+    /// Compare the memory of two versions: runs, spans of history, what runs now.
+    Diff(diff::DiffArgs),
     /// Advise memory requests and limits from the history of workloads.
     Advise(advise::AdviseArgs),
     /// Export kills, history and profiles for other programs.

@@ -1,4 +1,4 @@
-//! Reports of a kill: text, Markdown and HTML; advice as tables and patches.
+//! Reports of a kill, a run, a comparison: text, Markdown and HTML; advice as tables and patches.
 //!
 //! `&OomRecord` -> a document -> one of its forms. Pure: reads nothing, draws no conclusions beyond the record, and
 //! prints unknown values as unknown. Names in the record are already escaped; other text is escaped here, never printed
@@ -10,6 +10,7 @@ mod tests;
 mod advice;
 mod block;
 mod describe;
+pub mod diff;
 mod document;
 pub mod explanation;
 mod html;

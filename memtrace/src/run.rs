@@ -125,6 +125,7 @@ pub fn run(request: &Request, proc: &Path, signals: &Signals) -> Result<Page, Ru
         runs,
         budget,
         search,
+        against: None,
         notes,
     })
 }

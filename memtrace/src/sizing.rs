@@ -6,7 +6,10 @@
 pub mod advise;
 pub mod backtest;
 pub mod days;
+pub mod diff;
 pub mod growth;
+pub mod kept;
+pub mod made_of;
 pub mod others;
 pub mod run;
 pub mod saved;

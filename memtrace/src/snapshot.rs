@@ -10,7 +10,10 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::tracer::{Cpu, MemoryUse, Scans, StoreState, Tracer, Walks};
+pub use self::{
+    stack::is_own_function,
+    tracer::{Cpu, MemoryUse, Scans, StoreState, Tracer, Walks},
+};
 use crate::{
     allocator::counters::{Absent, Counters},
     cgroup::{charge::Charge, memcg::Limit},

@@ -76,10 +76,24 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let terminal = Terminal::from_env(io::stdout().is_terminal());
     let words: Vec<&str> =
         [Some(args.target.as_str()), args.other.as_deref()].into_iter().flatten().collect();
+    let explanations = explanations(&args.socket, args.alone, &words)?;
+    let color = args.color.is_on(terminal);
+    print(&explanations, args.output, Style { color, width: terminal.list_width() }, out)
+}
+
+/// The explanations of targets, as they are now.
+///
+/// # Errors
+/// When one is not found, or nothing can be read.
+pub(super) fn explanations(
+    socket: &SocketArgs,
+    alone: bool,
+    words: &[&str],
+) -> Result<Vec<Explanation>, Failure> {
     // What is asked about may be hostile: processes with a sandbox, limits and deadlines read it.
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), Beat::unwatched(READERS))?;
     let mut reader = Remote::new(readers);
-    let (snapshot, insights) = look(args, &mut reader, &words)?;
+    let (snapshot, insights) = look(socket, alone, &mut reader, words)?;
     let mut explanations = Vec::new();
     for word in words {
         let subject = find(&snapshot, word).map_err(|error| Failure::Usage(error.into()))?;
@@ -88,8 +102,7 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
         facts::name_stacks(&mut reader, &mut explanation);
         explanations.push(explanation);
     }
-    let color = args.color.is_on(terminal);
-    print(&explanations, args.output, Style { color, width: terminal.list_width() }, out)
+    Ok(explanations)
 }
 
 fn print(all: &[Explanation], form: Form, style: Style, out: &mut dyn Write) -> Result<(), Failure> {
@@ -115,14 +128,14 @@ fn print(all: &[Explanation], form: Form, style: Style, out: &mut dyn Write) -> 
 /// The targets as they are now, with the daemon's history if one runs. Without permission to read page tables, the
 /// daemon's last reading.
 fn look(
-    args: &ExplainArgs,
+    socket: &SocketArgs,
+    is_alone: bool,
     reader: &mut dyn Reader,
     words: &[&str],
 ) -> Result<(Snapshot, Option<Insights>), Failure> {
     let is_root = rustix::process::geteuid().is_root();
-    if !args.alone {
-        let socket = args.socket.path();
-        match client::get::<Snapshot>(socket, SNAPSHOT) {
+    if !is_alone {
+        match client::get::<Snapshot>(socket.path(), SNAPSHOT) {
             Ok(mut snapshot) => {
                 if is_root {
                     let plain = cgroups(&snapshot, words)?;
@@ -136,9 +149,9 @@ fn look(
                         }
                     }
                 }
-                return Ok((snapshot, client::get(socket, INSIGHTS).ok()));
+                return Ok((snapshot, client::get(socket.path(), INSIGHTS).ok()));
             }
-            Err(error) => args.socket.do_without(error)?,
+            Err(error) => socket.do_without(error)?,
         }
     }
     if !is_root {

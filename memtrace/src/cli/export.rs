@@ -3,7 +3,7 @@
 //! Arguments, the store, the daemon -> bytes on stdout or in a file. Must not write to the store.
 
 mod kills;
-mod output;
+pub(super) mod output;
 mod pprof;
 mod rows;
 

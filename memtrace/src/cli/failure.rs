@@ -48,6 +48,18 @@ impl Failure {
         }
     }
 
+    /// The same, with what it was about before its text.
+    pub fn context(self, of: String) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(error.context(of)),
+            Self::Usage(error) => Self::Usage(error.context(of)),
+            Self::NoDaemon(error) => Self::NoDaemon(error.context(of)),
+            Self::NotPermitted(error) => Self::NotPermitted(error.context(of)),
+            Self::NotRun(code, error) => Self::NotRun(code, error.context(of)),
+            Self::Ended(end) => Self::Ended(end),
+        }
+    }
+
     /// The signal that ends this process too, as it ended the command of `memtrace run`.
     pub fn signal(&self) -> Option<u8> {
         match self {

@@ -22,7 +22,9 @@ use crate::{
     report::{Style, Terminal, run as forms},
     run::{NoHome, NotRun, Request, RunError, Stopped, run as run_command, scope, signals::Signals},
     sizing::{
-        run::{End, Page, amount, budget::Budget},
+        diff::{Verdict, compare, side::Side},
+        kept::Kept,
+        run::{End, Page, amount, budget::Budget, judge},
         saved::{self, Saved},
     },
     store::baselines::{BaselineError, Baselines},
@@ -30,6 +32,8 @@ use crate::{
 };
 
 const PROC: &str = "/proc";
+/// The name of these runs in a comparison.
+const THIS: &str = "this run";
 /// The most runs of `--repeat`.
 const MOST_RUNS: u16 = 1000;
 
@@ -48,10 +52,11 @@ Examples:
   memtrace run --budget peak=512M,growth=1M/h,leak=none -- ./soak.sh
   memtrace run --repeat 5 -- ./bench               median and spread of the peak
   memtrace run --find-limit -- ./batch < input     the lowest limit that is enough
-  memtrace run --save before -- ./bench            keep it for `memtrace baseline show before`
+  memtrace run --save before -- ./bench            keep it for `memtrace baseline` and `memtrace diff`
+  memtrace run --against before --repeat 6 -- ./bench  compare with it; exit code 5 on a regression
   memtrace run --budget peak=1G -o markdown --page memory.md --junit memory.xml -- cargo test
 
-Exit codes: that of the command; 5 a budget was broken, or the OOM killer killed a process; 126 the command cannot be \
+Exit codes: that of the command; 5 a budget was broken, a regression against a baseline, or the OOM killer killed a process; 126 the command cannot be \
 executed, 127 it was not found; 1 failed, 2 usage, 4 not allowed to create a cgroup.")]
 pub struct RunArgs {
     /// Memory limit of the command and its children.
@@ -84,6 +89,9 @@ pub struct RunArgs {
     /// Keep the measurements under this name for `memtrace baseline`; replaces an earlier run of that name.
     #[arg(long, value_name = "NAME", value_parser = saved::name)]
     pub save: Option<String>,
+    /// Compare with this baseline, and end with exit code 5 on a regression; --repeat 6 knows the noise.
+    #[arg(long, value_name = "NAME", value_parser = saved::name)]
+    pub against: Option<String>,
     /// Show progress even if the command writes to the same terminal.
     #[arg(long)]
     pub progress: bool,
@@ -133,6 +141,8 @@ pub fn run(args: &RunArgs, _: &mut dyn Write) -> Result<(), Failure> {
     if let Some(name) = &args.save {
         baselines.prepare(name).map_err(not_saved)?;
     }
+    // Before the command runs for an hour.
+    let against = args.against.as_ref().map(|name| baselines.load(name)).transpose()?;
     let request = Request {
         command: args.command.clone(),
         limit: args.memory_limit,
@@ -146,7 +156,7 @@ pub fn run(args: &RunArgs, _: &mut dyn Write) -> Result<(), Failure> {
     };
     // Before anything is made that a signal could leave behind.
     let signals = Signals::hold().context("failed to hold signals")?;
-    let page = match run_command(&request, Path::new(PROC), &signals) {
+    let mut page = match run_command(&request, Path::new(PROC), &signals) {
         Ok(page) => page,
         Err(RunError::NoHome(error @ NoHome::NotPermitted(_))) => {
             drop(signals);
@@ -156,13 +166,28 @@ pub fn run(args: &RunArgs, _: &mut dyn Write) -> Result<(), Failure> {
         }
         Err(error) => return Err(failure(error)),
     };
+    if let Some(kept) = &against {
+        compare_with(kept, &mut page);
+    }
     publish(args, &page)?;
     let saved = args.save.as_ref().and_then(|name| Saved::of(&page, name, Timestamp::now()));
     if let Some(saved) = saved {
-        baselines.save(&saved).map_err(not_saved)?;
+        baselines.save(&saved.into()).map_err(not_saved)?;
     }
     drop(signals);
     end(&page)
+}
+
+/// Compares the runs with a baseline. Why they cannot be compared is a note, as for a budget that cannot be judged.
+fn compare_with(kept: &Kept, page: &mut Page) {
+    let Some(this) = Saved::of(page, THIS, Timestamp::now()) else { return };
+    match compare(&kept.side(), &Side::of_saved(&this), false) {
+        Ok(diff) => {
+            page.exit_code = judge::against(page.exit_code, &page.runs, diff.verdict == Verdict::Regression);
+            page.against = Some(diff);
+        }
+        Err(refusal) => page.notes.push(format!("not compared with {}: {refusal}", kept.name())),
+    }
 }
 
 /// A directory of root's is the usual reason.
@@ -256,6 +281,7 @@ mod tests {
             &["--budget", "leak=some", "--", "true"],
             &["--find-limit", "--memory-limit", "1M", "--", "true"],
             &["--save", "../x", "--", "true"],
+            &["--against", "../x", "--", "true"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::{budget::Judged, course::Course, search::Found, spread::Spread};
+use super::diff::Diff;
 use crate::{
     cgroup::{charge::Charge, memcg::Limit},
     explain::Explanation,
@@ -46,6 +47,9 @@ pub struct Page {
     pub budget: Vec<Judged>,
     /// The least limit.
     pub search: Option<Found>,
+    /// How it differs from a baseline, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<Diff>,
     /// The exit code that memtrace ends with; that of a signal is 128 more than its number.
     pub exit_code: u8,
     /// What is not known, and why.
@@ -158,10 +162,26 @@ impl Run {
         self.oom_kills.is_some_and(|kills| kills > 0)
     }
 
+    /// The highest firm memory, between readings too.
+    pub fn firm_crest(&self) -> Option<Bytes> {
+        firm_crest(self.course.firm_peak_bytes, self.peak, self.at_peak.as_ref())
+    }
+
     /// The share of its time in which all of its tasks waited for memory.
     pub fn stall(&self) -> Option<f64> {
         Some((self.stalled_seconds? / self.seconds.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0))
     }
+}
+
+/// The highest firm memory of a run: the kernel's mark without what could be reclaimed at the highest reading, so that a
+/// peak between two readings is not missed; at least the highest that was read.
+pub(super) fn firm_crest(
+    read: Option<Bytes>,
+    peak: Option<Peak>,
+    at_peak: Option<&Reading>,
+) -> Option<Bytes> {
+    let marked = peak.zip(at_peak).and_then(|(peak, reading)| reading.charge.firm_of(peak.bytes));
+    read.max(marked)
 }
 
 /// Runs for the tests.
@@ -182,6 +202,7 @@ pub(crate) mod fixture {
             spread: None,
             budget: Vec::new(),
             search: None,
+            against: None,
             exit_code: 0,
             notes: Vec::new(),
         }

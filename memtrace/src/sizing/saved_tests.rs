@@ -2,13 +2,17 @@
 
 use jiff::Timestamp;
 
-use super::{Damaged, MOST_BYTES, MOST_STACKS, SCHEMA, Saved, name};
+use super::{Damaged, MOST_BYTES, SCHEMA, Saved, name};
 use crate::{
+    cgroup::charge::Charge,
     explain::{Explanation, Grown, Growth, Holding, Part},
     mm::growth::WalkedBy,
-    sizing::run::{
-        Look,
-        fixture::{page, run},
+    sizing::{
+        made_of::MOST_STACKS,
+        run::{
+            Look, Reading, Run,
+            fixture::{page, run},
+        },
     },
     snapshot::{GrowthStack, UserFrame},
     units::{Bytes, Grade},
@@ -88,7 +92,7 @@ fn holding(allocator: &str, mib: u64) -> Holding {
 
 fn saved(stacks: Vec<Grown>) -> Saved {
     let look = Some(Look { at: 2.5, explanation: explanation(stacks) });
-    let run = crate::sizing::run::Run { look, ..run(110 * MIB) };
+    let run = Run { look, ..run(110 * MIB) };
     Saved::of(&page(run), "main", Timestamp::UNIX_EPOCH).unwrap()
 }
 
@@ -133,6 +137,30 @@ fn the_smallest_stacks_go_when_there_is_no_room() {
     assert!((8..MOST_STACKS).contains(&made_of.stacks.len()), "{}", made_of.stacks.len());
     assert_eq!(made_of.stacks.len() + made_of.stacks_left_out, 70);
     assert_eq!(made_of.stacks[0].bytes, Bytes(70), "the largest stay");
+}
+
+#[test]
+fn figures_of_several_runs_are_kept_and_a_peak_between_readings_counts() {
+    let charge = Charge {
+        usage_bytes: Some(Bytes(90 * MIB)),
+        active_file_bytes: Some(Bytes(10 * MIB)),
+        inactive_file_bytes: Some(Bytes(5 * MIB)),
+        ..Charge::default()
+    };
+    let one = Run { at_peak: Some(Reading { at: 1.0, charge }), ..run(100 * MIB) };
+    let mut page = page(one.clone());
+    let saved = Saved::of(&page, "main", Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(
+        (saved.firm_crest(), saved.peaks_bytes.len()),
+        (Some(Bytes(85 * MIB)), 0),
+        "one run is no series"
+    );
+    page.runs = vec![one; 70];
+    let saved = Saved::of(&page, "main", Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!((saved.peaks_bytes.len(), saved.firm_peaks_bytes[63]), (64, Bytes(85 * MIB)));
+    assert!(saved.plateaus_bytes.is_empty(), "one that not all runs have is none's");
+    page.runs[3].at_peak = None;
+    assert!(Saved::of(&page, "main", Timestamp::UNIX_EPOCH).unwrap().firm_peaks_bytes.is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! `UPDATE_GOLDEN=1 cargo test -p memtrace --lib sizing::tests` writes the table anew.
 
 pub(crate) mod node;
-mod traces;
+pub(crate) mod traces;
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path};
 

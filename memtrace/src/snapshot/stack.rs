@@ -49,6 +49,11 @@ impl GrowthStack {
     }
 }
 
+/// Whether a function, or `[file]` where it has no name, is the program's own, as far as the name tells.
+pub fn is_own_function(name: &str) -> bool {
+    !name.starts_with('[') && !library::has(name)
+}
+
 impl UserFrame {
     /// Whether it is in a file that is no allocator, standard library or interpreter, and not a function of these.
     fn is_own(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Saved runs: a small file each, in a directory of the state directory.
 //!
-//! [`Saved`] <-> `baselines/NAME.json`. A file is replaced at once, so that nobody ever reads a part of it. Must not touch
+//! [`Kept`] <-> `baselines/NAME.json`. A file is replaced at once, so that nobody ever reads a part of it. Must not touch
 //! the database, which another process may hold.
 
 use std::{
@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::sizing::saved::{Damaged, MOST_BYTES, Saved, name};
+use crate::sizing::{
+    kept::Kept,
+    saved::{Damaged, MOST_BYTES, name},
+};
 
 /// The directory below the state directory.
 const DIRECTORY: &str = "baselines";
@@ -69,7 +72,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Base
 }
 
 /// A saved run in the directory, or why it cannot be read.
-pub type Listed = (String, Result<Saved, BaselineError>);
+pub type Listed = (String, Result<Kept, BaselineError>);
 
 /// The saved runs of a state directory.
 #[derive(Clone, Debug)]
@@ -100,9 +103,9 @@ impl Baselines {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save(&self, saved: &Saved) -> Result<PathBuf, BaselineError> {
-        let (path, part) = (self.path(&saved.name), self.part(&saved.name));
-        let bytes = saved.bytes().ok_or_else(|| io::Error::from(ErrorKind::FileTooLarge));
+    pub fn save(&self, kept: &Kept) -> Result<PathBuf, BaselineError> {
+        let (path, part) = (self.path(kept.name()), self.part(kept.name()));
+        let bytes = kept.bytes().ok_or_else(|| io::Error::from(ErrorKind::FileTooLarge));
         let written = bytes.and_then(|bytes| {
             let mut file = self.create(&part)?;
             file.write_all(&bytes)?;
@@ -117,17 +120,27 @@ impl Baselines {
         Ok(path)
     }
 
-    /// The run with this name.
+    /// The one with this name.
     ///
     /// # Errors
     /// When there is none, or it cannot be read.
-    pub fn load(&self, name: &str) -> Result<Saved, BaselineError> {
-        let path = self.path(name);
+    pub fn load(&self, name: &str) -> Result<Kept, BaselineError> {
+        Self::read(&self.path(name)).map_err(|error| match error {
+            BaselineError::Io { action, source, .. } => self.failed(action, name, source),
+            error => error,
+        })
+    }
+
+    /// The one in a file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path) -> Result<Kept, BaselineError> {
         let mut bytes = Vec::new();
-        let read =
-            File::open(&path).and_then(|file| file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes));
-        read.map_err(|source| self.failed("read", name, source))?;
-        Saved::read(&bytes).map_err(|damage| BaselineError::Damaged { path, damage })
+        File::open(path)
+            .and_then(|file| file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes))
+            .map_err(io_error("read", path))?;
+        Kept::read(&bytes).map_err(|damage| BaselineError::Damaged { path: path.to_owned(), damage })
     }
 
     /// All of them, by name; none where there is no directory.
@@ -189,10 +202,18 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::sizing::run::fixture::{page, run};
+    use crate::sizing::{
+        run::fixture::{page, run},
+        saved::Saved,
+    };
 
-    fn saved(name: &str) -> Saved {
-        Saved::of(&page(run(100 << 20)), name, Timestamp::UNIX_EPOCH).unwrap()
+    fn a_run(name: &str, seconds: f64) -> Kept {
+        let saved = Saved::of(&page(run(100 << 20)), name, Timestamp::UNIX_EPOCH).unwrap();
+        Saved { seconds, ..saved }.into()
+    }
+
+    fn saved(name: &str) -> Kept {
+        a_run(name, 1.5)
     }
 
     #[test]
@@ -203,7 +224,7 @@ mod tests {
         baselines.prepare("a").unwrap();
         baselines.save(&saved("b")).unwrap();
         baselines.save(&saved("a")).unwrap();
-        let again = Saved { seconds: 7.0, ..saved("a") };
+        let again = a_run("a", 7.0);
         baselines.save(&again).unwrap();
         assert_eq!(baselines.load("a").unwrap(), again);
         let names = |baselines: &Baselines| {
@@ -222,7 +243,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let baselines = Baselines::of(dir.path());
         baselines.prepare("a").unwrap();
-        let newer = serde_json::json!({"schema": 2, "other": "form"}).to_string();
+        let newer = serde_json::json!({"schema": 3, "other": "form"}).to_string();
         for (file, text) in
             [("cut.json", "{"), ("newer.json", &newer), ("large.json", &"x".repeat(MOST_BYTES * 2))]
         {
@@ -234,6 +255,6 @@ mod tests {
             listed.iter().map(|(name, saved)| format!("{name} {}", saved.as_ref().unwrap_err())).collect();
         assert_eq!(told.len(), 3);
         assert!(told[0].starts_with("cut") && told[1].contains("larger than 16.0 KiB"), "{told:?}");
-        assert!(told[2].contains("its version is 2"), "{told:?}");
+        assert!(told[2].contains("its version is 3"), "{told:?}");
     }
 }

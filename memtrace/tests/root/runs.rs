@@ -1,5 +1,6 @@
 //! `memtrace run`, against the kernel's own marks and a shell's exit codes.
 
+mod compared;
 mod limits;
 mod moments;
 mod saved;

@@ -28,7 +28,7 @@ pub struct OutputArgs {
 
 impl OutputArgs {
     /// Whether it is stdout.
-    pub(super) fn is_stdout(&self) -> bool {
+    pub(in crate::cli) fn is_stdout(&self) -> bool {
         self.out == Path::new("-")
     }
 
@@ -36,7 +36,7 @@ impl OutputArgs {
     ///
     /// # Errors
     /// Those of `write`, and when the output cannot be written; then an old file is as it was.
-    pub(super) fn fill(
+    pub(in crate::cli) fn fill(
         &self,
         stdout: &mut dyn Write,
         write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,

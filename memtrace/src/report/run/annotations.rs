@@ -2,8 +2,12 @@
 //!
 //! [`Page`] -> lines of workflow commands: `::error title=T::text`. Text from outside cannot begin a command of its own.
 
+use super::document;
 use crate::{
-    sizing::run::{Page, budget::State},
+    sizing::{
+        diff::Verdict,
+        run::{Page, budget::State},
+    },
     text::printable,
 };
 
@@ -31,6 +35,9 @@ pub fn annotations(page: &Page) -> String {
             State::Broken => put("error", "memtrace: memory budget broken", &text),
             State::Unknown => put("warning", "memtrace: memory budget not judged", &text),
         }
+    }
+    for diff in page.against.iter().filter(|diff| diff.verdict == Verdict::Regression) {
+        put("error", "memtrace: more memory than before", &document::against(diff).join(" "));
     }
     if let Some(limit) = page.search.as_ref().and_then(|found| found.limit_bytes) {
         put("notice", "memtrace: least limit", &format!("{} bytes ({limit})", limit.0));

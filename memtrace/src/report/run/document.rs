@@ -7,14 +7,18 @@ use super::parts::{course, kernel, made_of, peak};
 use crate::{
     report::{
         describe::figure,
+        diff,
         document::{Block, Cell, Column, Document, Fit, Table},
         style::Paint,
     },
-    sizing::run::{
-        End, Page, Run,
-        budget::{Judged, State},
-        judge::BROKEN,
-        search::Found,
+    sizing::{
+        diff::{Diff, Verdict},
+        run::{
+            End, Page, Run,
+            budget::{Judged, State},
+            judge::BROKEN,
+            search::Found,
+        },
     },
     text::{GAP, keep_start},
     units::Bytes,
@@ -26,6 +30,7 @@ const COMMAND: usize = 160;
 pub(super) fn document(page: &Page) -> Document {
     let shown = page.shown();
     let mut blocks = vec![budget(&page.budget), search(page.search.as_ref()), runs(page)];
+    blocks.extend(page.against.iter().flat_map(diff::blocks).map(Some));
     if let Some(run) = shown {
         blocks.extend([Some(peak(run)), made_of(run), Some(course(run)), Some(kernel(page, run))]);
     }
@@ -46,10 +51,26 @@ fn lead(page: &Page, shown: Option<&Run>) -> Vec<String> {
         let seen = judged.seen.as_deref().unwrap_or("unknown");
         format!("budget broken: {} {seen}, allowed {}", judged.what, judged.allowed)
     }));
+    lead.extend(page.against.iter().flat_map(against));
     lead.extend(page.search.as_ref().map(found));
     lead.push(summary(page, run));
     for record in page.runs.iter().flat_map(|run| &run.records) {
         lead.push(format!("{} (memtrace report show {})", record.sentence, record.id));
+    }
+    lead
+}
+
+/// How it differs from the baseline; A is that, and B this run.
+pub(super) fn against(diff: &Diff) -> Vec<String> {
+    let name = &diff.a.name;
+    let before = match diff.verdict {
+        Verdict::Regression => format!("more memory than {name}: "),
+        Verdict::Improvement => format!("less memory than {name}: "),
+        Verdict::NoChange | Verdict::NotEnoughData => format!("against {name}: "),
+    };
+    let mut lead = diff::lead(diff);
+    if let Some(first) = lead.first_mut() {
+        first.insert_str(0, &before);
     }
     lead
 }
@@ -240,7 +261,10 @@ fn block_of(heading: &str, table: Table) -> Option<Block> {
 
 fn closing(page: &Page) -> String {
     let code = match page.exit_code {
-        BROKEN => "memtrace exits with 5: a budget was broken, or the kernel killed for memory".to_owned(),
+        BROKEN => {
+            "memtrace exits with 5: a budget was broken, it is a regression, or the kernel killed for memory"
+                .to_owned()
+        }
         code => format!("memtrace exits with {code}"),
     };
     format!("{}: {code}", keep_start(&page.command.join(" "), COMMAND, GAP))

@@ -3,10 +3,14 @@
 //! [`Page`] -> XML: one test for each budget, one for the OOM killer, one for the least limit. What is unknown is skipped,
 //! with its reason.
 
+use super::document;
 use crate::{
-    sizing::run::{
-        Page, Run,
-        budget::{Judged, State},
+    sizing::{
+        diff::{Diff, Verdict},
+        run::{
+            Page, Run,
+            budget::{Judged, State},
+        },
     },
     text::printable,
 };
@@ -28,6 +32,7 @@ pub fn junit(page: &Page) -> String {
         let outcome = if found.limit_bytes.is_some() { Outcome::Passed } else { Outcome::Failed(why) };
         tests.push(("least limit".to_owned(), outcome));
     }
+    tests.extend(page.against.iter().map(against));
     let count = |is: fn(&Outcome) -> bool| tests.iter().filter(|(_, outcome)| is(outcome)).count();
     let failures = count(|outcome| matches!(outcome, Outcome::Failed(_)));
     let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
@@ -84,6 +89,16 @@ fn budget(judged: &Judged) -> (String, Outcome) {
         State::Broken => Outcome::Failed(format!("{} {seen}, allowed {}{why}", judged.what, judged.allowed)),
     };
     (format!("{} {}", judged.what, judged.allowed), outcome)
+}
+
+fn against(diff: &Diff) -> (String, Outcome) {
+    let says = document::against(diff).join(" ");
+    let outcome = match diff.verdict {
+        Verdict::Regression => Outcome::Failed(says),
+        Verdict::Improvement | Verdict::NoChange => Outcome::Passed,
+        Verdict::NotEnoughData => Outcome::Skipped(says),
+    };
+    (format!("no more memory than {}", diff.a.name), outcome)
 }
 
 /// Text for an attribute. Control characters, which XML 1.0 cannot contain, are escaped by [`printable`].

@@ -1,6 +1,6 @@
-//! Saved runs: a list, and one as a page.
+//! Baselines: a list, and one as a page.
 //!
-//! [`Saved`] -> text. Must not add information.
+//! [`Kept`] -> text. Must not add information.
 
 use super::parts::{figures, kinds, row};
 use crate::{
@@ -11,12 +11,14 @@ use crate::{
         text as text_form,
     },
     sizing::{
+        diff::side::Side,
+        kept::{Kept, KeptSide},
         run::Reading,
         saved::{MadeOf, Saved},
     },
     text::{Align, GAP, columns, keep_start, printable},
     units::{Bytes, Grade},
-    verdict::rate,
+    verdict::{rate, trend::median},
 };
 
 const TITLES: [&str; 6] = ["NAME", "SAVED", "PEAK", "PLATEAU", "TIME", "COMMAND"];
@@ -27,10 +29,18 @@ const MOST_STACKS: usize = 8;
 const CALLERS: usize = 4;
 
 /// A table of all; those that cannot be read with the reason.
-pub fn list(all: &[(String, Result<Saved, String>)], style: Style) -> String {
+pub fn list(all: &[(String, Result<Kept, String>)], style: Style) -> String {
     let mut rows = vec![TITLES.map(str::to_owned).to_vec()];
     rows.extend(all.iter().map(|(name, saved)| match saved {
-        Ok(saved) => vec![
+        Ok(Kept::Side(kept)) => vec![
+            name.clone(),
+            moment(kept.saved),
+            String::new(),
+            figure(level(&kept.side)),
+            String::new(),
+            keep_start(&printable(&kept.side.what), COMMAND, GAP),
+        ],
+        Ok(Kept::Run(saved)) => vec![
             name.clone(),
             moment(saved.saved),
             figure(saved.peak.map(|peak| peak.bytes)),
@@ -51,8 +61,40 @@ pub fn list(all: &[(String, Result<Saved, String>)], style: Style) -> String {
 }
 
 /// One on a page.
-pub fn saved(saved: &Saved, style: Style) -> String {
-    text_form::lay_out(&document(saved), style)
+pub fn saved(kept: &Kept, style: Style) -> String {
+    let document = match kept {
+        Kept::Run(saved) => document(saved),
+        Kept::Side(kept) => of_side(kept),
+    };
+    text_form::lay_out(&document, style)
+}
+
+/// The first figure, in the middle.
+fn level(side: &Side) -> Option<Bytes> {
+    let series = side.figures.first()?;
+    let mut values: Vec<f64> = series.samples.iter().map(|sample| sample.bytes.0 as f64).collect();
+    median(&mut values).map(|value| Bytes(value as u64))
+}
+
+fn of_side(kept: &KeptSide) -> Document {
+    let KeptSide { name, saved, version, side, .. } = kept;
+    let mut block = Block::new("Baseline");
+    block.field("saved", format!("{} by memtrace {version}", moment(*saved)));
+    for series in &side.figures {
+        block.field(series.figure.name(), format!("{} values", series.samples.len()));
+    }
+    let mut table = figures();
+    let whole = level(side);
+    for kind in &side.kinds {
+        table.row(row(kind.what.clone(), Some(kind.bytes), whole, Grade::Read));
+    }
+    block.table(table);
+    block.known("page cache", side.page_cache_bytes);
+    Document {
+        lead: vec![format!("{name}: {}; level {}", side.what, figure(whole))],
+        blocks: std::iter::once(block).chain(side.made_of.as_ref().map(made_of)).collect(),
+        closing: format!("`memtrace diff {name} OTHER` compares it"),
+    }
 }
 
 fn document(saved: &Saved) -> Document {
@@ -114,7 +156,9 @@ fn at_peak(Reading { at, charge }: &Reading) -> Block {
 fn made_of(made_of: &MadeOf) -> Block {
     let mut block = Block::new("What it was made of");
     let total = made_of.total_bytes;
-    block.field("looked at", format!("after {:.2} s, {} charged", made_of.at, figure(total)));
+    if total.is_some() {
+        block.field("looked at", format!("after {:.2} s, {} charged", made_of.at, figure(total)));
+    }
     let mut table = figures();
     for part in &made_of.parts {
         table.row(row(part.what.clone(), Some(part.bytes), total, Grade::Measured));

@@ -1,14 +1,21 @@
 //! The forms of a page that has everything, and of one that has next to nothing.
 
+use jiff::Timestamp;
+
 use super::{annotations, html, junit, markdown, svg, text};
 use crate::{
     cgroup::charge::Charge,
     report::style::Style,
-    sizing::run::{
-        End, Page, Reading, Record, Run, SCHEMA,
-        budget::Budget,
-        fixture::run,
-        search::{Found, Try},
+    sizing::{
+        diff::{compare, side::Side},
+        run::{
+            End, Page, Reading, Record, Run, SCHEMA,
+            budget::Budget,
+            course::Course,
+            fixture::run,
+            search::{Found, Try},
+        },
+        saved::Saved,
     },
     units::Bytes,
 };
@@ -26,6 +33,7 @@ fn page(runs: Vec<Run>, budget: &str) -> Page {
         spread: None,
         budget,
         search: None,
+        against: None,
         exit_code: 5,
         notes: Vec::new(),
     }
@@ -119,6 +127,32 @@ fn annotations_are_one_line_each_and_nothing_for_a_run_that_kept_all() {
     assert!(lines.lines().all(|line| line.starts_with("::error ") || line.starts_with("::warning ")));
     assert!(lines.contains("title=memtrace%3A OOM kill::1 OOM kills at a limit of 64.0 MiB; a %25 sentence"));
     assert_eq!(annotations(&page(vec![run(1)], "peak=32M")), "");
+}
+
+#[test]
+fn a_regression_is_in_every_form() {
+    let side = |mib: u64, name: &str| {
+        let course = Course { firm_peak_bytes: Some(Bytes(mib << 20)), ..Course::default() };
+        let saved =
+            Saved::of(&page(vec![Run { course, ..run(mib << 20) }], "peak=1G"), name, Timestamp::UNIX_EPOCH);
+        Side::of_saved(&saved.unwrap())
+    };
+    let against = Some(compare(&side(100, "main"), &side(150, "this run"), false).unwrap());
+    let page = Page { against, ..page(vec![run(150 << 20)], "peak=1G") };
+    let answer = "B uses 50.0 MiB (50 %) more than A";
+    assert!(
+        text(&page, Style::default())
+            .starts_with("more memory than main: B uses 50.0 MiB (50 %) more than A")
+    );
+    for form in [text(&page, Style::default()), markdown(&page), html(&page), junit(&page)] {
+        assert!(form.contains(answer), "{form}");
+    }
+    assert!(junit(&page).contains("failures=\"1\""));
+    let line =
+        "::error title=memtrace%3A more memory than before::more memory than main: B uses 50.0 MiB (50 %25)";
+    assert!(annotations(&page).starts_with(line), "{}", annotations(&page));
+    let json = serde_json::to_string(&page).unwrap();
+    assert_eq!(serde_json::from_str::<Page>(&json).unwrap(), page);
 }
 
 #[test]

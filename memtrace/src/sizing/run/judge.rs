@@ -3,13 +3,15 @@
 //! Runs, a judged budget, the result of a search -> a code. The only place that decides it.
 
 use super::{
-    Run,
+    End, Run,
     budget::{Judged, is_broken},
     search::Found,
 };
 
 /// A budget was broken, or the OOM killer came.
 pub const BROKEN: u8 = 5;
+/// Codes from here on are those of signals, or of a command that chose one.
+const SIGNALS: u8 = 128;
 /// A search that found no limit.
 const NOT_FOUND: u8 = 1;
 
@@ -27,11 +29,17 @@ pub fn exit_code(runs: &[Run], judged: &[Judged], search: Option<&Found>) -> u8 
     }
 }
 
+/// The code of a page that was compared. A regression is a broken budget; what was cut short by a signal ends by it, and
+/// is no whole page.
+pub fn against(code: u8, runs: &[Run], is_regression: bool) -> u8 {
+    let is_whole = code < SIGNALS || runs.iter().any(|run| run.end == End::Exited(code));
+    if is_regression && is_whole { BROKEN } else { code }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{
         super::{
-            End,
             budget::{Judged, State},
             fixture::run,
         },
@@ -40,6 +48,28 @@ mod tests {
 
     fn ended(end: End, oom_kills: u64) -> Run {
         Run { end, oom_kills: Some(oom_kills), ..run(1) }
+    }
+
+    #[test]
+    fn a_regression_ends_with_five_unless_a_signal_ended_the_run() {
+        use End::{Exited, Signalled};
+        for (wanted, code, end, is_regression) in [
+            (BROKEN, 0, Exited(0), true),
+            (BROKEN, 7, Exited(7), true),
+            (BROKEN, 200, Exited(200), true),
+            (BROKEN, BROKEN, Exited(0), false),
+            (143, 143, Signalled(15), true),
+            // Ended by Ctrl-C between two runs.
+            (130, 130, Exited(0), true),
+            (0, 0, Exited(0), false),
+            (7, 7, Exited(7), false),
+        ] {
+            assert_eq!(
+                against(code, &[ended(end, 0)], is_regression),
+                wanted,
+                "{code} {end:?} {is_regression}"
+            );
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Random {
     }
 
     /// Standard normal.
-    fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         let (one, two) = (self.between(1e-12, 1.0), self.between(0.0, std::f64::consts::TAU));
         (-2.0 * one.ln()).sqrt() * two.cos()
     }

@@ -35,7 +35,7 @@ fn a_run_is_saved_as_it_is_on_its_page() {
     assert!(saved.bytes().unwrap().len() <= MOST_BYTES);
     assert!(baseline(&["list"]).contains("before"));
     baseline(&["rm", "before"]);
-    assert!(baseline(&["list"]).contains("no saved runs"));
+    assert!(baseline(&["list"]).contains("no baselines"));
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Answer {
     pub(crate) figures: BTreeMap<String, f64>,
     /// When the allocator's figures were read, by the clock since boot; `None` for a program that is at rest.
     pub(crate) figures_at: Option<u64>,
+    /// When the charge by kind was read, likewise.
+    pub(crate) charge_at: Option<u64>,
     /// The exact settings that it advises, in its order.
     pub(crate) settings: Vec<String>,
     /// All that it advises, in its order and in its words.
@@ -55,6 +57,9 @@ const LIBRARIES: [&str; 9] =
 const LIBRARY_FUNCTIONS: [&str; 7] =
     ["std::", "void std::", "operator new", "__gnu_cxx", "runtime.", "malloc", "mem"];
 
+/// Figures of the charge of the cgroup; others are the allocator's.
+pub(crate) const OF_CHARGE: [&str; 5] = ["usage", "anon", "file", "shmem", "kernel"];
+
 /// The record of a kill. `owner` is the allocator whose figures are asked for.
 pub(crate) fn of_record(record: &Value, owner: Option<&str>) -> Answer {
     let cause = at(record, "cause");
@@ -70,10 +75,11 @@ pub(crate) fn of_record(record: &Value, owner: Option<&str>) -> Answer {
             .next()
             .map(|_| ("resident".to_owned(), rows.iter().map(|(_, bytes)| bytes).sum())),
     );
-    let age = memory.get("counters_age_seconds").and_then(Value::as_f64);
     let killed = record.get("ktime_ns").and_then(Value::as_u64);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an age of seconds")]
-    let figures_at = killed.zip(age).map(|(at, age)| at.saturating_sub((age.max(0.0) * 1e9) as u64));
+    let before = |age: Option<f64>| Some(killed?.saturating_sub((age?.max(0.0) * 1e9) as u64));
+    let figures_at = before(memory.get("counters_age_seconds").and_then(Value::as_f64));
+    let charge_at = before(at(record, "composition").get("age_seconds").and_then(Value::as_f64));
     Answer {
         headline: text(cause, "kind"),
         confidence: confidence(cause),
@@ -85,6 +91,7 @@ pub(crate) fn of_record(record: &Value, owner: Option<&str>) -> Answer {
         functions: told(list(memory, "growth_stacks")),
         figures,
         figures_at,
+        charge_at,
         settings: settings(cause),
         advice: advice(cause),
     }
@@ -111,6 +118,7 @@ pub(crate) fn of_explanation(page: &Value, owner: Option<&str>) -> Answer {
         functions: told(stacks),
         figures,
         figures_at: None,
+        charge_at: None,
         settings: list(page, "findings").flat_map(settings).collect(),
         advice: list(page, "findings").flat_map(advice).collect(),
     }

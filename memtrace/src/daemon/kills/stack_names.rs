@@ -199,14 +199,17 @@ impl StackNames {
 }
 
 /// Names the stacks of a kill from the files of these processes that were there at the kill. A program that was not in a
-/// container is also where the node's first process sees it, when all of these are gone.
+/// container is also where the node's first process sees it, when all of these are gone; or this one, where that may not be
+/// read.
 fn name(reader: &mut dyn Reader, pids: &[u32], at: u64, unnamed: &mut [GrowthStack]) {
     for pid in pids {
         if reader.was_there(*pid, at) {
             stacks::name(*pid, unnamed, |places| reader.names(places));
         }
     }
-    stacks::name_elsewhere(FIRST, unnamed, |places| reader.names(places));
+    for pid in [FIRST, std::process::id()] {
+        stacks::name_elsewhere(pid, unnamed, |places| reader.names(places));
+    }
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {

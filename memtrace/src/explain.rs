@@ -28,7 +28,7 @@ use crate::{
     cgroup::memcg::Limit,
     snapshot::GrowthStack,
     units::{Bytes, Grade},
-    verdict::Finding,
+    verdict::{Finding, growth::Ended},
 };
 
 pub use self::{
@@ -91,6 +91,9 @@ pub struct Growth {
     pub bytes_per_second: f64,
     /// Seconds until firm memory reaches the limit at that rate.
     pub seconds_to_limit: Option<f64>,
+    /// Growth that has ended; the rate is that of the time since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// The call stacks that touched most new memory, the largest first.
     pub stacks: Vec<Grown>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Input: the model. Output: [`Snapshot`], which is also the API's JSON (`schema: 1`).
 
-mod stack;
+pub mod stack;
 mod tracer;
 
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -203,6 +203,9 @@ pub struct UserFrame {
     pub file_offset: Option<u64>,
     /// Function, if requested and known.
     pub symbol: Option<String>,
+    /// Inode of that file: with it the file is known again when the process is gone. Not published.
+    #[serde(skip)]
+    pub inode: Option<u64>,
 }
 
 /// A cgroup and the processes in it.

@@ -41,6 +41,8 @@ pub struct Place {
     pub path: PathBuf,
     /// Offset in the file.
     pub offset: u64,
+    /// Its inode, where the process is another one than the one that was seen: only this file has its names.
+    pub inode: Option<u64>,
 }
 
 struct Question {
@@ -118,8 +120,11 @@ impl Lookup {
             known.clear();
         }
         let mut tables = Tables::default();
-        let names = places.into_iter().map(|Place { pid, path, offset }| {
+        let names = places.into_iter().map(|Place { pid, path, offset, inode }| {
             let program = tables.program(proc, pid, &path)?;
+            if inode.is_some_and(|inode| inode != program.identity.1) {
+                return None;
+            }
             let name = known.entry((program.identity, offset));
             name.or_insert_with(|| tables.name(&program, offset)).clone()
         });
@@ -215,10 +220,17 @@ mod tests {
             })
             .unwrap();
         let mut symbols = Lookup::new(Path::new("/proc"));
-        let place = |path: &str| Place { pid: std::process::id(), path: path.into(), offset };
-        let names = symbols.names(vec![place(&path), place("/no/such/file")]);
+        let place = |path: &str, inode| Place { pid: std::process::id(), path: path.into(), offset, inode };
+        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
+        let names = symbols.names(vec![
+            place(&path, None),
+            place("/no/such/file", None),
+            place(&path, Some(inode)),
+            place(&path, Some(inode + 1)),
+        ]);
         assert!(names[0].as_ref().unwrap().contains("a_function_of_this_program_has_its_name"), "{names:?}");
-        assert_eq!(names[1], None);
+        assert_eq!(names[2], names[0]);
+        assert_eq!([&names[1], &names[3]], [&None, &None], "another file has other names");
     }
     fn run(program: &str, arguments: &[&std::ffi::OsStr]) {
         assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
@@ -246,7 +258,7 @@ mod tests {
         let grow = elf.symbols().find(|symbol| symbol.name() == Ok("grow")).unwrap();
         let text = elf.section_by_index(grow.section_index().unwrap()).unwrap();
         let offset = grow.address() - text.address() + text.file_range().unwrap().0;
-        let place = || vec![Place { pid: 7, path: "/usr/bin/grower".into(), offset }];
+        let place = || vec![Place { pid: 7, path: "/usr/bin/grower".into(), offset, inode: None }];
         let symbols = || Lookup::new(proc.path());
         assert_eq!(symbols().names(place()), [None]);
 

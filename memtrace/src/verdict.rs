@@ -115,6 +115,9 @@ pub struct Insight {
     /// Seconds until memory that cannot be reclaimed reaches the limit at that rate; `None` when it does not grow, has no
     /// limit, or too little is known.
     pub seconds_to_limit: Option<f64>,
+    /// Growth of that memory that has ended: the rate is that of the time since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grew: Option<growth::Ended>,
     /// OOM kills of its processes, container restarts included.
     pub kills: u64,
     /// Findings, most important first.

@@ -248,7 +248,16 @@ mod tests {
         assert!(settings(keeper("jvm", &seen("collector", "Serial"))).is_empty());
         let set = [seen("collector", "G1"), seen("arguments", "-XX:G1PeriodicGCInterval=9000")].concat();
         assert!(settings(keeper("jvm", &set)).is_empty());
+    }
+
+    /// Each was tried with the load that keeps most: `arenas-glibc` and `spans-tcmalloc` of the incident bench.
+    #[test]
+    fn what_gives_memory_back_comes_first() {
         let many = Keeper { arenas: 8, ..keeper("glibc", &[]) };
         assert_eq!(settings(many), ["MALLOC_ARENA_MAX=2"]);
+        let [first, second] = &many.remedies()[..] else { panic!("{:?}", many.remedies()) };
+        assert!(first.text.contains("malloc_trim(0)") && first.setting.is_none(), "{first:?}");
+        assert!(second.text.contains("at once it gives nothing back"), "{second:?}");
+        assert_eq!(settings(keeper("tcmalloc", &[])), ["TCMALLOC_AGGRESSIVE_DECOMMIT=t"]);
     }
 }

@@ -23,9 +23,12 @@ pub(super) fn growth<'a>(
 ) -> (Option<Growth>, Option<Finding>) {
     let members = subject.members(snapshot);
     let of_row = |row: &'a ContainerRow| Some((of_group(row, insights, &members)?, row.limit.as_ref()));
+    let ended = ended(insights, subject);
     let rates: Vec<(f64, Option<&Limit>)> = match subject {
         Subject::Process(row) => {
-            row.growth_bytes_per_second.map(|rate| (rate, row.limit.as_ref())).into_iter().collect()
+            // Its own rate is over ten seconds, of which the last may have been quiet.
+            let rate = if ended.is_some() { Some(0.0) } else { row.growth_bytes_per_second };
+            rate.map(|rate| (rate, row.limit.as_ref())).into_iter().collect()
         }
         Subject::Container(row) => of_row(row).into_iter().collect(),
         Subject::Pod(_, rows) => rows.iter().copied().filter_map(of_row).collect(),
@@ -42,7 +45,21 @@ pub(super) fn growth<'a>(
     });
     let soonest = ends.min_by(|(one, _), (other, _)| one.total_cmp(other));
     let (seconds_to_limit, finding) = soonest.unzip();
-    (Some(Growth { bytes_per_second, seconds_to_limit, stacks: stacks(&members) }), finding)
+    (Some(Growth { bytes_per_second, seconds_to_limit, ended, stacks: stacks(&members) }), finding)
+}
+
+/// The growth of its group that has ended; of several groups that are followed the last, once none grows.
+fn ended(insights: Option<&Insights>, subject: &Subject<'_>) -> Option<growth::Ended> {
+    let insights = insights?;
+    match subject {
+        Subject::Process(row) => insights.get(row.cgroup.as_deref()?)?.grew,
+        Subject::Container(row) => insights.get(&row.cgroup)?.grew,
+        Subject::Pod(_, rows) => {
+            let followed = rows.iter().filter_map(|row| insights.get(&row.cgroup));
+            let all: Option<Vec<_>> = followed.map(|insight| insight.grew).collect();
+            all?.into_iter().min_by(|one, other| one.seconds_ago.total_cmp(&other.seconds_ago))
+        }
+    }
 }
 
 /// The robust rate of history, else the sum of the processes' own.

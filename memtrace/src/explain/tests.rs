@@ -325,6 +325,7 @@ fn growth_says_how_long_there_is_and_who_grows() {
         module: Some("/app/server".into()),
         file_offset: Some(1),
         symbol: Some(symbol.into()),
+        inode: None,
     };
     let server = Arc::make_mut(&mut snapshot.processes[0]);
     server.memory.as_mut().unwrap().growth_stacks = vec![GrowthStack {
@@ -340,6 +341,17 @@ fn growth_says_how_long_there_is_and_who_grows() {
     // 1000 MiB less 521 MiB with 14 MiB of page cache in them.
     assert!((growth.seconds_to_limit.unwrap() - 493.0 / 8.0).abs() < 0.5, "{growth:?}");
     assert_eq!(explained.findings[0].kind, Kind::Growth);
-    let text = text(&explained, Style { color: false, width: 100 });
-    assert!(text.contains("remember_session < main"), "{text}");
+    let page = text(&explained, Style { color: false, width: 100 });
+    assert!(page.contains("remember_session < main"), "{page}");
+    // As `huge-pages-alive` with seed 411: the growth ended before the question.
+    let ended = Ended { bytes: Bytes(146 * MIB), seconds_ago: 8.0 };
+    let insight = Insight { growth_bytes_per_second: Some(0.0), grew: Some(ended), ..Insight::default() };
+    let insights = Insights::from([("/pods/a/server".to_owned(), insight)]);
+    for word in ["/pods/a/server", "7", "cart-0"] {
+        let explained =
+            explain(&snapshot, Some(&insights), &Facts::default(), &find(&snapshot, word).unwrap());
+        assert!(explained.findings.iter().all(|finding| finding.kind != Kind::Growth), "{word}");
+        let page = text(&explained, Style { color: false, width: 100 });
+        assert!(page.contains("it grew by 146.0 MiB until 8 s ago"), "{word}: {page}");
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
         record::{LimitOwner, OomRecord, TaskFacts, circumstances::VictimMemory},
     },
     report::sentence,
-    snapshot::GrowthStack,
+    snapshot::stack::{Told, told},
     units::Bytes,
 };
 
@@ -121,11 +121,8 @@ pub static COLUMNS: &[Column<OomRecord>] = &[
     }),
     column(
         "growth_function",
-        "the program's own function that touched most new memory in ten minutes",
-        |of| {
-            let stack = memory(of).and_then(|memory| memory.growth_stacks.first());
-            value(stack.and_then(GrowthStack::own_frame).and_then(|frame| frame.symbol.as_ref()))
-        },
+        "the program's own function that touched most new memory in the last minute",
+        |of| value(grew(of).and_then(|told| told.stack.own_frame()?.symbol.as_ref())),
     ),
     column("node_total_bytes", "memory of the node", |of| {
         value(of.circumstances.node.as_ref().map(|node| node.total_bytes))
@@ -152,6 +149,11 @@ pub static COLUMNS: &[Column<OomRecord>] = &[
     column("losses", "what the tracer had lost until then, all kinds; 0: nothing", |of| {
         value(of.evidence.losses.iter().fold(0_u64, |sum, loss| sum.saturating_add(loss.count)))
     }),
+    column(
+        "growth_function_share",
+        "the part of the sampled growth that its call stack stands for, 0 to 1",
+        |of| value(grew(of).filter(|told| told.of.0 > 0).map(|told| told.share())),
+    ),
 ];
 
 fn cause(record: &OomRecord) -> Option<&Cause> {
@@ -168,6 +170,10 @@ fn owner(record: &OomRecord) -> Option<&LimitOwner> {
 
 fn memory(record: &OomRecord) -> Option<&VictimMemory> {
     record.circumstances.victim_memory.as_ref()
+}
+
+fn grew(record: &OomRecord) -> Option<Told<'_>> {
+    told(&memory(record)?.growth_stacks)
 }
 
 fn comm(task: &TaskFacts) -> &str {

@@ -22,6 +22,7 @@ fn frame(symbol: &str) -> UserFrame {
         module: Some("/app/server".into()),
         file_offset: Some(offset),
         symbol: Some(symbol.into()).filter(|symbol: &String| !symbol.is_empty()),
+        inode: None,
     }
 }
 

@@ -77,21 +77,22 @@ fn arena(row: &Row, growth_bytes: [Option<i64>; 3]) -> ArenaRow {
 /// looked up one byte before.
 fn frame(space: &AddressSpace, address: u64, is_return: bool) -> UserFrame {
     let at = address.saturating_sub(u64::from(is_return));
-    let (module, file_offset) = match space.at(at) {
+    let (module, file_offset, inode) = match space.at(at) {
         Some((region, _)) => match &region.backing {
             Backing::File(file) => {
-                (Some(name(&file.path)), Some(region.offset.saturating_add(at.saturating_sub(region.start))))
+                let offset = region.offset.saturating_add(at.saturating_sub(region.start));
+                (Some(name(&file.path)), Some(offset), Some(file.inode))
             }
-            Backing::Special(special) => (Some(name(special)), None),
+            Backing::Special(special) => (Some(name(special)), None, None),
             Backing::Anonymous
             | Backing::SharedAnonymous
             | Backing::UnknownFile
             | Backing::Heap
-            | Backing::Stack => (None, None),
+            | Backing::Stack => (None, None, None),
         },
-        None => (None, None),
+        None => (None, None, None),
     };
-    UserFrame { address: format!("{address:#x}"), module, file_offset, symbol: None }
+    UserFrame { address: format!("{address:#x}"), module, file_offset, symbol: None, inode }
 }
 
 /// Largest first.

@@ -27,6 +27,7 @@ use self::case::{Case, fact};
 use super::record::OomRecord;
 
 use crate::{
+    snapshot::stack,
     units::{Bytes, Grade},
     verdict::{Confidence, Fact, Remedy},
 };
@@ -178,17 +179,17 @@ fn fastest(case: &Case<'_>) -> Vec<Fact> {
     });
     let arena = grown.filter(|(_, growth)| *growth > 0).max_by_key(|(_, growth)| *growth);
     let memory = case.record.circumstances.victim_memory.as_ref();
-    let stack = memory.and_then(|memory| memory.growth_stacks.first());
-    let place = stack.and_then(|stack| {
-        let frame = stack.own_frame().or_else(|| stack.own_frames().next())?;
-        Some((frame.symbol.clone().or_else(|| frame.module.clone())?, stack.bytes.get(1).copied()?))
+    let told = memory.and_then(|memory| stack::told(&memory.growth_stacks));
+    let place = told.and_then(|told| {
+        let frame = told.stack.own_frame().or_else(|| told.stack.own_frames().next())?;
+        Some((frame.symbol.clone().or_else(|| frame.module.clone())?, told.amount()))
     });
     let arena = arena.map(|(row, growth)| {
         let bytes = Bytes(growth.unsigned_abs());
         fact(format!("fastest growth: {} {}", row.allocator, row.kind), bytes, row.grade)
     });
     let place =
-        place.map(|(place, bytes)| fact(format!("new memory touched by {place}"), bytes, Grade::Sampled));
+        place.map(|(place, amount)| fact(format!("new memory touched by {place}"), amount, Grade::Sampled));
     arena.into_iter().chain(place).collect()
 }
 

@@ -41,6 +41,8 @@ pub struct DumpTask {
     pub uid: Option<u32>,
     /// Resident pages.
     pub rss: Option<u64>,
+    /// The anonymous ones; not in the reports of old kernels.
+    pub rss_anon: Option<u64>,
     /// OOM score adjustment.
     pub oom_score_adj: Option<i32>,
 }
@@ -112,6 +114,7 @@ impl Reader {
                 "tgid" => task.tgid = text.parse().unwrap_or_default(),
                 "uid" => task.uid = text.parse().ok(),
                 "rss" => task.rss = text.parse().ok(),
+                "rss_anon" => task.rss_anon = text.parse().ok(),
                 "oom_score_adj" => task.oom_score_adj = text.parse().ok(),
                 "name" => task.name = escape(text.as_bytes()),
                 _ => {}
@@ -189,6 +192,7 @@ oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom
         let [first, second] = dump.tasks.as_slice() else { panic!("{:?}", dump.tasks) };
         assert_eq!((first.tgid, first.rss, first.oom_score_adj), (5255, Some(296), Some(0)));
         assert_eq!((second.name.as_str(), second.rss), ("a b", Some(2114)));
+        assert_eq!((first.rss_anon, second.rss_anon), (Some(0), Some(2016)));
     }
 
     /// Printed by 6.1: one record, and other columns.
@@ -206,7 +210,7 @@ oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,glob
         assert_eq!(dumps[0].charge.kernel(), Some(Bytes(35)));
         assert_eq!(dumps[0].charge.shmem_bytes, Some(Bytes(200)));
         assert_eq!((dumps[0].owner.as_deref(), dumps[0].constraint.as_deref()), (None, Some("none")));
-        assert_eq!(dumps[0].tasks[0].rss, Some(11000));
+        assert_eq!((dumps[0].tasks[0].rss, dumps[0].tasks[0].rss_anon), (Some(11000), None));
     }
 
     #[test]

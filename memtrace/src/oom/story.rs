@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     container::{name::Name, workload},
+    snapshot::stack,
     units::Bytes,
     verdict::trend::{self, Sample},
 };
@@ -102,8 +103,8 @@ fn story(workload: String, mut kills: Vec<&OomRecord>) -> Option<Story> {
         victim: common(kills.iter().map(comm))?,
         cause: common(kills.iter().map(|record| Some(record.circumstances.cause.as_ref()?.kind))),
         grew_at: common(kills.iter().map(|record| {
-            let stack = record.circumstances.victim_memory.as_ref()?.growth_stacks.first()?;
-            stack.own_frame()?.symbol.clone()
+            let told = stack::told(&record.circumstances.victim_memory.as_ref()?.growth_stacks)?;
+            told.stack.own_frame()?.symbol.clone()
         })),
         age_seconds: spread(kills.iter().filter_map(|record| age(record)).collect()),
         doubled_buys_seconds: limit_bytes.zip(median).map(|(limit, median)| limit.0 as f64 / median),

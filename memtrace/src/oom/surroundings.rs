@@ -194,7 +194,8 @@ fn processes(record: &OomRecord, frozen: &OomKill, known: &KnownAtKill<'_>) -> V
 }
 
 fn of_dump(task: &DumpTask, row: Option<&ProcessRow>, page_size: u64, killed: Timestamp) -> ProcessAtKill {
-    let rss_bytes = task.rss.map(|pages| Bytes(pages.saturating_mul(page_size)));
+    let bytes = |pages: u64| Bytes(pages.saturating_mul(page_size));
+    let (rss_bytes, anon_bytes) = (task.rss.map(bytes), task.rss_anon.map(bytes));
     let facts = TaskFacts {
         pid: Some(task.tgid),
         tid: task.tgid,
@@ -214,6 +215,7 @@ fn of_dump(task: &DumpTask, row: Option<&ProcessRow>, page_size: u64, killed: Ti
     ProcessAtKill {
         task,
         rss_bytes,
+        anon_bytes,
         growth_bytes_per_second: known.and_then(|known| known.growth_bytes_per_second),
         threads: None,
         copy_of: None,
@@ -238,6 +240,7 @@ fn of_row(row: &ProcessRow, killed: Timestamp) -> ProcessAtKill {
             cgroup_id: None,
         },
         rss_bytes: row.rss_bytes,
+        anon_bytes: None,
         growth_bytes_per_second: row.growth_bytes_per_second,
         threads: None,
         copy_of: None,
@@ -252,6 +255,7 @@ fn of_victim(task: &TaskFacts) -> ProcessAtKill {
     ProcessAtKill {
         task: task.clone(),
         rss_bytes: None,
+        anon_bytes: None,
         growth_bytes_per_second: None,
         threads: None,
         copy_of: None,

@@ -136,7 +136,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_sent_is_received(pid: u32, names: Vec<String>, path in "/[a-z]{0,20}", offset: u64) {
-            let place = Place { pid, path: path.into(), offset };
+            let place = Place { pid, path: path.into(), offset, inode: Some(offset) };
             let asks = [
                 Ask::Mounts(pid),
                 Ask::HasThread(pid, names.clone()),

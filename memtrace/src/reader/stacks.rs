@@ -14,11 +14,32 @@ pub fn is_unnamed(frame: &UserFrame) -> bool {
 
 /// Sets the names of the frames that have none, from the files as this process sees them.
 pub fn name(pid: u32, stacks: &mut [GrowthStack], names: impl FnOnce(Vec<Place>) -> Vec<Option<String>>) {
+    set(stacks, names, |frame| place(pid, frame, None));
+}
+
+/// The same from the files of another process than the one whose stacks these are: from those of the same inode.
+pub fn name_elsewhere(
+    pid: u32,
+    stacks: &mut [GrowthStack],
+    names: impl FnOnce(Vec<Place>) -> Vec<Option<String>>,
+) {
+    set(stacks, names, |frame| place(pid, frame, Some(frame.inode?)));
+}
+
+fn place(pid: u32, frame: &UserFrame, inode: Option<u64>) -> Option<Place> {
+    Some(Place { pid, path: frame.module.as_ref()?.into(), offset: frame.file_offset?, inode })
+}
+
+fn set(
+    stacks: &mut [GrowthStack],
+    names: impl FnOnce(Vec<Place>) -> Vec<Option<String>>,
+    place: impl Fn(&UserFrame) -> Option<Place>,
+) {
     let frames = stacks.iter_mut().flat_map(|stack| &mut stack.frames);
     let (unnamed, places): (Vec<&mut UserFrame>, Vec<Place>) = frames
         .filter(|frame| is_unnamed(frame))
         .filter_map(|frame| {
-            let place = Place { pid, path: frame.module.as_ref()?.into(), offset: frame.file_offset? };
+            let place = place(frame)?;
             Some((frame, place))
         })
         .unzip();

@@ -50,7 +50,7 @@ pub(super) fn lines(frames: &[Frame]) -> Vec<String> {
 
 /// A frame of a growth stack: the function; else file and offset; else the address.
 pub(super) fn user_frame(frame: &UserFrame) -> String {
-    let UserFrame { address, module, file_offset, symbol } = frame;
+    let UserFrame { address, module, file_offset, symbol, inode: _ } = frame;
     let file = |module: &String| module.rsplit('/').next().unwrap_or_default().to_owned();
     match (symbol.as_ref().filter(|symbol| !symbol.is_empty()), module, file_offset) {
         (Some(symbol), ..) => symbol.clone(),
@@ -61,10 +61,11 @@ pub(super) fn user_frame(frame: &UserFrame) -> String {
 }
 
 /// The program's own functions in a growth stack, from the innermost that has a name, in one line: "remember_session <
-/// handle < main". If there are none, the innermost frames.
+/// handle < main". If none has a name, their places in their files; if there are none, the innermost frames.
 pub(super) fn callers(stack: &GrowthStack) -> String {
-    let named = stack.own_frames().skip_while(|frame| frame.symbol.is_none());
-    let own: Vec<String> = named.take(CALLERS).map(user_frame).collect();
+    let has_names = stack.own_frame().is_some();
+    let own = stack.own_frames().skip_while(|frame| has_names && frame.symbol.is_none());
+    let own: Vec<String> = own.take(CALLERS).map(user_frame).collect();
     let any = || stack.frames.iter().take(CALLERS).map(user_frame).collect();
     let frames: Vec<String> = if own.is_empty() { any() } else { own };
     frames.join(" < ")
@@ -130,6 +131,7 @@ mod tests {
             module: Some("/target/debug/xtask".to_owned()),
             file_offset: Some(1),
             symbol: Some(function.to_owned()),
+            inode: None,
         };
         let stack = GrowthStack {
             bytes: [Bytes(0); 3],

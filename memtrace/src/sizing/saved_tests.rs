@@ -26,6 +26,7 @@ fn frame(module: &str, symbol: Option<&str>) -> UserFrame {
         module: Some(module.to_owned()),
         file_offset: Some(0x1234),
         symbol: symbol.map(str::to_owned),
+        inode: None,
     }
 }
 
@@ -60,7 +61,7 @@ fn explanation(stacks: Vec<Grown>) -> Explanation {
         firm: Vec::new(),
         charge_age_seconds: None,
         scan_age_seconds: None,
-        growth: Some(Growth { bytes_per_second: 1.0, seconds_to_limit: None, stacks }),
+        growth: Some(Growth { bytes_per_second: 1.0, seconds_to_limit: None, ended: None, stacks }),
         findings: Vec::new(),
         notes: Vec::new(),
     }

@@ -57,7 +57,7 @@ fn names(walked: &Walked) -> Vec<Option<String>> {
         let region = regions.iter().find(|region| (region.start..region.end).contains(&at)).unwrap();
         let Backing::File(file) = &region.backing else { panic!("{region:?}") };
         let path = PathBuf::from(String::from_utf8(file.path.clone()).unwrap());
-        Place { pid: std::process::id(), path, offset: at - region.start + region.offset }
+        Place { pid: std::process::id(), path, offset: at - region.start + region.offset, inode: None }
     };
     let places = walked.frames.iter().enumerate().map(place).collect();
     Lookup::new(Path::new("/proc")).names(places)

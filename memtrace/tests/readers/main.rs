@@ -146,7 +146,7 @@ fn a_reader_process_walks_stacks_and_finds_names() {
         panic!("a program is mapped first")
     };
     let path = String::from_utf8(file.path.clone()).unwrap();
-    assert_eq!(far.names(vec![Place { pid, path: path.into(), offset: 0 }]).len(), 1);
+    assert_eq!(far.names(vec![Place { pid, path: path.into(), offset: 0, inode: None }]).len(), 1);
     assert!(far.mounts(pid).is_ok());
 }
 
@@ -158,7 +158,8 @@ fn a_reader_process_finds_the_name_of_a_function() {
     let regions = regions(&scan(&mut far, pid, Depth::Regions));
     let module = regions.iter().filter_map(Module::of).find(|module| module.range.contains(&here)).unwrap();
     let path = String::from_utf8(module.file.unwrap().path.clone()).unwrap();
-    let place = Place { pid, path: path.into(), offset: here - module.range.start + module.offset };
+    let offset = here - module.range.start + module.offset;
+    let place = Place { pid, path: path.into(), offset, inode: None };
     let names = far.names(vec![place]);
     let name = names.first().unwrap().as_ref().unwrap();
     assert!(name.contains("a_reader_process_finds_the_name_of_a_function"), "{name}");

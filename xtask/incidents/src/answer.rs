@@ -23,13 +23,18 @@ pub(crate) struct Answer {
     pub(crate) owned: Option<f64>,
     /// The largest kind of memory.
     pub(crate) part: Option<String>,
-    /// The program's own functions on the largest stack, innermost first.
+    /// The program's own functions on the stack that is told, innermost first: the largest in which there is a file of its
+    /// own.
     pub(crate) functions: Vec<String>,
     pub(crate) figures: BTreeMap<String, f64>,
     /// When the allocator's figures were read, by the clock since boot; `None` for a program that is at rest.
     pub(crate) figures_at: Option<u64>,
+    /// When the charge by kind was read, likewise.
+    pub(crate) charge_at: Option<u64>,
     /// The exact settings that it advises, in its order.
     pub(crate) settings: Vec<String>,
+    /// All that it advises, in its order and in its words.
+    pub(crate) advice: Vec<String>,
 }
 
 /// How sure it says it is.
@@ -52,6 +57,9 @@ const LIBRARIES: [&str; 9] =
 const LIBRARY_FUNCTIONS: [&str; 7] =
     ["std::", "void std::", "operator new", "__gnu_cxx", "runtime.", "malloc", "mem"];
 
+/// Figures of the charge of the cgroup; others are the allocator's.
+pub(crate) const OF_CHARGE: [&str; 5] = ["usage", "anon", "file", "shmem", "kernel"];
+
 /// The record of a kill. `owner` is the allocator whose figures are asked for.
 pub(crate) fn of_record(record: &Value, owner: Option<&str>) -> Answer {
     let cause = at(record, "cause");
@@ -67,10 +75,11 @@ pub(crate) fn of_record(record: &Value, owner: Option<&str>) -> Answer {
             .next()
             .map(|_| ("resident".to_owned(), rows.iter().map(|(_, bytes)| bytes).sum())),
     );
-    let age = memory.get("counters_age_seconds").and_then(Value::as_f64);
     let killed = record.get("ktime_ns").and_then(Value::as_u64);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an age of seconds")]
-    let figures_at = killed.zip(age).map(|(at, age)| at.saturating_sub((age.max(0.0) * 1e9) as u64));
+    let before = |age: Option<f64>| Some(killed?.saturating_sub((age?.max(0.0) * 1e9) as u64));
+    let figures_at = before(memory.get("counters_age_seconds").and_then(Value::as_f64));
+    let charge_at = before(at(record, "composition").get("age_seconds").and_then(Value::as_f64));
     Answer {
         headline: text(cause, "kind"),
         confidence: confidence(cause),
@@ -79,10 +88,12 @@ pub(crate) fn of_record(record: &Value, owner: Option<&str>) -> Answer {
         owner: largest(&rows),
         owned: owned(&rows),
         part: part(&figures),
-        functions: list(memory, "growth_stacks").next().map(functions).unwrap_or_default(),
+        functions: told(list(memory, "growth_stacks")),
         figures,
         figures_at,
+        charge_at,
         settings: settings(cause),
+        advice: advice(cause),
     }
 }
 
@@ -95,7 +106,7 @@ pub(crate) fn of_explanation(page: &Value, owner: Option<&str>) -> Answer {
     figures.extend(of_counters(list(page, "allocators").filter(|of| is_of(of, owner))));
     let until = at(page, "growth").get("seconds_to_limit").and_then(Value::as_f64);
     figures.extend(until.map(|seconds| ("seconds_to_limit".to_owned(), seconds)));
-    let stack = list(at(page, "growth"), "stacks").next().and_then(|grown| grown.get("stack"));
+    let stacks = list(at(page, "growth"), "stacks").filter_map(|grown| grown.get("stack"));
     Answer {
         headline: first.map_or_else(|| "none".to_owned(), |finding| text(finding, "kind")),
         confidence: first.and_then(confidence),
@@ -104,10 +115,12 @@ pub(crate) fn of_explanation(page: &Value, owner: Option<&str>) -> Answer {
         owner: largest(&rows),
         owned: owned(&rows),
         part: part(&figures),
-        functions: stack.map(functions).unwrap_or_default(),
+        functions: told(stacks),
         figures,
         figures_at: None,
+        charge_at: None,
         settings: list(page, "findings").flat_map(settings).collect(),
+        advice: list(page, "findings").flat_map(advice).collect(),
     }
 }
 
@@ -256,18 +269,33 @@ fn part(figures: &BTreeMap<String, f64>) -> Option<String> {
     parts.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(name, _)| name.to_owned())
 }
 
-fn functions(stack: &Value) -> Vec<String> {
-    let own = list(stack, "frames").filter(|frame| {
+/// What is told is the largest stack that is not all of libraries; that its functions have no names is no excuse.
+fn told<'a>(stacks: impl Iterator<Item = &'a Value>) -> Vec<String> {
+    let minute = |stack: &&Value| list(stack, "bytes").nth(1).and_then(Value::as_u64);
+    let mut stacks: Vec<&Value> = stacks.filter(|stack| own(stack).next().is_some()).collect();
+    stacks.sort_by_key(|stack| std::cmp::Reverse(minute(stack)));
+    stacks.first().map(|stack| functions(stack)).unwrap_or_default()
+}
+
+fn own(stack: &Value) -> impl Iterator<Item = &Value> {
+    list(stack, "frames").filter(|frame| {
         let module = text(frame, "module");
         let file = module.rsplit('/').next().unwrap_or_default();
-        !LIBRARIES.iter().any(|library| file.starts_with(library))
-    });
-    let named = own.map(|frame| text(frame, "symbol")).filter(|name| !name.is_empty());
+        !module.is_empty() && !LIBRARIES.iter().any(|library| file.starts_with(library))
+    })
+}
+
+fn functions(stack: &Value) -> Vec<String> {
+    let named = own(stack).map(|frame| text(frame, "symbol")).filter(|name| !name.is_empty());
     named.filter(|name| !LIBRARY_FUNCTIONS.iter().any(|of| name.starts_with(of))).collect()
 }
 
 fn settings(of: &Value) -> Vec<String> {
     list(of, "remedies").filter_map(|remedy| remedy.get("setting")?.as_str().map(str::to_owned)).collect()
+}
+
+fn advice(of: &Value) -> Vec<String> {
+    list(of, "remedies").map(|remedy| text(remedy, "text")).collect()
 }
 
 fn confidence(of: &Value) -> Option<Confidence> {

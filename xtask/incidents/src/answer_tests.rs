@@ -14,7 +14,7 @@ fn a_record_is_read() {
             "remedies": [{"text": "find it", "setting": null}, {"text": "raise", "setting": "1048576"}],
             "doubt": {"kind": "start_up", "settled_by": "wait"},
         },
-        "composition": {"charge": {"usage_bytes": 100, "anon_bytes": 80, "active_file_bytes": 5,
+        "composition": {"age_seconds": 0.5, "charge": {"usage_bytes": 100, "anon_bytes": 80, "active_file_bytes": 5,
                                    "inactive_file_bytes": 5, "sock_bytes": 4, "percpu_bytes": 1}},
         "victim_memory": {
             "counters_age_seconds": 2.0,
@@ -42,6 +42,7 @@ fn a_record_is_read() {
     assert_eq!((answer.figures["allocated"], answer.figures["free"]), (50.0, 9.0));
     assert_eq!(answer.functions, ["remember_session(long)", "main"]);
     assert_eq!((answer.figures_at, answer.settings), (Some(8_000_000_000), vec!["1048576".to_owned()]));
+    assert_eq!(answer.charge_at, Some(9_500_000_000), "not when the allocator's figures were read");
     assert_eq!(answer.besides, ["start_up"]);
     let of_jvm = of_record(&record, Some("jvm"));
     assert_eq!((of_jvm.figures["allocated"], of_jvm.figures["heap_max"]), (7.0, 512.0));
@@ -74,6 +75,23 @@ fn a_page_is_read() {
         (33.5, vec!["MALLOC_CONF=a:b".to_owned()])
     );
     assert!(answer.owned.is_some_and(|owned| (owned - 6.0 / 7.0).abs() < 1e-9));
+}
+
+/// As `leak-cpp` with seed 201: the largest stack ends in libc, and the report tells the next one.
+#[test]
+fn the_stack_that_is_told_is_judged() {
+    let stack = |minute: u64, frames: &[(&str, &str)]| {
+        let frame = |(module, symbol): &(&str, &str)| json!({"module": module, "symbol": symbol});
+        json!({"bytes": [0, minute, 0], "frames": frames.iter().map(frame).collect::<Vec<_>>()})
+    };
+    let of =
+        |stacks: Vec<Value>| of_record(&json!({"victim_memory": {"growth_stacks": stacks}}), None).functions;
+    let ends = stack(9, &[("/lib/libc.so.6", "memset")]);
+    let own = stack(6, &[("/lib/libc.so.6", "malloc"), ("/x/leak", "remember_session(long)")]);
+    assert_eq!(of(vec![ends.clone(), stack(1, &[("/x/leak", "main")]), own]), ["remember_session(long)"]);
+    let nameless = stack(8, &[("/lib/libc.so.6", "memset"), ("/x/leak", "")]);
+    let none = of(vec![ends, nameless, stack(1, &[("/x/leak", "main")])]);
+    assert_eq!(none, Vec::<String>::new(), "a smaller one with names does not stand for it");
 }
 
 #[test]

@@ -86,8 +86,7 @@ impl Scene<'_> {
     fn happen(&self, recipe: &Recipe, seed: u64, values: &Values) -> Result<Outcome> {
         let limit = bytes_of(&draw::fill(&recipe.limit_mib, values))?;
         let seen = self.first(recipe, seed, values, limit)?;
-        let how = recipe.remedy.how;
-        let remedy = match remedy::change(how, &seen.answer, limit) {
+        let remedy = match remedy::change(&recipe.remedy, &seen.answer, limit) {
             Err(remedied) => remedied,
             Ok(change) => self.second(recipe, seed, values, limit, &change, &seen)?,
         };
@@ -170,7 +169,7 @@ impl Scene<'_> {
         let name = self.name(recipe, seed, 2);
         let mut run = self.start(recipe, values, limit, change, (&name, scratch.path()))?;
         let end = run.wait(Duration::from_secs(recipe.seconds) * LONGER)?;
-        if recipe.remedy.how == How::Frees && end == End::Ready {
+        if matches!(recipe.remedy.how, How::Frees | How::Calls) && end == End::Ready {
             run.rest(Duration::from_secs(recipe.settle_seconds))?;
         }
         Ok(remedy::judge(recipe.remedy.how, &seen.answer, &end, (seen.usage, run.group.usage())))

@@ -98,9 +98,13 @@ fn headline(truth: &Truth, answer: &Answer) -> Headline {
 /// A figure that the program did not write down is not compared: that is a fault of the recipe, and is said as a figure
 /// whose truth is not a number.
 fn figures(truth: &Truth, answer: &Answer, told: &Told) -> Vec<Compared> {
+    let read_at = |name: &String| match answer::OF_CHARGE.contains(&name.as_str()) {
+        true => answer.charge_at,
+        false => answer.figures_at,
+    };
     let compare = |name: &String| Compared {
         name: name.clone(),
-        truth: told.at(name, answer.figures_at).unwrap_or(f64::NAN),
+        truth: told.at(name, read_at(name)).unwrap_or(f64::NAN),
         said: answer.figures.get(name).copied(),
         allowed_percent: truth.error_percent,
     };

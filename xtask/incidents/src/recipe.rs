@@ -133,6 +133,9 @@ pub(crate) struct Remedy {
     /// What stands in place of `{setting}` before there is advice.
     #[serde(default)]
     pub(crate) setting: String,
+    /// The function that the program is told to call, for `how = "calls"`.
+    #[serde(default)]
+    pub(crate) call: String,
 }
 
 /// The kinds of tests.
@@ -145,6 +148,8 @@ pub(crate) enum How {
     Setting,
     /// With the advised setting it takes less, by as much as was told.
     Frees,
+    /// The first advice is to call a function: with it, it takes less by as much as was told.
+    Calls,
     /// It was said that a higher limit only delays the next kill: with one and a half times the limit it is killed again.
     Delays,
     /// There is nothing that could be tried.
@@ -180,6 +185,9 @@ impl Recipe {
         }
         if self.remedy.how == How::None && self.remedy.why.is_none() {
             bail!("`remedy.why` must say why no remedy is tried");
+        }
+        if (self.remedy.how == How::Calls) == self.remedy.call.is_empty() {
+            bail!("`remedy.call` is the function for `how = \"calls\"`, and for nothing else");
         }
         for (name, range) in &self.parameters {
             match range {
@@ -249,5 +257,6 @@ how = "delays"
         assert!(wrong("from = 64", "from = 640").contains("640 is above 128"));
         assert!(wrong("owner", "ovner").contains("ovner"), "an unknown field");
         assert!(wrong("how = \"delays\"", "how = \"none\"").contains("remedy.why"));
+        assert!(wrong("how = \"delays\"", "how = \"calls\"").contains("remedy.call"));
     }
 }

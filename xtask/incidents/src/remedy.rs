@@ -4,12 +4,18 @@
 
 use serde::Serialize;
 
-use super::{answer::Answer, recipe::How};
+use super::{
+    answer::Answer,
+    recipe::{How, Remedy},
+};
 
 /// Of what was promised, this part must be there.
 const PROMISED: f64 = 0.9;
 /// The larger limit of a test whether a higher limit only delays the kill.
 const LARGER_PERCENT: u64 = 150;
+
+/// Tells the program which function to call after its load.
+const CALL: &str = "INCIDENT_CALL";
 
 /// What the second run has that the first had not.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,8 +52,9 @@ pub(crate) enum Remedied {
 }
 
 /// What the advice changes; or why nothing can be tried.
-pub(crate) fn change(how: How, answer: &Answer, limit_bytes: u64) -> Result<Change, Remedied> {
+pub(crate) fn change(remedy: &Remedy, answer: &Answer, limit_bytes: u64) -> Result<Change, Remedied> {
     let failed = |why: &str| Err(Remedied::Failed(why.to_owned()));
+    let Remedy { how, call, .. } = remedy;
     match how {
         How::None => Err(Remedied::NotTried("the recipe has none".to_owned())),
         How::Delays => {
@@ -60,6 +67,12 @@ pub(crate) fn change(how: How, answer: &Answer, limit_bytes: u64) -> Result<Chan
                 |bytes| Ok(Change { limit_bytes: Some(bytes), ..Change::default() }),
             )
         }
+        How::Calls => match answer.advice.first() {
+            Some(first) if first.contains(call) => {
+                Ok(Change { environment: Some((CALL.to_owned(), call.clone())), ..Change::default() })
+            }
+            _ => failed("the first advice is something else"),
+        },
         How::Setting | How::Frees => {
             let advised = answer.settings.iter().find(|setting| setting.parse::<u64>().is_err());
             advised.map_or_else(|| failed("no setting is advised"), |setting| Ok(apply(setting)))
@@ -86,7 +99,7 @@ pub(crate) fn judge(how: How, answer: &Answer, end: &End, usage: (Option<u64>, O
     match (how, end) {
         (How::Delays, End::Killed) => Remedied::Proved,
         (How::Delays, End::Ready) => failed("with one and a half times the limit it lives".to_owned()),
-        (How::Frees, End::Ready) => freed(answer, usage),
+        (How::Frees | How::Calls, End::Ready) => freed(answer, usage),
         (_, End::Ready) => Remedied::Proved,
         (_, End::Killed) => failed("with the advice it is killed again".to_owned()),
         (_, End::Ended(how)) => failed(format!("with the advice it ends by itself: {how}")),
@@ -123,27 +136,46 @@ mod tests {
         }
     }
 
+    fn by(how: How) -> Remedy {
+        Remedy { how, why: None, setting: String::new(), call: "malloc_trim(0)".to_owned() }
+    }
+
+    #[test]
+    fn advice_to_call_a_function_must_be_the_first() {
+        let advising = |advice: &[&str]| Answer {
+            advice: advice.iter().map(|&text| text.to_owned()).collect(),
+            ..advising(&["MALLOC_ARENA_MAX=2"])
+        };
+        let first =
+            change(&by(How::Calls), &advising(&["call malloc_trim(0) after a peak", "two"]), 1).unwrap();
+        assert_eq!(first.environment, Some((CALL.to_owned(), "malloc_trim(0)".to_owned())));
+        let second = change(&by(How::Calls), &advising(&["two", "call malloc_trim(0)"]), 1);
+        assert!(matches!(second, Err(Remedied::Failed(_))));
+        let freed = judge(How::Calls, &advising(&[]), &End::Ready, (Some(500), Some(480)));
+        assert!(matches!(freed, Remedied::Failed(_)));
+    }
+
     #[test]
     fn a_limit_and_a_setting_are_told_apart() {
         let answer = advising(&["-Xmx160m", "671088640"]);
-        assert_eq!(change(How::Limit, &answer, 1).unwrap().limit_bytes, Some(671_088_640));
-        assert_eq!(change(How::Setting, &answer, 1).unwrap().argument.as_deref(), Some("-Xmx160m"));
-        let variable = change(How::Frees, &advising(&["MALLOC_CONF=a:b,c:1"]), 1).unwrap();
+        assert_eq!(change(&by(How::Limit), &answer, 1).unwrap().limit_bytes, Some(671_088_640));
+        assert_eq!(change(&by(How::Setting), &answer, 1).unwrap().argument.as_deref(), Some("-Xmx160m"));
+        let variable = change(&by(How::Frees), &advising(&["MALLOC_CONF=a:b,c:1"]), 1).unwrap();
         assert_eq!(variable.environment, Some(("MALLOC_CONF".to_owned(), "a:b,c:1".to_owned())));
-        let argument = change(How::Setting, &advising(&["--max-old-space-size=80"]), 1).unwrap();
+        let argument = change(&by(How::Setting), &advising(&["--max-old-space-size=80"]), 1).unwrap();
         assert_eq!(argument.argument.as_deref(), Some("--max-old-space-size=80"));
     }
 
     #[test]
     fn advice_that_is_missing_has_failed_and_what_has_none_is_not_tried() {
-        assert!(matches!(change(How::Limit, &advising(&["-Xmx1g"]), 1), Err(Remedied::Failed(_))));
-        assert!(matches!(change(How::Setting, &advising(&["12"]), 1), Err(Remedied::Failed(_))));
-        assert!(matches!(change(How::None, &advising(&[]), 1), Err(Remedied::NotTried(_))));
+        assert!(matches!(change(&by(How::Limit), &advising(&["-Xmx1g"]), 1), Err(Remedied::Failed(_))));
+        assert!(matches!(change(&by(How::Setting), &advising(&["12"]), 1), Err(Remedied::Failed(_))));
+        assert!(matches!(change(&by(How::None), &advising(&[]), 1), Err(Remedied::NotTried(_))));
     }
 
     #[test]
     fn what_was_said_to_delay_a_kill_must_not_prevent_it() {
-        assert_eq!(change(How::Delays, &advising(&[]), 200).unwrap().limit_bytes, Some(300));
+        assert_eq!(change(&by(How::Delays), &advising(&[]), 200).unwrap().limit_bytes, Some(300));
         let of = |end| judge(How::Delays, &advising(&[]), &end, (None, None));
         assert_eq!(of(End::Killed), Remedied::Proved);
         assert!(matches!(of(End::Ready), Remedied::Failed(_)));

@@ -29,6 +29,8 @@ use crate::{
 const MOST: usize = 64;
 /// How many processes of a container are asked for a file until one has it.
 const ASKED: usize = 8;
+/// The first process of the node, whose root is the node's.
+const FIRST: u32 = 1;
 /// How often the snapshots are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Stacks are named above this part of a limit, because the kill may come within seconds.
@@ -157,11 +159,7 @@ impl StackNames {
                 loop {
                     match beat.wait(|| asked.recv_timeout(LOOK)) {
                         Ok(Wanted { id, stacks: mut unnamed, pids, at }) => {
-                            for pid in pids {
-                                if reader.was_there(pid, at) {
-                                    stacks::name(pid, &mut unnamed, |places| reader.names(places));
-                                }
-                            }
+                            name(&mut reader, &pids, at, &mut unnamed);
                             if answers.send(Found { id, stacks: unnamed }).is_err() {
                                 return;
                             }
@@ -197,6 +195,20 @@ impl StackNames {
     /// The results since the last call.
     pub fn found(&self) -> impl Iterator<Item = Found> {
         self.found.try_iter()
+    }
+}
+
+/// Names the stacks of a kill from the files of these processes that were there at the kill. A program that was not in a
+/// container is also where the node's first process sees it, when all of these are gone; or this one, where that may not be
+/// read.
+fn name(reader: &mut dyn Reader, pids: &[u32], at: u64, unnamed: &mut [GrowthStack]) {
+    for pid in pids {
+        if reader.was_there(*pid, at) {
+            stacks::name(*pid, unnamed, |places| reader.names(places));
+        }
+    }
+    for pid in [FIRST, std::process::id()] {
+        stacks::name_elsewhere(pid, unnamed, |places| reader.names(places));
     }
 }
 

@@ -15,6 +15,8 @@ use crate::{
 };
 
 const MIB: u64 = 1 << 20;
+/// Of the program whose stacks these are.
+const INODE: u64 = 9;
 
 /// Knows one function in the files of some processes, and counts the places that it was asked for.
 #[derive(Default)]
@@ -45,7 +47,9 @@ impl Reader for Fake {
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {
         self.asked += places.len();
         let name = |place: Place| {
-            (self.alive.contains(&place.pid) && place.offset == 7).then(|| "remember_session".to_owned())
+            let is_it = place.inode.is_none_or(|inode| inode == INODE);
+            (self.alive.contains(&place.pid) && is_it && place.offset == 7)
+                .then(|| "remember_session".to_owned())
         };
         places.into_iter().map(name).collect()
     }
@@ -63,6 +67,7 @@ fn stacks() -> Vec<GrowthStack> {
         module: Some("/app/server".to_owned()),
         file_offset: Some(offset),
         symbol: None,
+        inode: Some(INODE),
     };
     vec![GrowthStack {
         bytes: [Bytes(MIB); 3],
@@ -168,6 +173,7 @@ fn what_was_not_learned_is_read_in_a_process_of_the_same_container() {
     let sibling = crate::oom::record::circumstances::ProcessAtKill {
         task: fixture::task(11, "sidecar", "/pod"),
         rss_bytes: None,
+        anon_bytes: None,
         growth_bytes_per_second: None,
         threads: None,
         copy_of: None,
@@ -185,6 +191,22 @@ fn what_was_not_learned_is_read_in_a_process_of_the_same_container() {
     dead.circumstances.victim_memory.as_mut().unwrap().growth_stacks = found.stacks;
     assert_eq!(symbols(&dead), [Some("remember_session"), None]);
     assert_eq!(Wanted::of(&fixture::record(100)).map(|wanted| wanted.id), None, "nothing to name");
+}
+
+/// As `burst` with seed 202: from rest to the limit within a second, and nobody is left who has its files.
+#[test]
+fn a_program_without_a_container_is_named_from_the_node_s_own_file() {
+    let mut unnamed = stacks();
+    let mut reader = Fake { alive: vec![FIRST], ..Fake::default() };
+    name(&mut reader, &[], 0, &mut unnamed);
+    let symbols = |stacks: &[GrowthStack]| stacks[0].frames[0].symbol.clone();
+    assert_eq!(symbols(&unnamed).as_deref(), Some("remember_session"));
+    let mut of_a_container = stacks();
+    for frame in &mut of_a_container[0].frames {
+        frame.inode = Some(INODE + 1);
+    }
+    name(&mut reader, &[], 0, &mut of_a_container);
+    assert_eq!(symbols(&of_a_container), None, "the node has another file at this path");
 }
 
 #[test]

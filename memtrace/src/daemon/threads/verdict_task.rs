@@ -21,7 +21,7 @@ use crate::{
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     text::unescape,
     units::Bytes,
-    verdict::{self, Finding, Insight, Insights, Picture, ceiling, shape::Shape, trend},
+    verdict::{self, Finding, Insight, Insights, Picture, ceiling, growth, shape::Shape, trend},
 };
 
 /// Points of the trend, one per second.
@@ -148,7 +148,7 @@ fn insights(
                 .and_then(|workload| advised.get(&workload.label()).copied());
         }
         let samples = trend::samples(&recent, history::low);
-        let growth = trend::slope(trend::since_restart(&samples, verdict.started));
+        let (growth, grew) = growth::now(trend::since_restart(&samples, verdict.started));
         let room = row
             .limit
             .as_ref()
@@ -160,6 +160,7 @@ fn insights(
                 .filter(|growth| *growth >= SLOWEST && !verdict.is_bounded)
                 .zip(room)
                 .map(|(growth, room)| room as f64 / growth),
+            grew,
             kills: shared.kills(&WorkloadLabels::of(row.name.as_deref(), Some(&row.cgroup))),
             findings: verdict.findings.clone(),
             advised_request_bytes: verdict.sizes.map(|sizes| sizes.request),

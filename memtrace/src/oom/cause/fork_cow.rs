@@ -31,6 +31,9 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let usage = case.charged().ok_or("the usage is unknown")?;
     let anon = case.charge().ok().and_then(|(charge, _)| charge.anon_bytes).unwrap_or(usage);
     let size = |process: &ProcessAtKill| process.rss_bytes.unwrap_or_default();
+    // Pages of files are in a process's size, but not in anonymous memory: those of a shell would hide as many copies.
+    let has_anon = processes.iter().all(|process| process.anon_bytes.is_some());
+    let anon_of = |process: &ProcessAtKill| if has_anon { anonymous(process) } else { size(process) };
     if let Some(age) = case.charge_age() {
         // The sizes of the processes are of another instant, so the difference says nothing.
         return Err(format!("its memory by kind was read {age:.0} s before the kill"));
@@ -38,7 +41,8 @@ pub fn check(case: &Case<'_>) -> Outcome {
     let found = processes.iter().find_map(|child| {
         let parent = child.copy_of?;
         let parent = processes.iter().find(|process| process.task.pid == Some(parent))?;
-        let copied = Bytes(anon.0.saturating_sub(size(parent).0).saturating_sub(own(processes, parent)));
+        let copied = anon.0.saturating_sub(anon_of(parent).0);
+        let copied = Bytes(copied.saturating_sub(own(processes, parent, &anon_of)));
         let fits = share(size(parent), usage) >= LARGE
             && share(size(child), size(parent)) >= ALIKE
             && share(copied, usage) >= LEAST_COPIED
@@ -60,7 +64,11 @@ pub fn check(case: &Case<'_>) -> Outcome {
             fact(format!("resident in {}", who(&parent.task)), size(parent), parent.grade),
             fact(format!("resident in its copy {}", who(&child.task)), size(child), child.grade),
             fact("anonymous memory in total, shared pages counted once", anon, Grade::Read),
-            fact("of other processes, or grown since a fork", Bytes(own(processes, parent)), Grade::Inferred),
+            fact(
+                "of other processes, or grown since a fork",
+                Bytes(own(processes, parent, &anon_of)),
+                Grade::Inferred,
+            ),
             fact("copied since the fork", copied, Grade::Inferred),
         ],
         remedies: vec![Remedy {
@@ -71,9 +79,13 @@ pub fn check(case: &Case<'_>) -> Outcome {
     }))
 }
 
+fn anonymous(process: &ProcessAtKill) -> Bytes {
+    process.anon_bytes.unwrap_or_default()
+}
+
 /// The memory of all but the parent that cannot be copies of its pages: other processes, and growth beyond its size.
-fn own(processes: &[ProcessAtKill], parent: &ProcessAtKill) -> u64 {
-    let size = |process: &ProcessAtKill| process.rss_bytes.unwrap_or_default().0;
+fn own(processes: &[ProcessAtKill], parent: &ProcessAtKill, size: &impl Fn(&ProcessAtKill) -> Bytes) -> u64 {
+    let size = |process: &ProcessAtKill| size(process).0;
     let others = processes.iter().filter(|process| process.task.pid != parent.task.pid);
     let sizes = others.map(|process| match process.copy_of {
         Some(of) if Some(of) == parent.task.pid => size(process).saturating_sub(size(parent)),

@@ -3,6 +3,8 @@ use super::{
     fixture::{LIMIT, MIB, record, task},
 };
 
+#[path = "drawn_tests.rs"]
+mod drawn;
 #[path = "instants_tests.rs"]
 mod instants;
 
@@ -53,6 +55,7 @@ fn process(pid: u32, cgroup: &str, rss: u64, growth: f64) -> ProcessAtKill {
     ProcessAtKill {
         task: task(pid, "p", cgroup),
         rss_bytes: Some(Bytes(rss * MIB)),
+        anon_bytes: None,
         growth_bytes_per_second: Some(growth),
         threads: None,
         copy_of: None,

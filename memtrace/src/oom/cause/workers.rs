@@ -120,6 +120,7 @@ mod tests {
         let of = |(pid, mib): (u32, &u64)| ProcessAtKill {
             task: task(pid, name, "/pod"),
             rss_bytes: Some(Bytes(mib * MIB)),
+            anon_bytes: None,
             growth_bytes_per_second: None,
             threads: None,
             copy_of: None,

@@ -169,7 +169,7 @@ fn processes(report: &Report, kill: &LoggedKill, page_size: u64) -> Vec<ProcessA
         .dump
         .tasks
         .iter()
-        .map(|DumpTask { tgid, name, uid, rss, oom_score_adj }| ProcessAtKill {
+        .map(|DumpTask { tgid, name, uid, rss, rss_anon, oom_score_adj }| ProcessAtKill {
             task: TaskFacts {
                 pid: Some(*tgid),
                 process_comm: Some(name.clone()),
@@ -178,6 +178,7 @@ fn processes(report: &Report, kill: &LoggedKill, page_size: u64) -> Vec<ProcessA
                 ..task(*tgid, name)
             },
             rss_bytes: rss.map(|pages| Bytes(pages.saturating_mul(page_size))),
+            anon_bytes: rss_anon.map(|pages| Bytes(pages.saturating_mul(page_size))),
             growth_bytes_per_second: None,
             threads: None,
             copy_of: None,

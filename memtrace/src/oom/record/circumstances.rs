@@ -103,6 +103,9 @@ pub struct ProcessAtKill {
     pub task: TaskFacts,
     /// Resident.
     pub rss_bytes: Option<Bytes>,
+    /// The anonymous part of it; only in a kernel's report of the kill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anon_bytes: Option<Bytes>,
     /// Growth, bytes a second.
     pub growth_bytes_per_second: Option<f64>,
     /// Threads.

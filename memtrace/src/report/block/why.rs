@@ -12,6 +12,7 @@ use crate::{
         stack::callers,
         style::Paint,
     },
+    snapshot::stack::told,
     text::Align,
     verdict::{Confidence, Fact, Remedy},
 };
@@ -45,12 +46,10 @@ pub(super) fn why(record: &OomRecord, cause: &Cause) -> Block {
     block
 }
 
-/// The call stack that touched most new memory, if it has a function of the program's own.
+/// The call stack with code of the program's own that touched most new memory.
 fn grew_at(record: &OomRecord) -> Option<String> {
-    let stack = record.circumstances.victim_memory.as_ref()?.growth_stacks.first()?;
-    let [_, minute, _] = stack.bytes;
-    stack.own_frame()?;
-    Some(format!("{} ({minute} in the last minute)", callers(stack)))
+    let told = told(&record.circumstances.victim_memory.as_ref()?.growth_stacks)?;
+    Some(format!("{} ({} in the last minute)", callers(told.stack), told.amount()))
 }
 
 fn sure(confidence: Confidence) -> &'static str {

@@ -14,7 +14,7 @@ use crate::{
     },
     text::{Align, pad, printable, width, wrap_paths},
     units::{Bytes, Grade},
-    verdict::{Remedy, rate},
+    verdict::{Remedy, growth::Ended, rate},
 };
 
 /// Width of a bar in columns.
@@ -25,6 +25,8 @@ const FIGURE: usize = 11;
 const SHARE: usize = 6;
 /// The first line of an allocator, and of each of its arenas.
 const IN_USE: &str = "  in use";
+/// Smaller growth that has ended is no news.
+const NOTABLE: u64 = 1 << 20;
 /// The most processes in the list.
 const MOST_LISTED: usize = 5;
 
@@ -140,14 +142,22 @@ fn sum(page: &mut Page, explanation: &Explanation) {
 
 /// How it grows, and where: for each stack its share of the growth, and the program's own functions.
 fn growth(page: &mut Page, explanation: &Explanation) {
-    let Some(Growth { bytes_per_second, seconds_to_limit, stacks }) = &explanation.growth else { return };
-    if stacks.is_empty() && bytes_per_second.abs() < 1.0 {
+    let Some(Growth { bytes_per_second, seconds_to_limit, ended, stacks }) = &explanation.growth else {
+        return;
+    };
+    if stacks.is_empty() && ended.is_none() && bytes_per_second.abs() < 1.0 {
         return;
     }
     page.heading("GROWTH");
     let left =
         seconds_to_limit.map_or_else(String::new, |left| format!(", which reaches its limit in {left:.0} s"));
-    page.line(&format!("{} now{left}", rate(*bytes_per_second)), Paint::Plain);
+    let now = match ended {
+        Some(Ended { bytes, seconds_ago }) if bytes.0 >= NOTABLE => {
+            format!("it grew by {bytes} until {seconds_ago:.0} s ago; {} since then", rate(*bytes_per_second))
+        }
+        _ => format!("{} now{left}", rate(*bytes_per_second)),
+    };
+    page.line(&now, Paint::Plain);
     for Grown { pid, comm, stack } in stacks {
         let [_, minute, _] = stack.bytes;
         let whose = if explanation.processes.len() > 1 { format!("{comm} ({pid}): ") } else { String::new() };

@@ -135,7 +135,7 @@ mod tests {
 
     fn frame(symbol: &str) -> UserFrame {
         let symbol = Some(symbol.to_owned()).filter(|symbol| !symbol.is_empty());
-        UserFrame { address: "0x1".to_owned(), module: None, file_offset: None, symbol }
+        UserFrame { address: "0x1".to_owned(), module: None, file_offset: None, symbol, inode: None }
     }
 
     fn stack(bytes: u64, symbols: &[&str]) -> GrowthStack {

@@ -121,6 +121,7 @@ fn memory() -> Memory {
         module: Some("/usr/bin/redis-server".into()),
         file_offset: Some(offset),
         symbol: Some(symbol.into()),
+        inode: None,
     };
     Memory {
         arenas: vec![

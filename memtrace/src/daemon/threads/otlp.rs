@@ -30,7 +30,7 @@ use crate::{
 /// the seconds after it is in it.
 const EVERY: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 5 });
 /// Timeout of a request.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Kills of one request; a kill has 2 to 4 KiB in this form, and 50 KiB in the store.
 const MOST: u32 = 64;
 /// The largest response that is read.

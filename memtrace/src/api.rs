@@ -3,7 +3,7 @@
 //! Input: published snapshots. Output: the same types, serialised by the server and read back by the client.
 
 mod answers;
-mod cache;
+pub mod cache;
 pub mod client;
 mod connection;
 pub mod doctor;
@@ -11,9 +11,11 @@ mod guests;
 pub mod history_at;
 pub mod lane;
 pub mod listen;
+pub mod origin;
 mod peer;
 mod profile;
 pub mod server;
 pub mod state;
 mod stream;
+pub mod token;
 pub mod v1;

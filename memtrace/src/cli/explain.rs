@@ -3,6 +3,8 @@
 use std::{
     io::{self, IsTerminal as _, Write},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -33,6 +35,10 @@ use crate::{
 
 /// Where processes are.
 const PROC: &str = "/proc";
+/// What has begun since the daemon's last tick is in its next snapshot; a busy node may delay it.
+const NEXT_TICK: Duration = Duration::from_millis(2500);
+/// Between two looks for it.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -135,8 +141,12 @@ fn look(
 ) -> Result<(Snapshot, Option<Insights>), Failure> {
     let is_root = rustix::process::geteuid().is_root();
     if !is_alone {
-        match client::get::<Snapshot>(socket.path(), SNAPSHOT) {
+        match daemons(socket, words) {
             Ok(mut snapshot) => {
+                let is_unknown = |word: &&str| find(&snapshot, word).is_err() && may_be_new(word);
+                if is_root && words.iter().any(is_unknown) {
+                    return Ok((alone(reader, words)?, None));
+                }
                 if is_root {
                     let plain = cgroups(&snapshot, words)?;
                     // What has ended in between keeps its last figures.
@@ -161,6 +171,25 @@ fn look(
         return Err(Failure::NotPermitted(error));
     }
     Ok((alone(reader, words)?, None))
+}
+
+/// The daemon's snapshot, with what has just begun.
+fn daemons(socket: &SocketArgs, words: &[&str]) -> Result<Snapshot, client::ClientError> {
+    let begun = Instant::now();
+    loop {
+        let snapshot = client::get::<Snapshot>(socket.path(), SNAPSHOT)?;
+        let is_missing = words.iter().any(|word| find(&snapshot, word).is_err() && may_be_new(word));
+        if !is_missing || begun.elapsed() >= NEXT_TICK {
+            return Ok(snapshot);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Whether the word names a process that is there, or may name a cgroup.
+fn may_be_new(word: &str) -> bool {
+    let is_process = || word.parse::<u32>().is_ok_and(|pid| Path::new(PROC).join(pid.to_string()).exists());
+    word.starts_with('/') || is_process()
 }
 
 /// The targets as words that need no names of containers, which only the daemon knows.

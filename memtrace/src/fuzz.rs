@@ -29,7 +29,7 @@ use crate::{
     reader::messages::{self, Taken},
     unwind::{
         Stack,
-        tables::Tables,
+        tables::{self, Tables},
         walk::{Code, MOST_FRAMES, walk},
     },
 };
@@ -92,12 +92,16 @@ pub fn unwind(bytes: &[u8]) {
         assert!(copy.bytes.len() <= MOST_BYTES, "a copy is longer than any that is made");
     }
     let Some(stack::Case { program, registers, stack }) = stack::parse(bytes) else { return };
-    let tables = Tables::of_bytes(program).map(Arc::new);
+    let read = tables::of_bytes(program);
+    let tables = Tables::find(&read);
     let code = |ip: u64| match (&tables, ip.checked_sub(stack::BASE).filter(|at| *at < 1 << 32)) {
-        (Some(tables), Some(at)) => match tables.address(at) {
-            Some(address) => Code::Tables(Arc::clone(tables), address),
-            None => Code::Bare,
-        },
+        (Some(tables), Some(at)) => {
+            let entry = |address| Some((tables.entry(&read, address).ok()?, address));
+            match tables.address(at).and_then(entry) {
+                Some((entry, address)) => Code::Entry(Arc::new(entry), address),
+                None => Code::Bare,
+            }
+        }
         (None, Some(_)) => Code::Bare,
         (_, None) => Code::None,
     };

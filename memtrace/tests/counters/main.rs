@@ -19,6 +19,7 @@ mod cpython;
 mod glibc;
 mod harmless;
 mod musl;
+mod objects;
 mod published;
 mod reading;
 mod runtimes;

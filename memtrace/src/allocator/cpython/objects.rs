@@ -1,0 +1,244 @@
+//! What fills obmalloc: bytes and instances of each type, over all of its blocks and not only those that the garbage
+//! collector tracks.
+//!
+//! Input: the arenas of a process. Output: [`Objects`]. Every pool says which of its blocks are in use; the word that a
+//! block has as its type says whose it is, if a type is there. Where there is no budget for all pools, an evenly spread
+//! part of each size class is read, and the bound is that of the sample. Must not fault in a page, and must not pass on
+//! anything but names of types and sums.
+
+mod held;
+mod keys;
+mod pool;
+mod strings;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use self::{
+    held::{Held, SMALL},
+    types::Types,
+};
+use super::pools::{self, HEADER, Header, MOST_POOLS, Pools};
+use crate::{
+    allocator::{
+        counters::{Absent, Target, data},
+        evidence::{Mark, ProcessEvidence},
+        image::Image,
+        objects::{
+            ObjectReader, Objects,
+            tally::{self, Figure, Part, Tally, Type},
+        },
+    },
+    mm::region::Region,
+    units::{Bytes, Grade},
+};
+
+const NAME: &str = "cpython";
+/// A count of references above this is none: since 3.12 immortal objects have 2^32 - 1.
+const MOST_REFERENCES: u64 = u32::MAX as u64;
+/// Where an object can begin in its block: behind nothing, two words of the collector, and two of its attributes.
+const BEGINS: [usize; 3] = [0, 16, 32];
+/// The type of blocks without one.
+const UNTYPED: Type = Type::MAX;
+/// Buffers of at most 512 bytes, which are blocks without a type themselves.
+const CLAIMED: Type = Type::MAX - 1;
+/// All blocks.
+const IN_USE: Type = Type::MAX - 2;
+
+/// The reader.
+pub struct Cpython;
+
+impl ObjectReader for Cpython {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn applies(&self, process: &ProcessEvidence) -> bool {
+        process.has(Mark::Cpython)
+    }
+
+    fn read(&self, target: &mut Target<'_>) -> Result<Objects, Absent> {
+        let absent = |reason: &str| Absent { allocator: NAME.to_owned(), reason: reason.to_owned() };
+        let arenas: Vec<(u64, u64)> = target.ranges_of(NAME).map(|owned| (owned.start, owned.end)).collect();
+        if arenas.is_empty() {
+            return Err(absent(
+                "no arena of obmalloc was found: a free-threaded build, or PYTHONMALLOC=malloc, has none",
+            ));
+        }
+        let budget = target.image.left();
+        let guessed = Pools::guess(target.image, &arenas);
+        let Some(pools) = guessed else { return Err(absent("no known size of pools fits")) };
+        let places: Vec<u64> = pools.places().take(MOST_POOLS).collect();
+        let headers = pools.headers(target.image, &places, budget / 2);
+        let most = target.regions.iter().map(Region::len).fold(0, u64::saturating_add);
+        let mut walk = Walk { pools: &pools, regions: target.regions, most, ..Walk::new(&pools) };
+        for (at, header) in places.iter().zip(&headers) {
+            let Some(header) = header else { continue };
+            if !walk.pool(target.image, *at, *header) {
+                break;
+            }
+        }
+        if walk.read == 0 {
+            return Err(absent(if headers.len() < places.len() || target.image.is_spent() {
+                "the time limit was reached before a pool was read"
+            } else {
+                "none of its arenas has a pool that could be read"
+            }));
+        }
+        Ok(walk.objects(&headers))
+    }
+}
+
+/// A walk through pools.
+struct Walk<'a> {
+    pools: &'a Pools,
+    regions: &'a [Region],
+    /// The largest buffer that the process can have.
+    most: u64,
+    types: Types,
+    tally: Tally,
+    /// Sizes of blocks by pool.
+    sizes: HashMap<u64, u64>,
+    read: u64,
+    changed: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(pools: &'a Pools) -> Self {
+        Self {
+            pools,
+            regions: &[],
+            most: 0,
+            types: Types::default(),
+            tally: Tally::default(),
+            sizes: HashMap::new(),
+            read: 0,
+            changed: 0,
+        }
+    }
+
+    /// Reads a pool, which had this header. False when the budget is spent.
+    fn pool(&mut self, image: &mut dyn Image, at: u64, before: Header) -> bool {
+        let len = usize::try_from(self.pools.size).unwrap_or_default();
+        // Once more if it changed meanwhile.
+        for _ in 0..2 {
+            let bytes = data::filled(image, at, len);
+            if image.is_spent() {
+                return false;
+            }
+            let Some(header) = bytes.first_chunk::<HEADER>().map(pools::words) else { continue };
+            let is_same = pool::block_size(header) == pool::block_size(before);
+            let header = self.pools.used(at, header).filter(|_| is_same).map(|_| header);
+            let Some(used) = header.and_then(|header| pool::used(&bytes, at, header)) else { continue };
+            let piece = self.piece(image, at, &bytes, &used);
+            if image.is_spent() {
+                return false;
+            }
+            self.tally.add(class(before), &piece);
+            self.read += 1;
+            return true;
+        }
+        self.changed += 1;
+        true
+    }
+
+    /// What the blocks of a pool are.
+    fn piece(
+        &mut self,
+        image: &mut dyn Image,
+        at: u64,
+        bytes: &[u8],
+        used: &pool::Used,
+    ) -> HashMap<Type, Part> {
+        let mut piece: HashMap<Type, Part> = HashMap::new();
+        let mut held = Held::default();
+        let size = used.size as u64;
+        for offset in &used.blocks {
+            let Some(block) = bytes.get(*offset..).and_then(|rest| rest.get(..used.size)) else { continue };
+            let of = self.classify(image, block);
+            if let Some((of, found)) = of.and_then(|of| Some((of, self.types.get(of)?))) {
+                held.add(of, found, block, at + *offset as u64, self.most);
+            }
+            for of in [of.unwrap_or(UNTYPED), IN_USE] {
+                let part = piece.entry(of).or_default();
+                part.bytes += size;
+                part.count += 1;
+            }
+        }
+        held.ask(image, self.pools, &mut self.sizes, self.most);
+        for (of, bytes) in held.buffers {
+            let part = piece.entry(of).or_default();
+            part.held = part.held.saturating_add(bytes);
+            if bytes <= SMALL {
+                piece.entry(CLAIMED).or_default().held += bytes;
+            }
+        }
+        piece
+    }
+
+    /// The type of a block, if it is an object.
+    fn classify(&mut self, image: &mut dyn Image, block: &[u8]) -> Option<Type> {
+        BEGINS.into_iter().find_map(|begin| {
+            let references = data::word(block, begin)?;
+            if references == 0 || references > MOST_REFERENCES {
+                return None;
+            }
+            let of = self.types.find(image, self.regions, data::word(block, begin + 8)?)?;
+            let found = self.types.get(of)?;
+            (found.before == begin && found.basic <= block.len() - begin).then_some(of)
+        })
+    }
+
+    /// The figures, from what was read of the pools with these headers.
+    fn objects(self, headers: &[Option<Header>]) -> Objects {
+        let mut strata: HashMap<u8, u64> = HashMap::new();
+        for header in headers.iter().flatten() {
+            *strata.entry(class(*header)).or_default() += 1;
+        }
+        // Where not all headers were read, the rest is like them.
+        let all = |seen: u64| {
+            let all = u128::from(seen) * u128::from(self.pools.count) / headers.len().max(1) as u128;
+            u64::try_from(all).unwrap_or(u64::MAX)
+        };
+        let pools = |class: u8| all(strata.get(&class).copied().unwrap_or_default());
+        let most = |class: u8| {
+            let size = (u64::from(class) + 1) * 16;
+            let count = self.pools.size.saturating_sub(HEADER as u64) / size;
+            Part { bytes: count * size, held: 0, count }
+        };
+        let mut sums = self.tally.sums(pools, most);
+        let mut sum = |of: Type| sums.remove(&of).unwrap_or_default();
+        let ([in_use, ..], [untyped, ..], [_, claimed, _]) = (sum(IN_USE), sum(UNTYPED), sum(CLAIMED));
+        let named =
+            sums.into_iter().filter_map(|(of, figures)| Some((self.types.get(of)?.name.clone(), figures)));
+        let (rows, others) = tally::rows(named);
+        let pieces = all(headers.iter().flatten().count() as u64);
+        let Figure { sum: heap, off } = in_use;
+        Objects {
+            runtime: NAME.to_owned(),
+            rows,
+            others,
+            untyped_bytes: Bytes(untyped.sum.saturating_sub(claimed.sum)),
+            heap_bytes: Bytes(heap),
+            error_bytes: Bytes(off),
+            read_bytes: Bytes(self.read * self.pools.size),
+            pieces,
+            pieces_read: self.read,
+            pieces_changed: self.changed,
+            grade: if self.read == self.pools.count.min(pieces) { Grade::Read } else { Grade::Sampled },
+            missing: vec![
+                "objects of more than 512 bytes: they come from malloc; of these only the buffers of lists, dicts, sets \
+                 and bytearrays are told, with their owners"
+                    .to_owned(),
+            ],
+        }
+    }
+}
+
+/// The size class of a pool with this header.
+fn class([.., index, _]: Header) -> u8 {
+    u8::try_from((index >> 32).min(63)).unwrap_or(63)
+}

@@ -29,7 +29,7 @@ use crate::{
         image::Image,
         objects::{
             ObjectReader, Objects,
-            tally::{self, Figure, Part, Tally, Type},
+            tally::{self, Figure, Part, Stratum, Tally, Type},
         },
     },
     mm::region::Region,
@@ -77,7 +77,8 @@ impl ObjectReader for Cpython {
         let mut walk = Walk { pools: &pools, regions: target.regions, most, ..Walk::new(&pools) };
         for (at, header) in places.iter().zip(&headers) {
             let Some(header) = header else { continue };
-            if !walk.pool(target.image, *at, *header) {
+            // The rest is for a second look at the headers.
+            if target.image.left() <= budget / 8 || !walk.pool(target.image, *at, *header) {
                 break;
             }
         }
@@ -88,7 +89,8 @@ impl ObjectReader for Cpython {
                 "none of its arenas has a pool that could be read"
             }));
         }
-        Ok(walk.objects(&headers))
+        let again = pools.headers(target.image, places.get(..headers.len()).unwrap_or_default(), 0);
+        Ok(walk.objects(&headers, &again))
     }
 }
 
@@ -192,8 +194,8 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// The figures, from what was read of the pools with these headers.
-    fn objects(self, headers: &[Option<Header>]) -> Objects {
+    /// The figures, from what was read of the pools with these headers, and the headers after that.
+    fn objects(self, headers: &[Option<Header>], again: &[Option<Header>]) -> Objects {
         let mut strata: HashMap<u8, u64> = HashMap::new();
         for header in headers.iter().flatten() {
             *strata.entry(class(*header)).or_default() += 1;
@@ -203,13 +205,18 @@ impl<'a> Walk<'a> {
             let all = u128::from(seen) * u128::from(self.pools.count) / headers.len().max(1) as u128;
             u64::try_from(all).unwrap_or(u64::MAX)
         };
-        let pools = |class: u8| all(strata.get(&class).copied().unwrap_or_default());
-        let most = |class: u8| {
+        let (moved, is_at_rest) = moved(headers, again);
+        let stratum = |class: u8| {
             let size = (u64::from(class) + 1) * 16;
             let count = self.pools.size.saturating_sub(HEADER as u64) / size;
-            Part { bytes: count * size, held: 0, count }
+            let blocks = all(moved.get(&class).copied().unwrap_or_default());
+            Stratum {
+                pieces: all(strata.get(&class).copied().unwrap_or_default()),
+                most: Part { bytes: count * size, held: 0, count },
+                moved: Part { bytes: blocks.saturating_mul(size), held: 0, count: blocks },
+            }
         };
-        let mut sums = self.tally.sums(pools, most);
+        let mut sums = self.tally.sums(stratum, is_at_rest);
         let mut sum = |of: Type| sums.remove(&of).unwrap_or_default();
         let ([in_use, ..], [untyped, ..], [_, claimed, _]) = (sum(IN_USE), sum(UNTYPED), sum(CLAIMED));
         let named =
@@ -228,7 +235,7 @@ impl<'a> Walk<'a> {
             pieces,
             pieces_read: self.read,
             pieces_changed: self.changed,
-            grade: if self.read == self.pools.count.min(pieces) { Grade::Read } else { Grade::Sampled },
+            grade: if self.read == pieces { Grade::Read } else { Grade::Sampled },
             missing: vec![
                 "objects of more than 512 bytes: they come from malloc; of these only the buffers of lists, dicts, sets \
                  and bytearrays are told, with their owners"
@@ -236,6 +243,36 @@ impl<'a> Walk<'a> {
             ],
         }
     }
+}
+
+/// How many blocks of each size class were allocated or freed between two looks at the headers of the same pools, twice to
+/// be safe; and whether that is none.
+fn moved(first: &[Option<Header>], again: &[Option<Header>]) -> (HashMap<u8, u64>, bool) {
+    let mut moved: HashMap<u8, u64> = HashMap::new();
+    let mut is_at_rest = again.len() == first.len();
+    for (first, again) in first.iter().zip(again) {
+        // The links to other pools are not what is in this one.
+        let own = |header: &Header| [0, 1, 4, 5].map(|at| header.get(at).copied());
+        if first.as_ref().map(own) == again.as_ref().map(own) {
+            continue;
+        }
+        is_at_rest = false;
+        let count = |header: Option<Header>, of: u8| match header {
+            Some(header @ [count, ..]) if class(header) == of => count & 0xffff_ffff,
+            _ => 0,
+        };
+        let [old, new] = [*first, *again].map(|header| header.map(class));
+        let classes = [old, new.filter(|new| Some(*new) != old)];
+        for of in classes.into_iter().flatten() {
+            let [was, is] = [*first, *again].map(|header| count(header, of));
+            // Another block may have been put in the place of one that was freed.
+            *moved.entry(of).or_default() += 2 * was.abs_diff(is).max(1);
+        }
+    }
+    for blocks in moved.values_mut() {
+        *blocks = blocks.saturating_mul(first.len() as u64) / again.len().max(1) as u64;
+    }
+    (moved, is_at_rest)
 }
 
 /// The size class of a pool with this header.

@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 
 use super::{MOST_ROWS, Others, Row};
-use crate::{allocator::counters::sampling::Sample, units::Bytes};
+use crate::{
+    allocator::counters::{error_bound, sampling::Sample},
+    units::Bytes,
+};
 
 /// What one piece contains of one type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,17 @@ pub struct Part {
 
 /// A type, by its place in the reader's list.
 pub type Type = u32;
+
+/// What is known of a stratum besides the pieces that were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stratum {
+    /// How many pieces it has.
+    pub pieces: u64,
+    /// The largest possible part of one piece.
+    pub most: Part,
+    /// How much of it, of whatever type, was allocated or freed while it was read.
+    pub moved: Part,
+}
 
 /// The sums of one type in one stratum. Pieces without this type are not in these samples until the end.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,12 +92,12 @@ impl Tally {
         self.read.get(&stratum).copied().unwrap_or_default()
     }
 
-    /// The sums of all types, given how many pieces each stratum has, and the largest possible [`Part`] of one piece; of
-    /// buffers no largest is known, so that it is the largest that was seen.
-    pub fn sums(&self, all: impl Fn(u8) -> u64, most: impl Fn(u8) -> Part) -> HashMap<Type, [Figure; 3]> {
+    /// The sums of all types: blocks, buffers, instances. Of buffers no largest is known, so that it is the largest that
+    /// was seen. What moved meanwhile may be of any type. `is_at_rest` if nothing did.
+    pub fn sums(&self, strata: impl Fn(u8) -> Stratum, is_at_rest: bool) -> HashMap<Type, [Figure; 3]> {
         let mut types: HashMap<Type, [Figure; 3]> = HashMap::new();
         for ((of, stratum), sums) in &self.types {
-            let (all, seen, most) = (all(*stratum), self.read(*stratum), most(*stratum));
+            let (Stratum { pieces: all, most, moved }, seen) = (strata(*stratum), self.read(*stratum));
             let of_all = |sample: Sample, most: u64| {
                 sample.among(seen).of_all(all.max(seen), most).unwrap_or_default()
             };
@@ -91,6 +105,13 @@ impl Tally {
             bytes.add(of_all(sums.bytes, most.bytes.max(sums.most.bytes)));
             held.add(of_all(sums.held, sums.most.held));
             count.add(of_all(sums.count, most.count.max(sums.most.count)));
+            let each = sums.held.sum / sums.count.sum.max(1);
+            bytes.add((0, moved.bytes));
+            held.add((0, each.saturating_mul(moved.count)));
+            count.add((0, moved.count));
+        }
+        for Figure { sum, off } in types.values_mut().flatten() {
+            *off = error_bound::bound(*sum, *off, is_at_rest).0;
         }
         types
     }
@@ -130,7 +151,19 @@ mod tests {
         of.iter().map(|(of, bytes)| (*of, Part { bytes: *bytes, held: 0, count: bytes / 16 })).collect()
     }
 
-    const MOST: Part = Part { bytes: 160, held: 0, count: 10 };
+    fn of(pieces: u64) -> Stratum {
+        Stratum { pieces, most: Part { bytes: 160, held: 0, count: 10 }, moved: Part::default() }
+    }
+
+    #[test]
+    fn what_moved_meanwhile_may_be_of_any_type() {
+        let mut tally = Tally::default();
+        tally.add(1, &piece(&[(0, 160)]));
+        let moved = Part { bytes: 32, held: 0, count: 2 };
+        let sums = tally.sums(|_| Stratum { moved, ..of(1) }, false);
+        let [bytes, _, count] = sums[&0];
+        assert_eq!((bytes, count), (Figure { sum: 160, off: 35 }, Figure { sum: 10, off: 2 }));
+    }
 
     #[test]
     fn all_pieces_read_is_exact() {
@@ -138,7 +171,7 @@ mod tests {
         tally.add(1, &piece(&[(0, 160)]));
         tally.add(1, &piece(&[(0, 32), (1, 64)]));
         tally.add(2, &piece(&[(1, 16)]));
-        let sums = tally.sums(|stratum| if stratum == 1 { 2 } else { 1 }, |_| MOST);
+        let sums = tally.sums(|stratum| of(if stratum == 1 { 2 } else { 1 }), true);
         let figure = |sum| Figure { sum, off: 0 };
         assert_eq!(sums[&0], [figure(192), figure(0), figure(12)]);
         assert_eq!(sums[&1], [figure(80), figure(0), figure(5)]);
@@ -150,7 +183,7 @@ mod tests {
         let mut tally = Tally::default();
         let read = (0..1000_u64).filter(|at| at % 5 != 0);
         read.for_each(|at| tally.add(1, &piece(&[((at % 3 != 0).into(), 160)])));
-        let sums = tally.sums(|_| 1000, |_| MOST);
+        let sums = tally.sums(|_| of(1000), true);
         let [bytes, _, count] = sums[&0];
         assert!(bytes.sum.abs_diff(334 * 160) <= bytes.off && bytes.off > 0, "{bytes:?}");
         assert!(count.sum.abs_diff(3340) <= count.off, "{count:?}");

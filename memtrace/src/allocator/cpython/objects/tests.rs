@@ -105,6 +105,17 @@ fn a_pool_that_is_torn_is_left_out_and_counted() {
     assert!(str_row.count.abs_diff(16 * 255) <= str_row.error_count, "{str_row:?}");
 }
 
+#[test]
+fn what_changes_between_two_looks_is_in_the_bound() {
+    let header = |count: u64, class: u64| Some([count, 0, 1, 2, class << 32, 9]);
+    let (moved_blocks, is_at_rest) = moved(&[header(5, 3), None], &[header(5, 3), None]);
+    assert!(moved_blocks.is_empty() && is_at_rest);
+    let before = [header(5, 3), header(7, 1), None, header(1, 2)];
+    let (moved_blocks, is_at_rest) = moved(&before, &[header(9, 3), header(4, 2), header(2, 1), None]);
+    assert_eq!((moved_blocks, is_at_rest), (HashMap::from([(3, 8), (1, 18), (2, 10)]), false));
+    assert!(!moved(&before, &[]).1, "nobody looked again");
+}
+
 /// With less and less budget: as long as there are figures, the true value is within their bound.
 #[test]
 fn with_less_budget_it_samples_and_the_bound_holds() {

@@ -61,7 +61,7 @@ pub struct ExplainArgs {
     /// Colours.
     #[command(flatten)]
     pub color: ColorArgs,
-    /// Also show what fills the heap, by type (CPython; needs root).
+    /// Also show what fills the heap, by type (CPython, HotSpot; needs root).
     #[arg(long)]
     pub objects: bool,
     /// Do not ask the daemon; read this machine once, as root.

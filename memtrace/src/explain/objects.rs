@@ -42,7 +42,8 @@ fn filled(pid: u32, comm: String, census: Result<Census, NotRead>, now: u64, tim
     let absent = |reason: String| vec![Absent { allocator: PROCESS.to_owned(), reason }];
     let (at, heaps, absent) = match census {
         Ok(Census { at, heaps, absent: reasons }) if heaps.is_empty() && reasons.is_empty() => {
-            let why = "it contains no runtime whose objects can be read; so far only CPython's can";
+            let why =
+                "it contains no runtime whose objects can be read; so far only CPython's and HotSpot's can";
             (Some(at), heaps, absent(why.to_owned()))
         }
         Ok(Census { at, heaps, absent }) => (Some(at), heaps, absent),
@@ -64,6 +65,6 @@ mod tests {
         assert_eq!((gone.time, gone.absent[0].reason.contains("gone")), (None, true));
         let other = of(Ok(Census { at: 4_000_000_000, ..Census::default() }));
         assert_eq!(other.time, Timestamp::from_second(-1).ok());
-        assert!(other.absent[0].reason.contains("CPython"));
+        assert!(other.absent[0].reason.contains("HotSpot"));
     }
 }

@@ -113,6 +113,7 @@ pub const WANTED: &[Field] = &[
     ("Thread", "_tlab"),
     ("ThreadLocalAllocBuffer", "_top"),
     ("ThreadLocalAllocBuffer", "_end"),
+    ("ThreadLocalAllocBuffer", "_reserve_for_allocation_prefetch"),
     ("java_lang_Class", "_oop_size_offset"),
     ("JVMFlag", "flags"),
     ("JVMFlag", "numFlags"),

@@ -17,7 +17,10 @@ use self::{
     classes::{Classes, HEADER, Layout},
     spaces::Spaces,
 };
-use super::fields::{Fields, Libjvm};
+use super::{
+    SHARED_CLASSES,
+    fields::{Fields, Libjvm},
+};
 use crate::{
     allocator::{
         counters::{Absent, Target, data, sampling},
@@ -54,7 +57,9 @@ impl ObjectReader for Hotspot {
 
     fn read(&self, target: &mut Target<'_>) -> Result<Objects, Absent> {
         let absent = |reason: &str| Absent { allocator: NAME.to_owned(), reason: reason.to_owned() };
-        let ours = target.ranges_of(NAME).filter(|owned| owned.owner.kind == "java heap");
+        // Objects of the archive of shared classes are in regions that are mapped from it.
+        let is_heap = |kind: &str| matches!(kind, "java heap" | SHARED_CLASSES);
+        let ours = target.ranges_of(NAME).filter(|owned| is_heap(owned.owner.kind));
         let ranges: Vec<(u64, u64)> = ours.map(|owned| (owned.start, owned.end)).collect();
         let libjvm =
             Libjvm::of(target).ok_or_else(|| absent("the fields of its libjvm could not be read"))?;
@@ -132,8 +137,9 @@ impl Walk {
         let (mut start, mut window) = (0, Vec::new());
         let mut unknown = 0;
         while at < part.top {
-            if let Some(end) = self.rooms.get(&at).filter(|end| **end <= part.top) {
-                (unknown, at, is_lost) = (unknown + (end - at), *end, true);
+            // The room at the end of eden has nothing behind it.
+            if let Some(end) = self.rooms.get(&at).map(|end| (*end).min(part.top)) {
+                (unknown, at, is_lost) = (unknown + (end - at), end, true);
                 continue;
             }
             let offset = usize::try_from(at.wrapping_sub(start)).unwrap_or(usize::MAX);

@@ -136,7 +136,8 @@ impl Part {
     }
 }
 
-/// Of each thread that has room of its own in eden: where it is filled up to, and its end.
+/// Of each thread that has room of its own in eden: where it is filled up to, and its end. Behind that a few words are kept
+/// for what is put there before a collection (`ThreadLocalAllocBuffer::alignment_reserve`).
 pub fn rooms(fields: &Fields, image: &mut dyn Image) -> Option<HashMap<u64, u64>> {
     let list = fields.fixed(image, [("ThreadsSMRSupport", "_java_thread_list")])?;
     let count = fields.word(image, list, [("ThreadsList", "_length")])? & 0xffff_ffff;
@@ -144,6 +145,8 @@ pub fn rooms(fields: &Fields, image: &mut dyn Image) -> Option<HashMap<u64, u64>
     let buffer = fields.offset([("Thread", "_tlab")])?;
     let top = usize::try_from(fields.offset([("ThreadLocalAllocBuffer", "_top")])?).ok()?;
     let end = usize::try_from(fields.offset([("ThreadLocalAllocBuffer", "_end")])?).ok()?;
+    let words = fields.fixed(image, [("ThreadLocalAllocBuffer", "_reserve_for_allocation_prefetch")]);
+    let reserve = (words.unwrap_or(0) & 0xffff).max(2) * 8;
     let mut pointers = vec![0; usize::try_from(count.min(MOST_THREADS)).ok()? * 8];
     if !image.read(threads, &mut pointers) {
         return None;
@@ -153,7 +156,7 @@ pub fn rooms(fields: &Fields, image: &mut dyn Image) -> Option<HashMap<u64, u64>
         let mut bytes = [0; 64];
         if thread.checked_add(buffer).is_some_and(|at| image.read(at, &mut bytes)) {
             let room = word(&bytes, top).zip(word(&bytes, end)).filter(|(top, end)| *top != 0 && top < end);
-            rooms.extend(room);
+            rooms.extend(room.and_then(|(top, end)| Some((top, end.checked_add(reserve)?))));
         }
     }
     Some(rooms)

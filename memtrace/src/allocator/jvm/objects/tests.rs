@@ -83,7 +83,7 @@ fn objects_follow_each_other() {
 fn room_of_a_thread_is_no_object() {
     // What was there before looks like objects.
     let eden = [&OBJECTS[..], &OBJECTS[..], &[0, 0], &OBJECTS[..]].concat();
-    let room = (HEAP + 72, HEAP + 144);
+    let room = (HEAP + 72, HEAP + 128);
     let objects = read(&mut memory(&eden, room)).unwrap();
     let rows: Vec<_> = objects.rows.iter().map(|row| (row.name.as_str(), row.count)).collect();
     assert_eq!((rows, objects.untyped_bytes.0), (vec![("Ab", 4), ("byte[]", 2)], 72 + 16));

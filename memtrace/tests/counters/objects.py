@@ -1,12 +1,14 @@
 """Fills a heap with objects of many types, and counts them itself. See ../../../workloads/README.md for the protocol.
 
-`fill COUNT` adds so many objects of each type. `types PATH` writes a line for each type: its name, the bytes of the blocks of its instances in obmalloc, the bytes of the
+`fill COUNT` adds so many objects of each type. `churn COUNT` starts two threads,
+each of which holds so many of one type and replaces them for ever. `types PATH` writes a line for each type: its name, the bytes of the blocks of its instances in obmalloc, the bytes of the
 buffers that they hold elsewhere (-1 where Python does not say), and how many there are.
 """
 
 import gc
 import random
 import sys
+import threading
 
 SMALL = 512
 kept = []
@@ -25,6 +27,10 @@ class Attributes:
         self.number = number
         self.float = float(number)
         self.pair = (number, None)
+
+
+class Churned:
+    __slots__ = ("number", "text")
 
 
 class Names(dict):
@@ -47,6 +53,27 @@ def fill(count):
         kept.append(i * 1.5)
         kept.append(frozenset((i, -i)))
         kept.append(complex(i, i))
+
+
+def churn(count):
+    full = threading.Barrier(3)
+    for _ in range(2):
+        threading.Thread(target=replace, args=(count, full), daemon=True).start()
+    full.wait()
+
+
+def replace(count, full):
+    ring = []
+    for number in range(count):
+        ring.append(Churned())
+    full.wait()
+    rng = random.Random(7)
+    while True:
+        at = rng.randrange(count)
+        one = Churned()
+        one.number = at
+        one.text = "x" * rng.randrange(400)
+        ring[at] = one
 
 
 def rounded(size):
@@ -104,6 +131,8 @@ def main():
         command, argument = line.split()
         if command == "fill":
             fill(int(argument))
+        elif command == "churn":
+            churn(int(argument))
         else:
             write(argument)
         gc.collect()

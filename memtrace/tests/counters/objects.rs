@@ -117,3 +117,49 @@ fn at_rest_the_largest_types_are_what_the_program_counts() {
         assert!(after.untyped_bytes.0 <= after.heap_bytes.0 / 10, "{python}: {after:?}");
     }
 }
+
+/// There are as many of them at any time, give or take those that are being replaced.
+#[test]
+fn while_two_threads_replace_objects_the_bound_holds() {
+    const CHURNED: u64 = 2 * 20_000;
+    const READINGS: usize = 50;
+    let mut command = Command::new("python3");
+    command.arg(script());
+    let workload = Workload::driven(command, &["churn 20000"]);
+    let known = Known::of(workload.pid());
+    let (mut read, mut held, mut close) = (0, 0, 0);
+    for _ in 0..READINGS {
+        let (heaps, _) = known.objects();
+        let Some(row) = heaps.first().and_then(|objects| row(objects, "__main__.Churned")) else { continue };
+        let off = row.count.abs_diff(CHURNED);
+        read += 1;
+        held += usize::from(off <= row.error_count + 4);
+        close += usize::from(off <= CHURNED / 10);
+    }
+    println!("busy: {read} of {READINGS} readings, {held} within their bound, {close} within 10 %");
+    assert!(read * 10 >= READINGS * 9, "{read} readings");
+    assert!(held * 20 >= read * 19 && close * 20 >= read * 19, "{held} and {close} of {read}");
+}
+
+/// Resident memory and page tables, in kB.
+fn size(pid: u32) -> [u64; 2] {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    ["VmRSS:", "VmPTE:"].map(|name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    })
+}
+
+#[test]
+fn neither_pages_nor_page_tables_come_of_it() {
+    let mut command = Command::new("python3");
+    command.arg(script());
+    let workload = Workload::driven(command, &["fill 300"]);
+    let known = Known::of(workload.pid());
+    let before = size(workload.pid());
+    let read = (0..100).filter(|_| known.objects().0.len() == 1).count();
+    let after = size(workload.pid());
+    // Less may be there: the kernel takes pages of files when it needs memory.
+    let is_no_more = after.iter().zip(before).all(|(after, before)| *after <= before);
+    assert!(is_no_more && read == 100, "{after:?} kB of RSS and page tables, {before:?} before, {read} read");
+}

@@ -48,6 +48,11 @@ const CLAIMED: Type = Type::MAX - 1;
 /// All blocks.
 const IN_USE: Type = Type::MAX - 2;
 
+/// A larger buffer stands for itself only: the one list of a program must not be taken for one in each pool.
+const LARGE: u64 = 128 << 10;
+/// The stratum of such buffers.
+const LARGE_BUFFERS: u8 = u8::MAX;
+
 /// The reader.
 pub struct Cpython;
 
@@ -104,6 +109,8 @@ struct Walk<'a> {
     tally: Tally,
     /// Sizes of blocks by pool.
     sizes: HashMap<u64, u64>,
+    /// Large buffers of the pool that is read.
+    large: Vec<(Type, u64)>,
     read: u64,
     changed: u64,
 }
@@ -117,6 +124,7 @@ impl<'a> Walk<'a> {
             types: Types::default(),
             tally: Tally::default(),
             sizes: HashMap::new(),
+            large: Vec::new(),
             read: 0,
             changed: 0,
         }
@@ -138,6 +146,10 @@ impl<'a> Walk<'a> {
             let piece = self.piece(image, at, &bytes, &used);
             if image.is_spent() {
                 return false;
+            }
+            for (of, held) in self.large.drain(..) {
+                let buffer = HashMap::from([(of, Part { held, ..Part::default() })]);
+                self.tally.add(LARGE_BUFFERS, &buffer);
             }
             self.tally.add(class(before), &piece);
             self.read += 1;
@@ -172,6 +184,10 @@ impl<'a> Walk<'a> {
         }
         held.ask(image, self.pools, &mut self.sizes, self.most);
         for (of, bytes) in held.buffers {
+            if bytes >= LARGE {
+                self.large.push((of, bytes));
+                continue;
+            }
             let part = piece.entry(of).or_default();
             part.held = part.held.saturating_add(bytes);
             if bytes <= SMALL {
@@ -206,7 +222,11 @@ impl<'a> Walk<'a> {
             u64::try_from(all).unwrap_or(u64::MAX)
         };
         let (moved, is_at_rest) = moved(headers, again);
+        let large = Stratum { pieces: self.tally.read(LARGE_BUFFERS), ..Stratum::default() };
         let stratum = |class: u8| {
+            if class == LARGE_BUFFERS {
+                return large;
+            }
             let size = (u64::from(class) + 1) * 16;
             let count = self.pools.size.saturating_sub(HEADER as u64) / size;
             let blocks = all(moved.get(&class).copied().unwrap_or_default());
@@ -224,6 +244,14 @@ impl<'a> Walk<'a> {
         let (rows, others) = tally::rows(named);
         let pieces = all(headers.iter().flatten().count() as u64);
         let Figure { sum: heap, off } = in_use;
+        let mut missing = vec![
+            "objects of more than 512 bytes: they come from malloc; of these only the buffers of lists, dicts, sets and \
+             bytearrays are told, with their owners"
+                .to_owned(),
+        ];
+        if self.read < pieces {
+            missing.push("buffers of 128 KiB and more whose owner is in a pool that was not read".to_owned());
+        }
         Objects {
             runtime: NAME.to_owned(),
             rows,
@@ -236,11 +264,7 @@ impl<'a> Walk<'a> {
             pieces_read: self.read,
             pieces_changed: self.changed,
             grade: if self.read == pieces { Grade::Read } else { Grade::Sampled },
-            missing: vec![
-                "objects of more than 512 bytes: they come from malloc; of these only the buffers of lists, dicts, sets \
-                 and bytearrays are told, with their owners"
-                    .to_owned(),
-            ],
+            missing,
         }
     }
 }

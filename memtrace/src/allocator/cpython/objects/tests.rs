@@ -105,6 +105,22 @@ fn a_pool_that_is_torn_is_left_out_and_counted() {
     assert!(str_row.count.abs_diff(16 * 255) <= str_row.error_count, "{str_row:?}");
 }
 
+/// One list with a large buffer among many pools is told once, however few of them are read.
+#[test]
+fn a_large_buffer_stands_for_itself_only() {
+    let pools = 512;
+    let mut fake = process(pools, |_| 0);
+    let names = types(&[("str", 0), ("list", GC | 1 << 25)]);
+    names.iter().zip(0..).for_each(|(word, at)| fake.write_word(TYPES + at * 8, *word));
+    // The first pool is always read.
+    [3, AT, 1 << 20].iter().zip(0..).for_each(|(word, at)| fake.write_word(AT + 48 + 32 + at * 8, *word));
+    for left in [256 << 20, 2 << 20] {
+        let objects = read(&mut fake.slowed(left, 0), pools).unwrap();
+        assert_eq!(row(&objects, "list").held_bytes.0, 8 << 20, "{} of {pools}", objects.pieces_read);
+        assert_eq!(objects.missing.len() == 2, objects.grade == Grade::Sampled);
+    }
+}
+
 #[test]
 fn what_changes_between_two_looks_is_in_the_bound() {
     let header = |count: u64, class: u64| Some([count, 0, 1, 2, class << 32, 9]);

@@ -17,7 +17,11 @@ use gimli::UnwindContext;
 use memtrace_common::event::stack::MOST_BYTES;
 
 use crate::{
-    allocator::counters::{conformance, readers},
+    allocator::{
+        AllocatorId,
+        counters::{conformance, readers},
+        objects,
+    },
     ingest::{self, decode},
     mm::{
         address_space::{AddressSpace, Geometry},
@@ -86,6 +90,18 @@ pub fn counters(bytes: &[u8]) {
     }
 }
 
+/// Memory of a process, read by every reader of objects.
+pub fn objects(bytes: &[u8]) {
+    let (memory, files) = image::parse(bytes);
+    for reader in object_readers() {
+        objects::conformance::holds(reader, memory.clone(), &files).ok();
+    }
+}
+
+fn object_readers() -> impl Iterator<Item = &'static dyn objects::ObjectReader> {
+    AllocatorId::ALL.iter().filter_map(|id| id.allocator().objects())
+}
+
 /// A stack, walked by the unwind tables of a program; and a record of a stack copy.
 pub fn unwind(bytes: &[u8]) {
     if let Some(copy) = ingest::stack::decode(bytes) {
@@ -126,12 +142,13 @@ pub fn protocol(bytes: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("ring_record", ring_record),
     ("maps", maps),
     ("smaps", smaps),
     ("recording", recording),
     ("counters", counters),
+    ("objects", objects),
     ("unwind", unwind),
     ("protocol", protocol),
     ("kernel_log", kernel_log),
@@ -191,6 +208,19 @@ mod tests {
             if let Err(absent) = super::conformance::holds(*reader, memory, &files) {
                 panic!("{absent}");
             }
+        }
+    }
+
+    /// The same for what fills a heap: a row for a type.
+    #[test]
+    fn every_reader_of_objects_has_memory_that_it_reads() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/objects");
+        // HotSpot's classes are found by names in its file, which memory alone does not have: see its own tests.
+        for reader in super::object_readers().filter(|reader| reader.name() != "jvm") {
+            let bytes = fs::read(corpus.join(reader.name())).unwrap();
+            let (memory, files) = super::image::parse(&bytes);
+            let read = super::objects::conformance::holds(reader, memory, &files);
+            assert!(read.as_ref().is_ok_and(|objects| !objects.rows.is_empty()), "{read:?}");
         }
     }
 

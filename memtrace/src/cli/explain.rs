@@ -23,7 +23,7 @@ use crate::{
     explain::{
         self, Explanation, Subject,
         alone::{self, Alone},
-        facts, find, fresh,
+        facts, find, fresh, objects,
     },
     health::Beat,
     mm::procfs::Procfs,
@@ -51,6 +51,7 @@ Examples:
   memtrace explain 4711
   memtrace explain shop/cart-0
   memtrace explain redis.service
+  memtrace explain 4711 --objects          what fills its heap, by type
   memtrace explain cart pay                two targets side by side
   memtrace explain 4711 -o json | jq '.findings[].sentence'")]
 pub struct ExplainArgs {
@@ -66,6 +67,9 @@ pub struct ExplainArgs {
     /// Colours.
     #[command(flatten)]
     pub color: ColorArgs,
+    /// Also show what fills the heap, by type (CPython, HotSpot; needs root).
+    #[arg(long)]
+    pub objects: bool,
     /// Do not ask the daemon; read this machine once, as root.
     #[arg(long)]
     pub alone: bool,
@@ -82,7 +86,7 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let terminal = Terminal::from_env(io::stdout().is_terminal());
     let words: Vec<&str> =
         [Some(args.target.as_str()), args.other.as_deref()].into_iter().flatten().collect();
-    let explanations = explanations(&args.socket, args.alone, &words)?;
+    let explanations = explanations(&args.socket, args.alone, &words, args.objects)?;
     let color = args.color.is_on(terminal);
     print(&explanations, args.output, Style { color, width: terminal.list_width() }, out)
 }
@@ -95,6 +99,7 @@ pub(super) fn explanations(
     socket: &SocketArgs,
     alone: bool,
     words: &[&str],
+    with_objects: bool,
 ) -> Result<Vec<Explanation>, Failure> {
     // What is asked about may be hostile: processes with a sandbox, limits and deadlines read it.
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), Beat::unwatched(READERS))?;
@@ -106,6 +111,11 @@ pub(super) fn explanations(
         let facts = facts::gather(&mut reader, &snapshot, &subject);
         let mut explanation = explain::explain(&snapshot, insights.as_ref(), &facts, &subject);
         facts::name_stacks(&mut reader, &mut explanation);
+        match with_objects {
+            true if rustix::process::geteuid().is_root() => objects::fill(&mut reader, &mut explanation),
+            true => objects::none(&mut explanation, "that needs root: run `sudo memtrace explain --objects`"),
+            false => {}
+        }
         explanations.push(explanation);
     }
     Ok(explanations)

@@ -2,6 +2,7 @@
 //!
 //! [`Explanation`](crate::explain::Explanation)s -> lines that fit. Must not add information.
 
+mod objects;
 mod pair;
 mod text;
 

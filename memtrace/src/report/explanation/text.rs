@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use super::objects::objects;
 use crate::{
     allocator::counters::ArenaCounters,
     explain::{Explanation, Grown, Growth, Holding, Member, Part},
@@ -44,6 +45,10 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
             allocator(&mut page, holding, explanation.time);
         }
     }
+    if !explanation.objects.is_empty() {
+        page.heading("OBJECTS");
+        explanation.objects.iter().for_each(|filled| objects(&mut page, filled));
+    }
     if !explanation.reclaimable.is_empty() || !explanation.firm.is_empty() {
         page.heading("UNDER MEMORY PRESSURE");
         let back = explanation.reclaimable.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
@@ -57,7 +62,7 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
     if !explanation.notes.is_empty() {
         page.heading("NOTES");
         for note in &explanation.notes {
-            bullet(&mut page, "-", note, Paint::Doubt);
+            page.bullet("-", note, Paint::Doubt);
         }
     }
     page.finish()
@@ -161,8 +166,7 @@ fn growth(page: &mut Page, explanation: &Explanation) {
     for Grown { pid, comm, stack } in stacks {
         let [_, minute, _] = stack.bytes;
         let whose = if explanation.processes.len() > 1 { format!("{comm} ({pid}): ") } else { String::new() };
-        bullet(
-            page,
+        page.bullet(
             &pad(&minute.to_string(), FIGURE, Align::Right),
             &format!("{whose}{}", callers(stack)),
             Paint::Plain,
@@ -216,7 +220,7 @@ fn allocator(page: &mut Page, holding: &Holding, now: Timestamp) {
     let title = format!("{}{version}{many}", holding.allocator);
     entry(page, &title, holding.resident_bytes, "resident", Paint::Heading);
     if let Some(reason) = &holding.absent {
-        bullet(page, "  no counters:", reason, Paint::Doubt);
+        page.bullet("  no counters:", reason, Paint::Doubt);
     }
     let bound = holding.exactness(now);
     let rows: [(&str, Option<Bytes>, &str); 6] = [
@@ -236,12 +240,12 @@ fn allocator(page: &mut Page, holding: &Holding, now: Timestamp) {
         }
     }
     for missing in &holding.missing {
-        bullet(page, "  unknown:", missing, Paint::Doubt);
+        page.bullet("  unknown:", missing, Paint::Doubt);
     }
     if !holding.settings.is_empty() {
         let settings: Vec<String> =
             holding.settings.iter().map(|setting| format!("{}={}", setting.name, setting.value)).collect();
-        bullet(page, "  settings:", &settings.join(" "), Paint::Plain);
+        page.bullet("  settings:", &settings.join(" "), Paint::Plain);
     }
 }
 
@@ -268,25 +272,16 @@ fn verdicts(page: &mut Page, explanation: &Explanation) {
     }
     for finding in &explanation.findings {
         let confidence = format!("{:?}", finding.confidence).to_lowercase();
-        bullet(page, "*", &format!("{} ({confidence} confidence)", finding.sentence), Paint::Culprit);
+        page.bullet("*", &format!("{} ({confidence} confidence)", finding.sentence), Paint::Culprit);
         for fact in &finding.evidence {
-            bullet(page, "   ", &format!("{}: {} ({})", fact.what, fact.value, fact.grade), Paint::Plain);
+            page.bullet("   ", &format!("{}: {} ({})", fact.what, fact.value, fact.grade), Paint::Plain);
         }
         for (text, setting) in finding.remedies.iter().map(Remedy::words) {
-            bullet(page, "  try:", &text, Paint::Plain);
+            page.bullet("  try:", &text, Paint::Plain);
             if let Some(setting) = setting {
                 page.line(&format!("       {}", printable(setting)), Paint::Heading);
             }
         }
-    }
-}
-
-fn bullet(page: &mut Page, mark: &str, text: &str, paint: Paint) {
-    let room = page.columns().saturating_sub(width(mark) + 1);
-    let mut before = mark.to_owned();
-    for line in wrap_paths(&printable(text), room) {
-        page.line(&format!("{before} {line}"), paint);
-        before = " ".repeat(width(mark));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
         objects::{self, Census},
     },
     clock,
-    mm::{maps, procfs::Procfs, region::Region},
+    mm::{procfs::Procfs, region::Region, smaps},
 };
 
 /// The budget of one census.
@@ -31,18 +31,12 @@ const MOST_REGIONS: usize = 1 << 16;
 /// # Errors
 /// When the process is gone or may not be read, or has too many mappings.
 pub(super) fn census(procfs: &Procfs, evidence: &mut read::Reader, pid: u32) -> Result<Census, NotRead> {
-    let mut regions: Vec<Region> = Vec::new();
-    let mut count = 0_usize;
-    let listed = maps::each(procfs, pid, |region| {
-        count += 1;
-        if count <= MOST_REGIONS {
-            regions.push(region);
-        }
-    });
-    listed.map_err(|_| NotRead::Gone)?;
-    if count > MOST_REGIONS {
+    // Only smaps says which memory is reserved without swap space (`nr`), by which HotSpot's heap is known.
+    let mappings = smaps::read(procfs, pid).map_err(|_| NotRead::Gone)?.mappings;
+    if mappings.len() > MOST_REGIONS {
         return Err(NotRead::TooLarge);
     }
+    let regions: Vec<Region> = mappings.into_iter().map(|mapping| mapping.region).collect();
     let process = evidence.gather(pid, &regions);
     let owned = attribute(&process, &regions);
     let at = clock::ktime();

@@ -70,7 +70,9 @@ impl ObjectReader for Hotspot {
 /// What fills the heap in these ranges.
 fn census(fields: &Fields, image: &mut dyn Image, ranges: &[(u64, u64)]) -> Result<Objects, &'static str> {
     let unknown = "no heap of G1, Serial or Parallel was found; others are not understood yet";
-    let spaces = spaces::find(fields, image, ranges).ok_or(unknown)?;
+    let spaces = spaces::find(fields, image, ranges).ok_or_else(|| {
+        if image.is_spent() { "the time limit was reached before its regions were listed" } else { unknown }
+    })?;
     let layout = Layout::of(fields, image).ok_or("this build lacks a field of its classes")?;
     let rooms = spaces::rooms(fields, image).unwrap_or_default();
     let mut walk =

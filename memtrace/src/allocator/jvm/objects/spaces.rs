@@ -10,6 +10,9 @@ use crate::allocator::{counters::data::word, image::Image, jvm::fields::Fields};
 
 /// The most regions of G1: a heap of 64 GiB in regions of 1 MiB.
 const MOST_REGIONS: u64 = 1 << 16;
+/// Regions that are read at once, and the most bytes between two words of one.
+const AT_ONCE: usize = 512;
+const MOST_SPAN: usize = 256;
 /// The most threads.
 const MOST_THREADS: u64 = 1 << 14;
 
@@ -106,18 +109,25 @@ fn garbage_first(fields: &Fields, image: &mut dyn Image, ranges: &[(u64, u64)], 
         fields.offset([("G1HeapRegion", "_bottom"), ("HeapRegion", "_bottom"), ("Space", "_bottom")])?;
     let tops = [("G1HeapRegion", "_top"), ("HeapRegion", "_top"), ("G1ContiguousSpace", "_top")];
     let top_in = fields.offset(tops)?;
+    let places: Vec<u64> = regions.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+    let places: Vec<u64> = places.into_iter().filter(|region| *region != 0).collect();
+    // Both words at once, of many regions at once.
+    let first = bottom_in.min(top_in);
+    let span = usize::try_from(bottom_in.max(top_in) - first).ok().filter(|span| *span <= MOST_SPAN)? + 8;
+    let [bottom_at, top_at] = [bottom_in, top_in].map(|at| usize::try_from(at - first).unwrap_or(MOST_SPAN));
     let mut parts = Vec::new();
-    for region in regions.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)) {
-        if region == 0 {
-            continue;
+    let mut buffer = vec![0; AT_ONCE * span];
+    for batch in places.chunks(AT_ONCE) {
+        let starts: Vec<u64> = batch.iter().map(|region| region.saturating_add(first)).collect();
+        let read = image.read_each(&starts, span, &mut buffer);
+        for ((start, bytes), is_read) in starts.iter().zip(buffer.chunks_exact(span)).zip(read) {
+            let (bottom, top) = word(bytes, bottom_at).zip(word(bytes, top_at)).filter(|_| is_read)?;
+            let part = Part { bottom, top, top_at: start.checked_add(top_at as u64)? };
+            if !part.is_in(ranges) || !bottom.is_multiple_of(size) || top - bottom > size {
+                return None;
+            }
+            parts.extend(Some(part).filter(|part| part.bottom < part.top));
         }
-        let top_at = region.checked_add(top_in)?;
-        let (bottom, top) = (image.word(region.checked_add(bottom_in)?)?, image.word(top_at)?);
-        let part = Part { bottom, top, top_at };
-        if !part.is_in(ranges) || !bottom.is_multiple_of(size) || top - bottom > size {
-            return None;
-        }
-        parts.extend(Some(part).filter(|part| part.bottom < part.top));
     }
     parts.sort_by_key(|part| part.bottom);
     Some(Spaces { collector: "G1", region: Some(size), parts })

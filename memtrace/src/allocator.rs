@@ -9,6 +9,7 @@ pub mod attribute;
 pub mod counters;
 pub mod evidence;
 pub mod image;
+pub mod objects;
 
 pub mod android;
 pub mod cpython;
@@ -29,6 +30,7 @@ use self::{
     attribute::{Claimant, Turn, label::Label},
     counters::{Cost, CounterReader},
     evidence::Sign,
+    objects::ObjectReader,
 };
 
 /// The knowledge about one allocator. Every part is optional: without it no memory is claimed, no counter read, no
@@ -56,6 +58,11 @@ pub trait Allocator: Sync {
 
     /// The reader of its counters, and the cost of a reading.
     fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
+        None
+    }
+
+    /// The reader of what fills its heap, by type.
+    fn objects(&self) -> Option<&'static dyn ObjectReader> {
         None
     }
 

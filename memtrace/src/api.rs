@@ -9,6 +9,7 @@ mod connection;
 pub mod doctor;
 mod guests;
 pub mod history_at;
+pub mod interest;
 pub mod lane;
 pub mod listen;
 pub mod origin;

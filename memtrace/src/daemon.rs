@@ -3,6 +3,7 @@
 //! Threads: `engine` (ring buffers and the model, the one writer), `recorder` (kills to disk), and a tokio runtime
 //! for the API. Everything downstream reads the published `Arc<Snapshot>`.
 
+pub mod attention;
 pub mod engine;
 pub mod governor;
 pub mod kills;

@@ -12,6 +12,7 @@ mod coverage;
 pub mod facts;
 pub mod fresh;
 mod growth;
+pub mod objects;
 mod picture;
 mod pressure;
 mod subject;
@@ -24,7 +25,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    allocator::counters::{ArenaCounters, Setting},
+    allocator::{
+        counters::{Absent, ArenaCounters, Setting},
+        objects::Objects,
+    },
     cgroup::memcg::Limit,
     snapshot::GrowthStack,
     units::{Bytes, Grade},
@@ -78,6 +82,9 @@ pub struct Explanation {
     /// How it grows; `None` when too little is known.
     #[serde(default)]
     pub growth: Option<Growth>,
+    /// What fills the heaps of its largest processes, by type; empty unless asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Filled>,
     /// Findings, most important first.
     pub findings: Vec<Finding>,
     /// What is not known, and why.
@@ -107,6 +114,21 @@ pub struct Grown {
     pub comm: String,
     /// The stack; without names of functions until they were looked up.
     pub stack: GrowthStack,
+}
+
+/// What fills the heaps of one process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Filled {
+    /// The process.
+    pub pid: u32,
+    /// Its name, escaped.
+    pub comm: String,
+    /// When its heaps were read; `None` if they were not.
+    pub time: Option<Timestamp>,
+    /// Its heaps.
+    pub heaps: Vec<Objects>,
+    /// Heaps without figures, and why.
+    pub absent: Vec<Absent>,
 }
 
 /// A process of it.

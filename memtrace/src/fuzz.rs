@@ -17,7 +17,11 @@ use gimli::UnwindContext;
 use memtrace_common::event::stack::MOST_BYTES;
 
 use crate::{
-    allocator::counters::{conformance, readers},
+    allocator::{
+        AllocatorId,
+        counters::{conformance, readers},
+        objects,
+    },
     ingest::{self, decode},
     mm::{
         address_space::{AddressSpace, Geometry},
@@ -29,7 +33,7 @@ use crate::{
     reader::messages::{self, Taken},
     unwind::{
         Stack,
-        tables::Tables,
+        tables::{self, Tables},
         walk::{Code, MOST_FRAMES, walk},
     },
 };
@@ -86,18 +90,34 @@ pub fn counters(bytes: &[u8]) {
     }
 }
 
+/// Memory of a process, read by every reader of objects.
+pub fn objects(bytes: &[u8]) {
+    let (memory, files) = image::parse(bytes);
+    for reader in object_readers() {
+        objects::conformance::holds(reader, memory.clone(), &files).ok();
+    }
+}
+
+fn object_readers() -> impl Iterator<Item = &'static dyn objects::ObjectReader> {
+    AllocatorId::ALL.iter().filter_map(|id| id.allocator().objects())
+}
+
 /// A stack, walked by the unwind tables of a program; and a record of a stack copy.
 pub fn unwind(bytes: &[u8]) {
     if let Some(copy) = ingest::stack::decode(bytes) {
         assert!(copy.bytes.len() <= MOST_BYTES, "a copy is longer than any that is made");
     }
     let Some(stack::Case { program, registers, stack }) = stack::parse(bytes) else { return };
-    let tables = Tables::of_bytes(program).map(Arc::new);
+    let read = tables::of_bytes(program);
+    let tables = Tables::find(&read);
     let code = |ip: u64| match (&tables, ip.checked_sub(stack::BASE).filter(|at| *at < 1 << 32)) {
-        (Some(tables), Some(at)) => match tables.address(at) {
-            Some(address) => Code::Tables(Arc::clone(tables), address),
-            None => Code::Bare,
-        },
+        (Some(tables), Some(at)) => {
+            let entry = |address| Some((tables.entry(&read, address).ok()?, address));
+            match tables.address(at).and_then(entry) {
+                Some((entry, address)) => Code::Entry(Arc::new(entry), address),
+                None => Code::Bare,
+            }
+        }
         (None, Some(_)) => Code::Bare,
         (_, None) => Code::None,
     };
@@ -122,12 +142,13 @@ pub fn protocol(bytes: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its corpus.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("ring_record", ring_record),
     ("maps", maps),
     ("smaps", smaps),
     ("recording", recording),
     ("counters", counters),
+    ("objects", objects),
     ("unwind", unwind),
     ("protocol", protocol),
     ("kernel_log", kernel_log),
@@ -187,6 +208,19 @@ mod tests {
             if let Err(absent) = super::conformance::holds(*reader, memory, &files) {
                 panic!("{absent}");
             }
+        }
+    }
+
+    /// The same for what fills a heap: a row for a type.
+    #[test]
+    fn every_reader_of_objects_has_memory_that_it_reads() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/objects");
+        // HotSpot's classes are found by names in its file, which memory alone does not have: see its own tests.
+        for reader in super::object_readers().filter(|reader| reader.name() != "jvm") {
+            let bytes = fs::read(corpus.join(reader.name())).unwrap();
+            let (memory, files) = super::image::parse(&bytes);
+            let read = super::objects::conformance::holds(reader, memory, &files);
+            assert!(read.as_ref().is_ok_and(|objects| !objects.rows.is_empty()), "{read:?}");
         }
     }
 

@@ -15,4 +15,5 @@ pub mod region;
 pub mod residency;
 pub mod smaps;
 pub mod source;
+pub mod spare;
 pub mod text_file;

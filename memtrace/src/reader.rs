@@ -10,6 +10,7 @@ mod local;
 pub mod mapped;
 #[doc(hidden)]
 pub mod messages;
+mod objects;
 pub mod pool;
 mod process;
 mod protocol;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use self::{job::Job, mapped::Mapped, tmpfs::Tmpfs};
 pub use self::{local::Local, remote::Remote};
 use crate::{
-    allocator::image::process::Budget,
+    allocator::{image::process::Budget, objects::Census},
     mm::procfs::Procfs,
     model::{
         scan::{Request, Scan},
@@ -115,6 +116,14 @@ pub trait Reader: Send {
     /// # Errors
     /// When it is gone, or could not be read.
     fn mapped(&mut self, _pid: u32, _files: &[String]) -> Result<Vec<Mapped>, NotRead> {
+        Err(NotRead::Gone)
+    }
+
+    /// What fills its heaps, by type.
+    ///
+    /// # Errors
+    /// When it is gone, or could not be read.
+    fn objects(&mut self, _pid: u32) -> Result<Census, NotRead> {
         Err(NotRead::Gone)
     }
 

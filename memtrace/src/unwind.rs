@@ -10,6 +10,7 @@ use memtrace_common::event::stack::Registers;
 
 use crate::mm::region::{Backing, File, Prot, Region};
 
+pub mod entry;
 pub mod expression;
 pub mod frame;
 pub mod maps_cache;

@@ -11,13 +11,14 @@ pub mod retention;
 mod sawtooth;
 pub mod shape;
 mod step;
+pub mod thrash;
 pub mod trend;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use self::{shape::Shape, trend::Sample};
+use self::{shape::Shape, thrash::ReadAgain, trend::Sample};
 pub use crate::allocator::advice::Remedy;
 use crate::{
     allocator::counters::Counters,
@@ -66,6 +67,8 @@ pub enum Kind {
     Coverage,
     /// Its peak is too close to its limit.
     Headroom,
+    /// At its limit it reads the same files again and again.
+    Thrash,
     /// A runtime may grow beyond the limit.
     Ceiling,
     /// It will reach its limit soon.
@@ -83,6 +86,7 @@ impl Kind {
             Self::Retention => "retention",
             Self::Coverage => "coverage",
             Self::Headroom => "headroom",
+            Self::Thrash => "thrash",
             Self::Ceiling => "ceiling",
             Self::Growth => "growth",
         }
@@ -148,6 +152,8 @@ pub struct Picture<'a> {
     pub firm_peak: Option<Bytes>,
     /// Its limit.
     pub limit: Option<Bytes>,
+    /// Pages of files that it read again since the last judgement; `None` when that is not known.
+    pub read_again: Option<ReadAgain>,
     /// Its arenas.
     pub arenas: &'a [ArenaRow],
     /// Its allocators' counters.
@@ -164,6 +170,7 @@ impl Default for Picture<'_> {
             firm: None,
             firm_peak: None,
             limit: None,
+            read_again: None,
             arenas: &[],
             counters: &[],
         }
@@ -174,10 +181,11 @@ impl Default for Picture<'_> {
 pub type Outcome = Result<Option<Finding>, String>;
 
 /// All verdicts.
-pub const ALL: [fn(&Picture<'_>) -> Outcome; 7] = [
+pub const ALL: [fn(&Picture<'_>) -> Outcome; 8] = [
     leak::check,
     ceiling::check,
     headroom::check,
+    thrash::check,
     retention::check,
     plateau::check,
     step::check,

@@ -104,7 +104,9 @@ fn root(workspace: &Workspace) -> Result<()> {
 
 /// What containers may do to the daemon.
 fn hostile_node(workspace: &Workspace) -> Result<()> {
-    process::run(one_by_one(workspace, "hostile_node")?.env("MEMTRACE_BIN", workspace.memtrace()))
+    // After each act it says how soon a kill was on the disk, and what the daemon holds.
+    let mut tests = one_by_one(workspace, "hostile_node")?;
+    process::run(tests.arg("--nocapture").env("MEMTRACE_BIN", workspace.memtrace()))
 }
 
 /// Pods in a containerd of the tests' own, and memtrace's image among them.

@@ -1,7 +1,7 @@
 //! CPython's allocator for small objects.
 //!
-//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads its counters, [`advice`]
-//! has the settings.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads its counters,
+//! [`objects`] what fills it, [`advice`] has the settings.
 
 use super::{
     Allocator, AllocatorId, Mark,
@@ -9,11 +9,14 @@ use super::{
     attribute::{Claimant, Turn, label::Label},
     counters::{Cost, CounterReader},
     evidence::Sign,
+    objects::ObjectReader,
 };
 
 pub mod advice;
 pub mod counters;
+pub mod objects;
 pub mod owner;
+mod pools;
 
 /// CPython's allocator for small objects.
 pub struct Cpython;
@@ -38,6 +41,10 @@ impl Allocator for Cpython {
 
     fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
         Some((Cost::Walk, &counters::Cpython))
+    }
+
+    fn objects(&self) -> Option<&'static dyn ObjectReader> {
+        Some(&objects::Cpython)
     }
 
     fn advice(&self) -> &'static dyn Advice {

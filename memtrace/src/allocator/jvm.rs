@@ -1,7 +1,7 @@
 //! HotSpot.
 //!
-//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads its counters, [`advice`]
-//! has the settings.
+//! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads its counters,
+//! [`objects`] what fills it, [`advice`] has the settings.
 
 use super::{
     Allocator, Mark,
@@ -9,11 +9,14 @@ use super::{
     attribute::{Claimant, Turn},
     counters::{Cost, CounterReader},
     evidence::Sign,
+    objects::ObjectReader,
 };
 
 pub mod advice;
 pub mod counters;
+mod fields;
 pub mod names;
+pub mod objects;
 pub mod owner;
 
 /// Class data archives: file mappings, while all its other memory is anonymous.
@@ -37,6 +40,10 @@ impl Allocator for Jvm {
 
     fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
         Some((Cost::Figures, &counters::Hotspot))
+    }
+
+    fn objects(&self) -> Option<&'static dyn ObjectReader> {
+        Some(&objects::Hotspot)
     }
 
     fn advice(&self) -> &'static dyn Advice {

@@ -12,7 +12,7 @@ use axum::{Router, extract::State, middleware, routing::get};
 use tokio::sync::watch;
 
 use super::{
-    answers,
+    answers, interest,
     listen::{self, Socket},
     origin, profile,
     state::{ApiState, Source},
@@ -53,8 +53,9 @@ pub async fn serve(
         }
     });
     let open = || open_to_all().with_state(state.clone());
-    let all = || v1(end.clone()).with_state(state.clone());
-    let pages = || pages(end.clone()).with_state(state.clone());
+    let looking = middleware::from_fn_with_state(state.source.interest.clone(), interest::look);
+    let all = || v1().merge(memory(end.clone()).layer(looking.clone())).with_state(state.clone());
+    let pages = || pages(end.clone()).layer(looking.clone()).with_state(state.clone());
     let port = port.map(|Port { listener, token, beat }| {
         let closed = |token: PathBuf| {
             let file = Arc::<Path>::from(token);
@@ -78,25 +79,30 @@ fn open_to_all() -> Router<ApiState> {
         .route(path::READY, get(answers::ready))
 }
 
-fn v1(end: watch::Receiver<bool>) -> Router<ApiState> {
+/// What shows the memory of the node as it is: a request is a look at it.
+fn memory(end: watch::Receiver<bool>) -> Router<ApiState> {
     let stream = async move |State(state): State<ApiState>| {
-        let Source { snapshots, insights, .. } = state.source;
-        stream::body(snapshots, insights, end)
+        let Source { snapshots, insights, interest, .. } = state.source;
+        stream::body(snapshots, insights, interest, end)
     };
     Router::new()
         .route(path::SNAPSHOT, get(answers::snapshot))
         .route(path::CONTAINERS, get(answers::containers))
         .route(path::PROCESS_LIST, get(answers::processes))
         .route(path::ARENAS, get(answers::arenas))
-        .route(path::PROBES, get(answers::probes))
-        .route(path::INSIGHTS, get(answers::insights))
         .route(path::STREAM, get(stream))
         .route(&format!("{}{{pid}}", path::PROCESSES), get(answers::process))
+        .route(&format!("{}{{target}}", path::EXPLAIN), get(answers::explain))
+        .route(path::PROFILE, get(profile::memory))
+}
+
+fn v1() -> Router<ApiState> {
+    Router::new()
+        .route(path::PROBES, get(answers::probes))
+        .route(path::INSIGHTS, get(answers::insights))
         .route(&format!("{}{{at}}", path::HISTORY), get(answers::history))
         .route(path::KILLS, get(answers::kills))
         .route(&format!("{}{{id}}", path::KILL), get(answers::kill))
-        .route(&format!("{}{{target}}", path::EXPLAIN), get(answers::explain))
-        .route(path::PROFILE, get(profile::memory))
         .route(path::DOCTOR, get(answers::doctor))
         .route(path::HEALTH, get(answers::health))
 }

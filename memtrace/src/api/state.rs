@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{cache::Cache, doctor::Diagnosis, lane::Lane};
+use super::{cache::Cache, doctor::Diagnosis, interest::Interest, lane::Lane};
 use crate::{
     container::sources, health::Beats, history::shared::Shared, metrics::Exporter,
     probe::status::ProbeStatus, reader::pool::Readers, snapshot::Snapshot, symbols::Symbols,
@@ -47,6 +47,8 @@ pub struct Source {
     pub refused: Arc<AtomicU64>,
     /// The lane of requests that wait for readers.
     pub lane: Arc<Lane>,
+    /// Whether somebody looks.
+    pub interest: Interest,
 }
 
 /// The cached bytes of the most requested paths.

@@ -17,8 +17,8 @@ use axum::{
 use hyper::body::{Bytes, Frame};
 use tokio::sync::{mpsc, watch};
 
-use super::{connection::ended, v1::Update};
-use crate::{snapshot::Snapshot, verdict::Insights};
+use super::{connection::ended, interest::Interest, v1::Update};
+use crate::{clock, snapshot::Snapshot, verdict::Insights};
 
 /// A body of lines from a channel.
 struct Lines(mpsc::Receiver<Bytes>);
@@ -39,12 +39,14 @@ impl hyper::body::Body for Lines {
 pub fn body(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     insights: watch::Receiver<Arc<Insights>>,
+    interest: Interest,
     mut end: watch::Receiver<bool>,
 ) -> Response {
     let (sender, lines) = mpsc::channel(1);
     tokio::spawn(async move {
         let stream = async {
             loop {
+                interest.look(clock::ktime());
                 let update = Update {
                     snapshot: Arc::clone(&snapshots.borrow_and_update()),
                     insights: Arc::clone(&insights.borrow()),

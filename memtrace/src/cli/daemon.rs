@@ -59,7 +59,8 @@ pub struct DaemonArgs {
     /// Options of the tracer.
     #[command(flatten)]
     pub probe: ProbeArgs,
-    /// CPU limit for reading page tables, in percent of one CPU.
+    /// CPU limit for reading page tables, in percent of one CPU. A fifth of it is used while nobody looks, no group is near
+    /// its limit, and the node has memory.
     #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub scan_share: u32,
     /// CPU budget of the daemon, in percent of one CPU; 0: no limit. Above it, page tables are read less often, then

@@ -3,6 +3,8 @@
 use std::{
     io::{self, IsTerminal as _, Write},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -21,7 +23,7 @@ use crate::{
     explain::{
         self, Explanation, Subject,
         alone::{self, Alone},
-        facts, find, fresh,
+        facts, find, fresh, objects,
     },
     health::Beat,
     mm::procfs::Procfs,
@@ -33,6 +35,10 @@ use crate::{
 
 /// Where processes are.
 const PROC: &str = "/proc";
+/// What has begun since the daemon's last tick is in its next snapshot; a busy node may delay it.
+const NEXT_TICK: Duration = Duration::from_millis(2500);
+/// Between two looks for it.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -45,6 +51,7 @@ Examples:
   memtrace explain 4711
   memtrace explain shop/cart-0
   memtrace explain redis.service
+  memtrace explain 4711 --objects          what fills its heap, by type
   memtrace explain cart pay                two targets side by side
   memtrace explain 4711 -o json | jq '.findings[].sentence'")]
 pub struct ExplainArgs {
@@ -60,6 +67,9 @@ pub struct ExplainArgs {
     /// Colours.
     #[command(flatten)]
     pub color: ColorArgs,
+    /// Also show what fills the heap, by type (CPython, HotSpot; needs root).
+    #[arg(long)]
+    pub objects: bool,
     /// Do not ask the daemon; read this machine once, as root.
     #[arg(long)]
     pub alone: bool,
@@ -76,7 +86,7 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let terminal = Terminal::from_env(io::stdout().is_terminal());
     let words: Vec<&str> =
         [Some(args.target.as_str()), args.other.as_deref()].into_iter().flatten().collect();
-    let explanations = explanations(&args.socket, args.alone, &words)?;
+    let explanations = explanations(&args.socket, args.alone, &words, args.objects)?;
     let color = args.color.is_on(terminal);
     print(&explanations, args.output, Style { color, width: terminal.list_width() }, out)
 }
@@ -89,6 +99,7 @@ pub(super) fn explanations(
     socket: &SocketArgs,
     alone: bool,
     words: &[&str],
+    with_objects: bool,
 ) -> Result<Vec<Explanation>, Failure> {
     // What is asked about may be hostile: processes with a sandbox, limits and deadlines read it.
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), Beat::unwatched(READERS))?;
@@ -100,6 +111,11 @@ pub(super) fn explanations(
         let facts = facts::gather(&mut reader, &snapshot, &subject);
         let mut explanation = explain::explain(&snapshot, insights.as_ref(), &facts, &subject);
         facts::name_stacks(&mut reader, &mut explanation);
+        match with_objects {
+            true if rustix::process::geteuid().is_root() => objects::fill(&mut reader, &mut explanation),
+            true => objects::none(&mut explanation, "that needs root: run `sudo memtrace explain --objects`"),
+            false => {}
+        }
         explanations.push(explanation);
     }
     Ok(explanations)
@@ -135,8 +151,12 @@ fn look(
 ) -> Result<(Snapshot, Option<Insights>), Failure> {
     let is_root = rustix::process::geteuid().is_root();
     if !is_alone {
-        match client::get::<Snapshot>(socket.path(), SNAPSHOT) {
+        match daemons(socket, words) {
             Ok(mut snapshot) => {
+                let is_unknown = |word: &&str| find(&snapshot, word).is_err() && may_be_new(word);
+                if is_root && words.iter().any(is_unknown) {
+                    return Ok((alone(reader, words)?, None));
+                }
                 if is_root {
                     let plain = cgroups(&snapshot, words)?;
                     // What has ended in between keeps its last figures.
@@ -161,6 +181,25 @@ fn look(
         return Err(Failure::NotPermitted(error));
     }
     Ok((alone(reader, words)?, None))
+}
+
+/// The daemon's snapshot, with what has just begun.
+fn daemons(socket: &SocketArgs, words: &[&str]) -> Result<Snapshot, client::ClientError> {
+    let begun = Instant::now();
+    loop {
+        let snapshot = client::get::<Snapshot>(socket.path(), SNAPSHOT)?;
+        let is_missing = words.iter().any(|word| find(&snapshot, word).is_err() && may_be_new(word));
+        if !is_missing || begun.elapsed() >= NEXT_TICK {
+            return Ok(snapshot);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Whether the word names a process that is there, or may name a cgroup.
+fn may_be_new(word: &str) -> bool {
+    let is_process = || word.parse::<u32>().is_ok_and(|pid| Path::new(PROC).join(pid.to_string()).exists());
+    word.starts_with('/') || is_process()
 }
 
 /// The targets as words that need no names of containers, which only the daemon knows.

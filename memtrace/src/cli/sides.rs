@@ -112,7 +112,7 @@ impl SideArgs {
     }
 
     fn live(&self, word: &str, target: &str) -> Result<Side, Failure> {
-        let all = explanations(&SocketArgs { socket: self.socket.clone() }, self.alone, &[target])?;
+        let all = explanations(&SocketArgs { socket: self.socket.clone() }, self.alone, &[target], false)?;
         let explanation =
             all.first().ok_or_else(|| Failure::Failed(anyhow!("nothing was read of {target}")))?;
         Ok(Side::of_look(word, explanation))

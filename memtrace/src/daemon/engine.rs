@@ -26,6 +26,7 @@ mod gaps;
 use self::gaps::Gaps;
 use super::{
     PROC,
+    attention::Attention,
     governor::{Governor, Orders},
 };
 use crate::{
@@ -81,6 +82,8 @@ pub struct Engine {
     pub readers: Readers,
     /// Decides how much work to do.
     pub governor: Governor,
+    /// Decides how much of it is for page tables.
+    pub attention: Attention,
     /// The map through which the kernel programs get the shifts.
     pub held_back: Array<MapData, u64>,
     /// The thread's beat.
@@ -164,10 +167,10 @@ impl Engine {
     }
 
     /// Adjusts the amount of work to the CPU budget.
-    fn govern(&mut self) -> Orders {
+    fn govern(&mut self) {
         let before = self.governor.orders();
         let orders = self.governor.tick(clock::own_cpu() + self.readers.cpu(), clock::ktime());
-        self.scanner.share.store(orders.scan_share, Ordering::Relaxed);
+        self.attend();
         let Orders { scan_share: _, fault_shift, budget_shift } = orders;
         if orders != before {
             tracing::info!("{}", self.governor.state().describe());
@@ -176,12 +179,21 @@ impl Engine {
                 tracing::warn!(%error, "failed to reduce the work of the kernel programs");
             }
         }
-        orders
+    }
+
+    /// Sets the share of page tables. Returns it.
+    fn attend(&self) -> u32 {
+        let node = &self.latest.snapshot.node;
+        let share = self.attention.share(self.governor.orders(), node, clock::ktime());
+        self.scanner.share.store(share, Ordering::Relaxed);
+        share
     }
 
     /// Requests scans of groups near their limit now: their processes may be dead at the next tick.
     fn arm(&mut self) {
         while let Ok(group) = self.armed.try_recv() {
+            self.attention.near(clock::ktime());
+            self.attend();
             for order in self.model.arm(&group) {
                 // The tick detects a stopped scanner.
                 drop(self.scanner.requests.send(order));
@@ -210,7 +222,7 @@ impl Engine {
         gaps: &mut Gaps,
         (scans, walks, fault_period_now): (Scans, Walks, u64),
     ) {
-        let orders = self.govern();
+        self.govern();
         let mut losses = self.reader.losses();
         losses.extend(self.readers.loss());
         losses.extend(self.kills.loss());
@@ -235,7 +247,7 @@ impl Engine {
             scans: Scans {
                 followed,
                 followed_bytes,
-                share_percent: orders.scan_share,
+                share_percent: self.attend(),
                 cpu: self.governor.state(),
                 ..scans
             },

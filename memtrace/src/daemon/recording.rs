@@ -23,8 +23,9 @@ use tokio::{
     sync::watch,
 };
 
-use super::{DaemonError, OWN_PROGRAM, PROC, engine::Engine, governor::Governor};
+use super::{DaemonError, OWN_PROGRAM, PROC, attention::Attention, engine::Engine, governor::Governor};
 use crate::{
+    api::interest::Interest,
     cgroup::hierarchy::Hierarchy,
     clock,
     daemon::{
@@ -113,6 +114,8 @@ fn run(config: &Config, probes: Probes, mut model: Model) -> anyhow::Result<Reco
         unwinder: unwinder::start(remote(), Beat::unwatched(UNWINDER))?,
         readers,
         governor: Governor::new(0, config.scan_share),
+        // A recording was asked for.
+        attention: Attention::new(Interest::always(), clock::ktime()),
         held_back,
         reader: Reader::new(Rings { stream, kills, signals, stacks }, counters),
         model,

@@ -22,6 +22,7 @@ use tokio::{
 
 use super::{
     Config, DaemonError, OWN_PROGRAM, PROC,
+    attention::Attention,
     engine::Engine,
     governor::Governor,
     kills::{
@@ -236,6 +237,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
         unwinder: unwinder::start(remote(), beats.watch(threads::UNWINDER))?,
         readers,
         governor: Governor::new(config.cpu_budget, config.scan_share),
+        attention: Attention::new(source.interest.clone(), clock::ktime()),
         held_back,
         reader: Reader::new(Rings { stream, kills, signals, stacks }, counters)
             .after(not_fitting, unreadable),

@@ -86,6 +86,7 @@ pub fn explain(
         charge_age_seconds: charge_age,
         scan_age_seconds: scan_age,
         growth,
+        objects: Vec::new(),
         findings,
         notes,
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ingest::decode::{Event, SpaceEvent, TaskEvent},
+    mm::spare,
     text::{comm, escape},
     units::raw,
 };
@@ -359,6 +360,7 @@ impl ProcessTable {
                 self.sweeps.push(Reverse((at, pid)));
             }
         }
+        spare::give_back(&mut self.processes);
     }
 
     /// The changes since the last call.

@@ -10,7 +10,7 @@ use std::{collections::HashMap, hash::Hash};
 
 use crate::{
     ingest::decode::{Event, SpaceEvent},
-    mm::address_space::AddressSpace,
+    mm::{address_space::AddressSpace, spare},
     units::{Bytes, Grade},
 };
 
@@ -152,6 +152,7 @@ impl<K: Eq + Hash> Marks<K> {
     /// Forgets objects that are gone.
     pub fn retain(&mut self, is_there: impl Fn(&K) -> bool) {
         self.marks.retain(|key, _| is_there(key));
+        spare::give_back(&mut self.marks);
     }
 }
 

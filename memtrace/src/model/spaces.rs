@@ -24,6 +24,7 @@ use crate::{
         gauge::Gauge,
         process::Resident,
         region::Region,
+        spare,
     },
     model::{
         scan::Scan,
@@ -182,6 +183,8 @@ impl Spaces {
     /// Begins a tick; `groups` is the upper bound of the cgroup numbers.
     pub fn begin_tick(&mut self, now: u64, groups: usize) {
         self.ticked = now;
+        spare::give_back(&mut self.tracked);
+        spare::give_back(&mut self.candidates);
         self.group_peaks = vec![GroupPeak::default(); groups];
         let Self { tracked, wanting, .. } = self;
         let mut wants = |pid: &u32| tracked.get_mut(pid).is_some_and(Tracked::wants_totals);

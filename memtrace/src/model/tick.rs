@@ -11,7 +11,7 @@ use crate::{
         hierarchy::Hierarchy,
         memcg::{self, Limit},
     },
-    mm::{process::Process, procfs::Procfs},
+    mm::{process::Process, procfs::Procfs, spare},
     model::{
         cgroup_rows::CgroupRows,
         charges,
@@ -97,6 +97,7 @@ impl Model {
             let until = if is_at_rest { spaces.stands_until(pid) } else { 0 };
             rows.insert(pid, Shown { rss: row.rss_bytes, group, until, row });
         }
+        spare::give_back(rows);
         groups.sum_up(rows.values().filter_map(|shown| Some((shown.group?, &*shown.row))));
     }
 

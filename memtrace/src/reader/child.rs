@@ -14,7 +14,7 @@ use std::{
 
 use self::{code::CodeCache, jobs::Jobs};
 use super::{
-    Local, Reader as _,
+    Local, NotRead, Reader as _,
     protocol::{Answer, Ask, frame, receive},
     sandbox,
 };
@@ -76,6 +76,10 @@ impl Server {
             }
             Ask::HugePages(pid) => Answer::HugePages(local.huge_pages(pid).ok()),
             Ask::Mapped(pid, files) => Answer::Mapped(local.mapped(pid, &files).ok()),
+            Ask::Objects(pid) => match local.objects(pid) {
+                Err(NotRead::TooLarge) => Answer::TooLarge,
+                census => Answer::Objects(census.ok()),
+            },
             Ask::Names(_, places) => Answer::Names(local.names(places)),
             Ask::Scan(pid, step) => Answer::Scan(jobs.step(local, pid, step)),
             Ask::Walk(pid, walk) => {

@@ -8,11 +8,12 @@ use super::{
     NotRead, Reader,
     job::{Job, Progress},
     mapped::{self, Mapped},
+    objects,
     scan::{Detail, Plan, Work},
     tmpfs::{self, Tmpfs},
 };
 use crate::{
-    allocator::evidence::read,
+    allocator::{evidence::read, objects::Census},
     mm::{procfs::Procfs, smaps},
     model::{
         scan::{Depth, Scan},
@@ -98,6 +99,10 @@ impl Reader for Local {
 
     fn mapped(&mut self, pid: u32, files: &[String]) -> Result<Vec<Mapped>, NotRead> {
         mapped::mapped(&self.procfs, pid, files).ok_or(NotRead::Gone)
+    }
+
+    fn objects(&mut self, pid: u32) -> Result<Census, NotRead> {
+        objects::census(&self.procfs, &mut self.evidence, pid)
     }
 
     fn names(&mut self, places: Vec<Place>) -> Vec<Option<String>> {

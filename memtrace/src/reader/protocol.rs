@@ -15,7 +15,7 @@ use super::{
         walk::Walk,
     },
 };
-use crate::{symbols::Place, units::Bytes, unwind::walk::Walked};
+use crate::{allocator::objects::Census, symbols::Place, units::Bytes, unwind::walk::Walked};
 
 /// The largest frame in bytes; it holds the places of some thousand stacks, or some 200,000 mappings.
 const MOST: usize = 16 << 20;
@@ -37,6 +37,8 @@ pub enum Ask {
     HugePages(u32),
     /// [`super::Reader::mapped`].
     Mapped(u32, Vec<String>),
+    /// [`super::Reader::objects`].
+    Objects(u32),
 }
 
 /// The next piece of a scan.
@@ -58,6 +60,7 @@ impl Ask {
             | Self::HasThread(pid, _)
             | Self::HugePages(pid)
             | Self::Mapped(pid, _)
+            | Self::Objects(pid)
             | Self::Names(pid, _)
             | Self::Scan(pid, _)
             | Self::Walk(pid, _) => *pid,
@@ -84,6 +87,8 @@ pub enum Answer {
     HugePages(Option<Bytes>),
     /// `None` when the process is gone.
     Mapped(Option<Vec<Mapped>>),
+    /// `None` when the process is gone.
+    Objects(Option<Census>),
 }
 
 /// The result of a piece of a scan.
@@ -141,6 +146,7 @@ mod tests {
                 Ask::Mounts(pid),
                 Ask::HasThread(pid, names.clone()),
                 Ask::HugePages(pid),
+                Ask::Objects(pid),
                 Ask::Names(pid, vec![place]),
                 Ask::Mapped(pid, names),
             ];

@@ -20,6 +20,7 @@ use super::{
     tmpfs::Tmpfs,
 };
 use crate::{
+    allocator::objects::Census,
     model::{
         scan::Scan,
         walk::{self, Unwound},
@@ -83,6 +84,13 @@ impl Reader for Remote {
                 let found = found.ok_or(NotRead::Gone)?;
                 Ok(found.into_iter().take(MOST).map(Mapped::bounded).collect())
             }
+            _ => Err(NotRead::protocol_error()),
+        }
+    }
+
+    fn objects(&mut self, pid: u32) -> Result<Census, NotRead> {
+        match self.readers.ask(&Ask::Objects(pid), PATIENCE)? {
+            Answer::Objects(census) => census.map(Census::bounded).ok_or(NotRead::Gone),
             _ => Err(NotRead::protocol_error()),
         }
     }

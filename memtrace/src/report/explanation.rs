@@ -4,6 +4,7 @@
 
 mod document;
 mod html;
+mod objects;
 mod pair;
 mod text;
 mod words;

@@ -3,7 +3,7 @@
 //! Headings, fields and lines -> text in columns. All text is made printable here; nothing else adds to a page.
 
 use super::style::{Paint, Style};
-use crate::text::{Align, pad, printable, wrap_paths};
+use crate::text::{Align, pad, printable, width, wrap_paths};
 
 /// Column at which values start.
 const VALUES: usize = 18;
@@ -73,6 +73,16 @@ impl Page {
     pub(super) fn note(&mut self, text: &str) {
         for line in wrap_paths(&printable(text), self.columns()) {
             self.line(&line, Paint::Plain);
+        }
+    }
+
+    /// Adds a text with a mark before its first line.
+    pub(super) fn bullet(&mut self, mark: &str, text: &str, paint: Paint) {
+        let room = self.columns().saturating_sub(width(mark) + 1);
+        let mut before = mark.to_owned();
+        for line in wrap_paths(&printable(text), room) {
+            self.line(&format!("{before} {line}"), paint);
+            before = " ".repeat(width(mark));
         }
     }
 

@@ -62,6 +62,7 @@ fn explanation(stacks: Vec<Grown>) -> Explanation {
         charge_age_seconds: None,
         scan_age_seconds: None,
         growth: Some(Growth { bytes_per_second: 1.0, seconds_to_limit: None, ended: None, stacks }),
+        objects: Vec::new(),
         findings: Vec::new(),
         notes: Vec::new(),
     }

@@ -1,83 +1,82 @@
 //! The unwind tables of a program: `.eh_frame`, found by its index, which `strip` does not remove.
 //!
-//! Input: an open ELF file. Output: [`Tables`], the row for an address. The file is untrusted: sizes and the work for
-//! one address are bounded. A file without an index (`PT_GNU_EH_FRAME`) has no tables here.
+//! Input: a way to read an ELF file. Output: the entry for an address. Only the entry is read, by a search in the index:
+//! the tables of a compiler or a browser have tens of MiB, and a stack needs a few hundred bytes of them. The file is
+//! untrusted: sizes and the work for one address are bounded. A file without an index (`PT_GNU_EH_FRAME`), or with one of
+//! another form than all linkers make (LSB, ".eh_frame_hdr": offsets of four bytes, sorted), has no tables here.
 
-use std::{fs, os::unix::fs::FileExt as _};
+use std::{fs, ops::Range, os::unix::fs::FileExt as _};
 
-use gimli::{
-    BaseAddresses, EhFrame, EhFrameHdr, NativeEndian, UnwindContext, UnwindSection as _, UnwindTableRow,
-};
+use gimli::{BaseAddresses, EhFrameHdr, NativeEndian};
 
-use super::{Stack, expression::Slice, frame::Frame};
+use super::entry::Entry;
 use crate::{
     elf::{Head, PT_GNU_EH_FRAME},
     units::native::word,
 };
 
-/// Longer tables are not read; those of a browser are about as long.
-const MOST_BYTES: u64 = 12 << 20;
 /// The longest entry of a table; large functions have some hundred bytes, so longer ones are rejected.
 const MOST_ENTRY: usize = 32 << 10;
+/// What is read of an entry at first: most are shorter.
+const LIKELY: u64 = 256;
+/// The header of the index: version, three encodings, address of the tables, number of rows.
+const HEADER: u64 = 12;
+/// `DW_EH_PE_udata4`, of the number of rows; `DW_EH_PE_datarel | DW_EH_PE_sdata4`, of the rows.
+const ENCODINGS: [u8; 2] = [0x03, 0x3b];
+/// Bytes of a row: the offsets of a function and of its entry from the index.
+const ROW: u64 = 8;
+/// Rows that are read at once, at the end of a search: a page.
+const AT_ONCE: u64 = 512;
 
-/// Bytes of a program, with their address.
-#[derive(Debug)]
-struct Part {
-    bytes: Box<[u8]>,
-    address: u64,
+/// Reads exactly so many bytes at an offset of a file.
+pub type Read<'a> = dyn Fn(u64, u64) -> Option<Vec<u8>> + 'a;
+
+/// A way to read an open file.
+pub fn of_file(file: &fs::File) -> impl Fn(u64, u64) -> Option<Vec<u8>> {
+    |offset, len| {
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        file.read_exact_at(&mut bytes, offset).ok()?;
+        Some(bytes)
+    }
 }
 
-/// The unwind tables of a program.
+/// A way to read the bytes of a file.
+pub fn of_bytes(bytes: &[u8]) -> impl Fn(u64, u64) -> Option<Vec<u8>> {
+    |offset, len| {
+        let rest = bytes.get(usize::try_from(offset).ok()?..)?;
+        Some(rest.get(..usize::try_from(len).ok()?)?.into())
+    }
+}
+
+/// Where the unwind tables of a program are.
 #[derive(Debug)]
 pub struct Tables {
     head: Head,
-    index: Part,
-    frames: Part,
-}
-
-/// The result of a step by tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The caller, and whether the frame is a signal frame, so that the caller was interrupted and made no call.
-    Caller(Frame, bool),
-    /// The frame is the outermost, or its caller cannot be determined.
-    End,
-    /// No function of the table contains the address.
-    Nothing,
+    /// Address of the index.
+    index: u64,
+    /// Offset of its rows in the file, and their number.
+    rows: u64,
+    count: u64,
+    /// Address of the first entry.
+    frames: u64,
 }
 
 impl Tables {
-    /// Reads the tables; `None` for a file without tables, or with too long ones.
-    pub fn read(file: &fs::File) -> Option<Self> {
-        let read = |offset: u64, len: u64| {
-            let mut bytes = vec![0; usize::try_from(len).ok().filter(|_| len <= MOST_BYTES)?];
-            file.read_exact_at(&mut bytes, offset).ok()?;
-            Some(bytes.into_boxed_slice())
-        };
-        Self::read_by(read)
-    }
-
-    /// Parses the tables from the bytes of a file.
-    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        Self::read_by(|offset, len| {
-            let rest = bytes.get(usize::try_from(offset).ok()?..)?;
-            Some(rest.get(..usize::try_from(len).ok()?)?.into())
-        })
-    }
-
-    fn read_by(read: impl Fn(u64, u64) -> Option<Box<[u8]>>) -> Option<Self> {
-        let head = Head::read(&read)?;
-        let index = head.of_kind(PT_GNU_EH_FRAME).next()?;
-        let index = Part { bytes: read(index.offset, index.file_len)?, address: index.address };
-        let start = EhFrameHdr::new(&index.bytes, NativeEndian).parse(&bases(&index, 0), 8).ok()?;
-        let start = start.eh_frame_ptr().direct().ok()?;
-        let (offset, rest) = head.place(start)?;
-        // Up to the end of the last entry in the index, because section headers may be stripped.
-        let last = last_entry(&index, start)?.checked_sub(start)?;
-        let length = word(&read(offset.checked_add(last)?, 4)?, 0)?;
-        let len = last.checked_add(4)?.checked_add(length.into())?.min(rest);
-        let frames = Part { bytes: read(offset, len)?, address: start };
-        Some(Self { head, index, frames })
+    /// Finds the tables; `None` for a file without tables.
+    pub fn find(read: &Read<'_>) -> Option<Self> {
+        let head = Head::read(read)?;
+        let index = *head.of_kind(PT_GNU_EH_FRAME).next()?;
+        let header = read(index.offset, HEADER)?;
+        let bases = BaseAddresses::default().set_eh_frame_hdr(index.address);
+        let start = EhFrameHdr::new(&header, NativeEndian).parse(&bases, 8).ok()?;
+        let frames = start.eh_frame_ptr().direct().ok()?;
+        // Other encodings of the address would move the number.
+        let is_usual =
+            matches!(*header.first_chunk()?, [_, 0x1b | 0x3b, count, row] if [count, row] == ENCODINGS);
+        let count = u64::from(word(&header, 8).filter(|_| is_usual)?);
+        let count = count.min(index.file_len.saturating_sub(HEADER) / ROW);
+        let rows = index.offset.checked_add(HEADER)?;
+        Some(Self { head, index: index.address, rows, count, frames })
     }
 
     /// The address of a file offset, if it is loaded.
@@ -85,84 +84,87 @@ impl Tables {
         self.head.address(offset)
     }
 
-    /// Steps from a frame, whose code is at this address in the program, to its caller.
-    pub fn step(
-        &self,
-        context: &mut UnwindContext<usize>,
-        address: u64,
-        frame: &Frame,
-        stack: &Stack<'_>,
-    ) -> Step {
-        match self.row(context, address) {
-            Some((row, frames, is_signal)) => {
-                frame.caller(row, &frames, stack).map_or(Step::End, |caller| Step::Caller(caller, is_signal))
-            }
-            None => Step::Nothing,
-        }
+    /// The entry of the function at an address. Without one, the range around the address that has none.
+    pub fn entry(&self, read: &Read<'_>, address: u64) -> Result<Entry, Range<u64>> {
+        let here = address..address.saturating_add(1);
+        let (place, next) = self.search(read, address).ok_or_else(|| here.clone())?;
+        let entry = place.and_then(|place| self.load(read, place));
+        entry.filter(|entry| entry.range().contains(&address)).ok_or(if next > address {
+            address..next
+        } else {
+            here
+        })
     }
 
-    fn row<'c>(
-        &self,
-        context: &'c mut UnwindContext<usize>,
-        address: u64,
-    ) -> Option<(&'c UnwindTableRow<usize>, EhFrame<Slice<'_>>, bool)> {
-        let bases = bases(&self.index, self.frames.address);
-        let index = EhFrameHdr::new(&self.index.bytes, NativeEndian).parse(&bases, 8).ok()?;
-        let frames = EhFrame::new(&self.frames.bytes, NativeEndian);
-        // Not `fde_for_address`, which trusts that the index points after the start of the table.
-        let entry = index.table()?.lookup(address, &bases).ok()?.direct().ok()?;
-        let entry = usize::try_from(entry.checked_sub(self.frames.address)?).ok()?;
-        let entry = frames.fde_from_offset(&bases, entry.into(), EhFrame::cie_from_offset).ok()?;
-        if !entry.contains(address) {
-            return None;
+    /// The address of the entry of the last function that begins at or before an address, and where the next function
+    /// begins. Half of the rows are passed over at each step, so even an index that lies costs some reads only.
+    fn search(&self, read: &Read<'_>, address: u64) -> Option<(Option<u64>, u64)> {
+        let (mut low, mut high, mut next) = (0, self.count, u64::MAX);
+        while high - low > AT_ONCE {
+            let middle = low + (high - low) / 2;
+            let function = self.row(&self.rows(read, middle, 1)?, 0)?.0;
+            if function <= address {
+                low = middle;
+            } else {
+                (high, next) = (middle, function);
+            }
         }
-        if entry.entry_len() > MOST_ENTRY || entry.cie().entry_len() > MOST_ENTRY {
-            return None;
+        let rows = self.rows(read, low, high - low)?;
+        let mut place = None;
+        for (function, entry) in (0..).map_while(|at| self.row(&rows, at)) {
+            if function > address {
+                next = function;
+                break;
+            }
+            place = Some(entry);
         }
-        let row = entry.unwind_info_for_address(&frames, &bases, context, address).ok()?;
-        Some((row, frames, entry.is_signal_trampoline()))
+        Some((place, next))
+    }
+
+    fn rows(&self, read: &Read<'_>, from: u64, count: u64) -> Option<Vec<u8>> {
+        read(self.rows.checked_add(from.checked_mul(ROW)?)?, count.checked_mul(ROW)?)
+    }
+
+    /// The address of a row's function, and of its entry.
+    fn row(&self, rows: &[u8], at: usize) -> Option<(u64, u64)> {
+        let at = at.checked_mul(ROW as usize)?;
+        let address = |at: usize| {
+            let offset = i64::from(word(rows, at)?.cast_signed());
+            Some(self.index.wrapping_add_signed(offset))
+        };
+        Some((address(at)?, address(at.checked_add(4)?)?))
+    }
+
+    /// Reads an entry and the part that it shares with others.
+    fn load(&self, read: &Read<'_>, place: u64) -> Option<Entry> {
+        let entry = self.record(read, place)?;
+        let back = u64::from(word(&entry, 4)?);
+        let common = place.checked_add(4)?.checked_sub(back).filter(|common| *common >= self.frames)?;
+        Entry::new(&self.record(read, common)?, &entry, place, self.index)
+    }
+
+    /// A record of the tables: its length, and so many bytes.
+    fn record(&self, read: &Read<'_>, address: u64) -> Option<Vec<u8>> {
+        let (offset, rest) = self.head.place(address)?;
+        let mut bytes = read(offset, rest.min(LIKELY))?;
+        let len = usize::try_from(word(&bytes, 0)?).ok()?;
+        let all = len.checked_add(4).filter(|_| (1..=MOST_ENTRY).contains(&len))?;
+        if all > bytes.len() {
+            bytes = read(offset, (all as u64).min(rest))?;
+        }
+        bytes.truncate(all);
+        (bytes.len() == all).then_some(bytes)
     }
 
     /// Addresses of the functions in the index.
     #[cfg(test)]
-    pub fn functions(&self) -> Vec<u64> {
-        let bases = bases(&self.index, self.frames.address);
-        let header = EhFrameHdr::new(&self.index.bytes, NativeEndian).parse(&bases, 8).unwrap();
-        let table = header.table().unwrap();
-        let entries = table.iter(&bases);
-        entries.map(|entry| entry.unwrap().0.direct().unwrap()).collect()
+    pub fn functions(&self, read: &Read<'_>) -> Vec<u64> {
+        let rows = self.rows(read, 0, self.count).unwrap();
+        (0..).map_while(|at| self.row(&rows, at)).map(|(function, _)| function).collect()
     }
 
-    /// Whether there is a row for an address.
-    #[cfg(test)]
-    pub fn has_row(&self, context: &mut UnwindContext<usize>, address: u64) -> bool {
-        self.row(context, address).is_some()
+    /// Its size in bytes.
+    pub fn footprint(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.head.segments)
     }
-
-    /// Size of the tables in bytes.
-    pub fn len(&self) -> usize {
-        self.index.bytes.len() + self.frames.bytes.len()
-    }
-
-    /// Whether the tables are empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Address of the last entry in an index.
-fn last_entry(index: &Part, frames: u64) -> Option<u64> {
-    let bases = bases(index, frames);
-    let header = EhFrameHdr::new(&index.bytes, NativeEndian).parse(&bases, 8).ok()?;
-    let table = header.table()?;
-    let mut entries = table.iter(&bases);
-    let mut last = None;
-    while let Some((_, entry)) = entries.next().ok()? {
-        last = last.max(entry.direct().ok());
-    }
-    last
-}
-
-fn bases(index: &Part, frames: u64) -> BaseAddresses {
-    BaseAddresses::default().set_eh_frame_hdr(index.address).set_eh_frame(frames)
 }

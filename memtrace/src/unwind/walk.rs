@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Stack,
+    entry::{Entry, Step},
     frame::Frame,
-    tables::{Step, Tables},
 };
 use crate::mm::growth::WalkedBy;
 
@@ -22,8 +22,8 @@ pub const MOST_FRAMES: usize = 32;
 /// The code at an address.
 #[derive(Clone, Debug)]
 pub enum Code {
-    /// A program with tables, and the address in it.
-    Tables(Arc<Tables>, u64),
+    /// A function with an entry in its program's tables, and the address in the program.
+    Entry(Arc<Entry>, u64),
     /// Code without tables.
     Bare,
     /// No code.
@@ -52,7 +52,7 @@ pub fn walk(
     let mut back = 0;
     while frames.len() < MOST_FRAMES {
         let step = match code(frame.ip.wrapping_sub(back)) {
-            Code::Tables(tables, address) => tables.step(context, address, &frame, stack),
+            Code::Entry(entry, address) => entry.step(context, address, &frame, stack),
             Code::Bare => Step::Nothing,
             Code::None => Step::End,
         };

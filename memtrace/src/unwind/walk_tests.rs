@@ -13,7 +13,13 @@ use memtrace_common::event::stack::{LEAST_BYTES, Registers};
 use crate::{
     mm::{growth::WalkedBy, maps, procfs::Procfs, region::Backing},
     symbols::{Lookup, Place},
-    unwind::{Copy, Stack, expression, frame::Frame, programs::Programs, tables::Tables, walk::Walked},
+    unwind::{
+        Copy, Stack, expression,
+        frame::Frame,
+        programs::Programs,
+        tables::{self, Tables},
+        walk::Walked,
+    },
 };
 
 /// The registers of this thread, and `len` bytes of its stack.
@@ -137,10 +143,13 @@ fn the_last_function_of_a_program_is_in_its_tables() {
     for file in files {
         // Other tests map files that may be deleted by now.
         let Ok(opened) = std::fs::File::open(&file) else { continue };
-        let Some(tables) = Tables::read(&opened) else { continue };
+        let read = tables::of_file(&opened);
+        let Some(tables) = Tables::find(&read) else { continue };
         let mut context = UnwindContext::new();
-        for function in tables.functions() {
-            assert!(tables.has_row(&mut context, function), "{function:#x} of {}", file.display());
+        for function in tables.functions(&read) {
+            let entry = tables.entry(&read, function);
+            let has_row = entry.is_ok_and(|entry| entry.has_row(&mut context, function));
+            assert!(has_row, "{function:#x} of {}", file.display());
             with_tables += 1;
         }
     }

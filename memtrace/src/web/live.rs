@@ -20,7 +20,7 @@ use hyper::body::{Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::answers::changing;
-use crate::api::state::ApiState;
+use crate::{api::state::ApiState, clock};
 
 /// The most streams.
 const MOST: usize = 64;
@@ -90,6 +90,7 @@ async fn follow(state: &ApiState, sender: &mpsc::Sender<Bytes>) {
         let instant = snapshots.borrow_and_update().time.as_second() / EVERY;
         if sent != Some(instant) {
             sent = Some(instant);
+            state.source.interest.look(clock::ktime());
             let Ok(event) = changing(state.clone()).await else { return };
             if sender.send(event).await.is_err() {
                 return;

@@ -19,6 +19,8 @@ mod cpython;
 mod glibc;
 mod harmless;
 mod musl;
+mod objects;
+mod objects_java;
 mod published;
 mod reading;
 mod runtimes;

@@ -12,6 +12,7 @@ use memtrace::{
             process::{Budget, Process},
             root::Root,
         },
+        objects::{self, Objects},
     },
     mm::{procfs::Procfs, region::Region, smaps},
 };
@@ -54,6 +55,18 @@ impl Known {
 
     fn target<'a>(&'a self, image: &'a mut dyn Image, files: &'a Root) -> Target<'a> {
         Target { image, files, process: &self.process, regions: &self.regions, owned: &self.owned }
+    }
+
+    /// What fills its heaps, by type, with as much time as that takes.
+    pub fn objects(&self) -> (Vec<Objects>, Vec<Absent>) {
+        self.objects_within(Budget { bytes: 4 << 30, time: Duration::from_secs(60) })
+    }
+
+    /// The same within a budget.
+    pub fn objects_within(&self, budget: Budget) -> (Vec<Objects>, Vec<Absent>) {
+        let procfs = Procfs::new("/proc");
+        let mut image = Process::open(&procfs, self.pid, budget).unwrap();
+        objects::read_all(&mut self.target(&mut image, &Root::open(&procfs, self.pid)))
     }
 
     /// What one reader says within the daemon's budget, and when it had read the memory that its figure comes from

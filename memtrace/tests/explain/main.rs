@@ -133,3 +133,24 @@ fn two_targets_stand_side_by_side_and_a_wrong_one_is_explained() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("no process, container, pod or cgroup"));
 }
+
+/// Through the reader process, within its budget: without optimisation a part of the pools is read.
+#[test]
+fn what_fills_a_python_program_is_on_its_page() {
+    let group = Group::new("objects");
+    let mut command = Command::new("python3");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counters/objects.py"));
+    let program = Workload::driven(command, &["fill 3000"]);
+    group.take(program.pid());
+    let page = output(&[&program.pid().to_string(), "--alone", "--objects", "-o", "json"]);
+    let explanation: Explanation = serde_json::from_slice(&page).unwrap();
+    let [filled] = &*explanation.objects else { panic!("{explanation:?}") };
+    let [heap] = &*filled.heaps else { panic!("{filled:?}") };
+    let row = heap.rows.iter().find(|row| row.name == "__main__.Slots").unwrap();
+    assert!(row.count.abs_diff(3000) <= row.error_count, "{row:?}");
+    let text = output(&[&program.pid().to_string(), "--alone", "--objects"]);
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("OBJECTS") && text.contains("__main__.Slots"), "{text}");
+    let without = output(&[&program.pid().to_string(), "--alone"]);
+    assert!(!String::from_utf8(without).unwrap().contains("OBJECTS"));
+}

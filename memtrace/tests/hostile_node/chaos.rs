@@ -12,7 +12,7 @@ use memtrace_common::counter::Counter;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    afterwards::it_is_well,
+    afterwards::{Held, it_is_well, nothing_is_left},
     fixture::{
         PATIENCE,
         bpffs::Bpffs,
@@ -96,6 +96,9 @@ fn a_thousand_kills_while_the_daemon_dies_twice_and_is_stopped_once() {
     let place = Place::pinned(bpffs.path());
     let mut storm = Storm::new();
     let mut first = place.start(&[]);
+    // What is opened with the first kill is open then.
+    it_is_well(&place);
+    let held = Held::by(&first);
     storm.begin();
     storm.until(ALL / 10);
     kill(&mut first);
@@ -133,4 +136,5 @@ fn a_thousand_kills_while_the_daemon_dies_twice_and_is_stopped_once() {
     );
     println!("{ALL} kills; the daemon died first after {seen} of them; {killed} readers were killed");
     it_is_well(&place);
+    nothing_is_left(&third, &held);
 }

@@ -3,15 +3,9 @@
 use std::{fs, io::ErrorKind};
 
 use crate::{
-    afterwards::{Held, children, it_is_well, nothing_is_left},
+    afterwards::{Held, it_is_well, memory, nothing_is_left},
     files::compile,
-    fixture::{
-        PATIENCE,
-        cgroup::Cgroup,
-        daemon::{Daemon, Place},
-        eventually, mib,
-        program::Program,
-    },
+    fixture::{PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program},
 };
 
 /// `crowd` in this group, which has done what it does.
@@ -24,16 +18,6 @@ pub fn crowd(group: &Cgroup, what: &str) -> Program {
     ));
     program.ready();
     program
-}
-
-/// The proportional share of the daemon and its readers.
-fn memory(daemon: &Daemon<'_>) -> u64 {
-    let of = |pid: u32| {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next());
-        line.map_or(0, |kib| kib.parse::<u64>().unwrap() * 1024)
-    };
-    children(daemon).into_iter().map(of).sum::<u64>() + of(daemon.pid())
 }
 
 #[test]

@@ -92,7 +92,8 @@ fn who_killed_a_container_is_known_whatever_it_sent_itself() {
     for what in ["kills", "signals"] {
         let place = Place::new();
         let daemon = place.start(&[]);
-        let group = Cgroup::new();
+        it_is_well(&place);
+        let (group, held) = (Cgroup::new(), Held::by(&daemon));
         let program = flood(&group, what);
         until_over_budget(&daemon, Counter::SignalsThrottled);
         program.signal(Signal::KILL);
@@ -101,5 +102,6 @@ fn who_killed_a_container_is_known_whatever_it_sent_itself() {
         assert_eq!((end.kind, end.signal), (ExitKind::Killed, Some(9)), "{what}");
         assert_eq!(end.sender.and_then(|sender| sender.pid), Some(std::process::id()), "{what}");
         it_is_well(&place);
+        nothing_is_left(&daemon, &held);
     }
 }

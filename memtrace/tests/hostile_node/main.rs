@@ -13,6 +13,7 @@
 mod afterwards;
 mod chaos;
 mod crowds;
+mod disks;
 mod files;
 mod floods;
 /// What the tests of the host stand on as well.

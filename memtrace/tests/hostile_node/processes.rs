@@ -13,7 +13,7 @@ use memtrace::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    afterwards::it_is_well,
+    afterwards::{Held, it_is_well, nothing_is_left},
     fixture::{PATIENCE, cgroup::Cgroup, daemon::Place, eventually, mib, program::Program},
 };
 
@@ -43,7 +43,9 @@ fn with_pid(pid: u32) -> Child {
 #[test]
 fn a_pid_that_is_used_again_is_another_process() {
     let place = Place::new();
-    let _daemon = place.start(&[]);
+    let daemon = place.start(&[]);
+    it_is_well(&place);
+    let held = Held::by(&daemon);
     let group = Cgroup::new().limit(mib(64));
     let mut victim = Program::eat(&["cgroup", group.directory(), "grow"]);
     let pid = victim.pid();
@@ -65,13 +67,16 @@ fn a_pid_that_is_used_again_is_another_process() {
     assert_eq!(ends[1].oom_record, Some(place.record(pid).id));
     assert_eq!(place.record(pid).circumstances.outcome, Some(outcome), "it is as it was");
     it_is_well(&place);
+    nothing_is_left(&daemon, &held);
 }
 
 /// As a JVM does, which lives on SIGSEGV.
 #[test]
 fn signals_that_are_handled_do_not_hide_who_sent_the_last() {
     let place = Place::new();
-    let _daemon = place.start(&[]);
+    let daemon = place.start(&[]);
+    it_is_well(&place);
+    let held = Held::by(&daemon);
     let program = Program::shell(
         "trap : SEGV; n=0; while [ $n -lt 50 ]; do kill -SEGV $$; n=$((n + 1)); done; echo ready; read line",
     );
@@ -81,4 +86,5 @@ fn signals_that_are_handled_do_not_hide_who_sent_the_last() {
     assert_eq!((end.kind, end.signal), (ExitKind::Killed, Some(9)));
     assert_eq!(end.sender.and_then(|sender| sender.pid), Some(std::process::id()));
     it_is_well(&place);
+    nothing_is_left(&daemon, &held);
 }

@@ -1,51 +1,19 @@
 //! A full disk: the kill is in the log at once, and in the store as soon as there is room. A deleted store: there is a new
 //! one.
 
-use std::{
-    ffi::CStr,
-    fs::{self, File},
-    io::Write as _,
-    path::PathBuf,
-};
+use std::fs;
 
 use memtrace::oom::record::{OomRecord, circumstances::Circumstances};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::fixture::{
     PATIENCE,
     cgroup::Cgroup,
     daemon::{Place, run},
+    disk::Disk,
     eventually, mib,
     program::Program,
     said,
 };
-
-/// A small file system of a test's own.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn at(path: PathBuf, options: &CStr) -> Self {
-        fs::create_dir(&path).unwrap();
-        mount("nodev", &path, "tmpfs", MountFlags::empty(), Some(options)).unwrap();
-        Self(path)
-    }
-
-    /// Writes until there is no room left.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("filler");
-        let mut file = File::create(&path).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        if let Err(error) = unmount(&self.0, UnmountFlags::DETACH) {
-            eprintln!("failed to unmount {}: {error}", self.0.display());
-        }
-    }
-}
 
 #[test]
 fn a_kill_that_cannot_be_stored_is_printed_kept_and_stored_later() {

@@ -3,6 +3,7 @@
 pub mod bpffs;
 pub mod cgroup;
 pub mod daemon;
+pub mod disk;
 pub mod freezer;
 pub mod http;
 pub mod kernel_log;
@@ -33,7 +34,7 @@ pub fn eventually<T>(what: &str, deadline: Duration, look: impl FnMut() -> Optio
 }
 
 /// The same for those that must not panic.
-fn in_time<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn in_time<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     loop {
         if let Some(found) = look() {

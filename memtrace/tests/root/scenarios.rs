@@ -3,11 +3,13 @@
 //! The program is always the same one; what it does is in its memory, and in nothing that it is called.
 
 mod answers;
+mod books;
 mod exits;
 mod growth;
 mod kinds;
 mod limit_watch;
 mod shared;
+mod thrash;
 
 use std::{
     thread,

@@ -141,7 +141,7 @@ mod reason {
         the usage file of each container, and rebuilds the rows of processes that are not idle. A fifth is \
         history and verdicts of each container. The remainder is the scanner, which reads what changes";
     pub(super) const RSS: &str = "ring buffers take 27 MiB (mapped twice, locked once) and pages of the \
-        binary 16 MiB. According to heaptrack with 2,000 processes, kernel symbols take 6 MiB, and each \
+        binary 16 MiB. According to heaptrack with 2,000 processes, each \
         process takes some 20 KiB: its regions 9 KiB, their owners 3 KiB, its row and growth 4 KiB, facts \
         about its program the rest";
     pub(super) const RUNNING: &str = "start and end of memtrace take some milliseconds, whatever the command \

@@ -76,6 +76,12 @@ impl Sample {
         self.squares += (value as f64).powi(2);
     }
 
+    /// The same sample with so many values, the others of which are 0.
+    #[must_use]
+    pub const fn among(self, seen: u64) -> Self {
+        Self { seen, ..self }
+    }
+
     /// The estimated sum over all things and its error, given that no value exceeds `most`. Exact when all were seen;
     /// `None` without samples. The bound fails in fewer than one of 10,000 cases, and never exceeds what the unseen
     /// values can add.

@@ -4,6 +4,7 @@
 //! for all pools. Every pool begins with a header that counts its blocks in use. Objects larger than 512 bytes come
 //! from malloc and are counted there.
 
+use super::pools::{HEADER, MOST_POOLS, Pools};
 use crate::{
     allocator::{
         counters::{Absent, CounterReader, Counters, Target, error_bound, sampling, sampling::Sample},
@@ -14,15 +15,6 @@ use crate::{
 };
 
 const NAME: &str = "cpython";
-/// `struct pool_header`.
-const HEADER: usize = 48;
-
-/// Pools that are read to determine their size.
-const GUESSES: usize = 256;
-/// The most pools that are read, 4 GiB: no budget allows more.
-const MOST_POOLS: usize = 1 << 18;
-/// Headers that are read at once.
-const AT_ONCE: usize = 128;
 
 /// The reader.
 pub struct Cpython;
@@ -39,23 +31,12 @@ impl CounterReader for Cpython {
     fn read(&self, target: &mut Target<'_>) -> Result<Counters, Absent> {
         let arenas: Vec<(u64, u64)> = target.ranges_of(NAME).map(|owned| (owned.start, owned.end)).collect();
         let budget = target.image.left();
-        let [new, old] = content::POOLS.map(|pool| Pools::of(&arenas, pool));
-        // A quarter of the budget at most: a few pools are enough to decide.
-        let guesses = [(new, budget / 8 * 7), (old, budget / 4 * 3)].map(|(pools, end)| {
-            let values = pools.look(target.image, &pools.places().take(GUESSES).collect::<Vec<_>>(), end);
-            let sample = pools.sum(&values);
-            (
-                u128::from(sample.seen) * u128::from(pools.count) * u128::from(pools.size)
-                    / values.len().max(1) as u128,
-                pools,
-            )
-        });
-        let Some((_, pools)) = guesses.into_iter().max_by_key(|(bytes, _)| *bytes) else {
+        let Some(pools) = Pools::guess(target.image, &arenas) else {
             return Err(self.absent("no known pool size fits"));
         };
         let places: Vec<u64> = pools.places().take(MOST_POOLS).collect();
-        let first = pools.look(target.image, &places, budget / 16 * 7);
-        let counted = pools.sum(&first);
+        let first = look(&pools, target.image, &places, budget / 16 * 7);
+        let counted = sum(&first);
         if counted.seen == 0 {
             return Err(self.absent(if first.len() < places.len() {
                 "the time limit was reached before a pool was read"
@@ -64,7 +45,7 @@ impl CounterReader for Cpython {
             }));
         }
         // Read twice, the second time as many as there is time for.
-        let again = pools.look(target.image, places.get(..first.len()).unwrap_or_default(), budget / 8);
+        let again = look(&pools, target.image, places.get(..first.len()).unwrap_or_default(), budget / 8);
         let sums = Sums::of(&pools, &first, &again);
         let mapped: u64 = arenas.iter().map(|(start, end)| end - start).sum();
         let resident = sampling::resident(target.image, &arenas);
@@ -72,77 +53,17 @@ impl CounterReader for Cpython {
     }
 }
 
-/// The pools of all arenas.
-struct Pools {
-    size: u64,
-    /// The first pool of each arena, and the number of its pools.
-    arenas: Vec<(u64, u64)>,
-    count: u64,
+/// The bytes in use of each pool; `None` for what is no pool. Stops when only `end` of the budget is left.
+fn look(pools: &Pools, image: &mut dyn Image, places: &[u64], end: u64) -> Vec<Option<u64>> {
+    let headers = pools.headers(image, places, end);
+    headers.iter().zip(places).map(|(header, at)| pools.used(*at, (*header)?)).collect()
 }
 
-impl Pools {
-    fn of(arenas: &[(u64, u64)], size: u64) -> Self {
-        let pools = |(start, end): &(u64, u64)| {
-            let first = start.next_multiple_of(size);
-            (first, (end.saturating_sub(first) / size).min(1 << 20))
-        };
-        let arenas: Vec<(u64, u64)> = arenas.iter().map(pools).collect();
-        let count = arenas.iter().map(|(_, count)| count).sum();
-        Self { size, arenas, count }
-    }
-
-    /// The addresses of all pools, in an order whose every prefix is evenly spread.
-    fn places(&self) -> impl Iterator<Item = u64> {
-        let mut ends: Vec<(u64, u64, u64)> = Vec::with_capacity(self.arenas.len());
-        let mut before = 0;
-        for (first, count) in &self.arenas {
-            ends.push((before + count, before, *first));
-            before += count;
-        }
-        sampling::order(self.count).filter_map(move |number| {
-            let arena = ends.partition_point(|(end, ..)| *end <= number);
-            let (_, before, first) = ends.get(arena)?;
-            Some(first + (number - before) * self.size)
-        })
-    }
-
-    /// The bytes in use of each pool; `None` for what is no pool. Stops when only `end` of the budget is left.
-    fn look(&self, image: &mut dyn Image, places: &[u64], end: u64) -> Vec<Option<u64>> {
-        let mut values = Vec::with_capacity(places.len());
-        let mut buffer = vec![0; AT_ONCE * HEADER];
-        for batch in places.chunks(AT_ONCE) {
-            if image.left() <= end {
-                break;
-            }
-            // Neighbours share a query of the page tables.
-            let mut batch: Vec<(usize, u64)> = batch.iter().copied().enumerate().collect();
-            batch.sort_unstable_by_key(|(_, place)| *place);
-            let sorted: Vec<u64> = batch.iter().map(|(_, place)| *place).collect();
-            let read = image.read_each(&sorted, HEADER, &mut buffer);
-            if image.is_spent() {
-                break;
-            }
-            let mut found = vec![None; batch.len()];
-            for (((at, place), bytes), is_read) in batch.iter().zip(buffer.as_chunks::<HEADER>().0).zip(read)
-            {
-                let mut words = [0; HEADER / 8];
-                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-                    *word = u64::from_le_bytes(*bytes);
-                }
-                let used = if is_read { content::in_pool(*place, words, self.size) } else { None };
-                found.iter_mut().skip(*at).take(1).for_each(|value| *value = used);
-            }
-            values.extend(found);
-        }
-        values
-    }
-
-    /// Those that are pools.
-    fn sum(&self, values: &[Option<u64>]) -> Sample {
-        let mut sample = Sample::default();
-        values.iter().flatten().for_each(|value| sample.add(*value));
-        sample
-    }
+/// Those that are pools.
+fn sum(values: &[Option<u64>]) -> Sample {
+    let mut sample = Sample::default();
+    values.iter().flatten().for_each(|value| sample.add(*value));
+    sample
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

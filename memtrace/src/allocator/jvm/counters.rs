@@ -11,19 +11,17 @@ use crate::{
     allocator::{
         counters::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, error_bound},
         evidence::{Mark, ProcessEvidence},
-        jvm::advice::METASPACE,
+        jvm::{advice::METASPACE, fields::Libjvm},
     },
     mm::region::{Backing, Prot, Region},
     text::escape,
     units::{Bytes, Grade},
 };
 
-mod fields;
 mod flags;
 mod heap;
 mod perfdata;
 
-use fields::Libjvm;
 use heap::Heap;
 use perfdata::PerfData;
 

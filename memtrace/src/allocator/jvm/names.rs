@@ -20,8 +20,8 @@ const MOST_PLACES: usize = 256;
 /// A class and a field of it.
 pub type Field = (&'static str, &'static str);
 
-/// The fields to find: memory in use and capacity of each collector, and the table of flags. Names differ between
-/// releases.
+/// The fields to find: memory in use and capacity of each collector, the table of flags, and what a walk over objects
+/// needs. Names differ between releases.
 pub const WANTED: &[Field] = &[
     ("Universe", "_collectedHeap"),
     ("CollectedHeap", "_is_gc_active"),
@@ -85,6 +85,36 @@ pub const WANTED: &[Field] = &[
     ("XPageAllocator", "_used"),
     ("XPageAllocator", "_capacity"),
     ("XPageAllocator", "_max_capacity"),
+    ("HeapRegion", "_bottom"),
+    ("HeapRegion", "_top"),
+    ("HeapRegion", "_end"),
+    ("G1HeapRegion", "_bottom"),
+    ("G1HeapRegion", "_top"),
+    ("G1HeapRegion", "_end"),
+    ("G1ContiguousSpace", "_top"),
+    ("G1CollectedHeap", "_hrm"),
+    ("HeapRegionManager", "_regions"),
+    ("G1HeapRegionManager", "_regions"),
+    ("G1HeapRegionTable", "_base"),
+    ("G1HeapRegionTable", "_length"),
+    ("Klass", "_layout_helper"),
+    ("Klass", "_name"),
+    ("Symbol", "_length"),
+    ("Symbol", "_body[0]"),
+    ("CompressedKlassPointers", "_narrow_klass._base"),
+    ("CompressedKlassPointers", "_narrow_klass._shift"),
+    ("CompressedKlassPointers", "_base"),
+    ("CompressedKlassPointers", "_shift"),
+    ("Universe", "_narrow_klass._base"),
+    ("Universe", "_narrow_klass._shift"),
+    ("ThreadsSMRSupport", "_java_thread_list"),
+    ("ThreadsList", "_length"),
+    ("ThreadsList", "_threads"),
+    ("Thread", "_tlab"),
+    ("ThreadLocalAllocBuffer", "_top"),
+    ("ThreadLocalAllocBuffer", "_end"),
+    ("ThreadLocalAllocBuffer", "_reserve_for_allocation_prefetch"),
+    ("java_lang_Class", "_oop_size_offset"),
     ("JVMFlag", "flags"),
     ("JVMFlag", "numFlags"),
     ("JVMFlag", "_name"),

@@ -33,7 +33,7 @@ use crate::{
         record::OomRecord,
         recorder::{Context, record},
         surroundings::{KnownAtKill, surround},
-        symbols::{Kallsyms, KernelSymbols as _},
+        symbols::Kallsyms,
     },
     probe::kill_ring::Key,
     store::Now,
@@ -112,7 +112,6 @@ pub fn start(mut surroundings: Surroundings) -> anyhow::Result<Recorder> {
                 baselines,
                 earlier: Baselines::unknown(),
                 known,
-                // Cannot be sent to another thread.
                 symbols: Kallsyms::default(),
                 log,
                 replaced: Vec::new(),
@@ -167,8 +166,6 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, news: &Receiver<News>) {
-        // The first lookup of kernel symbols takes long and must not delay the first kill.
-        self.symbols.names(&[0]);
         self.inherit();
         let (mut looked, mut followed) = (Instant::now(), Instant::now());
         loop {

@@ -88,8 +88,8 @@ struct Sender {
     after: Option<i64>,
     /// The newest number at the last look.
     until: i64,
-    /// After a refusal kills are sent one by one, to find the one that is refused.
-    most: u32,
+    /// The last number of a request that was refused: kills up to it are sent one by one, to find those that are refused.
+    alone_until: i64,
     pause: Pause,
     sent: Sent,
 }
@@ -129,7 +129,7 @@ impl Sender {
             state_dir: state_dir.to_owned(),
             after: None,
             until: 0,
-            most: MOST,
+            alone_until: 0,
             pause: Pause::default(),
             sent: Sent::default(),
         })
@@ -137,7 +137,8 @@ impl Sender {
 
     /// Sends one batch. Returns the time until the next.
     async fn step(&mut self) -> Duration {
-        let (dir, after, until, most) = (self.state_dir.clone(), self.after, self.until, self.most);
+        let (dir, after, until) = (self.state_dir.clone(), self.after, self.until);
+        let most = if after.is_some_and(|after| after < self.alone_until) { 1 } else { MOST };
         let read = spawn_blocking(move || read(&dir, after, until, most)).await;
         let batch = match read {
             Ok(Ok(batch)) => batch,
@@ -160,14 +161,11 @@ impl Sender {
             End::Taken { rejected } => {
                 let rejected = rejected.min(count);
                 self.took(&batch, Counts { sent: count - rejected, dropped: rejected, failures: 0 }, true);
-                if count == 1 {
-                    self.most = MOST;
-                }
                 Duration::ZERO
             }
             End::Refused(error) if count > 1 => {
                 tracing::debug!(%error, "the collector refused a request; sending its kills one by one");
-                self.most = 1;
+                self.alone_until = batch.after;
                 Duration::ZERO
             }
             End::Refused(error) => {
@@ -196,6 +194,10 @@ impl Sender {
             );
         }
         self.pause = Pause::default();
+        if self.after.is_some_and(|after| batch.after < after) {
+            // The store was begun anew, and its numbers with it.
+            self.alone_until = 0;
+        }
         self.after = Some(batch.after);
         if is_new && let Err(error) = keep(&self.state_dir, batch.after) {
             // They are sent again after a restart; each has an id.

@@ -14,6 +14,7 @@ use super::{BLOCKING, JUDGE, PORT, SERVING, SOCKET, SYMBOLS, judge};
 use crate::{
     api::{
         doctor::Diagnosis,
+        interest::Interest,
         lane::Lane,
         listen::{self, Socket},
         server::Port,
@@ -122,6 +123,7 @@ pub fn source(
         beats,
         refused,
         lane,
+        interest: Interest::default(),
     })
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::advice::{Advised, Sizes};
 use crate::{
     allocator::counters::Counters,
-    cgroup::{hierarchy::Hierarchy, memcg},
+    cgroup::{charge::Charge, hierarchy::Hierarchy, memcg},
     clock,
     container::{workload::Workload, workload_labels::WorkloadLabels},
     health::Beat,
@@ -21,7 +21,9 @@ use crate::{
     snapshot::{ContainerRow, ProcessRow, Snapshot},
     text::unescape,
     units::Bytes,
-    verdict::{self, Finding, Insight, Insights, Picture, ceiling, growth, shape::Shape, trend},
+    verdict::{
+        self, Finding, Insight, Insights, Picture, ceiling, growth, shape::Shape, thrash::ReadAgain, trend,
+    },
 };
 
 /// Points of the trend, one per second.
@@ -106,6 +108,8 @@ struct Verdict {
     started: Option<f64>,
     /// Whether it grows inside a part that has a bound below the limit.
     is_bounded: bool,
+    /// Pages of files that had been read again by then, and when they were counted, ns since boot.
+    refaults: Option<(u64, u64)>,
     /// What the history of its workload gives.
     sizes: Option<Sizes>,
 }
@@ -143,7 +147,7 @@ fn insights(
         let verdict = judged.entry(row.cgroup.clone()).or_default();
         if let Some(points) = all {
             let members = members.get(row.cgroup.as_str()).unwrap_or(&nobody);
-            *verdict = judge(snapshot, row, &points, members, now);
+            *verdict = judge((snapshot, row), &points, members, verdict.refaults, now);
             verdict.sizes = Workload::of(row.name.as_deref(), &row.cgroup)
                 .and_then(|workload| advised.get(&workload.label()).copied());
         }
@@ -188,11 +192,17 @@ fn members(snapshot: &Snapshot) -> HashMap<&str, Members<'_>> {
     all
 }
 
+/// Pages of files that it has read again, and when they were counted.
+fn refaults(row: &ContainerRow, now: u64) -> Option<(u64, u64)> {
+    let age = row.charge_age_seconds.unwrap_or_default().max(0.0);
+    Some((row.charge.as_ref()?.file_refaults?, now.saturating_sub((age * 1e9) as u64)))
+}
+
 fn judge(
-    snapshot: &Snapshot,
-    row: &ContainerRow,
+    (snapshot, row): (&Snapshot, &ContainerRow),
     points: &[Point<FIGURES>],
     members: &Members<'_>,
+    before: Option<(u64, u64)>,
     now: u64,
 ) -> Verdict {
     let counters = &members.counters;
@@ -206,6 +216,10 @@ fn judge(
         Some(Bytes(of(Figure::Anon)?.0.saturating_add(shmem).saturating_add(kernel)))
     };
     let limit = row.limit.as_ref().map(|limit| limit.bytes);
+    let refaults = refaults(row, now);
+    let cache = row.charge.as_ref().and_then(Charge::file);
+    let read_again = before.zip(refaults).zip(cache);
+    let read_again = read_again.and_then(|((before, now), cache)| ReadAgain::between(before, now, cache));
     let findings = verdict::findings(&Picture {
         samples: &samples,
         shape: shape.as_ref().map_err(Clone::clone),
@@ -213,6 +227,7 @@ fn judge(
         firm: row.firm(),
         firm_peak: points.iter().filter_map(firm).max(),
         limit,
+        read_again,
         arenas: &row.arenas,
         counters,
     });
@@ -221,7 +236,7 @@ fn judge(
         .zip(row.firm())
         .is_some_and(|(limit, firm)| ceiling::above(counters, &row.arenas, limit, firm).is_none());
     let is_bounded = fits && ceiling::grows_within(counters, &row.arenas, limit);
-    Verdict { made: now, findings, started, is_bounded, sizes: None }
+    Verdict { made: now, findings, started, is_bounded, refaults, sizes: None }
 }
 
 #[cfg(test)]

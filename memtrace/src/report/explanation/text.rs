@@ -4,7 +4,10 @@
 
 use jiff::Timestamp;
 
-use super::words::{self, percent};
+use super::{
+    objects::objects,
+    words::{self, percent},
+};
 use crate::{
     explain::{Explanation, Grown, Holding, Member, Part},
     report::{
@@ -40,6 +43,10 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
             allocator(&mut page, holding, explanation.time);
         }
     }
+    if !explanation.objects.is_empty() {
+        page.heading("OBJECTS");
+        explanation.objects.iter().for_each(|filled| objects(&mut page, filled));
+    }
     if !explanation.reclaimable.is_empty() || !explanation.firm.is_empty() {
         page.heading("UNDER MEMORY PRESSURE");
         let back = explanation.reclaimable.iter().fold(0, |sum: u64, part| sum.saturating_add(part.bytes.0));
@@ -53,7 +60,7 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
     if !explanation.notes.is_empty() {
         page.heading("NOTES");
         for note in &explanation.notes {
-            bullet(&mut page, "-", note, Paint::Doubt);
+            page.bullet("-", note, Paint::Doubt);
         }
     }
     page.finish()
@@ -128,8 +135,7 @@ fn growth(page: &mut Page, explanation: &Explanation) {
     for Grown { pid, comm, stack } in &growth.stacks {
         let [_, minute, _] = stack.bytes;
         let whose = if explanation.processes.len() > 1 { format!("{comm} ({pid}): ") } else { String::new() };
-        bullet(
-            page,
+        page.bullet(
             &pad(&minute.to_string(), FIGURE, Align::Right),
             &format!("{whose}{}", callers(stack)),
             Paint::Plain,
@@ -179,7 +185,7 @@ fn parts(page: &mut Page, parts: &[Part], depth: usize) {
 fn allocator(page: &mut Page, holding: &Holding, now: Timestamp) {
     entry(page, &words::title(holding), holding.resident_bytes, "resident", Paint::Heading);
     if let Some(reason) = &holding.absent {
-        bullet(page, "  no counters:", reason, Paint::Doubt);
+        page.bullet("  no counters:", reason, Paint::Doubt);
     }
     let bound = holding.exactness(now);
     for (name, bytes, means) in words::figures(holding, &bound) {
@@ -191,10 +197,10 @@ fn allocator(page: &mut Page, holding: &Holding, now: Timestamp) {
         }
     }
     for missing in &holding.missing {
-        bullet(page, "  unknown:", missing, Paint::Doubt);
+        page.bullet("  unknown:", missing, Paint::Doubt);
     }
     if !holding.settings.is_empty() {
-        bullet(page, "  settings:", &words::settings(holding), Paint::Plain);
+        page.bullet("  settings:", &words::settings(holding), Paint::Plain);
     }
 }
 
@@ -215,25 +221,16 @@ fn verdicts(page: &mut Page, explanation: &Explanation) {
         page.line(words::NOTHING_UNUSUAL, Paint::Plain);
     }
     for finding in &explanation.findings {
-        bullet(page, "*", &words::finding(finding), Paint::Culprit);
+        page.bullet("*", &words::finding(finding), Paint::Culprit);
         for fact in &finding.evidence {
-            bullet(page, "   ", &format!("{}: {} ({})", fact.what, fact.value, fact.grade), Paint::Plain);
+            page.bullet("   ", &format!("{}: {} ({})", fact.what, fact.value, fact.grade), Paint::Plain);
         }
         for (text, setting) in finding.remedies.iter().map(Remedy::words) {
-            bullet(page, "  try:", &text, Paint::Plain);
+            page.bullet("  try:", &text, Paint::Plain);
             if let Some(setting) = setting {
                 page.line(&format!("       {}", printable(setting)), Paint::Heading);
             }
         }
-    }
-}
-
-fn bullet(page: &mut Page, mark: &str, text: &str, paint: Paint) {
-    let room = page.columns().saturating_sub(width(mark) + 1);
-    let mut before = mark.to_owned();
-    for line in wrap_paths(&printable(text), room) {
-        page.line(&format!("{before} {line}"), paint);
-        before = " ".repeat(width(mark));
     }
 }
 

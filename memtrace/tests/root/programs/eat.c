@@ -15,6 +15,10 @@
  *   threads N    threads that wait            pipes      fill pipes until killed
  *   fragments MIB  small pieces, most of them freed       copy MIB  touch, fork, print "child PID", and at the next
  *                                                          line of input write it all again
+ *   holes MIB      pieces of 10,000 bytes, one of five kept; their free pages stay
+ *   hollow MIB     small pieces, few of them kept, and the pages between them given back
+ *   in-use         print "in-use BYTES", as malloc counts them
+ *   collapse       make huge pages of the heap, as the kernel may at any time
  *   vmas N       N mappings, no two alike side by side, every second one touched
  *   refuse MIB   an address space of that size, and malloc that must not fail
  *   exit N | abort | segv
@@ -22,6 +26,7 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,18 +122,34 @@ static void pipes(void) {
     errx(99, "nobody killed me");
 }
 
-static void fragments(int mib) {
-    enum { PIECE = 2000, KEPT = 32 };
-    int count = mib * (MIB / (PIECE + 16));
+static void fragments(int mib, int piece, int kept) {
+    int count = mib * (MIB / (piece + 16));
     char **pieces = malloc((size_t)count * sizeof *pieces);
     for (int i = 0; i < count; i++) {
-        pieces[i] = malloc(PIECE);
-        memset(pieces[i], 1, PIECE);
+        pieces[i] = malloc(piece);
+        memset(pieces[i], 1, piece);
     }
     /* The last one stays, so that the heap keeps its size. */
     for (int i = 0; i < count - 1; i++)
-        if (i % KEPT)
+        if (i % kept)
             free(pieces[i]);
+}
+
+static void collapse(void) {
+    enum { HUGE = 2 * MIB, COLLAPSE = 25 };
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    size_t from = 0, to = 0;
+    while (fgets(line, sizeof line, maps))
+        if (strstr(line, "[heap]"))
+            sscanf(line, "%zx-%zx", &from, &to);
+    fclose(maps);
+    from = (from + HUGE - 1) / HUGE * HUGE;
+    int done = 0;
+    prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+    for (; from + HUGE <= to; from += HUGE)
+        done += madvise((void *)from, HUGE, COLLAPSE) == 0;
+    printf("collapsed %d\n", done);
 }
 
 static void copy(int mib) {
@@ -247,6 +268,11 @@ static void *run(void *arguments) {
         else if (!strcmp(step, "segv")) *(volatile int *)8 = 1;
         else if (!strcmp(step, "tid")) printf("tid %d\n", gettid());
         else if (!strcmp(step, "pipes")) pipes();
+        else if (!strcmp(step, "collapse")) collapse();
+        else if (!strcmp(step, "in-use")) {
+            struct mallinfo2 all = mallinfo2();
+            printf("in-use %zu\n", all.uordblks + all.hblkhd);
+        }
         else if (!strcmp(step, "wait")) {
             puts("ready");
             line_of_input();
@@ -266,7 +292,12 @@ static void *run(void *arguments) {
             else if (!strcmp(step, "each")) each(number);
             else if (!strcmp(step, "write")) append(value);
             else if (!strcmp(step, "threads")) threads(number);
-            else if (!strcmp(step, "fragments")) fragments(number);
+            else if (!strcmp(step, "fragments")) fragments(number, 2000, 32);
+            else if (!strcmp(step, "holes")) fragments(number, 10000, 5);
+            else if (!strcmp(step, "hollow")) {
+                fragments(number, 2000, 32);
+                malloc_trim(0);
+            }
             else if (!strcmp(step, "copy")) copy(number);
             else if (!strcmp(step, "vmas")) vmas(number);
             else if (!strcmp(step, "refuse")) refuse(number);

@@ -1,6 +1,9 @@
 //! What a person with the same figures would say: a limit that a runtime does not know of, page cache that gives way.
 
-use std::fs;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use memtrace::{oom::cause::CauseKind, verdict::Confidence};
 
@@ -9,6 +12,29 @@ use crate::{
     fixture::{cgroup::Cgroup, daemon::Place, eventually, memtrace, mib, program::Program, said},
     workload::folder,
 };
+
+/// The file that a command's name stands for.
+fn found(command: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    let places = std::env::split_paths(&path).map(|folder| folder.join(command));
+    places.filter_map(|place| fs::canonicalize(place).ok()).next().expect("it is installed")
+}
+
+/// Reads a file whole. Page cache is charged to whoever reads it first: a program whose own text is charged to its group
+/// has it taken away at the limit, reads it from the disk again and again, and may take minutes until it is killed.
+fn cached(file: &Path) {
+    io::copy(&mut fs::File::open(file).unwrap(), &mut io::sink()).unwrap();
+}
+
+/// What a JVM maps: the library, its archive of classes, its modules.
+fn cached_jvm() {
+    let home = found("java").parent().unwrap().join("../lib");
+    for file in ["modules", "server/libjvm.so", "server/classes.jsa"].map(|name| home.join(name)) {
+        if file.exists() {
+            cached(&file);
+        }
+    }
+}
 
 /// A JVM in this group, with an argument that bounds its heap. It says when it is ready.
 fn jvm(group: &Cgroup, bound: &str) -> Program {
@@ -24,6 +50,7 @@ fn jvm(group: &Cgroup, bound: &str) -> Program {
 fn a_heap_that_may_outgrow_its_limit() {
     let place = Place::new();
     let _daemon = place.start(&[]);
+    cached_jvm();
     let group = Cgroup::new().limit(mib(256));
     let mut program = jvm(&group, "-Xmx512m");
     program.say("grow 60");
@@ -56,6 +83,7 @@ fn a_heap_that_may_outgrow_its_limit() {
 fn a_node_heap_that_may_outgrow_its_limit() {
     let place = Place::new();
     let _daemon = place.start(&[]);
+    cached(&found("node"));
     let group = Cgroup::new().limit(mib(128));
     let code = "const kept = []; console.log('ok ready'); process.stdin.once('data', () => setInterval(() => { \
                 for (let i = 0; i < 5000; i++) kept.push({ i, text: 'x' + i }); }, 20));";

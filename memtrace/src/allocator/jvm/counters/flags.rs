@@ -3,11 +3,13 @@
 //! Input: the fields of this build, names in its file, and memory. Output: the flags of [`FLAGS`] that were found. The
 //! length of an entry is in no table, so each possible one is tried: with the right one the names are found.
 
-use super::fields::{Libjvm, Place};
 use crate::{
     allocator::{
         image::Image,
-        jvm::names::{FLAGS, Field},
+        jvm::{
+            fields::{Libjvm, Place},
+            names::{FLAGS, Field},
+        },
     },
     units::native::number,
 };
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
     use crate::allocator::{
         image::fake::Fake,
-        jvm::{counters::fields::Fields, names::Names},
+        jvm::{fields::Fields, names::Names},
     };
 
     const MOVED: u64 = 0x1000_0000;

@@ -4,11 +4,14 @@
 //! collector runs, so they are tried in turn, and the first with only plausible values is accepted. Collectors with
 //! static fields, which only the running one fills, come first.
 
-use super::{
-    Space,
-    fields::{Fields, Place},
+use super::Space;
+use crate::allocator::{
+    image::Image,
+    jvm::{
+        fields::{Fields, Place},
+        names::Field,
+    },
 };
-use crate::allocator::{image::Image, jvm::names::Field};
 
 /// Larger than any heap.
 const LARGEST_HEAP: u64 = 1 << 46;

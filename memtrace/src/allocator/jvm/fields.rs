@@ -99,6 +99,33 @@ impl Fields {
         Self(places.iter().copied().collect())
     }
 
+    /// The word of the first static field that this build has; also 0.
+    pub(super) fn fixed<const N: usize>(&self, image: &mut dyn Image, fields: [Field; N]) -> Option<u64> {
+        let place = fields.into_iter().find_map(|field| self.place(field))?;
+        match place {
+            Place::Static(address) => image.word(address),
+            Place::Within(_) => None,
+        }
+    }
+
+    /// The offset of the first field that this build has.
+    pub(super) fn offset<const N: usize>(&self, fields: [Field; N]) -> Option<u64> {
+        match fields.into_iter().find_map(|field| self.place(field))? {
+            Place::Within(offset) => Some(offset),
+            Place::Static(_) => None,
+        }
+    }
+
+    /// The word of the first field that this build has, in an object.
+    pub(super) fn word<const N: usize>(
+        &self,
+        image: &mut dyn Image,
+        object: u64,
+        fields: [Field; N],
+    ) -> Option<u64> {
+        image.word(object.checked_add(self.offset(fields)?)?)
+    }
+
     /// Where a field is, if this build has it.
     pub(super) fn place(&self, field: Field) -> Option<Place> {
         self.0.get(&field).copied()

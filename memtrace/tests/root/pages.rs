@@ -109,7 +109,9 @@ fn three_links_lead_from_the_node_to_why_and_to_whose_memory() {
     assert!(whose.contains("of its limit of 64.0 MiB"), "{whose}");
     assert!(whose.contains(&format!("href=\"../kill/{}\"", record.id)), "{whose}");
     assert!(whose.contains(&format!("<a href=\"{}\">", other.pid())), "its process has a page: {whose}");
-    assert!(ask(&place, &format!("/explain/{}", other.pid())).contains("Resident memory"));
+    eventually("its page tables are read, and its page says whose memory it is", PATIENCE, || {
+        ask(&place, &format!("/explain/{}", other.pid())).contains("Resident memory").then_some(())
+    });
     other.signal(rustix::process::Signal::KILL);
 }
 

@@ -38,6 +38,7 @@ GOOD = [
     {"networkPolicy": {"enabled": True, "scrapers": SCRAPERS}, "kubelet": {"enabled": True}},
     {"otlp": {"url": "http://collector:4318"}, "networkPolicy": {"enabled": True, "scrapers": SCRAPERS}},
     {"otlp": {"url": "https://collector", "port": 443, "headersSecret": "token", "caConfigMap": "ca"}},
+    {"page": {"tokenSecret": "memtrace-page"}},
 ]
 BAD = [
     {"resources": {"cpu": "1", "memory": "lots"}},
@@ -47,6 +48,7 @@ BAD = [
     {"kubelet": {"enabled": "yes"}},
     {"unknown": 1},
     {"otlp": {"url": "collector:4318"}},
+    {"page": {"tokenSecret": "No Secret"}},
     {"otlp": {"url": "https://collector", "caConfigMap": ""}},
     # An empty list of peers admits everybody.
     {"networkPolicy": {"enabled": True}},

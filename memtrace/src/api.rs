@@ -3,7 +3,7 @@
 //! Input: published snapshots. Output: the same types, serialised by the server and read back by the client.
 
 mod answers;
-mod cache;
+pub mod cache;
 pub mod client;
 mod connection;
 pub mod doctor;
@@ -12,9 +12,11 @@ pub mod history_at;
 pub mod interest;
 pub mod lane;
 pub mod listen;
+pub mod origin;
 mod peer;
 mod profile;
 pub mod server;
 pub mod state;
 mod stream;
+pub mod token;
 pub mod v1;

@@ -35,3 +35,4 @@ pub mod top;
 pub mod units;
 pub mod unwind;
 pub mod verdict;
+pub mod web;

@@ -26,7 +26,7 @@ mod text;
 
 pub use self::{
     advice::{PatchError, advice, outcomes, patch},
-    html::html,
+    html::{STYLE, html, kill, meter},
     markdown::markdown,
     sentence::sentence,
     story::{again, stories},

@@ -23,6 +23,7 @@ mod pages;
 mod retention;
 mod sequence;
 mod store_time;
+mod story;
 mod tallies;
 #[cfg(test)]
 mod tests;

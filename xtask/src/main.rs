@@ -14,6 +14,7 @@ mod demo;
 mod image;
 mod layers;
 mod lint;
+mod page;
 mod parts;
 mod picture;
 mod prometheus;
@@ -57,6 +58,7 @@ enum Verb {
     Demo(demo::Args),
     Image(image::Args),
     Chart(chart::Args),
+    Page(page::Args),
     Picture(picture::Args),
     Prometheus(prometheus::Args),
     Lint(lint::Args),
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Chart(args) => chart::run(&args),
         Verb::Image(args) => image::run(&args),
+        Verb::Page(args) => page::run(&args),
         Verb::Picture(args) => picture::run(&args),
         Verb::Prometheus(args) => prometheus::run(&args),
         Verb::Lint(args) => lint::run(&args),

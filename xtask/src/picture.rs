@@ -11,7 +11,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use xtask_base::{cgroup::Cgroup, requirements, workspace::Workspace};
+use xtask_base::{
+    cgroup::{Cgroup, Home},
+    requirements,
+    workspace::Workspace,
+};
 
 use crate::demo::{self, agent::Agent, patience::Patience};
 
@@ -60,13 +64,32 @@ impl Drop for Program {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let docs = Workspace::find()?.root().join("docs");
     let home = requirements::check()?;
-    let bin = match &args.bin {
-        Some(bin) => bin.clone(),
+    let parent = home.parent.clone();
+    with_programs(&home, args.bin.as_deref(), args.seconds, |agent| {
+        for (name, keys) in [("top.svg", ""), ("top-container.svg", "\n")] {
+            let picture = agent.top_with(&["-o", "svg", "--filter", "service", "--keys", keys])?;
+            let path = docs.join(name);
+            fs::write(&path, without_parent(&picture, &parent))
+                .with_context(|| format!("failed to write {}", path.display()))?;
+            println!("{}", path.display());
+        }
+        Ok(())
+    })
+}
+
+/// Shows a daemon that has watched the programs for a while.
+pub(crate) fn with_programs(
+    home: &Home,
+    bin: Option<&Path>,
+    seconds: u64,
+    show: impl FnOnce(&mut Agent) -> Result<()>,
+) -> Result<()> {
+    let bin = match bin {
+        Some(bin) => bin.to_owned(),
         None => demo::built()?,
     };
-    let docs = Workspace::find()?.root().join("docs");
-    let parent = home.parent.clone();
     let patience = Patience::until_interrupted()?;
     let state = tempfile::Builder::new().prefix("memtrace-picture-").tempdir();
     let state = state.context("failed to create a directory for the daemon's state")?;
@@ -84,18 +107,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let programs = ROLES.iter().zip(&cgroups).map(|(role, cgroup)| start(role, cgroup));
     let programs = programs.collect::<Result<Vec<_>>>()?;
-    println!("letting {} programs run for {} s", programs.len(), args.seconds);
-    let end = std::time::Instant::now() + Duration::from_secs(args.seconds);
+    println!("letting {} programs run for {} s", programs.len(), seconds);
+    let end = std::time::Instant::now() + Duration::from_secs(seconds);
     let is_over = || Ok((std::time::Instant::now() >= end).then_some(()));
-    patience.wait("have some history", Duration::from_secs(args.seconds + 10), is_over)?;
-
-    for (name, keys) in [("top.svg", ""), ("top-container.svg", "\n")] {
-        let picture = agent.top_with(&["-o", "svg", "--filter", "service", "--keys", keys])?;
-        let path = docs.join(name);
-        fs::write(&path, without_parent(&picture, &parent))
-            .with_context(|| format!("failed to write {}", path.display()))?;
-        println!("{}", path.display());
-    }
+    patience.wait("have some history", Duration::from_secs(seconds + 10), is_over)?;
+    show(&mut agent)?;
     drop(programs);
     agent.stop()
 }

@@ -42,9 +42,17 @@ impl<T: Send + Sync + 'static> Cache<T> {
         Ok(bytes)
     }
 
-    /// Frees the bytes if there was no request since a newer value was published.
+    /// Frees the bytes.
     pub async fn forget(&self) {
         *self.latest.lock().await = None;
+    }
+
+    /// Frees the bytes unless they were made of this value.
+    pub async fn forget_all_but(&self, newest: &Arc<T>) {
+        let mut latest = self.latest.lock().await;
+        if latest.as_ref().is_some_and(|(known, _)| known.as_ptr() != Arc::as_ptr(newest)) {
+            *latest = None;
+        }
     }
 }
 
@@ -64,6 +72,11 @@ mod tests {
         assert_eq!(cache.get(&first, not).await.unwrap(), [1].as_slice());
         assert_eq!(cache.get(&second, not).await, Err(StatusCode::IM_A_TEAPOT), "equal is not the same");
         assert_eq!(cache.get(&first, not).await.unwrap(), [1].as_slice(), "a failure is not kept");
+        cache.forget_all_but(&first).await;
+        assert_eq!(cache.get(&first, not).await.unwrap(), [1].as_slice(), "it is the newest");
+        cache.forget_all_but(&second).await;
+        assert!(cache.get(&first, not).await.is_err());
+        cache.get(&first, made).await.unwrap();
         cache.forget().await;
         assert!(cache.get(&first, not).await.is_err());
     }

@@ -1,35 +1,25 @@
 //! The server: which paths are served on which listener, and to whom.
 //!
 //! Input: watches on published values, the store, and facts of the daemon. The unix socket serves all paths; the port
-//! serves `/metrics`, `/healthz` and `/readyz`, and with a token the rest.
+//! serves `/metrics`, `/healthz` and `/readyz`, and with a token the rest. The pages for browsers are made elsewhere.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{StatusCode, header::AUTHORIZATION},
-    middleware::{self, Next},
-    response::Response,
-    routing::get,
-};
+use axum::{Router, extract::State, middleware, routing::get};
 use tokio::sync::watch;
 
 use super::{
     answers, interest,
     listen::{self, Socket},
-    profile,
+    origin, profile,
     state::{ApiState, Source},
-    stream,
+    stream, token,
     v1::path,
 };
 use crate::health::Beat;
-
-/// Shorter tokens are rejected, because they can be guessed.
-const SHORTEST_TOKEN: usize = 16;
 
 /// A TCP port.
 pub struct Port {
@@ -41,36 +31,43 @@ pub struct Port {
     pub beat: Beat,
 }
 
-/// Serves until `stop` resolves.
+/// Serves until `stop` resolves. `pages` are the routes for browsers.
 ///
 /// # Errors
 /// When the listeners fail permanently.
 pub async fn serve(
-    socket: Socket,
-    port: Option<Port>,
+    (socket, port): (Socket, Option<Port>),
     source: Source,
+    pages: impl Fn(watch::Receiver<bool>) -> Router<ApiState>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (ending, end) = watch::channel(false);
     let refused = Arc::clone(&source.refused);
     let mut published = source.snapshots.clone();
     let state = ApiState { source, pages: Arc::default() };
-    let pages = Arc::clone(&state.pages);
+    let made = Arc::clone(&state.pages);
     let forgetting = tokio::spawn(async move {
         while published.changed().await.is_ok() {
-            pages.forget().await;
+            let newest = Arc::clone(&published.borrow_and_update());
+            made.forget(&newest).await;
         }
     });
     let open = || open_to_all().with_state(state.clone());
     let looking = middleware::from_fn_with_state(state.source.interest.clone(), interest::look);
     let all = || v1().merge(memory(end.clone()).layer(looking.clone())).with_state(state.clone());
+    let pages = || pages(end.clone()).layer(looking.clone()).with_state(state.clone());
     let port = port.map(|Port { listener, token, beat }| {
-        let closed =
-            |token| all().layer(middleware::from_fn_with_state(Arc::<Path>::from(token), with_token));
+        let closed = |token: PathBuf| {
+            let file = Arc::<Path>::from(token);
+            let api = all().layer(middleware::from_fn_with_state(Arc::clone(&file), token::of_program));
+            api.merge(pages().layer(middleware::from_fn_with_state(file, token::of_person)))
+        };
         let routes = token.map_or_else(open, |token| open().merge(closed(token)));
         (listener, beat, routes)
     });
-    let served = listen::serve((socket, open().merge(all())), port, refused, ending, stop).await;
+    // Browsers reach it through a tunnel.
+    let routes = open().merge(all()).merge(pages()).layer(middleware::from_fn(origin::check));
+    let served = listen::serve((socket, routes), port, refused, ending, stop).await;
     forgetting.abort();
     served
 }
@@ -108,71 +105,4 @@ fn v1() -> Router<ApiState> {
         .route(&format!("{}{{id}}", path::KILL), get(answers::kill))
         .route(path::DOCTOR, get(answers::doctor))
         .route(path::HEALTH, get(answers::health))
-}
-
-/// Admits requests with the token. The file is read for each request, so that it can be changed.
-async fn with_token(
-    State(file): State<Arc<Path>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, StatusCode> {
-    let given =
-        request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    let given = given.ok_or(StatusCode::UNAUTHORIZED)?.to_vec();
-    let expected = tokio::task::spawn_blocking(move || read_token(&file)).await;
-    let expected = expected.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    let expected = expected.map_err(|error| {
-        tracing::warn!(%error, "rejected a request with a bearer token");
-        StatusCode::UNAUTHORIZED
-    })?;
-    if is_same(given.trim_ascii(), &expected) {
-        Ok(next.run(request).await)
-    } else {
-        Err(StatusCode::UNAUTHORIZED)
-    }
-}
-
-/// Reads the token.
-///
-/// # Errors
-/// When it cannot be read, or is not a valid token.
-pub fn read_token(file: &Path) -> anyhow::Result<Vec<u8>> {
-    use anyhow::Context as _;
-    let text =
-        std::fs::read(file).with_context(|| format!("failed to read the token in {}", file.display()))?;
-    let token = text.trim_ascii().to_vec();
-    if token.len() < SHORTEST_TOKEN {
-        anyhow::bail!("the token in {} has less than {SHORTEST_TOKEN} bytes", file.display());
-    }
-    Ok(token)
-}
-
-/// Compares in constant time.
-fn is_same(given: &[u8], expected: &[u8]) -> bool {
-    given.len() == expected.len()
-        && given.iter().zip(expected).fold(0, |differs, (given, expected)| differs | (given ^ expected)) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{is_same, read_token};
-
-    #[test]
-    fn a_token_is_read_without_its_line_end_and_never_empty() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("token");
-        assert!(read_token(&file).unwrap_err().to_string().contains(&file.display().to_string()));
-        for (text, is_good) in [("", false), ("\n\n                 \n", false), ("0123456789abcdef\n", true)]
-        {
-            std::fs::write(&file, text).unwrap();
-            assert_eq!(read_token(&file).is_ok(), is_good, "{text:?}");
-        }
-        assert_eq!(read_token(&file).unwrap(), b"0123456789abcdef");
-    }
-
-    #[test]
-    fn tokens_are_compared_whole() {
-        assert!(is_same(b"abc", b"abc"));
-        assert!(!is_same(b"abc", b"abd") && !is_same(b"ab", b"abc") && !is_same(b"", b"abc"));
-    }
 }

@@ -61,13 +61,16 @@ pub struct Pages {
     pub(super) insights: Cache<Insights>,
     pub(super) kills: Cache<Snapshot>,
     pub(super) metrics: Cache<Snapshot>,
+    /// The part of the node's web page that changes.
+    pub node: Cache<Snapshot>,
 }
 
 impl Pages {
-    pub(super) async fn forget(&self) {
-        let Self { snapshot, containers, processes, arenas, insights, kills, metrics } = self;
-        for cache in [snapshot, processes, arenas, kills, metrics] {
-            cache.forget().await;
+    /// Frees the bytes that were made of older snapshots than this one.
+    pub(super) async fn forget(&self, newest: &Arc<Snapshot>) {
+        let Self { snapshot, containers, processes, arenas, insights, kills, metrics, node } = self;
+        for cache in [snapshot, processes, arenas, kills, metrics, node] {
+            cache.forget_all_but(newest).await;
         }
         containers.forget().await;
         insights.forget().await;

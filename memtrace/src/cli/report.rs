@@ -2,7 +2,6 @@
 //!
 //! Arguments and the store -> text or JSON on `out`. Must not write to the store, and must not need a daemon.
 
-mod again;
 mod exits;
 mod story;
 mod which;
@@ -22,7 +21,7 @@ pub use self::{exits::ExitsArgs, story::StoryArgs, which::Which};
 use super::{Failure, args::ColorArgs};
 use crate::{
     oom::record::OomRecord,
-    report::{Style, Terminal, html, markdown, table, text},
+    report::{self, Style, Terminal, html, markdown, table, text},
     store::{Filter, KillSummary, Store, StoreError},
 };
 
@@ -334,7 +333,7 @@ fn one(record: &OomRecord, store: &Store, format: Format, style: Style) -> Resul
     if format == Format::Json {
         return Ok(serde_json::to_string_pretty(record)? + "\n");
     }
-    let again = again::again(record, store)?;
+    let again = store.story_of(record)?.map(|(story, is_more)| report::again(&story, is_more));
     let again = again.as_deref();
     Ok(match format {
         Format::Markdown => markdown(record, again),

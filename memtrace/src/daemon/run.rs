@@ -59,6 +59,7 @@ use crate::{
     model::{Latest, Model},
     probe::{attach::Probes, status::ProbeStatus, tracefs},
     reader::{Remote, pool::Readers, tmpfs},
+    web,
 };
 
 /// Runs until SIGTERM or SIGINT.
@@ -172,7 +173,7 @@ async fn run_attached(
         beats.stop();
         systemd.tell("STOPPING=1");
     };
-    let served = server::serve(socket, port, source, stopping).await;
+    let served = server::serve((socket, port), source, web::pages(), stopping).await;
     running.end()?;
     if let Some(thread) = lost {
         anyhow::bail!("the {thread} thread ended unexpectedly");

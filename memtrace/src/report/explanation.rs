@@ -1,9 +1,12 @@
-//! An explanation as text.
+//! An explanation as text, and as the contents of a page of HTML.
 //!
-//! [`Explanation`](crate::explain::Explanation)s -> lines that fit. Must not add information.
+//! [`Explanation`](crate::explain::Explanation)s -> lines that fit, or HTML. Must not add information.
 
+mod document;
+mod html;
 mod objects;
 mod pair;
 mod text;
+mod words;
 
-pub use self::{pair::pair, text::text};
+pub use self::{html::contents, pair::pair, text::text};

@@ -1,8 +1,8 @@
 //! One kill as an HTML page: a single file without network access, scripts or other files; for light and dark screens
-//! and for paper.
+//! and for paper. Also its contents alone, for the pages that the daemon serves.
 //!
 //! `&OomRecord` -> HTML. The template escapes all text; the two drawings are templates too (`plot`, `flame`). The
-//! page's policy forbids scripts and requests.
+//! page's policy forbids scripts and requests. No element has a style of its own: the daemon's policy forbids that.
 
 mod flame;
 mod plot;
@@ -21,36 +21,46 @@ use crate::{
         OomRecord,
         circumstances::{Composition, Source},
     },
+    snapshot::GrowthStack,
     text::{Align, printable},
     verdict::Confidence,
 };
 
-const STYLE: &str = include_str!("html/style.css");
+/// The style sheet of all pages.
+pub const STYLE: &str = include_str!("html/style.css");
 /// No scripts and no requests: images must be embedded.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// Writes the page of one kill.
 pub fn html(record: &OomRecord, again: Option<&str>) -> String {
+    framed(&format!("OOM kill {}", printable(&record.id)), &kill(record, again))
+}
+
+/// The contents of the page of one kill.
+pub fn kill(record: &OomRecord, again: Option<&str>) -> Markup {
     let Document { lead, blocks, closing } = block::document(record, again);
     let (first, rest) =
         lead.split_first().map_or((String::new(), &[][..]), |(first, rest)| (first.clone(), rest));
+    html! {
+        header {
+            p.kicker { "OOM kill, " (moment(record.time)) ", record " (printable(&record.id)) }
+            h1 { (printable(&first)) }
+            @for paragraph in rest { p.lead { (printable(paragraph)) } }
+            (chips(record))
+            (tiles(record))
+        }
+        @for block in &blocks { (section(block, block.figure.and_then(|figure| draw(record, figure)))) }
+        (footer(&closing))
+    }
+}
+
+/// A page with these contents.
+fn framed(title: &str, contents: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            (head(&format!("OOM kill {}", printable(&record.id))))
-            body {
-                main {
-                    header {
-                        p.kicker { "OOM kill, " (moment(record.time)) ", record " (printable(&record.id)) }
-                        h1 { (printable(&first)) }
-                        @for paragraph in rest { p.lead { (printable(paragraph)) } }
-                        (chips(record))
-                        (tiles(record))
-                    }
-                    @for block in &blocks { (section(block, block.figure.and_then(|figure| draw(record, figure)))) }
-                    (footer(&closing))
-                }
-            }
+            (head(title))
+            body { main { (contents) } }
         }
     };
     page.into_string()
@@ -72,7 +82,7 @@ fn head(title: &str) -> Markup {
 }
 
 /// The foot of a page.
-fn footer(closing: &str) -> Markup {
+pub(super) fn footer(closing: &str) -> Markup {
     html! {
         footer {
             p { (closing) }
@@ -89,27 +99,23 @@ fn footer(closing: &str) -> Markup {
 
 /// Writes a document without drawings of a record as a page; `drawing` is put above its first block.
 pub(super) fn page(title: &str, document: &Document, drawing: Option<&Markup>) -> String {
+    framed(title, &contents(title, document, drawing))
+}
+
+/// The contents of such a page.
+pub(super) fn contents(title: &str, document: &Document, drawing: Option<&Markup>) -> Markup {
     let Document { lead, blocks, closing } = document;
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            (head(title))
-            body {
-                main {
-                    header {
-                        p.kicker { (title) }
-                        @for (index, paragraph) in lead.iter().enumerate() {
-                            @if index == 0 { h1 { (printable(paragraph)) } } @else { p.lead { (printable(paragraph)) } }
-                        }
-                    }
-                    @if let Some(drawing) = drawing { section { (drawing) } }
-                    @for block in blocks { (section(block, None)) }
-                    (footer(closing))
-                }
+    html! {
+        header {
+            p.kicker { (printable(title)) }
+            @for (index, paragraph) in lead.iter().enumerate() {
+                @if index == 0 { h1 { (printable(paragraph)) } } @else { p.lead { (printable(paragraph)) } }
             }
         }
-    };
-    page.into_string()
+        @if let Some(drawing) = drawing { section { (drawing) } }
+        @for block in blocks { (section(block, None)) }
+        (footer(closing))
+    }
 }
 
 fn chips(record: &OomRecord) -> Markup {
@@ -153,7 +159,7 @@ fn tiles(record: &OomRecord) -> Markup {
     }
 }
 
-fn section(block: &Block, drawing: Option<Markup>) -> Markup {
+pub(super) fn section(block: &Block, drawing: Option<Markup>) -> Markup {
     let is_drawn = drawing.is_some() && block.figure == Some(Figure::Timeline);
     html! {
         section {
@@ -191,7 +197,7 @@ fn other(item: &Item, is_drawn: bool) -> Markup {
             Item::Lines { .. } if is_drawn => {},
             Item::Lines { name, lines } => {
                 p.note { (printable(name)) }
-                pre { @for line in lines { (printable(line)) "\n" } }
+                pre tabindex="0" { @for line in lines { (printable(line)) "\n" } }
             },
             Item::Table(table) => (self::table(table)),
             Item::Note(text) => p.note { (printable(text)) },
@@ -201,10 +207,16 @@ fn other(item: &Item, is_drawn: bool) -> Markup {
 
 fn table(table: &Table) -> Markup {
     html! {
-        div.scroll {
+        div.scroll tabindex="0" {
             table {
                 @if table.has_titles() {
-                    thead { tr { @for column in &table.columns { th.(align(column)) { (column.title) } } } }
+                    thead {
+                        tr {
+                            @for column in &table.columns {
+                                @if column.title.is_empty() { td {} } @else { th.(align(column)) { (column.title) } }
+                            }
+                        }
+                    }
                 }
                 tbody {
                     @for Row { mark, cells, paint } in &table.rows {
@@ -224,8 +236,17 @@ fn cell(cell: &Cell, column: &Column) -> Markup {
             @match cell {
                 Cell::Text(text) => (printable(text)),
                 Cell::Grade(grade) => (self::grade(&grade.to_string())),
-                Cell::Bar(share) => div.meter { i style=(format!("width:{}%", (*share).min(100))) {} },
+                Cell::Bar(share) => (meter(*share)),
             }
+        }
+    }
+}
+
+/// A share in percent as a bar; the figure is beside it.
+pub fn meter(share: u128) -> Markup {
+    html! {
+        svg.meter viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true" {
+            rect width=(share.min(100)) height="1" {}
         }
     }
 }
@@ -254,17 +275,19 @@ fn draw(record: &OomRecord, figure: Figure) -> Option<Markup> {
     match figure {
         Figure::Timeline => plot::plots(&record.circumstances.timeline),
         Figure::Composition => record.circumstances.composition.as_ref().and_then(composition),
-        Figure::Stacks => {
-            let stacks = &record.circumstances.victim_memory.as_ref()?.growth_stacks;
-            let drawing = flame::graph(stacks)?;
-            Some(html! {
-                figure.flame {
-                    (drawing)
-                    figcaption { "New memory by call stack over 10 minutes; the width is the amount of memory" }
-                }
-            })
-        }
+        Figure::Stacks => stacks(&record.circumstances.victim_memory.as_ref()?.growth_stacks),
     }
+}
+
+/// New memory by call stack, drawn; `None` without.
+pub(super) fn stacks(stacks: &[GrowthStack]) -> Option<Markup> {
+    let drawing = flame::graph(stacks)?;
+    Some(html! {
+        figure.flame tabindex="0" {
+            (drawing)
+            figcaption { "New memory by call stack over 10 minutes; the width is the amount of memory" }
+        }
+    })
 }
 
 /// The charge as one bar of its parts.
@@ -278,12 +301,22 @@ fn composition(composition: &Composition) -> Option<Markup> {
             .and_then(|bytes| percent(bytes, whole))
             .map_or_else(|| UNKNOWN.to_owned(), |share| format!("{share} %"))
     };
+    let mut left = 0.0;
+    let places: Vec<(&Part, f64, f64)> = parts
+        .iter()
+        .map(|part| {
+            let place = (part, left, width(part).min(100.0));
+            left += place.2;
+            place
+        })
+        .collect();
     Some(html! {
         figure {
-            div.stack role="img" aria-label="charged memory by kind" {
-                @for part in &parts {
-                    i.(part.key) style=(format!("width:{:.2}%", width(part).min(100.0)))
-                        title=(format!("{}: {}", part.name, figure(part.bytes))) {}
+            svg.stack viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label="charged memory by kind" {
+                @for (part, left, width) in places {
+                    rect.(part.key) x=(flame::figure(left)) width=(flame::figure(width)) height="1" {
+                        title { (part.name) ": " (figure(part.bytes)) }
+                    }
                 }
             }
             ul.legend {

@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub use self::{
-    container::file,
+    container::{file, state},
     pod::key as pod_of,
     stack::{frame, id as stack_id, stacks},
 };

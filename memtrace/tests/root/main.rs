@@ -29,6 +29,7 @@ mod metrics;
 mod namespaces;
 mod odd;
 mod outliving;
+mod pages;
 mod peaks;
 mod record;
 mod runs;

@@ -56,6 +56,11 @@ impl Agent {
         Ok(())
     }
 
+    /// Where it answers.
+    pub(crate) fn socket(&self) -> PathBuf {
+        socket_of(&self.state)
+    }
+
     /// The live view, as text.
     pub(crate) fn top(&self) -> Result<String> {
         text("memtrace top", self.ask_top(&[])?)

@@ -17,8 +17,9 @@ use crate::{
         interest::Interest,
         lane::Lane,
         listen::{self, Socket},
-        server::{self, Port},
+        server::Port,
         state::Source,
+        token,
     },
     clock,
     daemon::{Config, PROC},
@@ -52,7 +53,7 @@ pub struct Listeners {
 pub fn listeners(config: &Config, beats: &Beats) -> anyhow::Result<Listeners> {
     let socket = listen::bind(&config.socket, beats.watch(SOCKET))?;
     if let Some(file) = &config.token_file {
-        server::read_token(file)?;
+        token::read(file)?;
     }
     let port = config.listen.map(|address| {
         let listener = listen::bind_port(address)?;

@@ -4,10 +4,12 @@
 
 use jiff::Timestamp;
 
-use super::objects::objects;
+use super::{
+    objects::objects,
+    words::{self, percent},
+};
 use crate::{
-    allocator::counters::ArenaCounters,
-    explain::{Explanation, Grown, Growth, Holding, Member, Part},
+    explain::{Explanation, Grown, Holding, Member, Part},
     report::{
         page::Page,
         stack::callers,
@@ -15,7 +17,7 @@ use crate::{
     },
     text::{Align, pad, printable, width, wrap_paths},
     units::{Bytes, Grade},
-    verdict::{Remedy, growth::Ended, rate},
+    verdict::Remedy,
 };
 
 /// Width of a bar in columns.
@@ -24,10 +26,6 @@ const BAR: usize = 20;
 const NAME: usize = 32;
 const FIGURE: usize = 11;
 const SHARE: usize = 6;
-/// The first line of an allocator, and of each of its arenas.
-const IN_USE: &str = "  in use";
-/// Smaller growth that has ended is no news.
-const NOTABLE: u64 = 1 << 20;
 /// The most processes in the list.
 const MOST_LISTED: usize = 5;
 
@@ -69,17 +67,8 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
 }
 
 fn head(page: &mut Page, explanation: &Explanation) {
-    let Explanation { name, kind, total_bytes, limit, cgroups, processes, time, .. } = explanation;
-    let total = total_bytes.map_or_else(|| "unknown".to_owned(), |total| total.to_string());
-    let verb = if kind == "process" { "resident" } else { "charged" };
-    let of = match (limit, total_bytes) {
-        (Some(limit), Some(total)) => {
-            format!(", {} % of its limit of {}", percent(total.0, limit.bytes.0), limit.bytes)
-        }
-        (Some(limit), None) => format!(", limit {}", limit.bytes),
-        (None, _) => ", no limit".to_owned(),
-    };
-    page.paragraph(&format!("{kind} {name}: {total} {verb}{of}"), Paint::Heading);
+    let Explanation { cgroups, processes, time, .. } = explanation;
+    page.paragraph(&words::headline(explanation), Paint::Heading);
     for cgroup in cgroups {
         page.field("cgroup", cgroup);
     }
@@ -123,8 +112,7 @@ fn group(comm: &str, members: &[&Member]) -> String {
 }
 
 fn sum(page: &mut Page, explanation: &Explanation) {
-    let of = if explanation.kind == "process" { "RESIDENT MEMORY" } else { "CHARGED MEMORY" };
-    page.heading(of);
+    page.heading(&words::whole(explanation).to_uppercase());
     let total = explanation.total_bytes.unwrap_or_default().0;
     for part in &explanation.parts {
         line(page, part, 0, total);
@@ -133,37 +121,18 @@ fn sum(page: &mut Page, explanation: &Explanation) {
         }
     }
     if let Some(remainder) = explanation.remainder_bytes {
-        let bytes = Bytes(remainder.unsigned_abs());
-        let (name, means) = if remainder < 0 {
-            ("subtract: counted twice", "the parts were read at different times")
-        } else {
-            ("remainder", "charged in advance, or not yet summed up")
-        };
-        let remainder = Part::new(name, means, bytes, Grade::Read);
-        line(page, &remainder, 0, total);
+        line(page, &words::remainder(remainder), 0, total);
     }
     entry(page, "total", Bytes(total), "", Paint::Heading);
 }
 
 /// How it grows, and where: for each stack its share of the growth, and the program's own functions.
 fn growth(page: &mut Page, explanation: &Explanation) {
-    let Some(Growth { bytes_per_second, seconds_to_limit, ended, stacks }) = &explanation.growth else {
-        return;
-    };
-    if stacks.is_empty() && ended.is_none() && bytes_per_second.abs() < 1.0 {
-        return;
-    }
+    let Some(growth) = &explanation.growth else { return };
+    let Some(now) = words::growth(growth) else { return };
     page.heading("GROWTH");
-    let left =
-        seconds_to_limit.map_or_else(String::new, |left| format!(", which reaches its limit in {left:.0} s"));
-    let now = match ended {
-        Some(Ended { bytes, seconds_ago }) if bytes.0 >= NOTABLE => {
-            format!("it grew by {bytes} until {seconds_ago:.0} s ago; {} since then", rate(*bytes_per_second))
-        }
-        _ => format!("{} now{left}", rate(*bytes_per_second)),
-    };
     page.line(&now, Paint::Plain);
-    for Grown { pid, comm, stack } in stacks {
+    for Grown { pid, comm, stack } in &growth.stacks {
         let [_, minute, _] = stack.bytes;
         let whose = if explanation.processes.len() > 1 { format!("{comm} ({pid}): ") } else { String::new() };
         page.bullet(
@@ -214,28 +183,16 @@ fn parts(page: &mut Page, parts: &[Part], depth: usize) {
 }
 
 fn allocator(page: &mut Page, holding: &Holding, now: Timestamp) {
-    let version = holding.version.as_deref().map_or_else(String::new, |version| format!(" {version}"));
-    let many =
-        if holding.processes > 1 { format!(", {} processes", holding.processes) } else { String::new() };
-    let title = format!("{}{version}{many}", holding.allocator);
-    entry(page, &title, holding.resident_bytes, "resident", Paint::Heading);
+    entry(page, &words::title(holding), holding.resident_bytes, "resident", Paint::Heading);
     if let Some(reason) = &holding.absent {
         page.bullet("  no counters:", reason, Paint::Doubt);
     }
     let bound = holding.exactness(now);
-    let rows: [(&str, Option<Bytes>, &str); 6] = [
-        (IN_USE, holding.allocated_bytes, &bound),
-        ("  free, still resident", holding.free_resident_bytes, "kept for new allocations"),
-        ("  freed lazily", holding.lazily_freed_bytes, "resident until the kernel reclaims it"),
-        ("  metadata", holding.metadata_bytes, "used by the allocator itself"),
-        ("  not counted", holding.untold_bytes, "gaps, rounding, parts without counters"),
-        ("  virtual only", holding.retained_bytes, "address space without memory"),
-    ];
-    for (name, bytes, means) in rows {
+    for (name, bytes, means) in words::figures(holding, &bound) {
         if let Some(bytes) = bytes.filter(|bytes| bytes.0 > 0) {
             entry(page, name, bytes, means, Paint::Plain);
         }
-        if name == IN_USE {
+        if name == words::IN_USE {
             by_arena(page, holding);
         }
     }
@@ -243,21 +200,14 @@ fn allocator(page: &mut Page, holding: &Holding, now: Timestamp) {
         page.bullet("  unknown:", missing, Paint::Doubt);
     }
     if !holding.settings.is_empty() {
-        let settings: Vec<String> =
-            holding.settings.iter().map(|setting| format!("{}={}", setting.name, setting.value)).collect();
-        page.bullet("  settings:", &settings.join(" "), Paint::Plain);
+        page.bullet("  settings:", &words::settings(holding), Paint::Plain);
     }
 }
 
 fn by_arena(page: &mut Page, holding: &Holding) {
-    for ArenaCounters { name, allocated_bytes, free_resident_bytes, system_bytes } in &holding.by_arena {
-        let (bytes, mut means) = match (allocated_bytes, free_resident_bytes) {
-            (Some(used), Some(free)) => (*used, format!("in use, and {free} free")),
-            (Some(used), None) => (*used, "in use".to_owned()),
-            (None, free) => (free.unwrap_or_default(), "free".to_owned()),
-        };
-        means.extend(system_bytes.map(|system| format!(", of {system}")));
-        entry(page, &format!("    {name}"), bytes, &means, Paint::Plain);
+    for arena in &holding.by_arena {
+        let (bytes, means) = words::arena(arena);
+        entry(page, &format!("    {}", arena.name), bytes, &means, Paint::Plain);
     }
     let rest = holding.arenas.saturating_sub(holding.by_arena.len());
     if rest > 0 && !holding.by_arena.is_empty() {
@@ -268,11 +218,10 @@ fn by_arena(page: &mut Page, holding: &Holding) {
 fn verdicts(page: &mut Page, explanation: &Explanation) {
     page.heading("VERDICT");
     if explanation.findings.is_empty() {
-        page.line("nothing unusual in these figures", Paint::Plain);
+        page.line(words::NOTHING_UNUSUAL, Paint::Plain);
     }
     for finding in &explanation.findings {
-        let confidence = format!("{:?}", finding.confidence).to_lowercase();
-        page.bullet("*", &format!("{} ({confidence} confidence)", finding.sentence), Paint::Culprit);
+        page.bullet("*", &words::finding(finding), Paint::Culprit);
         for fact in &finding.evidence {
             page.bullet("   ", &format!("{}: {} ({})", fact.what, fact.value, fact.grade), Paint::Plain);
         }
@@ -283,11 +232,6 @@ fn verdicts(page: &mut Page, explanation: &Explanation) {
             }
         }
     }
-}
-
-fn percent(part: u64, whole: u64) -> u64 {
-    let share = (u128::from(part) * 100 + u128::from(whole / 2)).checked_div(u128::from(whole));
-    share.and_then(|share| u64::try_from(share).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

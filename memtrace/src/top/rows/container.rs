@@ -225,7 +225,7 @@ pub(super) fn rows(data: &Data, scope: &Scope) -> Vec<Row> {
             Row {
                 id: RowId::Container(row.cgroup.clone()),
                 values: super::values(CELLS, |value| value(&facts)),
-                state: state(&facts),
+                state: state(row, facts.insight),
             }
         })
         .collect()
@@ -243,14 +243,14 @@ pub(super) fn slacks(data: &Data) -> HashMap<&str, Bytes> {
     slacks
 }
 
-fn state(of: &ContainerFacts<'_>) -> State {
-    let share = of
-        .row
-        .usage_bytes
-        .zip(limit(of))
-        .map(|(Bytes(used), Bytes(limit))| used as f64 / limit.max(1) as f64);
-    let eta = of.insight.and_then(|insight| insight.seconds_to_limit);
-    let leaks = of.insight.is_some_and(|insight| {
+/// How urgent a container is.
+pub fn state(row: &ContainerRow, insight: Option<&Insight>) -> State {
+    let limit = row.limit.as_ref().map(|limit| limit.bytes);
+    let share =
+        row.usage_bytes.zip(limit).map(|(Bytes(used), Bytes(limit))| used as f64 / limit.max(1) as f64);
+    let eta = insight.and_then(|insight| insight.seconds_to_limit);
+    let waiting = row.charge.as_ref().and_then(|charge| charge.pressure_some10);
+    let leaks = insight.is_some_and(|insight| {
         insight
             .findings
             .iter()
@@ -260,7 +260,7 @@ fn state(of: &ContainerFacts<'_>) -> State {
         State::Alarm
     } else if share.is_some_and(|share| share >= NEAR)
         || eta.is_some_and(|eta| eta <= SOON)
-        || pressure(of).is_some_and(|waiting| waiting >= WAITING)
+        || waiting.is_some_and(|waiting| waiting >= WAITING)
         || leaks
     {
         State::Warning

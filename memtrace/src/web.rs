@@ -4,6 +4,7 @@
 //! viewers of the node share one rendering. They work without script; with it, the node's page follows the node.
 
 mod answers;
+mod event;
 mod frame;
 mod kills;
 mod live;

@@ -16,8 +16,9 @@ use axum::{
 use hyper::body::Bytes;
 
 use super::{
+    event,
     frame::{self, Place, document},
-    kills, live, node, target,
+    kills, node, target,
 };
 use crate::{
     api::state::{ApiState, Source},
@@ -61,14 +62,14 @@ pub(super) async fn changing(ApiState { source, pages }: ApiState) -> Result<Byt
     let make = move |snapshot: Arc<Snapshot>| {
         let insights = Arc::clone(&source.insights.borrow());
         let kills = kills::newest(&source.state_dir);
-        Ok(live::event(&node::changing(&snapshot, &insights, &kills).into_string()))
+        Ok(event::event(&node::changing(&snapshot, &insights, &kills).into_string()))
     };
     pages.node.get(&latest, make).await
 }
 
 pub(super) async fn node(State(state): State<ApiState>) -> Result<Html<String>, Failed> {
     let event = changing(state).await.map_err(|status| failed(status, "The page could not be made."))?;
-    Ok(Html(document("This node", Place::Node, &node::whole(live::html(&event)))))
+    Ok(Html(document("This node", Place::Node, &node::whole(event::html(&event)))))
 }
 
 pub(super) async fn target(

@@ -28,8 +28,6 @@ const MOST: usize = 64;
 const EVERY: i64 = 2;
 /// After a lost connection the browser waits this long.
 const RETRY: &[u8] = b"retry: 3000\n\n";
-const BEFORE: &[u8] = b"data: ";
-const AFTER: &[u8] = b"\n\n";
 const BUSY: &str = "too many viewers; the page itself still answers\n";
 
 /// The places of viewers.
@@ -94,6 +92,7 @@ async fn follow(state: &ApiState, sender: &mpsc::Sender<Bytes>) {
         let instant = snapshots.borrow_and_update().time.as_second() / EVERY;
         if sent != Some(instant) {
             sent = Some(instant);
+            state.source.interest.look(clock::ktime());
             let Ok(event) = changing(state.clone()).await else { return };
             if sender.send(event).await.is_err() {
                 return;
@@ -103,16 +102,4 @@ async fn follow(state: &ApiState, sender: &mpsc::Sender<Bytes>) {
             return;
         }
     }
-}
-
-/// The event; a line end in the text would end its data.
-pub(super) fn event(html: &str) -> Vec<u8> {
-    let one_line = html.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
-    BEFORE.iter().copied().chain(one_line).chain(AFTER.iter().copied()).collect()
-}
-
-/// The text in an event.
-pub(super) fn html(event: &[u8]) -> &[u8] {
-    let text = event.strip_prefix(BEFORE).unwrap_or(event);
-    text.strip_suffix(AFTER).unwrap_or(text)
 }

@@ -9,7 +9,7 @@ use crate::{
     store::KillSummary,
     text::escape,
     top::rows::tests::data,
-    web::{kills::Kills, live, trouble::cases},
+    web::{event, kills::Kills, trouble::cases},
 };
 
 const SCRIPT: &str = "<script>alert(1)</script>";
@@ -75,10 +75,10 @@ fn a_name_is_text_whatever_is_in_it() {
     assert!(html.contains("&lt;script&gt;"));
     // Hebrew is read from the right, but its neighbours are not.
     assert!(html.contains("<bdi>שלום</bdi>"));
-    let event = live::event(&html);
-    assert_eq!(live::html(&event), html.as_bytes());
-    assert_eq!(event.iter().filter(|byte| **byte == b'\n').count(), 2, "one event");
-    assert!(whole(live::html(&event)).into_string().contains(&html));
+    let sent = event::event(&html);
+    assert_eq!(event::html(&sent), html.as_bytes());
+    assert_eq!(sent.iter().filter(|byte| **byte == b'\n').count(), 2, "one event");
+    assert!(whole(event::html(&sent)).into_string().contains(&html));
     let errors = changing(&snapshot, &insights, &Err(SCRIPT.to_owned())).into_string();
     assert!(!errors.contains("<script"), "{errors}");
 }

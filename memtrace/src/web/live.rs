@@ -86,8 +86,6 @@ async fn follow(state: &ApiState, sender: &mpsc::Sender<Bytes>) {
     let mut snapshots = state.source.snapshots.clone();
     let mut sent = None;
     loop {
-        // Who has the page open looks, as long as it is open.
-        state.source.interest.look(clock::ktime());
         // The same instants for all viewers, so that they share what is made.
         let instant = snapshots.borrow_and_update().time.as_second() / EVERY;
         if sent != Some(instant) {

@@ -299,20 +299,35 @@ impl State {
         self.busy += 1;
         Ok(self.idle.take())
     }
+
+    /// Waits for the idle reader if it has ended; nobody may ask for long.
+    fn reap_idle(&mut self) {
+        let Some(idle) = &mut self.idle else { return };
+        let pid = idle.pid();
+        // What has ended and was waited for has no time.
+        let spent = cpu_time(pid).unwrap_or_default();
+        if idle.has_ended() {
+            self.idle = None;
+            self.running.retain(|running| *running != pid);
+            self.spent = self.spent.saturating_add(spent);
+        }
+    }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts readers on request, and reaps stuck ones.
+/// Starts readers on request, and reaps stuck ones and the idle one, which somebody may have killed.
 fn keep(program: &Path, wanted: &Receiver<Sender<io::Result<Process>>>, state: &Mutex<State>, beat: &Beat) {
     loop {
         match beat.wait(|| wanted.recv_timeout(REAP)) {
             // The receiver waits for it, unless the daemon is ending.
             Ok(answer) => drop(answer.send(Process::start(program))),
             Err(RecvTimeoutError::Timeout) => {
-                lock(state).stuck.retain_mut(|process| !process.has_ended());
+                let mut state = lock(state);
+                state.stuck.retain_mut(|process| !process.has_ended());
+                state.reap_idle();
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -144,3 +144,19 @@ fn a_session_quarantines_what_its_reader_hangs_on() {
     assert_eq!((session.number(), session.check(std::process::id())), (1, Err(NotRead::Quarantined)));
     assert_eq!(readers.counts().late, 1);
 }
+
+/// The kernel may kill it, and then nobody asks for long.
+#[test]
+fn an_idle_one_that_was_killed_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let readers = readers(dir.path(), "exec sleep 1000");
+    let [pid] = readers.pids()[..] else { panic!("one is idle") };
+    let raw = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(raw, rustix::process::Signal::KILL).unwrap();
+    let begun = std::time::Instant::now();
+    while Path::new(&format!("/proc/{pid}")).exists() {
+        assert!(begun.elapsed() < PATIENCE, "nobody waited for it");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(readers.pids().is_empty());
+}

@@ -62,7 +62,7 @@ pub trait Line {
     /// When there is no answer.
     fn ask(&mut self, whom: Whom, ask: &Ask, patience: Duration) -> Result<Answer, NotRead>;
 
-    /// Called from time to time: ends a process without requests since the last call.
+    /// Called from time to time: ends a process without requests since the last call, and one that has died.
     fn rest(&mut self);
 
     /// Quarantines a process that readers died on.
@@ -104,7 +104,9 @@ impl Line for Session {
     }
 
     fn rest(&mut self) {
-        if !std::mem::take(&mut self.is_used) && self.process.is_some() {
+        let is_used = std::mem::take(&mut self.is_used);
+        // One that somebody killed is waited for, too.
+        if self.process.as_mut().is_some_and(|process| !is_used || process.has_ended()) {
             self.readers.end(self.process.take());
             self.number += 1;
         }

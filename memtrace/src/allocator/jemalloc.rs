@@ -12,6 +12,7 @@ use super::{
 };
 
 pub mod advice;
+pub mod committed;
 pub mod counters;
 pub mod owner;
 
@@ -41,7 +42,7 @@ impl Allocator for Jemalloc {
     }
 
     fn owners(&self) -> &'static [(Turn, &'static dyn Claimant)] {
-        &[(Turn::Shaped, &owner::Jemalloc)]
+        &[(Turn::Placed, &committed::Committed), (Turn::Shaped, &owner::Jemalloc)]
     }
 
     fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {

@@ -12,6 +12,11 @@ fn check(marks: &[Mark], regions: &[Region], expected: &[&str]) {
     assert_eq!(names(&attribute(&process, regions)), expected);
 }
 
+fn check_has_no(marks: &[Mark], regions: &[Region], name: &str) {
+    let process = ProcessEvidence::new(vec![module("/app", APP, marks)]).with_stack_limit(Some(8 << 20));
+    assert!(!names(&attribute(&process, regions)).iter().any(|owned| owned == name), "{name}");
+}
+
 /// glibc 2.37 and later reserve heaps without MAP_NORESERVE, so they merge with chunks below.
 #[test]
 fn a_heap_that_merged_with_a_chunk_is_cut_at_its_multiple() {
@@ -79,6 +84,58 @@ fn a_java_heap_above_32_gib() {
 fn a_stack_on_an_old_kernel_is_cut_from_what_merged_with_it() {
     let regions = [plain(AT, 4096, Prot::NONE, 0), plain(AT + 4096, 9 * MIB, RW, AC)];
     check(&[Mark::Glibc], &regions, &["stack guard", "stack thread stack", "glibc mmapped chunk"]);
+}
+
+/// What jemalloc leaves of its extents where it may not overcommit, between the stacks of two threads.
+fn committed_extents(stack_flags: u16) -> Vec<Region> {
+    let page = 4096;
+    let parts = [
+        (page, Prot::NONE, 0),
+        (8 * MIB, RW, AC | stack_flags),
+        (5 * page, RW, AC),
+        (page, Prot::NONE, 0),
+        (3 * MIB, RW, AC),
+        (page, Prot::NONE, 0),
+        (8 * MIB, RW, AC | stack_flags),
+    ];
+    let mut at = AT;
+    parts
+        .map(|(len, prot, flags)| {
+            at += len;
+            plain(at - len, len, prot, flags)
+        })
+        .to_vec()
+}
+
+#[test]
+fn extents_of_a_jemalloc_that_may_not_overcommit() {
+    for stack_flags in [VmFlags::NO_HUGE_PAGE, 0] {
+        let expected = [
+            "stack guard",
+            "stack thread stack",
+            "jemalloc extents",
+            "jemalloc extents",
+            "jemalloc extents",
+            "stack guard",
+            "stack thread stack",
+        ];
+        check(&[Mark::Jemalloc, Mark::DefinesMalloc], &committed_extents(stack_flags), &expected);
+    }
+}
+
+/// Beside a jemalloc that overcommits, or that is not malloc, such memory is not its own.
+#[test]
+fn committed_memory_beside_a_jemalloc_that_overcommits() {
+    let mut regions = committed_extents(VmFlags::NO_HUGE_PAGE);
+    check_has_no(&[Mark::Jemalloc], &regions, "jemalloc extents");
+    regions.push(plain(AT + 64 * MIB, 2 * MIB, RW, NR));
+    let owned = attribute(
+        &ProcessEvidence::new(vec![module("/app", APP, &[Mark::Jemalloc, Mark::DefinesMalloc])]),
+        &regions,
+    );
+    let ours: Vec<u64> =
+        owned.iter().filter(|owned| owned.owner.allocator == "jemalloc").map(|o| o.start).collect();
+    assert_eq!(ours, [AT + 64 * MIB]);
 }
 
 #[test]

@@ -271,10 +271,14 @@ fn part(figures: &BTreeMap<String, f64>) -> Option<String> {
 
 /// What is told is the largest stack that is not all of libraries; that its functions have no names is no excuse.
 fn told<'a>(stacks: impl Iterator<Item = &'a Value>) -> Vec<String> {
+    main_stack(stacks).map(functions).unwrap_or_default()
+}
+
+fn main_stack<'a>(stacks: impl Iterator<Item = &'a Value>) -> Option<&'a Value> {
     let minute = |stack: &&Value| list(stack, "bytes").nth(1).and_then(Value::as_u64);
     let mut stacks: Vec<&Value> = stacks.filter(|stack| own(stack).next().is_some()).collect();
     stacks.sort_by_key(|stack| std::cmp::Reverse(minute(stack)));
-    stacks.first().map(|stack| functions(stack)).unwrap_or_default()
+    stacks.first().copied()
 }
 
 fn own(stack: &Value) -> impl Iterator<Item = &Value> {
@@ -283,6 +287,13 @@ fn own(stack: &Value) -> impl Iterator<Item = &Value> {
         let file = module.rsplit('/').next().unwrap_or_default();
         !module.is_empty() && !LIBRARIES.iter().any(|library| file.starts_with(library))
     })
+}
+
+/// Whether names may still follow: those of a stack that began in the last second are looked up after the kill.
+pub(crate) fn lacks_names(record: &Value) -> bool {
+    let stacks = list(at(record, "victim_memory"), "growth_stacks");
+    let told = main_stack(stacks);
+    told.is_none_or(|stack| own(stack).any(|frame| text(frame, "symbol").is_empty()))
 }
 
 fn functions(stack: &Value) -> Vec<String> {

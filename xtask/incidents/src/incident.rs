@@ -120,7 +120,7 @@ impl Scene<'_> {
         let needs_names = recipe.truth.function.is_some();
         let is_complete = |record: &Value| {
             let is_over = record.get("outcome").is_some_and(|outcome| !outcome.is_null());
-            is_over && !(needs_names && answer::of_record(record, owner).functions.is_empty())
+            is_over && !(needs_names && answer::lacks_names(record))
         };
         let record = self.memtrace.record(cgroup, is_complete)?;
         self.keep(recipe, seed, &record)?;

@@ -8,9 +8,10 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -50,7 +51,7 @@ Examples:
   sudo -E cargo xtask incidents                     each recipe once
   sudo -E cargo xtask incidents leak burst          all recipes of these kinds
   sudo -E cargo xtask incidents leak-cpp --seed 42  repeat a draw
-  sudo -E cargo xtask incidents --draws 300 --update
+  sudo -E cargo xtask incidents --draws 300 --jobs 4 --update
   cargo xtask incidents --list
 
 Exit codes: 0 ok, 1 a wrong answer was called sure or a draw was not judged, 2 usage, 4 not permitted.")]
@@ -66,6 +67,9 @@ struct Args {
     /// First seed; the n-th draw has this seed plus n [default: the time]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// Number of draws at the same time: most of a draw is waiting
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    jobs: u16,
     /// 12 draws of recipes that take less than half a minute
     #[arg(long)]
     quick: bool,
@@ -163,16 +167,28 @@ fn draw(scene: &Scene<'_>, recipes: &[&Recipe], args: &Args, seed: u64) -> Resul
     }
     let default = if args.quick { QUICK } else { recipes.len() };
     let draws = args.draws.map_or(default, |draws| usize::try_from(draws).unwrap_or(usize::MAX));
-    let mut all = Vec::new();
-    for (number, (recipe, seed)) in draw::plan(recipes.len(), draws, seed).into_iter().enumerate() {
-        let Some(recipe) = recipes.get(recipe) else { continue };
-        let drawn = scene.draw(recipe, seed);
-        if scene.interrupted.load(Ordering::Relaxed) {
-            break;
+    let plan: Vec<(&Recipe, u64)> = draw::plan(recipes.len(), draws, seed)
+        .into_iter()
+        .filter_map(|(recipe, seed)| Some((*recipes.get(recipe)?, seed)))
+        .collect();
+    let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..args.jobs {
+            scope.spawn(|| {
+                while let Some((recipe, seed)) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let drawn = scene.draw(recipe, *seed);
+                    if scene.interrupted.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                    eprintln!("{} of {draws}: {}", all.len() + 1, told(&drawn));
+                    all.push(drawn);
+                }
+            });
         }
-        eprintln!("{} of {draws}: {}", number + 1, told(&drawn));
-        all.push(drawn);
-    }
+    });
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.sort_by_key(|drawn| drawn.seed);
     Ok(all)
 }
 

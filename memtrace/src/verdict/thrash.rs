@@ -12,6 +12,9 @@ const LEAST: f64 = (1 << 20) as f64;
 const LEAST_SHARE: f64 = 0.05;
 /// The part from which all of it goes round within four seconds.
 const LARGE_SHARE: f64 = 0.25;
+/// Page cache above this part of the limit is not squeezed by the programs' memory: it is files that are larger than the
+/// limit, such as those that a backup reads, and nobody may wait for them.
+const SQUEEZED: f64 = 0.25;
 
 /// Pages of files that were given up and read again, from two looks at what the kernel counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,9 +59,16 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
             grade: Grade::Read,
         });
     }
+    let is_squeezed = (cache.0 as f64) < SQUEEZED * limit as f64;
+    let remedy = if is_squeezed {
+        "raise the limit, or reduce the memory that it needs, so that its programs and files fit beside it; the kernel takes \
+         their pages first and kills late, so it is slow until then"
+    } else {
+        "if somebody waits for what it reads, raise the limit until its files fit; a backup or a copy needs nothing"
+    };
     Ok(Some(Finding {
         kind: Kind::Thrash,
-        confidence: if share >= LARGE_SHARE { Confidence::High } else { Confidence::Medium },
+        confidence: if share >= LARGE_SHARE && is_squeezed { Confidence::High } else { Confidence::Medium },
         sentence: format!(
             "it reads the same files from the disk again and again, {}: beside its memory only {cache} of page cache fit \
              below the limit of {}",
@@ -66,12 +76,7 @@ pub fn check(picture: &Picture<'_>) -> Outcome {
             number(limit as f64)
         ),
         evidence,
-        remedies: vec![Remedy {
-            text: "raise the limit, or reduce the memory that it needs, so that its programs and files fit beside it; \
-                   the kernel takes their pages first and kills late, so it is slow until then"
-                .into(),
-            setting: None,
-        }],
+        remedies: vec![Remedy { text: remedy.into(), setting: None }],
     }))
 }
 
@@ -93,6 +98,7 @@ mod tests {
         let mib = MIB as f64;
         assert_eq!(found(20.0 * mib, 3 * MIB, Some(64 * MIB)), Some(Confidence::High));
         assert_eq!(found(20.0 * mib, 200 * MIB, Some(256 * MIB)), Some(Confidence::Medium));
+        assert_eq!(found(200.0 * mib, 200 * MIB, Some(256 * MIB)), Some(Confidence::Medium), "a backup");
         assert_eq!(found(20.0 * mib, 2000 * MIB, Some(4096 * MIB)), None, "a file server");
         assert_eq!(found(0.1 * mib, 4096, Some(64 * MIB)), None, "too little to be felt");
         assert_eq!(found(20.0 * mib, 3 * MIB, None), None, "the node's memory, not its own limit");

@@ -19,6 +19,8 @@ const MAP_STACK: u32 = 0x2_0000;
 const LARGEST_GUARD: u64 = 1 << 20;
 /// Alternate signal stacks have a few pages, thread stacks 64 KiB at the least.
 const LARGEST_SIGNAL_STACK: u64 = 60 << 10;
+/// `SIGSTKSZ`: nobody makes a smaller one. Single pages with gaps between them are something else.
+const SMALLEST_GUESS: u64 = 8 << 10;
 /// Larger than any default stack size.
 const LARGEST_GUESS: u64 = 64 << 20;
 /// musl's threads: 128 KiB and thread-local storage.
@@ -64,6 +66,9 @@ fn stack(process: &ProcessEvidence, piece: &Piece<'_>, guard: Option<&Piece<'_>>
         return Some((piece.end, false));
     }
     // Without MAP_STACK (musl, or an old kernel): requires a guard below and a size that fits.
+    if piece.len() < SMALLEST_GUESS {
+        return None;
+    }
     guard.filter(|guard| guard.born().is_none_or(|born| Some(born) == piece.born()))?;
     if piece.born().is_some() {
         // Traced since its call, so nothing has merged with it.

@@ -8,7 +8,7 @@ use crate::{
         counters::{Absent, ArenaCounters, CounterReader, Counters, Setting, Target, data, error_bound},
         evidence::{Mark, ProcessEvidence, content::HEAP_SIZE},
     },
-    mm::region::Backing,
+    mm::region::{Backing, Region},
     units::{Bytes, Grade},
 };
 
@@ -22,13 +22,15 @@ mod sample;
 mod sums;
 
 use arena::{Arena, Held};
+use cache::{Caches, Places};
 use chunk::{Limit, Span, Tally};
 use layout::Parameters;
 use pages::Pages;
 use sums::{Counted, Sums, part};
 
 const NAME: &str = "glibc";
-/// 1/`LISTS` of an arena's budget is for its free lists, which are exact if they are short.
+/// 1/`LISTS` of the budget is for the threads' caches, and as much of an arena's for its free lists, which are exact if they
+/// are short.
 const LISTS: u64 = 8;
 /// 1/`AFTER` of the remaining budget is for the steps after the arenas.
 const AFTER: u64 = 8;
@@ -53,7 +55,7 @@ impl CounterReader for Glibc {
         let data = data::of(target, Mark::Glibc);
         let heap = target.regions.iter().find(|region| region.backing == Backing::Heap);
         let heap = heap.map(|region| region.start);
-        let stacks = stacks(target);
+        let places = places(target);
         let mut pages = Pages::new(target.image);
         let arenas = locate::arenas(&mut pages, &data);
         let parameters = locate::parameters(&data, heap, page);
@@ -67,7 +69,7 @@ impl CounterReader for Glibc {
         }
         let base =
             parameters.as_ref().map(|found| found.word(found.layout.sbrk_base)).filter(|base| *base != 0);
-        let mut reading = Reading { arenas, base: base.or(heap), parameters, stacks };
+        let mut reading = Reading { arenas, base: base.or(heap), parameters, places };
         let mut best = reading.count(&mut pages);
         // If a heap grew or an arena appeared meanwhile, try again from the current state; the most complete try counts.
         for _ in 0..MOST_RETRIES {
@@ -86,18 +88,19 @@ impl CounterReader for Glibc {
     }
 }
 
-/// Where thread control blocks can be: the tops of stacks, and small mappings for the first thread.
-fn stacks(target: &Target<'_>) -> Vec<(u64, u64)> {
-    let mut stacks: Vec<(u64, u64)> = target
-        .ranges_of("stack")
-        .filter(|owned| owned.owner.kind == "thread stack")
-        .map(|owned| (owned.start, owned.end))
-        .collect();
-    let is_small = |region: &&crate::mm::region::Region| {
+/// Where thread control blocks can be. The loader maps the first thread's beside what it has loaded.
+fn places(target: &Target<'_>) -> Places {
+    let stacks = target.ranges_of("stack").filter(|owned| owned.owner.kind == "thread stack");
+    let is_small = |region: &&Region| {
         region.backing == Backing::Anonymous && region.prot.is_writable() && region.len() <= 64 << 10
     };
-    stacks.extend(target.regions.iter().filter(is_small).map(|region| (region.start, region.end)));
-    stacks
+    let loaded: Vec<u64> =
+        target.process.modules().iter().flat_map(|of| &of.images).map(|of| of.end).collect();
+    let nearest = |at: u64| loaded.iter().map(|end| end.abs_diff(at)).min();
+    let mut small: Vec<(u64, u64)> =
+        target.regions.iter().filter(is_small).map(|region| (region.start, region.end)).collect();
+    small.sort_by_cached_key(|(start, _)| nearest(*start));
+    Places { stacks: stacks.map(|owned| (owned.start, owned.end)).collect(), small }
 }
 
 /// The arenas and structures that were found.
@@ -105,7 +108,7 @@ struct Reading {
     arenas: Vec<Arena>,
     base: Option<u64>,
     parameters: Option<locate::Found>,
-    stacks: Vec<(u64, u64)>,
+    places: Places,
 }
 
 /// One try to count all arenas.
@@ -120,7 +123,9 @@ struct Try {
 impl Reading {
     fn count(&self, pages: &mut Pages<'_>) -> Result<Try, String> {
         let mut counters = Counters { allocator: NAME.to_owned(), ..Counters::default() };
-        let mut caches = cache::of_threads(pages, &self.stacks);
+        let left = pages.image.left();
+        let Caches { chunks: mut caches, unseen } =
+            cache::of_threads(pages, &self.places, left - left / LISTS);
         let threads = caches.len() as u64;
         let mut sums = self.count_arenas(pages, &mut counters.arenas, &mut caches)?;
         let (unread, all) = (sums.unread.len(), self.arenas.len());
@@ -138,6 +143,8 @@ impl Reading {
         if pages.image.is_spent() {
             // Some thread caches may not have been read.
             sums.unknown = sums.unknown.saturating_add(threads.max(1) * cache::LARGEST);
+        } else {
+            sums.unknown = sums.unknown.saturating_add(unseen * cache::LARGEST);
         }
         if cached > 0 {
             counters.arenas.push(ArenaCounters {

@@ -66,6 +66,7 @@ fn arena(process: &ProcessEvidence, data: &Piece<'_>, reserve: Option<&Piece<'_>
         return;
     }
     let start = heap_of(data.end.saturating_sub(1));
+    full_heaps(process, data, start, claims);
     let Some(end) = start.checked_add(HEAP_SIZE) else { return };
     let is_whole = match reserve {
         // HotSpot's spaces look similar, but they are reserved and committed with different flags.
@@ -83,6 +84,18 @@ fn arena(process: &ProcessEvidence, data: &Piece<'_>, reserve: Option<&Piece<'_>
     let is_certain = found.is_some() || is_born_a_heap(process, data);
     claims.range(start, data.end, Owner::inferred(NAME, "thread arena", id).graded(is_certain));
     claims.range(data.end, end, Owner::inferred(NAME, "arena reserve", id).graded(is_certain));
+}
+
+/// Claims the full heaps below the last one of a piece, with which the kernel has merged them: by their headers, because they
+/// look like any plain memory.
+fn full_heaps(process: &ProcessEvidence, data: &Piece<'_>, last: u64, claims: &mut Claims) {
+    let Some(first) = data.start.checked_next_multiple_of(HEAP_SIZE) else { return };
+    for found in process.found_in(first, last) {
+        if let Content::GlibcHeap { arena } = found.content {
+            let owner = Owner::inferred(NAME, "thread arena", heap_of(arena)).graded(true);
+            claims.range(found.start, found.end.min(data.end), owner);
+        }
+    }
 }
 
 fn is_born_a_heap(process: &ProcessEvidence, data: &Piece<'_>) -> bool {

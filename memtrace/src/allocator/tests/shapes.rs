@@ -25,6 +25,17 @@ fn a_heap_that_merged_with_a_chunk_is_cut_at_its_multiple() {
     check(&[Mark::Glibc], &regions, &expected);
 }
 
+/// A full heap of a thread arena below another one: the kernel has merged both, and only the first one's header tells.
+#[test]
+fn a_full_heap_that_merged_with_the_next_is_told_by_its_header() {
+    let regions = [plain(AT, 76 * MIB, RW, AC), plain(AT + 76 * MIB, 52 * MIB, Prot::NONE, 0)];
+    let found = Found { start: AT, end: AT + 64 * MIB, content: Content::GlibcHeap { arena: AT + 48 } };
+    let process = ProcessEvidence::new(vec![module("/app", APP, &[Mark::Glibc])]).with_found(vec![found]);
+    let owned = attribute(&process, &regions);
+    let arenas: u64 = owned.iter().filter(|of| of.owner.kind == "thread arena").map(Owned::len).sum();
+    assert_eq!(arenas, 76 * MIB, "{owned:?}");
+}
+
 #[test]
 fn sixty_four_mib_of_plain_memory_are_no_heap() {
     check(&[Mark::Glibc], &[plain(AT, 64 * MIB, RW, AC)], &["glibc mmapped chunk"]);

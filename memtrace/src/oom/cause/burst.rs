@@ -21,16 +21,15 @@ const LARGE: f64 = 0.4;
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is unknown")?;
     let at_kill = case.firm.ok_or("the usage is unknown")?;
-    if case.settled().is_none() {
-        return Ok(None);
-    }
+    let Some(settled) = case.settled_at() else { return Ok(None) };
     let samples = case.samples();
     let found = MOMENTS.into_iter().find_map(|moment| {
         let before = case.point_before(moment)?.firm()?;
         let rise = at_kill.0.saturating_sub(before.0);
-        let earlier = samples.iter().filter(|sample| sample.at <= -moment);
+        // How it came up before it settled says nothing about its usual growth.
+        let earlier = samples.iter().filter(|sample| sample.at <= -moment && sample.at >= settled);
         let most = earlier.clone().map(|to| {
-            let from = samples.iter().rev().find(|from| from.at <= to.at - moment);
+            let from = samples.iter().rev().find(|from| from.at <= to.at - moment && from.at >= settled);
             from.map_or(0.0, |from| to.value - from.value)
         });
         let usual = most.fold(0.0, f64::max);

@@ -19,6 +19,8 @@ use crate::{
 const SETTLED_WITHIN: f64 = 0.05;
 /// The time in seconds; the timeline has a point for each second unless the machine is too busy.
 const SETTLED_FOR: f64 = 3.0;
+/// The same where nothing was allocated yet.
+const SETTLED_LOW_FOR: f64 = 10.0;
 const SECOND: f64 = 1.0;
 /// The fewest points in that time.
 const FEWEST_SETTLED: usize = 3;
@@ -203,25 +205,38 @@ impl<'a> Case<'a> {
     }
 
     /// The level at which firm memory settled since the container started; `None` if it never did. For a young container, the
-    /// level before it allocated anything does not count: on a busy machine a program may take seconds to load.
+    /// level before it allocated anything does not count, unless it lasts: on a busy machine a program may take seconds to
+    /// load.
     pub fn settled(&self) -> Option<Bytes> {
-        let limit = self.limit?.0 as f64;
+        self.settled_times().pop().map(|(_, level)| level)
+    }
+
+    /// When it settled for the first time, in seconds before the kill, below zero.
+    pub fn settled_at(&self) -> Option<f64> {
+        self.settled_times().first().map(|(since, _)| *since)
+    }
+
+    /// The times in which it had settled, oldest first: since when, and the level.
+    fn settled_times(&self) -> Vec<(f64, Bytes)> {
+        let Some(limit) = self.limit.map(|limit| limit.0 as f64) else { return Vec::new() };
         let (samples, least) = (self.samples(), self.least_settled(limit));
         // Without the end, because usage is constant at a limit that is hit.
         let samples: Vec<&Sample> = samples.iter().filter(|sample| sample.value < 0.98 * limit).collect();
-        samples.iter().enumerate().rev().find_map(|(index, last)| {
+        let until = |(index, last): (usize, &&Sample)| {
             let (mut low, mut high) = (f64::MAX, 0.0_f64);
             for (count, sample) in samples.get(..=index)?.iter().rev().enumerate() {
                 (low, high) = (low.min(sample.value), high.max(sample.value));
                 if high - low > SETTLED_WITHIN * limit {
                     return None;
                 }
-                if count + 1 >= FEWEST_SETTLED && last.at - sample.at >= SETTLED_FOR - SECOND / 2.0 {
-                    return (high >= least).then_some(Bytes(high as u64));
+                let needed = if high >= least { SETTLED_FOR } else { SETTLED_LOW_FOR };
+                if count + 1 >= FEWEST_SETTLED && last.at - sample.at >= needed - SECOND / 2.0 {
+                    return Some((sample.at, Bytes(high as u64)));
                 }
             }
             None
-        })
+        };
+        samples.iter().enumerate().filter_map(until).collect()
     }
 
     /// The least usage at which a starting container can have settled.

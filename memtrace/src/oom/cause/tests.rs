@@ -148,6 +148,28 @@ fn a_start_on_a_slow_machine_is_one() {
     assert_eq!(Case::new(&record).settled(), Some(Bytes(60 * MIB)));
 }
 
+/// How fast it came up is no measure for what it does later.
+#[test]
+fn a_jump_after_a_start_as_fast_is_a_burst() {
+    let mut record = record(28);
+    usage(&mut record, [4, 40].into_iter().chain([40; 24]));
+    record.circumstances.timeline.retain(|point| point.seconds_before > 0.0);
+    assert_eq!(judged(&record), (CauseKind::Burst, Confidence::High));
+    // A jump as large while it worked is what it does.
+    usage(&mut record, [4, 40, 40, 40, 40, 40, 75, 40, 40, 40, 40, 40, 40]);
+    assert_ne!(judged(&record).0, CauseKind::Burst);
+}
+
+/// It takes next to nothing and waits for work; a program that still loads does not take so long.
+#[test]
+fn a_small_program_that_waits_long_has_settled() {
+    let mut record = record(16);
+    usage(&mut record, [4; 16]);
+    assert_eq!(judged(&record), (CauseKind::Burst, Confidence::High));
+    usage(&mut record, [4; 8]);
+    assert_eq!(judged(&record).0, CauseKind::StartUp);
+}
+
 /// It rested at two levels on its way, as on a machine whose processor others use.
 #[test]
 fn a_start_in_steps_is_a_guess() {

@@ -24,6 +24,7 @@
  *   exit N | abort | segv
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <err.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -136,20 +137,37 @@ static void fragments(int mib, int piece, int kept) {
 }
 
 static void collapse(void) {
-    enum { HUGE = 2 * MIB, COLLAPSE = 25 };
+    enum { HUGE = 2 * MIB, COLLAPSE = 25, MAPPINGS = 64 };
     FILE *maps = fopen("/proc/self/maps", "r");
     char line[512];
-    size_t from = 0, to = 0;
-    while (fgets(line, sizeof line, maps))
-        if (strstr(line, "[heap]"))
-            sscanf(line, "%zx-%zx", &from, &to);
+    size_t from[MAPPINGS], to[MAPPINGS];
+    int count = 0, done = 0;
+    while (fgets(line, sizeof line, maps) && count < MAPPINGS) {
+        char name[64] = "";
+        int fields = sscanf(line, "%zx-%zx rw-p %*s %*s %*s %63s", &from[count], &to[count], name);
+        count += fields == 2 || (fields == 3 && !strcmp(name, "[heap]"));
+    }
     fclose(maps);
-    from = (from + HUGE - 1) / HUGE * HUGE;
-    int done = 0;
     prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
-    for (; from + HUGE <= to; from += HUGE)
-        done += madvise((void *)from, HUGE, COLLAPSE) == 0;
+    for (int i = 0; i < count; i++)
+        for (size_t at = (from[i] + HUGE - 1) / HUGE * HUGE; at + HUGE <= to[i]; at += HUGE)
+            done += madvise((void *)at, HUGE, COLLAPSE) == 0;
     printf("collapsed %d\n", done);
+}
+
+/* jemalloc's own figure where it is malloc, else glibc's. */
+static size_t in_use(void) {
+    int (*mallctl)(const char *, void *, size_t *, void *, size_t);
+    *(void **)&mallctl = dlsym(RTLD_DEFAULT, "mallctl");
+    if (!mallctl) {
+        struct mallinfo2 all = mallinfo2();
+        return all.uordblks + all.hblkhd;
+    }
+    size_t bytes = 0, length = sizeof bytes;
+    unsigned long long epoch = 1;
+    if (mallctl("epoch", NULL, NULL, &epoch, sizeof epoch) || mallctl("stats.allocated", &bytes, &length, NULL, 0))
+        errx(1, "failed to ask jemalloc");
+    return bytes;
 }
 
 static void copy(int mib) {
@@ -269,10 +287,7 @@ static void *run(void *arguments) {
         else if (!strcmp(step, "tid")) printf("tid %d\n", gettid());
         else if (!strcmp(step, "pipes")) pipes();
         else if (!strcmp(step, "collapse")) collapse();
-        else if (!strcmp(step, "in-use")) {
-            struct mallinfo2 all = mallinfo2();
-            printf("in-use %zu\n", all.uordblks + all.hblkhd);
-        }
+        else if (!strcmp(step, "in-use")) printf("in-use %zu\n", in_use());
         else if (!strcmp(step, "wait")) {
             puts("ready");
             line_of_input();

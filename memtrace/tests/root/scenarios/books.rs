@@ -1,6 +1,6 @@
 //! What is asked is of now: allocators' figures after the program has moved and nobody was told, against its own.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use memtrace::{
     explain::{Explanation, Holding},
@@ -14,7 +14,7 @@ use crate::{
         program::Program,
         said,
     },
-    workload::{Workload, program},
+    workload::{Workload, folder, program},
 };
 
 /// Looks of the daemon, one a second, in which the program rests: what did not move is not read again for long.
@@ -32,8 +32,16 @@ fn pages(place: &Place, pid: u32) -> [Explanation; 2] {
 
 /// Its resident memory, as its page tables have it.
 fn resident(pid: u32) -> u64 {
+    rollup(pid, "Rss:")
+}
+
+fn anonymous(pid: u32) -> u64 {
+    rollup(pid, "Anonymous:")
+}
+
+fn rollup(pid: u32, what: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:")?.split_whitespace().next());
+    let line = text.lines().find_map(|line| line.strip_prefix(what)?.split_whitespace().next());
     line.unwrap().parse::<u64>().unwrap() * 1024
 }
 
@@ -112,9 +120,21 @@ fn holes_between_large_blocks_are_free() {
 /// and not in use.
 #[test]
 fn what_huge_pages_fill_is_not_told_as_in_use() {
+    let program = Program::eat(&["hollow", "160", "in-use", "wait", "collapse", "wait"]);
+    fill_is_told(program, "glibc");
+}
+
+/// The same of jemalloc, which gives each free page back at once here.
+#[test]
+fn what_huge_pages_fill_in_jemalloc_is_not_told_as_in_use() {
+    let at_once = ("MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0,narenas:1");
+    let steps = ["hollow", "160", "in-use", "wait", "collapse", "wait"];
+    fill_is_told(Program::eat_with(&folder().join("libjemalloc.so.2"), at_once, &steps), "jemalloc");
+}
+
+fn fill_is_told(mut program: Program, allocator: &str) {
     let place = Place::new();
     let _daemon = place.start(&[]);
-    let mut program = Program::eat(&["hollow", "160", "in-use", "wait", "collapse", "wait"]);
     let truth = u64::from(program.number("in-use "));
     program.ready();
     let before = resident(program.pid());
@@ -124,14 +144,75 @@ fn what_huge_pages_fill_is_not_told_as_in_use() {
     assert!(collapsed > 60, "the kernel makes huge pages: {collapsed}");
     let filled = resident(program.pid()) - before;
     for page in pages(&place, program.pid()) {
-        let glibc = holding(&page, "glibc");
-        let open = [glibc.free_resident_bytes, glibc.huge_fill_bytes];
+        let holding = holding(&page, allocator);
+        let open = [holding.free_resident_bytes, holding.huge_fill_bytes];
         let open: u64 = open.into_iter().flatten().map(|bytes| bytes.0).sum();
         println!("{open} told as free or fill, {filled} more resident; {truth} in use");
-        assert!(open.abs_diff(filled) <= filled / 10, "{open} told, {filled}: {glibc:#?}");
-        let told = glibc.allocated_bytes.expect("a figure").0;
-        assert!(told.abs_diff(truth) <= truth / 50, "{told}, {truth}: {glibc:#?}");
+        assert!(open.abs_diff(filled) <= filled / 10, "{open} told, {filled}: {holding:#?}");
+        let told = holding.allocated_bytes.expect("a figure").0;
+        assert!(told.abs_diff(truth) <= truth / 50, "{told}, {truth}: {holding:#?}");
         let is_told = |finding: &Finding| matches!(finding.kind, Kind::Retention | Kind::Coverage);
         assert!(page.findings.iter().any(is_told), "{:#?}", page.findings);
+    }
+}
+
+/// A runtime with an allocator of its own, beside the libc's: its memory is its own, and is not the libc's slack.
+#[test]
+fn the_memory_of_a_runtime_is_not_the_libcs() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    let mut node = Command::new("node");
+    node.arg(folder().join("node.js"));
+    let mut python = Command::new("python3");
+    python.arg(folder().join("python.py"));
+    for (command, owner) in [(node, "v8"), (python, "cpython"), (program("rust-jemalloc"), "jemalloc")] {
+        let before = Workload::start(command);
+        let idle = anonymous(before.pid());
+        let mut grown = before;
+        grown.say("grow 160");
+        let now = anonymous(grown.pid());
+        daemon.row("its memory is known", grown.pid(), |row| {
+            row.memory.as_ref().is_some_and(|memory| memory.arenas.iter().any(|of| of.allocator == owner))
+        });
+        for page in pages(&place, grown.pid()) {
+            let of = |name: &str| page.allocators.iter().find(|holding| holding.allocator == name);
+            let (own, libc) = (holding(&page, owner).resident_bytes.0, of("glibc"));
+            println!(
+                "{owner}: {own} resident of {now}, {idle} before; glibc {:?}",
+                libc.map(|of| of.resident_bytes)
+            );
+            // Three quarters of the workload are small blocks, which are the runtime's; CPython has large ones from libc.
+            assert!(own >= (now - idle) * 6 / 10, "{owner}: {own} of {now}: {page:#?}");
+            let known: u64 = page.allocators.iter().map(|of| of.resident_bytes.0).sum();
+            assert!(known >= (now - idle) * 98 / 100, "{known} of {now} is owned: {page:#?}");
+            for of in &page.allocators {
+                let told = of.allocated_bytes.map_or(0, |bytes| bytes.0);
+                let error = of.error_bytes.map_or(0, |bytes| bytes.0);
+                assert!(
+                    told <= of.resident_bytes.0 + of.resident_bytes.0 / 20 + error + (1 << 20),
+                    "{of:#?}"
+                );
+            }
+            let is_slack = |finding: &Finding| finding.kind == Kind::Retention;
+            assert!(!page.findings.iter().any(is_slack), "all of it is in use: {:#?}", page.findings);
+        }
+    }
+}
+
+/// An address space of many mappings, with a heap in it: no figure contradicts another.
+#[test]
+fn the_heap_of_a_space_of_many_mappings_is_told() {
+    let place = Place::new();
+    let daemon = place.start(&[]);
+    let program = Program::eat(&["vmas", "40000", "holes", "150", "threads", "24", "in-use", "wait"]);
+    let truth = u64::from(program.number("in-use "));
+    program.ready();
+    is_at_rest(&daemon, program.pid(), "glibc", truth / 2);
+    say_of(&place, program.pid(), "glibc", truth);
+    for page in pages(&place, program.pid()) {
+        let glibc = holding(&page, "glibc");
+        assert!(glibc.resident_bytes.0 >= truth, "what is in use is resident: {glibc:#?}");
+        let remainder = page.remainder_bytes.expect("a remainder").unsigned_abs();
+        assert!(remainder <= page.total_bytes.expect("a total").0 / 50, "{remainder}: {page:#?}");
     }
 }

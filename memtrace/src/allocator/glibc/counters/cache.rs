@@ -67,29 +67,68 @@ fn listed(pages: &mut Pages<'_>, first: u64, bin: u64) -> Option<u64> {
     Some(count)
 }
 
-/// Chunks with the size of a cache that threads point to. `tcache` is a thread-local variable directly below the thread
-/// control block at the top of the stack. That block begins with its own address, twice.
-pub fn of_threads(pages: &mut Pages<'_>, stacks: &[(u64, u64)]) -> Vec<(u64, u64)> {
+/// Where thread control blocks can be.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// The stacks of threads, which have them at their top.
+    pub stacks: Vec<(u64, u64)>,
+    /// Small mappings, one of which has the first thread's; the likely ones first.
+    pub small: Vec<(u64, u64)>,
+}
+
+/// What was found in them.
+#[derive(Debug, Default)]
+pub struct Caches {
+    /// Chunks with the size of a cache, and that size.
+    pub chunks: Vec<(u64, u64)>,
+    /// The threads whose control block was not looked for, because no time was left.
+    pub unseen: u64,
+}
+
+/// Chunks with the size of a cache that threads point to, until only this much of the budget is left. `tcache` is a
+/// thread-local variable directly below the thread control block at the top of the stack. That block begins with its own
+/// address, twice.
+pub fn of_threads(pages: &mut Pages<'_>, places: &Places, least_left: u64) -> Caches {
+    let mut caches = Caches::default();
+    for place in &places.stacks {
+        if pages.image.left() <= least_left {
+            caches.unseen += 1;
+        } else {
+            search(pages, *place, &mut caches.chunks);
+        }
+    }
+    for place in &places.small {
+        if pages.image.left() <= least_left {
+            caches.unseen += 1;
+            break;
+        }
+        if search(pages, *place, &mut caches.chunks) {
+            break;
+        }
+    }
+    caches
+}
+
+/// Whether there is a control block.
+fn search(pages: &mut Pages<'_>, (start, end): (u64, u64), chunks: &mut Vec<(u64, u64)>) -> bool {
     /// Bytes searched at the top of a stack, and below a control block.
     const TOP: u64 = 16 << 10;
     const VARIABLES: u64 = 2048;
-    let mut chunks = Vec::new();
-    for (start, end) in stacks {
-        let mut at = end.saturating_sub(TOP).max(*start).next_multiple_of(64);
-        while at < *end && !pages.image.is_spent() {
-            let is_block = pages.word(at) == Some(at) && pages.word(at + 16) == Some(at);
-            let variables =
-                (1..=VARIABLES / 8).take_while(|_| is_block).map(|back| at.saturating_sub(8 * back));
-            for variable in variables {
-                let Some(cache) = pages.word(variable).filter(|cache| *cache > SMALLEST) else { continue };
-                let size = if cache.is_multiple_of(16) { pages.word(cache - 8) } else { None };
-                let size = size.map_or(0, |head| head & !FLAGS);
-                if SIZES.contains(&size) {
-                    chunks.push((cache - 16, size));
-                }
+    let mut at = end.saturating_sub(TOP).max(start).next_multiple_of(64);
+    let mut is_found = false;
+    while at < end {
+        let is_block = pages.word(at) == Some(at) && pages.word(at + 16) == Some(at);
+        is_found |= is_block;
+        let variables = (1..=VARIABLES / 8).take_while(|_| is_block).map(|back| at.saturating_sub(8 * back));
+        for variable in variables {
+            let Some(cache) = pages.word(variable).filter(|cache| *cache > SMALLEST) else { continue };
+            let size = if cache.is_multiple_of(16) { pages.word(cache - 8) } else { None };
+            let size = size.map_or(0, |head| head & !FLAGS);
+            if SIZES.contains(&size) {
+                chunks.push((cache - 16, size));
             }
-            at += 64;
         }
+        at += 64;
     }
-    chunks
+    is_found
 }

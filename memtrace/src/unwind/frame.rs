@@ -43,6 +43,11 @@ impl Frame {
         }
     }
 
+    /// The caller's frame if this one has not touched the stack: the return address is where the stack pointer is.
+    pub fn caller_of_leaf(&self, stack: &Stack<'_>) -> Option<Self> {
+        Some(Self { ip: stack.word(self.sp)?, sp: self.sp.checked_add(WORD)?, kept: self.kept })
+    }
+
     /// The caller's frame by frame pointers: rbp points to the caller's rbp, and the return address is above it.
     pub fn caller_by_pointers(&self, stack: &Stack<'_>) -> Option<Self> {
         let bp = self.get(X86_64::RBP).filter(|bp| *bp >= self.sp && bp % WORD == 0)?;

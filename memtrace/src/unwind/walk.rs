@@ -63,8 +63,9 @@ pub fn walk(
                 (caller, is_signal)
             }
             Step::Nothing => {
-                let Some(caller) = frame.caller_by_pointers(stack) else { break };
-                by_pointers += 1;
+                let leaf = (frames.len() == 1).then(|| leaf(&frame, stack, &mut code)).flatten();
+                by_pointers += usize::from(leaf.is_none());
+                let Some(caller) = leaf.or_else(|| frame.caller_by_pointers(stack)) else { break };
                 (caller, false)
             }
         };
@@ -82,6 +83,14 @@ pub fn walk(
         (_, _) => WalkedBy::Both,
     };
     Walked { frames, walked_by }
+}
+
+/// The caller of a function without tables that keeps nothing on the stack, such as musl's `memset`, by which most memory is
+/// touched first. The word must be inside of a function with tables: an address of a function is its beginning.
+fn leaf(frame: &Frame, stack: &Stack<'_>, code: &mut impl FnMut(u64) -> Code) -> Option<Frame> {
+    let caller = frame.caller_of_leaf(stack)?;
+    let Code::Entry(entry, address) = code(caller.ip.wrapping_sub(1)) else { return None };
+    entry.range().contains(&address.checked_add(1)?).then_some(caller)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{
     hint::black_box,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use gimli::{EndianSlice, Expression, NativeEndian, UnwindContext};
@@ -14,11 +15,13 @@ use crate::{
     mm::{growth::WalkedBy, maps, procfs::Procfs, region::Backing},
     symbols::{Lookup, Place},
     unwind::{
-        Copy, Stack, expression,
+        Copy, Stack,
+        entry::Entry,
+        expression,
         frame::Frame,
         programs::Programs,
         tables::{self, Tables},
-        walk::Walked,
+        walk::{Code, Walked, walk},
     },
 };
 
@@ -126,6 +129,34 @@ fn an_expression_that_loops_ends() {
     assert_eq!(value(&[0x70, 0]), None);
     // DW_OP_breg7 8; DW_OP_deref: outside the copy.
     assert_eq!(value(&[0x77, 8, 0x06]), None);
+}
+
+/// The innermost function has no tables and keeps nothing on the stack: its caller is where the stack pointer is, if that is
+/// inside of a function.
+#[test]
+fn a_leaf_without_tables_has_its_caller_on_the_stack() {
+    const LEAF: u64 = 8;
+    let own = std::fs::File::open("/proc/self/exe").unwrap();
+    let read = tables::of_file(&own);
+    let tables = Tables::find(&read).unwrap();
+    let long = |entry: &Entry| entry.range().end - entry.range().start > 16;
+    let mut entries =
+        tables.functions(&read).into_iter().filter_map(|function| tables.entry(&read, function).ok());
+    let entry = Arc::new(entries.find(long).unwrap());
+    let function = entry.range();
+    let frames = |word: u64| {
+        let code = |at| match at {
+            LEAF => Code::Bare,
+            at if function.contains(&at) => Code::Entry(Arc::clone(&entry), at),
+            _ => Code::None,
+        };
+        let start = Registers { ip: LEAF, sp: 64, ..Registers::default() };
+        let stack = Stack { base: 64, bytes: &word.to_ne_bytes() };
+        walk(&start, &stack, &mut UnwindContext::new(), code).frames
+    };
+    assert_eq!(frames(function.start + 5), [LEAF, function.start + 5]);
+    assert_eq!(frames(function.start), [LEAF], "a pointer to a function is no return address");
+    assert_eq!(frames(function.end), [LEAF], "nor is one to the next function");
 }
 
 /// Programs of this machine from several linkers: every function of an index has a row.

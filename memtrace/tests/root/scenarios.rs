@@ -3,6 +3,7 @@
 //! The program is always the same one; what it does is in its memory, and in nothing that it is called.
 
 mod answers;
+mod at_once;
 mod books;
 mod exits;
 mod growth;

@@ -6,6 +6,7 @@ mod answers;
 mod books;
 mod exits;
 mod growth;
+mod heaps;
 mod kinds;
 mod limit_watch;
 mod shared;

@@ -57,7 +57,7 @@ fn table(page: &mut Page, heap: &Objects) {
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(heap.rows.iter().take(MOST_LISTED).map(row));
     let rest = heap.rows.iter().skip(MOST_LISTED).fold(heap.others, |sum, row| Others {
-        types: sum.types + 1,
+        types: sum.types.saturating_add(1),
         bytes: Bytes(sum.bytes.0.saturating_add(row.bytes.0)),
         count: sum.count.saturating_add(row.count),
     });
@@ -76,7 +76,7 @@ fn table(page: &mut Page, heap: &Objects) {
 }
 
 fn row(row: &Row) -> Vec<String> {
-    let Row { name, bytes, held_bytes, error_bytes, count, error_count } = row;
+    let Row { name, bytes, held_bytes, error_bytes, count, error_count, growth: _ } = row;
     let error = if error_bytes.0 == 0 { "-".to_owned() } else { format!("± {error_bytes}") };
     let held = if held_bytes.0 == 0 { String::new() } else { held_bytes.to_string() };
     let about = if *error_count == 0 { "" } else { "~" };

@@ -5,19 +5,12 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use super::{Census, Growth, Objects, Row};
+use super::{Growth, Objects, Row};
 use crate::units::Bytes;
 
-/// Sets the growth of all heaps that were in the earlier look too.
-pub fn since(before: &Census, after: &mut Census) {
-    for heap in &mut after.heaps {
-        if let Some(before) = before.heaps.iter().find(|before| before.runtime == heap.runtime) {
-            grown(before, heap);
-        }
-    }
-}
-
-fn grown(before: &Objects, after: &mut Objects) {
+/// Sets the growth of the types of a heap, if it was among those of the earlier look.
+pub fn since(before: &[Objects], after: &mut Objects) {
+    let Some(before) = before.iter().find(|before| before.runtime == after.runtime) else { return };
     let rows: HashMap<&str, &Row> = before.rows.iter().map(|row| (row.name.as_str(), row)).collect();
     // What had no row was smaller than any that had, and not more than all of the rest.
     let smallest = before.rows.last().map_or(Bytes::default(), |row| row.bytes.min(before.others.bytes));
@@ -95,9 +88,8 @@ mod tests {
         Row { name: name.to_owned(), bytes: Bytes(bytes), error_bytes: Bytes(error), count, ..Row::default() }
     }
 
-    fn heap(rows: Vec<Row>, others: Others) -> Census {
-        let heaps = vec![Objects { rows, others, ..Objects::empty("cpython") }];
-        Census { heaps, ..Census::default() }
+    fn heap(rows: Vec<Row>, others: Others) -> Objects {
+        Objects { rows, others, ..Objects::empty("cpython") }
     }
 
     fn growth(bytes: i64, error: u64, count: i64, error_count: u64) -> Option<Growth> {
@@ -108,8 +100,8 @@ mod tests {
     fn errors_of_both_looks_add_up() {
         let before = heap(vec![row("b", 500, 5, 5), row("a", 100, 10, 10)], Others::default());
         let mut after = heap(vec![row("a", 900, 20, 90), row("b", 300, 0, 3)], Others::default());
-        since(&before, &mut after);
-        let rows = &after.heaps[0].rows;
+        since(&[before], &mut after);
+        let rows = &after.rows;
         assert_eq!(rows[0].growth, growth(800, 30, 80, 0));
         assert_eq!(rows[1].growth, growth(-200, 5, -2, 0));
         assert_eq!(by_growth(rows)[0].name, "a");
@@ -119,11 +111,11 @@ mod tests {
     fn a_type_that_had_no_row_was_small_or_not_there() {
         let before = heap(vec![row("b", 500, 0, 5)], Others::default());
         let mut after = heap(vec![row("a", 900, 0, 9), row("b", 500, 0, 5)], Others::default());
-        since(&before, &mut after);
-        assert_eq!(after.heaps[0].rows[0].growth, growth(900, 0, 9, 0), "all types had rows");
+        since(&[before], &mut after);
+        assert_eq!(after.rows[0].growth, growth(900, 0, 9, 0), "all types had rows");
         let others = Others { types: 3, bytes: Bytes(900), count: 4 };
-        since(&heap(vec![row("b", 500, 0, 5)], others), &mut after);
-        assert_eq!(after.heaps[0].rows[0].growth, growth(650, 250, 7, 2), "it had 500 bytes at most");
+        since(&[heap(vec![row("b", 500, 0, 5)], others)], &mut after);
+        assert_eq!(after.rows[0].growth, growth(650, 250, 7, 2), "it had 500 bytes at most");
     }
 
     #[test]
@@ -133,20 +125,19 @@ mod tests {
         let rows =
             (0..20).map(|at| row(&format!("t{at}"), if at == 19 { 981 + 300 } else { 1000 - at }, 0, 1));
         let mut after = heap(rows.collect(), Others { types: 1, bytes: Bytes(7), count: 1 });
-        since(&before, &mut after);
-        let heap = &mut after.heaps[0];
-        keep(heap, 4);
-        let names: Vec<&str> = heap.rows.iter().map(|row| row.name.as_str()).collect();
+        since(&[before], &mut after);
+        keep(&mut after, 4);
+        let names: Vec<&str> = after.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!((names.len(), names.contains(&"t0"), names.contains(&"t19")), (4, true, true));
-        assert_eq!((heap.others.types, by_growth(&heap.rows)[0].name.as_str()), (17, "t19"));
+        assert_eq!((after.others.types, by_growth(&after.rows)[0].name.as_str()), (17, "t19"));
     }
 
     #[test]
     fn another_runtime_has_no_growth() {
         let mut after = heap(vec![row("a", 900, 0, 9)], Others::default());
         let mut before = after.clone();
-        before.heaps[0].runtime = "hotspot".to_owned();
-        since(&before, &mut after);
-        assert_eq!(after.heaps[0].rows[0].growth, None);
+        before.runtime = "hotspot".to_owned();
+        since(&[before], &mut after);
+        assert_eq!(after.rows[0].growth, None);
     }
 }

@@ -134,7 +134,7 @@ impl Process {
         let (last, before) = (looks.next(), looks.next());
         let mut last = last.cloned().unwrap_or_default();
         if let Some(before) = before {
-            growth::since(before, &mut last);
+            last.heaps.iter_mut().for_each(|heap| growth::since(&before.heaps, heap));
         }
         shorten(&mut last.heaps, SHORT);
         last.heaps.iter_mut().for_each(|heap| keep(heap, ROWS));

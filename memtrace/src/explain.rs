@@ -125,6 +125,9 @@ pub struct Filled {
     pub comm: String,
     /// When its heaps were read; `None` if they were not.
     pub time: Option<Timestamp>,
+    /// When they were read before: the growth of a type is that since then. `None` when they were read once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Timestamp>,
     /// Its heaps.
     pub heaps: Vec<Objects>,
     /// Heaps without figures, and why.

@@ -5,6 +5,7 @@
 
 #[doc(hidden)]
 pub mod conformance;
+pub mod growth;
 pub mod tally;
 
 use serde::{Deserialize, Serialize};
@@ -71,7 +72,7 @@ pub struct Objects {
 }
 
 /// One type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// Its name, escaped and cut.
     pub name: String,
@@ -83,6 +84,21 @@ pub struct Row {
     pub error_bytes: Bytes,
     /// Instances.
     pub count: u64,
+    /// The largest error of `count`.
+    pub error_count: u64,
+    /// How it changed since an earlier look; `None` without one.
+    pub growth: Option<Growth>,
+}
+
+/// How a type changed between two looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Growth {
+    /// The change of its bytes.
+    pub bytes: i64,
+    /// The largest error of `bytes`: those of both looks.
+    pub error_bytes: Bytes,
+    /// The change of the number of its instances.
+    pub count: i64,
     /// The largest error of `count`.
     pub error_count: u64,
 }
@@ -99,6 +115,25 @@ pub struct Others {
 }
 
 impl Objects {
+    /// A heap of which nothing is known, for tests.
+    #[cfg(test)]
+    pub fn empty(runtime: &str) -> Self {
+        Self {
+            runtime: runtime.to_owned(),
+            rows: Vec::new(),
+            others: Others::default(),
+            untyped_bytes: Bytes(0),
+            heap_bytes: Bytes(0),
+            error_bytes: Bytes(0),
+            read_bytes: Bytes(0),
+            pieces: 0,
+            pieces_read: 0,
+            pieces_changed: 0,
+            grade: Grade::Read,
+            missing: Vec::new(),
+        }
+    }
+
     /// Cuts what another process sent.
     #[must_use]
     pub fn bounded(mut self) -> Self {

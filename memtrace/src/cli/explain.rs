@@ -19,6 +19,7 @@ use crate::{
         client,
         v1::path::{INSIGHTS, SNAPSHOT},
     },
+    clock,
     daemon::{OWN_PROGRAM, threads::READERS},
     explain::{
         self, Explanation, Subject,
@@ -52,6 +53,7 @@ Examples:
   memtrace explain shop/cart-0
   memtrace explain redis.service
   memtrace explain 4711 --objects          what fills its heap, by type
+  memtrace explain 4711 --objects --watch 30   and which types grow within 30 s
   memtrace explain cart pay                two targets side by side
   memtrace explain 4711 -o json | jq '.findings[].sentence'")]
 pub struct ExplainArgs {
@@ -70,6 +72,9 @@ pub struct ExplainArgs {
     /// Also show what fills the heap, by type (CPython, HotSpot; needs root).
     #[arg(long)]
     pub objects: bool,
+    /// With --objects: look twice, so many seconds apart, and show how each type grew.
+    #[arg(long, value_name = "SECONDS", requires = "objects", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub watch: Option<u64>,
     /// Do not ask the daemon; read this machine once, as root.
     #[arg(long)]
     pub alone: bool,
@@ -86,7 +91,12 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let terminal = Terminal::from_env(io::stdout().is_terminal());
     let words: Vec<&str> =
         [Some(args.target.as_str()), args.other.as_deref()].into_iter().flatten().collect();
-    let explanations = explanations(&args.socket, args.alone, &words, args.objects)?;
+    let looks = match args.watch {
+        _ if !args.objects => Looks::None,
+        None => Looks::One,
+        Some(seconds) => Looks::Two(Duration::from_secs(seconds)),
+    };
+    let explanations = explanations(&args.socket, args.alone, &words, looks)?;
     let color = args.color.is_on(terminal);
     print(&explanations, args.output, Style { color, width: terminal.list_width() }, out)
 }
@@ -99,7 +109,7 @@ pub(super) fn explanations(
     socket: &SocketArgs,
     alone: bool,
     words: &[&str],
-    with_objects: bool,
+    looks: Looks,
 ) -> Result<Vec<Explanation>, Failure> {
     // What is asked about may be hostile: processes with a sandbox, limits and deadlines read it.
     let readers = Readers::start(OWN_PROGRAM.into(), Procfs::new(PROC), Beat::unwatched(READERS))?;
@@ -111,14 +121,35 @@ pub(super) fn explanations(
         let facts = facts::gather(&mut reader, &snapshot, &subject);
         let mut explanation = explain::explain(&snapshot, insights.as_ref(), &facts, &subject);
         facts::name_stacks(&mut reader, &mut explanation);
-        match with_objects {
-            true if rustix::process::geteuid().is_root() => objects::fill(&mut reader, &mut explanation),
-            true => objects::none(&mut explanation, "that needs root: run `sudo memtrace explain --objects`"),
-            false => {}
-        }
         explanations.push(explanation);
     }
+    look_at_objects(&mut reader, &mut explanations, looks);
     Ok(explanations)
+}
+
+/// How often the objects are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Looks {
+    None,
+    One,
+    /// Twice, so far apart.
+    Two(Duration),
+}
+
+fn look_at_objects(reader: &mut dyn Reader, explanations: &mut [Explanation], looks: Looks) {
+    if looks == Looks::None {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        let why = "that needs root: run `sudo memtrace explain --objects`";
+        return explanations.iter_mut().for_each(|explanation| objects::none(explanation, why));
+    }
+    let began = clock::ktime();
+    explanations.iter_mut().for_each(|explanation| objects::fill(reader, explanation));
+    if let Looks::Two(apart) = looks {
+        thread::sleep(apart);
+        explanations.iter_mut().for_each(|explanation| objects::fill_again(reader, explanation, began));
+    }
 }
 
 fn print(all: &[Explanation], form: Form, style: Style, out: &mut dyn Write) -> Result<(), Failure> {

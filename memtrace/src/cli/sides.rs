@@ -10,7 +10,11 @@ use anyhow::anyhow;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Failure, args::SocketArgs, explain::explanations};
+use super::{
+    Failure,
+    args::SocketArgs,
+    explain::{Looks, explanations},
+};
 use crate::{
     sizing::{diff::side::Side, saved},
     store::baselines::{BaselineError, Baselines},
@@ -112,7 +116,8 @@ impl SideArgs {
     }
 
     fn live(&self, word: &str, target: &str) -> Result<Side, Failure> {
-        let all = explanations(&SocketArgs { socket: self.socket.clone() }, self.alone, &[target], false)?;
+        let all =
+            explanations(&SocketArgs { socket: self.socket.clone() }, self.alone, &[target], Looks::None)?;
         let explanation =
             all.first().ok_or_else(|| Failure::Failed(anyhow!("nothing was read of {target}")))?;
         Ok(Side::of_look(word, explanation))

@@ -2,6 +2,7 @@
 
 pub mod backfill;
 pub mod follow_up;
+pub mod heaps;
 pub mod inherited;
 pub mod kernel_log;
 pub mod kmsg;

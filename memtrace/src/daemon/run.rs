@@ -27,6 +27,7 @@ use super::{
     governor::Governor,
     kills::{
         backfill::{self, Backfill},
+        heaps::Heaps,
         inherited::Inherited,
         mounts::Mounts,
         recorder::{self, Surroundings, outgoing::Outgoing},
@@ -199,6 +200,7 @@ fn start(config: &Config, probes: Probes, before: Before) -> anyhow::Result<(Sou
     let recorder = recorder::start(Surroundings {
         mounts: Mounts::start(remote(), mounts.clone(), beats.watch(threads::KILL_MOUNTS))?,
         stack_names: StackNames::start(remote(), latest.clone(), beats.watch(threads::STACK_NAMES))?,
+        heaps: Heaps::start(remote(), latest.clone(), beats.watch(threads::HEAPS))?,
         store: recorder::open(&config.state_dir, lock, &boot_id)?,
         boot_id,
         hook: status.attached("oom_kill").unwrap_or_default().to_owned(),

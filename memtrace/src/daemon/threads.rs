@@ -51,6 +51,8 @@ pub const MOUNT_WATCH: Thread = helper("mount-watch", 300);
 pub const KILL_MOUNTS: Thread = helper("kill-mounts", 300);
 /// Asks readers for the functions in the stacks of kills, and of processes near their limit.
 pub const STACK_NAMES: Thread = helper("stack-names", 300);
+/// Asks a reader what fills the heaps of processes near their limit.
+pub const HEAPS: Thread = helper("heaps", 300);
 /// Starts and reaps reader processes. The readers themselves have deadlines (`reader::pool`).
 pub const READERS: Thread = helper("readers", 60);
 /// Reads bundles of container runtimes.

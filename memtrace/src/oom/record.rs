@@ -59,13 +59,15 @@ const TEXT: usize = 256;
 impl OomRecord {
     /// Bytes of memory that it uses, from counts.
     pub fn footprint(&self) -> usize {
-        let Circumstances { more_victims, processes, timeline, victim_memory, .. } = &self.circumstances;
+        let Circumstances { more_victims, processes, timeline, victim_memory, objects, .. } =
+            &self.circumstances;
         let frames = self.kernel_stack.len() + self.user_stack.len();
         let stacks = victim_memory.iter().flat_map(|memory| &memory.growth_stacks);
         let named = stacks.flat_map(|stack| &stack.frames).map(|frame| {
             let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
             size_of_val(frame) + frame.address.len() + text(&frame.module) + text(&frame.symbol)
         });
+        let types = objects.iter().flat_map(|process| &process.heaps).flat_map(|heap| &heap.rows);
         let arenas = victim_memory.as_ref().map_or(0, |memory| memory.arenas.len() + memory.counters.len());
         size_of::<Self>()
             + 8 * TEXT
@@ -76,6 +78,8 @@ impl OomRecord {
             + frames * (size_of::<Frame>() + TEXT / 2)
             + arenas * TEXT
             + named.sum::<usize>()
+            + objects.len() * 4 * TEXT
+            + types.map(|row| size_of_val(row) + row.name.len()).sum::<usize>()
     }
 }
 

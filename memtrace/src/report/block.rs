@@ -8,6 +8,7 @@ mod chain;
 mod composition;
 mod limit;
 mod names;
+mod objects;
 mod outcome;
 mod processes;
 mod timeline;
@@ -57,6 +58,7 @@ pub(super) fn document(record: &OomRecord, again: Option<&str>) -> Document {
         arenas::arenas(record),
         arenas::counters(record),
         arenas::stacks(record),
+        objects::objects(record),
         outcome::more_victims(record),
         Some(trigger::trigger(record)),
         outcome::node(record),

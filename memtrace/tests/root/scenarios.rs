@@ -7,6 +7,7 @@ mod at_once;
 mod books;
 mod exits;
 mod growth;
+mod heaps;
 mod kinds;
 mod limit_watch;
 mod shared;

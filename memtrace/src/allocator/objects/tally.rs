@@ -131,6 +131,7 @@ pub fn rows(types: impl Iterator<Item = (String, [Figure; 3])>) -> (Vec<Row>, Ot
         error_bytes: Bytes(bytes.off.saturating_add(held.off)),
         count: count.sum,
         error_count: count.off,
+        growth: None,
     };
     let mut rows: Vec<Row> = names.into_iter().map(row).collect();
     rows.sort_by(|a, b| (b.bytes, &a.name).cmp(&(a.bytes, &b.name)));

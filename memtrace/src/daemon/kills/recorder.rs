@@ -268,6 +268,7 @@ impl Worker {
         };
         surround(&mut record, &kill.frozen, &known);
         self.surroundings.stack_names.fill(&mut record);
+        self.surroundings.heaps.fill(&mut record);
         name(&mut record, names);
         // The kernel log has a line for each victim, so tell the backfill of this one in any case.
         let replaced = self.surroundings.backfill.as_mut().and_then(|backfill| backfill.seen(&record));

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{TaskFacts, Victim};
 use crate::{
-    allocator::counters::{Absent, Counters},
+    allocator::{
+        counters::{Absent, Counters},
+        objects::Objects,
+    },
     cgroup::charge::Charge,
     container::name::Name,
     oom::cause::Cause,
@@ -38,6 +41,9 @@ pub struct Circumstances {
     pub processes: Vec<ProcessAtKill>,
     /// The owners of the victim's memory.
     pub victim_memory: Option<VictimMemory>,
+    /// What filled the heaps under the limit, by type, as it was read before the kill; the victim's first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<ObjectsBefore>,
     /// The limit owner's usage before the kill, oldest first.
     pub timeline: Vec<Point>,
     /// The node's memory.
@@ -146,6 +152,38 @@ pub struct VictimMemory {
     pub samples: Option<u64>,
     /// Resident, but in no row.
     pub unaccounted_bytes: Bytes,
+}
+
+/// What filled the heaps of a process at the last look before the kill. The growth of a type is that since the look before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ObjectsBefore {
+    /// The process.
+    pub pid: u32,
+    /// Its name, escaped.
+    pub comm: String,
+    /// Whether it was killed.
+    pub is_victim: bool,
+    /// Seconds between the last look and the kill.
+    pub age_seconds: f64,
+    /// The same for the look before; `None` if there was none.
+    pub before_age_seconds: Option<f64>,
+    /// Its heaps: the largest types, and those that grew most.
+    pub heaps: Vec<Objects>,
+    /// Heaps that could not be read, and why.
+    pub absent: Vec<Absent>,
+}
+
+impl ObjectsBefore {
+    /// Whether nothing is told, not even why.
+    pub fn is_empty(&self) -> bool {
+        self.heaps.is_empty() && self.absent.is_empty()
+    }
+
+    /// What is in use in its heaps.
+    pub fn in_use(&self) -> u64 {
+        self.heaps.iter().map(|heap| heap.heap_bytes.0).fold(0, u64::saturating_add)
+    }
 }
 
 /// A point of the timeline.

@@ -27,7 +27,7 @@ fn cached(file: &Path) {
 }
 
 /// What a JVM maps: the library, its archive of classes, its modules.
-fn cached_jvm() {
+pub(super) fn cached_jvm() {
     let home = found("java").parent().unwrap().join("../lib");
     for file in ["modules", "server/libjvm.so", "server/classes.jsa"].map(|name| home.join(name)) {
         if file.exists() {

@@ -17,7 +17,9 @@ use memtrace_common::event::oom::OomKill;
 use crate::{
     cgroup::hierarchy::Hierarchy,
     container::{namer::Change, names::Names, sources::Ended as EndedSaid},
-    daemon::kills::{backfill::Backfill, inherited::Inherited, mounts::Mounts, stack_names::StackNames},
+    daemon::kills::{
+        backfill::Backfill, heaps::Heaps, inherited::Inherited, mounts::Mounts, stack_names::StackNames,
+    },
     health::Beat,
     history::shared::Shared,
     ingest::loss::Loss,
@@ -111,6 +113,8 @@ pub struct Surroundings {
     pub mounts: Mounts,
     /// Names of the functions in the stacks of kills.
     pub stack_names: StackNames,
+    /// What filled the heaps of their victims.
+    pub heaps: Heaps,
     /// Names of cgroups.
     pub names: Names,
     /// Channel on which the namer is asked how a killed container ended.

@@ -101,8 +101,20 @@ pub struct Growth {
     /// Growth that has ended; the rate is that of the time since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+    /// What it has taken since it began, where that is too short ago for a rate of its own; the rate is the mean since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_start: Option<SinceStart>,
     /// The call stacks that touched most new memory, the largest first.
     pub stacks: Vec<Grown>,
+}
+
+/// What a target has taken since it began.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SinceStart {
+    /// Its resident memory.
+    pub bytes: Bytes,
+    /// Age of its oldest process.
+    pub seconds: f64,
 }
 
 /// A call stack that grows, and whose it is.

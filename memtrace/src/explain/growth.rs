@@ -2,7 +2,9 @@
 //!
 //! A subject, its snapshot and insights -> [`Growth`]. Pure.
 
-use super::{Grown, Growth, Subject};
+use jiff::Timestamp;
+
+use super::{Grown, Growth, SinceStart, Subject};
 use crate::{
     cgroup::memcg::Limit,
     snapshot::{ContainerRow, ProcessRow, Snapshot},
@@ -14,6 +16,10 @@ use crate::{
 const MOST: usize = 5;
 /// Of a stack's figures, the one over a minute.
 const MINUTE: usize = 1;
+/// Older processes have a rate, or are not watched; in seconds.
+const YOUNG: f64 = 15.0;
+/// An age is known to a hundredth of a second.
+const SHORTEST: f64 = 0.01;
 
 /// How it grows, and the finding on it.
 pub(super) fn growth<'a>(
@@ -34,7 +40,8 @@ pub(super) fn growth<'a>(
         Subject::Pod(_, rows) => rows.iter().copied().filter_map(of_row).collect(),
     };
     let Some(bytes_per_second) = rates.iter().map(|(rate, _)| *rate).reduce(|sum, rate| sum + rate) else {
-        return (None, None);
+        // No finding: the mean of a start says nothing about what follows.
+        return (since_start(snapshot.time, &members), None);
     };
     // The container of a pod that is nearest to its limit.
     let ends = rates.into_iter().filter_map(|(rate, limit)| {
@@ -45,7 +52,25 @@ pub(super) fn growth<'a>(
     });
     let soonest = ends.min_by(|(one, _), (other, _)| one.total_cmp(other));
     let (seconds_to_limit, finding) = soonest.unzip();
-    (Some(Growth { bytes_per_second, seconds_to_limit, ended, stacks: stacks(&members) }), finding)
+    let growth =
+        Growth { bytes_per_second, seconds_to_limit, ended, since_start: None, stacks: stacks(&members) };
+    (Some(growth), finding)
+}
+
+/// The growth of processes that were seen for the first time just now, all of which are young.
+fn since_start(now: Timestamp, members: &[&ProcessRow]) -> Option<Growth> {
+    let age = |row: &ProcessRow| Some(now.duration_since(row.started?).as_secs_f64());
+    let ages: Option<Vec<f64>> = members.iter().map(|row| age(row)).collect();
+    let seconds = ages?.into_iter().reduce(f64::max).filter(|age| (0.0..=YOUNG).contains(age))?;
+    let bytes =
+        members.iter().filter_map(|row| row.rss_bytes).fold(0_u64, |sum, Bytes(rss)| sum.saturating_add(rss));
+    Some(Growth {
+        bytes_per_second: bytes as f64 / seconds.max(SHORTEST),
+        seconds_to_limit: None,
+        ended: None,
+        since_start: Some(SinceStart { bytes: Bytes(bytes), seconds }),
+        stacks: stacks(members),
+    })
 }
 
 /// The growth of its group that has ended; of several groups that are followed the last, once none grows.

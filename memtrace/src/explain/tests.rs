@@ -316,6 +316,23 @@ fn a_process_is_not_given_the_verdict_on_its_group() {
 }
 
 #[test]
+fn a_process_that_has_just_begun_has_grown_since_then() {
+    let mut snapshot = snapshot();
+    let server = Arc::make_mut(&mut snapshot.processes[0]);
+    server.started = Some(snapshot.time - jiff::SignedDuration::from_millis(500));
+    (server.growth_bytes_per_second, server.rss_bytes) = (None, Some(Bytes(30 * MIB)));
+    let of = |snapshot: &Snapshot| explain(snapshot, None, &Facts::default(), &find(snapshot, "7").unwrap());
+    let explained = of(&snapshot);
+    assert_eq!(explained.growth.as_ref().unwrap().bytes_per_second, 60.0 * MIB as f64);
+    assert!(explained.findings.iter().all(|finding| finding.kind != Kind::Growth), "a start says nothing");
+    let page = text(&explained, Style { color: false, width: 100 });
+    assert!(page.contains("it has taken 30.0 MiB since it began 0.5 s ago"), "{page}");
+    Arc::make_mut(&mut snapshot.processes[0]).started =
+        Some(snapshot.time - jiff::SignedDuration::from_secs(60));
+    assert_eq!(of(&snapshot).growth, None);
+}
+
+#[test]
 fn growth_says_how_long_there_is_and_who_grows() {
     let insight = Insight { growth_bytes_per_second: Some(8.0 * MIB as f64), ..Insight::default() };
     let insights = Insights::from([("/pods/a/server".to_owned(), insight)]);

@@ -4,7 +4,7 @@
 
 use crate::{
     allocator::counters::ArenaCounters,
-    explain::{Explanation, Growth, Holding, Part},
+    explain::{Explanation, Growth, Holding, Part, SinceStart},
     units::{Bytes, Grade},
     verdict::{Finding, growth::Ended, rate},
 };
@@ -48,7 +48,10 @@ pub(super) fn remainder(bytes: i64) -> Part {
 
 /// How fast it grows; `None` when it does not.
 pub(super) fn growth(growth: &Growth) -> Option<String> {
-    let Growth { bytes_per_second, seconds_to_limit, ended, stacks } = growth;
+    let Growth { bytes_per_second, seconds_to_limit, ended, since_start, stacks } = growth;
+    if let Some(SinceStart { bytes, seconds }) = since_start {
+        return Some(format!("it has taken {bytes} since it began {seconds:.1} s ago"));
+    }
     if stacks.is_empty() && ended.is_none() && bytes_per_second.abs() < 1.0 {
         return None;
     }

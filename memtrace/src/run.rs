@@ -33,6 +33,7 @@ use self::{
 use crate::{
     sizing::run::{
         End, Page, Run, SCHEMA,
+        advised::Advised,
         budget::Budget,
         judge,
         search::{Found, MOST_RUNS, Search},
@@ -110,6 +111,7 @@ pub fn run(request: &Request, proc: &Path, signals: &Signals) -> Result<Page, Ru
     drop(series);
     let peaks: Vec<Bytes> = runs.iter().filter_map(|run| run.peak).map(|peak| peak.bytes).collect();
     let budget = request.budget.judge(&runs);
+    let advised = Advised::of(&runs);
     Ok(Page {
         schema: SCHEMA,
         command: request.command.iter().map(|word| escape(word.as_encoded_bytes())).collect(),
@@ -125,6 +127,8 @@ pub fn run(request: &Request, proc: &Path, signals: &Signals) -> Result<Page, Ru
         runs,
         budget,
         search,
+        not_advised: advised.as_ref().err().cloned(),
+        advised: advised.ok(),
         against: None,
         notes,
     })

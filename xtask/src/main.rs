@@ -55,6 +55,9 @@ enum Verb {
     /// Let programs fail in known ways, and judge what memtrace says of each
     #[command(disable_help_flag = true)]
     Incidents(parts::Args),
+    /// Run real programs at the limits that memtrace advises
+    #[command(disable_help_flag = true)]
+    Proof(parts::Args),
     Demo(demo::Args),
     Image(image::Args),
     Chart(chart::Args),
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Vm(args) => parts::VM.hand_over(&args),
         Verb::Bench(args) => parts::BENCH.hand_over(&args),
         Verb::Incidents(args) => parts::INCIDENTS.hand_over(&args),
+        Verb::Proof(args) => parts::PROOF.hand_over(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Chart(args) => chart::run(&args),
         Verb::Image(args) => image::run(&args),

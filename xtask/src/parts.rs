@@ -28,6 +28,7 @@ pub(crate) struct Part {
 pub(crate) const VM: Part = Part { package: "xtask-vm" };
 pub(crate) const BENCH: Part = Part { package: "xtask-bench" };
 pub(crate) const INCIDENTS: Part = Part { package: "xtask-incidents" };
+pub(crate) const PROOF: Part = Part { package: "xtask-proof" };
 
 impl Part {
     /// Runs it in our place.

@@ -76,7 +76,7 @@ fn needs_miri(workspace: &Workspace) -> Result<()> {
 fn units(workspace: &Workspace) -> Result<()> {
     let mut ours = workspace.cargo();
     ours.args(["test", "--no-fail-fast"]);
-    for package in ["xtask", "xtask-base", "xtask-vm", "xtask-bench", "xtask-incidents"] {
+    for package in ["xtask", "xtask-base", "xtask-vm", "xtask-bench", "xtask-incidents", "xtask-proof"] {
         ours.args(["--package", package]);
     }
     let mut others = build::tests(workspace)?;

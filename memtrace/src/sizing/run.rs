@@ -1,8 +1,9 @@
 //! What `memtrace run` finds out: the page as values.
 //!
 //! Figures of one or more runs of a command -> [`Page`], which is also its JSON. `budget` judges it, `search` finds the
-//! least limit, `course` tells start-up, plateau and growth, `spread` compares runs. Pure.
+//! least limit, `advised` a request and a limit, `course` tells start-up, plateau and growth, `spread` compares runs. Pure.
 
+pub mod advised;
 pub mod amount;
 pub mod budget;
 pub mod course;
@@ -13,7 +14,7 @@ pub mod spread;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use self::{budget::Judged, course::Course, search::Found, spread::Spread};
+use self::{advised::Advised, budget::Judged, course::Course, search::Found, spread::Spread};
 use super::diff::Diff;
 use crate::{
     cgroup::{charge::Charge, memcg::Limit},
@@ -47,6 +48,12 @@ pub struct Page {
     pub budget: Vec<Judged>,
     /// The least limit.
     pub search: Option<Found>,
+    /// A request and a limit for the command, by the formulas of `memtrace advise`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advised: Option<Advised>,
+    /// Why there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_advised: Option<String>,
     /// How it differs from a baseline, if one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against: Option<Diff>,
@@ -202,6 +209,8 @@ pub(crate) mod fixture {
             spread: None,
             budget: Vec::new(),
             search: None,
+            advised: None,
+            not_advised: None,
             against: None,
             exit_code: 0,
             notes: Vec::new(),

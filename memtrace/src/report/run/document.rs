@@ -15,6 +15,7 @@ use crate::{
         diff::{Diff, Verdict},
         run::{
             End, Page, Run,
+            advised::Advised,
             budget::{Judged, State},
             judge::BROKEN,
             search::Found,
@@ -26,10 +27,12 @@ use crate::{
 
 /// Width of the command in the last line.
 const COMMAND: usize = 160;
+/// Fewer runs do not show how they differ.
+const ENOUGH: usize = 2;
 
 pub(super) fn document(page: &Page) -> Document {
     let shown = page.shown();
-    let mut blocks = vec![budget(&page.budget), search(page.search.as_ref()), runs(page)];
+    let mut blocks = vec![budget(&page.budget), search(page.search.as_ref()), advised(page), runs(page)];
     blocks.extend(page.against.iter().flat_map(diff::blocks).map(Some));
     if let Some(run) = shown {
         blocks.extend([Some(peak(run)), made_of(run), Some(course(run)), Some(kernel(page, run))]);
@@ -195,6 +198,29 @@ fn search(found: Option<&Found>) -> Option<Block> {
     block.table(table);
     if let Some(why) = &found.why {
         block.note(why.clone());
+    }
+    Some(block)
+}
+
+/// A request and a limit, and what they are made of; or why there are none.
+fn advised(page: &Page) -> Option<Block> {
+    let mut block = Block::new("Advised");
+    if let Some(advised) = &page.advised {
+        let Advised { limit_bytes, request_bytes, peak_bytes, margin_bytes, margin_from, runs, .. } = advised;
+        let cache = advised
+            .cache_bytes
+            .filter(|cache| cache.0 > 0)
+            .map_or_else(String::new, |cache| format!(" + {cache} page cache (active at the peak)"));
+        block.field(
+            "limit",
+            format!("{limit_bytes}: firm peak {peak_bytes}{cache} + {margin_bytes} ({margin_from})"),
+        );
+        block.field("request", request_bytes.to_string());
+        if *runs < ENOUGH {
+            block.note("of one run; --repeat 5 shows how much runs differ, and --find-limit what is enough");
+        }
+    } else {
+        block.doubt("limit", format!("none: {}", page.not_advised.as_deref()?));
     }
     Some(block)
 }

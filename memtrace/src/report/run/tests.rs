@@ -10,6 +10,7 @@ use crate::{
         diff::{compare, side::Side},
         run::{
             End, Page, Reading, Record, Run, SCHEMA,
+            advised::Advised,
             budget::Budget,
             course::Course,
             fixture::run,
@@ -29,6 +30,8 @@ fn page(runs: Vec<Run>, budget: &str) -> Page {
         cgroup_version: 1,
         limit_bytes: None,
         swap: None,
+        advised: Advised::of(&runs).ok(),
+        not_advised: Advised::of(&runs).err(),
         runs,
         spread: None,
         budget,

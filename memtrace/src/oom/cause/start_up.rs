@@ -43,7 +43,9 @@ pub fn check(case: &Case<'_>) -> Outcome {
         ),
         evidence,
         remedies: vec![Remedy {
-            text: format!("give the program room to start and watch its usage: raise the limit to {advised}"),
+            text: format!(
+                "give the program room to start: raise the limit to {advised} for once, and then set it by what it used"
+            ),
             setting: Some(advised.0.to_string()),
         }]
         .into_iter()

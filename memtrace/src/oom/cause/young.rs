@@ -5,8 +5,9 @@
 use super::{Case, CauseKind, Doubt, case::LONGEST_START};
 use crate::units::Bytes;
 
-/// The limit to try, as a multiple of the limit that was hit.
-const ADVISED: f64 = 1.5;
+/// The limit to try, as a multiple of the limit that was hit. Nobody knows what a start needs while it lasts; doubling finds it
+/// in the fewest tries, and what it used then is the limit to set.
+const ADVISED: f64 = 2.0;
 
 /// Whether the victim's container is so young that it may still be starting.
 pub fn is_starting(case: &Case<'_>) -> bool {

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 /// In their order. Beside the others run those that trace nothing here: they wait for the network, have a compiler of
 /// their own, or a kernel of their own.
-const STAGES: [Stage; 16] = [
+const STAGES: [Stage; 17] = [
     Stage::new("setup", &[], |workspace| setup::ensure(workspace).map(|_| ())),
     Stage::new("fetch", &[], fetch).where_it_can(needs_guests).beside(),
     Stage::new("workloads", &[], workloads::build).where_it_can(needs_root).beside(),
@@ -46,12 +46,13 @@ const STAGES: [Stage; 16] = [
     Stage::new("ownership", &["setup", "workloads"], ownership).where_it_can(needs_root),
     Stage::new("counters", &["setup", "workloads"], counters).where_it_can(needs_root),
     Stage::new("explain", &["setup", "workloads"], explain).where_it_can(needs_root),
+    Stage::new("incidents", &["setup", "build"], incidents).where_it_can(needs_root),
     Stage::new("vm", &["setup", "build", "fetch"], guests).where_it_can(needs_guests).beside(),
 ];
 
 const NO_MIRI: &str = "no nightly Rust with Miri is installed; the same tests ran without Miri";
 const NO_ROOT: &str = "the root tests (memtrace/tests/root: real probes, real kills; hostile_node: what containers may do to the daemon; containers: real pods; \
-ownership and counters: allocators in live programs) were skipped because they need root; run `sudo -E cargo xtask test`";
+ownership and counters: allocators in live programs; incidents: a short run of the incident bench) were skipped because they need root; run `sudo -E cargo xtask test`";
 
 pub(crate) fn run(Args { only }: &Args) -> Result<()> {
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
@@ -135,6 +136,14 @@ fn counters(workspace: &Workspace) -> Result<()> {
 /// One page on real programs in cgroups of their own.
 fn explain(workspace: &Workspace) -> Result<()> {
     process::run(&mut one_by_one(workspace, "explain")?)
+}
+
+/// A short run of the incident bench: it fails if a wrong answer is called sure. The seed is fixed, so that a change is judged
+/// by what it changes.
+fn incidents(workspace: &Workspace) -> Result<()> {
+    let quick = ["--quick", "--seed", "1", "--jobs", "3", "--bin"].map(Into::into);
+    parts::INCIDENTS
+        .run(workspace, &quick.into_iter().chain([workspace.memtrace().into()]).collect::<Vec<_>>())
 }
 
 /// What the guests need from the network.

@@ -20,25 +20,24 @@ pub(crate) struct Scene {
 
 /// The time that `memtrace run` takes.
 pub(crate) fn costs(all: &[Cost], not_tried: &[NotTried], scene: &Scene) -> String {
-    let mut text = "| command | alone | total | its own time | CPU time | longer by | pairs |\n\
+    let mut text =
+        "| command | alone | total | its own time | total, longer by | CPU time, longer by | pairs |\n\
                     |---|---:|---:|---:|---:|---:|---:|\n"
-        .to_owned();
+            .to_owned();
     for cost in all {
         text.push_str(&format!(
-            "| {} | {:.2} s | {} | {} | {} | {:.0} ms ({:.0} to {:.0}) | {} |\n",
+            "| {} | {:.2} s | {} | {} | {} | {} | {} |\n",
             cost.about,
             cost.seconds,
             ratio(cost.total),
             ratio(cost.own),
-            ratio(cost.cpu),
-            cost.longer.middle,
-            cost.longer.low,
-            cost.longer.high,
+            milliseconds(cost.longer),
+            milliseconds(cost.cpu),
             cost.pairs
         ));
     }
     text.push_str(&format!(
-        "\nMedians of pairs with 95 % intervals (bootstrap); CPU time of all pairs together. {}\n",
+        "\nMedians of pairs, of CPU time the mean, with 95 % intervals (bootstrap). {}\n",
         on(scene)
     ));
     text + &missing(not_tried)
@@ -109,6 +108,10 @@ fn missing(not_tried: &[NotTried]) -> String {
 
 fn ratio(Interval { middle, low, high }: Interval) -> String {
     format!("{middle:.3}x ({low:.3} to {high:.3})")
+}
+
+fn milliseconds(Interval { middle, low, high }: Interval) -> String {
+    format!("{middle:.0} ms ({low:.0} to {high:.0})")
 }
 
 fn mib(bytes: u64) -> String {

@@ -16,8 +16,11 @@ use xtask_base::process;
 use super::{
     ask::{Memtrace, Page},
     program::Program,
-    stats::{Interval, median, of_sums},
+    stats::{Interval, mean, median},
 };
+
+/// Milliseconds of a tick (USER_HZ is 100 on all architectures that memtrace knows).
+const TICK: f64 = 10.0;
 
 /// What a command took longer.
 #[derive(Clone, Debug, Serialize)]
@@ -31,7 +34,7 @@ pub(crate) struct Cost {
     pub(crate) total: Interval,
     /// The command's own wall time in `memtrace run`, to that alone.
     pub(crate) own: Interval,
-    /// CPU time of all, to that of the command alone.
+    /// Milliseconds of CPU time that all take longer, in the mean: the kernel counts in ticks of ten.
     pub(crate) cpu: Interval,
     /// Milliseconds that the total takes longer.
     pub(crate) longer: Interval,
@@ -82,7 +85,6 @@ pub(crate) fn measure(memtrace: &Memtrace, program: &Program, pairs: usize) -> R
         });
     }
     let each = |figure: &dyn Fn(&(Took, Took)) -> f64| both.iter().map(figure).collect::<Vec<f64>>();
-    let ticks: Vec<(f64, f64)> = both.iter().map(|(alone, within)| (within.ticks, alone.ticks)).collect();
     Ok(Cost {
         name: program.name.clone(),
         about: program.about.clone(),
@@ -90,7 +92,7 @@ pub(crate) fn measure(memtrace: &Memtrace, program: &Program, pairs: usize) -> R
         seconds: median(&each(&|(alone, _)| alone.seconds)).middle,
         total: median(&each(&|(alone, within)| within.seconds / alone.seconds)),
         own: median(&each(&|(alone, within)| within.own / alone.seconds)),
-        cpu: of_sums(&ticks),
+        cpu: mean(&each(&|(alone, within)| (within.ticks - alone.ticks) * TICK)),
         longer: median(&each(&|(alone, within)| (within.seconds - alone.seconds) * 1e3)),
     })
 }

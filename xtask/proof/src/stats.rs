@@ -1,4 +1,4 @@
-//! Medians and sums of pairs, with intervals by resampling.
+//! Medians and means, with intervals by resampling.
 //!
 //! Figures -> [`Interval`]. Pure: the same figures give the same interval.
 
@@ -22,13 +22,10 @@ pub(crate) fn median(figures: &[f64]) -> Interval {
     resample(figures, middle)
 }
 
-/// The sum of the first of each pair to that of the second.
-pub(crate) fn of_sums(pairs: &[(f64, f64)]) -> Interval {
-    resample(pairs, |pairs| {
-        let (first, second) =
-            pairs.iter().fold((0.0, 0.0), |(a, b), (first, second)| (a + first, b + second));
-        first / second
-    })
+/// The mean.
+pub(crate) fn mean(figures: &[f64]) -> Interval {
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    resample(figures, |figures| figures.iter().sum::<f64>() / figures.len() as f64)
 }
 
 fn resample<T: Copy>(figures: &[T], of: impl Fn(&[T]) -> f64) -> Interval {
@@ -71,8 +68,8 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_divided_once() {
-        assert_eq!(of_sums(&[(2.0, 1.0), (4.0, 5.0)]).middle, 1.0);
+    fn a_mean_counts_each_figure() {
+        assert_eq!(mean(&[0.0, 0.0, 0.0, 10.0]).middle, 2.5);
         assert!(median(&[]).middle.is_nan());
     }
 }

@@ -66,9 +66,20 @@ impl Memtrace {
         Ok(kills.last().and_then(|kill| kill.get("id")?.as_str()).map(str::to_owned))
     }
 
+    /// A record as a person reads it.
+    pub(crate) fn page(&self, record: &Value) -> Result<String> {
+        let id = record.get("id").and_then(Value::as_str).context("the record has no id")?;
+        process::capture(&mut self.command(&["show", id]))
+    }
+
     fn report(&self, words: &[&str]) -> Result<Value> {
+        json(&mut self.command(words))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.bin);
-        json(command.arg("report").args(words).arg("--state-dir").arg(self.agent.state()))
+        command.arg("report").args(words).arg("--state-dir").arg(self.agent.state());
+        command
     }
 }
 

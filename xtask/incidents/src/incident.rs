@@ -124,6 +124,7 @@ impl Scene<'_> {
         };
         let record = self.memtrace.record(cgroup, is_complete)?;
         self.keep(recipe, seed, &record)?;
+        self.write(recipe, seed, "txt", &self.memtrace.page(&record)?)?;
         let answer = answer::of_record(&record, owner);
         Ok(Seen { answer, told: Told::parse(&run.told()), ..Seen::default() })
     }
@@ -218,8 +219,12 @@ impl Scene<'_> {
 
     /// What memtrace said, for whoever looks into a miss.
     fn keep(&self, recipe: &Recipe, seed: u64, said: &Value) -> Result<()> {
-        let file = self.dir.join(format!("{}-{seed}.json", recipe.name));
         let text = serde_json::to_string_pretty(said).context("failed to write JSON")?;
+        self.write(recipe, seed, "json", &text)
+    }
+
+    fn write(&self, recipe: &Recipe, seed: u64, form: &str, text: &str) -> Result<()> {
+        let file = self.dir.join(format!("{}-{seed}.{form}", recipe.name));
         fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))
     }
 }

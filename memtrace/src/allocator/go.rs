@@ -1,7 +1,7 @@
 //! The Go runtime.
 //!
 //! Input: none. Output: its [`Allocator`]. [`owner`] recognises its memory, [`counters`] reads its counters, [`advice`]
-//! has the settings.
+//! has the settings, `objects` what fills its heap.
 
 use super::{
     Allocator, AllocatorId, Mark,
@@ -9,10 +9,12 @@ use super::{
     attribute::{Claimant, Turn, label::Label},
     counters::{Cost, CounterReader},
     evidence::Sign,
+    objects::ObjectReader,
 };
 
 pub mod advice;
 pub mod counters;
+mod objects;
 pub mod owner;
 
 /// The Go runtime.
@@ -47,6 +49,10 @@ impl Allocator for Go {
 
     fn counters(&self) -> Option<(Cost, &'static dyn CounterReader)> {
         Some((Cost::Figures, &counters::Go))
+    }
+
+    fn objects(&self) -> Option<&'static dyn ObjectReader> {
+        Some(&objects::Go)
     }
 
     fn advice(&self) -> &'static dyn Advice {

@@ -7,10 +7,17 @@ pub mod fake;
 pub mod process;
 pub mod root;
 
+use crate::mm::region::File;
+
 /// Files of a process's own root.
 pub trait Files {
     /// The start of a regular file, `most` bytes at most; `None` when it is not a regular file or cannot be read.
     fn read(&self, path: &[u8], most: usize) -> Option<Vec<u8>>;
+
+    /// So many bytes of a mapped file from an offset on; `None` when that file is no longer there, or shorter.
+    fn read_at(&self, _file: &File, _offset: u64, _length: usize) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// The resident memory of a process.

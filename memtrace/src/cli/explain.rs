@@ -69,7 +69,7 @@ pub struct ExplainArgs {
     /// Colours.
     #[command(flatten)]
     pub color: ColorArgs,
-    /// Also show what fills the heap, by type (CPython, HotSpot; needs root).
+    /// Also show what fills the heap, by type (CPython, HotSpot, Go; needs root).
     #[arg(long)]
     pub objects: bool,
     /// With --objects: look twice, so many seconds apart, and show how each type grew.

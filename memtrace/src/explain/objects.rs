@@ -62,8 +62,7 @@ fn filled(pid: u32, comm: String, census: Result<Census, NotRead>, now: u64, tim
     let absent = |reason: String| vec![Absent { allocator: PROCESS.to_owned(), reason }];
     let (at, heaps, absent) = match census {
         Ok(Census { at, heaps, absent: reasons }) if heaps.is_empty() && reasons.is_empty() => {
-            let why =
-                "it contains no runtime whose objects can be read; so far only CPython's and HotSpot's can";
+            let why = "it contains no runtime whose objects can be read; so far only CPython's, HotSpot's and Go's can";
             (Some(at), heaps, absent(why.to_owned()))
         }
         Ok(Census { at, heaps, absent }) => (Some(at), heaps, absent),

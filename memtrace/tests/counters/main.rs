@@ -20,6 +20,7 @@ mod glibc;
 mod harmless;
 mod musl;
 mod objects;
+mod objects_go;
 mod objects_java;
 mod published;
 mod reading;

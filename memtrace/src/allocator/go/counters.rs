@@ -64,6 +64,13 @@ impl CounterReader for Go {
     }
 }
 
+/// Bytes allocated since the start, and bytes that the last mark phase found alive; `None` when that is not certain.
+pub(super) fn totals(data: &[data::Data]) -> Option<(u64, u64)> {
+    let mut found = data.iter().flat_map(data::Data::suffixes).filter_map(|(_, words)| Controller::of(words));
+    let controller = found.next()?;
+    found.next().is_none().then_some((controller.allocated, controller.marked))
+}
+
 /// `runtime.gcController`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Controller {
@@ -75,6 +82,7 @@ struct Controller {
     released: u64,
     free: u64,
     live: u64,
+    allocated: u64,
 }
 
 impl Controller {
@@ -104,12 +112,12 @@ impl Controller {
                 && live <= in_use
                 && marked < 1 << 46;
             let versions = layout.versions;
-            fits.then_some(Self { versions, percent, limit, marked, in_use, released, free, live })
+            fits.then_some(Self { versions, percent, limit, marked, in_use, released, free, live, allocated })
         })
     }
 
     fn counters(&self, resident: u64, version: Option<String>) -> Counters {
-        let Self { versions, percent, limit, marked, in_use, released, free, live } = *self;
+        let Self { versions, percent, limit, marked, in_use, released, free, live, .. } = *self;
         // New spans are not touched yet.
         let free = free.min(resident);
         let slots = (in_use - live).min(resident.saturating_sub(live).saturating_sub(free));

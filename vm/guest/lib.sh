@@ -31,15 +31,17 @@ doctor() {
     echo $code
 }
 
-# events: memtrace's tests of the events from the kernel, with each kind of hook, and of limits of cgroup v2. Skips long
-# tests of the daemon's bookkeeping, which do not depend on the kernel. The kernel must be able to kill the programs of
-# the tests, so these are not protected like this shell.
+# events: memtrace's tests of the events from the kernel, with each kind of hook, of limits of cgroup v2, and of `memtrace
+# run` there. Skips long tests of the daemon's bookkeeping, which do not depend on the kernel. The kernel must be able to
+# kill the programs of the tests, so these are not protected like this shell.
 events() {
     (
         echo 0 >/proc/self/oom_score_adj
         MEMTRACE_TEST_PROGRAMS=/tests MEMTRACE_BIN=/bin/memtrace exec \
             /tests/root --test-threads=1 events:: cgroups::a_cgroup_comes \
             scenarios::growth::a_limit_lowered \
+            runs::a_kill_is_told runs::delegated:: runs::groups_that runs::what_the_command_leaves \
+            runs::moments::a_signal_is \
             --skip over_its_budget --skip own_memory
     ) >/run/printed 2>&1
     code=$?

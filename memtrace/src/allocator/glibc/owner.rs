@@ -66,7 +66,6 @@ fn arena(process: &ProcessEvidence, data: &Piece<'_>, reserve: Option<&Piece<'_>
         return;
     }
     let start = heap_of(data.end.saturating_sub(1));
-    full_heaps(process, data, start, claims);
     let Some(end) = start.checked_add(HEAP_SIZE) else { return };
     let is_whole = match reserve {
         // HotSpot's spaces look similar, but they are reserved and committed with different flags.
@@ -79,6 +78,7 @@ fn arena(process: &ProcessEvidence, data: &Piece<'_>, reserve: Option<&Piece<'_>
     if start < data.start || !is_whole || data.end - start < SMALLEST_ARENA {
         return;
     }
+    full_heaps(process, data, start, claims);
     let found = found_arena(process, start);
     let id = found.map_or(start, heap_of);
     let is_certain = found.is_some() || is_born_a_heap(process, data);
@@ -87,14 +87,19 @@ fn arena(process: &ProcessEvidence, data: &Piece<'_>, reserve: Option<&Piece<'_>
 }
 
 /// Claims the full heaps below the last one of a piece, with which the kernel has merged them: by their headers, because they
-/// look like any plain memory.
+/// look like any plain memory; or by MAP_NORESERVE, which glibc's large chunks do not have, and with which it does not merge
+/// others.
 fn full_heaps(process: &ProcessEvidence, data: &Piece<'_>, last: u64, claims: &mut Claims) {
-    let Some(first) = data.start.checked_next_multiple_of(HEAP_SIZE) else { return };
-    for found in process.found_in(first, last) {
-        if let Content::GlibcHeap { arena } = found.content {
-            let owner = Owner::inferred(NAME, "thread arena", heap_of(arena)).graded(true);
-            claims.range(found.start, found.end.min(data.end), owner);
+    let Some(mut at) = data.start.checked_next_multiple_of(HEAP_SIZE) else { return };
+    while at < last {
+        let found = found_arena(process, at);
+        let next = at.saturating_add(HEAP_SIZE);
+        if found.is_some() || data.is_noreserve() == Some(true) {
+            let id = found.map_or(at, heap_of);
+            let owner = Owner::inferred(NAME, "thread arena", id).graded(found.is_some());
+            claims.range(at, next.min(data.end), owner);
         }
+        at = next;
     }
 }
 

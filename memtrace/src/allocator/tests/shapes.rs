@@ -32,8 +32,15 @@ fn a_full_heap_that_merged_with_the_next_is_told_by_its_header() {
     let found = Found { start: AT, end: AT + 64 * MIB, content: Content::GlibcHeap { arena: AT + 48 } };
     let process = ProcessEvidence::new(vec![module("/app", APP, &[Mark::Glibc])]).with_found(vec![found]);
     let owned = attribute(&process, &regions);
-    let arenas: u64 = owned.iter().filter(|of| of.owner.kind == "thread arena").map(Owned::len).sum();
-    assert_eq!(arenas, 76 * MIB, "{owned:?}");
+    let arenas = |owned: &[Owned]| -> u64 {
+        owned.iter().filter(|of| of.owner.kind == "thread arena").map(Owned::len).sum()
+    };
+    assert_eq!(arenas(&owned), 76 * MIB, "{owned:?}");
+    // Where the headers were not read, it is the flag that chunks do not have.
+    let process = ProcessEvidence::new(vec![module("/app", APP, &[Mark::Glibc])]);
+    assert_eq!(arenas(&attribute(&process, &regions)), 12 * MIB);
+    let regions = regions.map(|region| Region { vm_flags: Some(VmFlags(NR)), ..region });
+    assert_eq!(arenas(&attribute(&process, &regions)), 76 * MIB);
 }
 
 #[test]

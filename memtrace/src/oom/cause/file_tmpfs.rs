@@ -104,7 +104,14 @@ fn shared(case: &Case<'_>, shmem: Bytes, part: f64, grade: Grade) -> Cause {
     let mut remedies = Vec::new();
     if is_tmpfs {
         remedies.push(Remedy {
-            text: "delete files there: a restart of the container will not free them".to_owned(),
+            text: match mount {
+                Some(tmpfs) => {
+                    format!("delete files in {}: a restart of the container will not free them", tmpfs.mount)
+                }
+                None => "delete files in a tmpfs of the container (`df -t tmpfs` lists them): a restart of it will not \
+                         free them"
+                    .to_owned(),
+            },
             setting: None,
         });
         remedies.push(Remedy {

@@ -25,12 +25,12 @@ const USED_BEFORE: f64 = 0.75;
 pub fn check(case: &Case<'_>) -> Outcome {
     let limit = case.limit.ok_or("the limit is unknown")?;
     let trigger = &case.record.trigger.task;
-    let remedies = vec![Remedy {
+    let later = Remedy {
         text:
             "lower a limit only after usage has fallen, or give the program time to shrink with memory.high"
                 .into(),
         setting: None,
-    }];
+    };
     if case.stack_has(&WRITERS) {
         return Ok(Some(Cause {
             kind: CauseKind::LimitLowered,
@@ -45,7 +45,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
                 fact("kernel stack", "contains the write of the limit", Grade::Read),
                 fact("limit", limit, Grade::Read),
             ],
-            remedies,
+            remedies: vec![later],
             doubt: None,
         }));
     }
@@ -75,7 +75,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
             fact("growth since", Bytes(usage.0.saturating_sub(used.0)), Grade::Read),
             fact("lowered by", "unknown: the write itself did not cause the kill", Grade::Inferred),
         ],
-        remedies,
+        remedies: vec![
+            Remedy { text: format!("put the limit back to {was}"), setting: Some(was.0.to_string()) },
+            later,
+        ],
         doubt: None,
     }))
 }

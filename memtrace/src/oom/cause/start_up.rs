@@ -44,7 +44,7 @@ pub fn check(case: &Case<'_>) -> Outcome {
         evidence,
         remedies: vec![Remedy {
             text: format!(
-                "give the program room to start: raise the limit to {advised} for once, and then set it by what it used"
+                "give the program room to start, and later set the limit by what it used: for once raise it to {advised}"
             ),
             setting: Some(advised.0.to_string()),
         }]

@@ -94,21 +94,16 @@ fn unmeasured(case: &Case<'_>, (threads, in_kernel): (u32, Bytes), usage: Bytes)
         remedies: remedies(),
         doubt: Some(Doubt {
             kind: if young::is_starting(case) { CauseKind::StartUp } else { CauseKind::Leak },
-            settled_by: "ask memtrace explain for it while it runs: it tells the stacks from the heap"
-                .to_owned(),
+            settled_by:
+                "run `memtrace explain` for it before it is killed again: it tells the stacks from the heap"
+                    .to_owned(),
         }),
     })
 }
 
 fn remedies() -> Vec<Remedy> {
-    vec![
-        Remedy {
-            text: "limit the number of threads: use a pool instead of one thread per request".into(),
-            setting: None,
-        },
-        Remedy {
-            text: "smaller stacks help only if the threads use their stacks deeply".into(),
-            setting: Some("ulimit -s".into()),
-        },
-    ]
+    vec![Remedy {
+        text: "limit the number of threads: use a pool instead of one thread per request".into(),
+        setting: None,
+    }]
 }

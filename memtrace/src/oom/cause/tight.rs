@@ -50,8 +50,10 @@ pub fn check(case: &Case<'_>) -> Outcome {
         kind: CauseKind::LimitTooTight,
         confidence: if since >= LONG { Confidence::High } else { Confidence::Medium },
         sentence: format!(
-            "usage without page cache was steady at {level}, {} of the limit of {limit}, then a little more was needed",
-            percent(part)
+            "usage without page cache was steady at {level}, {} of the limit of {limit}, then more than the {} that were left \
+             was needed",
+            percent(part),
+            Bytes(limit.0.saturating_sub(level.0))
         ),
         evidence: vec![
             fact("steady usage", level, Grade::Read),

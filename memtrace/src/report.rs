@@ -13,6 +13,7 @@ mod describe;
 pub mod diff;
 mod document;
 pub mod explanation;
+mod heap;
 mod html;
 mod markdown;
 mod page;

@@ -88,6 +88,12 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
+    /// The region that contains an address.
+    pub fn region(&self, address: u64) -> Option<&'a Region> {
+        let after = self.regions.partition_point(|region| region.start <= address);
+        self.regions.get(after.checked_sub(1)?).filter(|region| address < region.end)
+    }
+
     /// The ranges of an allocator, sorted by address.
     pub fn ranges_of(&self, allocator: &str) -> impl Iterator<Item = &'a Owned> + use<'a, '_> {
         let allocator = allocator.to_owned();

@@ -9,5 +9,6 @@ pub mod kmsg;
 pub mod known;
 pub mod member_kills;
 pub mod mounts;
+mod near;
 pub mod recorder;
 pub mod stack_names;

@@ -62,8 +62,8 @@ fn since_start(now: Timestamp, members: &[&ProcessRow]) -> Option<Growth> {
     let age = |row: &ProcessRow| Some(now.duration_since(row.started?).as_secs_f64());
     let ages: Option<Vec<f64>> = members.iter().map(|row| age(row)).collect();
     let seconds = ages?.into_iter().reduce(f64::max).filter(|age| (0.0..=YOUNG).contains(age))?;
-    let bytes =
-        members.iter().filter_map(|row| row.rss_bytes).fold(0_u64, |sum, Bytes(rss)| sum.saturating_add(rss));
+    let resident: Option<Vec<u64>> = members.iter().map(|row| Some(row.rss_bytes?.0)).collect();
+    let bytes = resident?.into_iter().fold(0, u64::saturating_add);
     Some(Growth {
         bytes_per_second: bytes as f64 / seconds.max(SHORTEST),
         seconds_to_limit: None,

@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{limits::Proof, overhead::Cost, settings::Saving, stats::Interval};
+use super::{limits::Proof, settings::Saving};
 
 /// What could not be tried, and why.
 pub(crate) type NotTried = (String, String);
@@ -16,31 +16,6 @@ pub(crate) struct Scene {
     /// One-minute load at the start.
     pub(crate) load: String,
     pub(crate) cpus: usize,
-}
-
-/// The time that `memtrace run` takes.
-pub(crate) fn costs(all: &[Cost], not_tried: &[NotTried], scene: &Scene) -> String {
-    let mut text =
-        "| command | alone | total | its own time | total, longer by | CPU time, longer by | pairs |\n\
-                    |---|---:|---:|---:|---:|---:|---:|\n"
-            .to_owned();
-    for cost in all {
-        text.push_str(&format!(
-            "| {} | {:.2} s | {} | {} | {} | {} | {} |\n",
-            cost.about,
-            cost.seconds,
-            ratio(cost.total),
-            ratio(cost.own),
-            milliseconds(cost.longer),
-            milliseconds(cost.cpu),
-            cost.pairs
-        ));
-    }
-    text.push_str(&format!(
-        "\nMedians of pairs, of CPU time the mean, with 95 % intervals (bootstrap). {}\n",
-        on(scene)
-    ));
-    text + &missing(not_tried)
 }
 
 /// What the kernel did at the advised limit, and at nine tenths of the peak.
@@ -106,14 +81,6 @@ fn missing(not_tried: &[NotTried]) -> String {
     text
 }
 
-fn ratio(Interval { middle, low, high }: Interval) -> String {
-    format!("{middle:.3}x ({low:.3} to {high:.3})")
-}
-
-fn milliseconds(Interval { middle, low, high }: Interval) -> String {
-    format!("{middle:.0} ms ({low:.0} to {high:.0})")
-}
-
 fn mib(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     let mib = bytes as f64 / f64::from(1 << 20);
@@ -163,9 +130,9 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_marks_changes() {
-        let document = "a\n<!-- cost: written by x -->\nold\n<!-- end of cost -->\nb\n";
-        let new = put(document, "cost", "new\n").unwrap();
-        assert_eq!(new, "a\n<!-- cost: written by x -->\nnew\n<!-- end of cost -->\nb\n");
+        let document = "a\n<!-- limits: written by x -->\nold\n<!-- end of limits -->\nb\n";
+        let new = put(document, "limits", "new\n").unwrap();
+        assert_eq!(new, "a\n<!-- limits: written by x -->\nnew\n<!-- end of limits -->\nb\n");
         assert!(put(document, "other", "").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! `proof`: real programs at the limits that memtrace advises, and what `memtrace run` costs them.
+//! `proof`: real programs at the limits that memtrace advises, and with the settings that it names.
 //!
 //! proof/programs.toml -> tables, JSON in target/proof, and docs/sizing.md when asked. Fails when a program contradicts the
 //! advice; times are results, and never a failure.
@@ -17,16 +17,14 @@ use xtask_base::{build, outcome, workspace::Workspace};
 mod ask;
 mod document;
 mod limits;
-mod overhead;
 mod program;
 mod settings;
-mod stats;
 
 use ask::Memtrace;
 use document::{NotTried, Scene};
 use program::{Giving, Program, Programs};
 
-/// Run real programs at the limits that memtrace advises, and measure what `memtrace run` costs them.
+/// Run real programs at the limits that memtrace advises, and with the settings that it names.
 #[derive(Debug, clap::Parser)]
 #[command(name = "cargo xtask proof", bin_name = "cargo xtask proof", version)]
 #[command(after_help = "\
@@ -37,7 +35,7 @@ Examples:
   sudo -E cargo xtask proof                     everything, about 20 minutes
   sudo -E cargo xtask proof limits              programs at the advised limit, and below
   sudo -E cargo xtask proof limits sqlite java  two of them
-  sudo -E cargo xtask proof cost --pairs 40 --update
+  sudo -E cargo xtask proof settings --update   settings that give memory back, into docs/sizing.md
 
 Exit codes: 0 ok, 1 a program contradicts the advice or was not judged, 2 usage, 4 not permitted.")]
 struct Args {
@@ -47,9 +45,6 @@ struct Args {
     /// Names of programs [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Pairs of runs of each command
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(2..))]
-    pairs: u16,
     /// Rewrite the tables in docs/sizing.md
     #[arg(long)]
     update: bool,
@@ -60,8 +55,6 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 enum Part {
-    /// What `memtrace run` costs.
-    Cost,
     /// Advised limits.
     Limits,
     /// Settings that give memory back.
@@ -91,13 +84,6 @@ fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&target).with_context(|| format!("failed to create {}", target.display()))?;
     let place = Place { args, workspace: &workspace, target: &target };
     let is_wanted = |part: Part| args.part.is_none_or(|wanted| wanted == part);
-    if is_wanted(Part::Cost) {
-        let scene = scene();
-        let pairs = usize::from(args.pairs);
-        let (costs, not_tried) =
-            place.each(&programs.timed, |program| overhead::measure(&memtrace, program, pairs))?;
-        place.publish("cost", &costs, &document::costs(&costs, &not_tried, &scene))?;
-    }
     let mut wrong: Vec<String> = Vec::new();
     if is_wanted(Part::Limits) {
         let scene = scene();

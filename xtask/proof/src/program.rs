@@ -12,8 +12,6 @@ use xtask_base::process;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Programs {
-    /// Commands whose time is compared with and without `memtrace run`.
-    pub(crate) timed: Vec<Program>,
     /// Programs that give nothing up when memory is short.
     pub(crate) firm: Vec<Program>,
     /// Programs that do give something up, with a setting.

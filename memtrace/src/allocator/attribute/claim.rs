@@ -11,6 +11,8 @@ use crate::{
 
 /// `MAP_NORESERVE`.
 const MAP_NORESERVE: u32 = 0x4000;
+/// `MAP_STACK`.
+const MAP_STACK: u32 = 0x2_0000;
 
 /// A part of a region without an owner yet.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +68,11 @@ impl<'a> Piece<'a> {
     pub fn is_noreserve(&self) -> Option<bool> {
         let by_call = || self.born().map(|born| born.flags & MAP_NORESERVE != 0);
         self.flag(VmFlags::NO_RESERVE).or_else(by_call)
+    }
+
+    /// Whether the call that it came from was for a stack (`MAP_STACK`); false when the call is not known.
+    pub fn is_mapped_as_stack(&self) -> bool {
+        self.born().is_some_and(|born| born.flags & MAP_STACK != 0)
     }
 
     /// The call that it came from.

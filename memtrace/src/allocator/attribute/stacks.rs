@@ -14,7 +14,6 @@ use crate::{
 };
 
 const NAME: &str = Holder::Stack.name();
-const MAP_STACK: u32 = 0x2_0000;
 /// The largest range that is accepted as a guard: HotSpot's yellow and red zones are much smaller.
 const LARGEST_GUARD: u64 = 1 << 20;
 /// Alternate signal stacks have a few pages, thread stacks 64 KiB at the least.
@@ -59,7 +58,7 @@ fn stack(process: &ProcessEvidence, piece: &Piece<'_>, guard: Option<&Piece<'_>>
     if !piece.is_data() || piece.is_executable() || piece.is_noreserve() == Some(true) {
         return None;
     }
-    if piece.born().is_some_and(|born| born.flags & MAP_STACK != 0) {
+    if piece.is_mapped_as_stack() {
         return Some((piece.end, true));
     }
     if piece.flag(VmFlags::NO_HUGE_PAGE) == Some(true) {

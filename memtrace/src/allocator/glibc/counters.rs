@@ -90,17 +90,34 @@ impl CounterReader for Glibc {
 
 /// Where thread control blocks can be. The loader maps the first thread's beside what it has loaded.
 fn places(target: &Target<'_>) -> Places {
-    let stacks = target.ranges_of("stack").filter(|owned| owned.owner.kind == "thread stack");
-    let is_small = |region: &&Region| {
-        region.backing == Backing::Anonymous && region.prot.is_writable() && region.len() <= 64 << 10
+    let stacks: Vec<(u64, u64)> = target
+        .ranges_of("stack")
+        .filter(|owned| owned.owner.kind == "thread stack")
+        .map(|owned| (owned.start, owned.end))
+        .collect();
+    // The stack of a thread may be as small, and has that thread's own.
+    let is_stack = |region: &Region| {
+        let next = stacks.partition_point(|(_, end)| *end <= region.start);
+        stacks.get(next).is_some_and(|(start, _)| *start < region.end)
     };
-    let loaded: Vec<u64> =
-        target.process.modules().iter().flat_map(|of| &of.images).map(|of| of.end).collect();
-    let nearest = |at: u64| loaded.iter().map(|end| end.abs_diff(at)).min();
+    let is_small = |region: &&Region| {
+        region.backing == Backing::Anonymous
+            && region.prot.is_writable()
+            && region.len() <= 64 << 10
+            && !is_stack(region)
+    };
+    let mut loaded: Vec<u64> =
+        target.process.modules().iter().flat_map(|module| &module.images).map(|image| image.end).collect();
+    loaded.sort_unstable();
+    let nearest = |at: u64| {
+        let next = loaded.partition_point(|end| *end <= at);
+        let both = [next.checked_sub(1).and_then(|before| loaded.get(before)), loaded.get(next)];
+        both.into_iter().flatten().map(|end| end.abs_diff(at)).min()
+    };
     let mut small: Vec<(u64, u64)> =
         target.regions.iter().filter(is_small).map(|region| (region.start, region.end)).collect();
     small.sort_by_cached_key(|(start, _)| nearest(*start));
-    Places { stacks: stacks.map(|owned| (owned.start, owned.end)).collect(), small }
+    Places { stacks, small }
 }
 
 /// The arenas and structures that were found.

@@ -25,7 +25,6 @@ const HEAP_REQUEST: u64 = 2 * HEAP_SIZE;
 const SMALLEST_ARENA: u64 = 0x2_1000;
 /// `DEFAULT_MMAP_THRESHOLD`; glibc itself only raises the threshold.
 const MMAP_THRESHOLD: u64 = 128 << 10;
-const MAP_STACK: u32 = 0x2_0000;
 
 const NAME: &str = AllocatorId::Glibc.name();
 
@@ -133,8 +132,11 @@ impl Claimant for Chunks {
                 claims.piece(piece, owner);
                 continue;
             }
-            let is_stack = piece.born().is_some_and(|born| born.flags & MAP_STACK != 0);
-            if !is_here || !piece.is_data() || is_stack || piece.is_noreserve() == Some(true) {
+            if !is_here
+                || !piece.is_data()
+                || piece.is_mapped_as_stack()
+                || piece.is_noreserve() == Some(true)
+            {
                 continue;
             }
             let kind = if piece.len() < MMAP_THRESHOLD { "loader" } else { "mmapped chunk" };

@@ -20,7 +20,6 @@ use crate::{
 const NAME: &str = AllocatorId::Jemalloc.name();
 /// The smallest reservation of extents.
 const EXTENTS: u64 = 2 << 20;
-const MAP_STACK: u32 = 0x2_0000;
 /// A stack of a thread may have a page or two more than its size.
 const STACK_SLACK: u64 = 64 << 10;
 const STACK: u64 = 8 << 20;
@@ -86,7 +85,7 @@ impl StackSign {
         if !piece.is_data() {
             return false;
         }
-        if piece.born().is_some_and(|born| born.flags & MAP_STACK != 0) {
+        if piece.is_mapped_as_stack() {
             return true;
         }
         match self {

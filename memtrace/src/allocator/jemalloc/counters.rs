@@ -127,12 +127,8 @@ fn is_plausible(target: &Target<'_>, address: u64) -> bool {
     if address < 1 << 16 || !address.is_multiple_of(16) {
         return false;
     }
-    let after = target.regions.partition_point(|region| region.start <= address);
-    let region = after.checked_sub(1).and_then(|at| target.regions.get(at));
-    region.is_some_and(|region| {
-        address < region.end
-            && region.prot.0 == Prot::READ | Prot::WRITE
-            && region.backing == crate::mm::region::Backing::Anonymous
+    target.region(address).is_some_and(|region| {
+        region.prot.0 == Prot::READ | Prot::WRITE && region.backing == crate::mm::region::Backing::Anonymous
     })
 }
 

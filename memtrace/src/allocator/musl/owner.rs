@@ -17,7 +17,6 @@ use crate::{
 };
 
 const NAME: &str = AllocatorId::Musl.name();
-const MAP_STACK: u32 = 0x2_0000;
 
 /// musl's malloc.
 pub struct Musl;
@@ -36,7 +35,7 @@ impl Claimant for Musl {
                 claims.piece(piece, Owner::inferred(NAME, kind, 0).graded(process.has(Mark::Musl)));
                 continue;
             }
-            let is_stack = piece.born().is_some_and(|born| born.flags & MAP_STACK != 0);
+            let is_stack = piece.is_mapped_as_stack();
             let is_called = piece.caller(process).map(|module| module.marks.has(Mark::Musl));
             if piece.is_data() && piece.is_noreserve() != Some(true) && !is_stack && is_called != Some(false)
             {

@@ -19,10 +19,11 @@ use tokio::sync::watch;
 use crate::{
     cgroup::hierarchy::is_within,
     clock,
+    daemon::kills::near,
     health::Beat,
     oom::record::{OomRecord, is_same_start},
     reader::{Reader, stacks},
-    snapshot::{ContainerRow, GrowthStack, ProcessRow, Snapshot},
+    snapshot::{GrowthStack, ProcessRow, Snapshot},
 };
 
 /// The most kills that wait for names.
@@ -238,15 +239,8 @@ fn learn(reader: &mut dyn Reader, (snapshot, at): (&Snapshot, u64), known: &Mute
 
 /// The processes with call stacks in the groups that are near their limit; of each group those that grow fastest.
 fn endangered(snapshot: &Snapshot) -> Vec<&ProcessRow> {
-    let part = |row: &ContainerRow| {
-        let limit = row.limit.as_ref().filter(|limit| limit.owner == row.cgroup)?.bytes.0;
-        Some(row.usage_bytes?.0 as f64 / (limit as f64).max(1.0))
-    };
-    let groups = snapshot.containers.iter().filter_map(|row| Some((part(row)?, row)));
-    let mut groups: Vec<_> = groups.filter(|(part, _)| *part >= NEAR).collect();
-    groups.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut endangered: Vec<&ProcessRow> = Vec::new();
-    for (_, group) in groups.into_iter().take(GROUPS) {
+    for (group, _) in near::limits(snapshot, NEAR, GROUPS) {
         let is_in =
             |row: &&ProcessRow| row.cgroup.as_deref().is_some_and(|path| is_within(path, &group.cgroup));
         let has_stacks =

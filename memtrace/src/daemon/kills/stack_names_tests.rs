@@ -9,7 +9,7 @@ use crate::{
     oom::cause::fixture,
     oom::record::circumstances::VictimMemory,
     reader::{NotRead, job::Job, tmpfs::Tmpfs},
-    snapshot::{Memory, Node, UserFrame},
+    snapshot::{ContainerRow, Memory, Node, UserFrame},
     symbols::Place,
     units::{Bytes, Grade},
 };

@@ -8,8 +8,8 @@ use crate::{
     report::{
         describe::{change, span},
         document::{Block, Cell, Column, Fit, Table},
+        heap::{coverage, error},
     },
-    units::Bytes,
 };
 
 /// The most types of a heap; the record has more.
@@ -49,20 +49,6 @@ fn types(heap: &Objects) -> u64 {
     heap.others.types.saturating_add(heap.rows.len() as u64)
 }
 
-fn coverage(heap: &Objects) -> String {
-    let Objects { heap_bytes, error_bytes, pieces, pieces_read, .. } = heap;
-    let read = if pieces_read == pieces {
-        "all of it read".to_owned()
-    } else {
-        format!("{pieces_read} of {pieces} pieces read")
-    };
-    format!("{heap_bytes}{} in use, {read}", plus_minus(*error_bytes))
-}
-
-fn plus_minus(error: Bytes) -> String {
-    if error.0 == 0 { String::new() } else { format!(" ± {error}") }
-}
-
 fn table(heap: &Objects, has_growth: bool) -> Table {
     let mut columns = vec![
         Column::left("TYPE", Fit::Rest),
@@ -89,8 +75,4 @@ fn table(heap: &Objects, has_growth: bool) -> Table {
         table.row(cells);
     }
     table
-}
-
-fn error(bytes: Bytes) -> String {
-    if bytes.0 == 0 { "-".to_owned() } else { format!("± {bytes}") }
 }

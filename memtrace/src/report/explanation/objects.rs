@@ -5,7 +5,12 @@
 use crate::{
     allocator::objects::{Objects, Others, Row, growth::by_growth},
     explain::Filled,
-    report::{describe::change, page::Page, style::Paint},
+    report::{
+        describe::change,
+        heap::{coverage, error},
+        page::Page,
+        style::Paint,
+    },
     text::{Align, columns, keep_start, pad, printable},
     units::Bytes,
 };
@@ -37,25 +42,6 @@ pub(super) fn objects(page: &mut Page, filled: &Filled) {
     }
 }
 
-/// How much is in use, and how much of that was read.
-fn coverage(heap: &Objects) -> String {
-    let Objects { heap_bytes, error_bytes, pieces, pieces_read, pieces_changed, .. } = heap;
-    let read = if pieces_read == pieces {
-        "all of it read".to_owned()
-    } else {
-        format!("{pieces_read} of {pieces} pieces read")
-    };
-    let changed = match pieces_changed {
-        0 => String::new(),
-        changed => format!(", {changed} changed meanwhile and were left out"),
-    };
-    format!("{heap_bytes}{} in use, {read}{changed}", plus_minus(*error_bytes))
-}
-
-fn plus_minus(error: Bytes) -> String {
-    if error.0 == 0 { String::new() } else { format!(" ± {error}") }
-}
-
 /// The largest types; with growth, those that grew most.
 fn table(page: &mut Page, heap: &Objects, has_growth: bool) {
     let mut heading = vec!["type", "bytes", "error", "in buffers", "count"];
@@ -85,10 +71,6 @@ fn table(page: &mut Page, heap: &Objects, has_growth: bool) {
         let paint = if at == 0 { Paint::Heading } else { Paint::Plain };
         page.line(&format!("  {line}"), paint);
     }
-}
-
-fn error(bytes: Bytes) -> String {
-    if bytes.0 == 0 { "-".to_owned() } else { format!("± {bytes}") }
 }
 
 fn row(row: &Row, has_growth: bool) -> Vec<String> {

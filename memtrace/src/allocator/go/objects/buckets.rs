@@ -227,7 +227,7 @@ fn heads(target: &mut Target<'_>, data: &[Data]) -> Vec<u64> {
     let all = data.iter().flat_map(|data| &data.words).copied();
     let likely = all.filter(|word| word.is_multiple_of(8) && *word >= 1 << 16 && *word >> 47 == 0);
     let mut places: Vec<u64> =
-        likely.filter(|word| !is_in_heap(*word) && region(target, *word).is_some_and(is_plain)).collect();
+        likely.filter(|word| !is_in_heap(*word) && target.region(*word).is_some_and(is_plain)).collect();
     places.sort_unstable();
     places.dedup();
     places.truncate(MOST_CANDIDATES);
@@ -254,11 +254,6 @@ fn is_plain(region: &Region) -> bool {
     region.prot.is_writable()
         && !region.is_shared
         && matches!(region.backing, Backing::Anonymous | Backing::Heap)
-}
-
-fn region<'a>(target: &Target<'a>, address: u64) -> Option<&'a Region> {
-    let after = target.regions.partition_point(|region| region.start <= address);
-    target.regions.get(after.checked_sub(1)?).filter(|region| address < region.end)
 }
 
 fn words(target: &mut Target<'_>, at: u64, count: usize) -> Option<Vec<u64>> {

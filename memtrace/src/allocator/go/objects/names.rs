@@ -115,8 +115,7 @@ fn bytes(target: &mut Target<'_>, address: u64, length: usize) -> Option<Vec<u8>
     if target.image.read(address, &mut bytes) {
         return Some(bytes);
     }
-    let after = target.regions.partition_point(|region| region.start <= address);
-    let region = target.regions.get(after.checked_sub(1)?)?;
+    let region = target.region(address)?;
     let Backing::File(file) = &region.backing else { return None };
     let end = address.checked_add(length as u64)?;
     // What a program can write may not be what the file has.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::{
     cgroup::hierarchy::is_within,
+    daemon::kills::near,
     oom::record::is_same_start,
     snapshot::{ContainerRow, ProcessRow, Snapshot},
 };
@@ -78,17 +79,7 @@ pub(super) struct Plan {
 impl Plan {
     /// The process that is due, in the fullest group that has one.
     pub(super) fn next(&self, snapshot: &Snapshot, now: Instant) -> Option<Target> {
-        let mut groups: Vec<(f64, &ContainerRow, u64)> = snapshot
-            .containers
-            .iter()
-            .filter_map(|row| {
-                let limit = row.limit.as_ref().filter(|limit| limit.owner == row.cgroup)?.bytes.0;
-                let part = row.usage_bytes?.0 as f64 / (limit as f64).max(1.0);
-                (part >= NEAR).then_some((part, row, limit))
-            })
-            .collect();
-        groups.sort_by(|a, b| b.0.total_cmp(&a.0));
-        groups.into_iter().take(GROUPS).find_map(|(_, group, limit)| {
+        near::limits(snapshot, NEAR, GROUPS).into_iter().find_map(|(group, limit)| {
             largest(snapshot, group).into_iter().find(|target| self.is_due(target, limit, now))
         })
     }
